@@ -1,0 +1,71 @@
+"""What every test shares: a fixed seed of its own, the devices there are, and a browser."""
+
+import os
+import random
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+torch.set_num_threads(min(4, os.cpu_count() or 1))
+
+# Where the system has none of these, Playwright starts its own.
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+# Chromium must not call home from a closed network, nor ask for a sandbox as root.
+CHROMIUM_FLAGS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked `gpu` where torch sees no CUDA device."""
+    if torch.cuda.is_available():
+        return
+    without_gpu = [item for item in items if item.get_closest_marker("gpu") is None]
+    config.hook.pytest_deselected(items=[item for item in items if item not in without_gpu])
+    items[:] = without_gpu
+
+
+@pytest.fixture(autouse=True)
+def seed() -> Iterator[int]:
+    """Give the test a random state of its own, the same in any order, and restore the old one."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        yield 0
+    random.setstate(states[0])
+    np.random.set_state(states[1])
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Run the test on the CPU, and on the GPU where there is one."""
+    return torch.device(request.param)
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Start one headless Chromium for the whole session: the system's, or else Playwright's."""
+    from playwright.sync_api import sync_playwright
+
+    system = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(
+            executable_path=system, args=list(CHROMIUM_FLAGS), chromium_sandbox=False
+        )
+        yield chromium
+        chromium.close()
