@@ -1,0 +1,132 @@
+r"""The action of two-dimensional φ⁴ theory and its force.
+
+One convention is used throughout, that of Albergo, Kanwar and Shanahan:
+
+.. math:: S[φ] = \sum_x \Big[ \sum_{μ=1,2} (φ_{x+μ} - φ_x)^2 + m^2 φ_x^2 + λ φ_x^4 \Big]
+
+with periodic boundaries and weight :math:`e^{-S}`. Multiplying out,
+:math:`S = \sum_x [-2 \sum_μ φ_x φ_{x+μ} + (4 + m^2) φ_x^2 + λ φ_x^4]`, which is the form
+computed here. On a 2×2 lattice every pair of neighbours is counted twice.
+
+References:
+    Flow-based generative models for Markov chain Monte Carlo in lattice field theory,
+    arXiv:1904.12072, eq. 22.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+__all__ = ["Hopping", "Phi4", "neighbours", "sites"]
+
+
+def sites(phi: Tensor) -> Tensor:
+    """Return fields as (B, L, L).
+
+    Arguments:
+        phi: Fields, (B, L, L) or (B, 1, L, L).
+
+    Raises:
+        ValueError: For any other shape.
+    """
+    field = phi.squeeze(1) if phi.ndim == 4 and phi.shape[1] == 1 else phi
+    if field.ndim != 3 or field.shape[-1] != field.shape[-2] or field.shape[-1] < 1:
+        raise ValueError(
+            f"phi has shape {tuple(phi.shape)}; lattice fields are (B, L, L) or (B, 1, L, L)."
+        )
+    return field
+
+
+def neighbours(phi: Tensor) -> Tensor:
+    """Return the sum of the four nearest neighbours of every site, same shape as phi."""
+    forward = phi.roll(-1, -1) + phi.roll(-1, -2)
+    return forward + phi.roll(1, -1) + phi.roll(1, -2)
+
+
+@dataclass(frozen=True)
+class Hopping:
+    r"""Couplings of the hopping convention.
+
+    .. math:: S = \sum_x [-2κ \sum_μ φ_x φ_{x+μ} + (1 - 2λ) φ_x^2 + λ φ_x^4]
+
+    References:
+        Estimation of thermodynamic observables in lattice field theories with deep
+        generative models, arXiv:2007.07115.
+    """
+
+    kappa: float
+    lam: float
+
+
+@dataclass(frozen=True)
+class Phi4:
+    r"""φ⁴ theory in two dimensions, in lattice units.
+
+    .. math:: S = \sum_x [\sum_μ (φ_{x+μ} - φ_x)^2 + m^2 φ_x^2 + λ φ_x^4]
+
+    Arguments:
+        m2: The bare mass squared m², any finite number; above 0 where λ = 0.
+        lam: The coupling λ ≥ 0.
+
+    Raises:
+        ValueError: When the weight e^{-S} cannot be normalised, or a number is not finite.
+    """
+
+    m2: float
+    lam: float
+
+    def __post_init__(self) -> None:
+        for name, value in (("m2", self.m2), ("lam", self.lam)):
+            if not math.isfinite(value):
+                raise ValueError(f"{name} = {value} is not a finite number.")
+        if self.lam < 0:
+            raise ValueError(
+                f"lam = {self.lam} is negative: the action needs lam >= 0 to be bounded below."
+            )
+        if self.lam == 0 and self.m2 <= 0:
+            raise ValueError(f"m2 = {self.m2} with lam = 0: the free theory needs m2 > 0.")
+
+    @classmethod
+    def from_hopping(cls, kappa: float, lam: float) -> "Phi4":
+        """Build the theory from the couplings (κ, λ) of the hopping convention.
+
+        The fields differ by a factor: φ_here = √κ φ_κ, so that φ²_here = κ φ²_κ, while ratios
+        such as the Binder cumulant and lengths are the same in both.
+
+        Raises:
+            ValueError: Unless κ > 0 and λ >= 0 are finite.
+        """
+        if not (math.isfinite(kappa) and kappa > 0):
+            raise ValueError(f"kappa = {kappa} is not a finite number above 0.")
+        return cls(m2=(1 - 2 * lam) / kappa - 4, lam=lam / kappa**2)
+
+    def to_hopping(self) -> Hopping:
+        """Return the couplings (κ, λ) of the same theory, the inverse of `from_hopping`.
+
+        κ is the positive root of 2λκ² + (4 + m²)κ = 1, and λ_κ = λκ².
+        """
+        a = 4 + self.m2
+        root = math.sqrt(a * a + 8 * self.lam)
+        # Of the two equal forms, the one without cancellation.
+        kappa = 2 / (root + a) if a >= 0 else (root - a) / (4 * self.lam)
+        return Hopping(kappa=kappa, lam=self.lam * kappa**2)
+
+    def density(self, phi: Tensor) -> Tensor:
+        """Return the action of every site, (B, L, L), for phi (B, L, L) or (B, 1, L, L).
+
+        Every link is shared equally by its two ends.
+        """
+        field = sites(phi)
+        square = field * field
+        return square * (4 + self.m2 + self.lam * square) - field * neighbours(field)
+
+    def __call__(self, phi: Tensor) -> Tensor:
+        """Return S[φ], (B,), for phi (B, L, L) or (B, 1, L, L)."""
+        return self.density(phi).sum((-2, -1))
+
+    def force(self, phi: Tensor) -> Tensor:
+        """Return -∂S/∂φ = 2 Σ_nn φ - 2(4 + m²)φ - 4λφ³, of the shape of phi."""
+        sites(phi)
+        return 2 * neighbours(phi) - phi * (2 * (4 + self.m2) + 4 * self.lam * phi * phi)
