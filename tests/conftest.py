@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 torch.set_num_threads(min(4, os.cpu_count() or 1))
 
-# Where the system has none of these, Playwright starts its own.
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# As in the Makefile; where the system has none of these, Playwright starts its own.
+CHROMIUM_NAMES = ("chromium", "google-chrome", "google-chrome-stable")
 
 # Chromium must not call home from a closed network, nor ask for a sandbox as root.
 CHROMIUM_FLAGS = (

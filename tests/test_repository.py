@@ -1,0 +1,193 @@
+"""What holds for the repository as a whole: its lock, its rooms, its size, its words."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+from uv import find_uv_bin
+
+ROOT = Path(__file__).resolve().parent.parent
+CORE = ROOT / "rgdiff_core"
+
+# A room may import rooms of a lower floor or its own; `cli` stands above all of them.
+FLOORS = (
+    ("bases", "colors", "schedules"),
+    ("process",),
+    ("denoisers",),
+    ("losses", "sampling", "likelihood"),
+    ("training", "evaluation"),
+    ("cli",),
+)
+BESIDE = ("lattice", "data")
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+ABOVE_BESIDE = FLOOR["training"]
+
+MAX_LINES = 400
+MAX_PAGE_LINES = 150
+
+
+def sources(*suffixes: str) -> Iterator[Path]:
+    """Find the repository's own source files."""
+    yield from (path for path in ROOT.glob("*.py") if ".py" in suffixes)
+    for folder in ("benchmarks", "pages", "rgdiff_core", "tests"):
+        yield from (p for p in (ROOT / folder).rglob("*") if p.suffix in suffixes and p.is_file())
+
+
+def parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Give the full name of every module that a file of the repository imports.
+
+    What follows `from package import` is taken for a module of that package: for
+    `from rgdiff_core import bases` the name is `rgdiff_core.bases`.
+    """
+    package = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(parse(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) + 1 - node.level] if node.level else ()
+            module = (*base, node.module) if node.module else base
+            yield from (".".join((*module, alias.name)) for alias in node.names)
+
+
+def room_graph() -> dict[str, set[str]]:
+    """Collect which rooms each room imports, itself left out: `lattice/hmc.py` is in `lattice`."""
+    graph: dict[str, set[str]] = {}
+    for path in CORE.rglob("*.py"):
+        room = path.relative_to(CORE).parts[0].removesuffix(".py")
+        if room != "__init__":
+            names = [name.split(".") for name in imports(path)]
+            others = {(*name, "")[1] for name in names if name[0] == CORE.name}
+            graph.setdefault(room, set()).update(others - {room})
+    return graph
+
+
+def test_requirements_are_exported_from_the_lock():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    export = re.search(r"^EXPORT := (.*)$", makefile, re.MULTILINE)
+    assert export is not None
+    command = [find_uv_bin(), "--offline", "--no-config", *export[1].split()]
+    exported = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert exported.stdout == (ROOT / "requirements.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "requirements.txt"])
+def test_packages_come_from_pypi_alone(name: str):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    hosts = set(re.findall(r"\w+://[^/\"\s]*", text))
+    assert hosts <= {"https://pypi.org", "https://files.pythonhosted.org"}
+    assert not re.search(r"find-links|index-url|\bpath = ", text)
+
+
+def test_the_lock_fits_pyproject():
+    command = [find_uv_bin(), "--offline", "--no-config", "lock", "--check"]
+    checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_core_draws_nothing():
+    program = "import rgdiff_core, sys; print({'streamlit', 'plotly'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_core_imports_no_page():
+    wrong = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in CORE.rglob("*.py")
+        for name in imports(path)
+        if name.split(".")[0] in ("app", "pages", "plotly", "streamlit")
+    }
+    assert wrong == set()
+
+
+def test_rooms_import_no_circles():
+    tuple(TopologicalSorter(room_graph()).static_order())
+
+
+def test_rooms_import_only_what_stands_below():
+    wrong = [
+        f"{room} imports {other}"
+        for room, others in room_graph().items()
+        for other in others
+        if (room in FLOOR and other in FLOOR and FLOOR[other] > FLOOR[room])
+        or (room in BESIDE and other in FLOOR and FLOOR[other] > 0)
+        or (room in FLOOR and other in BESIDE and FLOOR[room] < ABOVE_BESIDE)
+    ]
+    assert wrong == []
+
+
+def test_rooms_are_imported_by_their_own_names():
+    graph = room_graph()
+    unknown = {room: others - set(graph) for room, others in graph.items()}
+    assert {room: names for room, names in unknown.items() if names} == {}
+
+
+def test_files_are_short():
+    limits = {
+        path: MAX_PAGE_LINES if path.parent == ROOT / "pages" else MAX_LINES
+        for path in sources(".py", ".js", ".css")
+    }
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in limits}
+    assert {p.name: n for p, n in lines.items() if n > limits[p]} == {}
+
+
+def test_nothing_is_unpickled():
+    shipped = [path for path in sources(".py") if "tests" not in path.relative_to(ROOT).parts]
+    wrong = {
+        f"{path.relative_to(ROOT)}: {word}"
+        for path in shipped
+        for word in ("pickle.load", "torch.load", "allow_pickle=True")
+        if word in ast.unparse(parse(path))
+    }
+    wrong |= {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in shipped
+        for name in imports(path)
+        if name.split(".")[0] == "pickle" or name == "torch.load"
+    }
+    assert wrong == set()
+
+
+def public_names(module: ast.Module) -> list[str] | None:
+    """Read a module's `__all__`, None where it has none."""
+    for node in module.body:
+        if isinstance(node, ast.Assign) and "__all__" in [ast.unparse(t) for t in node.targets]:
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def test_every_module_says_what_is_public():
+    modules = (path for path in CORE.rglob("*.py") if path.stat().st_size)
+    wrong = [str(p.relative_to(ROOT)) for p in modules if public_names(parse(p)) is None]
+    assert wrong == []
+
+
+def test_every_public_name_has_a_docstring():
+    wrong = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in CORE.rglob("*.py")
+        for module in [parse(path)]
+        for node in module.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef)
+        and node.name in (public_names(module) or [])
+        and not ast.get_docstring(node)
+    ]
+    assert wrong == []
+
+
+def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S), 1):
+        exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
