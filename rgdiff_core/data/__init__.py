@@ -1,0 +1,22 @@
+"""Data sets: CIFAR-10, φ⁴ configurations, photographs, and the user's own images.
+
+Every set is built once, by download or on the spot, and kept in a cache folder:
+`$RGDIFF_CACHE`, or the user's cache folder. Nothing is fetched on import.
+"""
+
+from rgdiff_core.data.folder import register_folder, register_upload
+from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress
+from rgdiff_core.data.sets import DatasetInfo, available, load
+from rgdiff_core.data.store import cache_folder
+
+__all__ = [
+    "DataUnavailable",
+    "DatasetInfo",
+    "ImageSet",
+    "Progress",
+    "available",
+    "cache_folder",
+    "load",
+    "register_folder",
+    "register_upload",
+]

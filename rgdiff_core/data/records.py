@@ -1,0 +1,68 @@
+"""The values that data sets are made of."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["DataUnavailable", "ImageSet", "Progress", "Record", "quiet"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, what is being done); an exception that it raises cancels."""
+
+
+class DataUnavailable(RuntimeError):
+    """A data set cannot be had on this machine; the message says what was tried."""
+
+
+def quiet(done: int, total: int, text: str) -> None:
+    """Report progress to nobody."""
+    del done, total, text
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images or fields, with where they came from.
+
+    Attributes:
+        images: (N, C, H, W) float32; pictures in [-1, 1], φ⁴ fields in lattice units.
+        labels: (N,) int64, or None where a set has no classes.
+        source: One sentence: where the pixels came from.
+        name: The name that `load` knows it by.
+        low: The value to paint as the darkest colour, the same for every split of a set.
+        high: The value to paint as the brightest.
+    """
+
+    images: Tensor
+    labels: Tensor | None
+    source: str
+    name: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One split of a data set as it lies in the cache.
+
+    Attributes:
+        images: (N, C, H, W); uint8, 0 to 255 standing for -1 to 1, or float32 as it is.
+        labels: (N,) int64 or None.
+        source, low, high: As in `ImageSet`.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray | None
+    source: str
+    low: float = -1.0
+    high: float = 1.0
+
+    def image_set(self, name: str) -> ImageSet:
+        """Return the split as tensors."""
+        images = torch.from_numpy(np.array(self.images))
+        if self.images.dtype == np.uint8:
+            images = images.to(torch.float32).div_(127.5).sub_(1)
+        labels = None if self.labels is None else torch.from_numpy(np.array(self.labels))
+        return ImageSet(images, labels, self.source, name, self.low, self.high)
