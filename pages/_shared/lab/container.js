@@ -1,0 +1,173 @@
+// Messages from Python: the binary container, and what the lab keeps of a message.
+// The format is written down in docs/lab-protocol.md.
+
+const HALF_FLOATS = (() => {
+  const table = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    if (exponent === 0) table[bits] = sign * fraction * 2 ** -24;
+    else if (exponent === 31) table[bits] = fraction ? NaN : sign * Infinity;
+    else table[bits] = sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return table;
+})();
+
+/** Header and arrays of a container; halves become floats, arrays that share bytes are shared. */
+function unpack(bytes) {
+  if (!ArrayBuffer.isView(bytes) || bytes.length < 8) {
+    throw new Error("The lab got no message it can read.");
+  }
+  const own = bytes.byteOffset % 8 === 0 ? bytes : bytes.slice();
+  const view = new DataView(own.buffer, own.byteOffset, own.byteLength);
+  const length = view.getUint32(0, true);
+  const start = 4 + length;
+  if (start > own.length || start % 8) throw new Error("The lab's message is cut off.");
+  let header;
+  try {
+    header = JSON.parse(new TextDecoder().decode(own.subarray(4, start)));
+  } catch {
+    throw new Error("The header of the lab's message is no JSON.");
+  }
+  const decoded = new Map();
+  const take = (name) => {
+    const spec = (header.arrays || {})[name];
+    if (!spec) throw new Error(`The lab's message lacks the array "${name}".`);
+    const key = `${spec.dtype}:${spec.offset}:${spec.shape}`;
+    if (!decoded.has(key)) decoded.set(key, readArray(own, start, name, spec));
+    return decoded.get(key);
+  };
+  return { header, take, has: (name) => name in (header.arrays || {}) };
+}
+
+function readArray(own, start, name, spec) {
+  const count = spec.shape.reduce((product, size) => product * size, 1);
+  const width = { f2: 2, f4: 4, u1: 1 }[spec.dtype];
+  const from = own.byteOffset + start + spec.offset;
+  if (!width || start + spec.offset + count * width > own.length) {
+    throw new Error(`The array "${name}" of the lab's message does not fit.`);
+  }
+  let values;
+  if (spec.dtype === "f4") values = new Float32Array(own.buffer, from, count);
+  else if (spec.dtype === "u1") values = new Uint8Array(own.buffer, from, count);
+  else {
+    const halves = new Uint16Array(own.buffer, from, count);
+    values = new Float32Array(count);
+    for (let i = 0; i < count; i++) values[i] = HALF_FLOATS[halves[i]];
+  }
+  return { values, shape: spec.shape };
+}
+
+function takeShaped(message, name, shape) {
+  const array = message.take(name);
+  const fits = array.shape.length === shape.length
+    && shape.every((size, axis) => size === null || size === array.shape[axis]);
+  if (!fits) {
+    throw new Error(`The array "${name}" has shape [${array.shape}], not [${shape}].`);
+  }
+  return array;
+}
+
+/** One bands message, checked and cut into one Float32Array per band. */
+function readBands(bytes) {
+  const message = unpack(bytes);
+  const { header } = message;
+  if (header.kind !== "bands") throw new Error("The lab expects a message of bands.");
+  const images = { ...header.images };
+  images.size = images.channels * images.height * images.width;
+  if (!(images.n >= 1 && images.size >= 1 && images.high > images.low)) {
+    throw new Error("The lab's message describes no images.");
+  }
+  if (!header.sides || header.sides.length < 1 || header.sides.length > 2) {
+    throw new Error("The lab's message needs one or two sides.");
+  }
+  const information = takeShaped(message, "information", [null]);
+  return {
+    header,
+    images,
+    stamp: String(header.stamp),
+    id: header.id || "",
+    colors: colorTable(message, images),
+    information: { ...header.information, values: information.values },
+    sides: header.sides.map((side, index) => readSide(message, images, side, index)),
+    state: header.state || {},
+  };
+}
+
+function readSide(message, images, side, index) {
+  const { n, channels, height, width } = images;
+  const bands = side.nodes.length;
+  const get = (name, shape) => takeShaped(message, `${index}/${name}`, shape);
+  const alpha = get("alpha", [null, null, bands]);
+  const [parameters, ordinates] = alpha.shape;
+  const tint = get("tint", [null, bands]);
+  const layers = (name) => {
+    const all = get(name, [bands, n, channels, height, width]).values;
+    const step = n * images.size;
+    return side.nodes.map((_, b) => all.subarray(b * step, (b + 1) * step));
+  };
+  const data = layers("data");
+  const noise = layers("noise");
+  return {
+    ...side, index, bands, parameters, ordinates, data, noise,
+    dataPeak: data.map(peak),
+    noisePeak: noise.map(peak),
+    alpha: alpha.values,
+    sigma: get("sigma", [parameters, ordinates, bands]).values,
+    gamma: get("gamma", [parameters, ordinates, bands]).values,
+    tints: tint.shape[0],
+    tintTable: tint.values,
+    dataPower: get("data_power", [bands]).values,
+    noisePower: get("noise_power", [tint.shape[0], bands]).values,
+    front: side.path ? get("front", [parameters, ordinates]).values : null,
+  };
+}
+
+function peak(values) {
+  let largest = 0;
+  for (let i = 0; i < values.length; i++) {
+    const size = Math.abs(values[i]);
+    if (size > largest) largest = size;
+  }
+  return largest;
+}
+
+/** 256 packed colours for one-channel images, null for colour images. */
+function colorTable(message, images) {
+  if (images.colormap === "rgb") {
+    if (images.channels !== 3) throw new Error("Colour images need three channels.");
+    return null;
+  }
+  const table = new Uint32Array(256);
+  const map = images.colormap === "diverging"
+    ? takeShaped(message, "colormap", [256, 3]).values : null;
+  for (let i = 0; i < 256; i++) {
+    const [r, g, b] = map ? map.subarray(3 * i, 3 * i + 3) : [i, i, i];
+    table[i] = (255 << 24) | (b << 16) | (g << 8) | r;
+  }
+  return table;
+}
+
+/** A settled message: exact pictures, and the tables of the blended process. */
+function readSettled(bytes) {
+  const message = unpack(bytes);
+  const { header } = message;
+  if (header.kind !== "settled") throw new Error("The courier expects a settled message.");
+  const picture = (name) => (message.has(name) ? message.take(name).values : null);
+  let blend = null;
+  if (header.blend && message.has("blend/alpha")) {
+    const alpha = message.take("blend/alpha");
+    const [parameters, ordinates, bands] = alpha.shape;
+    const sigma = takeShaped(message, "blend/sigma", alpha.shape).values;
+    blend = { parameters, ordinates, bands, alpha: alpha.values, sigma };
+  }
+  return {
+    seq: header.seq,
+    stamp: String(header.stamp),
+    exact: [picture("0/exact"), picture("1/exact")],
+    blendExact: picture("blend/exact"),
+    blend,
+    blendNote: header.blend_note || "",
+  };
+}

@@ -1,0 +1,299 @@
+// The Λ(t) editor: an SVG whose points are dragged, moved by keys, added, removed and typed.
+
+const MARGIN = { left: 46, right: 14, top: 10, bottom: 34 };
+const CURVE_HEIGHT = 230;
+const CURVE_SAMPLES = 120;
+
+function makeSvg(tag, attributes) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
+}
+
+/** Pixels of (t, y) in a plot of this width and height, and back. */
+function frameOf(width, height) {
+  const inner = { width: width - MARGIN.left - MARGIN.right,
+    height: height - MARGIN.top - MARGIN.bottom };
+  return {
+    width, height, inner,
+    x: (t) => MARGIN.left + t * inner.width,
+    y: (v) => MARGIN.top + (1 - v) * inner.height,
+    t: (x) => (x - MARGIN.left) / inner.width,
+    v: (y) => 1 - (y - MARGIN.top) / inner.height,
+  };
+}
+
+function sizeEditor(lab) {
+  const svg = lab.el.curve;
+  const width = Math.max(240, svg.clientWidth || 480);
+  if (lab.frame && lab.frame.width === width) return;
+  lab.frame = frameOf(width, CURVE_HEIGHT);
+  const { frame } = lab;
+  svg.setAttribute("viewBox", `0 0 ${width} ${CURVE_HEIGHT}`);
+  svg.setAttribute("height", CURVE_HEIGHT);
+  const grid = makeSvg("g", { class: "grid" });
+  for (const v of [0, 0.25, 0.5, 0.75, 1]) {
+    grid.append(makeSvg("line", { x1: frame.x(0), x2: frame.x(1), y1: frame.y(v), y2: frame.y(v) }));
+    grid.append(makeSvg("line", { x1: frame.x(v), x2: frame.x(v), y1: frame.y(0), y2: frame.y(1) }));
+    if (v !== 0.25 && v !== 0.75) {
+      grid.append(label(v, frame.x(v), frame.y(0) + 15, "middle"));
+      grid.append(label(v, frame.x(0) - 7, frame.y(v) + 4, "end"));
+    }
+  }
+  grid.append(label("time t: data → noise", frame.x(0.5), CURVE_HEIGHT - 4, "middle"));
+  const upright = label("", 0, 0, "middle");
+  upright.setAttribute("transform", `translate(12 ${frame.y(0.5)}) rotate(-90)`);
+  const part = (tag, name) => makeSvg(tag, { class: name });
+  lab.shapes = {
+    upright, fill: part("path", "fill"), other: part("path", "other"), own: part("path", "own"),
+    level: part("line", "level"), now: part("line", "now"), dot: part("circle", "dot"),
+    readout: part("text", "readout"), lines: part("g", "lines"), points: part("g", "points"),
+  };
+  lab.shapes.dot.setAttribute("r", 4);
+  svg.replaceChildren(grid, ...Object.values(lab.shapes));
+  lab.handles = [];
+}
+
+function label(text, x, y, anchor) {
+  const element = makeSvg("text", { x, y, "text-anchor": anchor });
+  element.textContent = text;
+  return element;
+}
+
+function wireEditor(lab) {
+  const { el } = lab;
+  on(lab, el.curve, "dblclick", (event) => {
+    const side = lab.message.sides[lab.active];
+    if (!side.path) return;
+    const index = handleIndex(lab, event.composedPath()[0]);
+    if (index >= 0) return void deletePoint(lab, index);
+    const [t, y] = placeOfPointer(lab, event);
+    if (t > 0 && t < 1) addPoint(lab, t, y);
+  });
+  on(lab, el.add, "click", () => {
+    addPoint(lab, roomyTime(lab.state.sides[lab.active].points, lab.state.t), null);
+  });
+  on(lab, el.remove, "click", () => deletePoint(lab, lab.point));
+}
+
+function placeOfPointer(lab, event) {
+  const box = lab.el.curve.getBoundingClientRect();
+  return [lab.frame.t(event.clientX - box.left), lab.frame.v(event.clientY - box.top)];
+}
+
+function handleIndex(lab, target) {
+  return lab.handles.findIndex((handle) => handle === target.parentNode || handle === target);
+}
+
+function addPoint(lab, t, y) {
+  const own = lab.state.sides[lab.active];
+  const points = insertPoint(own.points, t, y, lab.message.sides[lab.active].points_max);
+  if (points === own.points) return;
+  lab.point = points.findIndex((point) => point[0] === t);
+  changeOnce(lab, "add", (state) => { state.sides[lab.active].points = points; });
+}
+
+function deletePoint(lab, index) {
+  const own = lab.state.sides[lab.active];
+  const points = removePoint(own.points, index);
+  if (points === own.points) return;
+  changeOnce(lab, "remove", (state) => { state.sides[lab.active].points = points; });
+  lab.point = Math.min(index, points.length - 2);
+}
+
+/** One handle: a wide invisible target and a small visible dot; a slider for assistive tools. */
+function makeHandle(lab, index) {
+  const handle = makeSvg("g", { class: "point", tabindex: 0, role: "slider",
+    "aria-valuemin": 0, "aria-valuemax": 1 });
+  handle.append(makeSvg("circle", { class: "target", r: 21 }),
+    makeSvg("circle", { class: "ring", r: 11 }), makeSvg("circle", { class: "knob", r: 6.5 }));
+  const move = (gesture, t, y) => change(lab, gesture, (state) => {
+    const own = state.sides[lab.active];
+    own.points = movePoint(own.points, index, t, y);
+  });
+  let grip = null;
+  on(lab, handle, "pointerdown", (event) => {
+    if (event.button) return;
+    handle.setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
+    const [t, y] = placeOfPointer(lab, event);
+    const point = lab.state.sides[lab.active].points[index];
+    grip = [point[0] - t, point[1] - y];
+    lab.point = index;
+    event.preventDefault();
+    repaint(lab);
+  });
+  on(lab, handle, "pointermove", (event) => {
+    if (!grip) return;
+    const [t, y] = placeOfPointer(lab, event);
+    move(`drag-${index}`, t + grip[0], y + grip[1]);
+  });
+  on(lab, handle, "pointerup pointercancel lostpointercapture", () => {
+    if (!grip) return;
+    grip = null;
+    endGesture(lab);
+  });
+  on(lab, handle, "focus", () => {
+    lab.point = index;
+    repaint(lab);
+  });
+  on(lab, handle, "keydown", (event) => {
+    const step = event.shiftKey ? 0.002 : 0.02;
+    const [t, y] = lab.state.sides[lab.active].points[index];
+    const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step],
+      ArrowDown: [0, -step] };
+    if (moves[event.key]) move(`key-${index}`, t + moves[event.key][0], y + moves[event.key][1]);
+    else if (event.key === "Delete" || event.key === "Backspace") deletePoint(lab, index);
+    else return;
+    event.preventDefault();
+  });
+  return handle;
+}
+
+function showEditor(lab) {
+  sizeEditor(lab);
+  const { message, state, shapes, frame } = lab;
+  const side = message.sides[lab.active];
+  const own = state.sides[lab.active];
+  lab.el.curve.dataset.side = lab.active ? "b" : "a";
+  const moment = lab.moments[lab.active];
+  setText(shapes.upright, side.path ? "cutoff Λ" : "signal α²");
+  setAttributes(shapes.now, { x1: frame.x(state.t), x2: frame.x(state.t), y1: frame.y(0),
+    y2: frame.y(1) });
+  if (side.path) showPath(lab, side, own, moment);
+  else showLevels(lab, side, own);
+  showPoints(lab, side.path ? own.points : []);
+  showNumbers(lab, side, own);
+}
+
+function pathData(frame, value) {
+  let data = "";
+  for (let i = 0; i <= CURVE_SAMPLES; i++) {
+    const t = i / CURVE_SAMPLES;
+    data += `${i ? "L" : "M"}${frame.x(t).toFixed(1)} ${frame.y(value(t)).toFixed(1)}`;
+  }
+  return data;
+}
+
+function showPath(lab, side, own, moment) {
+  const { shapes, frame, state } = lab;
+  const line = pathData(frame, curveThrough(own.points));
+  setAttributes(shapes.own, { d: line });
+  setAttributes(shapes.fill, { d: `${line}V${frame.y(0)}H${frame.x(0)}Z` });
+  const rival = 1 - lab.active;
+  const compared = lab.message.sides[rival] && lab.message.sides[rival].path;
+  setAttributes(shapes.other, {
+    d: compared ? pathData(frame, curveThrough(state.sides[rival].points)) : "" });
+  setAttributes(shapes.dot, { cx: frame.x(state.t), cy: frame.y(moment.u) });
+  const left = state.t > 0.72;
+  setAttributes(shapes.readout, { x: frame.x(state.t) + (left ? -9 : 9), y: frame.y(moment.u) - 9,
+    "text-anchor": left ? "end" : "start" });
+  setText(shapes.readout, `Λ ${moment.u.toFixed(3)}`);
+  shapes.lines.replaceChildren();
+  showLevel(lab, side, own);
+}
+
+/** The lit-up scale in the editor: the ordinate at which the cutoff passes it. */
+function showLevel(lab, side, own) {
+  const band = litBand(lab);
+  const { level } = lab.shapes;
+  const ordinate = band === null ? null : ordinateOfScale(side, own, side.nodes[band]);
+  level.style.display = ordinate === null ? "none" : "";
+  if (ordinate === null) return;
+  const y = lab.frame.y(ordinate);
+  setAttributes(level, { x1: lab.frame.x(0), x2: lab.frame.x(1), y1: y, y2: y });
+}
+
+function ordinateOfScale(side, own, node) {
+  const [p, share] = gridPosition(side.shape, own.shape);
+  const front = (i) => lookUp(side.front, side.ordinates, 1, [p, share], i / (side.ordinates - 1))[0];
+  for (let i = 1; i < side.ordinates; i++) {
+    const [a, b] = [front(i - 1), front(i)];
+    if ((a <= node && b >= node) || (a >= node && b <= node)) {
+      return (i - 1 + (a === b ? 0 : (node - a) / (b - a))) / (side.ordinates - 1);
+    }
+  }
+  return null;
+}
+
+/** A schedule without a path: α² of a few bands over time, to read only. */
+function showLevels(lab, side, own) {
+  const { shapes, frame } = lab;
+  const { moments } = historyOf(lab.message, side, own);
+  const lit = litBand(lab);
+  const bands = [...new Set([0, Math.floor(side.bands / 2), side.bands - 1])];
+  if (lit !== null && !bands.includes(lit)) bands.push(lit);
+  for (const shape of [shapes.own, shapes.fill, shapes.other]) setAttributes(shape, { d: "" });
+  shapes.level.style.display = "none";
+  setAttributes(shapes.dot, { cx: -99, cy: -99 });
+  setText(shapes.readout, "");
+  shapes.lines.replaceChildren(...bands.flatMap((band, i) => {
+    const value = (t) => {
+      const { alpha, sigma } = moments[Math.round(t * (FIELD_TIMES - 1))];
+      return alpha[band] ** 2 / (alpha[band] ** 2 + sigma[band] ** 2 || 1);
+    };
+    const line = makeSvg("path", { d: pathData(frame, value), "data-rank": i,
+      class: band === lit ? "lit" : "" });
+    const at = 0.16 + 0.2 * i;
+    const names = side.bands > 1 ? ["coarsest", "middle", "finest", "this scale"] : ["all scales"];
+    return [line, label(names[i], frame.x(at) + 6, frame.y(value(at)) - 6, "start")];
+  }));
+  setText(lab.el.note, `${side.note ? `${side.note} ` : ""}This schedule has no cutoff to drag; `
+    + "the curves show how much of each scale is left.");
+}
+
+function showPoints(lab, points) {
+  const { shapes, frame } = lab;
+  if (lab.handles.length !== points.length) {
+    const focused = lab.root.getRootNode().activeElement;
+    const held = lab.handles.includes(focused);
+    lab.handles = points.map((_, i) => makeHandle(lab, i));
+    shapes.points.replaceChildren(...lab.handles);
+    if (held) lab.handles[clamp(lab.point, 0, points.length - 1)].focus({ preventScroll: true });
+  }
+  points.forEach(([t, y], i) => setAttributes(lab.handles[i], {
+    transform: `translate(${frame.x(t).toFixed(1)} ${frame.y(y).toFixed(1)})`,
+    "aria-label": `Point ${i + 1} of ${points.length}`,
+    "aria-valuenow": y.toFixed(3),
+    "aria-valuetext": `cutoff ${y.toFixed(3)} at time ${t.toFixed(3)}`,
+    "data-chosen": i === lab.point,
+  }));
+}
+
+/** The points as numbers to type: one row of t and Λ for each. */
+function showNumbers(lab, side, own) {
+  if (!side.path || !lab.el.numbers.open) return;
+  const { table, tableBad } = lab.el;
+  const { points } = own;
+  if (table.side !== side || table.count !== points.length) {
+    Object.assign(table, { side, count: points.length });
+    setText(tableBad, "");
+    table.replaceChildren(make("span", {}, "point"), make("span", {}, "time t"),
+      make("span", {}, "cutoff Λ"), ...points.flatMap((_, i) => numberRow(lab, i, points.length)));
+  }
+  const inputs = table.querySelectorAll("input");
+  points.forEach(([t, y], i) => {
+    setValue(lab, inputs[2 * i], tidy(t));
+    setValue(lab, inputs[2 * i + 1], tidy(y));
+  });
+}
+
+function numberRow(lab, i, count) {
+  const points = () => lab.state.sides[lab.active].points;
+  const field = (axis, name) => {
+    const input = make("input", { type: "text", inputmode: "decimal", autocomplete: "off",
+      "aria-label": `${name} of point ${i + 1}` });
+    input.disabled = axis === 0 && (i === 0 || i === count - 1);
+    const range = () => {
+      const r = pointRange(points(), i);
+      return axis ? [r.yLow, r.yHigh] : [r.tLow, r.tHigh];
+    };
+    typedNumber(lab, input, lab.el.tableBad, `${name} of point ${i + 1}`, range, (value) => {
+      const [t, y] = points()[i];
+      const moved = movePoint(points(), i, axis ? t : value, axis ? value : y);
+      changeOnce(lab, "typed", (state) => { state.sides[lab.active].points = moved; });
+    });
+    return input;
+  };
+  return [make("b", {}, String(i + 1)), field(0, "Time"), field(1, "Cutoff")];
+}

@@ -1,0 +1,81 @@
+// The keyboard, and the sheet that lists it.
+
+const KEY_SHEET = [
+  ["Space", "play or pause"], ["← →", "one step in time (Shift: ten)"], ["Home End", "t = 0, t = 1"],
+  ["[ ]", "slower, faster"], ["↑ ↓", "light up a coarser or finer scale"],
+  [", .", "choose the previous or next image"], ["1 … 5", "A, B, side by side, wipe, blend"],
+  ["R", "reset the curve"], ["Ctrl+Z", "undo"], ["Ctrl+Shift+Z", "redo"], ["?", "this sheet"],
+  ["Esc", "let go of the scale"],
+  ["on a point", "arrows move it (Shift: finer), Delete removes it"],
+];
+
+function wireKeys(lab) {
+  const { el, root } = lab;
+  el.keyList.replaceChildren(...KEY_SHEET.flatMap(([keys, meaning]) =>
+    [make("dt", {}, keys), make("dd", {}, meaning)]));
+  on(lab, root, "keydown", (event) => {
+    // Streamlit has keys of its own on the document (R runs the page again).
+    event.stopPropagation();
+    if (!lab.message || event.defaultPrevented || el.keys.open) return;
+    const target = event.composedPath()[0];
+    const takesText = target.matches("input[type=text]");
+    const takesArrows = target.matches("input[type=range], select");
+    const takesSpace = target.matches("button, summary, select");
+    if (takesText || event.altKey) return;
+    if (event.ctrlKey || event.metaKey) return void undoKey(lab, event);
+    if (takesSpace && (event.key === " " || event.key === "Enter")) return;
+    if (takesArrows && /^(Arrow|Home|End|Page)/.test(event.key)) return;
+    if (act(lab, event)) event.preventDefault();
+  });
+  on(lab, root, "keyup", (event) => {
+    event.stopPropagation();
+    if (lab.gesture && lab.gesture.startsWith("key-")) endGesture(lab);
+  });
+}
+
+function undoKey(lab, event) {
+  const key = event.key.toLowerCase();
+  if (key === "z") (event.shiftKey ? redo : undo)(lab);
+  else if (key === "y") redo(lab);
+  else return;
+  event.preventDefault();
+}
+
+/** Does what a key stands for; false if it stands for nothing. */
+function act(lab, event) {
+  const { key } = event;
+  const far = event.shiftKey ? 10 : 1;
+  const acts = {
+    " ": () => (lab.playing ? pause(lab) : play(lab)),
+    ArrowLeft: () => stepTime(lab, -far),
+    ArrowRight: () => stepTime(lab, far),
+    ArrowUp: () => stepBand(lab, 1),
+    ArrowDown: () => stepBand(lab, -1),
+    Home: () => stepTime(lab, -1 / TIME_STEP),
+    End: () => stepTime(lab, 1 / TIME_STEP),
+    "[": () => changeSpeed(lab, -1),
+    "]": () => changeSpeed(lab, 1),
+    ",": () => chooseImage(lab, lab.image - 1),
+    ".": () => chooseImage(lab, lab.image + 1),
+    r: () => resetCurve(lab),
+    R: () => resetCurve(lab),
+    "?": () => lab.el.keys.showModal(),
+    Escape: () => setBand(lab, null, true),
+  };
+  if (/^[1-5]$/.test(key)) setView(lab, VIEWS[Number(key) - 1]);
+  else if (acts[key]) acts[key]();
+  else return false;
+  return true;
+}
+
+function stepBand(lab, steps) {
+  const band = litBand(lab);
+  const { bands } = lab.message.sides[lab.active];
+  setBand(lab, band === null ? (steps > 0 ? 0 : bands - 1) : clamp(band + steps, 0, bands - 1), true);
+}
+
+function chooseImage(lab, image) {
+  const { n } = lab.message.images;
+  lab.image = (image + n) % n;
+  repaint(lab);
+}

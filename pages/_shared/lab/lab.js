@@ -1,0 +1,107 @@
+// The lab: one instance per mounted component, one animation frame that paints what changed.
+
+const LABS = new WeakMap();
+const FRAMES_KEPT = 600;
+
+/** Asks for a frame; many changes before it make one. */
+function repaint(lab) {
+  if (!lab.request && !lab.gone) lab.request = requestAnimationFrame((now) => onFrame(lab, now));
+}
+
+function onFrame(lab, now) {
+  lab.request = 0;
+  const began = performance.now();
+  try {
+    if (lab.playing) advance(lab, now);
+    lab.moments = lab.message.sides.map((side, i) =>
+      momentOf(lab.message, side, lab.state.sides[i], lab.state.t));
+    setAttributes(lab.root, { "data-active": lab.active ? "b" : "a" });
+    showPicture(lab);
+    showControls(lab);
+    showEditor(lab);
+    showPlots(lab);
+    showChosen(lab);
+    showInset(lab);
+  } catch (error) {
+    lab.playing = false;
+    showProblem(lab, error);
+  }
+  const frames = lab.root.rgdiffFrames;
+  frames.push({ at: now, cost: performance.now() - began });
+  if (frames.length > FRAMES_KEPT) frames.shift();
+  if (lab.playing) repaint(lab);
+}
+
+function createLab(parent) {
+  const el = {};
+  parent.querySelectorAll("[data-ref]").forEach((part) => { el[part.dataset.ref] = part; });
+  const ending = new AbortController();
+  const lab = {
+    el, root: el.root, ending: ending.signal, end: () => ending.abort(),
+    message: null, state: null, seq: 0, sentSeq: 0, past: [], future: [],
+    exact: null, blend: null, blendNote: "", flight: null, gesture: null, lastGesture: null,
+    playing: false, direction: 1, active: 0, image: 0, point: -1, pointed: null, pinned: null,
+    handles: [], sliders: [], widths: {}, backdrops: {}, request: 0, gone: false,
+  };
+  lab.root.rgdiffFrames = [];
+  wireControls(lab);
+  wireEditor(lab);
+  wireStage(lab);
+  wirePlots(lab);
+  wireKeys(lab);
+  on(lab, el.numbers, "toggle", () => repaint(lab));
+  on(lab, document, "rgdiff-settled", (event) => settle(lab, event.detail));
+  on(lab, document, "fullscreenchange", () => sizeAll(lab));
+  lab.watch = new ResizeObserver(guarded(lab, () => sizeAll(lab)));
+  lab.watch.observe(lab.root);
+  return lab;
+}
+
+/** Reads all sizes in one go, so that a frame itself never asks for layout. */
+function sizeAll(lab) {
+  if (!lab.message || !lab.root.clientWidth) return;
+  sizeStage(lab);
+  for (const name of ["heat", "spectrum", "bits"]) {
+    lab.widths[name] = lab.el[name].parentElement.clientWidth;
+  }
+  lab.frame = null;
+  repaint(lab);
+}
+
+function destroyLab(lab) {
+  lab.gone = true;
+  cancelAnimationFrame(lab.request);
+  clearTimeout(lab.restTimer);
+  lab.watch.disconnect();
+  lab.end();
+}
+
+export default function mount(component) {
+  const { parentElement, data, setStateValue } = component;
+  let lab = LABS.get(parentElement);
+  if (!lab || !lab.root.isConnected) {
+    if (lab) destroyLab(lab);
+    lab = createLab(parentElement);
+    LABS.set(parentElement, lab);
+  }
+  lab.setStateValue = setStateValue;
+  try {
+    if (data !== lab.bytes) {
+      lab.bytes = data;
+      adopt(lab, readBands(data));
+      buildControls(lab);
+      lab.el.problem.hidden = true;
+      lab.el.columns.hidden = false;
+    }
+    if (lab.message) {
+      readTheme(lab);
+      sizeAll(lab);
+    }
+  } catch (error) {
+    showProblem(lab, error);
+  }
+  return () => {
+    destroyLab(lab);
+    LABS.delete(parentElement);
+  };
+}

@@ -1,0 +1,216 @@
+// The pictures: which sources the painter gets, the wipe, the chosen image and one scale alone.
+
+function wireStage(lab) {
+  const { el } = lab;
+  const choose = (event) => {
+    const box = event.currentTarget.getBoundingClientRect();
+    const { sheet } = lab;
+    const column = Math.floor((event.clientX - box.left) / box.width * sheet.width / sheet.cellWidth);
+    const row = Math.floor((event.clientY - box.top) / box.height * sheet.height / sheet.cellHeight);
+    const image = row * sheet.columns + column;
+    if (image < lab.message.images.n) chooseImage(lab, image);
+  };
+  on(lab, el.canvasA, "click", choose);
+  on(lab, el.canvasB, "click", choose);
+  const drag = (event) => {
+    const box = el.canvasA.getBoundingClientRect();
+    change(lab, "wipe", (state) => {
+      state.wipe = clamp((event.clientX - box.left) / box.width, 0, 1);
+    });
+  };
+  dragOn(lab, el.wipe, drag, drag);
+  on(lab, el.wipe, "keydown", (event) => {
+    const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
+    if (!step) return;
+    change(lab, "key-wipe", (state) => { state.wipe = clamp(state.wipe + step, 0, 1); });
+    event.preventDefault();
+  });
+}
+
+/** Pointer capture for anything that is dragged: start, move, and the gesture's end. */
+function dragOn(lab, target, start, move) {
+  let held = false;
+  on(lab, target, "pointerdown", (event) => {
+    if (event.button) return;
+    held = true;
+    target.setPointerCapture(event.pointerId);
+    target.focus({ preventScroll: true });
+    start(event);
+    event.preventDefault();
+  });
+  on(lab, target, "pointermove", (event) => {
+    if (held) move(event);
+  });
+  on(lab, target, "pointerup pointercancel lostpointercapture", () => {
+    if (held) endGesture(lab);
+    held = false;
+  });
+}
+
+/** What side i paints: its exact picture if it is in, else its bands. */
+function sourceOf(lab, i, from, to) {
+  const exact = lab.exact && lab.exact.sides[i];
+  if (exact) return { exact, from, to };
+  const layers = layersOf(lab.message, lab.message.sides[i], lab.moments[i]);
+  return { layers, from, to };
+}
+
+function sheetSources(lab) {
+  const { state, sheet, message } = lab;
+  const all = [0, sheet.width];
+  if (state.view === "b") return [sourceOf(lab, 1, ...all)];
+  if (state.view === "wipe") {
+    const cut = Math.round(state.wipe * sheet.width);
+    return [sourceOf(lab, 0, 0, cut), sourceOf(lab, 1, cut, sheet.width)];
+  }
+  if (state.view === "blend" && !lab.blendNote) {
+    if (lab.exact && lab.exact.blend) return [{ exact: lab.exact.blend, from: 0, to: sheet.width }];
+    if (lab.blend) {
+      return [{ layers: blendLayers(message, lab.blend, state), from: 0, to: sheet.width }];
+    }
+  }
+  return [sourceOf(lab, 0, ...all)];
+}
+
+function showPicture(lab) {
+  const { el, state, sheet, message } = lab;
+  const facts = [lab.seq, lab.exact, lab.blend, lab.blendNote, message];
+  if (lab.painted && facts.every((fact, i) => fact === lab.painted[i])) return;
+  lab.painted = facts;
+  const both = state.view === "side";
+  if (el.figureB.hidden === both) {
+    el.figureB.hidden = !both;
+    sizeStage(lab);
+  }
+  const sources = sheetSources(lab);
+  paintSheet(el.canvasA, message, sheet, sources);
+  markSource(el.canvasA, sources);
+  const shown = [...sources];
+  if (both) {
+    const other = [sourceOf(lab, 1, 0, sheet.width)];
+    paintSheet(el.canvasB, message, sheet, other);
+    markSource(el.canvasB, other);
+    shown.push(...other);
+  }
+  setAttributes(el.root, { "data-view": state.view });
+  const exact = shown.every((source) => source.exact);
+  setText(el.source, exact ? "exact" : "painted");
+  el.source.title = exact ? "Computed by the server for exactly this state."
+    : "Painted in the browser from scale bands; the exact picture follows when the hand rests.";
+  toggle(el.wipe, state.view === "wipe");
+  el.wipe.style.left = `${100 * state.wipe}%`;
+  setAttributes(el.wipe, { "aria-valuenow": Math.round(100 * state.wipe),
+    "aria-valuetext": `${Math.round(100 * state.wipe)} % shows A` });
+  const names = { a: "side A", b: "side B", side: "side A", wipe: "A left, B right",
+    blend: "the blend of A and B" };
+  setAttributes(el.canvasA, { "aria-label": `${message.images.n} images at time `
+    + `${state.t.toFixed(2)}, ${names[state.view]}` });
+  setAttributes(el.canvasB, { "aria-label": `The same images, side B` });
+}
+
+function markSource(canvas, sources) {
+  const source = sources.every((one) => one.exact) ? "exact" : "painted";
+  if (canvas.dataset.source !== source) canvas.dataset.source = source;
+}
+
+/** Sizes the sheets: whole device pixels per image pixel wherever that costs little room. */
+function sizeStage(lab) {
+  const { el, sheet } = lab;
+  const full = lab.root.getRootNode().fullscreenElement === el.picture;
+  const width = lab.root.clientWidth;
+  const wide = width >= 900;
+  const both = lab.state.view === "side";
+  const room = full ? window.innerWidth - 32 : wide ? width * 0.54 : width;
+  const height = full ? window.innerHeight - 150 : 640;
+  const one = both ? (room - 12) / 2 : room;
+  const ratio = window.devicePixelRatio || 1;
+  const fit = Math.min(one / sheet.width, height / sheet.height) * ratio;
+  const scale = (fit >= 2.5 ? Math.floor(fit) : fit) / ratio;
+  for (const part of [el.sheetA, el.sheetB]) {
+    part.style.width = `${sheet.width * scale}px`;
+    part.style.height = `${sheet.height * scale}px`;
+  }
+  const single = Math.min((wide ? width * 0.54 : width) / sheet.width, 640 / sheet.height) * ratio;
+  const snapped = (single >= 2.5 ? Math.floor(single) : single) / ratio;
+  el.columns.style.setProperty("--picture", `${Math.max(400, Math.ceil(sheet.width * snapped))}px`);
+}
+
+function showChosen(lab) {
+  const { el, sheet, image, message } = lab;
+  const across = (value) => `${100 * value / sheet.width}%`;
+  const down = (value) => `${100 * value / sheet.height}%`;
+  for (const ring of [el.chosenA, el.chosenB]) {
+    ring.hidden = message.images.n < 2;
+    Object.assign(ring.style, {
+      left: across((image % sheet.columns) * sheet.cellWidth),
+      top: down(Math.floor(image / sheet.columns) * sheet.cellHeight),
+      width: across(sheet.cellWidth - sheet.gap), height: down(sheet.cellHeight - sheet.gap),
+    });
+  }
+}
+
+/** One scale alone: a band and its neighbours, signal, noise and both, equally stretched. */
+function showInset(lab) {
+  const { el, message, image } = lab;
+  const band = litBand(lab);
+  const side = message.sides[lab.active];
+  const { size, low, high } = message.images;
+  el.tiles.dataset.empty = String(band === null);
+  if (band === null) {
+    setText(el.insetText, "Point at a scale in any plot, or press ↑ ↓, to see it alone; "
+      + "click an image to choose it.");
+    setText(el.insetFacts, "");
+    return;
+  }
+  const moment = lab.moments[lab.active];
+  const signal = new Float32Array(size);
+  const noise = new Float32Array(size);
+  const reach = side.axis.discrete ? 0 : 1;
+  for (let b = Math.max(0, band - reach); b <= Math.min(side.bands - 1, band + reach); b++) {
+    addOne(signal, size, image * size, side.data[b], moment.alpha[b]);
+    addOne(noise, size, image * size, side.noise[b], moment.sigma[b] * moment.tint.amplitude[b]);
+  }
+  const both = signal.map((value, i) => value + noise[i]);
+  const factor = calmFactor((high - low) / 2 / Math.max(peak(signal), peak(noise), 1e-6));
+  [signal, noise, both].forEach((field, i) => paintField(el[`tile${i}`], message, field, factor));
+  const crossing = crossingTime(historyOf(message, side, lab.state.sides[lab.active]), band);
+  setText(el.insetText, `${scaleName(side, band)}: `
+    + (crossing === null ? "signal and noise never change places."
+      : `noise overtakes the data at t = ${crossing.toFixed(2)}.`));
+  setText(el.insetFacts, `Image ${image + 1}, ${side.counts[band].toLocaleString("en")} components, `
+    + `data log-SNR ${signed(moment.logSnr[band])}, contrast ×${factor}.`);
+}
+
+/** The largest of 1, 1.5, 2, 3, 5, 7, 10, ... below a factor, so that contrast does not flicker. */
+function calmFactor(factor) {
+  const steps = [1, 1.5, 2, 3, 5, 7];
+  const decade = 10 ** Math.floor(Math.log10(Math.max(factor, 1e-3)));
+  const best = steps.filter((step) => step * decade <= factor).pop() || 1;
+  return Number((best * Math.min(decade, 1e4)).toPrecision(2));
+}
+
+function signed(value) {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+}
+
+/** Saves the sheets that are on the screen, enlarged by a whole number. */
+function savePng(lab) {
+  const { el, sheet, state } = lab;
+  const both = state.view === "side";
+  const zoom = Math.max(1, Math.round(1024 / sheet.width));
+  const gap = both ? 8 : 0;
+  const canvas = make("canvas", { width: (sheet.width * (both ? 2 : 1) + gap) * zoom,
+    height: sheet.height * zoom });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  const draw = (source, x) =>
+    context.drawImage(source, x * zoom, 0, sheet.width * zoom, sheet.height * zoom);
+  draw(el.canvasA, 0);
+  if (both) draw(el.canvasB, sheet.width + gap);
+  canvas.toBlob((blob) => {
+    const link = make("a", { href: URL.createObjectURL(blob),
+      download: `rgdiff-${state.view}-t${state.t.toFixed(3)}.png` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+}

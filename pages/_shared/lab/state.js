@@ -1,0 +1,207 @@
+// The component's state: adopting it, changing it, undoing, and telling Python at rest.
+
+const VIEWS = ["a", "b", "side", "wipe", "blend"];
+const REST_MS = 150;
+const FLIGHT_MS = 1500;
+const UNDO_MOST = 200;
+
+/** A usable state from whatever came: every number in range, every path monotone. */
+function soundState(message, given) {
+  const number = (value, low, high, otherwise) =>
+    (Number.isFinite(value) ? clamp(value, low, high) : otherwise);
+  const two = message.sides.length === 2;
+  return {
+    t: number(given.t, 0, 1, 0.35),
+    view: VIEWS.includes(given.view) && (two || given.view === "a") ? given.view : "a",
+    wipe: number(given.wipe, 0, 1, 0.5),
+    blend: number(given.blend, 0, 1, 0.5),
+    speed: number(given.speed, 0.1, 10, 1),
+    sides: message.sides.map((side, i) => {
+      const own = (given.sides || [])[i] || {};
+      const within = (parameter, value) => (parameter
+        ? number(value, parameter.grid[0], parameter.grid[parameter.grid.length - 1],
+          parameter.grid[0])
+        : null);
+      return {
+        points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
+        shape: within(side.shape, own.shape),
+        tint: within(side.tint, own.tint),
+      };
+    }),
+  };
+}
+
+function copyState(state) {
+  return { ...state, sides: state.sides.map((own) => ({ ...own })) };
+}
+
+/** States by message id and stamp, so that a lab mounted again in this tab goes on as it was. */
+function keptStates() {
+  if (!document.rgdiffStates) document.rgdiffStates = new Map();
+  return document.rgdiffStates;
+}
+
+/** Takes up a new message: its state if the stamp is new, else the lab's own, made to fit. */
+function adopt(lab, message) {
+  const kept = keptStates().get(message.id);
+  const fresh = lab.message ? lab.message.stamp !== message.stamp
+    : !kept || kept.stamp !== message.stamp;
+  const first = !lab.message;
+  lab.message = message;
+  lab.sheet = sheetOf(message.images);
+  lab.origin = soundState(message, message.state);
+  if (fresh) {
+    Object.assign(lab, { state: copyState(lab.origin), seq: 0, sentSeq: 0, playing: false });
+    Object.assign(lab, { past: [], future: [], blend: null, blendNote: "", flight: null });
+  } else {
+    lab.state = soundState(message, first ? kept.state : lab.state);
+    if (first) Object.assign(lab, { seq: kept.seq, sentSeq: -1 });
+  }
+  lab.exact = null;
+  lab.image = Math.min(lab.image, message.images.n - 1);
+  lab.active = lab.state.view === "b" ? 1 : Math.min(lab.active, message.sides.length - 1);
+  setBand(lab, null, true);
+  keep(lab);
+  if (lab.sentSeq !== lab.seq) scheduleRest(lab);
+  if (document.rgdiffSettled) settle(lab, document.rgdiffSettled);
+}
+
+function keep(lab) {
+  const { stamp, id } = lab.message;
+  keptStates().set(id, { stamp, seq: lab.seq, state: copyState(lab.state) });
+}
+
+/**
+ * One change of the state. Changes of one gesture (a drag, a held key) share its name and make
+ * one entry in the history; so do scrubs of time that follow each other.
+ */
+function change(lab, gesture, mutate) {
+  if (lab.gesture !== gesture) {
+    const again = gesture === "time" && lab.lastGesture === "time";
+    if (!again) lab.past.push(copyState(lab.state));
+    if (lab.past.length > UNDO_MOST) lab.past.shift();
+    lab.future = [];
+    lab.gesture = gesture;
+    lab.lastGesture = gesture;
+  }
+  mutate(lab.state);
+  changed(lab, gesture === "view" || gesture === "wipe");
+}
+
+function changed(lab, sameExact) {
+  lab.seq += 1;
+  if (!sameExact) lab.exact = null;
+  keep(lab);
+  repaint(lab);
+  scheduleRest(lab);
+}
+
+function endGesture(lab) {
+  lab.gesture = null;
+  scheduleRest(lab);
+}
+
+/** A change that is complete at once: a button, a typed number. */
+function changeOnce(lab, gesture, mutate) {
+  change(lab, gesture, mutate);
+  endGesture(lab);
+}
+
+function undo(lab) {
+  travel(lab, lab.past, lab.future);
+}
+
+function redo(lab) {
+  travel(lab, lab.future, lab.past);
+}
+
+function travel(lab, from, to) {
+  if (!from.length) return;
+  pause(lab);
+  to.push(copyState(lab.state));
+  lab.state = from.pop();
+  lab.gesture = null;
+  lab.lastGesture = null;
+  if (lab.state.view === "a" || lab.state.view === "b") lab.active = lab.state.view === "b" ? 1 : 0;
+  changed(lab, false);
+}
+
+function scheduleRest(lab) {
+  clearTimeout(lab.restTimer);
+  if (lab.playing || lab.gesture) return;
+  lab.restTimer = setTimeout(() => sendRest(lab), REST_MS);
+}
+
+function sendRest(lab) {
+  if (lab.playing || lab.gesture || lab.sentSeq === lab.seq || lab.gone) return;
+  const waited = lab.flight ? performance.now() - lab.flight.at : FLIGHT_MS;
+  if (waited < FLIGHT_MS) {
+    clearTimeout(lab.restTimer);
+    lab.restTimer = setTimeout(() => sendRest(lab), FLIGHT_MS - waited);
+    return;
+  }
+  lab.flight = { seq: lab.seq, at: performance.now() };
+  lab.sentSeq = lab.seq;
+  lab.setStateValue("rest", { seq: lab.seq, stamp: lab.message.stamp, ...copyState(lab.state) });
+}
+
+/** Takes in what Python computed for a state that rested. */
+function settle(lab, bytes) {
+  if (!lab.message) return;
+  const settled = readSettled(bytes);
+  if (settled.stamp !== lab.message.stamp) return;
+  if (lab.flight && settled.seq >= lab.flight.seq) {
+    lab.flight = null;
+    if (lab.sentSeq !== lab.seq) scheduleRest(lab);
+  }
+  const sides = lab.message.sides;
+  lab.blendNote = settled.blendNote;
+  lab.blend = settled.blend && settled.blend.bands === sides[0].bands ? settled.blend : null;
+  if (settled.seq === lab.seq) {
+    const size = lab.message.images.n * lab.message.images.size;
+    const fit = (values) => (values && values.length === size ? values : null);
+    lab.exact = { sides: settled.exact.map(fit), blend: fit(settled.blendExact) };
+  }
+  repaint(lab);
+}
+
+function play(lab) {
+  if (lab.playing) return;
+  const { t } = lab.state;
+  change(lab, "time", (state) => {
+    if (lab.direction > 0 && t >= 1) state.t = 0;
+    if (lab.direction < 0 && t <= 0) state.t = 1;
+  });
+  lab.playing = true;
+  lab.playedAt = performance.now();
+  repaint(lab);
+}
+
+function pause(lab) {
+  if (!lab.playing) return;
+  lab.playing = false;
+  endGesture(lab);
+  repaint(lab);
+}
+
+/** Moves time on while playing: the whole path takes six seconds at speed 1. */
+function advance(lab, now) {
+  const seconds = clamp((now - lab.playedAt) / 1000, 0, 0.1);
+  lab.playedAt = now;
+  const t = clamp(lab.state.t + lab.direction * lab.state.speed * seconds / 6, 0, 1);
+  change(lab, "time", (state) => { state.t = t; });
+  if (t === (lab.direction > 0 ? 1 : 0)) pause(lab);
+}
+
+/** The band that is lit up: pointed at, or pinned by a click or the keyboard. */
+function setBand(lab, band, pin) {
+  if (pin) lab.pinned = band;
+  if (lab.pointed === band && !pin) return;
+  lab.pointed = band;
+  repaint(lab);
+}
+
+function litBand(lab) {
+  const band = lab.pointed === null ? lab.pinned : lab.pointed;
+  return band === null ? null : Math.min(band, lab.message.sides[lab.active].bands - 1);
+}

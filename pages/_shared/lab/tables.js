@@ -1,0 +1,174 @@
+// Everything that is known at a time t: looked up in Python's tables, never from a formula.
+
+/** Index and fraction of a value on a parameter's grid; [0, 0] without a parameter. */
+function gridPosition(parameter, value) {
+  if (!parameter || parameter.grid.length < 2) return [0, 0];
+  const warp = parameter.log ? Math.log : (v) => v;
+  const { grid } = parameter;
+  const inside = clamp(value, grid[0], grid[grid.length - 1]);
+  let i = 0;
+  while (i < grid.length - 2 && inside > grid[i + 1]) i++;
+  return [i, (warp(inside) - warp(grid[i])) / (warp(grid[i + 1]) - warp(grid[i]))];
+}
+
+/** Row of a table [P, N, B], linear in the parameter and in the ordinate u of [0, 1]. */
+function lookUp(table, ordinates, bands, [p, share], u) {
+  const place = clamp(u, 0, 1) * (ordinates - 1);
+  const i = Math.min(Math.floor(place), Math.max(ordinates - 2, 0));
+  const f = place - i;
+  const next = ordinates > 1 ? bands : 0;
+  const row = new Float32Array(bands);
+  for (let side = 0; side < 2; side++) {
+    const weight = side ? share : 1 - share;
+    if (weight === 0) continue;
+    const base = ((p + side) * ordinates + i) * bands;
+    for (let b = 0; b < bands; b++) {
+      row[b] += weight * ((1 - f) * table[base + b] + f * table[base + next + b]);
+    }
+  }
+  return row;
+}
+
+function ordinateAt(side, own, t) {
+  return side.path ? clamp(curveThrough(own.points)(t), 0, 1) : t;
+}
+
+/** Noise amplitude and power per band at the tint chosen. */
+function tintOf(side, own) {
+  const at = gridPosition(side.tint, own.tint);
+  return {
+    amplitude: lookUp(side.tintTable, 1, side.bands, at, 0),
+    power: lookUp(side.noisePower, 1, side.bands, at, 0),
+  };
+}
+
+/** Weights, log-SNR of the data and information of one side at time t, all per band. */
+function momentOf(message, side, own, t) {
+  const at = gridPosition(side.shape, own.shape);
+  const u = ordinateAt(side, own, t);
+  const row = (table) => lookUp(table, side.ordinates, side.bands, at, u);
+  const alpha = row(side.alpha);
+  const sigma = row(side.sigma);
+  const tint = tintOf(side, own);
+  const logSnr = dataLogSnr(side, row(side.gamma), tint.power);
+  const bits = logSnr.map((value, b) => side.counts[b] * informationAt(message, value));
+  return {
+    t, u, alpha, sigma, tint, logSnr, bits,
+    total: bits.reduce((sum, value) => sum + value, 0),
+    front: side.front ? lookUp(side.front, side.ordinates, 1, at, u)[0] : null,
+  };
+}
+
+function dataLogSnr(side, gamma, noisePower) {
+  return gamma.map((value, b) => {
+    const ratio = side.dataPower[b] / noisePower[b];
+    return clamp(-value + Math.log(ratio > 0 ? ratio : 1e-30), -80, 80);
+  });
+}
+
+/** Bits per component at a data log-SNR. */
+function informationAt(message, logSnr) {
+  const { low, high, values } = message.information;
+  const place = clamp((logSnr - low) / (high - low), 0, 1) * (values.length - 1);
+  const i = Math.min(Math.floor(place), values.length - 2);
+  return values[i] + (place - i) * (values[i + 1] - values[i]);
+}
+
+const FIELD_TIMES = 97;
+
+/** The whole history of one side: log-SNR over (t, band), front and bits over t. */
+function historyOf(message, side, own) {
+  const memo = side.history;
+  if (memo && memo.points === own.points && memo.shape === own.shape && memo.tint === own.tint) {
+    return memo;
+  }
+  const moments = [];
+  let mostBits = 0;
+  for (let i = 0; i < FIELD_TIMES; i++) {
+    const moment = momentOf(message, side, own, i / (FIELD_TIMES - 1));
+    moment.bits.forEach((value) => { mostBits = Math.max(mostBits, value); });
+    moments.push(moment);
+  }
+  side.history = { points: own.points, shape: own.shape, tint: own.tint, moments, mostBits };
+  return side.history;
+}
+
+/** First time at which the data log-SNR of a band falls through zero; null if it never does. */
+function crossingTime(history, band) {
+  const { moments } = history;
+  for (let i = 1; i < moments.length; i++) {
+    const before = moments[i - 1].logSnr[band];
+    const after = moments[i].logSnr[band];
+    if (before > 0 && after <= 0) return (i - 1 + before / (before - after)) / (FIELD_TIMES - 1);
+  }
+  return null;
+}
+
+/** Layers to add up for one side: [values, weight], negligible ones left out. */
+function layersOf(message, side, moment) {
+  const layers = [];
+  for (let b = 0; b < side.bands; b++) {
+    addLayer(layers, message, side.data[b], side.dataPeak[b], moment.alpha[b]);
+    addLayer(layers, message, side.noise[b], side.noisePeak[b],
+      moment.sigma[b] * moment.tint.amplitude[b]);
+  }
+  return layers;
+}
+
+/** Layers of the blended process: data of A, noise of A and B mixed before it is scaled. */
+function blendLayers(message, tables, state) {
+  const [a, b] = message.sides;
+  const { t, blend: w } = state;
+  const place = w * (tables.parameters - 1);
+  const p = Math.min(Math.floor(place), Math.max(tables.parameters - 2, 0));
+  const row = (table) => lookUp(table, tables.ordinates, tables.bands, [p, place - p], t);
+  const alpha = row(tables.alpha);
+  const sigma = row(tables.sigma);
+  const tintA = tintOf(a, state.sides[0]).amplitude;
+  const tintB = tintOf(b, state.sides[1]).amplitude;
+  const layers = [];
+  for (let i = 0; i < tables.bands; i++) {
+    addLayer(layers, message, a.data[i], a.dataPeak[i], alpha[i]);
+    addLayer(layers, message, a.noise[i], a.noisePeak[i], sigma[i] * (1 - w) * tintA[i]);
+    addLayer(layers, message, b.noise[i], b.noisePeak[i], sigma[i] * w * tintB[i]);
+  }
+  return layers;
+}
+
+function addLayer(layers, message, values, largest, weight) {
+  const visible = (message.images.high - message.images.low) / 255 / 512;
+  if (Math.abs(weight) * largest > visible) layers.push([values, weight]);
+}
+
+/** Position on a plot's scale axis, in [0, 1]: discrete scales are spread evenly. */
+function placeOf(side, node) {
+  if (side.bands === 1) return 0.5;
+  if (!side.axis.discrete) return node;
+  const { nodes } = side;
+  let i = 0;
+  while (i < nodes.length - 2 && node > nodes[i + 1]) i++;
+  return (i + 0.5 + (node - nodes[i]) / (nodes[i + 1] - nodes[i])) / side.bands;
+}
+
+/** The stretch [from, to] of the scale axis that belongs to a band. */
+function cellOf(side, band) {
+  if (side.bands === 1 || side.axis.discrete) return [band / side.bands, (band + 1) / side.bands];
+  const { nodes } = side;
+  const middle = (i) => (nodes[i] + nodes[i + 1]) / 2;
+  return [band ? middle(band - 1) : Math.min(0, nodes[0]),
+    band < side.bands - 1 ? middle(band) : Math.max(1, nodes[band])];
+}
+
+function bandAt(side, place) {
+  let best = 0;
+  for (let b = 1; b < side.bands; b++) {
+    if (place >= cellOf(side, b)[0]) best = b;
+  }
+  return best;
+}
+
+/** A scale in words: its value, or its number where scales are discrete. */
+function scaleName(side, band) {
+  return side.axis.discrete ? `${side.axis.label} ${band + 1}`
+    : `${side.axis.label} = ${side.nodes[band].toFixed(2)}`;
+}
