@@ -4,7 +4,8 @@
 FROM python:3.11-slim
 
 ARG TORCH=cpu
-ENV UV_LINK_MODE=copy \
+ENV UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
     UV_NO_CACHE=1 \
     UV_PYTHON_DOWNLOADS=never \
     PATH=/app/.venv/bin:$PATH

@@ -19,7 +19,7 @@ EXPORT := export --quiet --frozen --no-dev --no-hashes --no-emit-project --no-an
 
 app: $(SYNCED) $(DATA) ## set up, fetch CIFAR-10 once, open the app (PORT=8501 HOST=localhost WATCH=none)
 	@echo "app: http://$(HOST):$(PORT)"
-	@$(BIN)/streamlit run app.py --server.port=$(PORT) --server.address=$(HOST) \
+	@exec $(BIN)/streamlit run app.py --server.port=$(PORT) --server.address=$(HOST) \
 		--server.fileWatcherType=$(WATCH)
 
 test: $(SYNCED) $(BROWSER) ## set up, the browser too, and run all tests (ARGS="-k spectra")
@@ -28,9 +28,11 @@ test: $(SYNCED) $(BROWSER) ## set up, the browser too, and run all tests (ARGS="
 
 lint: $(SYNCED) ## ruff's checks and format, pyright
 	@echo "lint: ruff check, ruff format --check, pyright"
-	@$(BIN)/ruff check
-	@$(BIN)/ruff format --check
-	@$(BIN)/pyright
+	@status=0; \
+	$(BIN)/ruff check || status=1; \
+	$(BIN)/ruff format --check || status=1; \
+	$(BIN)/pyright || status=1; \
+	exit $$status
 
 format: $(SYNCED) ## let ruff repair and format the code
 	@$(BIN)/ruff check --fix
