@@ -86,7 +86,9 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
     for name, array in arrays.items():
         code = f"{array.dtype.kind}{array.dtype.itemsize}"
         if code not in _DTYPES:
-            raise ValueError(f"array {name!r} has dtype {array.dtype}, not float16, float32 or uint8")
+            raise ValueError(
+                f"array {name!r} has dtype {array.dtype}, not float16, float32 or uint8"
+            )
         if id(array) not in places:
             places[id(array)] = len(body)
             body += np.ascontiguousarray(array, dtype=_DTYPES[code]).tobytes()
@@ -115,7 +117,9 @@ def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         count = int(np.prod(spec["shape"], dtype=int))
         first = start + spec["offset"]
         if first + count * int(spec["dtype"][1]) > len(data):
-            raise ValueError(f"the array {name!r} reaches beyond the container's {len(data)} bytes")
+            raise ValueError(
+                f"the array {name!r} reaches beyond the container's {len(data)} bytes"
+            )
         flat = np.frombuffer(data, _DTYPES[spec["dtype"]], count, first)
         arrays[name] = flat.reshape(spec["shape"])
     return header, arrays

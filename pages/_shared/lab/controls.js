@@ -2,7 +2,7 @@
 
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const TIME_STEP = 0.01;
-const VIEW_NAMES = { a: "A", b: "B", side: "Side by side", wipe: "Wipe", blend: "Blend" };
+const VIEW_NAMES = { a: "A", b: "B", side: "Side", wipe: "Wipe", blend: "Blend" };
 
 function make(tag, attributes, ...children) {
   const element = document.createElement(tag);
@@ -107,6 +107,7 @@ function wireControls(lab) {
   on(lab, el.undo, "click", () => undo(lab));
   on(lab, el.redo, "click", () => redo(lab));
   on(lab, el.reset, "click", () => resetCurve(lab));
+  on(lab, el.letGo, "click", () => setBand(lab, null, true));
   on(lab, el.help, "click", () => el.keys.showModal());
   on(lab, el.png, "click", () => savePng(lab));
   on(lab, el.full, "click", () => (document.fullscreenElement

@@ -1,6 +1,6 @@
 // The Λ(t) editor: an SVG whose points are dragged, moved by keys, added, removed and typed.
 
-const MARGIN = { left: 46, right: 14, top: 10, bottom: 34 };
+const MARGIN = { left: 46, right: 14, top: 10, bottom: 36 };
 const CURVE_HEIGHT = 230;
 const CURVE_SAMPLES = 120;
 
@@ -36,11 +36,11 @@ function sizeEditor(lab) {
     grid.append(makeSvg("line", { x1: frame.x(0), x2: frame.x(1), y1: frame.y(v), y2: frame.y(v) }));
     grid.append(makeSvg("line", { x1: frame.x(v), x2: frame.x(v), y1: frame.y(0), y2: frame.y(1) }));
     if (v !== 0.25 && v !== 0.75) {
-      grid.append(label(v, frame.x(v), frame.y(0) + 15, "middle"));
-      grid.append(label(v, frame.x(0) - 7, frame.y(v) + 4, "end"));
+      grid.append(label(v, frame.x(v), frame.y(0) + 18, "middle"));
+      grid.append(label(v, frame.x(0) - 13, frame.y(v) + 4, "end"));
     }
   }
-  grid.append(label("time t: data → noise", frame.x(0.5), CURVE_HEIGHT - 4, "middle"));
+  grid.append(label("time t: data → noise", frame.x(0.5), CURVE_HEIGHT - 1, "middle"));
   const upright = label("", 0, 0, "middle");
   upright.setAttribute("transform", `translate(12 ${frame.y(0.5)}) rotate(-90)`);
   const part = (tag, name) => makeSvg(tag, { class: name });
@@ -115,12 +115,10 @@ function makeHandle(lab, index) {
   on(lab, handle, "pointerdown", (event) => {
     if (event.button) return;
     handle.setPointerCapture(event.pointerId);
-    handle.focus({ preventScroll: true });
     const [t, y] = placeOfPointer(lab, event);
     const point = lab.state.sides[lab.active].points[index];
     grip = [point[0] - t, point[1] - y];
     lab.point = index;
-    event.preventDefault();
     repaint(lab);
   });
   on(lab, handle, "pointermove", (event) => {

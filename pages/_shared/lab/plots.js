@@ -1,10 +1,10 @@
 // The linked plots: small canvases, all in the same scales, times and colours as the editor.
 
 const PLOT_HEIGHTS = { heat: 210, spectrum: 180, bits: 180 };
-const SNR_RANGE = 8;
+const SNR_RANGE = 10;
 const RAMPS = {
   light: [[140, 81, 10], [216, 179, 101], [245, 245, 243], [90, 180, 172], [1, 102, 94]],
-  dark: [[236, 178, 92], [150, 104, 40], [33, 36, 43], [42, 132, 124], [112, 226, 211]],
+  dark: [[204, 142, 62], [134, 92, 38], [30, 31, 34], [34, 112, 106], [72, 186, 172]],
 };
 
 /** Colours of the page, read once per theme. */
@@ -219,7 +219,7 @@ function showSpectrum(lab, side, moment, band) {
   const [low, high] = powerRange(side);
   const decades = [];
   const every = Math.ceil((high - low) / 5);
-  for (let d = low; d <= high; d += every) decades.push([(d - low) / (high - low), `1e${d}`]);
+  for (let d = low; d <= high; d += every) decades.push([(d - low) / (high - low), powerOfTen(d)]);
   const { context, frame } = openPlot(lab, "spectrum", { xTicks: scaleTicks(side),
     yTicks: decades, xLabel: side.axis.label, yLabel: "power" });
   const at = (m, s) => (value, b) =>
@@ -286,7 +286,7 @@ function showBits(lab, side, moment, history, band) {
   const { theme } = lab;
   const most = history.mostBits || 1;
   const { context, frame } = openPlot(lab, "bits", { xTicks: scaleTicks(side),
-    yTicks: [[0, "0"], [0.5, shortNumber(most / 2)], [1, shortNumber(most)]],
+    yTicks: roundTicks(most),
     xLabel: side.axis.label, yLabel: "bits per image" });
   clipTo(context, frame);
   const bars = (bits, color, alpha) => {
@@ -307,10 +307,24 @@ function showBits(lab, side, moment, history, band) {
   setText(lab.el.bitsText, `${shortNumber(moment.total)} bits are left of each image.`);
 }
 
+function powerOfTen(exponent) {
+  const digits = [...String(Math.abs(exponent))].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
+  return exponent === 0 ? "1" : exponent === 1 ? "10" : `10${exponent < 0 ? "⁻" : ""}${digits}`;
+}
+
+/** Two to five ticks at round numbers, on an axis from 0 to `most`. */
+function roundTicks(most) {
+  const decade = 10 ** Math.floor(Math.log10(most / 2));
+  const step = [5, 2, 1].map((s) => s * decade).find((s) => most / s >= 2) || decade;
+  const ticks = [];
+  for (let value = 0; value <= most; value += step) ticks.push([value / most, shortNumber(value)]);
+  return ticks;
+}
+
 function shortNumber(value) {
   if (value >= 1e6) return `${(value / 1e6).toPrecision(3)}M`;
   if (value >= 1e4) return `${(value / 1e3).toPrecision(3)}k`;
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(2).replace(/\.0$/, "");
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
 }
 
 /** Pointing at a scale lights it up; a click pins it; dragging the map moves in time. */

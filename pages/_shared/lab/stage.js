@@ -34,9 +34,7 @@ function dragOn(lab, target, start, move) {
     if (event.button) return;
     held = true;
     target.setPointerCapture(event.pointerId);
-    target.focus({ preventScroll: true });
     start(event);
-    event.preventDefault();
   });
   on(lab, target, "pointermove", (event) => {
     if (held) move(event);
@@ -105,7 +103,7 @@ function showPicture(lab) {
     blend: "the blend of A and B" };
   setAttributes(el.canvasA, { "aria-label": `${message.images.n} images at time `
     + `${state.t.toFixed(2)}, ${names[state.view]}` });
-  setAttributes(el.canvasB, { "aria-label": `The same images, side B` });
+  setAttributes(el.canvasB, { "aria-label": "The same images, side B" });
 }
 
 function markSource(canvas, sources) {
@@ -155,10 +153,12 @@ function showInset(lab) {
   const band = litBand(lab);
   const side = message.sides[lab.active];
   const { size, low, high } = message.images;
-  el.tiles.dataset.empty = String(band === null);
+  setAttributes(el.inset, { "data-lit": band !== null });
+  toggle(el.tiles, band !== null);
+  toggle(el.letGo, band !== null);
   if (band === null) {
-    setText(el.insetText, "Point at a scale in any plot, or press ↑ ↓, to see it alone; "
-      + "click an image to choose it.");
+    setText(el.insetText, "Point at a scale in any plot, or press ↑ ↓, to see it alone. "
+      + "Click an image to choose it.");
     setText(el.insetFacts, "");
     return;
   }
@@ -177,7 +177,7 @@ function showInset(lab) {
   setText(el.insetText, `${scaleName(side, band)}: `
     + (crossing === null ? "signal and noise never change places."
       : `noise overtakes the data at t = ${crossing.toFixed(2)}.`));
-  setText(el.insetFacts, `Image ${image + 1}, ${side.counts[band].toLocaleString("en")} components, `
+  setText(el.insetFacts, `Image ${image + 1}, ${Math.round(side.counts[band]).toLocaleString("en")} components, `
     + `data log-SNR ${signed(moment.logSnr[band])}, contrast ×${factor}.`);
 }
 

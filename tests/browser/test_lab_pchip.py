@@ -1,0 +1,157 @@
+"""The lab's own arithmetic in real Chromium, against SciPy and NumPy."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
+
+from pages._shared.lab import pack, script
+
+pytestmark = pytest.mark.browser
+
+EXPORTS = "export { clamp, gridPosition, insertPoint, lookUp, monotoneCubic, movePoint, unpack };"
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """An empty page that holds the lab's functions as `lab`."""
+    page = browser.new_page()
+    page.evaluate(
+        """async (text) => {
+            const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+            globalThis.lab = await import(url);
+        }""",
+        f"{script()}\n{EXPORTS}",
+    )
+    yield page
+    page.close()
+
+
+def in_browser(page: Page, expression: str, *values: Any) -> Any:
+    return page.evaluate(f"(values) => ({expression})(...values)", list(values))
+
+
+def random_path(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random times and falling ordinates of one path; some of its steps are level."""
+    t = np.concatenate([[0.0], np.sort(rng.uniform(0.01, 0.99, size - 2)), [1.0]])
+    y = np.sort(rng.uniform(size=size))[::-1].copy()
+    level = rng.uniform(size=size - 1) < 0.2
+    for i in np.flatnonzero(level):
+        y[i + 1] = y[i]
+    return t, y
+
+
+@pytest.mark.parametrize("size", range(2, 13))
+def test_monotone_cubic_is_scipys(page: Page, size: int) -> None:
+    rng = np.random.default_rng(size)
+    times = np.linspace(0, 1, 401)
+    for _ in range(20):
+        t, y = random_path(rng, size)
+        points = np.stack([t, y], 1).tolist()
+        ours = in_browser(
+            page,
+            "(points, times) => times.map(lab.monotoneCubic(points))",
+            points,
+            times.tolist(),
+        )
+        np.testing.assert_allclose(ours, PchipInterpolator(t, y)(times), rtol=0, atol=1e-9)
+
+
+def test_monotone_cubic_of_any_values_is_scipys(page: Page) -> None:
+    """Also where the points turn: the end slopes are held back as SciPy's are."""
+    rng = np.random.default_rng(0)
+    times = np.linspace(0, 1, 201)
+    for _ in range(50):
+        t, _ = random_path(rng, 6)
+        y = rng.standard_normal(6)
+        points = np.stack([t, y], 1).tolist()
+        ours = in_browser(
+            page,
+            "(points, times) => times.map(lab.monotoneCubic(points))",
+            points,
+            times.tolist(),
+        )
+        np.testing.assert_allclose(ours, PchipInterpolator(t, y)(times), rtol=0, atol=1e-9)
+
+
+def test_dragging_keeps_the_path_monotone(page: Page) -> None:
+    """A thousand random drags of random points leave times 0.01 apart and ordinates falling."""
+    rng = np.random.default_rng(1)
+    t, y = random_path(rng, 8)
+    t = np.linspace(0, 1, 8)
+    moves = [
+        [int(i), *place]
+        for i, place in zip(
+            rng.integers(0, 8, 1000), rng.uniform(-0.5, 1.5, (1000, 2)).tolist(), strict=True
+        )
+    ]
+    paths = in_browser(
+        page,
+        """(points, moves) => moves.map(([i, t, y]) => {
+            points = lab.movePoint(points, i, t, y);
+            return points;
+        })""",
+        np.stack([t, y], 1).tolist(),
+        moves,
+    )
+    paths = np.array(paths)
+    assert (np.diff(paths[..., 0]) >= 0.01 - 1e-12).all()
+    assert (np.diff(paths[..., 1]) <= 0).all()
+    assert (paths[:, 0, 0] == 0).all() and (paths[:, -1, 0] == 1).all()
+    assert paths[..., 1].min() >= 0 and paths[..., 1].max() <= 1
+
+
+def test_every_half_float_arrives(page: Page) -> None:
+    """All 65,536 bit patterns, infinities and NaNs too."""
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)
+    data = pack({"kind": "test"}, {"halves": halves})
+    page.evaluate("(bytes) => { globalThis.bytes = new Uint8Array(bytes); }", list(data))
+    values = page.evaluate(
+        """() => Array.from(lab.unpack(bytes).take("halves").values, (v) =>
+            (Number.isNaN(v) ? "nan" : String(v)))"""
+    )
+    np.testing.assert_array_equal(
+        np.array([float(v.replace("Infinity", "inf")) for v in values], np.float32),
+        halves.astype(np.float32),
+    )
+
+
+def test_table_lookup_is_scipys(page: Page) -> None:
+    """Linear in the ordinate and in the logarithm of the parameter."""
+    rng = np.random.default_rng(2)
+    grid = np.geomspace(0.02, 0.5, 5)
+    table = rng.standard_normal((5, 9, 3)).astype(np.float32)
+    exact = RegularGridInterpolator((np.log(grid), np.linspace(0, 1, 9)), table)
+    places = np.stack([rng.uniform(0.02, 0.5, 100), rng.uniform(size=100)], 1)
+    places = np.concatenate([places, [[0.02, 0.0], [0.5, 1.0], [grid[2], 0.5]]])
+    ours = in_browser(
+        page,
+        """(grid, table, places) => places.map(([value, u]) => {
+            const at = lab.gridPosition({ grid, log: true }, value);
+            return Array.from(lab.lookUp(Float32Array.from(table), 9, 3, at, u));
+        })""",
+        grid.tolist(),
+        table.ravel().tolist(),
+        places.tolist(),
+    )
+    places[:, 0] = np.clip(np.log(places[:, 0]), np.log(grid[0]), np.log(grid[-1]))
+    np.testing.assert_allclose(ours, exact(places), rtol=0, atol=1e-6)
+
+
+def test_cut_off_message_says_so(page: Page) -> None:
+    data = pack({}, {"a": np.zeros(64, np.float32)})[:-8]
+    message = in_browser(
+        page,
+        """(bytes) => {
+            try {
+                lab.unpack(new Uint8Array(bytes)).take("a");
+            } catch (error) {
+                return error.message;
+            }
+        }""",
+        list(data),
+    )
+    assert message == 'The array "a" of the lab\'s message does not fit.'
