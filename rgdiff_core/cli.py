@@ -49,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rgdiff: stopped.", file=sys.stderr)
         return 130
-    text = json.dumps(outcome.value, ensure_ascii=False) if chosen.json else "\n".join(outcome.lines)
-    print(text)
+    if chosen.json:
+        print(json.dumps(outcome.value, ensure_ascii=False))
+    else:
+        print("\n".join(outcome.lines))
     return 0
 
 
@@ -110,10 +112,7 @@ def _fetch(chosen: argparse.Namespace) -> Outcome:
         counts = {split: len(item.images) for split, item in sets.items()}
         source = sets["train"].source
         seconds = round(time.perf_counter() - start, 3)
-        folder = str(data.cache_folder() / name)
-        reports.append(
-            {"name": name, "images": counts, "source": source, "folder": folder, "seconds": seconds}
-        )
+        reports.append({"name": name, "images": counts, "source": source, "seconds": seconds})
         lines.append(f"{name}: {counts['train']} + {counts['test']} images, {seconds:.1f} s.")
         lines.append(f"  {source}")
     return Outcome(reports, lines)
@@ -134,6 +133,8 @@ def _generate(chosen: argparse.Namespace) -> Outcome:
 
     from rgdiff_core import lattice
 
+    if chosen.out.suffix != ".npz":
+        raise ValueError(f"{chosen.out} does not end in .npz.")
     action = lattice.Phi4(chosen.m2, chosen.lam)
     generator = torch.Generator().manual_seed(chosen.seed)
 
@@ -141,8 +142,6 @@ def _generate(chosen: argparse.Namespace) -> Outcome:
         _bar(done, total, f"Generating {chosen.n} φ⁴ configurations")
 
     run = lattice.hmc(action, chosen.size, chosen.n, generator=generator, progress=report)
-    if chosen.out.suffix != ".npz":
-        raise ValueError(f"{chosen.out} does not end in .npz.")
     np.savez_compressed(chosen.out, images=run.configurations.numpy())
     summary = {
         "file": str(chosen.out),

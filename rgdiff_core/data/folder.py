@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from rgdiff_core.data import store
-from rgdiff_core.data.records import DataUnavailable, ImageSet, Record
+from rgdiff_core.data.records import BUILT_IN, DataUnavailable, ImageSet, Record
 
 __all__ = ["describe", "load_own", "names", "register_folder", "register_upload"]
 
@@ -143,12 +143,10 @@ def _is_picture(name: str) -> bool:
 
 
 def _register(name: str, images: np.ndarray) -> ImageSet:
-    from rgdiff_core.data.sets import SETS
-
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:48].strip("-")
     if not slug:
         raise ValueError(f"name = {name!r} has no letter or digit (a-z, 0-9).")
-    if slug in SETS:
+    if slug in BUILT_IN:
         raise ValueError(f"name = {slug!r} belongs to a set that comes with rgdiff.")
     held_out = np.zeros(len(images), dtype=bool)
     if len(images) >= 2 * HELD_OUT:

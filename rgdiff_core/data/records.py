@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["DataUnavailable", "ImageSet", "Progress", "Record", "quiet"]
+__all__ = ["BUILT_IN", "DataUnavailable", "ImageSet", "Progress", "Record", "quiet"]
+
+BUILT_IN = ("cifar10", "phi4-32x32", "phi4-6x6", "phi4-6x6-broken", "photographs")
+"""Names of the sets that the product brings; the user's own cannot take them."""
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, what is being done); an exception that it raises cancels."""

@@ -3,12 +3,13 @@
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from rgdiff_core.data import cifar10, folder, phi4, photographs, store
-from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress, Record, quiet
+from rgdiff_core.data.records import BUILT_IN, ImageSet, Progress, Record, quiet
 from rgdiff_core.lattice import Phi4
 
 __all__ = ["SETS", "DatasetInfo", "available", "load"]
@@ -38,12 +39,16 @@ class DatasetInfo:
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """A data set that the product brings: how it is described and how it is built."""
+    """A data set that the product brings: how it is described and how it is built.
+
+    A higher `version` makes copies that older releases left in the cache invisible.
+    """
 
     title: str
     shape: tuple[int, int, int]
     description: str
     build: Callable[[Progress], dict[str, Record]]
+    version: int = 1
 
 
 def _lattice(title: str, spec: phi4.LatticeSet, remark: str) -> BuiltIn:
@@ -54,7 +59,7 @@ def _lattice(title: str, spec: phi4.LatticeSet, remark: str) -> BuiltIn:
     return BuiltIn(title, (1, spec.size, spec.size), description, partial(phi4.build, spec))
 
 
-SETS: dict[str, BuiltIn] = {
+SETS: Mapping[str, BuiltIn] = {
     "cifar10": BuiltIn(
         "CIFAR-10",
         (3, 32, 32),
@@ -63,17 +68,17 @@ SETS: dict[str, BuiltIn] = {
     ),
     "phi4-32x32": _lattice(
         "φ⁴ 32×32, near the transition",
-        phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 128, 600, 30),
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
         "just above the critical coupling λ = 4.26, where there is structure at every scale.",
     ),
     "phi4-6x6": _lattice(
         "φ⁴ 6×6, symmetric",
-        phi4.LatticeSet(Phi4(m2=-4, lam=6.975), 6, 20_000, 5_000, 1000, 100, 3),
+        phi4.LatticeSet(Phi4(m2=-4, lam=6.975), 6, 20_000, 5_000, 900, 100, 3),
         "the standard small lattice of flow-based samplers (arXiv:1904.12072).",
     ),
     "phi4-6x6-broken": _lattice(
         "φ⁴ 6×6, broken",
-        phi4.LatticeSet(Phi4(m2=-1, lam=0.5), 6, 20_000, 5_000, 1000, 100, 3),
+        phi4.LatticeSet(Phi4(m2=-1, lam=0.5), 6, 20_000, 5_000, 900, 100, 3),
         "two wells, strongly correlated sites.",
     ),
     "photographs": BuiltIn(
@@ -124,7 +129,7 @@ def load(
         raise ValueError(f"split = {split!r} is neither 'train' nor 'test'.")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"limit = {limit!r} is not a whole number of at least 1.")
-    if name in SETS:
+    if name in BUILT_IN:
         return _built_in(name, split, limit, progress or quiet).image_set(name)
     if name in folder.names():
         return folder.load_own(name, split, limit)
@@ -132,13 +137,17 @@ def load(
     raise ValueError(f"{name!r} is not a known data set; known are {known}.")
 
 
+def _home(name: str) -> Path:
+    return store.cache_folder() / f"{name}-v{SETS[name].version}"
+
+
 def _cached(name: str) -> bool:
-    return all(store.exists(store.cache_folder() / name, split) for split in ("train", "test"))
+    return all(store.exists(_home(name), split) for split in ("train", "test"))
 
 
 def _built_in(name: str, split: str, limit: int | None, progress: Progress) -> Record:
     """Read a split from the cache, or build the set, keep it, and return the split."""
-    home = store.cache_folder() / name
+    home = _home(name)
     with _locks[name]:
         try:
             return store.read(home, split, limit)

@@ -10,6 +10,11 @@ which keeps modes of the free theory from returning to where they started. The e
 symmetry φ → -φ is applied at random to every chain after every trajectory, so that both
 wells are visited when the symmetry is broken.
 
+Chains are advanced in pieces of fewer than 2¹⁵ sites. Torch works on so small an array in the
+calling thread, and it fits in the processor's cache: as fast as two threads on an idle machine,
+and on a busy one up to twenty times faster, for there threads wait for one another at every
+operation.
+
 References:
     Hybrid Monte Carlo, Duane, Kennedy, Pendleton, Roweth, Phys. Lett. B 195 (1987) 216.
     Monte Carlo errors with less errors, Wolff, arXiv:hep-lat/0306017 (automatic windowing).
@@ -31,6 +36,7 @@ SIZES = (2, 256)
 MAX_SAMPLES = 10**6
 MAX_SITES = 2**28
 MAX_STEPS = 100
+PIECE_SITES = 2**15 - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +78,11 @@ def leapfrog(
     Returns:
         Fields and momenta at the end of the trajectory, of the shape of phi.
     """
-    momentum = momentum + 0.5 * step_size * action.force(phi)
+    momentum = momentum.add(action.force(phi), alpha=0.5 * step_size)
     for step in range(n_steps):
-        phi = phi + step_size * momentum
+        phi = phi.add(momentum, alpha=step_size)
         kick = step_size if step < n_steps - 1 else 0.5 * step_size
-        momentum = momentum + kick * action.force(phi)
+        momentum = momentum.add(action.force(phi), alpha=kick)
     return phi, momentum
 
 
@@ -101,7 +107,7 @@ def hmc(
         size: Linear size L of the L×L lattice, 2 to 256.
         n_samples: Number of configurations to return, 1 to 1,000,000.
         n_chains: Independent chains run side by side; by default as many as keep the
-            processor busy, 32 to 1024.
+            processor busy, 8 to 900.
         generator: Source of randomness; its device is where the run happens. By default
             torch's own generator on the CPU.
         thermalization: Trajectories discarded at the start of every chain, at least 20; by
@@ -129,7 +135,7 @@ def hmc(
             f"at most {MAX_SITES} are allowed in one run."
         )
     if n_chains is None:
-        n_chains = min(n_samples, max(32, min(1024, 2**17 // size**2)))
+        n_chains = min(n_samples, max(8, min(900, 2**16 // size**2)))
     _check("n_chains", n_chains, 1, n_samples)
     thermalization = 100 + 8 * size if thermalization is None else thermalization
     _check("thermalization", thermalization, 20, 10**6)
@@ -149,14 +155,19 @@ def hmc(
 
     vacuum, step_size = _start(action)
     phi = torch.randn((n_chains, size, size), generator=generator, dtype=dtype, device=device)
-    phi = vacuum + 0.5 * step_size * phi
-    kept = torch.empty((n_chains, rounds, size, size), device=device, dtype=torch.float32)
+    n_pieces = min(n_chains, -(-n_chains * size**2 // PIECE_SITES))
+    pieces = list((vacuum + 0.5 * step_size * phi).tensor_split(n_pieces))
+    kept = torch.empty((rounds, n_chains, size, size), device=device, dtype=dtype)
     weights, accepted, magnetization = [], [], []
 
     for trajectory in range(total):
         factor = 0.9 + 0.2 * float(_uniform(1, generator, device))
         n_steps = min(MAX_STEPS, max(1, math.ceil(trajectory_length / step_size)))
-        phi, weight, accept = _trajectory(action, phi, factor * step_size, n_steps, generator)
+        moved = [
+            _trajectory(action, piece, factor * step_size, n_steps, generator) for piece in pieces
+        ]
+        pieces = [move.phi for move in moved]
+        weight = torch.cat([move.weight for move in moved])
         if trajectory < thermalization:
             # Robbins–Monro in log ε over the first three quarters, then frozen, so that
             # the chains forget the tuning before anything is measured.
@@ -166,16 +177,21 @@ def hmc(
         else:
             done = trajectory - thermalization + 1
             weights.append(weight)
-            accepted.append(accept)
-            magnetization.append(phi.mean((-2, -1), dtype=torch.float64).abs())
+            accepted.append(torch.cat([move.accepted for move in moved]))
+            magnetization.append(torch.cat([move.magnetization for move in moved]).abs())
             if done % thinning == 0:
-                kept[:, done // thinning - 1] = phi
+                torch.cat(pieces, out=kept[done // thinning - 1])
         if progress is not None:
             progress(trajectory + 1, total)
 
-    configurations = kept.reshape(n_chains * rounds, 1, size, size)[_balanced(n_samples, n_chains)]
+    # Every chain is as long as the others or one shorter: the surplus of the last round goes.
+    surplus = rounds * n_chains - n_samples
+    whole, cut = kept[:, : n_chains - surplus], kept[:-1, n_chains - surplus :]
+    configurations = torch.cat(
+        [part.transpose(0, 1).reshape(-1, 1, size, size) for part in (whole, cut)]
+    )
     return HMCResult(
-        configurations=configurations,
+        configurations=configurations.to(torch.float32),
         n_chains=n_chains,
         acceptance=float(torch.stack(accepted).mean(dtype=torch.float64)),
         exp_delta_h=_mean_over_chains(torch.stack(weights)),
@@ -216,14 +232,24 @@ def autocorrelation_time(series: Tensor) -> Estimate:
     return Estimate(value, value * math.sqrt(2 * (2 * window + 1) / (length * chains)))
 
 
+@dataclass(frozen=True, eq=False)
+class _Move:
+    """A piece after one trajectory: fields (B, L, L); e^{-ΔH}, whether accepted, M, all (B,)."""
+
+    phi: Tensor
+    weight: Tensor
+    accepted: Tensor
+    magnetization: Tensor
+
+
 def _trajectory(
     action: Phi4,
     phi: Tensor,
     step_size: float,
     n_steps: int,
     generator: torch.Generator | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the fields after one trajectory, e^{-ΔH} and whether it was accepted, (B,)."""
+) -> _Move:
+    """Advance (B, L, L) by one trajectory and a random global sign."""
     device, dtype = phi.device, phi.dtype
     momentum = torch.randn(phi.shape, generator=generator, dtype=dtype, device=device)
     proposal, final = leapfrog(action, phi, momentum, step_size=step_size, n_steps=n_steps)
@@ -234,7 +260,8 @@ def _trajectory(
     accept = _uniform(len(phi), generator, device) < weight
     phi = torch.where(accept[:, None, None], proposal, phi)
     sign = 1 - 2 * (_uniform(len(phi), generator, device) < 0.5).to(dtype)
-    return phi * sign[:, None, None], weight, accept.double()
+    phi = phi * sign[:, None, None]
+    return _Move(phi, weight, accept.double(), phi.mean((-2, -1), dtype=torch.float64))
 
 
 def _uniform(n: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
@@ -246,18 +273,6 @@ def _start(action: Phi4) -> tuple[float, float]:
     vacuum2 = max(0.0, -action.m2 / (2 * action.lam)) if action.lam > 0 else 0.0
     frequency2 = 2 * (8 + abs(action.m2)) + 12 * action.lam * max(vacuum2, 0.1)
     return math.sqrt(vacuum2), 0.5 / math.sqrt(frequency2)
-
-
-def _balanced(n_samples: int, n_chains: int) -> Tensor:
-    """Return which of the (chain, round) configurations to keep, every chain equally long or
-    shorter by one: the surplus is taken from the ends of the last chains."""
-    rounds = -(-n_samples // n_chains)
-    index = torch.arange(n_chains * rounds).reshape(n_chains, rounds)
-    surplus = n_chains * rounds - n_samples
-    keep = torch.ones(n_chains, rounds, dtype=torch.bool)
-    if surplus:
-        keep[-surplus:, -1] = False
-    return index[keep]
 
 
 def _mean_over_chains(values: Tensor) -> Estimate:

@@ -1,0 +1,226 @@
+r"""The forward process: where, how loud and when information is erased.
+
+Component by component, with χ = U†φ, colour S_k and schedule γ_k(t),
+
+    dχ_k = (ṙ_k/r_k − ½ β_k) χ_k dt + r_k √β_k S_k dw,        χ_k(t) = α_k(t) χ_k(0) + σ_k(t) S_k ε_k.
+
+Only this module knows basis, colour and schedule together. γ is clamped here, and only here, to ±40: SNRs beyond e^{40} count as
+infinite, and all numbers stay safe in float32.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from rgdiff_core.bases import Basis
+from rgdiff_core.colors import Color
+from rgdiff_core.modes import Modes
+from rgdiff_core.schedules import Level, Schedule
+from rgdiff_core.serialize import (
+    basis_from_dict,
+    basis_to_dict,
+    modes_from_dict,
+    modes_to_dict,
+)
+from rgdiff_core.spec import from_dict, to_dict
+
+__all__ = ["Generators", "Marginal", "Process", "white_noise"]
+
+GAMMA_CLAMP = 40.0
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    """χ(t) = alpha · χ(s) + std · ε per component; both (*t.shape, C or 1, H, W)."""
+
+    alpha: Tensor
+    std: Tensor
+
+
+def white_noise(
+    shape: Sequence[int], like: Tensor, generator: Generators = None
+) -> Tensor:
+    """Draw white noise (n, C, H, W) on the device and in the dtype of `like`.
+
+    Arguments:
+        generator: one generator for all, or n of them, one stream per sample, so that a sample does not depend on the batch
+            it is drawn in.
+    """
+    if generator is None or isinstance(generator, torch.Generator):
+        device = like.device if generator is None else generator.device
+        return torch.randn(*shape, generator=generator, dtype=like.dtype, device=device).to(like)
+    if len(generator) != shape[0]:
+        raise ValueError(f"{len(generator)} generators were given for {shape[0]} samples.")
+    rows = [white_noise((1, *shape[1:]), like, g) for g in generator]
+    return torch.cat(rows)
+
+
+class Process(nn.Module):
+    r"""A component-wise diffusion process.
+
+    Arguments:
+        basis: U, where.
+        color: S, how loud.
+        schedule: γ_k(t), when.
+        modes: scales and, where known, data mean and variance of the components; default: no data statistics.
+
+    Raises `ValueError` where the colour or the schedule needs data that the modes do not have.
+    """
+
+    noise_variance: Tensor
+
+    def __init__(
+        self, basis: Basis, color: Color, schedule: Schedule, modes: Modes | None = None
+    ):
+        super().__init__()
+        modes = Modes.of(basis) if modes is None else modes
+        if modes.scale.shape[-2:] != basis.scale.shape[-2:]:
+            raise ValueError(
+                f"modes of {tuple(modes.scale.shape)} do not fit a basis of shape {basis.shape}."
+            )
+        self.basis, self.color, self.schedule = basis, color, schedule
+        for name in ("scale", "mean", "variance", "momentum"):
+            self.register_buffer(f"modes_{name}", getattr(modes, name), persistent=False)
+        self.register_buffer("noise_variance", color.variance(modes), persistent=False)
+        schedule.gamma(torch.zeros((), dtype=modes.scale.dtype, device=modes.scale.device), modes)
+
+    @property
+    def modes(self) -> Modes:
+        """Return the modes, on the process' device."""
+        names = ("scale", "mean", "variance", "momentum")
+        return Modes(*(getattr(self, f"modes_{name}") for name in names))
+
+    def _times(self, t: Tensor | float) -> Tensor:
+        like = self.noise_variance
+        return torch.as_tensor(t, dtype=like.dtype, device=like.device)
+
+    def level(self, t: Tensor | float) -> Level:
+        """Return γ, clamped to ±40, and the magnitude at times t of shape () or (B,)."""
+        level = self.schedule.level(self._times(t), self.modes)
+        return Level(level.gamma.clamp(-GAMMA_CLAMP, GAMMA_CLAMP), level.magnitude)
+
+    def marginal(self, t: Tensor | float) -> Marginal:
+        """Return .alpha and .std = σS of χ(t) given χ(0): (*t.shape, C or 1, H, W)."""
+        level = self.level(t)
+        return Marginal(level.alpha, level.sigma * self.noise_variance.sqrt())
+
+    def preserved(self, t: Tensor | float) -> Marginal:
+        """Return the marginal of χ/r, which preserves variance: what denoisers and samplers work with."""
+        level = self.level(t)
+        level = Level(level.gamma, torch.ones_like(level.magnitude))
+        return Marginal(level.alpha, level.sigma * self.noise_variance.sqrt())
+
+    def transition(self, s: Tensor | float, t: Tensor | float) -> Marginal:
+        r"""Return the exact transition χ(t) = alpha χ(s) + std ε from s to t ≥ s.
+
+        α_{t|s} = α_t/α_s and σ²_{t|s} = σ_t² − α²_{t|s} σ_s², both from softplus(γ) so that nothing cancels; they compose.
+        """
+        s, t = self._times(s), self._times(t)
+        if not (s <= t).all():
+            raise ValueError(f"a transition runs forward: s = {s.tolist()} is beyond t = {t.tolist()}.")
+        first, last = self.level(s), self.level(t)
+        fall = (softplus(first.gamma) - softplus(last.gamma)).clamp_max(0)
+        ratio = last.magnitude / first.magnitude
+        std = last.magnitude * torch.sqrt(-torch.expm1(fall) * self.noise_variance)
+        return Marginal(ratio * torch.exp(fall / 2), std)
+
+    def perturb(
+        self,
+        x0: Tensor,
+        t: Tensor | float,
+        noise: Tensor | None = None,
+        *,
+        generator: Generators = None,
+    ) -> Tensor:
+        """Return φ(t) of fields x0 (B, C, H, W) at times () or (B,).
+
+        Arguments:
+            noise: white noise in field space, of the shape of x0; default: drawn from `generator`.
+        """
+        t = self._times(t)
+        if t.ndim == 1 and (x0.ndim != 4 or len(t) != len(x0)):
+            raise ValueError(f"{len(t)} times do not fit fields {tuple(x0.shape)}.")
+        marginal = self.marginal(t)
+        c = self.basis.analyze(x0)
+        # U†ε is white where ε is, so fresh noise needs no transform
+        if noise is None:
+            eps = white_noise(x0.shape, c, generator)
+        else:
+            eps = self.basis.analyze(noise)
+        return self.basis.synthesize(torch.addcmul(marginal.alpha * c, marginal.std, eps))
+
+    def prior(self) -> Marginal:
+        """Return mean (as .alpha) and standard deviation of the components at t = 1.
+
+        N(α₁μ, α₁²Σ + σ₁²S²): slow components may still carry signal. Without data statistics the signal is taken to be like the
+        noise, of mean 0 and variance S².
+        """
+        last = self.marginal(1.0)
+        variance = self.noise_variance if self.modes_variance is None else self.modes_variance
+        std = torch.sqrt(last.alpha**2 * variance + last.std**2)
+        mean = torch.zeros_like(std) if self.modes_mean is None else last.alpha * self.modes_mean
+        return Marginal(mean, std)
+
+    def prior_sample(self, n: int, generator: Generators = None) -> Tensor:
+        """Draw n fields (n, C, H, W) from the Gaussian prior at t = 1."""
+        prior = self.prior()
+        eps = white_noise((n, *self.basis.shape), prior.std, generator)
+        return self.basis.synthesize(prior.alpha + prior.std * eps)
+
+    def drift(self, t: Tensor | float) -> Tensor:
+        """Return f = d log α/dt = ṙ/r − ½β of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""
+        t, modes = self._times(t), self.modes
+        return self.schedule.expansion(t, modes) - self.schedule.beta(t, modes) / 2
+
+    def diffusion(self, t: Tensor | float) -> Tensor:
+        """Return g = r √β S of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""
+        t = self._times(t)
+        rate = self.schedule.beta(t, self.modes)
+        return self.level(t).magnitude * torch.sqrt(rate * self.noise_variance)
+
+    def reverse_drift(self, x: Tensor, t: Tensor | float, score: Tensor) -> Tensor:
+        """Return f φ − g² score, the drift of the reverse SDE, in field space (B, C, H, W).
+
+        Arguments:
+            x, score: fields and the score ∇ log p_t at them, (B, C, H, W).
+
+        References:
+            Anderson, Stoch. Proc. Appl. 12 (1982) 313; Song et al., 2011.13456, eq. 6.
+        """
+        c, s = self.basis.analyze(x), self.basis.analyze(score)
+        return self.basis.synthesize(self.drift(t) * c - self.diffusion(t) ** 2 * s)
+
+    def to_json(self) -> str:
+        """Write basis, colour, schedule and modes as JSON; `from_json` gives the same process back."""
+        data = {
+            "kind": "Process",
+            "basis": basis_to_dict(self.basis),
+            "color": to_dict(self.color),
+            "schedule": to_dict(self.schedule),
+            "modes": modes_to_dict(self.modes),
+        }
+        return json.dumps(data, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a process; raises `ValueError` with one sentence for anything that is not one."""
+        try:
+            data = json.loads(text)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"not valid JSON: {error}.") from None
+        if not isinstance(data, dict) or data.get("kind") != "Process":
+            raise ValueError("the JSON does not describe a process (kind 'Process').")
+        color, schedule = from_dict(data.get("color")), from_dict(data.get("schedule"))
+        if not isinstance(color, Color):
+            raise ValueError(f"{type(color).__name__} is not a colour.")
+        if not isinstance(schedule, Schedule):
+            raise ValueError(f"{type(schedule).__name__} is not a schedule.")
+        basis, modes = basis_from_dict(data.get("basis")), modes_from_dict(data.get("modes"))
+        return cls(basis, color, schedule, modes)

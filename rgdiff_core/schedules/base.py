@@ -1,0 +1,142 @@
+r"""Schedules: when each component is erased.
+
+The one primary quantity is γ_k(t) = log(σ_k²/α_k²), the negative log-SNR, which never falls with t. From it
+
+    α² = r² sigmoid(−γ),    σ² = r² sigmoid(γ),    β = −d/dt log sigmoid(−γ) = sigmoid(γ) dγ/dt.
+
+The magnitude r_k(t) is 1 for variance-preserving processes. Write `gamma`; everything else follows. γ may be ±∞ at the ends;
+`Process` clamps it once. Times t have shape () or (B,), results (*t.shape, C or 1, H, W). Schedules that act by momentum (heat
+flows and exact RG) are in `flows`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.modes import Modes
+from rgdiff_core.spec import Spec, check_range
+
+__all__ = ["Level", "Schedule", "check_gammas", "everywhere", "per_time"]
+
+GAMMA_LIMIT = 1e3
+
+
+@dataclass(frozen=True, eq=False)
+class Level:
+    """The noise level of every component at times t.
+
+    Attributes:
+        gamma: (*t.shape, C or 1, H, W), the negative log-SNR.
+        magnitude: r, of a shape that broadcasts with gamma; 1 for variance-preserving processes.
+    """
+
+    gamma: Tensor
+    magnitude: Tensor
+
+    @property
+    def alpha(self) -> Tensor:
+        """Return α = r √sigmoid(−γ)."""
+        return self.magnitude * torch.sigmoid(-self.gamma).sqrt()
+
+    @property
+    def sigma(self) -> Tensor:
+        """Return σ = r √sigmoid(γ)."""
+        return self.magnitude * torch.sigmoid(self.gamma).sqrt()
+
+    @property
+    def snr(self) -> Tensor:
+        """Return α²/σ² = exp(−γ)."""
+        return torch.exp(-self.gamma)
+
+
+def per_time(t: Tensor) -> Tensor:
+    """Give times () or (B,) three trailing axes, so that they broadcast against components."""
+    return t[..., None, None, None]
+
+
+def _check_times(t: Tensor) -> None:
+    if not torch.is_floating_point(t) or t.ndim > 1:
+        raise ValueError(f"t must be floating, of shape () or (B,), got {t.dtype}, {tuple(t.shape)}.")
+    if not ((t >= 0) & (t <= 1)).all():
+        worst = float(t.flatten()[(t - 0.5).abs().nan_to_num(torch.inf).argmax()])
+        raise ValueError(f"t = {worst:g} is outside [0, 1].")
+
+
+class Schedule(Spec):
+    """A component-wise noise schedule. Derived classes are frozen dataclasses that write `_gamma`.
+
+    Attributes:
+        continuous: whether γ is a continuous function of t.
+    """
+
+    continuous: bool = True
+
+    def gamma(self, t: Tensor | float, modes: Modes) -> Tensor:
+        """Return γ(t), (*t.shape, C or 1, H, W), non-decreasing in t; raises `ValueError` outside [0, 1]."""
+        t = _as_times(t, modes)
+        _check_times(t)
+        value = self._gamma(per_time(t), modes)
+        return value.expand(*t.shape, *value.shape[-3:]) if value.ndim == t.ndim + 3 else value
+
+    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ for times (*, 1, 1, 1), of a shape that broadcasts with (*, C or 1, H, W)."""
+        raise TypeError(f"{type(self).__name__} does not say what its gamma is.")
+
+    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
+        return torch.ones_like(t)
+
+    def label(self, modes: Modes) -> Tensor:
+        """Return the coordinate (C or 1, H, W), rising from first-kept to first-erased, on which γ depends."""
+        return modes.scale
+
+    def level(self, t: Tensor | float, modes: Modes) -> Level:
+        """Return γ and the magnitude at times t, and through them α, σ and the SNR."""
+        t = _as_times(t, modes)
+        return Level(self.gamma(t, modes), self._magnitude(per_time(t), modes))
+
+    def beta(self, t: Tensor | float, modes: Modes) -> Tensor:
+        r"""Return β(t) = sigmoid(γ) dγ/dt ≥ 0, (*t.shape, C or 1, H, W), by autodiff in float64.
+
+        At the ends of time, where γ may be infinite, β is taken just inside (0, 1); it is zero for a component that is all noise.
+        """
+        t = _as_times(t, modes)
+        gamma, rate = self._derivative(self._gamma, t, modes)
+        return (torch.sigmoid(gamma) * rate).to(t.dtype)
+
+    def expansion(self, t: Tensor | float, modes: Modes) -> Tensor:
+        """Return d log r/dt, (*t.shape, C or 1, H, W); zero for variance-preserving processes."""
+        t = _as_times(t, modes)
+        magnitude, rate = self._derivative(self._magnitude, t, modes)
+        return (rate / magnitude).to(t.dtype)
+
+    def _derivative(
+        self, function: Callable[[Tensor, Modes], Tensor], t: Tensor, modes: Modes
+    ) -> tuple[Tensor, Tensor]:
+        """Return a function of time and its derivative, component by component, in float64."""
+        _check_times(t)
+        shape = (*t.shape, *self.gamma(t.new_zeros(()), modes).shape)
+        with torch.enable_grad():
+            # every component has its own copy of t, so that one backward pass gives them all
+            time = per_time(t.double().clamp(1e-9, 1 - 1e-9)).expand(shape).clone()
+            value = function(time.requires_grad_(), modes.to(time.detach()))
+            if not value.requires_grad:
+                return value, torch.zeros_like(time)
+            (rate,) = torch.autograd.grad(value.sum(), time)
+        return value.detach(), torch.where(value.isfinite(), rate, 0.0)
+
+
+def _as_times(t: Tensor | float, modes: Modes) -> Tensor:
+    return torch.as_tensor(t, dtype=None if isinstance(t, Tensor) else modes.scale.dtype)
+
+
+def check_gammas(gamma_min: float, gamma_max: float) -> None:
+    """Raise `ValueError` unless −1000 ≤ gamma_min < gamma_max ≤ 1000."""
+    check_range("gamma_min", gamma_min, -GAMMA_LIMIT, GAMMA_LIMIT)
+    check_range("gamma_max", gamma_max, gamma_min, GAMMA_LIMIT, low_open=True)
+
+
+def everywhere(gamma: Tensor, modes: Modes) -> Tensor:
+    """Give a scalar schedule's (*, 1, 1, 1) the shape (*, C or 1, H, W) of the components."""
+    return gamma.expand(*gamma.shape[:-3], *modes.scale.shape)

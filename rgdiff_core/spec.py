@@ -1,0 +1,135 @@
+r"""Specs: frozen dataclasses of plain numbers, to and from JSON with a kind tag.
+
+A spec says *what* is meant (a schedule, a colour, a kernel) and holds no tensor. Two specs are equal when their
+numbers are, so they can be keys, and their JSON is a permalink. The kind tag is the class name::
+
+    {"kind": "Cutoff", "kernel": {"kind": "SigmoidKernel", "width": 0.1}, ...}
+"""
+
+import dataclasses
+import json
+import math
+import types
+from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+
+__all__ = ["Spec", "check_finite", "check_range", "from_dict", "from_json", "to_dict"]
+
+_KINDS: dict[str, type["Spec"]] = {}
+
+
+class Spec:
+    """Mark a frozen dataclass as a spec: hashable, compared by value, serialisable with a kind tag."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _KINDS[cls.__name__] = cls
+
+    def to_json(self) -> str:
+        """Write the spec as compact JSON; `from_json` gives an equal spec back."""
+        return json.dumps(to_dict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read a spec of this class (or of a class derived from it) from JSON.
+
+        Raises `ValueError` with one sentence where the text is not JSON, or not such a spec.
+        """
+        spec = from_json(text)
+        if not isinstance(spec, cls):
+            raise ValueError(f"expected a {cls.__name__}, got a {type(spec).__name__}.")
+        return spec
+
+
+def to_dict(spec: Spec) -> dict[str, Any]:
+    """Turn a spec into a dictionary of plain values, each nested spec with its own kind tag."""
+    fields = dataclasses.fields(spec)  # type: ignore[arg-type]
+    return {"kind": type(spec).__name__} | {f.name: _plain(getattr(spec, f.name)) for f in fields}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Spec):
+        return to_dict(value)
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value
+
+
+def from_json(text: str) -> Spec:
+    """Read any spec from JSON; raises `ValueError` with one sentence for anything that is not one."""
+    try:
+        data = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"not valid JSON: {error}.") from None
+    return from_dict(data)
+
+
+def from_dict(data: Any) -> Spec:
+    """Rebuild the spec that `to_dict` wrote; missing fields take their defaults.
+
+    Raises `ValueError` naming the unknown kind, the unknown field, or the value of a wrong type.
+    """
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(_KINDS))}.")
+    cls = _KINDS[kind]
+    hints = get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values = {k: v for k, v in data.items() if k != "kind"}
+    if unknown := sorted(set(values) - set(fields)):
+        raise ValueError(f"{kind} has no field {unknown[0]!r}; it has {', '.join(fields)}.")
+    for name, field in fields.items():
+        required = field.default is dataclasses.MISSING
+        if required and field.default_factory is dataclasses.MISSING and name not in values:
+            raise ValueError(f"{kind} needs the field {name!r}.")
+    return cls(**{k: _typed(v, hints[k], f"{kind}.{k}") for k, v in values.items()})
+
+
+def _typed(value: Any, hint: Any, where: str) -> Any:
+    """Check a JSON value against a field's annotation, turning lists into tuples and numbers to floats."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        for option in get_args(hint):
+            try:
+                return _typed(value, option, where)
+            except ValueError as error:
+                if isinstance(value, dict):
+                    raise error from None
+        raise ValueError(f"{where} = {value!r} is not a {hint}.")
+    if origin is tuple and isinstance(value, list | tuple):
+        item = get_args(hint)
+        if len(item) == 2 and item[1] is Ellipsis:
+            return tuple(_typed(v, item[0], where) for v in value)
+        if len(item) == len(value):
+            return tuple(_typed(v, i, where) for v, i in zip(value, item, strict=True))
+    if isinstance(hint, type):
+        if isinstance(value, dict) and not issubclass(hint, int | float | str):
+            spec = from_dict(value)
+            if isinstance(spec, hint):
+                return spec
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if hint is float and number:
+            return float(value)
+        if hint is int and number and value == math.floor(value):
+            return int(value)
+        if hint in (bool, str) and isinstance(value, hint):
+            return value
+        if hint is types.NoneType and value is None:
+            return None
+    name = getattr(hint, "__name__", str(hint))
+    raise ValueError(f"{where} = {value!r} is not a {name}.")
+
+
+def check_finite(name: str, value: float) -> None:
+    """Raise `ValueError` naming the value unless it is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{name} = {value!r} must be a finite number.")
+
+
+def check_range(
+    name: str, value: float, low: float, high: float, *, low_open: bool = False
+) -> None:
+    """Raise `ValueError` naming value and range unless low ≤ value ≤ high (low < value if open)."""
+    check_finite(name, value)
+    if not (low < value <= high if low_open else low <= value <= high):
+        bracket = "(" if low_open else "["
+        raise ValueError(f"{name} = {value!r} is outside {bracket}{low:g}, {high:g}].")
