@@ -30,6 +30,18 @@ function toggle(element, shown) {
   if (element.hidden === shown) element.hidden = !shown;
 }
 
+/** Keeps the focus in the lab when the control that has it goes away, so that keys go on working. */
+function keepFocus(lab, control) {
+  const focused = lab.root.getRootNode().activeElement;
+  if (focused && control.contains(focused)) lab.root.focus({ preventScroll: true });
+}
+
+function enable(lab, button, usable) {
+  if (button.disabled !== usable) return;
+  if (!usable) keepFocus(lab, button);
+  button.disabled = !usable;
+}
+
 /** A handler that turns a fault into a sentence instead of an exception in the console. */
 function guarded(lab, handler) {
   return (event) => {
@@ -158,7 +170,7 @@ function buildControls(lab) {
 }
 
 function segment(lab, text, title, act) {
-  const button = make("button", { role: "radio", title }, text);
+  const button = make("button", { title, "aria-pressed": "false" }, text);
   on(lab, button, "click", act);
   return button;
 }
@@ -235,15 +247,15 @@ function showControls(lab) {
   setText(el.blendNote, lab.blendNote
     || (lab.blend ? "" : "The blend is being worked out; until then this is A."));
   [...el.views.children].forEach((button, i) =>
-    setAttributes(button, { "aria-checked": VIEWS[i] === state.view }));
+    setAttributes(button, { "aria-pressed": VIEWS[i] === state.view }));
   [...el.tabs.children].forEach((button, i) =>
-    setAttributes(button, { "aria-checked": i === lab.active }));
+    setAttributes(button, { "aria-pressed": i === lab.active }));
   [...el.presets.children].forEach((button) =>
     setAttributes(button, { "aria-pressed": samePoints(button.points, own.points) }));
-  el.undo.disabled = !lab.past.length;
-  el.redo.disabled = !lab.future.length;
-  el.remove.disabled = !(lab.point > 0 && lab.point < own.points.length - 1);
-  el.add.disabled = own.points.length >= message.sides[lab.active].points_max;
+  enable(lab, el.undo, lab.past.length > 0);
+  enable(lab, el.redo, lab.future.length > 0);
+  enable(lab, el.remove, lab.point > 0 && lab.point < own.points.length - 1);
+  enable(lab, el.add, own.points.length < message.sides[lab.active].points_max);
   lab.sliders.forEach((show) => show(own));
 }
 

@@ -182,6 +182,7 @@ function showPath(lab, side, own, moment) {
   const compared = lab.message.sides[rival] && lab.message.sides[rival].path;
   setAttributes(shapes.other, {
     d: compared ? pathData(frame, curveThrough(state.sides[rival].points)) : "" });
+  shapes.dot.style.display = "";
   setAttributes(shapes.dot, { cx: frame.x(state.t), cy: frame.y(moment.u) });
   const left = state.t > 0.72;
   setAttributes(shapes.readout, { x: frame.x(state.t) + (left ? -9 : 9), y: frame.y(moment.u) - 9,
@@ -219,25 +220,39 @@ function showLevels(lab, side, own) {
   const { shapes, frame } = lab;
   const { moments } = historyOf(lab.message, side, own);
   const lit = litBand(lab);
-  const bands = [...new Set([0, Math.floor(side.bands / 2), side.bands - 1])];
-  if (lit !== null && !bands.includes(lit)) bands.push(lit);
+  const named = new Map([[0, "coarsest"], [Math.floor(side.bands / 2), "middle"],
+    [side.bands - 1, "finest"]]);
+  const share = (band) => moments.map(({ alpha, sigma }) =>
+    alpha[band] ** 2 / (alpha[band] ** 2 + sigma[band] ** 2 || 1));
+  const coarsest = share(0);
+  const alike = [...named.keys()].every((band) =>
+    share(band).every((value, i) => Math.abs(value - coarsest[i]) < 2e-3));
+  if (alike) named.clear();
+  if (lit !== null && !named.has(lit)) named.set(lit, "this scale");
+  if (alike) named.set(0, "every scale");
   for (const shape of [shapes.own, shapes.fill, shapes.other]) setAttributes(shape, { d: "" });
   shapes.level.style.display = "none";
-  setAttributes(shapes.dot, { cx: -99, cy: -99 });
+  shapes.dot.style.display = "none";
   setText(shapes.readout, "");
-  shapes.lines.replaceChildren(...bands.flatMap((band, i) => {
-    const value = (t) => {
-      const { alpha, sigma } = moments[Math.round(t * (FIELD_TIMES - 1))];
-      return alpha[band] ** 2 / (alpha[band] ** 2 + sigma[band] ** 2 || 1);
-    };
-    const line = makeSvg("path", { d: pathData(frame, value), "data-rank": i,
-      class: band === lit ? "lit" : "" });
-    const at = 0.16 + 0.2 * i;
-    const names = side.bands > 1 ? ["coarsest", "middle", "finest", "this scale"] : ["all scales"];
-    return [line, label(names[i], frame.x(at) + 6, frame.y(value(at)) - 6, "start")];
+  shapes.lines.replaceChildren(...[...named].flatMap(([band, name], i) => {
+    const values = share(band);
+    const line = makeSvg("path", { d: pathData(frame, (t) => between(values, t)),
+      "data-rank": i, class: band === lit && !alike ? "lit" : "" });
+    const half = values.findIndex((value) => value < 0.75 - 0.18 * i);
+    const at = half < 0 ? 0.8 : half / (FIELD_TIMES - 1);
+    const left = at > 0.8;
+    return [line, label(name, frame.x(at) + (left ? -8 : 8), frame.y(between(values, at)) - 6,
+      left ? "end" : "start")];
   }));
   setText(lab.el.note, `${side.note ? `${side.note} ` : ""}This schedule has no cutoff to drag; `
     + "the curves show how much of each scale is left.");
+}
+
+/** Linear interpolation of values that are evenly spaced over [0, 1]. */
+function between(values, t) {
+  const place = clamp(t, 0, 1) * (values.length - 1);
+  const i = Math.min(Math.floor(place), values.length - 2);
+  return values[i] + (place - i) * (values[i + 1] - values[i]);
 }
 
 function showPoints(lab, points) {

@@ -322,8 +322,8 @@ function roundTicks(most) {
 }
 
 function shortNumber(value) {
-  if (value >= 1e6) return `${(value / 1e6).toPrecision(3)}M`;
-  if (value >= 1e4) return `${(value / 1e3).toPrecision(3)}k`;
+  if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
+  if (value >= 1e3) return `${Number((value / 1e3).toPrecision(3))}k`;
   return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
 }
 

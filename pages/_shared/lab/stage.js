@@ -95,6 +95,7 @@ function showPicture(lab) {
   setText(el.source, exact ? "exact" : "painted");
   el.source.title = exact ? "Computed by the server for exactly this state."
     : "Painted in the browser from scale bands; the exact picture follows when the hand rests.";
+  if (state.view !== "wipe") keepFocus(lab, el.wipe);
   toggle(el.wipe, state.view === "wipe");
   el.wipe.style.left = `${100 * state.wipe}%`;
   setAttributes(el.wipe, { "aria-valuenow": Math.round(100 * state.wipe),
@@ -155,6 +156,7 @@ function showInset(lab) {
   const { size, low, high } = message.images;
   setAttributes(el.inset, { "data-lit": band !== null });
   toggle(el.tiles, band !== null);
+  if (band === null) keepFocus(lab, el.inset);
   toggle(el.letGo, band !== null);
   if (band === null) {
     setText(el.insetText, "Point at a scale in any plot, or press ↑ ↓, to see it alone. "

@@ -155,6 +155,7 @@ function settle(lab, bytes) {
     if (lab.sentSeq !== lab.seq) scheduleRest(lab);
   }
   const sides = lab.message.sides;
+  lab.el.problem.hidden = true;
   lab.blendNote = settled.blendNote;
   lab.blend = settled.blend && settled.blend.bands === sides[0].bands ? settled.blend : null;
   if (settled.seq === lab.seq) {
