@@ -8,6 +8,7 @@ where α_b, σ_b are those of a component at the band's node. The sum is exact w
 interpolates α and σS linearly between nodes.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -28,8 +29,6 @@ __all__ = [
     "split_bands",
     "tabulate",
 ]
-
-EXACT_NODES = 10  # the coarsest labels, where spectra are steep, are all nodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +64,15 @@ class Bands:
         return flat[..., self.index % flat.shape[-1]]
 
 
-def split_bands(process: Process, count: int = 32) -> Bands:
-    """Choose at most `count` bands for a process: all labels if they are few, else the coarsest ten and then uniform."""
+def split_bands(process: Process, count: int = 40, *, colored: bool = True) -> Bands:
+    """Choose at most `count` bands for a process: all labels if they are few, else where the picture needs them.
+
+    Nodes are added one by one where linear interpolation between them errs most visibly, over all times.
+
+    Arguments:
+        count: 2 to 256.
+        colored: whether the noise bands will contain S, or a table of S at the nodes will multiply white ones.
+    """
     if not 2 <= count <= 256:
         raise ValueError(f"count = {count} is outside [2, 256].")
     basis, label = process.basis, process.schedule.label(process.modes)
@@ -74,31 +80,87 @@ def split_bands(process: Process, count: int = 32) -> Bands:
     if uniform:
         basis = FourierBasis(basis.shape, channels=basis.channels)
         label = basis.scale.to(label)
-    low, high = label.min(), label.max()
-    position = (label - low) / torch.where(high > low, high - low, 1.0)
-    labels = torch.unique(position)
-    nodes = labels if len(labels) <= count else _choose(labels, count)
-    upper = torch.searchsorted(nodes, position.contiguous()).clamp(1, max(len(nodes) - 1, 1))
-    weights = torch.zeros(len(nodes), *position.shape).to(position)
-    if len(nodes) == 1:
-        weights[:] = 1
+    position = _position(label)
+    labels, which = torch.unique(position, return_inverse=True)
+    if len(labels) <= count:
+        chosen = torch.arange(len(labels))
     else:
-        left, right = nodes[upper - 1], nodes[upper]
-        share = ((position - left) / (right - left)).clamp(0, 1)
-        weights.scatter_(0, (upper - 1)[None], (1 - share)[None])
-        weights.scatter_(0, upper[None], share[None])
-    distance = (position.flatten()[None] - nodes[:, None]).abs()
-    index = torch.zeros(len(nodes), dtype=torch.long) if uniform else distance.argmin(1)
-    components = basis.shape[0] if weights.shape[1] == 1 else 1
-    counts = weights.flatten(1).sum(1) * components
+        features = torch.ones(len(labels), 1) if uniform else _features(process, which, colored)
+        chosen = _choose_nodes(labels, features, count)
+    nodes = labels[chosen]
+    first = torch.zeros(len(labels), dtype=torch.long)
+    first[which.flatten().flip(0)] = torch.arange(which.numel() - 1, -1, -1)
+    weights = _hats(position, nodes)
+    counts = weights.flatten(1).sum(1) * (math.prod(basis.shape) / position.numel())
+    index = torch.zeros(len(nodes), dtype=torch.long) if uniform else first[chosen]
     return Bands(basis, nodes, weights, index, counts, len(nodes) == len(labels))
 
 
-def _choose(labels: Tensor, count: int) -> Tensor:
-    coarse = labels[:EXACT_NODES]
-    even = torch.linspace(float(coarse[-1]), 1, count - EXACT_NODES + 1).to(labels)[1:]
-    nearest = (labels[None] - even[:, None]).abs().argmin(1)
-    return torch.unique(torch.cat((coarse, labels[nearest])))
+def _position(label: Tensor) -> Tensor:
+    """Return the label mapped to [0, 1], with equal ones equal in spite of rounding."""
+    low, high = label.min(), label.max()
+    position = (label - low) / torch.where(high > low, high - low, 1.0)
+    return torch.round(position, decimals=6)
+
+
+def _hats(position: Tensor, nodes: Tensor) -> Tensor:
+    """Return hat functions (B, *position.shape) at nodes (B,); they sum to one."""
+    weights = torch.zeros(len(nodes), *position.shape).to(position)
+    if len(nodes) == 1:
+        return weights + 1
+    upper = torch.searchsorted(nodes, position.contiguous()).clamp(1, len(nodes) - 1)
+    left, right = nodes[upper - 1], nodes[upper]
+    share = ((position - left) / (right - left)).clamp(0, 1)
+    weights.scatter_(0, (upper - 1)[None], (1 - share)[None])
+    return weights.scatter_(0, upper[None], share[None])
+
+
+def _features(process: Process, which: Tensor, colored: bool) -> Tensor:
+    """Return what is interpolated between labels, (labels, features), each in units of its visibility.
+
+    That is α and σ (σS unless `colored`) over time, times the amplitude of data and noise at the label.
+    """
+    schedule = process.schedule
+    if isinstance(schedule, Cutoff):
+        schedule = replace(schedule, path=LinearPath())
+    level = schedule.level(torch.linspace(0, 1, 33).to(process.noise_variance), process.modes)
+    shape = which.shape
+    number = torch.bincount(which.flatten()).to(process.noise_variance)
+
+    def by_label(values: Tensor) -> Tensor:
+        rows = values.expand(*values.shape[:-3], *shape).flatten(-3).reshape(-1, which.numel())
+        total = torch.zeros(len(number), len(rows)).to(rows)
+        return total.index_add_(0, which.flatten(), rows.T) / number[:, None]
+
+    def squeezed(values: Tensor) -> Tensor:
+        return values.mean(-3, keepdim=True) if values.shape[-3] > shape[0] else values
+
+    noise = squeezed(process.noise_variance)
+    data = noise if process.modes.variance is None else squeezed(process.modes.variance)
+    loud, seen = by_label(noise.sqrt()), by_label(data.sqrt())
+    sigma = by_label(squeezed(level.sigma))
+    sigma = sigma * loud if colored else by_label(squeezed(level.sigma) * noise.sqrt())
+    return torch.cat((by_label(squeezed(level.alpha)) * seen, sigma), 1) * number[:, None].sqrt()
+
+
+def _choose_nodes(labels: Tensor, features: Tensor, count: int) -> Tensor:
+    """Choose `count` of the labels, ends included: split the interval of the greatest squared error until there are enough."""
+    chosen = [0, len(labels) - 1]
+    while len(chosen) < count:
+        nodes = torch.tensor(sorted(chosen))
+        error = (features - _hats(labels, labels[nodes]).T @ features[nodes]) ** 2
+        error[nodes] = 0
+        total = torch.cumsum(error, 0)
+        worst = torch.diff(total[nodes], dim=0).amax(1)
+        interval = int(worst.argmax())
+        inside = error[nodes[interval] + 1 : nodes[interval + 1]].amax(1)
+        if not len(inside) or float(worst[interval]) == 0:
+            gaps = torch.diff(nodes)
+            interval = int(gaps.argmax())
+            inside = torch.ones(int(gaps[interval]) - 1)
+        half = torch.searchsorted(torch.cumsum(inside, 0), inside.sum() / 2)
+        chosen.append(int(nodes[interval]) + 1 + min(int(half), len(inside) - 1))
+    return torch.tensor(sorted(chosen))
 
 
 def _fields(bands: Bands, c: Tensor) -> Tensor:

@@ -1,0 +1,62 @@
+r"""The choice of a basis as a spec: what a permalink or a config says, before there are data."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rgdiff_core.bases import (
+    Basis,
+    CosineBasis,
+    FourierBasis,
+    PCABasis,
+    PixelBasis,
+    WaveletBasis,
+    check_images,
+    decorrelation,
+)
+from rgdiff_core.spec import Spec
+
+__all__ = ["BASES", "BasisSpec"]
+
+BASES = ("pixel", "fourier", "cosine", "wavelet", "pca")
+
+
+@dataclass(frozen=True)
+class BasisSpec(Spec):
+    """Which basis, to be built for given images.
+
+    Arguments:
+        kind: "pixel", "fourier", "cosine", "wavelet" or "pca".
+        momentum: "continuum" or "lattice", for Fourier and cosine.
+        wavelet: a name from `orthogonal_wavelets()`, for wavelets.
+        levels: number of wavelet levels; None for all.
+        decorrelate: rotate the colour channels to their principal axes first.
+    """
+
+    kind: str = "fourier"
+    momentum: str = "continuum"
+    wavelet: str = "haar"
+    levels: int | None = None
+    decorrelate: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in BASES:
+            raise ValueError(f"basis = {self.kind!r} is not one of {', '.join(BASES)}.")
+
+    def build(self, images: Tensor) -> Basis:
+        """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.
+
+        Raises `ValueError` where the basis can't have these images' shape, or PCA has fewer than two of them.
+        """
+        check_images(images)
+        c, h, w = images.shape[1:]
+        channels = decorrelation(images) if self.decorrelate and c > 1 else None
+        if self.kind == "pixel":
+            return PixelBasis((c, h, w), channels=channels)
+        if self.kind == "fourier":
+            return FourierBasis((c, h, w), self.momentum, channels=channels)
+        if self.kind == "cosine":
+            return CosineBasis((c, h, w), self.momentum, channels=channels)
+        if self.kind == "wavelet":
+            return WaveletBasis((c, h, w), self.wavelet, self.levels, channels=channels)
+        return PCABasis.fit(images, channels=channels)
