@@ -1,0 +1,104 @@
+"""The action against loops, a matrix and autograd; the conventions against each other."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rgdiff_core.lattice import Phi4
+
+THEORIES = [Phi4(-4.0, 6.975), Phi4(-1.0, 0.5), Phi4(1.0, 0.0)]
+SIZES = [1, 2, 3, 6]
+
+
+def fields(size: int, n: int = 5) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(size)
+    return torch.randn((n, size, size), generator=generator, dtype=torch.float64)
+
+
+def loop_action(theory: Phi4, phi: np.ndarray) -> float:
+    size, total = len(phi), 0.0
+    for i in range(size):
+        for j in range(size):
+            here = phi[i, j]
+            for there in (phi[(i + 1) % size, j], phi[i, (j + 1) % size]):
+                total += (there - here) ** 2
+            total += theory.m2 * here**2 + theory.lam * here**4
+    return total
+
+
+@pytest.mark.parametrize("theory", THEORIES)
+@pytest.mark.parametrize("size", SIZES)
+def test_action_equals_a_sum_in_loops(theory, size):
+    phi = fields(size)
+    expected = torch.tensor([loop_action(theory, p.numpy()) for p in phi], dtype=torch.float64)
+    torch.testing.assert_close(theory(phi), expected)
+    torch.testing.assert_close(theory(phi[:, None]), expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_free_action_is_diagonal_in_momentum_space(size):
+    k = 2 * math.pi * torch.arange(size, dtype=torch.float64) / size
+    k2 = 4 * torch.sin(k / 2) ** 2
+    phi = fields(size)
+    modes = torch.fft.fft2(phi, norm="ortho").abs() ** 2
+    expected = (modes * (k2[:, None] + k2 + 0.7)).sum((-2, -1))
+    torch.testing.assert_close(Phi4(0.7, 0.0)(phi), expected)
+
+
+@pytest.mark.parametrize("theory", THEORIES)
+@pytest.mark.parametrize("size", SIZES)
+def test_the_force_is_minus_the_gradient(theory, size):
+    phi = fields(size)[:, None].requires_grad_()
+    (gradient,) = torch.autograd.grad(theory(phi).sum(), phi)
+    torch.testing.assert_close(theory.force(phi), -gradient)
+
+
+@pytest.mark.parametrize(("kappa", "lam"), [(0.27, 0.022), (0.2, 0.0), (0.5, 1.3), (0.342570, 0.5)])
+def test_hopping_convention(kappa, lam):
+    theory = Phi4.from_hopping(kappa, lam)
+    back = theory.to_hopping()
+    assert back.kappa == pytest.approx(kappa, rel=1e-12)
+    assert back.lam == pytest.approx(lam, rel=1e-12, abs=1e-15)
+
+    phi_k = fields(4)
+    links = phi_k.roll(-1, -1) + phi_k.roll(-1, -2)
+    action_k = -2 * kappa * phi_k * links + (1 - 2 * lam) * phi_k**2 + lam * phi_k**4
+    torch.testing.assert_close(theory(math.sqrt(kappa) * phi_k), action_k.sum((-2, -1)))
+
+
+def test_published_couplings_in_the_hopping_convention():
+    # At m² = -4 the hopping coupling is ½ and κ = √(1/2λ).
+    hopping = Phi4(-4, 8).to_hopping()
+    assert (hopping.kappa, hopping.lam) == (pytest.approx(0.25), pytest.approx(0.5))
+
+
+@pytest.mark.parametrize(
+    ("m2", "lam", "says"),
+    [
+        (math.nan, 1.0, "m2 = nan"),
+        (1.0, math.inf, "lam = inf"),
+        (1.0, -0.1, "lam = -0.1"),
+        (0.0, 0.0, "m2 > 0"),
+        (-1.0, 0.0, "m2 > 0"),
+    ],
+)
+def test_theories_that_do_not_exist_are_refused(m2, lam, says):
+    with pytest.raises(ValueError, match=says):
+        Phi4(m2, lam)
+
+
+@pytest.mark.parametrize(
+    ("kappa", "lam", "says"),
+    [(0.0, 0.5, "kappa = 0.0"), (math.nan, 0.5, "kappa = nan"), (0.2, -1.0, "lam = -1.0")],
+)
+def test_hopping_couplings_out_of_range_are_refused(kappa, lam, says):
+    with pytest.raises(ValueError, match=says):
+        Phi4.from_hopping(kappa, lam)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 4), (2, 4, 5), (1, 1, 1, 4, 4)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ValueError, match="lattice fields are"):
+        Phi4(1.0, 1.0)(torch.zeros(shape))

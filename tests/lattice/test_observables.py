@@ -1,0 +1,106 @@
+"""Observables and weights against closed forms."""
+
+import math
+
+import pytest
+import torch
+
+from rgdiff_core.lattice import Phi4, effective_sample_size, observables
+
+
+def normal(*shape: int, seed: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def test_observables_of_two_constant_fields():
+    fields = torch.stack([torch.full((1, 4, 4), 2.0), torch.full((1, 4, 4), -2.0)])
+    values = {name: estimate.value for name, estimate in observables(fields).items()}
+    assert values == pytest.approx(
+        {
+            "abs_magnetization": 2.0,
+            "susceptibility": 16 * 4.0,
+            "binder": 2 / 3,
+            "phi2": 4.0,
+            "phi4": 16.0,
+            "energy": 4.0,
+        }
+    )
+
+
+def test_observables_of_independent_sites():
+    measured = observables(normal(20_000, 1, 4, 4))
+    expected = {
+        "abs_magnetization": math.sqrt(2 / (16 * math.pi)),
+        "susceptibility": 1.0,
+        "binder": 0.0,
+        "phi2": 1.0,
+        "phi4": 3.0,
+        "energy": 0.0,
+    }
+    for name, value in expected.items():
+        assert abs(measured[name].value - value) < 5 * measured[name].error
+
+
+def test_the_error_of_a_mean_is_that_of_independent_data():
+    fields = normal(20_000, 2, 2)
+    # ⟨φ²⟩ of 80,000 independent numbers of variance 2; 50 blocks know the error to 10 %.
+    assert observables(fields)["phi2"].error == pytest.approx(math.sqrt(2 / 80_000), rel=0.5)
+
+
+def test_errors_allow_for_copies():
+    fields = normal(400, 2, 2)
+    once, repeated = observables(fields), observables(fields.repeat_interleave(25, 0))
+    assert repeated["phi2"].error == pytest.approx(once["phi2"].error, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        (torch.zeros(1, 4, 4), "at least 2"),
+        (torch.full((3, 4, 4), math.nan), "not a finite number"),
+        (torch.zeros(3, 2, 4, 4), "lattice fields are"),
+    ],
+)
+def test_fields_without_observables_are_refused(fields, says):
+    with pytest.raises(ValueError, match=says):
+        observables(fields)
+
+
+def test_effective_sample_size_of_the_true_density_is_one():
+    theory, x = Phi4(-4, 6.975), normal(50, 1, 4, 4)
+    assert effective_sample_size(theory, x, -theory(x) + 12.3) == pytest.approx(1.0)
+
+
+def test_effective_sample_size_of_given_weights():
+    theory, x = Phi4(1, 1), normal(4, 3, 3)
+    weights = torch.tensor([1.0, 2.0, 3.0, 0.0], dtype=torch.float64)
+    log_q = -theory(x) - torch.log(weights)
+    with pytest.raises(ValueError, match="not a finite number"):
+        effective_sample_size(theory, x, -log_q * math.inf)
+    log_q = torch.where(weights > 0, log_q, 1e300)
+    assert effective_sample_size(theory, x, log_q) == pytest.approx(36 / (4 * 14))
+
+
+def test_effective_sample_size_is_safe_for_large_exponents():
+    theory, x = Phi4(1, 1), normal(3, 3, 3)
+    log_q = -theory(x) + torch.tensor([5000.0, 0.0, 0.0], dtype=torch.float64)
+    assert effective_sample_size(theory, x, log_q) == pytest.approx(2 / 3)
+
+
+def test_effective_sample_size_of_a_wider_gaussian():
+    # One site (L = 1, λ = 0): target variance 1/(2m²) = 1, model variance s² = 2; for w = p/q,
+    # ESS/N → 1/∫p²/q = √(2s² - 1)/s².
+    n, variance = 200_000, 2.0
+    x = math.sqrt(variance) * normal(n, 1, 1)
+    log_q = -0.5 * x[:, 0, 0] ** 2 / variance
+    ess = effective_sample_size(Phi4(0.5, 0.0), x, log_q)
+    w2 = torch.exp(2 * (-Phi4(0.5, 0.0)(x) - log_q))
+    error = 2 * float(w2.std() / w2.mean()) / math.sqrt(n)
+    assert abs(ess - math.sqrt(2 * variance - 1) / variance) < 5 * error
+
+
+@pytest.mark.parametrize("shape", [(4,), (3, 1), ()])
+def test_weights_of_another_number_are_refused(shape):
+    with pytest.raises(ValueError, match="log_q has shape"):
+        effective_sample_size(Phi4(1, 1), torch.zeros(3, 2, 2), torch.zeros(shape))
