@@ -26,6 +26,7 @@ __all__ = [
     "band_power",
     "data_bands",
     "noise_bands",
+    "separable",
     "split_bands",
     "tabulate",
 ]
@@ -64,19 +65,19 @@ class Bands:
         return flat[..., self.index % flat.shape[-1]]
 
 
-def split_bands(process: Process, count: int = 40, *, colored: bool = True) -> Bands:
+def split_bands(process: Process, *others: Process, count: int = 48) -> Bands:
     """Choose at most `count` bands for a process: all labels if they are few, else where the picture needs them.
 
     Nodes are added one by one where linear interpolation between them errs most visibly, over all times.
 
     Arguments:
+        others: processes of the same basis and labels that the bands must serve too.
         count: 2 to 256.
-        colored: whether the noise bands will contain S, or a table of S at the nodes will multiply white ones.
     """
     if not 2 <= count <= 256:
         raise ValueError(f"count = {count} is outside [2, 256].")
-    basis, label = process.basis, process.schedule.label(process.modes)
-    uniform = isinstance(basis, PixelBasis) and bool(label.max() == label.min())
+    basis, uniform = process.basis, _uniform(process)
+    label = process.schedule.label(process.modes)
     if uniform:
         basis = FourierBasis(basis.shape, channels=basis.channels)
         label = basis.scale.to(label)
@@ -84,9 +85,11 @@ def split_bands(process: Process, count: int = 40, *, colored: bool = True) -> B
     labels, which = torch.unique(position, return_inverse=True)
     if len(labels) <= count:
         chosen = torch.arange(len(labels))
+    elif uniform:
+        chosen = _choose_nodes(labels, torch.stack((labels, labels**2), 1), count)
     else:
-        features = torch.ones(len(labels), 1) if uniform else _features(process, which, colored)
-        chosen = _choose_nodes(labels, features, count)
+        features = [_features(p, which) for p in (process, *others)]
+        chosen = _choose_nodes(labels, torch.cat(features, 1), count)
     nodes = labels[chosen]
     first = torch.zeros(len(labels), dtype=torch.long)
     first[which.flatten().flip(0)] = torch.arange(which.numel() - 1, -1, -1)
@@ -94,6 +97,23 @@ def split_bands(process: Process, count: int = 40, *, colored: bool = True) -> B
     counts = weights.flatten(1).sum(1) * (math.prod(basis.shape) / position.numel())
     index = torch.zeros(len(nodes), dtype=torch.long) if uniform else first[chosen]
     return Bands(basis, nodes, weights, index, counts, len(nodes) == len(labels))
+
+
+def separable(process: Process) -> bool:
+    """Tell whether the noise colour S depends on the schedule's label only, so that a table at the nodes can hold it."""
+    noise = process.noise_variance
+    if _uniform(process):
+        return bool((noise - noise.mean()).abs().max() <= 1e-5 * noise.mean())
+    which = torch.unique(_position(process.schedule.label(process.modes)), return_inverse=True)[1]
+    if which.shape[0] != noise.shape[0]:
+        return False
+    mean = _by_label(noise, which)[which.flatten(), 0]
+    return bool(((noise.flatten() - mean).abs() <= 1e-4 * mean).all())
+
+
+def _uniform(process: Process) -> bool:
+    label = process.schedule.label(process.modes)
+    return isinstance(process.basis, PixelBasis) and bool(label.max() == label.min())
 
 
 def _position(label: Tensor) -> Tensor:
@@ -115,32 +135,34 @@ def _hats(position: Tensor, nodes: Tensor) -> Tensor:
     return weights.scatter_(0, upper[None], share[None])
 
 
-def _features(process: Process, which: Tensor, colored: bool) -> Tensor:
+def _features(process: Process, which: Tensor) -> Tensor:
     """Return what is interpolated between labels, (labels, features), each in units of its visibility.
 
-    That is α and σ (σS unless `colored`) over time, times the amplitude of data and noise at the label.
+    That is α and σ (σS where S is a table) over time, times the amplitude of data and noise at the label.
     """
     schedule = process.schedule
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=LinearPath())
     level = schedule.level(torch.linspace(0, 1, 33).to(process.noise_variance), process.modes)
-    shape = which.shape
-    number = torch.bincount(which.flatten()).to(process.noise_variance)
+    noise = process.noise_variance
+    data = noise if process.modes.variance is None else process.modes.variance
+    alpha = _by_label(level.alpha, which) * _by_label(data.sqrt(), which)
+    if separable(process):
+        sigma = _by_label(level.sigma * noise.sqrt(), which)
+    else:
+        sigma = _by_label(level.sigma, which) * _by_label(noise.sqrt(), which)
+    number = torch.bincount(which.flatten()).to(noise)
+    return torch.cat((alpha, sigma), 1) * number[:, None].sqrt()
 
-    def by_label(values: Tensor) -> Tensor:
-        rows = values.expand(*values.shape[:-3], *shape).flatten(-3).reshape(-1, which.numel())
-        total = torch.zeros(len(number), len(rows)).to(rows)
-        return total.index_add_(0, which.flatten(), rows.T) / number[:, None]
 
-    def squeezed(values: Tensor) -> Tensor:
-        return values.mean(-3, keepdim=True) if values.shape[-3] > shape[0] else values
-
-    noise = squeezed(process.noise_variance)
-    data = noise if process.modes.variance is None else squeezed(process.modes.variance)
-    loud, seen = by_label(noise.sqrt()), by_label(data.sqrt())
-    sigma = by_label(squeezed(level.sigma))
-    sigma = sigma * loud if colored else by_label(squeezed(level.sigma) * noise.sqrt())
-    return torch.cat((by_label(squeezed(level.alpha)) * seen, sigma), 1) * number[:, None].sqrt()
+def _by_label(values: Tensor, which: Tensor) -> Tensor:
+    """Return the mean over the components of each label, (labels, *), of values (*, C or 1, H, W)."""
+    if values.shape[-3] > which.shape[0]:
+        values = values.mean(-3, keepdim=True)
+    rows = values.expand(*values.shape[:-3], *which.shape).flatten(-3).reshape(-1, which.numel())
+    number = torch.bincount(which.flatten()).to(rows)
+    total = torch.zeros(len(number), len(rows)).to(rows)
+    return total.index_add_(0, which.flatten(), rows.T) / number[:, None]
 
 
 def _choose_nodes(labels: Tensor, features: Tensor, count: int) -> Tensor:
@@ -183,10 +205,10 @@ def data_bands(bands: Bands, x0: Tensor) -> Tensor:
     return _fields(bands, bands.basis.analyze(x0))
 
 
-def noise_bands(bands: Bands, process: Process, noise: Tensor, *, colored: bool) -> Tensor:
-    """Return E_b, (B, n, C, H, W), of white noise in field space; with S applied if `colored`."""
+def noise_bands(bands: Bands, process: Process, noise: Tensor) -> Tensor:
+    """Return E_b, (B, n, C, H, W), of white noise in field space; with S applied unless it is `separable`."""
     c = process.basis.analyze(noise)
-    if colored:
+    if not separable(process):
         c = c * process.noise_variance.sqrt()
     if bands.basis is not process.basis:
         c = bands.basis.analyze(process.basis.synthesize(c))

@@ -1,0 +1,99 @@
+"""The one number of a schedule and of a colour that is dragged inside the lab, with its range."""
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from rgdiff_core import colors, schedules
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Cutoff, Schedule
+from rgdiff_core.spec import Spec
+
+__all__ = ["Knob", "color_knob", "schedule_knob"]
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A field of a spec with the range in which it is dragged."""
+
+    field: str
+    label: str
+    help: str
+    low: float
+    high: float
+    log: bool
+    steps: int = 17
+
+    def grid(self, *include: float) -> list[float]:
+        """Return the range as a grid, widened to include given values."""
+        low, high = min((self.low, *include)), max((self.high, *include))
+        space = np.geomspace if self.log else np.linspace
+        return [float(x) for x in space(low, high, self.steps)]
+
+    def value(self, spec: Spec) -> float:
+        """Return the number as it stands in a schedule or colour."""
+        return float(getattr(_holder(spec), self.field))
+
+    def turn(self, spec: S, value: float) -> S:
+        """Return the schedule or colour with the number at another value."""
+        if isinstance(spec, Cutoff):
+            return replace(spec, kernel=replace(spec.kernel, **{self.field: value}))
+        return replace(spec, **{self.field: value})
+
+
+def _holder(spec: Spec) -> Spec:
+    return spec.kernel if isinstance(spec, Cutoff) else spec
+
+
+_SOFT = Knob("softness", "Softness", "0: strictly one after another; 1: all at once.", 0, 1, False)
+_SCHEDULES: dict[type[Spec], Knob] = {
+    schedules.SigmoidKernel: Knob(
+        "width", "Width w", "How many scales dissolve at the same time, in units of k_max.", 0.01, 1, True
+    ),
+    schedules.ButterworthKernel: Knob(
+        "order", "Order n", "Steepness of the cutoff: n = 1 is the inverse-RG model's.", 0.5, 16, True
+    ),
+    schedules.SoftConditioning: Knob(
+        "softness", "Softness s", "Large: standard diffusion; small: one after another.", 0.02, 20, True
+    ),
+    schedules.Sequential: _SOFT,
+    schedules.WaveletLevels: _SOFT,
+    schedules.LinearBeta: Knob("beta_max", "β at t = 1", "The final noise rate.", 1, 40, False),
+    schedules.Cosine: Knob("s", "Offset s", "Holds the noise back near t = 0.", 0, 0.2, False),
+    schedules.LinearGamma: Knob("gamma_max", "γ at t = 1", "The final −log-SNR.", 0, 12, False),
+    schedules.VE: Knob("sigma_max", "σ at t = 1", "The final noise amplitude.", 1, 200, True),
+    schedules.EDM: Knob("rho", "ρ", "Larger: more time at low noise.", 1, 20, True),
+    schedules.InverseHeat: Knob("blur_max", "Blur at t = 1", "In pixels.", 1, 64, True),
+    schedules.BlurringDiffusion: Knob("blur_max", "Blur at t = 1", "In pixels.", 0.5, 64, True),
+    schedules.Carosso: Knob("duration", "RG time", "How far the heat equation runs.", 0.5, 128, True),
+    schedules.Polchinski: Knob("duration", "RG time", "How far the flow runs.", 0.1, 16, True),
+    schedules.InverseRG: Knob(
+        "mass2", "Mass m²", "Waves longer than 1/m dissolve together.", 1e-3, 4, True
+    ),
+}
+_COLORS: dict[type[Color], Knob] = {
+    colors.PowerLaw: Knob(
+        "exponent", "Exponent p", "Noise power ∝ k⁻ᵖ: 0 white, 2 like natural images, below 0 blue.", -2, 4, False
+    ),
+    colors.FreeTheory: Knob(
+        "mass2", "Mass m²", "Noise power ∝ 1/(k² + m²): large is white, small is 1/k².", 1e-3, 100, True
+    ),
+}
+
+
+def schedule_knob(schedule: Schedule) -> Knob | None:
+    """Return the knob of a schedule (of its kernel, for cutoff schedules), or None."""
+    return _usable(_SCHEDULES.get(type(_holder(schedule))), schedule)
+
+
+def color_knob(color: Color) -> Knob | None:
+    """Return the knob of a colour, or None."""
+    return _usable(_COLORS.get(type(color)), color)
+
+
+def _usable(knob: Knob | None, spec: Spec) -> Knob | None:
+    """Return the knob unless the number can't stand on its logarithmic range."""
+    return None if knob and knob.log and knob.value(spec) <= 0 else knob
