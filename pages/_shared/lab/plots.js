@@ -143,7 +143,7 @@ function showHeat(lab, side, history, band) {
   context.drawImage(lab.heat, frame.x(0), frame.y(1), frame.inner.width, frame.inner.height);
   const times = history.moments.map((_, i) => i / (FIELD_TIMES - 1));
   drawContour(lab, context, frame, side, history);
-  if (side.path) {
+  if (side.path && side.bands > 1) {
     context.strokeStyle = theme.sides[lab.active];
     context.lineWidth = 2.5;
     context.setLineDash(lab.active ? [7, 4] : []);
@@ -162,7 +162,7 @@ function showHeat(lab, side, history, band) {
   context.lineWidth = 1.5;
   strokeLine(context, [[frame.x(state.t), frame.y(0)], [frame.x(state.t), frame.y(1)]]);
   context.restore();
-  setText(lab.el.heatText, `${side.path ? "The thick line is the cutoff Λ(t); on" : "On"} the dotted `
+  setText(lab.el.heatText, `${side.path && side.bands > 1 ? "The thick line is the cutoff Λ(t); on" : "On"} the dotted `
     + "line data and noise are equal. Drag to move in time.");
 }
 
@@ -260,7 +260,7 @@ function powerRange(side) {
     }
     const high = Math.ceil(Math.log10(most || 1));
     const low = Math.max(Math.floor(Math.log10(least)), high - 7);
-    side.range = [Math.min(low, high - 1), high];
+    side.range = [Math.min(low, high - 3), high];
   }
   return side.range;
 }

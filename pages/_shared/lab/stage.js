@@ -112,7 +112,13 @@ function markSource(canvas, sources) {
   if (canvas.dataset.source !== source) canvas.dataset.source = source;
 }
 
-/** Sizes the sheets: whole device pixels per image pixel wherever that costs little room. */
+/** Whole device pixels per image pixel, wherever that costs little room. */
+function snapScale(fit) {
+  const ratio = window.devicePixelRatio || 1;
+  const whole = Math.floor(fit * ratio) / ratio;
+  return whole >= 0.8 * fit ? whole : fit;
+}
+
 function sizeStage(lab) {
   const { el, sheet } = lab;
   const full = lab.root.getRootNode().fullscreenElement === el.picture;
@@ -122,16 +128,13 @@ function sizeStage(lab) {
   const room = full ? window.innerWidth - 32 : wide ? width * 0.54 : width;
   const height = full ? window.innerHeight - 150 : 640;
   const one = both ? (room - 12) / 2 : room;
-  const ratio = window.devicePixelRatio || 1;
-  const fit = Math.min(one / sheet.width, height / sheet.height) * ratio;
-  const scale = (fit >= 2.5 ? Math.floor(fit) : fit) / ratio;
+  const scale = snapScale(Math.min(one / sheet.width, height / sheet.height));
   for (const part of [el.sheetA, el.sheetB]) {
     part.style.width = `${sheet.width * scale}px`;
     part.style.height = `${sheet.height * scale}px`;
   }
-  const single = Math.min((wide ? width * 0.54 : width) / sheet.width, 640 / sheet.height) * ratio;
-  const snapped = (single >= 2.5 ? Math.floor(single) : single) / ratio;
-  el.columns.style.setProperty("--picture", `${Math.max(400, Math.ceil(sheet.width * snapped))}px`);
+  const single = snapScale(Math.min(width * 0.54 / sheet.width, 640 / sheet.height));
+  el.columns.style.setProperty("--picture", `${Math.max(400, Math.ceil(sheet.width * single))}px`);
 }
 
 function showChosen(lab) {
@@ -148,23 +151,20 @@ function showChosen(lab) {
   }
 }
 
-/** One scale alone: a band and its neighbours, signal, noise and both, equally stretched. */
+/**
+ * One scale alone: a band and its neighbours, signal, noise and both, equally stretched. Without
+ * a lit scale it is the one at which data and noise are closest to equal now.
+ */
 function showInset(lab) {
   const { el, message, image } = lab;
-  const band = litBand(lab);
+  const lit = litBand(lab);
   const side = message.sides[lab.active];
-  const { size, low, high } = message.images;
-  setAttributes(el.inset, { "data-lit": band !== null });
-  toggle(el.tiles, band !== null);
-  if (band === null) keepFocus(lab, el.inset);
-  toggle(el.letGo, band !== null);
-  if (band === null) {
-    setText(el.insetText, "Point at a scale in any plot, or press ↑ ↓, to see it alone. "
-      + "Click an image to choose it.");
-    setText(el.insetFacts, "");
-    return;
-  }
   const moment = lab.moments[lab.active];
+  const band = lit === null ? nearestToFront(moment) : lit;
+  const { size, low, high } = message.images;
+  setAttributes(el.inset, { "data-lit": lit !== null });
+  if (lit === null) keepFocus(lab, el.inset);
+  toggle(el.letGo, lit !== null);
   const signal = new Float32Array(size);
   const noise = new Float32Array(size);
   const reach = side.axis.discrete ? 0 : 1;
@@ -176,11 +176,20 @@ function showInset(lab) {
   const factor = calmFactor((high - low) / 2 / Math.max(peak(signal), peak(noise), 1e-6));
   [signal, noise, both].forEach((field, i) => paintField(el[`tile${i}`], message, field, factor));
   const crossing = crossingTime(historyOf(message, side, lab.state.sides[lab.active]), band);
-  setText(el.insetText, `${scaleName(side, band)}: `
-    + (crossing === null ? "signal and noise never change places."
-      : `noise overtakes the data at t = ${crossing.toFixed(2)}.`));
+  setText(el.insetText, lit === null
+    ? `Now at the front: ${scaleName(side, band)}. Point at a scale in any plot, or press ↑ ↓.`
+    : `${scaleName(side, band)}: ${crossing === null ? "data and noise never change places."
+      : `noise overtakes the data at t = ${crossing.toFixed(2)}.`}`);
   setText(el.insetFacts, `Image ${image + 1}, ${Math.round(side.counts[band]).toLocaleString("en")} components, `
     + `data log-SNR ${signed(moment.logSnr[band])}, contrast ×${factor}.`);
+}
+
+function nearestToFront(moment) {
+  let best = 0;
+  moment.logSnr.forEach((value, b) => {
+    if (Math.abs(value) < Math.abs(moment.logSnr[best])) best = b;
+  });
+  return best;
 }
 
 /** The largest of 1, 1.5, 2, 3, 5, 7, 10, ... below a factor, so that contrast does not flicker. */

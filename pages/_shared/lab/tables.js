@@ -169,6 +169,7 @@ function bandAt(side, place) {
 
 /** A scale in words: its value, or its number where scales are discrete. */
 function scaleName(side, band) {
+  if (side.bands === 1) return "all scales";
   return side.axis.discrete ? `${side.axis.label} ${band + 1}`
     : `${side.axis.label} = ${side.nodes[band].toFixed(2)}`;
 }

@@ -1,0 +1,200 @@
+"""What the lab paints, against NumPy and SciPy on the same message."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page
+from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
+
+from pages._shared.lab import pack, script
+
+pytestmark = pytest.mark.browser
+
+BANDS, IMAGES, SIZE = 5, 3, 4
+WIDTHS = np.geomspace(0.02, 0.5, 4)
+EXPONENTS = np.linspace(0.0, 3.0, 3)
+ORDINATES = np.linspace(0.0, 1.0, 9)
+WEIGHTS = np.linspace(0.0, 1.0, 6)
+
+SCRIPT = """
+export function paint(bytes, settled, state) {
+  const message = readBands(bytes);
+  const size = message.images.size;
+  const field = new Float32Array(size);
+  const all = (layers) => Array.from({ length: message.images.n }, (_, i) => {
+    addUp(layers, i * size, size, field);
+    return Array.from(field);
+  });
+  const moments = message.sides.map((side, i) =>
+    momentOf(message, side, state.sides[i], state.t));
+  return {
+    sides: message.sides.map((side, i) => all(layersOf(message, side, moments[i]))),
+    blend: all(blendLayers(message, readSettled(settled).blend, state)),
+    logSnr: moments.map((moment) => Array.from(moment.logSnr)),
+    bits: moments.map((moment) => moment.total),
+    front: moments[0].front,
+  };
+}
+"""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A bands message with random tables, and its arrays."""
+
+    data: bytes
+    settled: bytes
+    arrays: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def message() -> Message:
+    rng = np.random.default_rng(7)
+    layers = (BANDS, IMAGES, 3, SIZE, SIZE)
+    arrays: dict[str, np.ndarray] = {"information": np.linspace(0, 20, 81).astype(np.float32) ** 2}
+    sides = []
+    for i, path in enumerate((True, False)):
+        parameters = len(WIDTHS) if path else 1
+        tables = {
+            "data": rng.standard_normal(layers).astype(np.float16),
+            "noise": rng.standard_normal(layers).astype(np.float16),
+            "alpha": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
+            "sigma": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
+            "gamma": rng.uniform(-5, 5, (parameters, len(ORDINATES), BANDS)),
+            "tint": rng.uniform(0.1, 2, (len(EXPONENTS), BANDS)),
+            "data_power": rng.uniform(0.1, 2, BANDS),
+            "noise_power": rng.uniform(0.1, 2, (len(EXPONENTS), BANDS)),
+        }
+        if path:
+            tables["front"] = rng.uniform(size=(parameters, len(ORDINATES)))
+        for name, table in tables.items():
+            half = name in ("data", "noise")
+            arrays[f"{i}/{name}"] = table if half else table.astype(np.float32)
+        shape = {"name": "width", "label": "w", "help": "", "grid": WIDTHS.tolist(), "log": True}
+        tint = {"name": "p", "label": "p", "help": "", "grid": EXPONENTS.tolist(), "log": False}
+        sides.append(
+            {
+                "title": "A",
+                "axis": {"label": "k", "discrete": False},
+                "nodes": np.linspace(0, 1, BANDS).tolist(),
+                "counts": [1, 4, 9, 16, 18],
+                "path": path,
+                "points_max": 12,
+                "shape": shape if path else None,
+                "tint": tint,
+                "presets": {},
+                "note": "",
+            }
+        )
+    header = {
+        "kind": "bands",
+        "stamp": "1",
+        "images": {
+            "n": IMAGES, "channels": 3, "height": SIZE, "width": SIZE, "low": -1, "high": 1,
+            "colormap": "rgb",
+        },
+        "information": {"low": -40, "high": 40},
+        "sides": sides,
+        "state": {},
+    }  # fmt: skip
+    blend = {
+        f"blend/{name}": rng.uniform(size=(len(WEIGHTS), len(ORDINATES), BANDS)).astype(np.float32)
+        for name in ("alpha", "sigma")
+    }
+    settled = {"kind": "settled", "seq": 0, "stamp": "1", "t": 0.0, "sides": 2}
+    settled["blend"] = {"weights": len(WEIGHTS)}
+    return Message(pack(header, arrays), pack(settled, blend), {**arrays, **blend})
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, message: Message) -> Iterator[Page]:
+    page = browser.new_page()
+    page.evaluate(
+        """async ([text, bands, settled]) => {
+            const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+            const lab = await import(url);
+            globalThis.paint = (state) =>
+                lab.paint(new Uint8Array(bands), new Uint8Array(settled), state);
+        }""",
+        [f"{script()}\n{SCRIPT}", list(message.data), list(message.settled)],
+    )
+    yield page
+    page.close()
+
+
+STATES = [
+    {
+        "t": t,
+        "blend": blend,
+        "sides": [
+            {"points": [[0, 1], [0.2, 0.7], [0.6, 0.65], [1, 0.1]], "shape": width, "tint": tint},
+            {"points": [[0, 1], [1, 0]], "shape": None, "tint": 3.0 - tint},
+        ],
+    }
+    for t, blend, width, tint in [
+        (0.0, 0.0, 0.02, 0.0),
+        (0.13, 0.31, 0.05, 0.7),
+        (0.5, 0.5, 0.1, 1.5),
+        (0.87, 0.95, 0.37, 2.9),
+        (1.0, 1.0, 0.5, 3.0),
+    ]
+]
+
+
+def at(table: np.ndarray, axes: list[np.ndarray], place: list[float]) -> np.ndarray:
+    """Multilinear interpolation; an axis of one entry does not matter."""
+    if len(table) == 1:
+        table, axes, place = table[0], axes[1:], place[1:]
+    return RegularGridInterpolator(axes, table)(place)[0]
+
+
+def side_at(message: Message, i: int, state: dict[str, Any]) -> dict[str, np.ndarray]:
+    own = state["sides"][i]
+    get = {name[2:]: a for name, a in message.arrays.items() if name.startswith(f"{i}/")}
+    t = state["t"]
+    u = PchipInterpolator(*np.array(own["points"]).T)(t) if i == 0 else t
+    place = [np.log(own["shape"] or 1.0), u]
+    axes = [np.log(WIDTHS), ORDINATES]
+    row = {name: at(get[name], axes, place) for name in ("alpha", "sigma", "gamma")}
+    tint = {name: at(get[name], [EXPONENTS], [own["tint"]]) for name in ("tint", "noise_power")}
+    layers = {name: get[name].astype(np.float64) for name in ("data", "noise", "data_power")}
+    front = {"front": at(get["front"], axes, place)} if i == 0 else {}
+    return row | tint | layers | front
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: f"t={state['t']}")
+def test_painted_fields_and_tables(page: Page, message: Message, state: dict[str, Any]) -> None:
+    """Fields to 1/4 of a grey level (negligible bands are left out), tables to float32."""
+    ours = page.evaluate("(state) => paint(state)", state)
+    level = 2 / 255
+    sides = [side_at(message, i, state) for i in (0, 1)]
+    for i, side in enumerate(sides):
+        field = np.einsum("b,bnchw->nchw", side["alpha"], side["data"])
+        field += np.einsum("b,bnchw->nchw", side["sigma"] * side["tint"], side["noise"])
+        np.testing.assert_allclose(
+            ours["sides"][i], field.reshape(IMAGES, -1), rtol=0, atol=level / 4
+        )
+        log_snr = -side["gamma"] + np.log(side["data_power"] / side["noise_power"])
+        np.testing.assert_allclose(ours["logSnr"][i], log_snr, rtol=0, atol=1e-5)
+        table = np.interp(log_snr, np.linspace(-40, 40, 81), message.arrays["information"])
+        assert ours["bits"][i] == pytest.approx(np.dot([1, 4, 9, 16, 18], table), rel=1e-5)
+    assert ours["front"] == pytest.approx(sides[0]["front"], abs=1e-6)
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: f"w={state['blend']}")
+def test_painted_blend(page: Page, message: Message, state: dict[str, Any]) -> None:
+    """Data of A, and the two noises mixed before they are scaled."""
+    ours = page.evaluate("(state) => paint(state)", state)["blend"]
+    w, t = state["blend"], state["t"]
+    alpha, sigma = (
+        at(message.arrays[f"blend/{name}"], [WEIGHTS, ORDINATES], [w, t])
+        for name in ("alpha", "sigma")
+    )
+    a, b = (side_at(message, i, state) for i in (0, 1))
+    mixed = np.einsum("b,bnchw->bnchw", (1 - w) * a["tint"], a["noise"])
+    mixed += np.einsum("b,bnchw->bnchw", w * b["tint"], b["noise"])
+    field = np.einsum("b,bnchw->nchw", alpha, a["data"]) + np.einsum("b,bnchw->nchw", sigma, mixed)
+    np.testing.assert_allclose(ours, field.reshape(IMAGES, -1), rtol=0, atol=2 / 255 / 4)
