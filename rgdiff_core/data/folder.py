@@ -195,7 +195,11 @@ def _picture(name: str, file: Path | io.BytesIO, side: int) -> np.ndarray:
                 white = Image.new("RGBA", upright.size, "white")
                 upright = Image.alpha_composite(white, upright)
             flat = upright.convert("L" if grey else "RGB")
-            square = ImageOps.fit(flat, (side, side), Image.Resampling.LANCZOS)
+            # Cropped first: the filter would otherwise reach for pixels beyond the square.
+            edge = min(flat.size)
+            left, top = (flat.width - edge) // 2, (flat.height - edge) // 2
+            square = flat.crop((left, top, left + edge, top + edge))
+            square = square.resize((side, side), Image.Resampling.LANCZOS)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name} cannot be read as an image ({error}).") from error
     return np.asarray(square).reshape(side, side, -1)

@@ -44,7 +44,7 @@ def build(spec: LatticeSet, progress: Progress) -> dict[str, Record]:
         text = f"Generating {count} φ⁴ configurations {spec.size}×{spec.size} ({split})"
 
         def report(done: int, total: int, stage: int = stage, text: str = text) -> None:
-            progress(stage * total + done, len(counts) * total, text)
+            progress(round(1000 * (stage + done / total)), 1000 * len(counts), text)
 
         generator = torch.Generator().manual_seed(1904_12072 + stage)
         run = hmc(

@@ -73,7 +73,10 @@ def read(folder: Path, split: str, limit: int | None = None) -> Record:
         CorruptCache: When it is, but what would be returned is damaged.
     """
     path = _manifest(folder, split)
-    text = path.read_bytes()
+    try:
+        text = path.read_bytes()
+    except NotADirectoryError as error:
+        raise FileNotFoundError(f"{folder} is not a folder.") from error
     try:
         manifest = json.loads(text)
         if manifest["version"] != VERSION:
@@ -88,8 +91,8 @@ def read(folder: Path, split: str, limit: int | None = None) -> Record:
             low=float(manifest["low"]),
             high=float(manifest["high"]),
         )
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, EOFError) as error:
-        raise CorruptCache(f"{path} or a file that it names is damaged ({error}).") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptCache(f"{path} is damaged ({error}).") from error
 
 
 def _manifest(folder: Path, split: str) -> Path:
@@ -112,15 +115,19 @@ def _write_array(folder: Path, split: str, name: str, array: np.ndarray) -> dict
 
 
 def _read_array(folder: Path, entry: dict[str, Any], limit: int | None) -> np.ndarray:
-    array = np.load(folder / Path(entry["file"]).name, mmap_mode="r", allow_pickle=False)
+    path = folder / Path(entry["file"]).name
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise CorruptCache(f"{path} is damaged ({error}).") from error
     rows, count = int(entry["rows"]), len(array)
     if len(entry["checksums"]) != -(-count // rows):
-        raise CorruptCache(f"{folder / entry['file']} has {count} rows, not as it was written.")
+        raise CorruptCache(f"{path} has {count} rows, not as it was written.")
     wanted = count if limit is None else min(limit, count)
     blocks = -(-wanted // rows)
     part = np.array(array[: blocks * rows])
     if _checksums(part, rows) != entry["checksums"][:blocks]:
-        raise CorruptCache(f"{folder / entry['file']} fails its checksum.")
+        raise CorruptCache(f"{path} fails its checksum.")
     return part[:wanted]
 
 
