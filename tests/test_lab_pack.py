@@ -40,7 +40,7 @@ def test_layout(arrays: dict[str, np.ndarray], padding: int) -> None:
     assert all(spec["offset"] % 8 == 0 for spec in specs.values())
     spec = specs["information"]
     values = struct.unpack_from("<7f", data, 4 + length + spec["offset"])
-    np.testing.assert_array_equal(np.float32(values), arrays["information"])
+    np.testing.assert_array_equal(np.array(values, np.float32), arrays["information"])
 
 
 def test_little_endian_and_order() -> None:

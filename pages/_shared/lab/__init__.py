@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import streamlit as st
+from streamlit.components.v2 import component
 
 SCRIPTS = (
     "container.js",
@@ -46,7 +46,7 @@ def _component(name: str) -> Callable[..., Any]:
         parts = {"html": read("lab.html"), "css": read("lab.css"), "js": script()}
     else:
         parts = {"js": read("courier.js")}
-    return st.components.v2.component(f"rgdiff_{name}", **parts)
+    return component(f"rgdiff_{name}", **parts)
 
 
 def mount_lab(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str, Any] | None:

@@ -69,13 +69,13 @@ function showProblem(lab, error) {
 function stepTime(lab, steps) {
   pause(lab);
   changeOnce(lab, "time", (state) => {
-    state.t = clamp(Math.round((state.t + steps * TIME_STEP) * 1e6) / 1e6, 0, 1);
+    state.t = clamp(rounded(state.t + steps * TIME_STEP), 0, 1);
   });
 }
 
 function setTime(lab, t) {
   pause(lab);
-  change(lab, "time", (state) => { state.t = clamp(t, 0, 1); });
+  change(lab, "time", (state) => { state.t = clamp(rounded(t), 0, 1); });
 }
 
 function changeSpeed(lab, steps) {

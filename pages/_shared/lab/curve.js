@@ -85,7 +85,8 @@ function pointRange(points, i) {
 
 function movePoint(points, i, t, y) {
   const range = pointRange(points, i);
-  const moved = [clamp(t, range.tLow, range.tHigh), clamp(y, range.yLow, range.yHigh)];
+  const moved = [clamp(rounded(t), range.tLow, range.tHigh),
+    clamp(rounded(y), range.yLow, range.yHigh)];
   return points.map((point, j) => (j === i ? moved : point));
 }
 
@@ -96,7 +97,7 @@ function insertPoint(points, t, y, most) {
     || t - points[at - 1][0] < POINT_GAP || points[at][0] - t < POINT_GAP;
   if (tight) return points;
   const height = y === null ? curveThrough(points)(t) : y;
-  const inside = clamp(height, points[at][1], points[at - 1][1]);
+  const inside = clamp(rounded(height), points[at][1], points[at - 1][1]);
   return [...points.slice(0, at), [t, inside], ...points.slice(at)];
 }
 
@@ -107,12 +108,17 @@ function removePoint(points, i) {
 
 /** A good time for a new point: now, or the middle of the widest gap if that is too tight. */
 function roomyTime(points, t) {
-  if (points.every((point) => Math.abs(point[0] - t) >= 0.03)) return t;
+  if (points.every((point) => Math.abs(point[0] - t) >= 0.03)) return rounded(t);
   let best = 0;
   points.forEach((point, i) => {
     if (i && point[0] - points[i - 1][0] > points[best + 1][0] - points[best][0]) best = i - 1;
   });
-  return (points[best][0] + points[best + 1][0]) / 2;
+  return rounded((points[best][0] + points[best + 1][0]) / 2);
+}
+
+/** To four decimals, so that states stay short in addresses and files. */
+function rounded(value) {
+  return Math.round(value * 1e4) / 1e4;
 }
 
 function clamp(value, low, high) {

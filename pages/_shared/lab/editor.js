@@ -68,7 +68,7 @@ function wireEditor(lab) {
     const index = handleIndex(lab, event.composedPath()[0]);
     if (index >= 0) return void deletePoint(lab, index);
     const [t, y] = placeOfPointer(lab, event);
-    if (t > 0 && t < 1) addPoint(lab, t, y);
+    if (t > 0 && t < 1) addPoint(lab, rounded(t), y);
   });
   on(lab, el.add, "click", () => {
     addPoint(lab, roomyTime(lab.state.sides[lab.active].points, lab.state.t), null);

@@ -15,14 +15,14 @@ function wireStage(lab) {
   const drag = (event) => {
     const box = el.canvasA.getBoundingClientRect();
     change(lab, "wipe", (state) => {
-      state.wipe = clamp((event.clientX - box.left) / box.width, 0, 1);
+      state.wipe = rounded(clamp((event.clientX - box.left) / box.width, 0, 1));
     });
   };
   dragOn(lab, el.wipe, drag, drag);
   on(lab, el.wipe, "keydown", (event) => {
     const step = { ArrowLeft: -0.02, ArrowRight: 0.02 }[event.key];
     if (!step) return;
-    change(lab, "key-wipe", (state) => { state.wipe = clamp(state.wipe + step, 0, 1); });
+    change(lab, "key-wipe", (state) => { state.wipe = rounded(clamp(state.wipe + step, 0, 1)); });
     event.preventDefault();
   });
 }
@@ -72,28 +72,17 @@ function sheetSources(lab) {
 
 function showPicture(lab) {
   const { el, state, sheet, message } = lab;
-  const facts = [lab.seq, lab.exact, lab.blend, lab.blendNote, message];
-  if (lab.painted && facts.every((fact, i) => fact === lab.painted[i])) return;
-  lab.painted = facts;
   const both = state.view === "side";
   if (el.figureB.hidden === both) {
     el.figureB.hidden = !both;
     sizeStage(lab);
   }
-  const sources = sheetSources(lab);
-  paintSheet(el.canvasA, message, sheet, sources);
-  markSource(el.canvasA, sources);
-  const shown = [...sources];
-  if (both) {
-    const other = [sourceOf(lab, 1, 0, sheet.width)];
-    paintSheet(el.canvasB, message, sheet, other);
-    markSource(el.canvasB, other);
-    shown.push(...other);
-  }
+  const exact = [showSheet(lab, el.canvasA, () => sheetSources(lab))];
+  if (both) exact.push(showSheet(lab, el.canvasB, () => [sourceOf(lab, 1, 0, sheet.width)]));
   setAttributes(el.root, { "data-view": state.view });
-  const exact = shown.every((source) => source.exact);
-  setText(el.source, exact ? "exact" : "painted");
-  el.source.title = exact ? "Computed by the server for exactly this state."
+  const allExact = exact.every(Boolean);
+  setText(el.source, allExact ? "exact" : "painted");
+  el.source.title = allExact ? "Computed by the server for exactly this state."
     : "Painted in the browser from scale bands; the exact picture follows when the hand rests.";
   if (state.view !== "wipe") keepFocus(lab, el.wipe);
   toggle(el.wipe, state.view === "wipe");
@@ -107,9 +96,25 @@ function showPicture(lab) {
   setAttributes(el.canvasB, { "aria-label": "The same images, side B" });
 }
 
-function markSource(canvas, sources) {
-  const source = sources.every((one) => one.exact) ? "exact" : "painted";
-  if (canvas.dataset.source !== source) canvas.dataset.source = source;
+/** Paints one sheet unless nothing that it shows has changed; true if it is exact. */
+function showSheet(lab, canvas, sourcesOf) {
+  const { state, message } = lab;
+  const facts = [message, lab.exact, state.t, state.view];
+  if (state.view === "wipe") facts.push(state.wipe);
+  if (state.view === "blend") facts.push(state.blend, lab.blend, lab.blendNote);
+  state.sides.forEach((own, i) => {
+    const alone = { a: 0, b: 1, side: canvas === lab.el.canvasB ? 1 : 0 }[state.view];
+    if (alone === undefined || alone === i) facts.push(own.points, own.shape, own.tint);
+  });
+  const same = canvas.facts && canvas.facts.length === facts.length
+    && facts.every((fact, i) => fact === canvas.facts[i]);
+  if (!same) {
+    const sources = sourcesOf();
+    paintSheet(canvas, message, lab.sheet, sources);
+    canvas.facts = facts;
+    canvas.dataset.source = sources.every((source) => source.exact) ? "exact" : "painted";
+  }
+  return canvas.dataset.source === "exact";
 }
 
 /** Whole device pixels per image pixel, wherever that costs little room. */

@@ -41,7 +41,10 @@ function keptStates() {
   return document.rgdiffStates;
 }
 
-/** Takes up a new message: its state if the stamp is new, else the lab's own, made to fit. */
+/**
+ * Takes up a new message: its state if the stamp is new, with seq 0; else the lab's own, made to
+ * fit, as a change of state, for the exact picture in hand is of the message before.
+ */
 function adopt(lab, message) {
   const kept = keptStates().get(message.id);
   const fresh = lab.message ? lab.message.stamp !== message.stamp
@@ -56,6 +59,7 @@ function adopt(lab, message) {
   } else {
     lab.state = soundState(message, first ? kept.state : lab.state);
     if (first) Object.assign(lab, { seq: kept.seq, sentSeq: -1 });
+    else lab.seq += 1;
   }
   lab.exact = null;
   lab.image = Math.min(lab.image, message.images.n - 1);
@@ -181,8 +185,9 @@ function play(lab) {
 function pause(lab) {
   if (!lab.playing) return;
   lab.playing = false;
+  lab.state.t = rounded(lab.state.t);
+  changed(lab, false);
   endGesture(lab);
-  repaint(lab);
 }
 
 /** Moves time on while playing: the whole path takes six seconds at speed 1. */
