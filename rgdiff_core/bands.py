@@ -17,8 +17,8 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis, FourierBasis, PCABasis, PixelBasis
 from rgdiff_core.modes import Modes
-from rgdiff_core.process import Process
-from rgdiff_core.schedules import Cutoff, LinearPath, Schedule
+from rgdiff_core.process import Process, clamped
+from rgdiff_core.schedules import Cutoff, Level, LinearPath, Schedule
 
 __all__ = [
     "Bands",
@@ -235,16 +235,32 @@ def tabulate(
 ) -> Table:
     """Tabulate levels over schedules of one kind; for cutoff schedules over the path's ordinate, else over time."""
     u = torch.linspace(0, 1, ordinates).to(process.noise_variance)
+    modes, index = _distinct(process, bands)
     levels, fronts = [], []
     for schedule in schedules:
         times = u
         if isinstance(schedule, Cutoff):
             schedule, times = replace(schedule, path=LinearPath()), 1 - u
-            fronts.append(schedule.front(u, process.modes))
-        level = Process(process.basis, process.color, schedule, process.modes).level(times)
-        levels.append([bands.at_nodes(x) for x in (level.alpha, level.sigma, level.gamma)])
+            fronts.append(schedule.front(u, modes))
+        level = clamped(schedule.level(times, modes))
+        magnitude = level.magnitude.expand(level.gamma.shape)
+        level = Level(*(x.flatten(-3)[..., index] for x in (level.gamma, magnitude)))
+        levels.append((level.alpha, level.sigma, level.gamma))
     alpha, sigma, gamma = (torch.stack(x) for x in zip(*levels, strict=True))
     return Table(alpha, sigma, gamma, torch.stack(fronts) if fronts else None)
+
+
+def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:
+    """Return modes with one component per distinct scale, if γ depends on nothing else, and the nodes' places among them."""
+    modes = process.modes
+    if process.schedule.label(modes) is not modes.scale:
+        return modes, bands.index
+    scale, which = torch.unique(_position(modes.scale).flatten(), return_inverse=True)
+    first = torch.zeros(len(scale), dtype=torch.long)
+    first[which.flip(0)] = torch.arange(len(which) - 1, -1, -1)
+    few = (x.flatten()[first].reshape(1, 1, -1) for x in (modes.scale, modes.momentum))
+    scale, momentum = few
+    return Modes(scale, momentum=momentum), which[bands.index]
 
 
 def band_power(bands: Bands, modes: Modes) -> Tensor:

@@ -26,22 +26,22 @@ class BasisSpec(Spec):
     """Which basis, to be built for given images.
 
     Arguments:
-        kind: "pixel", "fourier", "cosine", "wavelet" or "pca".
+        name: "pixel", "fourier", "cosine", "wavelet" or "pca".
         momentum: "continuum" or "lattice", for Fourier and cosine.
         wavelet: a name from `orthogonal_wavelets()`, for wavelets.
         levels: number of wavelet levels; None for all.
         decorrelate: rotate the colour channels to their principal axes first.
     """
 
-    kind: str = "fourier"
+    name: str = "fourier"
     momentum: str = "continuum"
     wavelet: str = "haar"
     levels: int | None = None
     decorrelate: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind not in BASES:
-            raise ValueError(f"basis = {self.kind!r} is not one of {', '.join(BASES)}.")
+        if self.name not in BASES:
+            raise ValueError(f"basis = {self.name!r} is not one of {', '.join(BASES)}.")
 
     def build(self, images: Tensor) -> Basis:
         """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.
@@ -51,12 +51,12 @@ class BasisSpec(Spec):
         check_images(images)
         c, h, w = images.shape[1:]
         channels = decorrelation(images) if self.decorrelate and c > 1 else None
-        if self.kind == "pixel":
+        if self.name == "pixel":
             return PixelBasis((c, h, w), channels=channels)
-        if self.kind == "fourier":
+        if self.name == "fourier":
             return FourierBasis((c, h, w), self.momentum, channels=channels)
-        if self.kind == "cosine":
+        if self.name == "cosine":
             return CosineBasis((c, h, w), self.momentum, channels=channels)
-        if self.kind == "wavelet":
+        if self.name == "wavelet":
             return WaveletBasis((c, h, w), self.wavelet, self.levels, channels=channels)
         return PCABasis.fit(images, channels=channels)

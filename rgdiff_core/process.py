@@ -29,7 +29,7 @@ from rgdiff_core.serialize import (
 )
 from rgdiff_core.spec import from_dict, to_dict
 
-__all__ = ["Generators", "Marginal", "Process", "white_noise"]
+__all__ = ["Generators", "Marginal", "Process", "clamped", "white_noise"]
 
 GAMMA_CLAMP = 40.0
 
@@ -60,6 +60,11 @@ def white_noise(
         raise ValueError(f"{len(generator)} generators were given for {shape[0]} samples.")
     rows = [white_noise((1, *shape[1:]), like, g) for g in generator]
     return torch.cat(rows)
+
+
+def clamped(level: Level) -> Level:
+    """Return a level with γ clamped to ±40."""
+    return Level(level.gamma.clamp(-GAMMA_CLAMP, GAMMA_CLAMP), level.magnitude)
 
 
 class Process(nn.Module):
@@ -103,8 +108,7 @@ class Process(nn.Module):
 
     def level(self, t: Tensor | float) -> Level:
         """Return γ, clamped to ±40, and the magnitude at times t of shape () or (B,)."""
-        level = self.schedule.level(self._times(t), self.modes)
-        return Level(level.gamma.clamp(-GAMMA_CLAMP, GAMMA_CLAMP), level.magnitude)
+        return clamped(self.schedule.level(self._times(t), self.modes))
 
     def marginal(self, t: Tensor | float) -> Marginal:
         """Return .alpha and .std = σS of χ(t) given χ(0): (*t.shape, C or 1, H, W)."""

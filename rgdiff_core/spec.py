@@ -7,6 +7,7 @@ numbers are, so they can be keys, and their JSON is a permalink. The kind tag is
 """
 
 import dataclasses
+import difflib
 import json
 import math
 import types
@@ -69,9 +70,12 @@ def from_dict(data: Any) -> Spec:
     Raises `ValueError` naming the unknown kind, the unknown field, or the value of a wrong type.
     """
     kind = data.get("kind") if isinstance(data, dict) else None
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ValueError(f"unknown kind {kind!r}; known are {', '.join(sorted(_KINDS))}.")
-    cls = _KINDS[kind]
+    known = {name: cls for name, cls in _KINDS.items() if dataclasses.is_dataclass(cls)}
+    if not isinstance(kind, str) or kind not in known:
+        near = difflib.get_close_matches(str(kind), known, n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise ValueError(f"unknown kind {kind!r}{hint}")
+    cls = known[kind]
     hints = get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values = {k: v for k, v in data.items() if k != "kind"}

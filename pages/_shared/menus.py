@@ -1,0 +1,72 @@
+"""The menus of the three choices: names for people, and the spec that each stands for."""
+
+from collections.abc import Mapping
+
+from rgdiff_core import colors, schedules
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Cutoff, Kernel, Schedule
+
+__all__ = ["BASES", "COLORS", "KERNELS", "ORDERS", "SCHEDULES", "describe"]
+
+BASES: Mapping[str, str] = {
+    "pixel": "Pixels",
+    "fourier": "Fourier modes",
+    "cosine": "Cosines",
+    "wavelet": "Wavelets",
+    "pca": "Principal components",
+}
+ORDERS: Mapping[str, str] = {
+    "scale": "fine scales first",
+    "variance": "weak components first",
+    "column": "columns, from the right",
+    "row": "rows, from the bottom",
+    "level": "level by level",
+}
+_COLORS: Mapping[str, Color] = {
+    "White": colors.White(),
+    "Power law": colors.PowerLaw(),
+    "Free theory": colors.FreeTheory(),
+    "Matched to the data": colors.Matched(),
+}
+COLORS = {type(color): (title, color) for title, color in _COLORS.items()}
+
+_KERNELS: Mapping[str, Kernel] = {
+    "Sigmoid": schedules.SigmoidKernel(),
+    "Hard": schedules.HardKernel(),
+    "Gaussian": schedules.GaussianKernel(),
+    "Exponential": schedules.ExponentialKernel(),
+    "Litim": schedules.LitimKernel(),
+    "Bump": schedules.BumpKernel(),
+    "Butterworth": schedules.ButterworthKernel(),
+}
+KERNELS = {type(kernel): (title, kernel) for title, kernel in _KERNELS.items()}
+
+_SCHEDULES: Mapping[str, Schedule] = {
+    "Cutoff Λ(t)": schedules.Cutoff(),
+    "Soft conditioning": schedules.SoftConditioning(),
+    "One after another": schedules.Sequential(),
+    "Wavelet levels": schedules.WaveletLevels(),
+    "Linear β (VP)": schedules.LinearBeta(),
+    "Cosine": schedules.Cosine(),
+    "Linear log-SNR": schedules.LinearGamma(),
+    "Variance exploding": schedules.VE(),
+    "EDM": schedules.EDM(),
+    "Flow matching": schedules.FlowMatching(),
+    "Inverse heat": schedules.InverseHeat(),
+    "Blurring": schedules.BlurringDiffusion(),
+    "Inverse RG": schedules.InverseRG(),
+    "Carosso's RG": schedules.Carosso(),
+    "Polchinski's flow": schedules.Polchinski(),
+}
+SCHEDULES = {type(schedule): (title, schedule) for title, schedule in _SCHEDULES.items()}
+
+
+def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
+    """Return a process in a few words: schedule, noise, basis."""
+    title = SCHEDULES[type(schedule)][0]
+    if isinstance(schedule, Cutoff):
+        title = f"{KERNELS[type(schedule.kernel)][0]} cutoff"
+    noise = COLORS[type(color)][0].lower()
+    space = f"{basis.wavelet} wavelets" if basis.name == "wavelet" else BASES[basis.name].lower()
+    return f"{title} · {noise} noise · {space}"
