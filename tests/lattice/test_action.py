@@ -55,7 +55,9 @@ def test_the_force_is_minus_the_gradient(theory, size):
     torch.testing.assert_close(theory.force(phi), -gradient)
 
 
-@pytest.mark.parametrize(("kappa", "lam"), [(0.27, 0.022), (0.2, 0.0), (0.5, 1.3), (0.342570, 0.5)])
+@pytest.mark.parametrize(
+    ("kappa", "lam"), [(0.27, 0.022), (0.2, 0.0), (0.5, 1.3), (0.342570, 0.5)]
+)
 def test_hopping_convention(kappa, lam):
     theory = Phi4.from_hopping(kappa, lam)
     back = theory.to_hopping()

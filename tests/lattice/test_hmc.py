@@ -205,9 +205,7 @@ def test_autocorrelation_time_of_a_constant():
 
 def test_progress_counts_and_cancels():
     seen = []
-    hmc(
-        Phi4(1, 1), 2, 4, 2, thermalization=20, thinning=3, progress=lambda *at: seen.append(at)
-    )
+    hmc(Phi4(1, 1), 2, 4, 2, thermalization=20, thinning=3, progress=lambda *at: seen.append(at))
     assert seen == [(i + 1, 26) for i in range(26)]
 
     class Stop(Exception):
