@@ -128,18 +128,17 @@ function sizeStage(lab) {
   const { el, sheet } = lab;
   const full = lab.root.getRootNode().fullscreenElement === el.picture;
   const width = lab.root.clientWidth;
-  const wide = width >= 900;
-  const both = lab.state.view === "side";
-  const room = full ? window.innerWidth - 32 : wide ? width * 0.54 : width;
+  const single = snapScale(Math.min(width * 0.54 / sheet.width, 640 / sheet.height));
+  const column = Math.max(400, Math.ceil(sheet.width * single));
+  el.columns.style.setProperty("--picture", `${column}px`);
+  const room = full ? window.innerWidth - 32 : width >= 900 ? column : width;
   const height = full ? window.innerHeight - 150 : 640;
-  const one = both ? (room - 12) / 2 : room;
+  const one = lab.state.view === "side" ? (room - 12) / 2 : room;
   const scale = snapScale(Math.min(one / sheet.width, height / sheet.height));
   for (const part of [el.sheetA, el.sheetB]) {
     part.style.width = `${sheet.width * scale}px`;
-    part.style.height = `${sheet.height * scale}px`;
+    part.style.aspectRatio = `${sheet.width} / ${sheet.height}`;
   }
-  const single = snapScale(Math.min(width * 0.54 / sheet.width, 640 / sheet.height));
-  el.columns.style.setProperty("--picture", `${Math.max(400, Math.ceil(sheet.width * single))}px`);
 }
 
 function showChosen(lab) {
