@@ -26,3 +26,8 @@ def basis(name: str, spec: str) -> Basis:
 def modes(name: str, spec: str) -> rg.Modes:
     """Return the data set's mean and variances in that basis."""
     return rg.Modes.fit(basis(name, spec), images(name).images)
+
+
+def has(name: str) -> bool:
+    """Tell whether a data set is on this machine already."""
+    return any(info.cached for info in rg.data.available() if info.name == name)

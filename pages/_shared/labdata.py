@@ -35,7 +35,7 @@ from rgdiff_core.spec import Spec
 from rgdiff_core.spectra import information
 
 from pages._shared import cache
-from pages._shared.knobs import Knob
+from pages._shared.knobs import Knob, color_knob
 from pages._shared.lab import pack
 from pages._shared.labstate import MAX_POINTS, Lab, Side
 from pages._shared.menus import describe
@@ -44,7 +44,12 @@ __all__ = [
     "bands_message",
     "blend_note",
     "blended",
+    "colormap_of",
+    "diverging_colors",
+    "draggable_color",
     "fields",
+    "fitting",
+    "free_theory_samples",
     "noise",
     "process",
     "settled_message",
@@ -60,6 +65,7 @@ NAMED_PATHS = {
     "logarithmic": LogarithmicPath(),
 }
 BLENDS = 17
+SEED_STRIDE = 1_000_003  # so that no two seeds share an image's noise
 INFORMATION_RANGE = (-40.0, 40.0)
 
 
@@ -69,6 +75,27 @@ def process(data: str, side: Side) -> rg.Process:
     return rg.Process(
         cache.basis(data, spec), side.color, side.schedule, cache.modes(data, spec)
     )
+
+
+def fitting(lab: Lab) -> Lab:
+    """Return the state with all wavelet levels where the images do not allow as many as asked."""
+    for index, side in enumerate(lab.sides):
+        try:
+            process(lab.data, side)
+        except ValueError:
+            lab = lab.with_side(index, replace(side, basis=replace(side.basis, levels=None)))
+    return lab
+
+
+@st.cache_resource(max_entries=8, show_spinner="Sampling the free theory …")
+def free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
+    """Return samples, as many as images are shown, of side A's process with the exact Gaussian denoiser."""
+    lab = Lab.from_json(lab_json)
+    forward = process(lab.data, lab.sides[0])
+    gaussian = rg.GaussianDenoiser(forward.basis, forward.modes)
+    n = len(fields(lab))
+    streams = [torch.Generator().manual_seed(SEED_STRIDE * lab.seed + i) for i in range(n)]
+    return rg.sample(gaussian, forward, n, steps, method, streams)
 
 
 def fields(lab: Lab) -> torch.Tensor:
@@ -82,9 +109,8 @@ def fields(lab: Lab) -> torch.Tensor:
 def noise(lab: Lab) -> torch.Tensor:
     """Return the white noise of the seed, in field space, one stream per image."""
     x0 = fields(lab)
-    streams = [
-        torch.Generator().manual_seed(lab.seed * 1_000_003 + lab.first + i) for i in range(len(x0))
-    ]
+    start = SEED_STRIDE * lab.seed + lab.first
+    streams = [torch.Generator().manual_seed(start + i) for i in range(len(x0))]
     return white_noise(x0.shape, x0, streams)
 
 
@@ -124,8 +150,7 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     lab = Lab.from_json(lab_json)
     every, x0, eps = cache.images(lab.data), fields(lab), noise(lab)
     n, channels, height, width = x0.shape
-    colormap = "rgb" if channels == 3 else "diverging" if lab.data.startswith("phi4") else "gray"
-    arrays = {"information": _information_table(), "colormap": _diverging()}
+    arrays = {"information": _information_table(), "colormap": diverging_colors()}
     header = {
         "kind": "bands",
         "images": {
@@ -135,7 +160,7 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             "width": width,
             "low": every.low,
             "high": every.high,
-            "colormap": colormap,
+            "colormap": colormap_of(lab.data, channels),
         },
         "information": dict(zip(("low", "high"), INFORMATION_RANGE, strict=True)),
         "sides": [],
@@ -308,8 +333,21 @@ def _information_table() -> np.ndarray:
     return information(torch.linspace(*INFORMATION_RANGE, 801)).numpy().astype(np.float32)
 
 
+def colormap_of(data: str, channels: int) -> str:
+    """Return how fields are coloured: "rgb", "gray", or "diverging" for lattice fields of either sign."""
+    if channels == 3:
+        return "rgb"
+    return "diverging" if data.startswith("phi4") else "gray"
+
+
+def draggable_color(data: str, side: Side) -> bool:
+    """Tell whether the lab can drag the colour's number: S must depend on the schedule's label only."""
+    return color_knob(side.color) is not None and separable(process(data, side))
+
+
 @cache_in_memory
-def _diverging() -> np.ndarray:
+def diverging_colors() -> np.ndarray:
+    """Return a colour-blind-safe diverging map, uint8 (256, 3), white in the middle."""
     shades = np.linspace(0, 1, 256).tolist()
     colors = plotly.colors.sample_colorscale("RdBu_r", shades, colortype="tuple")
     return np.round(255 * np.array(colors)).astype(np.uint8)

@@ -1,0 +1,133 @@
+"""Noising: drag Λ(t) and watch images flow to noise, scale by scale."""
+
+import streamlit as st
+
+import rgdiff_core as rg
+from pages._shared import cache, controls, datasets, export, labdata, session
+from pages._shared.lab import mount_courier, mount_lab
+from pages._shared.pictures import grid
+from pages._shared.tour import stops
+from rgdiff_core.presets import PRESETS
+
+COLUMNS = 8
+
+
+def sidebar() -> None:
+    """Draw the controls."""
+    with st.sidebar:
+        lab = session.current()
+        chosen = datasets.choose(lab.data)
+        if chosen != lab.data:
+            session.attempt(lambda: session.with_data(chosen))
+            lab = session.current()
+        controls.picture_controls(lab)
+        controls.compare_toggle(lab)
+        for index in range(len(lab.sides)):
+            title = f"Process {'AB'[index]}" if len(lab.sides) > 1 else "Process"
+            with st.container(border=True):
+                st.markdown(f"**{title}**")
+                controls.side_controls(lab, index)
+
+
+def tour() -> None:
+    """Draw the tour: six prepared states with their story."""
+    lab = session.current()
+    images = "photographs" if lab.data.startswith("phi4") else lab.data
+    every = stops("cifar10" if cache.has("cifar10") else images)
+    titles = [f"{i + 1} · {stop.title}" for i, stop in enumerate(every)]
+
+    def go() -> None:
+        title = st.session_state["tour"]
+        if title is not None:
+            session.attempt(lambda: every[titles.index(title)].state)
+
+    chosen = st.segmented_control(
+        "Tour", titles, key="tour", on_change=go, help="Six prepared states; nothing can break."
+    )
+    if chosen is not None:
+        st.info(every[titles.index(chosen)].text, icon=":material/route:")
+
+
+@st.fragment
+def laboratory() -> None:
+    """Draw the lab, and answer it when the hand rests."""
+    data = labdata.bands_message(session.sent(), session.stamp())
+    rest = mount_lab(data, "lab", lambda: None)
+    session.rested(rest)
+    if text := session.problem():
+        st.error(text, icon=":material/error:")
+    lab = session.current()
+    seq = int(rest.get("seq", 0)) if rest and str(rest.get("stamp")) == session.stamp() else 0
+    mount_courier(labdata.settled_message(lab, seq, session.stamp()), "courier")
+    session.write_link()
+    references()
+    exports()
+
+
+def references() -> None:
+    """Say of which paper a process is, and what to look at."""
+    for index, side in enumerate(session.current().sides):
+        name = controls.preset_of(side)
+        if name is not None:
+            preset, letter = PRESETS[name], f"**{'AB'[index]}** · "
+            head = letter if len(session.current().sides) > 1 else ""
+            st.caption(f"{head}{preset.title} — {preset.look} ({preset.reference})")
+
+
+def exports() -> None:
+    """Draw what can be taken along."""
+    lab = session.current()
+    with st.expander("Take it along: link, Python, JSON, CSV, PNG, GIF, MP4", icon=":material/download:"):
+        st.caption("The address bar already holds everything: copy it, and the page opens in this state.")
+        index = 0
+        if len(lab.sides) == 2:
+            index = "AB".index(st.segmented_control("Of", ["A", "B"], default="A", required=True))
+        name = f"rgdiff-{lab.data}-{'AB'[index]}"
+        columns = st.columns(5)
+        columns[0].download_button("Process (JSON)", lambda: export.process_json(lab, index), f"{name}.json")
+        columns[1].download_button("Curves (CSV)", lambda: export.curves_csv(lab, index), f"{name}.csv")
+        columns[2].download_button("Picture (PNG)", lambda: export.still(lab), f"{name}.png")
+        columns[3].download_button("Film (GIF)", lambda: export.noising_film(lab, "gif"), f"{name}.gif")
+        columns[4].download_button("Film (MP4)", lambda: export.noising_film(lab, "mp4"), f"{name}.mp4")
+        st.code(export.python_lines(lab, index), language="python")
+
+
+def free_theory() -> None:
+    """Show what the exact Gaussian denoiser generates with this process."""
+    if not st.toggle(
+        "Show what the free theory generates",
+        help="Samples of the reverse process with the exact Gaussian score: the right mean and spectrum, nothing more.",
+    ):
+        return
+    left, right = st.columns(2)
+    method = left.segmented_control("Sampler", ["shell", "ddim", "heun"], default="shell", required=True)
+    steps = right.slider("Steps", 1, 100, 20)
+    lab = session.current()
+    try:
+        x = labdata.free_theory_samples(lab.to_json(), method, steps)
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    source = cache.images(lab.data)
+    st.image(grid(x, source, columns=COLUMNS), width="stretch")
+    st.caption(
+        "A network would add what is not Gaussian. The shell step draws from the posterior and keeps "
+        "the variance at any number of steps; a point estimate loses some of it."
+    )
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Noising")
+    st.markdown(
+        "Noise an image component by component: **where** (basis), **how loud** (colour) and **when** "
+        "(schedule) are independent choices. Drag the curve, scrub the time, hover over a scale."
+    )
+    session.prepare(datasets.first())
+    sidebar()
+    tour()
+    laboratory()
+    free_theory()
+
+
+page()
