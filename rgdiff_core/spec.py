@@ -10,10 +10,22 @@ import dataclasses
 import difflib
 import json
 import math
+import reprlib
 import types
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Spec", "check_finite", "check_range", "from_dict", "from_json", "to_dict"]
+__all__ = [
+    "Spec",
+    "check_finite",
+    "check_range",
+    "check_whole",
+    "from_dict",
+    "from_json",
+    "load_json",
+    "to_dict",
+]
+
+MAX_DEPTH = 16  # of specs, lists and dictionaries within each other
 
 _KINDS: dict[str, type["Spec"]] = {}
 
@@ -57,11 +69,15 @@ def _plain(value: Any) -> Any:
 
 def from_json(text: str) -> Spec:
     """Read any spec from JSON; raises `ValueError` with one sentence for anything that is not one."""
+    return from_dict(load_json(text))
+
+
+def load_json(text: str) -> Any:
+    """Parse JSON; raises `ValueError` with one sentence where that fails."""
     try:
-        data = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
         raise ValueError(f"not valid JSON: {error}.") from None
-    return from_dict(data)
 
 
 def from_dict(data: Any) -> Spec:
@@ -69,18 +85,36 @@ def from_dict(data: Any) -> Spec:
 
     Raises `ValueError` naming the unknown kind, the unknown field, or the value of a wrong type.
     """
+    _check_depth(data)
+    return _build(data)
+
+
+def _check_depth(data: Any) -> None:
+    level = [data]
+    for _ in range(MAX_DEPTH + 1):
+        parts = (
+            v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)
+        )
+        level = [v for part in parts for v in part]
+    if level:
+        raise ValueError(f"the description is nested deeper than {MAX_DEPTH} levels.")
+
+
+def _build(data: Any) -> Spec:
     kind = data.get("kind") if isinstance(data, dict) else None
     known = {name: cls for name, cls in _KINDS.items() if dataclasses.is_dataclass(cls)}
     if not isinstance(kind, str) or kind not in known:
-        near = difflib.get_close_matches(str(kind), known, n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else "."
-        raise ValueError(f"unknown kind {kind!r}{hint}")
+        near = difflib.get_close_matches(str(kind)[:40], known, n=3, cutoff=0.5)
+        hint = f"; near to it are {', '.join(near)}." if near else "."
+        raise ValueError(f"unknown kind {reprlib.repr(kind)}{hint}")
     cls = known[kind]
     hints = get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values = {k: v for k, v in data.items() if k != "kind"}
     if unknown := sorted(set(values) - set(fields)):
-        raise ValueError(f"{kind} has no field {unknown[0]!r}; it has {', '.join(fields)}.")
+        raise ValueError(
+            f"{kind} has no field {reprlib.repr(unknown[0])}; it has {', '.join(fields)}."
+        )
     for name, field in fields.items():
         required = field.default is dataclasses.MISSING
         if required and field.default_factory is dataclasses.MISSING and name not in values:
@@ -98,7 +132,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             except ValueError as error:
                 if isinstance(value, dict):
                     raise error from None
-        raise ValueError(f"{where} = {value!r} is not a {hint}.")
+        raise ValueError(f"{where} = {reprlib.repr(value)} is not a {hint}.")
     if origin is tuple and isinstance(value, list | tuple):
         item = get_args(hint)
         if len(item) == 2 and item[1] is Ellipsis:
@@ -107,26 +141,39 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
             return tuple(_typed(v, i, where) for v, i in zip(value, item, strict=True))
     if isinstance(hint, type):
         if isinstance(value, dict) and not issubclass(hint, int | float | str):
-            spec = from_dict(value)
+            spec = _build(value)
             if isinstance(spec, hint):
                 return spec
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if hint is float and number:
+        if hint is float and _is_number(value):
             return float(value)
-        if hint is int and number and value == math.floor(value):
+        if hint is int and _is_number(value) and float(value).is_integer():
             return int(value)
         if hint in (bool, str) and isinstance(value, hint):
             return value
         if hint is types.NoneType and value is None:
             return None
     name = getattr(hint, "__name__", str(hint))
-    raise ValueError(f"{where} = {value!r} is not a {name}.")
+    raise ValueError(f"{where} = {reprlib.repr(value)} is not a {name}.")
+
+
+def _is_number(value: Any) -> bool:
+    """Tell whether the value is a number (not a bool) that a float can hold."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return isinstance(value, float) or abs(value) < 2**1023
 
 
 def check_finite(name: str, value: float) -> None:
     """Raise `ValueError` naming the value unless it is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{name} = {value!r} must be a finite number.")
+    if not _is_number(value) or not math.isfinite(value):
+        raise ValueError(f"{name} = {reprlib.repr(value)} must be a finite number.")
+
+
+def check_whole(name: str, value: int, low: int, high: int) -> None:
+    """Raise `ValueError` naming value and range unless it is a whole number, low ≤ value ≤ high."""
+    check_range(name, value, low, high)
+    if value != int(value):
+        raise ValueError(f"{name} = {value!r} must be a whole number.")
 
 
 def check_range(
@@ -136,4 +183,4 @@ def check_range(
     check_finite(name, value)
     if not (low < value <= high if low_open else low <= value <= high):
         bracket = "(" if low_open else "["
-        raise ValueError(f"{name} = {value!r} is outside {bracket}{low:g}, {high:g}].")
+        raise ValueError(f"{name} = {reprlib.repr(value)} is outside {bracket}{low:g}, {high:g}].")

@@ -1,0 +1,153 @@
+"""One list of implementations of each idea: every law of the battery holds for every entry.
+
+Add a basis, colour, kernel, path or schedule here and it is tested.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from rgdiff_core import bases, colors, cutoff, schedules
+from rgdiff_core.bases import Basis
+from rgdiff_core.modes import Modes
+
+__all__ = [
+    "BASES",
+    "COLORS",
+    "KERNELS",
+    "PATHS",
+    "SCHEDULES",
+    "assert_within",
+    "covariance_error",
+    "dense",
+    "fields",
+    "fitted",
+    "name_of",
+]
+
+Shape = tuple[int, int, int]
+Make = Callable[[Shape], Basis]
+
+
+def fields(shape: Shape, n: int = 40, seed: int = 0) -> Tensor:
+    """Return n correlated double-precision fields with a mean, whose channels are correlated too."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn((n, *shape), generator=generator, dtype=torch.float64)
+    x = x + 0.7 * x.roll(1, -1) + 0.5 * x.roll(1, -2)
+    return 0.4 * (x + 0.8 * x.mean(1, keepdim=True)) + 0.1
+
+
+def decorrelated(make: Callable[..., Basis]) -> Make:
+    return lambda shape: make(shape, channels=bases.decorrelation(fields(shape)))
+
+
+BASES: dict[str, Make] = {
+    "pixel": bases.PixelBasis,
+    "fourier": bases.FourierBasis,
+    "fourier lattice": lambda shape: bases.FourierBasis(shape, "lattice"),
+    "cosine": bases.CosineBasis,
+    "cosine lattice": lambda shape: bases.CosineBasis(shape, "lattice"),
+    "haar": bases.WaveletBasis,
+    "db3, one level": lambda shape: bases.WaveletBasis(shape, "db3", 1),
+    "pca": lambda shape: bases.PCABasis.fit(fields(shape, 60)),
+    "pca of few": lambda shape: bases.PCABasis.fit(fields(shape, 3)),
+    "pixel, decorrelated": decorrelated(bases.PixelBasis),
+    "fourier, decorrelated": decorrelated(bases.FourierBasis),
+    "cosine, decorrelated": decorrelated(bases.CosineBasis),
+    "haar, decorrelated": decorrelated(bases.WaveletBasis),
+    "pca, decorrelated": lambda shape: bases.PCABasis.fit(
+        fields(shape, 60), channels=bases.decorrelation(fields(shape))
+    ),
+}
+
+COLORS = [
+    colors.White(),
+    colors.PowerLaw(),
+    colors.PowerLaw(-1.0, 0.3),
+    colors.FreeTheory(),
+    colors.FreeTheory(0.0),
+    colors.Matched(),
+    colors.CustomColor(tuple(1.0 + i % 5 for i in range(64))),
+    colors.BlendedColor(colors.White(), colors.Matched(), 0.3),
+    *(type(c)(normalize=False) for c in (colors.White(), colors.PowerLaw(), colors.FreeTheory())),
+]
+
+KERNELS = [
+    cutoff.SigmoidKernel(),
+    cutoff.HardKernel(),
+    cutoff.GaussianKernel(),
+    cutoff.ExponentialKernel(),
+    cutoff.LitimKernel(),
+    cutoff.BumpKernel(),
+    cutoff.ButterworthKernel(),
+]
+
+PATHS = [
+    cutoff.CutoffPath(),
+    cutoff.CutoffPath((0.0, 0.37, 0.71, 1.0), (1.0, 0.93, 0.1, 0.0)),
+    cutoff.CutoffPath((0.0, 0.3, 0.31, 1.0), (1.0, 0.4, 0.4, 0.0)),
+    cutoff.LinearPath(),
+    cutoff.CosinePath(),
+    cutoff.ExponentialPath(),
+    cutoff.LogarithmicPath(),
+]
+
+SCHEDULES = [
+    schedules.LinearBeta(),
+    schedules.Cosine(),
+    schedules.LinearGamma(),
+    schedules.VE(),
+    schedules.EDM(),
+    schedules.FlowMatching(),
+    *(schedules.Cutoff(kernel) for kernel in KERNELS),
+    *(schedules.Cutoff(cutoff.SigmoidKernel(0.05), path) for path in PATHS[1:]),
+    schedules.Cutoff(cutoff.GaussianKernel(), PATHS[1], -40.0, 40.0),
+    schedules.SoftConditioning(),
+    *(schedules.SoftConditioning(order=o) for o in ("variance", "column", "row", "level")),
+    schedules.SoftConditioning(softness=0.05, order=tuple(float(i) for i in range(64))),
+    schedules.Sequential(),
+    schedules.Sequential("column", 0.0),
+    schedules.WaveletLevels(),
+    schedules.InverseHeat(),
+    schedules.BlurringDiffusion(),
+    schedules.Carosso(),
+    schedules.Polchinski(),
+    schedules.InverseRG(),
+    schedules.BlendedSchedule(schedules.Cosine(), schedules.Polchinski(), 0.3),
+]
+
+
+def name_of(spec: object) -> str:
+    """Name a spec in a test's identifier."""
+    return repr(spec)[:60]
+
+
+def fitted(shape: Shape = (3, 8, 8), name: str = "fourier") -> tuple[Basis, Modes]:
+    """Return a basis in double precision and the modes of `fields` in it."""
+    basis = BASES[name](shape).double()
+    return basis, Modes.fit(basis, fields(shape, 100))
+
+
+def dense(basis: Basis, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Return U† as a dense (D, D) matrix whose rows are components."""
+    d = math.prod(basis.shape)
+    unit = torch.eye(d, dtype=dtype).reshape(d, *basis.shape)
+    return basis.analyze(unit).reshape(d, d).T
+
+
+def covariance_error(covariance: Tensor, n: int) -> Tensor:
+    """Return the standard error of each entry of a covariance of n Gaussian draws, with known mean."""
+    variance = covariance.diagonal()
+    return torch.sqrt((variance[:, None] * variance + covariance**2) / n)
+
+
+def assert_within(estimate: Tensor, truth: Tensor, error: Tensor) -> None:
+    """Assert |estimate − truth| below the bound that the largest of so many entries passes as rarely
+    as one Gaussian passes 5 standard errors."""
+    z = ((estimate - truth) / error).abs()
+    limit = norm.isf(norm.sf(5) / z.numel())
+    assert torch.isfinite(z).all()
+    assert float(z.max()) < limit, f"{float(z.max()):.1f} standard errors, limit {limit:.1f}"
