@@ -111,6 +111,8 @@ class Basis(nn.Module):
     def _check(self, x: Tensor) -> None:
         if tuple(x.shape[-3:]) != self.shape:
             raise ValueError(f"expected fields (..., {self.shape}), got {tuple(x.shape)}.")
+        if not torch.is_floating_point(x):
+            raise ValueError(f"fields must be floating-point numbers, got {x.dtype}.")
 
     def _forward(self, x: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} does not say how to analyse a field.")
@@ -249,7 +251,7 @@ class WaveletBasis(Basis):
         most = _halvings(math.gcd(*shape[1:]))
         if most < 1:
             raise ValueError(f"wavelets need even sizes, got {shape[1]} × {shape[2]}.")
-        if levels is not None and not 1 <= levels <= most:
+        if levels is not None and (not 1 <= levels <= most or levels != int(levels)):
             raise ValueError(f"levels = {levels} is outside [1, {most}] for {shape[1:]} pixels.")
         self.wavelet = wavelet
         self.levels = most if levels is None else int(levels)
@@ -307,6 +309,10 @@ class PCABasis(Basis):
         d = math.prod(shape)
         if tuple(vectors.shape) != (d, d):
             raise ValueError(f"vectors must have shape ({d}, {d}), got {tuple(vectors.shape)}.")
+        # V Vᵀ x = x for one x that is orthogonal to nothing: as good as V Vᵀ = 1, and D times cheaper
+        probe = torch.sin(torch.arange(1.0, d + 1)).to(vectors)
+        if not torch.allclose(vectors @ (vectors.T @ probe), probe, atol=1e-3):
+            raise ValueError("vectors must be an orthonormal matrix.")
         rank = torch.arange(d, dtype=torch.float64).reshape(shape) / max(d - 1, 1)
         super().__init__(shape, rank, math.sqrt(2) * math.pi * rank.sqrt(), channels)
         self.register_buffer("vectors", vectors)
@@ -339,7 +345,9 @@ def orthogonal_wavelets() -> tuple[str, ...]:
     return tuple(n for n in pywt.wavelist(kind="discrete") if pywt.Wavelet(n).orthogonal)
 
 
+# Kept tensors must serve training too, so they are never made in inference mode.
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _wavelet_matrix(
     wavelet: str, size: int, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -349,6 +357,7 @@ def _wavelet_matrix(
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _dct_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     matrix = scipy.fft.dct(np.eye(size), axis=0, norm="ortho")
     return torch.from_numpy(np.asarray(matrix)).to(device, dtype)
@@ -392,7 +401,8 @@ def _mix(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _checked_shape(shape: tuple[int, ...]) -> Shape:
-    if len(shape) != 3 or any(int(n) != n or n < 1 for n in shape):
+    # n >= 1 first: it is false for NaN
+    if len(shape) != 3 or not all(n >= 1 and (n == math.inf or n == int(n)) for n in shape):
         raise ValueError(f"shape = {tuple(shape)} must be three positive integers (C, H, W).")
     if max(shape) > MAX_SIZE:
         raise ValueError(f"shape = {tuple(shape)} has a side outside [1, {MAX_SIZE}].")

@@ -34,14 +34,36 @@ class Modes:
     def __post_init__(self) -> None:
         if self.scale.ndim != 3:
             raise ValueError(f"scale must be (C or 1, H, W), got {tuple(self.scale.shape)}.")
+        if not ((self.scale >= 0) & (self.scale <= 1)).all():
+            raise ValueError("every scale must be in [0, 1].")
         if self.momentum is None:
             object.__setattr__(self, "momentum", sqrt(2) * pi * self.scale)
-        if (self.mean is None) != (self.variance is None):
-            raise ValueError("mean and variance come together: one of them is missing.")
-        if self.variance is not None and not (self.variance > 0).all():
+        if self.momentum.shape != self.scale.shape:
             raise ValueError(
-                f"every variance must be positive, the least is {float(self.variance.min()):g}."
+                f"momentum {tuple(self.momentum.shape)} and scale {tuple(self.scale.shape)} differ."
             )
+        if not ((self.momentum >= 0) & self.momentum.isfinite()).all():
+            raise ValueError("every momentum must be finite and not negative.")
+        if self.mean is None and self.variance is None:
+            return
+        if self.mean is None or self.variance is None:
+            raise ValueError("mean and variance come together: one of them is missing.")
+        channels, *size = self.scale.shape
+        for x in (self.mean, self.variance):
+            if x.ndim != 3 or [*x.shape[1:]] != size or channels not in (1, len(x)):
+                raise ValueError(
+                    f"mean and variance {tuple(x.shape)} do not fit scale {tuple(self.scale.shape)}."
+                )
+        if self.mean.shape != self.variance.shape:
+            raise ValueError(
+                f"mean {tuple(self.mean.shape)} does not fit variance {tuple(self.variance.shape)}."
+            )
+        if not ((self.variance > 0) & self.variance.isfinite()).all():
+            raise ValueError(
+                f"every variance must be positive and finite, the least is {float(self.variance.min()):g}."
+            )
+        if not self.mean.isfinite().all():
+            raise ValueError("every mean must be finite.")
 
     @classmethod
     def of(cls, basis: Basis) -> "Modes":
@@ -74,7 +96,7 @@ class Modes:
         if floor == 0:
             raise ValueError("all images are equal: their variance is zero.")
         variance = variance.clamp_min(floor).to(c.dtype)
-        return cls(basis.scale, mean.to(c.dtype), variance, basis.momentum)
+        return cls(basis.scale.to(c), mean.to(c), variance, basis.momentum.to(c))
 
     def to(self, like: Tensor) -> "Modes":
         """Return the modes on the device and in the dtype of another tensor."""
