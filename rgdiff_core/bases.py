@@ -62,8 +62,9 @@ def decorrelation(images: Tensor) -> Tensor:
         images: (N, C, H, W). The channels' covariance is taken over images and pixels.
     """
     check_images(images)
-    pixels = images.double().movedim(1, 0).flatten(1)
-    return _principal_axes(torch.cov(pixels).reshape(len(pixels), len(pixels)))[0].to(images)
+    pixels = images.movedim(1, 0).flatten(1)
+    covariance = torch.cov(pixels).reshape(len(pixels), len(pixels)).double()
+    return _principal_axes(covariance)[0].to(images)
 
 
 def _principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -397,7 +398,7 @@ def _rotation(channels: Tensor, shape: Shape) -> Tensor:
 
 
 def _mix(matrix: Tensor, x: Tensor) -> Tensor:
-    return torch.einsum("dc,...chw->...dhw", matrix.to(x.dtype), x)
+    return (matrix.to(x.dtype) @ x.flatten(-2)).reshape(x.shape)
 
 
 def _checked_shape(shape: tuple[int, ...]) -> Shape:

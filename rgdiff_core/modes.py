@@ -88,7 +88,7 @@ class Modes:
         if not 0 <= prior_count <= 1e6:
             raise ValueError(f"prior_count = {prior_count!r} is outside [0, 1e6].")
         c = torch.cat([basis.analyze(x) for x in images.split(4096)])
-        variance, mean = torch.var_mean(c.double(), dim=0)
+        variance, mean = torch.var_mean(c, dim=0)
         target = _band_mean(variance, basis.scale.expand_as(variance))
         n = len(images) - 1
         variance = (prior_count * target + n * variance) / (prior_count + n)

@@ -63,7 +63,7 @@ PRESETS: dict[str, Preset] = {
         "every scale to the left is still there.",
         BasisSpec("fourier", decorrelate=True),
         Matched(),
-        Cutoff(SigmoidKernel(0.1), CutoffPath((0.0, 0.35, 0.7, 1.0), (1.0, 0.55, 0.2, 0.0))),
+        Cutoff(SigmoidKernel(0.1), CutoffPath((0.0, 0.25, 0.6, 1.0), (1.0, 0.62, 0.36, 0.0))),
     ),
     "ddpm": Preset(
         "DDPM / VP",
@@ -160,7 +160,7 @@ PRESETS: dict[str, Preset] = {
         "No overlap at all: at any time each scale is either data or noise.",
         BasisSpec("fourier"),
         Matched(),
-        Cutoff(HardKernel(), CutoffPath((0.0, 0.35, 0.7, 1.0), (1.0, 0.55, 0.2, 0.0))),
+        Cutoff(HardKernel(), CutoffPath((0.0, 0.25, 0.6, 1.0), (1.0, 0.62, 0.36, 0.0))),
     ),
     "inverse-heat": Preset(
         "Inverse heat dissipation",

@@ -41,7 +41,7 @@ class Lab(Spec):
     images: int = 16
     first: int = 0
     seed: int = 0
-    t: float = 0.35
+    t: float = 0.5
     view: str = "a"
     wipe: float = 0.5
     blend: float = 0.5

@@ -8,8 +8,8 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import torch
+from skimage.util import montage
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from rgdiff_core.data import ImageSet
 
@@ -27,8 +27,15 @@ def grid(x: Tensor, source: ImageSet, *, columns: int, scale: int = 4) -> np.nda
     elif share.shape[1] != 3:
         share = share[:, :1].expand(-1, 3, -1, -1)
     share = share.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-    sheet = make_grid(share, nrow=columns, padding=scale, pad_value=1.0)
-    return (sheet.movedim(0, -1) * 255).round().to(torch.uint8).numpy()
+    rows = -(-len(x) // columns)
+    sheet = montage(
+        share.movedim(1, -1).numpy(),
+        grid_shape=(rows, columns),
+        padding_width=scale,
+        fill=(1.0, 1.0, 1.0),
+        channel_axis=-1,
+    )
+    return np.round(sheet * 255).astype(np.uint8)
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -28,7 +28,7 @@ def _preset(name: str) -> Side:
 
 _FOURIER = BasisSpec("fourier", decorrelate=True)
 _LATTICE = BasisSpec("fourier", momentum="lattice")
-_PATH = CutoffPath((0.0, 0.35, 0.7, 1.0), (1.0, 0.55, 0.2, 0.0))
+_PATH = CutoffPath((0.0, 0.25, 0.6, 1.0), (1.0, 0.62, 0.36, 0.0))
 _SOFT = Side(_FOURIER, Matched(), Cutoff(SigmoidKernel(0.4), _PATH))
 _SHARP = Side(_FOURIER, Matched(), Cutoff(SigmoidKernel(0.03), _PATH))
 
