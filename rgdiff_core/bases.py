@@ -23,7 +23,6 @@ from typing import Self
 
 import numpy as np
 import pywt
-import scipy.fft
 import torch
 from torch import Tensor, nn
 
@@ -360,7 +359,9 @@ def _wavelet_matrix(
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
 def _dct_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    matrix = scipy.fft.dct(np.eye(size), axis=0, norm="ortho")
+    from scipy.fft import dct  # imported late: it would slow down every start
+
+    matrix = dct(np.eye(size), axis=0, norm="ortho")
     return torch.from_numpy(np.asarray(matrix)).to(device, dtype)
 
 

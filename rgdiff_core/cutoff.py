@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -257,6 +256,8 @@ class CutoffPath(Path):
 
 @lru_cache(maxsize=256)
 def _pchip(times: tuple[float, ...], values: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    from scipy.interpolate import PchipInterpolator  # half a second, so only where it is needed
+
     curve = PchipInterpolator(times, values)
     return torch.tensor(times, dtype=torch.float64), torch.from_numpy(curve.c)
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import curve_fit
 from torch import Tensor
 
 from rgdiff_core.bases import FourierBasis, check_images
@@ -112,6 +111,8 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
 
     The fit weighs shells by their relative errors. Raises `ValueError` where fewer than three shells have power and error.
     """
+    from scipy.optimize import curve_fit  # imported late: it would slow down every start
+
     k, log_power, error = _fit_data(spectrum)
     (log_amplitude, exponent), covariance = curve_fit(
         lambda x, a, p: a - p * x, np.log(k), log_power, (0.0, 2.0), error, absolute_sigma=True
@@ -131,6 +132,8 @@ def fit_free_theory(spectrum: Spectrum) -> FreeTheoryFit:
 
     The fit weighs shells by their relative errors; m² is kept positive. Raises `ValueError` as `fit_power_law`.
     """
+    from scipy.optimize import curve_fit  # imported late: it would slow down every start
+
     k, log_power, error = _fit_data(spectrum)
 
     def model(x: np.ndarray, log_a: float, log_m2: float) -> np.ndarray:
