@@ -1,0 +1,28 @@
+"""The server: the app, with what is slow to import brought in while it starts.
+
+`streamlit run serve.py` is what `make app` runs; `streamlit run app.py` works as well, with a slower first page.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from threading import Thread
+
+import streamlit as st
+
+
+def preload() -> None:
+    """Import the pages' libraries, so that the first visitor does not wait for them."""
+    import scipy.interpolate  # noqa: F401
+
+    from pages._shared import controls, export  # noqa: F401
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """Start the imports in the background while the server comes up."""
+    del app
+    Thread(target=preload, daemon=True).start()
+    yield
+
+
+app = st.App("app.py", lifespan=lifespan)
