@@ -102,8 +102,8 @@ class HardKernel(Kernel):
         return torch.where(k < cutoff, -math.inf, math.inf).to(k.dtype)
 
     def cutoff(self, k: Tensor, gamma: Tensor) -> Tensor:
-        """Return a Λ just above k for γ < 0, and k itself for γ > 0."""
-        return k + (gamma < 0) * 2.0**-10
+        """Return a Λ just above k for γ < 0, and just below it for γ > 0."""
+        return k - torch.sign(gamma) * 2.0**-10
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class CutoffPath(Path):
     def ordinate(self, t: Tensor) -> Tensor:
         """Return y(t); differentiable in t."""
         knots, coefficients = (x.to(t) for x in _pchip(self.times, self.values))
-        piece = torch.searchsorted(knots[1:-1].contiguous(), t.detach().contiguous(), right=True)
+        piece = torch.searchsorted(knots[1:].contiguous(), t.detach().contiguous(), right=True)
         u, y = t - knots[piece], torch.zeros_like(t)
         for c in coefficients:
             y = y * u + c[piece]
@@ -255,11 +255,17 @@ class CutoffPath(Path):
 
 
 @lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _pchip(times: tuple[float, ...], values: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Return the knots and each piece's cubic, (4, knots), highest power first.
+
+    The last knot has a piece of its own, constant, so that all knots are met exactly.
+    """
     from scipy.interpolate import PchipInterpolator  # half a second, so only where it is needed
 
-    curve = PchipInterpolator(times, values)
-    return torch.tensor(times, dtype=torch.float64), torch.from_numpy(curve.c)
+    last = torch.tensor([[0.0], [0.0], [0.0], [values[-1]]], dtype=torch.float64)
+    cubics = torch.cat((torch.from_numpy(PchipInterpolator(times, values).c), last), 1)
+    return torch.tensor(times, dtype=torch.float64), cubics
 
 
 @dataclass(frozen=True)
