@@ -99,9 +99,9 @@ class Modes:
         return cls(basis.scale.to(c), mean.to(c), variance, basis.momentum.to(c))
 
     def to(self, like: Tensor) -> "Modes":
-        """Return the modes on the device and in the dtype of another tensor."""
+        """Return a copy of the modes on the device and in the dtype of another tensor."""
         tensors = (self.scale, self.mean, self.variance, self.momentum)
-        return Modes(*(None if x is None else x.to(like) for x in tensors))
+        return Modes(*(None if x is None else x.to(like, copy=True) for x in tensors))
 
     @property
     def shape(self) -> tuple[int, int, int]:

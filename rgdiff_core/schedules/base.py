@@ -58,7 +58,9 @@ def per_time(t: Tensor) -> Tensor:
 
 def _check_times(t: Tensor) -> None:
     if not torch.is_floating_point(t) or t.ndim > 1:
-        raise ValueError(f"t must be floating, of shape () or (B,), got {t.dtype}, {tuple(t.shape)}.")
+        raise ValueError(
+            f"t must be floating, of shape () or (B,), got {t.dtype}, {tuple(t.shape)}."
+        )
     if not ((t >= 0) & (t <= 1)).all():
         worst = float(t.flatten()[(t - 0.5).abs().nan_to_num(torch.inf).argmax()])
         raise ValueError(f"t = {worst:g} is outside [0, 1].")
@@ -102,29 +104,38 @@ class Schedule(Spec):
         At the ends of time, where γ may be infinite, β is taken just inside (0, 1); it is zero for a component that is all noise.
         """
         t = _as_times(t, modes)
-        gamma, rate = self._derivative(self._gamma, t, modes)
+        gamma, rate = _derivative(self.gamma, t, modes)
         return (torch.sigmoid(gamma) * rate).to(t.dtype)
 
     def expansion(self, t: Tensor | float, modes: Modes) -> Tensor:
         """Return d log r/dt, (*t.shape, C or 1, H, W); zero for variance-preserving processes."""
         t = _as_times(t, modes)
-        magnitude, rate = self._derivative(self._magnitude, t, modes)
-        return (rate / magnitude).to(t.dtype)
 
-    def _derivative(
-        self, function: Callable[[Tensor, Modes], Tensor], t: Tensor, modes: Modes
-    ) -> tuple[Tensor, Tensor]:
-        """Return a function of time and its derivative, component by component, in float64."""
-        _check_times(t)
-        shape = (*t.shape, *self.gamma(t.new_zeros(()), modes).shape)
-        with torch.enable_grad():
-            # every component has its own copy of t, so that one backward pass gives them all
-            time = per_time(t.double().clamp(1e-9, 1 - 1e-9)).expand(shape).clone()
-            value = function(time.requires_grad_(), modes.to(time.detach()))
-            if not value.requires_grad:
-                return value, torch.zeros_like(time)
-            (rate,) = torch.autograd.grad(value.sum(), time)
-        return value.detach(), torch.where(value.isfinite(), rate, 0.0)
+        def magnitude(t: Tensor, modes: Modes) -> Tensor:
+            return self._magnitude(per_time(t), modes).expand_as(self.gamma(t, modes))
+
+        value, rate = _derivative(magnitude, t, modes)
+        return (rate / value).to(t.dtype)
+
+
+def _derivative(
+    function: Callable[[Tensor, Modes], Tensor], t: Tensor, modes: Modes
+) -> tuple[Tensor, Tensor]:
+    """Return a function of time (*t.shape, C or 1, H, W) and its derivative, both in float64.
+
+    It is zero where the function is infinite. Backward passes pull a weight on every component back to t; the pulled value is
+    linear in the weights, and its derivative by them is the derivative of every component by t.
+    """
+    _check_times(t)
+    with torch.inference_mode(False), torch.enable_grad():
+        time = t.detach().double().clamp(1e-9, 1 - 1e-9).clone().requires_grad_()
+        value = function(time, modes.to(time.detach()))
+        rate = torch.zeros_like(value)
+        if value.requires_grad:
+            weight = torch.zeros_like(value, requires_grad=True)
+            (pulled,) = torch.autograd.grad(value, time, weight, create_graph=True)
+            (rate,) = torch.autograd.grad(pulled.sum(), weight)
+    return value.detach(), torch.where(value.detach().isfinite(), rate, 0.0)
 
 
 def _as_times(t: Tensor | float, modes: Modes) -> Tensor:

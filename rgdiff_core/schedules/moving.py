@@ -44,7 +44,7 @@ class Cutoff(Schedule):
         bottom, top = self.kernel.cutoff(torch.stack((k.min(), k.max())), ends)
         if self.kernel.geometric:
             return bottom * (top / bottom) ** ordinate
-        return torch.lerp(bottom.expand_as(ordinate), top.expand_as(ordinate), ordinate)
+        return (1 - ordinate) * bottom + ordinate * top
 
     def front(self, ordinate: Tensor, modes: Modes) -> Tensor:
         """Return the scale at which α² = σ² when the path stands at these ordinates."""
@@ -81,9 +81,9 @@ class BlendedSchedule(Schedule):
         check_range("weight", self.weight, 0, 1)
 
     def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        both = (s._gamma(t, modes).clamp(-40, 40) for s in (self.first, self.second))
-        return torch.lerp(*torch.broadcast_tensors(*both), self.weight)
+        first, second = (s._gamma(t, modes).clamp(-40, 40) for s in (self.first, self.second))
+        return (1 - self.weight) * first + self.weight * second
 
     def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        both = (s._magnitude(t, modes).log() for s in (self.first, self.second))
-        return torch.lerp(*torch.broadcast_tensors(*both), self.weight).exp()
+        first, second = (s._magnitude(t, modes) for s in (self.first, self.second))
+        return first ** (1 - self.weight) * second**self.weight

@@ -77,7 +77,7 @@ class SoftConditioning(Schedule):
         label = self.label(modes)
         first = self.gamma_min + (label - label.max()) / self.softness
         last = self.gamma_max + (label - label.min()) / self.softness
-        return torch.lerp(*torch.broadcast_tensors(first, last, t))
+        return (1 - t) * first + t * last
 
 
 @dataclass(frozen=True)
