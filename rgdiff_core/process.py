@@ -9,7 +9,7 @@ infinite, and all numbers stay safe in float32.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -27,11 +27,12 @@ from rgdiff_core.serialize import (
     modes_from_dict,
     modes_to_dict,
 )
-from rgdiff_core.spec import from_dict, to_dict
+from rgdiff_core.spec import from_dict, load_json, to_dict
 
 __all__ = ["Generators", "Marginal", "Process", "clamped", "white_noise"]
 
 GAMMA_CLAMP = 40.0
+_MODES = ("scale", "mean", "variance", "momentum")
 
 Generators = torch.Generator | Sequence[torch.Generator] | None
 
@@ -80,27 +81,31 @@ class Process(nn.Module):
     """
 
     noise_variance: Tensor
+    modes: Modes
 
     def __init__(
         self, basis: Basis, color: Color, schedule: Schedule, modes: Modes | None = None
     ):
         super().__init__()
         modes = Modes.of(basis) if modes is None else modes
-        if modes.scale.shape[-2:] != basis.scale.shape[-2:]:
-            raise ValueError(
-                f"modes of {tuple(modes.scale.shape)} do not fit a basis of shape {basis.shape}."
-            )
+        if modes.shape[1:] != basis.shape[1:] or modes.shape[0] not in (1, basis.shape[0]):
+            raise ValueError(f"modes of {modes.shape} do not fit a basis of shape {basis.shape}.")
         self.basis, self.color, self.schedule = basis, color, schedule
-        for name in ("scale", "mean", "variance", "momentum"):
+        for name in _MODES:
             self.register_buffer(f"modes_{name}", getattr(modes, name), persistent=False)
-        self.register_buffer("noise_variance", color.variance(modes), persistent=False)
+        self._derive()
         schedule.gamma(torch.zeros((), dtype=modes.scale.dtype, device=modes.scale.device), modes)
 
-    @property
-    def modes(self) -> Modes:
-        """Return the modes, on the process' device."""
-        names = ("scale", "mean", "variance", "momentum")
-        return Modes(*(getattr(self, f"modes_{name}") for name in names))
+    def _derive(self) -> None:
+        """Set what follows from the buffers."""
+        self.modes = Modes(*(getattr(self, f"modes_{name}") for name in _MODES))
+        self.noise_variance = self.color.variance(self.modes)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert the buffers (`.to`, `.double`, `.cuda` all end here), and what follows from them."""
+        super()._apply(fn, recurse)
+        self._derive()
+        return self
 
     def _times(self, t: Tensor | float) -> Tensor:
         like = self.noise_variance
@@ -151,6 +156,8 @@ class Process(nn.Module):
         t = self._times(t)
         if t.ndim == 1 and (x0.ndim != 4 or len(t) != len(x0)):
             raise ValueError(f"{len(t)} times do not fit fields {tuple(x0.shape)}.")
+        if noise is not None and noise.shape != x0.shape:
+            raise ValueError(f"noise {tuple(noise.shape)} does not fit fields {tuple(x0.shape)}.")
         marginal = self.marginal(t)
         c = self.basis.analyze(x0)
         # U†ε is white where ε is, so fresh noise needs no transform
@@ -215,10 +222,7 @@ class Process(nn.Module):
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read a process; raises `ValueError` with one sentence for anything that is not one."""
-        try:
-            data = json.loads(text)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"not valid JSON: {error}.") from None
+        data = load_json(text)
         if not isinstance(data, dict) or data.get("kind") != "Process":
             raise ValueError("the JSON does not describe a process (kind 'Process').")
         color, schedule = from_dict(data.get("color")), from_dict(data.get("schedule"))

@@ -3,6 +3,7 @@ r"""Bases and modes to and from plain dictionaries, tensors as base64 of their c
 import base64
 import binascii
 import math
+import reprlib
 import zlib
 from typing import Any
 
@@ -39,17 +40,21 @@ def basis_to_dict(basis: Basis) -> dict[str, Any]:
 
 def basis_from_dict(data: Any) -> Basis:
     """Rebuild a basis; raises `ValueError` naming an unknown kind or a field that does not fit."""
-    if not isinstance(data, dict) or data.get("kind") not in _BASES:
-        kind = data.get("kind") if isinstance(data, dict) else data
-        raise ValueError(f"unknown basis {kind!r}; known are {', '.join(_BASES)}.")
+    kind = data.get("kind") if isinstance(data, dict) else data
+    if not isinstance(kind, str) or not isinstance(data, dict) or kind not in _BASES:
+        known = ", ".join(_BASES)
+        raise ValueError(f"unknown basis {reprlib.repr(kind)}; known are {known}.")
     fields = {k: v for k, v in data.items() if k != "kind"}
     for name in ("channels", "vectors"):
         if name in fields:
             fields[name] = _decode(fields[name])
+    for name, value in fields.items():
+        if not isinstance(value, Tensor) and len(repr(value)) > 100:
+            raise ValueError(f"{kind} can't have {name} = {reprlib.repr(value)}.")
     try:
-        return _BASES[data["kind"]](**fields)
-    except TypeError as error:
-        raise ValueError(f"{data['kind']} can't be built: {error}.") from None
+        return _BASES[kind](**fields)
+    except (AttributeError, OverflowError, TypeError) as error:  # a value of another type
+        raise ValueError(f"{kind} can't be built: {error}.") from None
 
 
 def modes_to_dict(modes: Modes) -> dict[str, Any]:
@@ -87,6 +92,6 @@ def _decode(data: Any) -> Tensor | None:
         unpacker = zlib.decompressobj()
         raw = unpacker.decompress(base64.b64decode(data["zlib"], validate=True), size + 1)
         array = np.frombuffer(raw, dtype=data["dtype"]).reshape(shape)
-    except (KeyError, TypeError, ValueError, binascii.Error, zlib.error) as error:
-        raise ValueError(f"a tensor in the JSON can't be read: {error}.") from None
+    except (KeyError, OverflowError, TypeError, ValueError, binascii.Error, zlib.error) as error:
+        raise ValueError(f"a tensor in the JSON can't be read: {str(error)[:100]}.") from None
     return torch.from_numpy(array.copy())

@@ -75,9 +75,11 @@ def from_json(text: str) -> Spec:
 def load_json(text: str) -> Any:
     """Parse JSON; raises `ValueError` with one sentence where that fails."""
     try:
-        return json.loads(text)
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError
         raise ValueError(f"not valid JSON: {error}.") from None
+    _check_depth(data)
+    return data
 
 
 def from_dict(data: Any) -> Spec:
