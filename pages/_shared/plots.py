@@ -1,0 +1,154 @@
+"""Values to figures: nothing is computed here, and nothing is known of torch."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+from PIL import Image
+
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "Curve", "log_log", "tiles", "with_error"]
+
+# Okabe and Ito's colours, which colour-blind people tell apart, at a lightness that stands out
+# from both a white and a dark page; dashes say the same once more.
+GREEN, ORANGE, BLUE, PURPLE, GREY = "#009e73", "#d9641e", "#2c8fd1", "#c3699b", "#8a8f9c"
+HEIGHT = 430
+
+Values = Sequence[float] | np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """A line, or points where there are error bars.
+
+    Attributes:
+        label: What the legend says.
+        x, y: (n,) each, y > 0; x = 0 is drawn at the left edge, under a tick that says 0.
+        color: One of this module's.
+        dash: "solid", "dash", "dot" or "dashdot".
+        width: Of the line, in pixels.
+        points: Draw points instead of a line.
+        error: (n,), half the length of the error bars.
+        low, high: (n,), the edges of a shaded band.
+    """
+
+    label: str
+    x: Values
+    y: Values
+    color: str
+    dash: str = "solid"
+    width: float = 2.0
+    points: bool = False
+    error: Values | None = None
+    low: Values | None = None
+    high: Values | None = None
+
+
+def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
+    """Draw curves on logarithmic axes, with a place for x = 0 left of the smallest x."""
+    every = np.concatenate([np.asarray(curve.x, dtype=float) for curve in curves])
+    positive = every[every > 0]
+    least = float(positive.min()) if len(positive) else 1.0
+    most = float(positive.max()) if len(positive) else 1.0
+    zero = least / 2
+    figure = go.Figure()
+    for curve in curves:
+        x = np.where(np.asarray(curve.x, dtype=float) > 0, curve.x, zero)
+        if curve.low is not None and curve.high is not None:
+            figure.add_trace(_band(curve, x))
+        figure.add_trace(_trace(curve, x))
+    ticks, texts = _ticks(least, most)
+    if (every == 0).any():
+        ticks, texts = [zero, *ticks], ["0", *texts]
+    margin = 1.12
+    edges = [math.log10((zero if ticks[0] == zero else least) / margin), math.log10(most * margin)]
+    figure.update_xaxes(
+        type="log", title=x_title, tickvals=ticks, ticktext=texts, range=edges, zeroline=False
+    )
+    figure.update_yaxes(type="log", title=y_title, exponentformat="power", dtick=1, zeroline=False)
+    figure.update_layout(
+        height=HEIGHT,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="x unified",
+        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        uirevision="spectra",
+    )
+    return figure
+
+
+def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:
+    bars = None
+    if curve.error is not None:
+        bars = {"type": "data", "array": np.asarray(curve.error), "thickness": 1.5, "width": 4}
+    return go.Scatter(
+        x=x,
+        y=np.asarray(curve.y),
+        name=curve.label,
+        legendgroup=curve.label,
+        mode="markers" if curve.points else "lines",
+        marker={"color": curve.color, "size": 8},
+        line={"color": curve.color, "dash": curve.dash, "width": curve.width},
+        error_y=bars,
+        hovertemplate="%{y:.3g}",
+    )
+
+
+def _band(curve: Curve, x: np.ndarray) -> go.Scatter:
+    red, green, blue = (int(curve.color[i : i + 2], 16) for i in (1, 3, 5))
+    return go.Scatter(
+        x=np.concatenate((x, x[::-1])),
+        y=np.concatenate((np.asarray(curve.high), np.asarray(curve.low)[::-1])),
+        fill="toself",
+        fillcolor=f"rgba({red},{green},{blue},0.18)",
+        line={"width": 0},
+        legendgroup=curve.label,
+        showlegend=False,
+        hoverinfo="skip",
+    )
+
+
+def _ticks(least: float, most: float) -> tuple[list[float], list[str]]:
+    """Return round numbers between two values, one to three in each decade."""
+    decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    steps = (1, 2, 5) if most < 1000 * least else (1,)
+    ticks = [step * 10.0**decade for decade in decades for step in steps]
+    ticks = [tick for tick in ticks if least * 0.999 <= tick <= most * 1.001] or [least]
+    return ticks, [f"{tick:g}" for tick in ticks]
+
+
+def tiles(pictures: np.ndarray, captions: Sequence[str], width: int = 84) -> str:
+    """Return small pictures with captions as HTML that wraps on a narrow screen.
+
+    Arguments:
+        pictures: uint8 (n, H, W, 3).
+        captions: n lines; the pictures' alternative texts too.
+        width: Of a picture on the screen, in pixels.
+    """
+    figures = "".join(
+        f'<figure style="margin:0;width:{width}px">{_image(picture, caption, width)}'
+        f'<figcaption style="font-size:0.75rem;opacity:0.75;text-align:center;min-height:1em">'
+        f"{html.escape(caption)}</figcaption></figure>"
+        for picture, caption in zip(pictures, captions, strict=True)
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+
+
+def _image(picture: np.ndarray, caption: str, width: int) -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    style = f"width:{width}px;height:{width}px;image-rendering:pixelated;border-radius:4px"
+    alt = html.escape(caption, quote=True)
+    return f'<img alt="{alt}" style="{style};display:block" src="data:image/png;base64,{data}">'
+
+
+def with_error(value: float, error: float) -> str:
+    """Return "value ± error" with two significant digits of the error."""
+    if not math.isfinite(error) or error <= 0:
+        return f"{value:.3g}"
+    decimals = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{min(decimals, 12)}f} ± {error:.{min(decimals, 12)}f}"
