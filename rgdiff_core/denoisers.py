@@ -60,9 +60,16 @@ class Denoiser(nn.Module):
     def score(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the score ∇ log p_t(φ) at fields x (B, C, H, W) and times t, as fields."""
         magnitude = process.level(t).magnitude
-        c, level = self.basis.analyze(x) / magnitude, process.preserved(t)
-        mean = self.posterior(c, level).mean
-        return self.basis.synthesize((level.alpha * mean - c) / (level.std**2 * magnitude))
+        c = self.basis.analyze(x) / magnitude
+        return self.basis.synthesize(self.component_score(c, process.preserved(t)) / magnitude)
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return (α D − χ)/(σ² S²), (B, C, H, W), the score of the components c of χ/r.
+
+        Where there is little noise the two terms cancel to rounding: a denoiser that knows a better form writes it.
+        """
+        mean = self.posterior(c, marginal).mean
+        return (marginal.alpha * mean - c) / marginal.std**2
 
 
 class GaussianDenoiser(Denoiser):
@@ -83,6 +90,11 @@ class GaussianDenoiser(Denoiser):
         total = alpha**2 * prior + noise
         mean = mu + alpha * prior * (c - alpha * mu) / total
         return Posterior(mean, prior * noise / total)
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return −(χ − αμ)/(α²Σ + σ²S²), exact at any noise level."""
+        total = marginal.alpha**2 * self.modes_variance + marginal.std**2
+        return (marginal.alpha * self.modes_mean - c) / total
 
     def log_density(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the exact log density (B,), in nats, of fields x at times t."""
