@@ -167,16 +167,21 @@ class Process(nn.Module):
             eps = self.basis.analyze(noise)
         return self.basis.synthesize(torch.addcmul(marginal.alpha * c, marginal.std, eps))
 
-    def prior(self) -> Marginal:
+    def prior(self, otherwise: Modes | None = None) -> Marginal:
         """Return mean (as .alpha) and standard deviation of the components at t = 1.
 
         N(α₁μ, α₁²Σ + σ₁²S²): slow components may still carry signal. Without data statistics the signal is taken to be like the
         noise, of mean 0 and variance S².
+
+        Arguments:
+            otherwise: modes whose data statistics are used where the process has none of its own.
         """
-        last = self.marginal(1.0)
-        variance = self.noise_variance if self.modes_variance is None else self.modes_variance
+        last, modes = self.marginal(1.0), self.modes
+        if modes.variance is None and otherwise is not None:
+            modes = otherwise
+        variance = self.noise_variance if modes.variance is None else modes.variance
         std = torch.sqrt(last.alpha**2 * variance + last.std**2)
-        mean = torch.zeros_like(std) if self.modes_mean is None else last.alpha * self.modes_mean
+        mean = torch.zeros_like(std) if modes.mean is None else last.alpha * modes.mean
         return Marginal(mean, std)
 
     def prior_sample(self, n: int, generator: Generators = None) -> Tensor:

@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import Denoiser, Posterior
 from rgdiff_core.process import Generators, Marginal, Process, white_noise
-from rgdiff_core.spec import check_range
+from rgdiff_core.spec import check_whole
 
 __all__ = ["METHODS", "State", "sample", "trajectory"]
 
@@ -123,8 +124,8 @@ def _heun(step: _Step) -> Tensor:
     slope_again = (predicted - target.alpha * again) / torch.sigmoid(target.gamma).sqrt()
     change = target.alpha * (torch.exp(target.gamma / 2) - torch.exp(now.gamma / 2))
     corrected = predicted + change * (slope_again - slope) / 2
-    # where n falls by more than e³ in one step the trapezoid overshoots: the DDIM step stands
-    return torch.where(now.gamma - target.gamma < 6, corrected, predicted)
+    # where n falls by more than e^{3/2} in one step the trapezoid overshoots: the DDIM step stands
+    return torch.where(now.gamma - target.gamma < 3, corrected, predicted)
 
 
 def _dpmpp_2m(step: _Step) -> Tensor:
@@ -132,7 +133,8 @@ def _dpmpp_2m(step: _Step) -> Tensor:
     h = (now.gamma - target.gamma) / 2
     if step.earlier is not None and not step.last:
         before = (step.earlier.now.gamma - now.gamma) / 2
-        weight = torch.where(before > 0, h / (2 * before), 0.0)
+        # a component that has only just begun to move says little of its slope, while D moves with the others too
+        weight = torch.where(before > 0, (h / (2 * before)).clamp_max(1), 0.0)
         mean = mean + weight * (mean - step.earlier.posterior.mean)
     return target.std / now.std * step.c - target.alpha * torch.expm1(-h) * mean
 
@@ -159,25 +161,33 @@ METHODS = {
 }
 
 
-def _check(model: Denoiser, process: Process, n: int, steps: int, method: str) -> None:
-    check_range("n", n, 1, MAX_SAMPLES)
-    check_range("steps", steps, 1, MAX_STEPS)
+def _check(
+    model: Denoiser, process: Process, n: int, steps: int, method: str, generator: Generators
+) -> None:
+    check_whole("n", n, 1, MAX_SAMPLES)
+    check_whole("steps", steps, 1, MAX_STEPS)
+    if not isinstance(generator, torch.Generator | None) and len(generator) != n:
+        raise ValueError(f"{len(generator)} generators were given for {n} samples.")
     if method not in METHODS:
         raise ValueError(f"method = {method!r} is not one of {', '.join(METHODS)}.")
     if METHODS[method].ode and not process.schedule.continuous:
-        smooth = ", ".join(m for m in METHODS if not METHODS[m].ode)
-        raise ValueError(
-            f"method = {method!r} integrates an ODE and this schedule jumps: use one of {smooth}."
-        )
-    same = type(model.basis) is type(process.basis) and model.basis.shape == process.basis.shape
-    if not same:
+        raise ValueError(f"method = {method!r} integrates an ODE and this schedule jumps: use 'shell'.")
+    if not _same_basis(model.basis, process.basis):
         raise ValueError(
             f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the process' "
             f"({type(process.basis).__name__} {process.basis.shape})."
         )
 
 
-@torch.no_grad()
+def _same_basis(one: Basis, other: Basis) -> bool:
+    """Tell whether two bases are alike, by what they make of one field that has a part of everything."""
+    if type(one) is not type(other) or one.shape != other.shape:
+        return False
+    probe = torch.sin(torch.arange(1.0, 1 + math.prod(one.shape))).reshape(one.shape)
+    probe = probe.to(one.scale.device)
+    return torch.allclose(one.analyze(probe), other.analyze(probe), atol=1e-3)
+
+
 def trajectory(
     model: Denoiser,
     process: Process,
@@ -186,7 +196,9 @@ def trajectory(
     method: str = "dpmpp_2m",
     generator: Generators = None,
 ) -> Iterator[State]:
-    """Yield the states from the prior to the data, steps + 1 of them.
+    """Return an iterator over the states from the prior to the data, steps + 1 of them.
+
+    The prior is the process', with the model's data statistics where the process has none.
 
     Arguments:
         model: a denoiser in the process' basis.
@@ -197,10 +209,21 @@ def trajectory(
 
     Raises `ValueError` for a value outside its range, a basis that differs, and for an ODE method with a schedule that jumps.
     """
-    _check(model, process, n, steps, method)
+    _check(model, process, n, steps, method, generator)
+    return _walk(model, process, n, steps, METHODS[method].step, generator)
+
+
+@torch.no_grad()
+def _walk(
+    model: Denoiser,
+    process: Process,
+    n: int,
+    steps: int,
+    take: Callable[[_Step], Tensor],
+    generator: Generators,
+) -> Iterator[State]:
     basis = process.basis
-    prior = process.prior()
-    # the prior as the model's own data would make it, where the process knows no data
+    prior = process.prior(model.modes)
     shape = (n, *basis.shape)
     magnitude = process.level(1.0).magnitude
     c = (prior.alpha + prior.std * white_noise(shape, prior.std, generator)) / magnitude
@@ -223,7 +246,7 @@ def trajectory(
         target, time = noise_at(index), 1 - index / steps
         posterior = evaluate(c, now)
         step = _Step(c, now, target, posterior, evaluate, draw, index == steps, earlier)
-        c = torch.where(target.gamma == now.gamma, c, METHODS[method].step(step))
+        c = torch.where(target.gamma == now.gamma, c, take(step))
         magnitude = 1.0 if index == steps else process.level(time).magnitude
         x, denoised = basis.synthesize(c * magnitude), basis.synthesize(posterior.mean)
         yield State(index, time, x, denoised)

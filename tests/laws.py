@@ -20,6 +20,7 @@ __all__ = [
     "KERNELS",
     "PATHS",
     "SCHEDULES",
+    "assert_moments",
     "assert_within",
     "covariance_error",
     "dense",
@@ -33,7 +34,7 @@ Make = Callable[[Shape], Basis]
 
 
 def fields(shape: Shape, n: int = 40, seed: int = 0) -> Tensor:
-    """Return n correlated double-precision fields with a mean, whose channels are correlated too."""
+    """Return n fields in double precision, with a mean, correlated in space and over channels."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn((n, *shape), generator=generator, dtype=torch.float64)
     x = x + 0.7 * x.roll(1, -1) + 0.5 * x.roll(1, -2)
@@ -139,15 +140,26 @@ def dense(basis: Basis, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def covariance_error(covariance: Tensor, n: int) -> Tensor:
-    """Return the standard error of each entry of a covariance of n Gaussian draws, with known mean."""
+    """Return each entry's standard error in the covariance of n Gaussian draws of known mean."""
     variance = covariance.diagonal()
     return torch.sqrt((variance[:, None] * variance + covariance**2) / n)
 
 
 def assert_within(estimate: Tensor, truth: Tensor, error: Tensor) -> None:
-    """Assert |estimate − truth| below the bound that the largest of so many entries passes as rarely
-    as one Gaussian passes 5 standard errors."""
+    """Assert that no estimate is too many standard errors off.
+
+    The limit is what the largest of so many passes as rarely as one Gaussian passes 5 of them.
+    """
     z = ((estimate - truth) / error).abs()
     limit = norm.isf(norm.sf(5) / z.numel())
     assert torch.isfinite(z).all()
     assert float(z.max()) < limit, f"{float(z.max()):.1f} standard errors, limit {limit:.1f}"
+
+
+def assert_moments(x: Tensor, mean: Tensor, covariance: Tensor) -> None:
+    """Assert mean and covariance of Gaussian draws (n, C, H, W), each entry within its errors."""
+    flat = x.flatten(1).double()
+    assert_within(flat.mean(0), mean, torch.sqrt(covariance.diagonal() / len(x)))
+    centred = flat - mean
+    measured = centred.T @ centred / len(x)
+    assert_within(measured, covariance, covariance_error(covariance, len(x)))

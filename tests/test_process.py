@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from laws import BASES, COLORS, SCHEDULES, assert_within, covariance_error, dense, fields, name_of
+from laws import BASES, COLORS, SCHEDULES, assert_moments, dense, fields, name_of
 
 from rgdiff_core import Modes, Process, colors, schedules
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis
@@ -16,12 +16,13 @@ from rgdiff_core.process import white_noise
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 DRAWS = 20_000
+FREE, CUTOFF = colors.FreeTheory(), schedules.Cutoff()
 
 
 def made(
     name: str = "fourier lattice",
-    color: colors.Color = colors.FreeTheory(),
-    schedule: schedules.Schedule = schedules.Cutoff(),
+    color: colors.Color = FREE,
+    schedule: schedules.Schedule = CUTOFF,
     shape: tuple[int, int, int] = (2, 4, 4),
 ) -> Process:
     basis = BASES[name](shape)
@@ -45,15 +46,6 @@ def moments(process: Process, t: float) -> tuple[torch.Tensor, torch.Tensor]:
     return u @ mean.flatten(), u @ torch.diag(variance.flatten()) @ u.T
 
 
-def check_moments(x: torch.Tensor, mean: torch.Tensor, covariance: torch.Tensor) -> None:
-    """Check mean and covariance of draws (n, C, H, W), each entry within 5 standard errors."""
-    flat = x.flatten(1)
-    assert_within(flat.mean(0), mean, torch.sqrt(covariance.diagonal() / len(x)))
-    centred = flat - mean
-    measured = centred.T @ centred / len(x)
-    assert_within(measured, covariance, covariance_error(covariance, len(x)))
-
-
 @pytest.mark.parametrize("name", BASES)
 @pytest.mark.parametrize("given", [False, True], ids=["noise drawn", "noise given"])
 def test_perturbed_fields_have_the_exact_covariance(name, given):
@@ -61,7 +53,7 @@ def test_perturbed_fields_have_the_exact_covariance(name, given):
     generator = torch.Generator().manual_seed(1)
     x0 = draws_of_data(process, DRAWS, generator)
     noise = torch.randn(x0.shape, generator=generator, dtype=x0.dtype) if given else None
-    check_moments(process.perturb(x0, t, noise, generator=generator), *moments(process, t))
+    assert_moments(process.perturb(x0, t, noise, generator=generator), *moments(process, t))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +66,7 @@ def test_every_colour_has_the_exact_covariance(color, schedule):
     process, t = made(color=color, schedule=schedule), 0.5
     generator = torch.Generator().manual_seed(2)
     x0 = draws_of_data(process, DRAWS, generator)
-    check_moments(process.perturb(x0, t, generator=generator), *moments(process, t))
+    assert_moments(process.perturb(x0, t, generator=generator), *moments(process, t))
 
 
 def test_a_batch_of_times_is_one_time_each():
@@ -166,7 +158,7 @@ def test_euler_maruyama_paths_reach_the_marginal():
         eps = torch.randn(c.shape, generator=generator, dtype=c.dtype)
         f, g = process.drift(t) / steps, process.diffusion(t) / math.sqrt(steps)
         c = c + (f + f**2 / 2) * c + g * eps * (1 + f / 2)
-    check_moments(process.basis.synthesize(c), *moments(process, 1.0))
+    assert_moments(process.basis.synthesize(c), *moments(process, 1.0))
 
 
 def test_the_reverse_sde_with_the_exact_score_comes_back():
@@ -189,7 +181,7 @@ def test_the_reverse_sde_with_the_exact_score_comes_back():
         kick = process.basis.synthesize(process.diffusion(t) * math.sqrt(h) * eps)
         predicted = x - h * drift(x) + kick
         x = x - h * (drift(x) + drift(predicted)) / 2 + kick
-    check_moments(x, *moments(process, end))
+    assert_moments(x, *moments(process, end))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
@@ -207,7 +199,7 @@ def test_prior_samples_have_the_exact_covariance():
     process = made(schedule=schedules.SoftConditioning(-7.0, -1.0), shape=(2, 4, 4))
     x = process.prior_sample(DRAWS, torch.Generator().manual_seed(5))
     assert x.shape == (DRAWS, 2, 4, 4) and x.dtype == torch.float64
-    check_moments(x, *moments(process, 1.0))
+    assert_moments(x, *moments(process, 1.0))
 
 
 def test_without_data_the_prior_is_the_noise():
@@ -326,7 +318,7 @@ WRONG = [
 
 
 def spoiled(data: dict) -> list[dict]:
-    """Return copies of a JSON object with one place replaced by something wrong, left out or added."""
+    """Return copies of a JSON object with one place made wrong, left out or added."""
     result = [{**data, key: wrong} for key in data for wrong in WRONG]
     result += [{k: v for k, v in data.items() if k != key} for key in data]
     for key, value in data.items():
