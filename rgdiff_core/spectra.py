@@ -1,32 +1,41 @@
 r"""Power spectra, their fits, and the information that is left at each scale.
 
-The power of a field at momentum k is |F φ|²(k) with F the unitary 2-D FFT, so that its mean over k is the mean square of the
-pixels. Radial spectra average it over shells of |k| and over the channels.
+The power of a field at momentum k is |F φ|²(k) with F the unitary 2-D FFT, so that its mean over
+k is the mean square of the pixels. Radial spectra average it over shells of |k| and the channels.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases import FourierBasis, check_images
+from rgdiff_core.bases import Basis, FourierBasis, check_images
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.modes import Modes
-from rgdiff_core.process import Process
+from rgdiff_core.process import Generators, Process, white_noise
 
 __all__ = [
     "FreeTheoryFit",
     "PowerLawFit",
+    "Profile",
     "Spectrum",
+    "basis_functions",
     "data_log_snr",
+    "draw_noise",
     "fit_free_theory",
     "fit_power_law",
     "information",
     "information_left",
     "power_spectrum",
+    "profile",
+    "radial_average",
 ]
+
+
+LEAST_BINS = 12  # below it a small lattice's momenta would share shells
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,37 +56,147 @@ class Spectrum:
     error: Tensor
     count: Tensor
 
+    def up_to(self, momentum: float) -> "Spectrum":
+        """Return the shells with |k| ≤ momentum, in radians per pixel."""
+        use = self.momentum <= momentum
+        columns = (self.scale, self.momentum, self.power, self.error, self.count)
+        return Spectrum(*(column[use] for column in columns))
+
 
 def power_spectrum(
     images: Tensor, bins: int | None = None, *, momentum: str = "continuum"
 ) -> Spectrum:
-    """Return the radial power spectrum of images (N, C, H, W), with its standard error over images.
+    """Return the radial power spectrum of images (N, C, H, W), with its error over images.
 
     Arguments:
-        bins: number of shells beside k = 0, uniform in |k|; default: half the longer side.
+        bins: number of shells beside k = 0, uniform in |k|; default: half the longer side, at
+            least 12. Shells without modes are left out.
         momentum: "continuum" or "lattice", as in `FourierBasis`.
 
-    Raises `ValueError` for images that are not (N, C, H, W) or contain NaN, and for bins outside [1, 512].
+    Raises `ValueError` for images that are not (N, C, H, W) or contain NaN, and for bins outside
+    [1, 512].
     """
     check_images(images)
-    bins = max(1, max(images.shape[-2:]) // 2) if bins is None else bins
+    basis = FourierBasis((1, images.shape[-2], images.shape[-1]), momentum)
+    count, mean = _shells(basis, bins)
+    transforms = (torch.fft.fft2(x.double(), norm="ortho") for x in images.split(512))
+    power = torch.cat([mean(f.abs().square().mean(1).cpu()) for f in transforms])
+    error = power.std(0) / math.sqrt(len(power)) if len(power) > 1 else power[0] * math.nan
+    scale, k = mean(basis.scale[0].double()), mean(basis.momentum[0].double())
+    return Spectrum(scale, k, power.mean(0), error, count.long())
+
+
+def radial_average(
+    values: Tensor, bins: int | None = None, *, momentum: str = "continuum"
+) -> Tensor:
+    """Average what every Fourier component has, (..., C, H, W), over channels and shells.
+
+    The shells are those of `power_spectrum`: a colour's variance in a `FourierBasis` becomes the
+    power spectrum of its noise, (..., n).
+    """
+    basis = FourierBasis((1, values.shape[-2], values.shape[-1]), momentum)
+    return _shells(basis, bins)[1](values.double().mean(-3).cpu())
+
+
+def _shells(basis: FourierBasis, bins: int | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Return the shells' number of modes, and what averages (..., H, W) over them, to (..., n)."""
+    bins = max(LEAST_BINS, max(basis.shape[1:]) // 2) if bins is None else bins
     if not 1 <= bins <= 512:
         raise ValueError(f"bins = {bins} is outside [1, 512].")
-    c, h, w = images.shape[1:]
-    basis = FourierBasis((1, h, w), momentum)
-    k, scale = basis.momentum.flatten().double(), basis.scale.flatten().double()
+    scale = basis.scale.flatten().double()
     shell = torch.where(scale > 0, torch.ceil(scale * bins).clamp(1, bins), 0).long()
     occupied, shell = torch.unique(shell, return_inverse=True)
     count = torch.bincount(shell, minlength=len(occupied)).double()
 
-    def shell_mean(values: Tensor) -> Tensor:
+    def mean(values: Tensor) -> Tensor:
+        values = values.flatten(-2)
         total = torch.zeros(*values.shape[:-1], len(occupied), dtype=torch.float64)
         return total.index_add_(-1, shell, values) / count
 
-    transform = torch.fft.fft2(images.double(), norm="ortho").abs() ** 2
-    power = shell_mean(transform.mean(1).flatten(1).cpu())
-    error = power.std(0) / math.sqrt(len(power)) if len(power) > 1 else power[0] * math.nan
-    return Spectrum(shell_mean(scale), shell_mean(k), power.mean(0), error, count.long())
+    return count, mean
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """What components of about the same scale have in common.
+
+    Attributes:
+        scale: (n,), mean scale (or momentum) of each bin; 0 has a bin of its own.
+        mean, low, high: (n,), mean and 10 % and 90 % quantiles of the quantity.
+        count: (n,), components per bin.
+    """
+
+    scale: Tensor
+    mean: Tensor
+    low: Tensor
+    high: Tensor
+    count: Tensor
+
+
+def profile(values: Tensor, scale: Tensor, bins: int = 32) -> Profile:
+    """Gather a quantity that every component has, (C or 1, H, W), by the components' scale.
+
+    Where there are more than `bins` different scales they are gathered in geometric bins.
+
+    Arguments:
+        scale: (C or 1, H, W), the scale or the momentum of a `Basis`.
+        bins: in [1, 512].
+    """
+    if not 1 <= bins <= 512:
+        raise ValueError(f"bins = {bins} is outside [1, 512].")
+    values, scale = (x.flatten().double() for x in torch.broadcast_tensors(values, scale))
+    label = scale
+    if len(torch.unique(scale.float())) > bins:
+        least = scale[scale > 0].min()
+        share = torch.log(scale.clamp_min(least) / least) / torch.log(scale.max() / least)
+        label = torch.where(scale > 0, 1 + torch.floor(share * bins).clamp_max(bins - 1), 0)
+    label = torch.unique(label.float(), return_inverse=True)[1]
+    groups = [label == index for index in range(int(label.max()) + 1)]
+    at, mean = (torch.stack([x[group].mean() for group in groups]) for x in (scale, values))
+    low, high = (torch.stack([values[g].quantile(q) for g in groups]) for q in (0.1, 0.9))
+    return Profile(at, mean, low, high, torch.bincount(label))
+
+
+def basis_functions(
+    basis: Basis, count: int, coarsest: float = 0.0, finest: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return the fields of single components from coarse to fine, and their scales.
+
+    Components are ranked by scale, and those shown are evenly spaced in the logarithm of the
+    rank, so that every octave has its share. Where channels share their scales, those of the
+    first channel are shown.
+
+    Arguments:
+        count: how many, at least 1; fewer where the range holds fewer.
+        coarsest, finest: the range, as a share of log rank, 0 ≤ coarsest ≤ finest ≤ 1.
+
+    Returns:
+        Fields (n, C, H, W) of unit norm, and scales (n,).
+    """
+    if count < 1 or not 0 <= coarsest <= finest <= 1:
+        raise ValueError(
+            f"count = {count} must be at least 1, and coarsest = {coarsest:g}, finest = "
+            f"{finest:g} in order within [0, 1]."
+        )
+    scale = basis.scale.flatten()
+    share = torch.linspace(coarsest, finest, count, dtype=torch.float64)
+    rank = torch.unique((len(scale) ** share).round().long() - 1).clamp(0, len(scale) - 1)
+    chosen = torch.argsort(scale, stable=True)[rank]
+    units = torch.zeros(len(rank), math.prod(basis.shape)).to(scale)
+    units[torch.arange(len(rank)), chosen] = 1
+    return basis.synthesize(units.reshape(-1, *basis.shape)), scale[chosen]
+
+
+def draw_noise(basis: Basis, variance: Tensor, n: int, generator: Generators = None) -> Tensor:
+    """Draw noise U S U†ε, (n, C, H, W), with ε white in field space: the prior of a full flow.
+
+    The same generator gives the same ε for every colour and basis.
+
+    Arguments:
+        variance: S_k², (C or 1, H, W), from `Color.variance`.
+    """
+    eps = white_noise((n, *basis.shape), variance, generator)
+    return basis.synthesize(variance.sqrt() * basis.analyze(eps))
 
 
 @dataclass(frozen=True)
@@ -109,7 +228,8 @@ class FreeTheoryFit:
 def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
     """Fit a power law to a spectrum without its zero mode, in log P against log k.
 
-    The fit weighs shells by their relative errors. Raises `ValueError` where fewer than three shells have power and error.
+    The fit weighs shells by their relative errors. Raises `ValueError` where fewer than three
+    shells have power and error.
     """
     from scipy.optimize import curve_fit  # imported late: it would slow down every start
 
@@ -130,25 +250,34 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
 def fit_free_theory(spectrum: Spectrum) -> FreeTheoryFit:
     """Fit a free propagator to a spectrum without its zero mode, in log P.
 
-    The fit weighs shells by their relative errors; m² is kept positive. Raises `ValueError` as `fit_power_law`.
+    The fit weighs shells by their relative errors; m² is kept at or above zero. Raises
+    `ValueError` as `fit_power_law`.
     """
     from scipy.optimize import curve_fit  # imported late: it would slow down every start
 
     k, log_power, error = _fit_data(spectrum)
 
-    def model(x: np.ndarray, log_a: float, log_m2: float) -> np.ndarray:
-        return log_a - np.log(x**2 + np.exp(log_m2))
+    def model(x: np.ndarray, log_a: float, mass2: float) -> np.ndarray:
+        return log_a - np.log(x**2 + mass2)
 
-    start = (log_power[-1] + 2 * np.log(k[-1]), math.log(k[0] ** 2))
-    (log_a, log_m2), covariance = curve_fit(
-        model, k, log_power, start, error, absolute_sigma=True, maxfev=20_000
+    # in units of the smallest momentum, so that both parameters are of order one
+    unit = k[0]
+    start = (log_power[-1] + 2 * math.log(k[-1] / unit), 1.0)
+    (log_a, mass2), covariance = curve_fit(
+        model,
+        k / unit,
+        log_power,
+        start,
+        error,
+        absolute_sigma=True,
+        bounds=((-np.inf, 0.0), (np.inf, np.inf)),
     )
     errors = np.sqrt(np.diag(covariance))
-    amplitude, mass2 = math.exp(log_a), math.exp(log_m2)
-    residual = (log_power - model(k, log_a, log_m2)) / error
+    residual = (log_power - model(k / unit, log_a, mass2)) / error
+    amplitude = float(unit) ** 2 * math.exp(log_a)
     return FreeTheoryFit(
         Estimate(amplitude, amplitude * float(errors[0])),
-        Estimate(mass2, mass2 * float(errors[1])),
+        Estimate(float(unit**2 * mass2), float(unit**2 * errors[1])),
         float((residual**2).sum() / (len(k) - 2)),
     )
 

@@ -6,6 +6,7 @@ import rgdiff_core as rg
 from rgdiff_core.bases import Basis
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.data import ImageSet
+from rgdiff_core.spectra import Spectrum, power_spectrum
 
 FIT_LIMIT = 5000  # images that bases and variances are fitted to
 
@@ -16,16 +17,31 @@ def images(name: str, limit: int | None = FIT_LIMIT) -> ImageSet:
     return rg.data.load(name, limit=limit)
 
 
+def basis(name: str, spec: str, limit: int = FIT_LIMIT) -> Basis:
+    """Return the basis that a `BasisSpec`'s JSON names, fitted to a data set's first images."""
+    return _basis(name, spec, limit)
+
+
+def modes(name: str, spec: str, limit: int = FIT_LIMIT) -> rg.Modes:
+    """Return the mean and variances of a data set's first images in that basis."""
+    return _modes(name, spec, limit)
+
+
+# Defaults are no part of Streamlit's keys, so what is cached has none.
 @st.cache_resource(max_entries=16, show_spinner="Fitting the basis …")
-def basis(name: str, spec: str) -> Basis:
-    """Return the basis that a `BasisSpec`'s JSON names, fitted to a data set."""
-    return BasisSpec.from_json(spec).build(images(name).images)
+def _basis(name: str, spec: str, limit: int) -> Basis:
+    return BasisSpec.from_json(spec).build(images(name).images[:limit])
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def modes(name: str, spec: str) -> rg.Modes:
-    """Return the data set's mean and variances in that basis."""
-    return rg.Modes.fit(basis(name, spec), images(name).images)
+def _modes(name: str, spec: str, limit: int) -> rg.Modes:
+    return rg.Modes.fit(_basis(name, spec, limit), images(name).images[:limit])
+
+
+@st.cache_resource(max_entries=16, show_spinner="Measuring the spectrum …")
+def spectrum(name: str, momentum: str, limit: int) -> Spectrum:
+    """Return the radial power spectrum of a data set's first images."""
+    return power_spectrum(images(name).images[:limit], momentum=momentum)
 
 
 def has(name: str) -> bool:

@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -16,9 +17,10 @@ __all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "Curve", "log_log", "til
 # Okabe and Ito's colours, which colour-blind people tell apart, at a lightness that stands out
 # from both a white and a dark page; dashes say the same once more.
 GREEN, ORANGE, BLUE, PURPLE, GREY = "#009e73", "#d9641e", "#2c8fd1", "#c3699b", "#8a8f9c"
-HEIGHT = 430
+HEIGHT = 430  # of a figure, in pixels
+TILE = 84  # of a small picture
 
-Values = Sequence[float] | np.ndarray
+Values = Any  # what NumPy makes an array of (n,), tensors too
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,28 +122,31 @@ def _ticks(least: float, most: float) -> tuple[list[float], list[str]]:
     return ticks, [f"{tick:g}" for tick in ticks]
 
 
-def tiles(pictures: np.ndarray, captions: Sequence[str], width: int = 84) -> str:
-    """Return small pictures with captions as HTML that wraps on a narrow screen.
+def tiles(pictures: np.ndarray, captions: Sequence[str], title: str | None = None) -> str:
+    """Return small pictures as HTML that wraps on a narrow screen.
 
     Arguments:
         pictures: uint8 (n, H, W, 3).
-        captions: n lines; the pictures' alternative texts too.
-        width: Of a picture on the screen, in pixels.
+        captions: n lines, written below the pictures unless there is a title.
+        title: One line to the left of all of them.
     """
+    small = 'style="font-size:0.8rem;opacity:0.8;margin:2px 0'
     figures = "".join(
-        f'<figure style="margin:0;width:{width}px">{_image(picture, caption, width)}'
-        f'<figcaption style="font-size:0.75rem;opacity:0.75;text-align:center;min-height:1em">'
-        f"{html.escape(caption)}</figcaption></figure>"
+        f'<figure style="margin:0">{_image(picture, caption)}'
+        + ("" if title else f'<figcaption {small}">{html.escape(caption)}</figcaption>')
+        + "</figure>"
         for picture, caption in zip(pictures, captions, strict=True)
     )
-    return f'<div style="display:flex;flex-wrap:wrap;gap:8px">{figures}</div>'
+    head = f'<div {small};width:9em">{html.escape(title)}</div>' if title else ""
+    row = "display:flex;flex-wrap:wrap;align-items:center;gap:8px"
+    return f'<div style="{row}">{head}{figures}</div>'
 
 
-def _image(picture: np.ndarray, caption: str, width: int) -> str:
+def _image(picture: np.ndarray, caption: str) -> str:
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
+    Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
-    style = f"width:{width}px;height:{width}px;image-rendering:pixelated;border-radius:4px"
+    style = f"width:{TILE}px;height:{TILE}px;image-rendering:pixelated;border-radius:4px"
     alt = html.escape(caption, quote=True)
     return f'<img alt="{alt}" style="{style};display:block" src="data:image/png;base64,{data}">'
 

@@ -1,0 +1,104 @@
+"""Spectra: how much power the data have at each scale, and the noise colours beside them."""
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from pages._shared import plots
+from pages._shared.plots import Curve
+from pages._shared.spectracontrols import Choice, basis_controls, data_controls, noise_controls
+from pages._shared.spectraviews import MOMENTUM, STYLES, VIEWS, Colors, draw
+from rgdiff_core.spectra import radial_average
+
+
+def radial(choice: Choice, colors: Colors) -> None:
+    """Draw the data's radial spectrum with its fits, and the colours on the same axes."""
+    st.subheader("How much power at each scale")
+    spectrum = choice.spectrum()
+    k, noise = spectrum.momentum, {}
+    figure, beside = st.columns([5, 2], gap="medium")
+    curves = [Curve("Data", k, spectrum.power, plots.GREEN, points=True, error=spectrum.error)]
+    with beside:
+        try:
+            curves += fits(choice, k[k > 0])
+            modes = choice.modes(choice.fourier)
+        except ValueError as problem:
+            st.info(f"No fit and no noise: {problem}", icon=":material/info:")
+        else:
+            for title, color in colors.items():
+                noise[title] = radial_average(color.variance(modes), momentum=choice.momentum)
+                curves.append(Curve(f"{title} noise", k, noise[title], *STYLES[title]))
+        columns = {"momentum": k, "scale": spectrum.scale, "power": spectrum.power}
+        columns |= {"error": spectrum.error, "modes": spectrum.count} | noise
+        st.download_button(
+            "Spectrum (CSV)",
+            pd.DataFrame({name: x.numpy() for name, x in columns.items()}).to_csv(index=False),
+            f"spectrum-{choice.name}.csv",
+            "text/csv",
+            icon=":material/download:",
+            on_click="ignore",
+            help="Shells of |k|: the data's power, its error, and the colours' power.",
+        )
+    with figure:
+        draw(curves, MOMENTUM, "power per mode", "Radial power spectrum of the data and the noise")
+        st.caption(
+            "Points: the data's power in shells of |k|, with standard errors over images; at the "
+            "left edge k = 0, the mean. Thin lines: fits. The noise of each colour has the data's "
+            "total power. Noise that runs parallel to the data dissolves all scales at the "
+            "same time; white noise takes the fine scales first."
+        )
+
+
+def fits(choice: Choice, k: Tensor) -> list[Curve]:
+    """Draw the table of the fits, and return their curves; raises `ValueError` without any."""
+    law, free = choice.fits()
+    exponent, mass2 = (plots.with_error(x.value, x.error) for x in (law.exponent, free.mass2))
+    st.markdown(
+        f"| fit to \\|k\\| ≤ {choice.fit_to:g} | | χ²/dof |\n|:--|:--|--:|\n"
+        f"| A k⁻ᵖ | p = {exponent} | {law.chi2:.3g} |\n"
+        f"| A/(k² + m²) | m² = {mass2} | {free.chi2:.3g} |"
+    )
+    st.caption(
+        "χ²/dof near 1: the law describes the data within their errors. Far above 1: the data "
+        "hold more than this law, and the errors of its parameters mean little."
+    )
+    pairs = zip((law, free), ("Power law", "Free theory"), strict=True)
+    return [
+        Curve(f"{title} fit", k, fit.power(k), STYLES[title][0], width=1.2) for fit, title in pairs
+    ]
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Spectra")
+    st.markdown(
+        "Where do the data have their power, and which noise is like them? Natural images and "
+        "fields near a phase transition hold more power the coarser the scale; noise of a "
+        "**colour** that shares this spectrum leaves the flow fewer things to undo."
+    )
+    with st.sidebar:
+        choice = data_controls()
+        with st.container(border=True):
+            st.markdown("**Noise colours**")
+            colors = noise_controls(choice)
+        with st.container(border=True):
+            st.markdown("**Basis**")
+            spec = basis_controls(choice)
+    radial(choice, colors)
+    st.subheader("What it looks like, component by component")
+    view = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        required=True,
+        key="view",
+        bind="query-params",
+        help="All three are in the basis chosen at the side.",
+    )
+    try:
+        VIEWS[view](choice, spec, colors)
+    except ValueError as problem:
+        st.info(str(problem), icon=":material/info:")
+
+
+page()
