@@ -48,6 +48,7 @@ class Spectrum:
         power: (n,), isotropic power.
         error: (n,), standard error of the power over images; NaN for a single image.
         count: (n,), modes per bin and channel.
+        modes: (sum of count,), |k| of every mode, bin after bin.
     """
 
     scale: Tensor
@@ -55,12 +56,16 @@ class Spectrum:
     power: Tensor
     error: Tensor
     count: Tensor
+    modes: Tensor
 
     def up_to(self, momentum: float) -> "Spectrum":
         """Return the shells with |k| ≤ momentum, in radians per pixel."""
-        use = self.momentum <= momentum
+        return self._only(self.momentum <= momentum)
+
+    def _only(self, use: Tensor) -> "Spectrum":
         columns = (self.scale, self.momentum, self.power, self.error, self.count)
-        return Spectrum(*(column[use] for column in columns))
+        modes = self.modes[use.repeat_interleave(self.count)]
+        return Spectrum(*(column[use] for column in columns), modes)
 
 
 def power_spectrum(
@@ -83,7 +88,8 @@ def power_spectrum(
     power = torch.cat([mean(f.abs().square().mean(1).cpu()) for f in transforms])
     error = power.std(0) / math.sqrt(len(power)) if len(power) > 1 else power[0] * math.nan
     scale, k = mean(basis.scale[0].double()), mean(basis.momentum[0].double())
-    return Spectrum(scale, k, power.mean(0), error, count.long())
+    modes = basis.momentum.flatten().double().sort().values  # shells are ordered by |k|
+    return Spectrum(scale, k, power.mean(0), error, count.long(), modes)
 
 
 def radial_average(
@@ -226,73 +232,66 @@ class FreeTheoryFit:
 
 
 def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
-    """Fit a power law to a spectrum without its zero mode, in log P against log k.
+    """Fit a power law to a spectrum without its zero mode, in log P.
 
-    The fit weighs shells by their relative errors. Raises `ValueError` where fewer than three
-    shells have power and error.
+    The fitted law is averaged over each shell as the data are. Shells weigh by their relative
+    errors. Raises `ValueError` where fewer than three shells have power and error.
     """
-    from scipy.optimize import curve_fit  # imported late: it would slow down every start
-
-    k, log_power, error = _fit_data(spectrum)
-    (log_amplitude, exponent), covariance = curve_fit(
-        lambda x, a, p: a - p * x, np.log(k), log_power, (0.0, 2.0), error, absolute_sigma=True
-    )
-    errors = np.sqrt(np.diag(covariance))
-    amplitude = math.exp(log_amplitude)
-    residual = (log_power - log_amplitude + exponent * np.log(k)) / error
-    return PowerLawFit(
-        Estimate(amplitude, amplitude * float(errors[0])),
-        Estimate(float(exponent), float(errors[1])),
-        float((residual**2).sum() / (len(k) - 2)),
-    )
+    return PowerLawFit(*_fit(spectrum, lambda k, p: k**-p, 2.0, -np.inf))
 
 
 def fit_free_theory(spectrum: Spectrum) -> FreeTheoryFit:
     """Fit a free propagator to a spectrum without its zero mode, in log P.
 
-    The fit weighs shells by their relative errors; m² is kept at or above zero. Raises
-    `ValueError` as `fit_power_law`.
+    m² is kept at or above zero. Otherwise as `fit_power_law`.
     """
+    # in units of the smallest momentum, so that both parameters are of order one
+    unit = float(spectrum.modes[spectrum.modes > 0].min()) ** 2 if len(spectrum.modes) > 1 else 1.0
+    amplitude, mass2, chi2 = _fit(spectrum, lambda k, m: 1 / (k**2 + m * unit), 1.0, 0.0)
+    return FreeTheoryFit(amplitude, Estimate(unit * mass2.value, unit * mass2.error), chi2)
+
+
+def _fit(
+    spectrum: Spectrum,
+    shape: Callable[[np.ndarray, float], np.ndarray],
+    start: float,
+    lowest: float,
+) -> tuple[Estimate, Estimate, float]:
+    """Fit P(k) = amplitude · shape(k, parameter); return both, and chi2 per degree of freedom."""
     from scipy.optimize import curve_fit  # imported late: it would slow down every start
 
-    k, log_power, error = _fit_data(spectrum)
-
-    def model(x: np.ndarray, log_a: float, mass2: float) -> np.ndarray:
-        return log_a - np.log(x**2 + mass2)
-
-    # in units of the smallest momentum, so that both parameters are of order one
-    unit = k[0]
-    start = (log_power[-1] + 2 * math.log(k[-1] / unit), 1.0)
-    (log_a, mass2), covariance = curve_fit(
-        model,
-        k / unit,
-        log_power,
-        start,
-        error,
-        absolute_sigma=True,
-        bounds=((-np.inf, 0.0), (np.inf, np.inf)),
-    )
-    errors = np.sqrt(np.diag(covariance))
-    residual = (log_power - model(k / unit, log_a, mass2)) / error
-    amplitude = float(unit) ** 2 * math.exp(log_a)
-    return FreeTheoryFit(
-        Estimate(amplitude, amplitude * float(errors[0])),
-        Estimate(float(unit**2 * mass2), float(unit**2 * errors[1])),
-        float((residual**2).sum() / (len(k) - 2)),
-    )
-
-
-def _fit_data(spectrum: Spectrum) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    k, power, error = (
-        x.double().numpy() for x in (spectrum.momentum, spectrum.power, spectrum.error)
-    )
-    use = (k > 0) & (power > 0) & (error > 0)
-    if use.sum() < 3:
+    used = (spectrum.momentum > 0) & (spectrum.power > 0) & (spectrum.error > 0)
+    if used.sum() < 3:
         raise ValueError(
-            f"a fit needs at least 3 shells with power and error, there are {int(use.sum())}: "
+            f"a fit needs at least 3 shells with power and error, there are {int(used.sum())}: "
             "use more than one image, and larger ones."
         )
-    return k[use], np.log(power[use]), error[use] / power[use]
+    shells = spectrum._only(used)
+    count, power, error = (x.double().numpy() for x in (shells.count, shells.power, shells.error))
+    first = np.cumsum(shells.count.numpy()) - shells.count.numpy()
+
+    def log_power(k: np.ndarray, log_amplitude: float, parameter: float) -> np.ndarray:
+        return log_amplitude + np.log(np.add.reduceat(shape(k, parameter), first) / count)
+
+    k, relative = shells.modes.numpy(), error / power
+    begin = (float(np.log(power).mean() - log_power(k, 0.0, start).mean()), start)
+    best, covariance = curve_fit(
+        log_power,
+        k,
+        np.log(power),
+        begin,
+        relative,
+        absolute_sigma=True,
+        bounds=((-np.inf, lowest), (np.inf, np.inf)),
+    )
+    errors = np.sqrt(np.diag(covariance))
+    residual = (np.log(power) - log_power(k, *best)) / relative
+    amplitude = math.exp(best[0])
+    return (
+        Estimate(amplitude, amplitude * float(errors[0])),
+        Estimate(float(best[1]), float(errors[1])),
+        float((residual**2).sum() / (len(power) - 2)),
+    )
 
 
 def data_log_snr(process: Process, t: Tensor | float, modes: Modes | None = None) -> Tensor:

@@ -113,7 +113,7 @@ def test_without_noise_the_denoiser_knows_and_without_signal_it_guesses_the_mean
 
 
 def test_the_posteriors_spread_is_calibrated():
-    """χ(0) − D over many draws has mean 0 and the posterior's variance, within 5 standard errors."""
+    """χ(0) − D over many draws: mean 0 and the posterior's variance within 5 standard errors."""
     model, process = made("fourier", schedules.Cutoff())
     generator = torch.Generator().manual_seed(0)
     modes, n = model.modes, 20_000

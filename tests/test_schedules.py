@@ -1,5 +1,6 @@
 """Schedules against their laws, the papers' own (α, σ), and diffusers."""
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -187,7 +188,7 @@ def test_linear_beta_is_the_limit_of_diffusers_steps(scheduler):
 
     gaps = [gap(n) for n in (500, 1000, 2000)]
     assert gaps[1] < 0.01
-    for coarse, fine in zip(gaps, gaps[1:], strict=False):
+    for coarse, fine in itertools.pairwise(gaps):
         assert coarse / fine == pytest.approx(2, rel=0.05)
 
 
