@@ -33,6 +33,8 @@ class Denoiser(nn.Module):
     """A denoiser in a basis, with the modes of its data. Derived classes write `posterior`."""
 
     basis: Basis
+    modes_mean: Tensor
+    modes_variance: Tensor
 
     def __init__(self, basis: Basis, modes: Modes):
         super().__init__()

@@ -29,7 +29,7 @@ class Modes:
     scale: Tensor
     mean: Tensor | None = None
     variance: Tensor | None = None
-    momentum: Tensor | None = None
+    momentum: Tensor = None  # type: ignore[assignment]  # set below where it is not given
 
     def __post_init__(self) -> None:
         if self.scale.ndim != 3:
@@ -101,7 +101,7 @@ class Modes:
     def to(self, like: Tensor) -> "Modes":
         """Return a copy of the modes on the device and in the dtype of another tensor."""
         tensors = (self.scale, self.mean, self.variance, self.momentum)
-        return Modes(*(None if x is None else x.to(like, copy=True) for x in tensors))
+        return Modes(*(None if x is None else x.to(like, copy=True) for x in tensors))  # type: ignore[arg-type]
 
     @property
     def shape(self) -> tuple[int, int, int]:

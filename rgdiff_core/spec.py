@@ -12,7 +12,7 @@ import json
 import math
 import reprlib
 import types
-from typing import Any, Self, Union, get_args, get_origin, get_type_hints
+from typing import Any, Self, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
     "Spec",
@@ -158,7 +158,7 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     raise ValueError(f"{where} = {reprlib.repr(value)} is not a {name}.")
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[int | float]:
     """Tell whether the value is a number (not a bool) that a float can hold."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

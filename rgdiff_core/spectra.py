@@ -63,9 +63,14 @@ class Spectrum:
         return self._only(self.momentum <= momentum)
 
     def _only(self, use: Tensor) -> "Spectrum":
-        columns = (self.scale, self.momentum, self.power, self.error, self.count)
-        modes = self.modes[use.repeat_interleave(self.count)]
-        return Spectrum(*(column[use] for column in columns), modes)
+        return Spectrum(
+            self.scale[use],
+            self.momentum[use],
+            self.power[use],
+            self.error[use],
+            self.count[use],
+            self.modes[use.repeat_interleave(self.count)],
+        )
 
 
 def power_spectrum(

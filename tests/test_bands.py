@@ -181,7 +181,7 @@ def test_band_power_is_the_mean_variance():
     bands = split_bands(process, count=5)
     power = band_power(bands, modes)
     assert float((power * bands.counts).sum()) == pytest.approx(float(modes.variance.sum()))
-    with pytest.raises(ValueError, match="use Modes.fit"):
+    with pytest.raises(ValueError, match=r"use Modes\.fit"):
         band_power(bands, Modes.of(basis))
 
 
