@@ -85,7 +85,7 @@ class Process(nn.Module):
 
     def __init__(
         self, basis: Basis, color: Color, schedule: Schedule, modes: Modes | None = None
-    ):
+    ) -> None:
         super().__init__()
         modes = Modes.of(basis) if modes is None else modes
         if modes.shape[1:] != basis.shape[1:] or modes.shape[0] not in (1, basis.shape[0]):
@@ -161,10 +161,7 @@ class Process(nn.Module):
         marginal = self.marginal(t)
         c = self.basis.analyze(x0)
         # U†ε is white where ε is, so fresh noise needs no transform
-        if noise is None:
-            eps = white_noise(x0.shape, c, generator)
-        else:
-            eps = self.basis.analyze(noise)
+        eps = white_noise(x0.shape, c, generator) if noise is None else self.basis.analyze(noise)
         return self.basis.synthesize(torch.addcmul(marginal.alpha * c, marginal.std, eps))
 
     def prior(self, otherwise: Modes | None = None) -> Marginal:

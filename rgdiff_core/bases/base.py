@@ -1,0 +1,149 @@
+"""What every basis has, and the simplest one: pixels. The package's docstring has the theory."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "Basis",
+    "PixelBasis",
+    "Shape",
+    "check_images",
+    "checked_shape",
+    "decorrelation",
+    "mix",
+    "principal_axes",
+    "rotation",
+]
+
+Shape = tuple[int, int, int]
+MAX_SIZE = 1024
+
+
+def check_images(images: Tensor, least: int = 1) -> None:
+    """Raise `ValueError` in one sentence unless `images` is (N, C, H, W), finite, with N ≥ `least`."""
+    if images.ndim != 4:
+        raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}.")
+    if len(images) < least:
+        raise ValueError(f"{len(images)} images are too few: at least {least} are needed here.")
+    if not torch.isfinite(images).all():
+        raise ValueError("the images contain NaN or infinite values.")
+
+
+def decorrelation(images: Tensor) -> Tensor:
+    """Return the orthonormal (C, C) matrix whose rows are the principal axes of the channels.
+
+    Arguments:
+        images: (N, C, H, W). The channels' covariance is taken over images and pixels.
+    """
+    check_images(images)
+    pixels = images.movedim(1, 0).flatten(1)
+    covariance = torch.cov(pixels).reshape(len(pixels), len(pixels)).double()
+    return principal_axes(covariance)[0].to(images)
+
+
+def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvectors as rows (largest variance first, largest entry positive) and variances."""
+    variance, vectors = torch.linalg.eigh(covariance)
+    rows = vectors.flip(1).T.contiguous()
+    largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
+    return rows * torch.where(largest < 0, -1.0, 1.0), variance.flip(0)
+
+
+class Basis(nn.Module):
+    """An orthogonal change of basis of fields of shape (C, H, W).
+
+    Attributes:
+        shape: (C, H, W).
+        scale: (C or 1, H, W), in [0, 1], 0 the coarsest.
+        momentum: (C or 1, H, W), |k| ≥ 0 in radians per lattice spacing.
+        channels: (C, C) orthonormal rotation of the colour channels, or None.
+
+    Raises `ValueError` for a shape that is not three positive integers, or that the basis can't have.
+    """
+
+    scale: Tensor
+    momentum: Tensor
+    channels: Tensor | None
+
+    def __init__(self, shape: Shape, scale: Tensor, momentum: Tensor, channels: Tensor | None) -> None:
+        super().__init__()
+        self.shape = shape
+        self.register_buffer("scale", scale.to(torch.get_default_dtype()))
+        self.register_buffer("momentum", momentum.to(torch.get_default_dtype()))
+        self.register_buffer("channels", None if channels is None else rotation(channels, shape))
+
+    def analyze(self, x: Tensor) -> Tensor:
+        """Return the components U†x of fields x: (..., C, H, W) → (..., C, H, W)."""
+        self._check(x)
+        return self._forward(x if self.channels is None else mix(self.channels, x))
+
+    def synthesize(self, c: Tensor) -> Tensor:
+        """Return the fields U c of components c: (..., C, H, W) → (..., C, H, W)."""
+        self._check(c)
+        x = self._inverse(c)
+        return x if self.channels is None else mix(self.channels.T, x)
+
+    def _check(self, x: Tensor) -> None:
+        if tuple(x.shape[-3:]) != self.shape:
+            raise ValueError(f"expected fields (..., {self.shape}), got {tuple(x.shape)}.")
+        if not torch.is_floating_point(x):
+            raise ValueError(f"fields must be floating-point numbers, got {x.dtype}.")
+
+    def _forward(self, x: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not say how to analyse a field.")
+
+    def _inverse(self, c: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not say how to synthesise a field.")
+
+    def options(self) -> dict[str, str | int | None]:
+        """Return what, beside shape and tensors, is needed to build this basis again."""
+        return {}
+
+
+class PixelBasis(Basis):
+    """The identity: components are pixels, as in standard diffusion.
+
+    Arguments:
+        shape: (C, H, W).
+        channels: orthonormal (C, C) rotation of the channels, from `decorrelation`.
+    """
+
+    def __init__(self, shape: Shape, *, channels: Tensor | None = None) -> None:
+        shape = checked_shape(shape)
+        zero = torch.zeros(1, *shape[1:])
+        super().__init__(shape, zero, zero, channels)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def _inverse(self, c: Tensor) -> Tensor:
+        return c
+
+
+def rotation(channels: Tensor, shape: Shape) -> Tensor:
+    """Return the (C, C) matrix; raises `ValueError` unless it is orthonormal and fits the shape."""
+    c = shape[0]
+    if tuple(channels.shape) != (c, c):
+        raise ValueError(f"channels must have shape ({c}, {c}), got {tuple(channels.shape)}.")
+    gram = channels.double() @ channels.double().T
+    if not torch.allclose(gram, torch.eye(c).to(gram), atol=1e-4):
+        raise ValueError("channels must be an orthonormal matrix.")
+    return channels
+
+
+def mix(matrix: Tensor, x: Tensor) -> Tensor:
+    """Apply a (C, C) matrix to the channels of fields (..., C, H, W)."""
+    return (matrix.to(x.dtype) @ x.flatten(-2)).reshape(x.shape)
+
+
+def checked_shape(shape: tuple[int, ...]) -> Shape:
+    """Return (C, H, W) as integers; raises `ValueError` unless they are in [1, 1024]."""
+    # n >= 1 first: it is false for NaN
+    if len(shape) != 3 or not all(n >= 1 and (n == math.inf or n == int(n)) for n in shape):
+        raise ValueError(f"shape = {tuple(shape)} must be three positive integers (C, H, W).")
+    if max(shape) > MAX_SIZE:
+        raise ValueError(f"shape = {tuple(shape)} has a side outside [1, {MAX_SIZE}].")
+    c, h, w = (int(n) for n in shape)
+    return c, h, w

@@ -1,0 +1,107 @@
+"""Momentum modes: the Fourier basis for periodic fields, the cosine basis for reflecting ones."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rgdiff_core.bases.base import Basis, Shape, checked_shape
+
+__all__ = ["CosineBasis", "FourierBasis"]
+
+MOMENTA = ("continuum", "lattice")
+
+
+class FourierBasis(Basis):
+    r"""Momentum modes in the real, orthonormal Hartley form.
+
+    With F the unitary FFT of a real field, χ = Re F − Im F. The transform is real, symmetric, orthonormal and its
+    own inverse, and it diagonalises every translation-invariant symmetric operator, −Δ + m² among them.
+
+    Arguments:
+        shape: (C, H, W).
+        momentum: "continuum" for |k|, or "lattice" for |k̂|, k̂_μ = 2 sin(k_μ/2).
+        channels: orthonormal (C, C) rotation of the channels, from `decorrelation`.
+
+    References:
+        Bracewell, Discrete Hartley transform, J. Opt. Soc. Am. 73 (1983) 1832.
+    """
+
+    def __init__(
+        self, shape: Shape, momentum: str = "continuum", *, channels: Tensor | None = None
+    ) -> None:
+        shape = checked_shape(shape)
+        axes = [2 * math.pi * torch.fft.fftfreq(n, dtype=torch.float64) for n in shape[1:]]
+        self.momentum_kind = momentum
+        k = _isotropic(axes, momentum)
+        super().__init__(shape, _relative(k), k, channels)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        half = torch.fft.rfft2(x, norm="ortho")
+        width = x.shape[-1]
+        plus, minus = half.real + half.imag, half.real - half.imag
+        # F(-k) = conj F(k): the missing columns are Re + Im of the mirrored ones.
+        mirrored = plus[..., 1 : (width + 1) // 2].flip(-1)
+        mirrored = torch.cat((mirrored[..., :1, :], mirrored[..., 1:, :].flip(-2)), dim=-2)
+        return torch.cat((minus, mirrored), dim=-1)
+
+    def _inverse(self, c: Tensor) -> Tensor:
+        return self._forward(c)
+
+    def options(self) -> dict[str, str | int | None]:
+        """Return the kind of momentum."""
+        return {"momentum": self.momentum_kind}
+
+
+class CosineBasis(Basis):
+    """The orthonormal discrete cosine transform (DCT-II), which suits reflecting borders.
+
+    Arguments:
+        shape: (C, H, W).
+        momentum: "continuum" for k_μ = π n_μ/L, or "lattice" for 2 sin(k_μ/2).
+        channels: orthonormal (C, C) rotation of the channels, from `decorrelation`.
+    """
+
+    def __init__(
+        self, shape: Shape, momentum: str = "continuum", *, channels: Tensor | None = None
+    ) -> None:
+        shape = checked_shape(shape)
+        axes = [math.pi / n * torch.arange(n, dtype=torch.float64) for n in shape[1:]]
+        self.momentum_kind = momentum
+        k = _isotropic(axes, momentum)
+        super().__init__(shape, _relative(k), k, channels)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        rows, columns = (_dct_matrix(n, x.dtype, x.device) for n in self.shape[1:])
+        return rows @ x @ columns.T
+
+    def _inverse(self, c: Tensor) -> Tensor:
+        rows, columns = (_dct_matrix(n, c.dtype, c.device) for n in self.shape[1:])
+        return rows.T @ c @ columns
+
+    def options(self) -> dict[str, str | int | None]:
+        """Return the kind of momentum."""
+        return {"momentum": self.momentum_kind}
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _dct_matrix(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    from scipy.fft import dct  # imported late: it would slow down every start
+
+    matrix = dct(np.eye(size), axis=0, norm="ortho")
+    return torch.from_numpy(np.asarray(matrix)).to(device, dtype)
+
+
+def _isotropic(axes: list[Tensor], momentum: str) -> Tensor:
+    if momentum not in MOMENTA:
+        raise ValueError(f"momentum = {momentum!r} is not one of {', '.join(MOMENTA)}.")
+    if momentum == "lattice":
+        axes = [2 * torch.sin(k / 2) for k in axes]
+    return torch.hypot(axes[0][:, None], axes[1][None, :])[None]
+
+
+def _relative(k: Tensor) -> Tensor:
+    return k / k.max().clamp_min(torch.finfo(k.dtype).tiny)
