@@ -3,6 +3,7 @@
 import streamlit as st
 
 st.set_page_config(page_title="rgdiff", page_icon=":material/blur_on:", layout="wide")
+st.html("<style>.stMainBlockContainer { padding-top: 3rem; }</style>")
 
 st.navigation(
     [

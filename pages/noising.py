@@ -44,8 +44,9 @@ def tour() -> None:
     chosen = st.segmented_control(
         "Tour", titles, key="tour", on_change=go, help="Six prepared states; nothing can break."
     )
+    story = st.empty()  # always there: what follows keeps its place, and the lab is not built anew
     if chosen is not None:
-        st.info(every[titles.index(chosen)].text, icon=":material/route:")
+        story.info(every[titles.index(chosen)].text, icon=":material/route:")
 
 
 @st.fragment

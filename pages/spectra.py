@@ -16,9 +16,10 @@ def radial(choice: Choice, colors: Colors) -> None:
     st.subheader("How much power at each scale")
     spectrum = choice.spectrum()
     k, noise = spectrum.momentum, {}
-    figure, beside = st.columns([5, 2], gap="medium")
     curves = [Curve("Data", k, spectrum.power, plots.GREEN, points=True, error=spectrum.error)]
-    with beside:
+    figure = st.container()
+    left, right = st.columns([3, 2], gap="large")
+    with right:
         try:
             curves += fits(choice, k[k > 0])
             modes = choice.modes(choice.fourier)
@@ -28,6 +29,13 @@ def radial(choice: Choice, colors: Colors) -> None:
             for title, color in colors.items():
                 noise[title] = radial_average(color.variance(modes), momentum=choice.momentum)
                 curves.append(Curve(f"{title} noise", k, noise[title], *STYLES[title]))
+    with left:
+        st.caption(
+            "Points: the data's power in shells of |k|, with standard errors over images; at the "
+            "left edge k = 0, the mean. Thin lines: fits. The noise of each colour has the data's "
+            "total power. Noise that runs parallel to the data dissolves all scales at the "
+            "same time; white noise takes the fine scales first."
+        )
         columns = {"momentum": k, "scale": spectrum.scale, "power": spectrum.power}
         columns |= {"error": spectrum.error, "modes": spectrum.count} | noise
         st.download_button(
@@ -41,12 +49,6 @@ def radial(choice: Choice, colors: Colors) -> None:
         )
     with figure:
         draw(curves, MOMENTUM, "power per mode", "Radial power spectrum of the data and the noise")
-        st.caption(
-            "Points: the data's power in shells of |k|, with standard errors over images; at the "
-            "left edge k = 0, the mean. Thin lines: fits. The noise of each colour has the data's "
-            "total power. Noise that runs parallel to the data dissolves all scales at the "
-            "same time; white noise takes the fine scales first."
-        )
 
 
 def fits(choice: Choice, k: Tensor) -> list[Curve]:
@@ -54,9 +56,9 @@ def fits(choice: Choice, k: Tensor) -> list[Curve]:
     law, free = choice.fits()
     exponent, mass2 = (plots.with_error(x.value, x.error) for x in (law.exponent, free.mass2))
     st.markdown(
-        f"| fit to \\|k\\| ≤ {choice.fit_to:g} | | χ²/dof |\n|:--|:--|--:|\n"
-        f"| A k⁻ᵖ | p = {exponent} | {law.chi2:.3g} |\n"
-        f"| A/(k² + m²) | m² = {mass2} | {free.chi2:.3g} |"
+        f"| Fit, \\|k\\| ≤ {choice.fit_to:g} | Parameter | χ²/dof |\n|:--|:--|--:|\n"
+        f"| A k⁻ᵖ | p = {exponent} | {plots.short(law.chi2)} |\n"
+        f"| A/(k² + m²) | m² = {mass2} | {plots.short(free.chi2)} |"
     )
     st.caption(
         "χ²/dof near 1: the law describes the data within their errors. Far above 1: the data "
@@ -70,6 +72,7 @@ def fits(choice: Choice, k: Tensor) -> list[Curve]:
 
 def page() -> None:
     """Draw the page."""
+    st.set_page_config(layout="wide")
     st.title("Spectra")
     st.markdown(
         "Where do the data have their power, and which noise is like them? Natural images and "

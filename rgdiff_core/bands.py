@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 
+COARSE = 0.1  # up to here, where spectra are steep, bands may be as narrow as they need
+
+
 @dataclass(frozen=True, eq=False)
 class Bands:
     """Hat functions over a schedule's label.
@@ -166,22 +169,25 @@ def _by_label(values: Tensor, which: Tensor) -> Tensor:
 
 
 def _choose_nodes(labels: Tensor, features: Tensor, count: int) -> Tensor:
-    """Choose `count` of the labels, ends included: split the interval of the greatest squared error until there are enough."""
-    chosen = [0, len(labels) - 1]
+    """Choose `count` of the labels: half of them evenly spaced, the others where interpolation errs most.
+
+    An interval of the greatest squared error is split, until there are enough. Above COARSE none is split below half the even
+    spacing, so that bands stay wide enough for smooth spectra.
+    """
+    even = torch.linspace(0, 1, max(2, count // 2)).to(labels)
+    chosen = {int((labels - x).abs().argmin()) for x in even}
     while len(chosen) < count:
         nodes = torch.tensor(sorted(chosen))
         error = (features - _hats(labels, labels[nodes]).T @ features[nodes]) ** 2
         error[nodes] = 0
-        total = torch.cumsum(error, 0)
-        worst = torch.diff(total[nodes], dim=0).amax(1)
+        worst = torch.diff(torch.cumsum(error, 0)[nodes], dim=0).amax(1)
+        width, room = torch.diff(labels[nodes]), torch.diff(nodes) > 1
+        wide = (width > 1 / count) | (labels[nodes][:-1] < COARSE)
+        worst = torch.where(room & wide, worst + 1e-12 * width, torch.where(room, -1 / width, -math.inf))
         interval = int(worst.argmax())
-        inside = error[nodes[interval] + 1 : nodes[interval + 1]].amax(1)
-        if not len(inside) or float(worst[interval]) == 0:
-            gaps = torch.diff(nodes)
-            interval = int(gaps.argmax())
-            inside = torch.ones(int(gaps[interval]) - 1)
+        inside = error[nodes[interval] + 1 : nodes[interval + 1]].amax(1) + 1e-12
         half = torch.searchsorted(torch.cumsum(inside, 0), inside.sum() / 2)
-        chosen.append(int(nodes[interval]) + 1 + min(int(half), len(inside) - 1))
+        chosen.add(int(nodes[interval]) + 1 + min(int(half), len(inside) - 1))
     return torch.tensor(sorted(chosen))
 
 

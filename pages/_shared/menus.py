@@ -27,7 +27,7 @@ _COLORS: Mapping[str, Color] = {
     "White": colors.White(),
     "Power law": colors.PowerLaw(),
     "Free theory": colors.FreeTheory(),
-    "Matched to the data": colors.Matched(),
+    "Matched": colors.Matched(),
 }
 COLORS = {type(color): (title, color) for title, color in _COLORS.items()}
 

@@ -12,13 +12,24 @@ import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
 
-__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "Curve", "log_log", "tiles", "with_error"]
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "Curve",
+    "log_log",
+    "short",
+    "tiles",
+    "with_error",
+]
 
 # Okabe and Ito's colours, which colour-blind people tell apart, at a lightness that stands out
 # from both a white and a dark page; dashes say the same once more.
 GREEN, ORANGE, BLUE, PURPLE, GREY = "#009e73", "#d9641e", "#2c8fd1", "#c3699b", "#8a8f9c"
 HEIGHT = 430  # of a figure, in pixels
-TILE = 84  # of a small picture
+TILE = 80  # of a small picture
 
 Values = Any  # what NumPy makes an array of (n,), tensors too
 
@@ -96,6 +107,7 @@ def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:
         line={"color": curve.color, "dash": curve.dash, "width": curve.width},
         error_y=bars,
         hovertemplate="%{y:.3g}",
+        zorder=int(curve.points),
     )
 
 
@@ -128,17 +140,17 @@ def tiles(pictures: np.ndarray, captions: Sequence[str], title: str | None = Non
     Arguments:
         pictures: uint8 (n, H, W, 3).
         captions: n lines, written below the pictures unless there is a title.
-        title: One line to the left of all of them.
+        title: One line above all of them.
     """
-    small = 'style="font-size:0.8rem;opacity:0.8;margin:2px 0'
+    small = 'style="font-size:0.8rem;opacity:0.8;margin:2px 0;width:'
     figures = "".join(
         f'<figure style="margin:0">{_image(picture, caption)}'
-        + ("" if title else f'<figcaption {small}">{html.escape(caption)}</figcaption>')
+        + ("" if title else f'<figcaption {small}{TILE}px">{html.escape(caption)}</figcaption>')
         + "</figure>"
         for picture, caption in zip(pictures, captions, strict=True)
     )
-    head = f'<div {small};width:9em">{html.escape(title)}</div>' if title else ""
-    row = "display:flex;flex-wrap:wrap;align-items:center;gap:8px"
+    head = f'<div {small}100%">{html.escape(title)}</div>' if title else ""
+    row = "display:flex;flex-wrap:wrap;gap:4px 8px"
     return f'<div style="{row}">{head}{figures}</div>'
 
 
@@ -149,6 +161,11 @@ def _image(picture: np.ndarray, caption: str) -> str:
     style = f"width:{TILE}px;height:{TILE}px;image-rendering:pixelated;border-radius:4px"
     alt = html.escape(caption, quote=True)
     return f'<img alt="{alt}" style="{style};display:block" src="data:image/png;base64,{data}">'
+
+
+def short(value: float) -> str:
+    """Return a number of size one or more with three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"
 
 
 def with_error(value: float, error: float) -> str:

@@ -1,12 +1,14 @@
 """The Noising page's state in the session and in the address bar: one place to read it, one to change it."""
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
 import streamlit as st
 
 from pages._shared import labdata
+from rgdiff_core.data import DataUnavailable
 from pages._shared.labstate import Lab, merged, start
 
 __all__ = [
@@ -35,7 +37,8 @@ def prepare(data: str) -> None:
     link = st.query_params.get(PARAMETER)
     if link is not None and link != st.session_state.get(_LINK):
         st.session_state[_LINK] = link
-        attempt(lambda: Lab.from_json(link), "This link does not describe a state of this page: ")
+        with st.spinner("Opening the link …"):
+            attempt(lambda: Lab.from_json(link), "This link does not describe a state: ")
 
 
 def current() -> Lab:
@@ -45,7 +48,7 @@ def current() -> Lab:
 
 def stamp() -> str:
     """Return the stamp under which the browser was last told a state."""
-    return str(st.session_state[_STAMP])
+    return st.session_state[_STAMP]
 
 
 def sent() -> str:
@@ -55,7 +58,8 @@ def sent() -> str:
 
 def _adopt(lab: Lab) -> None:
     st.session_state[_LAB] = lab
-    st.session_state[_STAMP] = st.session_state.get(_STAMP, 0) + 1
+    # unique beyond this session, for the browser may outlive it
+    st.session_state[_STAMP] = secrets.token_hex(6)
     st.session_state[_SENT] = lab.to_json()
 
 
@@ -75,7 +79,7 @@ def attempt(make: Callable[[], Lab], prefix: str = "") -> None:
     """Change to a state that is made here; where it can't be, keep the last one and say why."""
     try:
         change(make())
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, DataUnavailable) as error:
         st.session_state[_PROBLEM] = f"{prefix}{error}"
 
 

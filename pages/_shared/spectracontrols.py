@@ -87,15 +87,15 @@ def data_controls() -> Choice:
     )
     momentum = st.segmented_control(
         "Momentum",
-        ["automatic", "continuum", "lattice"],
-        default="automatic",
+        ["auto", "continuum", "lattice"],
+        default="auto",
         required=True,
         key="momentum",
         bind="query-params",
-        help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact. Automatic: "
+        help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact. Auto: "
         "the lattice's for lattice fields, |k| for pictures.",
     )
-    if momentum == "automatic":
+    if momentum == "auto":
         channels = cache.images(name).images.shape[1]
         lattice = colormap_of(name, channels) == "diverging"
         momentum = "lattice" if lattice else "continuum"
@@ -118,14 +118,14 @@ def basis_controls(choice: Choice) -> BasisSpec:
     title = st.selectbox(
         "Basis",
         list(titles),
-        index=list(titles).index("Wavelets"),
+        index=list(titles).index("Fourier modes"),
         key="basis",
         bind="query-params",
         help="The components for the pictures and the variance by scale below.",
     )
     name, wavelet, levels = titles[title], "haar", None
     if name == "wavelet":
-        left, right = st.columns([2, 1])
+        left, right = st.columns([3, 2])
         wavelet = left.selectbox(
             "Wavelet",
             orthogonal_wavelets(),
@@ -143,6 +143,7 @@ def basis_controls(choice: Choice) -> BasisSpec:
         )
     decorrelate = choice.images.shape[1] > 1 and st.checkbox(
         "Decorrelate the colour channels",
+        True,
         key="decorrelate",
         bind="query-params",
         help="Rotate red, green and blue to their principal axes first.",
@@ -173,7 +174,7 @@ def noise_controls(choice: Choice) -> dict[str, Color]:
         bind="query-params",
         help="Power-law noise is flat below k₀, in radians per pixel.",
     )
-    mass2 = left.number_input(
+    mass2 = st.number_input(
         "Mass m²",
         *MASSES,
         0.1,
@@ -183,8 +184,8 @@ def noise_controls(choice: Choice) -> dict[str, Color]:
         bind="query-params",
         help="Free-theory noise, S² ∝ 1/(k² + m²): white beyond the length 1/m.",
     )
-    right.button(
-        "Take the fit's",
+    st.button(
+        "Take p and m² from the fits",
         on_click=_take_fit,
         args=(choice,),
         width="stretch",

@@ -23,7 +23,7 @@ STYLES = {
     "Matched": (plots.PURPLE, "solid"),
 }
 MOMENTUM = "|k| in radians per pixel"
-PICTURES, FUNCTIONS = 10, 20
+PICTURES, FUNCTIONS = 8, 24
 
 
 def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:

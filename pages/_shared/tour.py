@@ -37,13 +37,13 @@ def stops(images: str) -> tuple[Stop, ...]:
     """Return the six stops, with a data set of colour images for the first five."""
     return (
         Stop(
-            "Ordinary diffusion",
+            "Diffusion",
             "White noise is added to every pixel alike. Yet the spectrum shows that scales are not alike: images fall "
             "like 1/k², the noise is flat, and so the fine scales drown first. Scrub t and watch the crossing move.",
             Lab(images, (_preset("cosine"),), t=0.3),
         ),
         Stop(
-            "The colour of the noise",
+            "Noise colour",
             "A: white noise. B: noise with the data's own spectrum, and the same schedule. Now all scales lose "
             "their signal together: the heat map has no tilt, and the flow ends in a Gaussian field that has the data's "
             "spectrum, of which the score is known exactly.",
@@ -58,19 +58,19 @@ def stops(images: str) -> tuple[Stop, ...]:
             ),
         ),
         Stop(
-            "A cutoff that moves",
+            "A moving cutoff",
             "The renormalization group erases information scale by scale. Drag the curve Λ(t): scales above "
             "it have become noise, scales below it are untouched. Hover over the spectrum to see one scale alone.",
             Lab(images, (_preset("rg-cutoff"),), t=0.4),
         ),
         Stop(
-            "From soft to hard",
+            "Soft to hard",
             "The width of the cutoff leads from diffusion (A, soft: many scales at a time) to autoregression "
             "(B, sharp: one scale after another, each given the coarser ones). Move the wipe across the pictures.",
             Lab(images, (_SOFT, _SHARP), t=0.5, view="wipe"),
         ),
         Stop(
-            "Scales in space: wavelets",
+            "Wavelets",
             "Wavelets are local in space and in scale. Here the levels of a Haar basis go one after another: "
             "first the finest detail, at last the mean colour, as in block-spin renormalization.",
             Lab(
@@ -80,7 +80,7 @@ def stops(images: str) -> tuple[Stop, ...]:
             ),
         ),
         Stop(
-            "Back to physics: φ⁴",
+            "φ⁴ theory",
             "Field configurations near the critical point of φ⁴ theory have structure at every scale. Free-theory noise and a "
             "falling cutoff take them to the Gaussian fixed point: the flow that sampling runs backwards.",
             Lab(

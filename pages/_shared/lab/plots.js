@@ -281,13 +281,13 @@ function drawLit(lab, context, frame, side, band) {
   context.globalAlpha = 1;
 }
 
-/** Bits left in every band, as bars before the outline of what there was at t = 0. */
+/** Bits left per component of every band, as bars before the outline of what there was at t = 0. */
 function showBits(lab, side, moment, history, band) {
   const { theme } = lab;
   const most = history.mostBits || 1;
   const { context, frame } = openPlot(lab, "bits", { xTicks: scaleTicks(side),
     yTicks: roundTicks(most),
-    xLabel: side.axis.label, yLabel: "bits per image" });
+    xLabel: side.axis.label, yLabel: "bits / component" });
   clipTo(context, frame);
   const bars = (bits, color, alpha) => {
     context.fillStyle = color;

@@ -42,7 +42,7 @@ function tintOf(side, own) {
   };
 }
 
-/** Weights, log-SNR of the data and information of one side at time t, all per band. */
+/** Weights, log-SNR of the data and bits per component of one side at time t, all per band. */
 function momentOf(message, side, own, t) {
   const at = gridPosition(side.shape, own.shape);
   const u = ordinateAt(side, own, t);
@@ -51,10 +51,10 @@ function momentOf(message, side, own, t) {
   const sigma = row(side.sigma);
   const tint = tintOf(side, own);
   const logSnr = dataLogSnr(side, row(side.gamma), tint.power);
-  const bits = logSnr.map((value, b) => side.counts[b] * informationAt(message, value));
+  const bits = logSnr.map((value) => informationAt(message, value));
   return {
     t, u, alpha, sigma, tint, logSnr, bits,
-    total: bits.reduce((sum, value) => sum + value, 0),
+    total: bits.reduce((sum, value, b) => sum + side.counts[b] * value, 0),
     front: side.front ? lookUp(side.front, side.ordinates, 1, at, u)[0] : null,
   };
 }
