@@ -1,6 +1,5 @@
 """Spectra: how much power the data have at each scale, and the noise colours beside them."""
 
-import pandas as pd
 import streamlit as st
 from torch import Tensor
 
@@ -8,6 +7,7 @@ from pages._shared import plots
 from pages._shared.plots import Curve
 from pages._shared.spectracontrols import Choice, basis_controls, data_controls, noise_controls
 from pages._shared.spectraviews import MOMENTUM, STYLES, VIEWS, Colors, draw
+from rgdiff_core.choice import BasisSpec
 from rgdiff_core.spectra import radial_average
 
 
@@ -40,7 +40,7 @@ def radial(choice: Choice, colors: Colors) -> None:
         columns |= {"error": spectrum.error, "modes": spectrum.count} | noise
         st.download_button(
             "Spectrum (CSV)",
-            pd.DataFrame({name: x.numpy() for name, x in columns.items()}).to_csv(index=False),
+            plots.table(columns),
             f"spectrum-{choice.name}.csv",
             "text/csv",
             icon=":material/download:",
@@ -70,6 +70,25 @@ def fits(choice: Choice, k: Tensor) -> list[Curve]:
     ]
 
 
+@st.fragment
+def components(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
+    """Draw what is in the basis chosen; its own controls leave the figure above alone."""
+    st.subheader("What it looks like, component by component")
+    view = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        required=True,
+        key="view",
+        bind="query-params",
+        help="All three are in the basis chosen at the side.",
+    )
+    try:
+        VIEWS[view](choice, spec, colors)
+    except ValueError as problem:
+        st.info(str(problem), icon=":material/info:")
+
+
 def page() -> None:
     """Draw the page."""
     st.set_page_config(layout="wide")
@@ -88,20 +107,7 @@ def page() -> None:
             st.markdown("**Basis**")
             spec = basis_controls(choice)
     radial(choice, colors)
-    st.subheader("What it looks like, component by component")
-    view = st.segmented_control(
-        "View",
-        list(VIEWS),
-        default=next(iter(VIEWS)),
-        required=True,
-        key="view",
-        bind="query-params",
-        help="All three are in the basis chosen at the side.",
-    )
-    try:
-        VIEWS[view](choice, spec, colors)
-    except ValueError as problem:
-        st.info(str(problem), icon=":material/info:")
+    components(choice, spec, colors)
 
 
 page()

@@ -1,10 +1,11 @@
 """Values to figures: nothing is computed here, and nothing is known of torch."""
 
 import base64
+import csv
 import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ __all__ = [
     "Curve",
     "log_log",
     "short",
+    "table",
     "tiles",
     "with_error",
 ]
@@ -161,6 +163,15 @@ def _image(picture: np.ndarray, caption: str) -> str:
     style = f"width:{TILE}px;height:{TILE}px;image-rendering:pixelated;border-radius:4px"
     alt = html.escape(caption, quote=True)
     return f'<img alt="{alt}" style="{style};display:block" src="data:image/png;base64,{data}">'
+
+
+def table(columns: Mapping[str, Values]) -> str:
+    """Return columns of equal length as CSV, with a line of names."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(np.asarray(x).tolist() for x in columns.values()), strict=True))
+    return file.getvalue()
 
 
 def short(value: float) -> str:

@@ -80,7 +80,7 @@ def data_controls() -> Choice:
     count = st.select_slider(
         "Images",
         COUNTS,
-        cache.FIT_LIMIT,
+        1000,
         key="images",
         bind="query-params",
         help="How many are measured. Fewer images, larger errors.",
