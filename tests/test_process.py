@@ -15,7 +15,7 @@ from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis
 from rgdiff_core.process import white_noise
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
-DRAWS = 20_000
+DRAWS = 8_000
 FREE, CUTOFF = colors.FreeTheory(), schedules.Cutoff()
 
 
