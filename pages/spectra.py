@@ -22,14 +22,19 @@ def radial(choice: Choice, colors: Colors) -> None:
     with right:
         try:
             curves += fits(choice, k[k > 0])
+        except ValueError as problem:
+            st.info(f"No fit: {problem}", icon=":material/info:")
+        try:
             modes = choice.modes(choice.fourier)
         except ValueError as problem:
-            st.info(f"No fit and no noise: {problem}", icon=":material/info:")
+            st.info(f"No noise: {problem}", icon=":material/info:")
         else:
             for title, color in colors.items():
                 noise[title] = radial_average(color.variance(modes), momentum=choice.momentum)
                 curves.append(Curve(f"{title} noise", k, noise[title], *STYLES[title]))
     with left:
+        n, _, height, width = choice.images.shape
+        st.caption(f"Measured: {n:,} images of {height}×{width}. {choice.source.source}")
         st.caption(
             "Points: the data's power in shells of |k|, with standard errors over images; at the "
             "left edge k = 0, the mean. Thin lines: fits. The noise of each colour has the data's "

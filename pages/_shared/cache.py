@@ -1,6 +1,9 @@
 """Cached calls into the core. Only strings and numbers are arguments; specs travel as JSON."""
 
+import os
+
 import streamlit as st
+import torch
 
 import rgdiff_core as rg
 from rgdiff_core.bases import Basis
@@ -9,6 +12,9 @@ from rgdiff_core.data import ImageSet
 from rgdiff_core.spectra import Spectrum, power_spectrum
 
 FIT_LIMIT = 5000  # images that bases and variances are fitted to
+
+# Visitors share the processor: many threads for one small tensor only get in each other's way.
+torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
@@ -33,7 +39,7 @@ def _basis(name: str, spec: str, limit: int) -> Basis:
     return BasisSpec.from_json(spec).build(images(name).images[:limit])
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner="Measuring the variances …")
 def _modes(name: str, spec: str, limit: int) -> rg.Modes:
     return rg.Modes.fit(_basis(name, spec, limit), images(name).images[:limit])
 

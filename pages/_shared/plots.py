@@ -118,6 +118,7 @@ def _band(curve: Curve, x: np.ndarray) -> go.Scatter:
     return go.Scatter(
         x=np.concatenate((x, x[::-1])),
         y=np.concatenate((np.asarray(curve.high), np.asarray(curve.low)[::-1])),
+        mode="lines",
         fill="toself",
         fillcolor=f"rgba({red},{green},{blue},0.18)",
         line={"width": 0},

@@ -1,6 +1,7 @@
 """The Spectra page, alone and through the router."""
 
 import io
+import json
 import math
 import re
 from pathlib import Path
@@ -114,6 +115,12 @@ def test_a_single_image_has_a_spectrum_and_one_sentence_for_the_rest():
     at = healthy(start(data="own-single").run())
     assert len(at.get("plotly_chart")) == 1
     assert any("No fit" in info.value for info in at.info)
+
+
+def test_a_range_without_shells_has_no_fit_but_all_the_noise():
+    at = healthy(start(fit="0.5").run())
+    assert [info.value.split(":")[0] for info in at.info] == ["No fit"]
+    assert len(json.loads(at.get("plotly_chart")[0].proto.spec)["data"]) == 5
 
 
 def test_levels_that_the_images_do_not_have_are_one_sentence():
