@@ -2,9 +2,8 @@
 
 import streamlit as st
 
-import rgdiff_core as rg
-from pages._shared import cache, controls, datasets, export, labdata, session
-from pages._shared.lab import mount_courier, mount_lab
+from pages._shared import cache, controls, datasets, export, labdata, labmessages, session
+from pages._shared.lab import mount_courier, mount_lab, mount_layers
 from pages._shared.pictures import grid
 from pages._shared.tour import stops
 from rgdiff_core.presets import PRESETS
@@ -52,14 +51,17 @@ def tour() -> None:
 @st.fragment
 def laboratory() -> None:
     """Draw the lab, and answer it when the hand rests."""
-    data = labdata.bands_message(session.sent(), session.stamp())
+    lab = session.current()
+    for slot, layers in enumerate(labmessages.layers_messages(lab).values()):
+        mount_layers(layers, f"layers-{slot}")
+    data = labmessages.bands_message(session.sent(), session.stamp())
     rest = mount_lab(data, "lab", lambda: None)
     session.rested(rest)
     if text := session.problem():
         st.error(text, icon=":material/error:")
     lab = session.current()
     seq = int(rest.get("seq", 0)) if rest and str(rest.get("stamp")) == session.stamp() else 0
-    mount_courier(labdata.settled_message(lab, seq, session.stamp()), "courier")
+    mount_courier(labmessages.settled_message(lab, seq, session.stamp()), "courier")
     session.write_link()
     references()
     exports()
@@ -78,18 +80,30 @@ def references() -> None:
 def exports() -> None:
     """Draw what can be taken along."""
     lab = session.current()
-    with st.expander("Take it along: link, Python, JSON, CSV, PNG, GIF, MP4", icon=":material/download:"):
-        st.caption("The address bar already holds everything: copy it, and the page opens in this state.")
+    with st.expander(
+        "Take it along: link, Python, JSON, CSV, PNG, GIF, MP4", icon=":material/download:"
+    ):
+        st.caption(
+            "The address bar already holds everything: copy it, and the page opens in this state."
+        )
         index = 0
         if len(lab.sides) == 2:
             index = "AB".index(st.segmented_control("Of", ["A", "B"], default="A", required=True))
         name = f"rgdiff-{lab.data}-{'AB'[index]}"
         columns = st.columns(5)
-        columns[0].download_button("Process (JSON)", lambda: export.process_json(lab, index), f"{name}.json")
-        columns[1].download_button("Curves (CSV)", lambda: export.curves_csv(lab, index), f"{name}.csv")
+        columns[0].download_button(
+            "Process (JSON)", lambda: export.process_json(lab, index), f"{name}.json"
+        )
+        columns[1].download_button(
+            "Curves (CSV)", lambda: export.curves_csv(lab, index), f"{name}.csv"
+        )
         columns[2].download_button("Picture (PNG)", lambda: export.still(lab), f"{name}.png")
-        columns[3].download_button("Film (GIF)", lambda: export.noising_film(lab, "gif"), f"{name}.gif")
-        columns[4].download_button("Film (MP4)", lambda: export.noising_film(lab, "mp4"), f"{name}.mp4")
+        columns[3].download_button(
+            "Film (GIF)", lambda: export.noising_film(lab, "gif"), f"{name}.gif"
+        )
+        columns[4].download_button(
+            "Film (MP4)", lambda: export.noising_film(lab, "mp4"), f"{name}.mp4"
+        )
         st.code(export.python_lines(lab, index), language="python")
 
 
@@ -101,7 +115,9 @@ def free_theory() -> None:
     ):
         return
     left, right = st.columns(2)
-    method = left.segmented_control("Sampler", ["shell", "ddim", "heun"], default="shell", required=True)
+    method = left.segmented_control(
+        "Sampler", ["shell", "ddim", "heun"], default="shell", required=True
+    )
     steps = right.slider("Steps", 1, 100, 20)
     lab = session.current()
     try:

@@ -16,9 +16,17 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases import Basis, FourierBasis, PCABasis, PixelBasis
+from rgdiff_core.colors import FreeTheory
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Process, clamped
-from rgdiff_core.schedules import Cutoff, Level, LinearPath, Schedule
+from rgdiff_core.schedules import (
+    Cutoff,
+    GaussianKernel,
+    Level,
+    LinearPath,
+    Schedule,
+    SigmoidKernel,
+)
 
 __all__ = [
     "Bands",
@@ -68,13 +76,13 @@ class Bands:
         return flat[..., self.index % flat.shape[-1]]
 
 
-def split_bands(process: Process, *others: Process, count: int = 48) -> Bands:
-    """Choose at most `count` bands for a process: all labels if they are few, else where the picture needs them.
+def split_bands(process: Process, count: int = 48) -> Bands:
+    """Choose at most `count` bands for a process: all labels if they are few, else where pictures need them.
 
-    Nodes are added one by one where linear interpolation between them errs most visibly, over all times.
+    The choice depends on the basis, the modes and the schedule's label only, so that all kernels, paths and colours can share the
+    band images.
 
     Arguments:
-        others: processes of the same basis and labels that the bands must serve too.
         count: 2 to 256.
     """
     if not 2 <= count <= 256:
@@ -91,8 +99,7 @@ def split_bands(process: Process, *others: Process, count: int = 48) -> Bands:
     elif uniform:
         chosen = _choose_nodes(labels, torch.stack((labels, labels**2), 1), count)
     else:
-        features = [_features(p, which) for p in (process, *others)]
-        chosen = _choose_nodes(labels, torch.cat(features, 1), count)
+        chosen = _choose_nodes(labels, _features(process.modes, labels, which), count)
     nodes = labels[chosen]
     first = torch.zeros(len(labels), dtype=torch.long)
     first[which.flatten().flip(0)] = torch.arange(which.numel() - 1, -1, -1)
@@ -138,24 +145,25 @@ def _hats(position: Tensor, nodes: Tensor) -> Tensor:
     return weights.scatter_(0, upper[None], share[None])
 
 
-def _features(process: Process, which: Tensor) -> Tensor:
-    """Return what is interpolated between labels, (labels, features), each in units of its visibility.
+def _features(modes: Modes, labels: Tensor, which: Tensor) -> Tensor:
+    """Return what is typically interpolated between labels, (labels, features), each in units of its visibility.
 
-    That is α and σ (σS where S is a table) over time, times the amplitude of data and noise at the label.
+    That is α and σ of a sigmoid and of a Gaussian cutoff as they pass, times the amplitude of the data at the label, and a steep
+    noise colour.
     """
-    schedule = process.schedule
-    if isinstance(schedule, Cutoff):
-        schedule = replace(schedule, path=LinearPath())
-    level = schedule.level(torch.linspace(0, 1, 33).to(process.noise_variance), process.modes)
-    noise = process.noise_variance
-    data = noise if process.modes.variance is None else process.modes.variance
-    alpha = _by_label(level.alpha, which) * _by_label(data.sqrt(), which)
-    if separable(process):
-        sigma = _by_label(level.sigma * noise.sqrt(), which)
-    else:
-        sigma = _by_label(level.sigma, which) * _by_label(noise.sqrt(), which)
-    number = torch.bincount(which.flatten()).to(noise)
-    return torch.cat((alpha, sigma), 1) * number[:, None].sqrt()
+    axis = Modes(labels[None, None])
+    times = torch.linspace(0, 1, 33).to(labels)
+    passing = [
+        Cutoff(kernel, LinearPath()).level(times, axis)
+        for kernel in (SigmoidKernel(), GaussianKernel())
+    ]
+    curves = [x.reshape(33, -1).T for level in passing for x in (level.alpha, level.sigma)]
+    steep = FreeTheory().variance(Modes(modes.scale, momentum=modes.momentum))
+    data = steep if modes.variance is None else modes.variance
+    loud = [_by_label(x.sqrt(), which) for x in (data, steep * data.mean())]
+    number = torch.bincount(which.flatten()).to(labels)
+    seen = torch.cat((*(curve * loud[0] for curve in curves), loud[1]), 1)
+    return seen * number[:, None].sqrt()
 
 
 def _by_label(values: Tensor, which: Tensor) -> Tensor:
@@ -183,7 +191,9 @@ def _choose_nodes(labels: Tensor, features: Tensor, count: int) -> Tensor:
         worst = torch.diff(torch.cumsum(error, 0)[nodes], dim=0).amax(1)
         width, room = torch.diff(labels[nodes]), torch.diff(nodes) > 1
         wide = (width > 1 / count) | (labels[nodes][:-1] < COARSE)
-        worst = torch.where(room & wide, worst + 1e-12 * width, torch.where(room, -1 / width, -math.inf))
+        worst = torch.where(
+            room & wide, worst + 1e-12 * width, torch.where(room, -1 / width, -math.inf)
+        )
         interval = int(worst.argmax())
         inside = error[nodes[interval] + 1 : nodes[interval + 1]].amax(1) + 1e-12
         half = torch.searchsorted(torch.cumsum(inside, 0), inside.sum() / 2)

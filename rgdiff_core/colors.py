@@ -102,7 +102,9 @@ class Matched(Color):
     def bare(self, modes: Modes) -> Tensor:
         """Return Σ_k; raises `ValueError` where the modes know no data."""
         if modes.variance is None:
-            raise ValueError("matched noise needs the data's variance: use Modes.fit(basis, images).")
+            raise ValueError(
+                "matched noise needs the data's variance: use Modes.fit(basis, images)."
+            )
         return modes.variance
 
 

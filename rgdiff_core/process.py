@@ -45,9 +45,7 @@ class Marginal:
     std: Tensor
 
 
-def white_noise(
-    shape: Sequence[int], like: Tensor, generator: Generators = None
-) -> Tensor:
+def white_noise(shape: Sequence[int], like: Tensor, generator: Generators = None) -> Tensor:
     """Draw white noise (n, C, H, W) on the device and in the dtype of `like`.
 
     Arguments:
@@ -133,7 +131,9 @@ class Process(nn.Module):
         """
         s, t = self._times(s), self._times(t)
         if not (s <= t).all():
-            raise ValueError(f"a transition runs forward: s = {s.tolist()} is beyond t = {t.tolist()}.")
+            raise ValueError(
+                f"a transition runs forward: s = {s.tolist()} is beyond t = {t.tolist()}."
+            )
         first, last = self.level(s), self.level(t)
         fall = (softplus(first.gamma) - softplus(last.gamma)).clamp_max(0)
         ratio = last.magnitude / first.magnitude

@@ -171,7 +171,9 @@ def _check(
     if method not in METHODS:
         raise ValueError(f"method = {method!r} is not one of {', '.join(METHODS)}.")
     if METHODS[method].ode and not process.schedule.continuous:
-        raise ValueError(f"method = {method!r} integrates an ODE and this schedule jumps: use 'shell'.")
+        raise ValueError(
+            f"method = {method!r} integrates an ODE and this schedule jumps: use 'shell'."
+        )
     if not _same_basis(model.basis, process.basis):
         raise ValueError(
             f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the process' "

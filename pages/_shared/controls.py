@@ -6,14 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from rgdiff_core.bases import orthogonal_wavelets
-from rgdiff_core.presets import PRESETS
-from rgdiff_core.schedules import Cutoff
-
 from pages._shared import labdata, session
 from pages._shared.knobs import color_knob
 from pages._shared.labstate import MAX_IMAGES, Lab, Side, with_preset, with_second, without_second
 from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
+from rgdiff_core.bases import orthogonal_wavelets
+from rgdiff_core.presets import PRESETS
+from rgdiff_core.schedules import Cutoff
 
 __all__ = ["compare_toggle", "picture_controls", "preset_of", "side_controls"]
 
@@ -98,9 +97,7 @@ def side_controls(lab: Lab, index: int) -> None:
         list(COLORS),
         format_func=lambda c: COLORS[c][0],
         help="The noise's spectrum, and so the fixed point in which the flow ends.",
-        **_bound(
-            key("color"), type(side.color), put(lambda s, c: replace(s, color=COLORS[c][1]))
-        ),
+        **_bound(key("color"), type(side.color), put(lambda s, c: replace(s, color=COLORS[c][1]))),
     )
     _color_number(lab, index, put, key)
     _schedule_controls(side, put, key)

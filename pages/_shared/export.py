@@ -7,15 +7,14 @@ import io
 import numpy as np
 import torch
 
+from pages._shared import cache, labdata
+from pages._shared.labstate import Lab
+from pages._shared.pictures import film, grid, png
 from rgdiff_core.bands import split_bands
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.spec import Spec
 from rgdiff_core.spectra import data_log_snr
-
-from pages._shared import cache, labdata
-from pages._shared.labstate import Lab
-from pages._shared.pictures import film, grid, png
 
 __all__ = ["curves_csv", "noising_film", "process_json", "python_lines", "still"]
 
@@ -75,8 +74,11 @@ noised = process.perturb(images, {lab.t!r}, white_noise(images.shape, images, st
 
 
 def _basis_lines(basis: BasisSpec) -> str:
-    given = [f"{f.name}={getattr(basis, f.name)!r}" for f in dataclasses.fields(basis)
-             if getattr(basis, f.name) != f.default]
+    given = [
+        f"{f.name}={getattr(basis, f.name)!r}"
+        for f in dataclasses.fields(basis)
+        if getattr(basis, f.name) != f.default
+    ]
     return f"BasisSpec({', '.join(given)})"
 
 

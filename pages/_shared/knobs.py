@@ -51,13 +51,28 @@ def _holder(spec: Spec) -> Spec:
 _SOFT = Knob("softness", "Softness", "0: strictly one after another; 1: all at once.", 0, 1, False)
 _SCHEDULES: dict[type[Spec], Knob] = {
     schedules.SigmoidKernel: Knob(
-        "width", "Width w", "How many scales dissolve at the same time, in units of k_max.", 0.01, 1, True
+        "width",
+        "Width w",
+        "How many scales dissolve at the same time, in units of k_max.",
+        0.01,
+        1,
+        True,
     ),
     schedules.ButterworthKernel: Knob(
-        "order", "Order n", "Steepness of the cutoff: n = 1 is the inverse-RG model's.", 0.5, 16, True
+        "order",
+        "Order n",
+        "Steepness of the cutoff: n = 1 is the inverse-RG model's.",
+        0.5,
+        16,
+        True,
     ),
     schedules.SoftConditioning: Knob(
-        "softness", "Softness s", "Large: standard diffusion; small: one after another.", 0.02, 20, True
+        "softness",
+        "Softness s",
+        "Large: standard diffusion; small: one after another.",
+        0.02,
+        20,
+        True,
     ),
     schedules.Sequential: _SOFT,
     schedules.WaveletLevels: _SOFT,
@@ -68,7 +83,9 @@ _SCHEDULES: dict[type[Spec], Knob] = {
     schedules.EDM: Knob("rho", "ρ", "Larger: more time at low noise.", 1, 20, True),
     schedules.InverseHeat: Knob("blur_max", "Blur at t = 1", "In pixels.", 1, 64, True),
     schedules.BlurringDiffusion: Knob("blur_max", "Blur at t = 1", "In pixels.", 0.5, 64, True),
-    schedules.Carosso: Knob("duration", "RG time", "How far the heat equation runs.", 0.5, 128, True),
+    schedules.Carosso: Knob(
+        "duration", "RG time", "How far the heat equation runs.", 0.5, 128, True
+    ),
     schedules.Polchinski: Knob("duration", "RG time", "How far the flow runs.", 0.1, 16, True),
     schedules.InverseRG: Knob(
         "mass2", "Mass m²", "Waves longer than 1/m dissolve together.", 1e-3, 4, True
@@ -76,10 +93,20 @@ _SCHEDULES: dict[type[Spec], Knob] = {
 }
 _COLORS: dict[type[Color], Knob] = {
     colors.PowerLaw: Knob(
-        "exponent", "Exponent p", "Noise power ∝ k⁻ᵖ: 0 white, 2 like natural images, below 0 blue.", -2, 4, False
+        "exponent",
+        "Exponent p",
+        "Noise power ∝ k⁻ᵖ: 0 white, 2 like natural images, below 0 blue.",
+        -2,
+        4,
+        False,
     ),
     colors.FreeTheory: Knob(
-        "mass2", "Mass m²", "Noise power ∝ 1/(k² + m²): large is white, small is 1/k².", 1e-3, 100, True
+        "mass2",
+        "Mass m²",
+        "Noise power ∝ 1/(k² + m²): large is white, small is 1/k².",
+        1e-3,
+        100,
+        True,
     ),
 }
 

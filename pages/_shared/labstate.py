@@ -4,13 +4,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+from pages._shared.knobs import Knob, color_knob, schedule_knob
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.presets import PRESETS, Preset
 from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule
 from rgdiff_core.spec import Spec, check_range
-
-from pages._shared.knobs import Knob, color_knob, schedule_knob
 
 __all__ = ["MAX_IMAGES", "VIEWS", "Lab", "Side", "merged", "start", "with_preset"]
 

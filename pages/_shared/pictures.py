@@ -11,9 +11,8 @@ import torch
 from skimage.util import montage
 from torch import Tensor
 
-from rgdiff_core.data import ImageSet
-
 from pages._shared.labdata import colormap_of, diverging_colors
+from rgdiff_core.data import ImageSet
 
 __all__ = ["film", "grid", "png"]
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 import streamlit as st
 
 from pages._shared import labdata
-from rgdiff_core.data import DataUnavailable
 from pages._shared.labstate import Lab, merged, start
+from rgdiff_core.data import DataUnavailable
 
 __all__ = [
     "attempt",

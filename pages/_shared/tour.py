@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
+from pages._shared.labstate import Lab, Side
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import FreeTheory, Matched, White
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, SigmoidKernel, WaveletLevels
-
-from pages._shared.labstate import Lab, Side
 
 __all__ = ["Stop", "stops"]
 

@@ -67,7 +67,9 @@ class Basis(nn.Module):
     momentum: Tensor
     channels: Tensor | None
 
-    def __init__(self, shape: Shape, scale: Tensor, momentum: Tensor, channels: Tensor | None) -> None:
+    def __init__(
+        self, shape: Shape, scale: Tensor, momentum: Tensor, channels: Tensor | None
+    ) -> None:
         super().__init__()
         self.shape = shape
         self.register_buffer("scale", scale.to(torch.get_default_dtype()))

@@ -46,6 +46,7 @@ class Message:
     """A bands message with random tables, and its arrays."""
 
     data: bytes
+    stores: dict[str, bytes]
     settled: bytes
     arrays: dict[str, np.ndarray]
 
@@ -78,6 +79,8 @@ def message() -> Message:
         sides.append(
             {
                 "title": "A",
+                "data": f"{i}/data",
+                "noise": f"{i}/noise",
                 "axis": {"label": "k", "discrete": False},
                 "nodes": np.linspace(0, 1, BANDS).tolist(),
                 "counts": [1, 4, 9, 16, 18],
@@ -104,22 +107,35 @@ def message() -> Message:
         f"blend/{name}": rng.uniform(size=(len(WEIGHTS), len(ORDINATES), BANDS)).astype(np.float32)
         for name in ("alpha", "sigma")
     }
+    stores = {
+        name: pack({"kind": "layers", "id": name}, {"layers": arrays[name]})
+        for name in arrays
+        if name.endswith(("/data", "/noise"))
+    }
+    tables = {name: array for name, array in arrays.items() if name not in stores}
     settled = {"kind": "settled", "seq": 0, "stamp": "1", "t": 0.0, "sides": 2}
     settled["blend"] = {"weights": len(WEIGHTS)}
-    return Message(pack(header, arrays), pack(settled, blend), {**arrays, **blend})
+    return Message(pack(header, tables), stores, pack(settled, blend), {**arrays, **blend})
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, message: Message) -> Iterator[Page]:
     page = browser.new_page()
     page.evaluate(
-        """async ([text, bands, settled]) => {
+        """async ([text, bands, stores, settled]) => {
+            document.rgdiffLayers = new Map(Object.entries(stores).map(([id, bytes]) =>
+                [id, { id, bytes: new Uint8Array(bytes), layers: null }]));
             const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
             const lab = await import(url);
             globalThis.paint = (state) =>
                 lab.paint(new Uint8Array(bands), new Uint8Array(settled), state);
         }""",
-        [f"{script()}\n{SCRIPT}", list(message.data), list(message.settled)],
+        [
+            f"{script()}\n{SCRIPT}",
+            list(message.data),
+            {name: list(data) for name, data in message.stores.items()},
+            list(message.settled),
+        ],
     )
     yield page
     page.close()

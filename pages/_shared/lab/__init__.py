@@ -4,7 +4,7 @@ The protocol is written down in ``docs/lab-protocol.md``. The JavaScript needs n
 files below are joined in this order into one module, whose last file has the ``export default``.
 """
 
-__all__ = ["SCRIPTS", "mount_courier", "mount_lab", "pack", "script", "unpack"]
+__all__ = ["SCRIPTS", "mount_courier", "mount_lab", "mount_layers", "pack", "script", "unpack"]
 
 import json
 import struct
@@ -45,7 +45,7 @@ def _component(name: str) -> Callable[..., Any]:
     if name == "lab":
         parts = {"html": read("lab.html"), "css": read("lab.css"), "js": script()}
     else:
-        parts = {"js": read("courier.js")}
+        parts = {"js": read(f"{name}.js")}
     return component(f"rgdiff_{name}", **parts)
 
 
@@ -66,6 +66,11 @@ def mount_lab(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str,
 def mount_courier(data: bytes, key: str) -> None:
     """Mount the invisible courier, which hands a settled message to the lab on the page."""
     _component("courier")(data=data, key=key)
+
+
+def mount_layers(data: bytes, key: str) -> None:
+    """Mount an invisible store of band images, to which bands messages refer."""
+    _component("layers")(data=data, key=key)
 
 
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:

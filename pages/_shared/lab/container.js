@@ -102,17 +102,15 @@ function readSide(message, images, side, index) {
   const alpha = get("alpha", [null, null, bands]);
   const [parameters, ordinates] = alpha.shape;
   const tint = get("tint", [null, bands]);
-  const layers = (name) => {
-    const all = get(name, [bands, n, channels, height, width]).values;
-    const step = n * images.size;
-    return side.nodes.map((_, b) => all.subarray(b * step, (b + 1) * step));
-  };
-  const data = layers("data");
-  const noise = layers("noise");
+  const shape = [bands, n, channels, height, width];
+  const data = storedLayers(side.data, shape);
+  const noise = storedLayers(side.noise, shape);
   return {
-    ...side, index, bands, parameters, ordinates, data, noise,
-    dataPeak: data.map(peak),
-    noisePeak: noise.map(peak),
+    ...side, index, bands, parameters, ordinates,
+    data: data.images,
+    noise: noise.images,
+    dataPeak: data.peaks,
+    noisePeak: noise.peaks,
     alpha: alpha.values,
     sigma: get("sigma", [parameters, ordinates, bands]).values,
     gamma: get("gamma", [parameters, ordinates, bands]).values,
@@ -122,6 +120,23 @@ function readSide(message, images, side, index) {
     noisePower: get("noise_power", [tint.shape[0], bands]).values,
     front: side.path ? get("front", [parameters, ordinates]).values : null,
   };
+}
+
+/** Says that band images which a message refers to have not come yet. */
+class LayersAwaited extends Error {}
+
+/** Band images by their identity, one Float32Array per band, with the largest size in each. */
+function storedLayers(id, shape) {
+  const store = [...(document.rgdiffLayers || new Map()).values()].find((each) => each.id === id);
+  if (!store) throw new LayersAwaited(`The band images ${id} have not come yet.`);
+  if (!store.layers) {
+    const all = takeShaped(unpack(store.bytes), "layers", shape).values;
+    const step = all.length / shape[0];
+    const images = Array.from({ length: shape[0] },
+      (_, b) => all.subarray(b * step, (b + 1) * step));
+    store.layers = { images, peaks: images.map(peak) };
+  }
+  return store.layers;
 }
 
 function peak(values) {

@@ -40,7 +40,7 @@ function createLab(parent) {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, sentSeq: 0, past: [], future: [],
     exact: null, blend: null, blendNote: "", flight: null, gesture: null, lastGesture: null,
-    playing: false, direction: 1, active: 0, image: 0, point: -1, pointed: null, pinned: null,
+    awaiting: false, playing: false, direction: 1, active: 0, image: 0, point: -1, pointed: null, pinned: null,
     handles: [], sliders: [], widths: {}, backdrops: {}, request: 0, gone: false,
   };
   lab.root.rgdiffFrames = [];
@@ -51,6 +51,7 @@ function createLab(parent) {
   wireKeys(lab);
   on(lab, el.numbers, "toggle", () => repaint(lab));
   on(lab, document, "rgdiff-settled", (event) => settle(lab, event.detail));
+  on(lab, document, "rgdiff-layers", () => { if (lab.awaiting) receive(lab, lab.bytes); });
   on(lab, document, "fullscreenchange", () => sizeAll(lab));
   lab.watch = new ResizeObserver(guarded(lab, () => sizeAll(lab)));
   lab.watch.observe(lab.root);
@@ -76,19 +77,13 @@ function destroyLab(lab) {
   lab.end();
 }
 
-export default function mount(component) {
-  const { parentElement, data, setStateValue } = component;
-  let lab = LABS.get(parentElement);
-  if (!lab || !lab.root.isConnected) {
-    if (lab) destroyLab(lab);
-    lab = createLab(parentElement);
-    LABS.set(parentElement, lab);
-  }
-  lab.setStateValue = setStateValue;
+/** Takes a bands message; where its images are still on their way, keeps the last picture until they come. */
+function receive(lab, bytes) {
   try {
-    if (data !== lab.bytes) {
-      lab.bytes = data;
-      adopt(lab, readBands(data));
+    if (bytes !== lab.bytes || lab.awaiting) {
+      lab.bytes = bytes;
+      lab.awaiting = false;
+      adopt(lab, readBands(bytes));
       buildControls(lab);
       lab.el.problem.hidden = true;
       lab.el.columns.hidden = false;
@@ -98,8 +93,21 @@ export default function mount(component) {
       sizeAll(lab);
     }
   } catch (error) {
-    showProblem(lab, error);
+    if (error instanceof LayersAwaited) lab.awaiting = true;
+    else showProblem(lab, error);
   }
+}
+
+export default function mount(component) {
+  const { parentElement, data, setStateValue } = component;
+  let lab = LABS.get(parentElement);
+  if (!lab || !lab.root.isConnected) {
+    if (lab) destroyLab(lab);
+    lab = createLab(parentElement);
+    LABS.set(parentElement, lab);
+  }
+  lab.setStateValue = setStateValue;
+  receive(lab, data);
   return () => {
     destroyLab(lab);
     LABS.delete(parentElement);
