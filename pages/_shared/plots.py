@@ -104,7 +104,7 @@ def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:
         y=np.asarray(curve.y),
         name=curve.label,
         legendgroup=curve.label,
-        mode="markers" if curve.points else "lines",
+        mode="markers" if curve.points or len(x) == 1 else "lines",
         marker={"color": curve.color, "size": 8},
         line={"color": curve.color, "dash": curve.dash, "width": curve.width},
         error_y=bars,

@@ -81,7 +81,7 @@ def data_controls() -> Choice:
         "Images",
         COUNTS,
         1000,
-        key="images",
+        key="measured",
         bind="query-params",
         help="How many are measured. Fewer images, larger errors.",
     )

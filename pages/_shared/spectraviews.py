@@ -93,7 +93,8 @@ def variances(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
         "Points: the mean variance of the components of a scale, in this basis; shaded: from the "
         "weakest to the strongest tenth of them. Where the band is narrow, the scale alone tells "
         "how loud a component is; where it is wide, matched noise knows more than any other "
-        "colour. Wavelets have one momentum per level, pixels have none."
+        "colour. Wavelets have one momentum per level, pixels have none; principal "
+        "components beyond the number of images carry nothing."
     )
 
 

@@ -91,19 +91,24 @@ def test_the_fits_values_can_be_taken():
 def test_a_link_restores_the_page():
     at = healthy(
         start(
-            basis="Wavelets", wavelet="db4", levels="2", p="1.3", images="100", momentum="lattice"
+            basis="Wavelets",
+            wavelet="db4",
+            levels="2",
+            p="1.3",
+            measured="100",
+            momentum="lattice",
         ).run()
     )
     assert at.selectbox(key="basis").value == "Wavelets"
     assert at.selectbox(key="wavelet").value == "db4"
     assert at.selectbox(key="levels").value == 2
     assert at.number_input(key="p").value == 1.3
-    assert at.select_slider(key="images").value == 100
+    assert at.select_slider(key="measured").value == 100
     assert at.selectbox(key="dataset-menu").value == "own-free"
 
 
 def test_nonsense_in_a_link_leaves_the_page_whole():
-    link = {"basis": "sine", "p": "nan", "m2": "-1", "images": "7", "view": "x", "range": "9"}
+    link = {"basis": "sine", "p": "nan", "m2": "-1", "measured": "7", "view": "x", "range": "9"}
     at = healthy(start(data="nothing", **link).run())
     assert "nothing" in at.warning[0].value
     assert at.selectbox(key="dataset-menu").value == "photographs"
