@@ -1,6 +1,7 @@
 """The server: the app, with what is slow to import brought in while it starts.
 
-`streamlit run serve.py` is what `make app` runs; `streamlit run app.py` works as well, with a slower first page.
+`streamlit run serve.py` is what `make app` runs; `streamlit run app.py` works as well, with a
+slower first page.
 """
 
 from collections.abc import AsyncIterator
@@ -12,9 +13,12 @@ import streamlit as st
 
 def preload() -> None:
     """Import the pages' libraries, so that the first visitor does not wait for them."""
-    import scipy.interpolate  # noqa: F401
+    import scipy.interpolate
+    import scipy.optimize
 
-    from pages._shared import controls, export  # noqa: F401
+    from pages._shared import controls, export, spectraviews
+
+    del scipy, controls, export, spectraviews
 
 
 @asynccontextmanager

@@ -111,7 +111,7 @@ def free_theory() -> None:
     """Show what the exact Gaussian denoiser generates with this process."""
     if not st.toggle(
         "Show what the free theory generates",
-        help="Samples of the reverse process with the exact Gaussian score: the right mean and spectrum, nothing more.",
+        help="Samples with the exact Gaussian score: the right mean and spectrum, nothing more.",
     ):
         return
     left, right = st.columns(2)
@@ -128,7 +128,8 @@ def free_theory() -> None:
     source = cache.images(lab.data)
     st.image(grid(x, source, columns=COLUMNS), width="stretch")
     st.caption(
-        "A network would add what is not Gaussian. The shell step draws from the posterior and keeps "
+        "A network would add what is not Gaussian. The shell step draws from the posterior and "
+        "keeps "
         "the variance at any number of steps; a point estimate loses some of it."
     )
 
@@ -137,7 +138,8 @@ def page() -> None:
     """Draw the page."""
     st.title("Noising")
     st.markdown(
-        "Noise an image component by component: **where** (basis), **how loud** (colour) and **when** "
+        "Noise an image component by component: **where** (basis), **how loud** (colour) and "
+        "**when** "
         "(schedule) are independent choices. Drag the curve, scrub the time, hover over a scale."
     )
     session.prepare(datasets.first())

@@ -1,6 +1,7 @@
 """rgdiff: renormalization-group inspired diffusion models.
 
-The core library: bases, noise colours, schedules, processes, denoisers, samplers, spectra, lattices and data.
+The core library: bases, noise colours, schedules, processes, denoisers, samplers, spectra,
+lattices and data.
 """
 
 from rgdiff_core import bases, colors, cutoff, data, lattice, schedules, spectra

@@ -1,11 +1,12 @@
 r"""Scale bands: a noised field as a short sum, so that a browser can paint it at display rate.
 
-A schedule sees a component only through its label ℓ (its scale, level or column), so with hat functions h_b(ℓ) that sum to one
+A schedule sees a component only through its label ℓ (its scale, level or column), so with hat
+functions h_b(ℓ) that sum to one
 
     φ(t) ≈ Σ_b α_b(t) X_b + σ_b(t) S_b E_b,    X_b = U h_b U†φ(0),    E_b = U h_b U†ε,
 
-where α_b, σ_b are those of a component at the band's node. The sum is exact where every label is a node, and otherwise
-interpolates α and σS linearly between nodes.
+where α_b, σ_b are those of a component at the band's node. The sum is exact where every label is a
+node, and otherwise interpolates α and σS linearly between nodes.
 """
 
 import math
@@ -48,7 +49,8 @@ class Bands:
     """Hat functions over a schedule's label.
 
     Attributes:
-        basis: the basis in which bands are cut: the process' own, or the Fourier basis where all pixels are alike.
+        basis: the basis in which bands are cut: the process' own, or the Fourier basis where all
+            pixels are alike.
         nodes: (B,), ascending positions in [0, 1].
         weights: (B, C or 1, H, W), h_b of every component; they sum to one.
         index: (B,), a component (of the flattened label) that stands at each node.
@@ -77,10 +79,11 @@ class Bands:
 
 
 def split_bands(process: Process, count: int = 48) -> Bands:
-    """Choose at most `count` bands for a process: all labels if they are few, else where pictures need them.
+    """Choose at most `count` bands for a process: all labels if they are few, else where pictures
+    need them.
 
-    The choice depends on the basis, the modes and the schedule's label only, so that all kernels, paths and colours can share the
-    band images.
+    The choice depends on the basis, the modes and the schedule's label only, so that all kernels,
+    paths and colours can share the band images.
 
     Arguments:
         count: 2 to 256.
@@ -110,8 +113,12 @@ def split_bands(process: Process, count: int = 48) -> Bands:
 
 
 def separable(process: Process) -> bool:
-    """Tell whether the noise colour S depends on the schedule's label only, so that a table at the nodes can hold it."""
+    """Tell whether the noise colour S depends on the schedule's label only, so that a table at the
+    nodes can hold it.
+    """
     noise = process.noise_variance
+    if not process.color.smooth:
+        return False
     if _uniform(process):
         return bool((noise - noise.mean()).abs().max() <= 1e-5 * noise.mean())
     which = torch.unique(_position(process.schedule.label(process.modes)), return_inverse=True)[1]
@@ -146,10 +153,11 @@ def _hats(position: Tensor, nodes: Tensor) -> Tensor:
 
 
 def _features(modes: Modes, labels: Tensor, which: Tensor) -> Tensor:
-    """Return what is typically interpolated between labels, (labels, features), each in units of its visibility.
+    """Return what is typically interpolated between labels, (labels, features), each in units of
+    its visibility.
 
-    That is α and σ of a sigmoid and of a Gaussian cutoff as they pass, times the amplitude of the data at the label, and a steep
-    noise colour.
+    That is α and σ of a sigmoid and of a Gaussian cutoff as they pass, times the amplitude of the
+    data at the label, and a steep noise colour.
     """
     axis = Modes(labels[None, None])
     times = torch.linspace(0, 1, 33).to(labels)
@@ -167,7 +175,9 @@ def _features(modes: Modes, labels: Tensor, which: Tensor) -> Tensor:
 
 
 def _by_label(values: Tensor, which: Tensor) -> Tensor:
-    """Return the mean over the components of each label, (labels, *), of values (*, C or 1, H, W)."""
+    """Return the mean over the components of each label, (labels, *), of values (*, C or 1, H,
+    W).
+    """
     if values.shape[-3] > which.shape[0]:
         values = values.mean(-3, keepdim=True)
     rows = values.expand(*values.shape[:-3], *which.shape).flatten(-3).reshape(-1, which.numel())
@@ -177,10 +187,11 @@ def _by_label(values: Tensor, which: Tensor) -> Tensor:
 
 
 def _choose_nodes(labels: Tensor, features: Tensor, count: int) -> Tensor:
-    """Choose `count` of the labels: half of them evenly spaced, the others where interpolation errs most.
+    """Choose `count` of the labels: half of them evenly spaced, the others where interpolation
+    errs most.
 
-    An interval of the greatest squared error is split, until there are enough. Above COARSE none is split below half the even
-    spacing, so that bands stay wide enough for smooth spectra.
+    An interval of the greatest squared error is split, until there are enough. Above COARSE none
+    is split below half the even spacing, so that bands stay wide enough for smooth spectra.
     """
     even = torch.linspace(0, 1, max(2, count // 2)).to(labels)
     chosen = {int((labels - x).abs().argmin()) for x in even}
@@ -202,7 +213,9 @@ def _choose_nodes(labels: Tensor, features: Tensor, count: int) -> Tensor:
 
 
 def _fields(bands: Bands, c: Tensor) -> Tensor:
-    """Return the fields of each band, (B, n, C, H, W), of components c (n, C, H, W) in the bands' basis."""
+    """Return the fields of each band, (B, n, C, H, W), of components c (n, C, H, W) in the bands'
+    basis.
+    """
     if isinstance(bands.basis, PCABasis):
         return torch.stack([_few_components(bands.basis, w, c) for w in bands.weights])
     return bands.basis.synthesize(bands.weights[:, None] * c[None])
@@ -222,7 +235,9 @@ def data_bands(bands: Bands, x0: Tensor) -> Tensor:
 
 
 def noise_bands(bands: Bands, process: Process, noise: Tensor) -> Tensor:
-    """Return E_b, (B, n, C, H, W), of white noise in field space; with S applied unless it is `separable`."""
+    """Return E_b, (B, n, C, H, W), of white noise in field space; with S applied unless it is
+    `separable`.
+    """
     c = process.basis.analyze(noise)
     if not separable(process):
         c = c * process.noise_variance.sqrt()
@@ -249,7 +264,9 @@ class Table:
 def tabulate(
     process: Process, schedules: Sequence[Schedule], bands: Bands, ordinates: int = 257
 ) -> Table:
-    """Tabulate levels over schedules of one kind; for cutoff schedules over the path's ordinate, else over time."""
+    """Tabulate levels over schedules of one kind; for cutoff schedules over the path's ordinate,
+    else over time.
+    """
     u = torch.linspace(0, 1, ordinates).to(process.noise_variance)
     modes, index = _distinct(process, bands)
     levels, fronts = [], []
@@ -267,7 +284,9 @@ def tabulate(
 
 
 def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:
-    """Return modes with one component per distinct scale, if γ depends on nothing else, and the nodes' places among them."""
+    """Return modes with one component per distinct scale, if γ depends on nothing else, and the
+    nodes' places among them.
+    """
     modes = process.modes
     if process.schedule.label(modes) is not modes.scale:
         return modes, bands.index

@@ -46,7 +46,8 @@ class BasisSpec(Spec):
     def build(self, images: Tensor) -> Basis:
         """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.
 
-        Raises `ValueError` where the basis can't have these images' shape, or PCA has fewer than two of them.
+        Raises `ValueError` where the basis can't have these images' shape, or PCA has fewer than
+        two of them.
         """
         check_images(images)
         c, h, w = images.shape[1:]

@@ -1,9 +1,11 @@
-r"""Noise colours S: how loud the noise is in each component, and so the fixed point that the flow ends in.
+r"""Noise colours S: how loud the noise is in each component, and so the fixed point that the flow
+ends in.
 
-A colour gives the stationary variance S_k² of every component. Colours are normalised so that mean_k S_k² equals the data's
-mean variance (1 where there are no data), so that they compare at equal power; `normalize=False` keeps their bare value. No
-component ever gets S = 0 or ∞: a vanishing momentum counts as half the smallest non-zero one where no mass or infrared cutoff
-of at least 1e-3 regulates it.
+A colour gives the stationary variance S_k² of every component. Colours are normalised so that
+mean_k S_k² equals the data's mean variance (1 where there are no data), so that they compare at
+equal power; `normalize=False` keeps their bare value. No component ever gets S = 0 or ∞: a
+vanishing momentum counts as half the smallest non-zero one where no mass or infrared cutoff of at
+least 1e-3 regulates it.
 """
 
 from dataclasses import dataclass
@@ -21,9 +23,15 @@ SMALLEST_REGULATOR = 1e-3  # a momentum, below half the smallest one of any latt
 
 
 class Color(Spec):
-    """A noise colour. Derived classes are frozen dataclasses that write `bare`."""
+    """A noise colour. Derived classes are frozen dataclasses that write `bare`.
+
+    Attributes:
+        normalize: whether the mean variance is set to the data's.
+        smooth: whether S is a smooth function of the scale, rather than one number per component.
+    """
 
     normalize: bool
+    smooth: bool = True
 
     def bare(self, modes: Modes) -> Tensor:
         """Return S_k² before normalisation, (C or 1, H, W)."""
@@ -98,6 +106,7 @@ class Matched(Color):
     """
 
     normalize: bool = True
+    smooth = False
 
     def bare(self, modes: Modes) -> Tensor:
         """Return Σ_k; raises `ValueError` where the modes know no data."""
@@ -114,6 +123,7 @@ class CustomColor(Color):
 
     variances: tuple[float, ...]
     normalize: bool = True
+    smooth = False
 
     def __post_init__(self) -> None:
         for value in self.variances:
@@ -132,6 +142,11 @@ class BlendedColor(Color):
     second: Color
     weight: float = 0.5
     normalize: bool = False
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        """Return whether both are smooth."""
+        return self.first.smooth and self.second.smooth
 
     def __post_init__(self) -> None:
         check_range("weight", self.weight, 0, 1)

@@ -1,15 +1,18 @@
 r"""Cutoff kernels K_Λ(k) and cutoff paths Λ(t).
 
-A kernel says which share α_k² = K_Λ(k) of the signal is kept at scale k when the cutoff stands at Λ. It is written as
+A kernel says which share α_k² = K_Λ(k) of the signal is kept at scale k when the cutoff stands at
+Λ. It is written as
 
     γ(k, Λ) = log((1 − K)/K)
 
 in closed form, never as 1 − K in floating point, with its inverse Λ(k, γ). Scales k are in [0, 1].
 
-A path moves the cutoff: an *ordinate* y(t) falls from 1 (the Λ at which every component has γ ≤ γ_min) to 0 (the Λ at which every one has
-γ ≥ γ_max). Between them Λ runs linearly, or geometrically for kernels that depend on k/Λ only.
+A path moves the cutoff: an *ordinate* y(t) falls from 1 (the Λ at which every component has γ ≤
+γ_min) to 0 (the Λ at which every one has γ ≥ γ_max). Between them Λ runs linearly, or
+geometrically for kernels that depend on k/Λ only.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,7 +53,8 @@ class Kernel(Spec):
     """A cutoff kernel. Derived classes are frozen dataclasses that write `gamma` and `cutoff`.
 
     Attributes:
-        continuous: whether K is a continuous function of Λ; the ODE samplers refuse one that is not.
+        continuous: whether K is a continuous function of Λ; the ODE samplers refuse one that is
+            not.
         geometric: whether K depends on k/Λ only; its scale must not be zero.
     """
 
@@ -212,8 +216,8 @@ class CutoffPath(Path):
         values: ordinates in [0, 1], never rising.
 
     References:
-        Fritsch & Butland, A method for constructing local monotone piecewise cubic interpolants, SIAM J. Sci. Stat. Comput. 5
-        (1984) 300.
+        Fritsch & Butland, A method for constructing local monotone piecewise cubic interpolants,
+        SIAM J. Sci. Stat. Comput. 5 (1984) 300.
     """
 
     times: tuple[float, ...] = (0.0, 1.0)
@@ -223,17 +227,18 @@ class CutoffPath(Path):
         times, values = self.times, self.values
         if not 2 <= len(times) <= MAX_POINTS or len(times) != len(values):
             raise ValueError(
-                f"a path needs 2 to {MAX_POINTS} points, got {len(times)} times and {len(values)} values."
+                f"a path needs 2 to {MAX_POINTS} points, got {len(times)} times and "
+                f"{len(values)} values."
             )
         for t, y in zip(times, values, strict=True):
             check_finite("times", t)
             check_range("values", y, 0, 1)
         if times[0] != 0 or times[-1] != 1:
             raise ValueError(f"times = {times} must begin at 0 and end at 1.")
-        for a, b in zip(times, times[1:], strict=False):
+        for a, b in itertools.pairwise(times):
             if b <= a:
                 raise ValueError(f"times must increase, but {a:g} is followed by {b:g}.")
-        for a, b in zip(values, values[1:], strict=False):
+        for a, b in itertools.pairwise(values):
             if b > a:
                 raise ValueError(f"Λ(t) must never rise, but {a:g} is followed by {b:g}.")
 

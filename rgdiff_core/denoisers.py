@@ -1,11 +1,14 @@
 r"""Denoisers: what the data were, given a noised field.
 
-A denoiser returns the posterior of χ(0) given χ(t), mean and variance, per component. It works in components of χ/r, where
-every process preserves variance, and all that it is told of the process is (α, σS). Score = (α D − χ)/(σ² S²).
+A denoiser returns the posterior of χ(0) given χ(t), mean and variance, per component. It works in
+components of χ/r, where every process preserves variance, and all that it is told of the process
+is (α, σS). Score = (α D − χ)/(σ² S²).
 
-For Gaussian data with mean μ and variance Σ the posterior is exact, and with it the score of the free theory:
+For Gaussian data with mean μ and variance Σ the posterior is exact, and with it the score of the
+free theory:
 
-    D = μ + αΣ (χ − αμ)/(α²Σ + σ²S²),    V = Σ σ²S²/(α²Σ + σ²S²),    score = −(χ − αμ)/(α²Σ + σ²S²).
+    D = μ + αΣ (χ − αμ)/(α²Σ + σ²S²),    V = Σ σ²S²/(α²Σ + σ²S²),    score = −(χ − αμ)/(α²Σ +
+    σ²S²).
 """
 
 from dataclasses import dataclass
@@ -23,7 +26,9 @@ __all__ = ["Denoiser", "GaussianDenoiser", "Posterior"]
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """The posterior of the components χ(0): mean (B, C, H, W) and variance, which broadcasts against it."""
+    """The posterior of the components χ(0): mean (B, C, H, W) and variance, which broadcasts
+    against it.
+    """
 
     mean: Tensor
     variance: Tensor
@@ -36,7 +41,7 @@ class Denoiser(nn.Module):
     modes_mean: Tensor
     modes_variance: Tensor
 
-    def __init__(self, basis: Basis, modes: Modes):
+    def __init__(self, basis: Basis, modes: Modes) -> None:
         super().__init__()
         if modes.mean is None or modes.variance is None:
             raise ValueError("a denoiser needs the data's mean and variance: use Modes.fit.")
@@ -55,7 +60,9 @@ class Denoiser(nn.Module):
         raise TypeError(f"{type(self).__name__} does not say what its posterior is.")
 
     def denoise(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
-        """Return the posterior mean of the data, as fields (B, C, H, W), given fields x at times t."""
+        """Return the posterior mean of the data, as fields (B, C, H, W), given fields x at times
+        t.
+        """
         c = self.basis.analyze(x) / process.level(t).magnitude
         return self.basis.synthesize(self.posterior(c, process.preserved(t)).mean)
 
@@ -68,7 +75,8 @@ class Denoiser(nn.Module):
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return (α D − χ)/(σ² S²), (B, C, H, W), the score of the components c of χ/r.
 
-        Where there is little noise the two terms cancel to rounding: a denoiser that knows a better form writes it.
+        Where there is little noise the two terms cancel to rounding: a denoiser that knows a
+        better form writes it.
         """
         mean = self.posterior(c, marginal).mean
         return (marginal.alpha * mean - c) / marginal.std**2

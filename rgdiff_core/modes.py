@@ -1,4 +1,6 @@
-r"""What is known of the components of a field in a basis: their scale, and the data's mean and variance."""
+r"""What is known of the components of a field in a basis: their scale, and the data's mean and
+variance.
+"""
 
 from dataclasses import dataclass
 from math import pi, sqrt
@@ -22,8 +24,8 @@ class Modes:
         scale: (C or 1, H, W), in [0, 1], 0 the coarsest.
         mean: (C, H, W) or None.
         variance: (C, H, W), > 0, or None.
-        momentum: (C or 1, H, W), |k| in radians per lattice spacing; without a basis √2 π · scale, the
-            continuum momentum of an even-sized lattice.
+        momentum: (C or 1, H, W), |k| in radians per lattice spacing; without a basis √2 π · scale,
+            the continuum momentum of an even-sized lattice.
     """
 
     scale: Tensor
@@ -40,7 +42,8 @@ class Modes:
             object.__setattr__(self, "momentum", sqrt(2) * pi * self.scale)
         if self.momentum.shape != self.scale.shape:
             raise ValueError(
-                f"momentum {tuple(self.momentum.shape)} and scale {tuple(self.scale.shape)} differ."
+                f"momentum {tuple(self.momentum.shape)} and scale "
+                f"{tuple(self.scale.shape)} differ."
             )
         if not ((self.momentum >= 0) & self.momentum.isfinite()).all():
             raise ValueError("every momentum must be finite and not negative.")
@@ -52,15 +55,18 @@ class Modes:
         for x in (self.mean, self.variance):
             if x.ndim != 3 or [*x.shape[1:]] != size or channels not in (1, len(x)):
                 raise ValueError(
-                    f"mean and variance {tuple(x.shape)} do not fit scale {tuple(self.scale.shape)}."
+                    f"mean and variance {tuple(x.shape)} do not fit scale "
+                    f"{tuple(self.scale.shape)}."
                 )
         if self.mean.shape != self.variance.shape:
             raise ValueError(
-                f"mean {tuple(self.mean.shape)} does not fit variance {tuple(self.variance.shape)}."
+                f"mean {tuple(self.mean.shape)} does not fit variance "
+                f"{tuple(self.variance.shape)}."
             )
         if not ((self.variance > 0) & self.variance.isfinite()).all():
             raise ValueError(
-                f"every variance must be positive and finite, the least is {float(self.variance.min()):g}."
+                "every variance must be positive and finite, "
+                f"the least is {float(self.variance.min()):g}."
             )
         if not self.mean.isfinite().all():
             raise ValueError("every mean must be finite.")
@@ -74,15 +80,17 @@ class Modes:
     def fit(cls, basis: Basis, images: Tensor, *, prior_count: float = PRIOR_COUNT) -> "Modes":
         r"""Estimate mean and variance of every component from images (N, C, H, W), N ≥ 2.
 
-        Few images determine a variance badly (relative error √(2/(N−1))), so each is moderated towards the mean
-        variance T of its scale's band: Σ = (n₀ T + (N−1) s²) / (n₀ + N − 1), the empirical Bayes estimate with n₀ prior degrees of
-        freedom. It is never below 1e-8 of the mean variance.
+        Few images determine a variance badly (relative error √(2/(N−1))), so each is moderated
+        towards the mean variance T of its scale's band: Σ = (n₀ T + (N−1) s²) / (n₀ + N − 1), the
+        empirical Bayes estimate with n₀ prior degrees of freedom. It is never below 1e-8 of the
+        mean variance.
 
         Arguments:
             prior_count: n₀ ≥ 0; 0 for the plain sample variance.
 
         References:
-            Smyth, Linear models and empirical Bayes methods, Stat. Appl. Genet. Mol. Biol. 3 (2004) 3.
+            Smyth, Linear models and empirical Bayes methods, Stat. Appl. Genet. Mol. Biol. 3
+            (2004) 3.
         """
         check_images(images, least=2)
         if not 0 <= prior_count <= 1e6:
@@ -105,7 +113,9 @@ class Modes:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Return (C or 1, H, W): that of the variance where there are data, else that of the scale."""
+        """Return (C or 1, H, W): that of the variance where there are data, else that of the
+        scale.
+        """
         c, h, w = (self.scale if self.variance is None else self.variance).shape
         return c, h, w
 
@@ -123,11 +133,15 @@ class Modes:
         return torch.tensor(values).to(self.scale).reshape(channels, h, w)
 
     def floored_scale(self) -> Tensor:
-        """Return the scale with zero replaced by half its smallest non-zero value (1 if there is none)."""
+        """Return the scale with zero replaced by half its smallest non-zero value (1 if there is
+        none).
+        """
         return _floored(self.scale)
 
     def floored_momentum(self) -> Tensor:
-        """Return the momentum with zero replaced by half its smallest non-zero value (1 if none)."""
+        """Return the momentum with zero replaced by half its smallest non-zero value (1 if
+        none).
+        """
         return _floored(self.momentum)
 
 

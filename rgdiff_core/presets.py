@@ -1,6 +1,7 @@
 r"""Named processes of the literature, each as basis × colour × schedule.
 
-Parameters are the papers' own where `reference` names one; `look` says what to look at while it runs.
+Parameters are the papers' own where `reference` names one; `look` says what to look at while it
+runs.
 """
 
 import math
@@ -59,7 +60,8 @@ PRESETS: dict[str, Preset] = {
     "rg-cutoff": Preset(
         "RG cutoff, matched noise",
         "Gerdes, Welling & Cheng, GUD, 2410.02667",
-        "Drag Λ(t): every scale to the right of the cutoff has become noise of the data's own spectrum, "
+        "Drag Λ(t): every scale to the right of the cutoff has become noise of the data's own "
+        "spectrum, "
         "every scale to the left is still there.",
         BasisSpec("fourier", decorrelate=True),
         Matched(),
@@ -117,7 +119,8 @@ PRESETS: dict[str, Preset] = {
     "equal-snr": Preset(
         "EqualSNR",
         "Falck et al., 2505.11278",
-        "Noise with the data's spectrum: all scales lose their SNR together, the heat map has no tilt.",
+        "Noise with the data's spectrum: all scales lose their SNR together, the heat map has no "
+        "tilt.",
         BasisSpec("fourier", decorrelate=True),
         Matched(),
         Cosine(),
@@ -149,7 +152,8 @@ PRESETS: dict[str, Preset] = {
     "wsgm": Preset(
         "Wavelet score-based (WSGM)",
         "Guth et al., 2208.05003",
-        "Whitened wavelet bands strictly one after another: each finer band given the coarser ones.",
+        "Whitened wavelet bands strictly one after another: each finer band given the coarser "
+        "ones.",
         BasisSpec("wavelet", wavelet="haar"),
         Matched(),
         WaveletLevels(0.0),
@@ -181,7 +185,8 @@ PRESETS: dict[str, Preset] = {
     "inverse-rg": Preset(
         "Inverse RG (RGDM)",
         "Masuki & Ashida, 2501.09064",
-        "Free-theory noise with a falling cutoff: on data like 1/(k² + m²) it is standard diffusion.",
+        "Free-theory noise with a falling cutoff: on data like 1/(k² + m²) it is standard "
+        "diffusion.",
         BasisSpec("cosine"),
         FreeTheory(_RGDM_MASS2),
         InverseRG(_RGDM_MASS2),
@@ -189,7 +194,8 @@ PRESETS: dict[str, Preset] = {
     "carosso": Preset(
         "Carosso's RG",
         "Carosso, 1904.13057; Cotler & Rezchikov, 2308.12355",
-        "The heat equation with noise: it ends in the massless free field, slowest at the longest waves.",
+        "The heat equation with noise: it ends in the massless free field, slowest at the "
+        "longest waves.",
         BasisSpec("fourier", momentum="lattice"),
         FreeTheory(0.0),
         Carosso(),
@@ -205,7 +211,8 @@ PRESETS: dict[str, Preset] = {
     "flicker": Preset(
         "Flicker noise (1/f)",
         "Flicker-DDPM, 2606.03393",
-        "Noise half-way between white and natural: coarse scales now drown earlier than under DDPM.",
+        "Noise half-way between white and natural: coarse scales now drown earlier than under "
+        "DDPM.",
         BasisSpec("fourier"),
         PowerLaw(1.0),
         LinearBeta(),

@@ -2,10 +2,11 @@ r"""The forward process: where, how loud and when information is erased.
 
 Component by component, with χ = U†φ, colour S_k and schedule γ_k(t),
 
-    dχ_k = (ṙ_k/r_k − ½ β_k) χ_k dt + r_k √β_k S_k dw,        χ_k(t) = α_k(t) χ_k(0) + σ_k(t) S_k ε_k.
+    dχ_k = (ṙ_k/r_k − ½ β_k) χ_k dt + r_k √β_k S_k dw,        χ_k(t) = α_k(t) χ_k(0) + σ_k(t) S_k
+    ε_k.
 
-Only this module knows basis, colour and schedule together. γ is clamped here, and only here, to ±40: SNRs beyond e^{40} count as
-infinite, and all numbers stay safe in float32.
+Only this module knows basis, colour and schedule together. γ is clamped here, and only here, to
+±40: SNRs beyond e^{40} count as infinite, and all numbers stay safe in float32.
 """
 
 import json
@@ -49,8 +50,8 @@ def white_noise(shape: Sequence[int], like: Tensor, generator: Generators = None
     """Draw white noise (n, C, H, W) on the device and in the dtype of `like`.
 
     Arguments:
-        generator: one generator for all, or n of them, one stream per sample, so that a sample does not depend on the batch
-            it is drawn in.
+        generator: one generator for all, or n of them, one stream per sample, so that a sample
+            does not depend on the batch it is drawn in.
     """
     if generator is None or isinstance(generator, torch.Generator):
         device = like.device if generator is None else generator.device
@@ -73,7 +74,8 @@ class Process(nn.Module):
         basis: U, where.
         color: S, how loud.
         schedule: γ_k(t), when.
-        modes: scales and, where known, data mean and variance of the components; default: no data statistics.
+        modes: scales and, where known, data mean and variance of the components; default: no data
+            statistics.
 
     Raises `ValueError` where the colour or the schedule needs data that the modes do not have.
     """
@@ -100,7 +102,9 @@ class Process(nn.Module):
         self.noise_variance = self.color.variance(self.modes)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or convert the buffers (`.to`, `.double`, `.cuda` all end here), and what follows from them."""
+        """Move or convert the buffers (`.to`, `.double`, `.cuda` all end here), and what follows
+        from them.
+        """
         super()._apply(fn, recurse)
         self._derive()
         return self
@@ -119,7 +123,9 @@ class Process(nn.Module):
         return Marginal(level.alpha, level.sigma * self.noise_variance.sqrt())
 
     def preserved(self, t: Tensor | float) -> Marginal:
-        """Return the marginal of χ/r, which preserves variance: what denoisers and samplers work with."""
+        """Return the marginal of χ/r, which preserves variance: what denoisers and samplers work
+        with.
+        """
         level = self.level(t)
         level = Level(level.gamma, torch.ones_like(level.magnitude))
         return Marginal(level.alpha, level.sigma * self.noise_variance.sqrt())
@@ -127,7 +133,8 @@ class Process(nn.Module):
     def transition(self, s: Tensor | float, t: Tensor | float) -> Marginal:
         r"""Return the exact transition χ(t) = alpha χ(s) + std ε from s to t ≥ s.
 
-        α_{t|s} = α_t/α_s and σ²_{t|s} = σ_t² − α²_{t|s} σ_s², both from softplus(γ) so that nothing cancels; they compose.
+        α_{t|s} = α_t/α_s and σ²_{t|s} = σ_t² − α²_{t|s} σ_s², both from softplus(γ) so that
+        nothing cancels; they compose.
         """
         s, t = self._times(s), self._times(t)
         if not (s <= t).all():
@@ -167,8 +174,8 @@ class Process(nn.Module):
     def prior(self, otherwise: Modes | None = None) -> Marginal:
         """Return mean (as .alpha) and standard deviation of the components at t = 1.
 
-        N(α₁μ, α₁²Σ + σ₁²S²): slow components may still carry signal. Without data statistics the signal is taken to be like the
-        noise, of mean 0 and variance S².
+        N(α₁μ, α₁²Σ + σ₁²S²): slow components may still carry signal. Without data statistics the
+        signal is taken to be like the noise, of mean 0 and variance S².
 
         Arguments:
             otherwise: modes whose data statistics are used where the process has none of its own.
@@ -211,7 +218,9 @@ class Process(nn.Module):
         return self.basis.synthesize(self.drift(t) * c - self.diffusion(t) ** 2 * s)
 
     def to_json(self) -> str:
-        """Write basis, colour, schedule and modes as JSON; `from_json` gives the same process back."""
+        """Write basis, colour, schedule and modes as JSON; `from_json` gives the same process
+        back.
+        """
         data = {
             "kind": "Process",
             "basis": basis_to_dict(self.basis),

@@ -5,14 +5,18 @@ q = 1 − α_t²/α_s², the noise that the process adds between them,
 
 - ddim:     χ_s = α_s D + σ_s S ε̂, with ε̂ = (χ_t − α_t D)/(σ_t S); the linear part is exact;
 - heun:     the trapezoidal rule for d(χ/α)/dn = Sε̂, n = σ/α, which corrects the DDIM step;
-- dpmpp_2m: χ_s = (σ_s/σ_t) χ_t − α_s (e^{−h} − 1) D̃, h = λ_s − λ_t, D̃ extrapolated from two steps;
-- shell:    draw χ̂ from the denoiser's posterior N(D, V), then χ_s from q(χ_s | χ_t, χ̂): exact in distribution for Gaussian
+- dpmpp_2m: χ_s = (σ_s/σ_t) χ_t − α_s (e^{−h} − 1) D̃, h = λ_s − λ_t, D̃ extrapolated from two
+  steps;
+- shell:    draw χ̂ from the denoiser's posterior N(D, V), then χ_s from q(χ_s | χ_t, χ̂): exact in
+  distribution for Gaussian
             data at any number of steps, hard cutoffs included.
 
-The last step goes to the data themselves (γ = −∞). Components whose γ does not change in a step are left untouched.
+The last step goes to the data themselves (γ = −∞). Components whose γ does not change in a step
+are left untouched.
 
 References:
-    Song et al., 2010.02502 (DDIM); Karras et al., 2206.00364 (Heun); Lu et al., 2211.01095 (DPM-Solver++).
+    Song et al., 2010.02502 (DDIM); Karras et al., 2206.00364 (Heun); Lu et al., 2211.01095
+    (DPM-Solver++).
 """
 
 import math
@@ -133,7 +137,7 @@ def _dpmpp_2m(step: _Step) -> Tensor:
     h = (now.gamma - target.gamma) / 2
     if step.earlier is not None and not step.last:
         before = (step.earlier.now.gamma - now.gamma) / 2
-        # a component that has only just begun to move says little of its slope, while D moves with the others too
+        # a component that has only just begun to move says little of its slope
         weight = torch.where(before > 0, (h / (2 * before)).clamp_max(1), 0.0)
         mean = mean + weight * (mean - step.earlier.posterior.mean)
     return target.std / now.std * step.c - target.alpha * torch.expm1(-h) * mean
@@ -146,7 +150,9 @@ def _added(now: _Noise, target: _Noise) -> Tensor:
 
 @dataclass(frozen=True)
 class Method:
-    """A sampler's step, and whether it integrates the probability-flow ODE (and needs a continuous schedule)."""
+    """A sampler's step, and whether it integrates the probability-flow ODE (and needs a continuous
+    schedule).
+    """
 
     step: Callable[[_Step], Tensor]
     ode: bool
@@ -176,13 +182,16 @@ def _check(
         )
     if not _same_basis(model.basis, process.basis):
         raise ValueError(
-            f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the process' "
+            f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the "
+            f"process' "
             f"({type(process.basis).__name__} {process.basis.shape})."
         )
 
 
 def _same_basis(one: Basis, other: Basis) -> bool:
-    """Tell whether two bases are alike, by what they make of one field that has a part of everything."""
+    """Tell whether two bases are alike, by what they make of one field that has a part of
+    everything.
+    """
     if type(one) is not type(other) or one.shape != other.shape:
         return False
     probe = torch.sin(torch.arange(1.0, 1 + math.prod(one.shape))).reshape(one.shape)
@@ -209,7 +218,8 @@ def trajectory(
         method: one of METHODS.
         generator: one generator, or n of them, one stream per sample.
 
-    Raises `ValueError` for a value outside its range, a basis that differs, and for an ODE method with a schedule that jumps.
+    Raises `ValueError` for a value outside its range, a basis that differs, and for an ODE method
+    with a schedule that jumps.
     """
     _check(model, process, n, steps, method, generator)
     return _walk(model, process, n, steps, METHODS[method].step, generator)

@@ -1,7 +1,8 @@
 r"""Specs: frozen dataclasses of plain numbers, to and from JSON with a kind tag.
 
-A spec says *what* is meant (a schedule, a colour, a kernel) and holds no tensor. Two specs are equal when their
-numbers are, so they can be keys, and their JSON is a permalink. The kind tag is the class name::
+A spec says *what* is meant (a schedule, a colour, a kernel) and holds no tensor. Two specs are
+equal when their numbers are, so they can be keys, and their JSON is a permalink. The kind tag is
+the class name::
 
     {"kind": "Cutoff", "kernel": {"kind": "SigmoidKernel", "width": 0.1}, ...}
 """
@@ -30,8 +31,9 @@ MAX_DEPTH = 16  # of specs, lists and dictionaries within each other
 _KINDS: dict[str, type["Spec"]] = {}
 
 
+@dataclasses.dataclass(frozen=True)
 class Spec:
-    """Mark a frozen dataclass as a spec: hashable, compared by value, serialisable with a kind tag."""
+    """A frozen dataclass of plain numbers: compared by value, serialisable with a kind tag."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -55,7 +57,7 @@ class Spec:
 
 def to_dict(spec: Spec) -> dict[str, Any]:
     """Turn a spec into a dictionary of plain values, each nested spec with its own kind tag."""
-    fields = dataclasses.fields(spec)  # type: ignore[arg-type]
+    fields = dataclasses.fields(spec)
     return {"kind": type(spec).__name__} | {f.name: _plain(getattr(spec, f.name)) for f in fields}
 
 
@@ -68,7 +70,9 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(text: str) -> Spec:
-    """Read any spec from JSON; raises `ValueError` with one sentence for anything that is not one."""
+    """Read any spec from JSON; raises `ValueError` with one sentence for anything that is not
+    one.
+    """
     return from_dict(load_json(text))
 
 
@@ -104,14 +108,14 @@ def _check_depth(data: Any) -> None:
 
 def _build(data: Any) -> Spec:
     kind = data.get("kind") if isinstance(data, dict) else None
-    known = {name: cls for name, cls in _KINDS.items() if dataclasses.is_dataclass(cls)}
+    known = {name: cls for name, cls in _KINDS.items() if "__dataclass_fields__" in vars(cls)}
     if not isinstance(kind, str) or kind not in known:
         near = difflib.get_close_matches(str(kind)[:40], known, n=3, cutoff=0.5)
         hint = f"; near to it are {', '.join(near)}." if near else "."
         raise ValueError(f"unknown kind {reprlib.repr(kind)}{hint}")
     cls = known[kind]
     hints = get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {f.name: f for f in dataclasses.fields(cls)}
     values = {k: v for k, v in data.items() if k != "kind"}
     if unknown := sorted(set(values) - set(fields)):
         raise ValueError(
@@ -125,7 +129,9 @@ def _build(data: Any) -> Spec:
 
 
 def _typed(value: Any, hint: Any, where: str) -> Any:
-    """Check a JSON value against a field's annotation, turning lists into tuples and numbers to floats."""
+    """Check a JSON value against a field's annotation, turning lists into tuples and numbers to
+    floats.
+    """
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         for option in get_args(hint):
@@ -172,7 +178,9 @@ def check_finite(name: str, value: float) -> None:
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:
-    """Raise `ValueError` naming value and range unless it is a whole number, low ≤ value ≤ high."""
+    """Raise `ValueError` naming value and range unless it is a whole number, low ≤ value ≤
+    high.
+    """
     check_range(name, value, low, high)
     if value != int(value):
         raise ValueError(f"{name} = {value!r} must be a whole number.")
@@ -181,7 +189,9 @@ def check_whole(name: str, value: int, low: int, high: int) -> None:
 def check_range(
     name: str, value: float, low: float, high: float, *, low_open: bool = False
 ) -> None:
-    """Raise `ValueError` naming value and range unless low ≤ value ≤ high (low < value if open)."""
+    """Raise `ValueError` naming value and range unless low ≤ value ≤ high (low < value if
+    open).
+    """
     check_finite(name, value)
     if not (low < value <= high if low_open else low <= value <= high):
         bracket = "(" if low_open else "["

@@ -12,13 +12,15 @@ from pages._shared.labstate import MAX_IMAGES, Lab, Side, with_preset, with_seco
 from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.presets import PRESETS
-from rgdiff_core.schedules import Cutoff
+from rgdiff_core.schedules import Cutoff, Sequential, SoftConditioning
 
 __all__ = ["compare_toggle", "picture_controls", "preset_of", "side_controls"]
 
 
 def _bound(key: str, value: Any, apply: Callable[[Any], Lab]) -> dict[str, Any]:
-    """Return a widget's arguments: it shows `value`, and when it changes, `apply` makes the new state."""
+    """Return a widget's arguments: it shows `value`, and when it changes, `apply` makes the new
+    state.
+    """
     st.session_state[key] = value
     return {"key": key, "on_change": lambda: session.attempt(lambda: apply(st.session_state[key]))}
 
@@ -160,7 +162,7 @@ def _basis_controls(side: Side, put: Put, key: Callable[[str], str]) -> None:
     if _channels() > 1:
         st.checkbox(
             "Decorrelate the colour channels",
-            help="Rotate red, green and blue to their principal axes first (an orthonormal rotation).",
+            help="First rotate red, green and blue to their principal axes (orthonormal).",
             **_bound(key("decorrelate"), basis.decorrelate, field("decorrelate")),
         )
 
@@ -177,7 +179,9 @@ def _channels() -> int:
 
 
 def _color_number(lab: Lab, index: int, put: Put, key: Callable[[str], str]) -> None:
-    """Draw the colour's number here where the lab can't drag it: its noise bands are not separable."""
+    """Draw the colour's number here where the lab can't drag it: its noise bands are not
+    separable.
+    """
     side = lab.sides[index]
     knob = color_knob(side.color)
     if knob is None or labdata.draggable_color(lab.data, side):
@@ -218,7 +222,7 @@ def _schedule_controls(side: Side, put: Put, key: Callable[[str], str]) -> None:
                 put(lambda s, v: replace(s, schedule=replace(s.schedule, kernel=KERNELS[v][1]))),
             ),
         )
-    if hasattr(schedule, "order"):
+    if isinstance(schedule, Sequential | SoftConditioning):
         st.selectbox(
             "Order",
             list(ORDERS),

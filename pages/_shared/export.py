@@ -1,4 +1,6 @@
-"""What the Noising page gives away: the process as JSON and Python, its curves, pictures and films."""
+"""What the Noising page gives away: the process as JSON and Python, its curves, pictures and
+films.
+"""
 
 import csv
 import dataclasses
@@ -68,7 +70,8 @@ process = rg.Process(
     rg.Modes.fit(basis, data),
 )
 images = data[{lab.first} : {lab.first + n}]
-streams = [torch.Generator().manual_seed({labdata.SEED_STRIDE * lab.seed + lab.first} + i) for i in range({n})]
+first_seed = {labdata.SEED_STRIDE * lab.seed + lab.first}
+streams = [torch.Generator().manual_seed(first_seed + i) for i in range({n})]
 noised = process.perturb(images, {lab.t!r}, white_noise(images.shape, images, streams))
 """
 

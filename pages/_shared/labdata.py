@@ -1,4 +1,6 @@
-"""What the Noising page shows, computed from its state: processes, images, noise, exact pictures."""
+"""What the Noising page shows, computed from its state: processes, images, noise, exact
+pictures.
+"""
 
 from dataclasses import replace
 from functools import cache as cache_in_memory
@@ -53,7 +55,9 @@ def fitting(lab: Lab) -> Lab:
 
 @st.cache_resource(max_entries=8, show_spinner="Sampling the free theory …")
 def free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
-    """Return samples, as many as images are shown, of side A's process with the exact Gaussian denoiser."""
+    """Return samples, as many as images are shown, of side A's process with the exact Gaussian
+    denoiser.
+    """
     lab = Lab.from_json(lab_json)
     forward = process(lab.data, lab.sides[0])
     gaussian = rg.GaussianDenoiser(forward.basis, forward.modes)
@@ -63,7 +67,9 @@ def free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
 
 
 def fields(lab: Lab) -> torch.Tensor:
-    """Return the images shown, (n, C, H, W); fewer than asked where they are large or the set ends."""
+    """Return the images shown, (n, C, H, W); fewer than asked where they are large or the set
+    ends.
+    """
     every = cache.images(lab.data).images
     most = max(1, MAX_VALUES // every[0].numel())
     first = min(lab.first, len(every) - 1)
@@ -92,7 +98,9 @@ def blend_note(processes: list[rg.Process]) -> str | None:
 
 
 def blended(lab: Lab, weight: float) -> rg.Process:
-    """Return the process between A and B: linear in the log-SNR and in the amplitude of the noise."""
+    """Return the process between A and B: linear in the log-SNR and in the amplitude of the
+    noise.
+    """
     first, second = (process(lab.data, side) for side in lab.sides)
     return rg.Process(
         first.basis,
@@ -103,14 +111,18 @@ def blended(lab: Lab, weight: float) -> rg.Process:
 
 
 def colormap_of(data: str, channels: int) -> str:
-    """Return how fields are coloured: "rgb", "gray", or "diverging" for lattice fields of either sign."""
+    """Return how fields are coloured: "rgb", "gray", or "diverging" for lattice fields of either
+    sign.
+    """
     if channels == 3:
         return "rgb"
     return "diverging" if data.startswith("phi4") else "gray"
 
 
 def draggable_color(data: str, side: Side) -> bool:
-    """Tell whether the lab can drag the colour's number: S must depend on the schedule's label only."""
+    """Tell whether the lab can drag the colour's number: S must depend on the schedule's label
+    only.
+    """
     return color_knob(side.color) is not None and separable(process(data, side))
 
 

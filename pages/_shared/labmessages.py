@@ -63,7 +63,9 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True)
 class Layers:
-    """Band images that the browser keeps under an identity: of the data, or of the noise, of one side."""
+    """Band images that the browser keeps under an identity: of the data, or of the noise, of one
+    side.
+    """
 
     identity: str
     data: bool
@@ -71,13 +73,17 @@ class Layers:
 
 
 def layers_messages(lab: Lab) -> dict[str, bytes]:
-    """Return the messages with band images, by identity; sides that share images share a message."""
+    """Return the messages with band images, by identity; sides that share images share a
+    message.
+    """
     every = [each for side in lab.sides for each in _pair(lab, side)]
     return {each.identity: _layers(each.identity, each.data, each.state) for each in every}
 
 
 def _pair(lab: Lab, side: Side) -> tuple[Layers, Layers]:
-    """Say what the data and the noise bands of a side depend on: not on what is dragged, nor on most menus."""
+    """Say what the data and the noise bands of a side depend on: not on what is dragged, nor on
+    most menus.
+    """
     colored = not separable(process(lab.data, side))
     white = White(normalize=False)
     order = getattr(side.schedule, "order", None)
@@ -105,10 +111,7 @@ def _layers(identity: str, data: bool, state: str) -> bytes:
     lab = Lab.from_json(state)
     proc = process(lab.data, lab.sides[0])
     bands = split_bands(proc)
-    if data:
-        images = data_bands(bands, fields(lab))
-    else:
-        images = noise_bands(bands, proc, noise(lab))
+    images = data_bands(bands, fields(lab)) if data else noise_bands(bands, proc, noise(lab))
     header = {"kind": "layers", "id": identity}
     return pack(header, {"layers": images.numpy().astype(np.float16)})
 
@@ -122,7 +125,9 @@ def bands_message(lab_json: str, stamp: str) -> bytes:
 
 
 def _frozen(lab: Lab) -> Lab:
-    """Return the state with all that is dragged at a fixed place: bands and tables do not depend on it."""
+    """Return the state with all that is dragged at a fixed place: bands and tables do not depend
+    on it.
+    """
     sides = tuple(_middle(side) for side in lab.sides)
     return Lab(lab.data, sides, lab.images, lab.first, lab.seed)
 

@@ -1,4 +1,6 @@
-"""The state of the Noising page as a spec: what the permalink says, and all that a click may change."""
+"""The state of the Noising page as a spec: what the permalink says, and all that a click may
+change.
+"""
 
 import json
 from dataclasses import dataclass, replace
@@ -90,7 +92,9 @@ def with_preset(lab: Lab, index: int, name: str) -> Lab:
 
 
 def with_second(lab: Lab) -> Lab:
-    """Return the state with a side B to compare with: the same schedule with matched or white noise."""
+    """Return the state with a side B to compare with: the same schedule with matched or white
+    noise.
+    """
     if len(lab.sides) == 2:
         return lab
     other = "ddpm" if isinstance(lab.sides[0].color, Matched) else "rg-cutoff"

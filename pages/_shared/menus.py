@@ -29,7 +29,9 @@ _COLORS: Mapping[str, Color] = {
     "Free theory": colors.FreeTheory(),
     "Matched": colors.Matched(),
 }
-COLORS = {type(color): (title, color) for title, color in _COLORS.items()}
+COLORS: Mapping[type[Color], tuple[str, Color]] = {
+    type(color): (title, color) for title, color in _COLORS.items()
+}
 
 _KERNELS: Mapping[str, Kernel] = {
     "Sigmoid": schedules.SigmoidKernel(),
@@ -40,7 +42,9 @@ _KERNELS: Mapping[str, Kernel] = {
     "Bump": schedules.BumpKernel(),
     "Butterworth": schedules.ButterworthKernel(),
 }
-KERNELS = {type(kernel): (title, kernel) for title, kernel in _KERNELS.items()}
+KERNELS: Mapping[type[Kernel], tuple[str, Kernel]] = {
+    type(kernel): (title, kernel) for title, kernel in _KERNELS.items()
+}
 
 _SCHEDULES: Mapping[str, Schedule] = {
     "Cutoff Λ(t)": schedules.Cutoff(),
@@ -59,7 +63,9 @@ _SCHEDULES: Mapping[str, Schedule] = {
     "Carosso's RG": schedules.Carosso(),
     "Polchinski's flow": schedules.Polchinski(),
 }
-SCHEDULES = {type(schedule): (title, schedule) for title, schedule in _SCHEDULES.items()}
+SCHEDULES: Mapping[type[Schedule], tuple[str, Schedule]] = {
+    type(schedule): (title, schedule) for title, schedule in _SCHEDULES.items()
+}
 
 
 def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:

@@ -18,7 +18,9 @@ __all__ = ["film", "grid", "png"]
 
 
 def grid(x: Tensor, source: ImageSet, *, columns: int, scale: int = 4) -> np.ndarray:
-    """Return fields (n, C, H, W) as one picture, uint8 (height, width, 3), each pixel `scale` wide."""
+    """Return fields (n, C, H, W) as one picture, uint8 (height, width, 3), each pixel `scale`
+    wide.
+    """
     share = ((x - source.low) / (source.high - source.low)).clamp(0, 1)
     if colormap_of(source.name, x.shape[1]) == "diverging":
         table = torch.from_numpy(diverging_colors()).to(torch.float32) / 255

@@ -1,4 +1,6 @@
-"""The Noising page's state in the session and in the address bar: one place to read it, one to change it."""
+"""The Noising page's state in the session and in the address bar: one place to read it, one to
+change it.
+"""
 
 import json
 import secrets
@@ -31,7 +33,9 @@ PARAMETER = "state"
 
 
 def prepare(data: str) -> None:
-    """Take the state from a new address, or start afresh; a bad address leaves the last good state."""
+    """Take the state from a new address, or start afresh; a bad address leaves the last good
+    state.
+    """
     if _LAB not in st.session_state:
         _adopt(start(data))
     link = st.query_params.get(PARAMETER)
@@ -101,6 +105,6 @@ def rested(rest: dict | None) -> None:
 def write_link() -> None:
     """Write the present state into the address bar, if it is not there yet."""
     link = json.dumps(json.loads(current().to_json()), separators=(",", ":"))
-    if link != st.session_state.get(_LINK):
+    if link != st.query_params.get(PARAMETER):
         st.session_state[_LINK] = link
         st.query_params[PARAMETER] = link

@@ -1,4 +1,6 @@
-"""The tour: six prepared states that tell the story, from ordinary diffusion to the renormalization group."""
+"""The tour: six prepared states that tell the story, from ordinary diffusion to the
+renormalization group.
+"""
 
 from dataclasses import dataclass
 
@@ -37,14 +39,18 @@ def stops(images: str) -> tuple[Stop, ...]:
     return (
         Stop(
             "Diffusion",
-            "White noise is added to every pixel alike. Yet the spectrum shows that scales are not alike: images fall "
-            "like 1/k², the noise is flat, and so the fine scales drown first. Scrub t and watch the crossing move.",
+            "White noise is added to every pixel alike. Yet the spectrum shows that scales are "
+            "not alike: images fall "
+            "like 1/k², the noise is flat, and so the fine scales drown first. Scrub t and watch "
+            "the crossing move.",
             Lab(images, (_preset("cosine"),), t=0.3),
         ),
         Stop(
             "Noise colour",
-            "A: white noise. B: noise with the data's own spectrum, and the same schedule. Now all scales lose "
-            "their signal together: the heat map has no tilt, and the flow ends in a Gaussian field that has the data's "
+            "A: white noise. B: noise with the data's own spectrum, and the same schedule. Now "
+            "all scales lose "
+            "their signal together: the heat map has no tilt, and the flow ends in a Gaussian "
+            "field that has the data's "
             "spectrum, of which the score is known exactly.",
             Lab(
                 images,
@@ -58,19 +64,24 @@ def stops(images: str) -> tuple[Stop, ...]:
         ),
         Stop(
             "A moving cutoff",
-            "The renormalization group erases information scale by scale. Drag the curve Λ(t): scales above "
-            "it have become noise, scales below it are untouched. Hover over the spectrum to see one scale alone.",
+            "The renormalization group erases information scale by scale. Drag the curve Λ(t): "
+            "scales above "
+            "it have become noise, scales below it are untouched. Hover over the spectrum to see "
+            "one scale alone.",
             Lab(images, (_preset("rg-cutoff"),), t=0.4),
         ),
         Stop(
             "Soft to hard",
-            "The width of the cutoff leads from diffusion (A, soft: many scales at a time) to autoregression "
-            "(B, sharp: one scale after another, each given the coarser ones). Move the wipe across the pictures.",
+            "The width of the cutoff leads from diffusion (A, soft: many scales at a time) to "
+            "autoregression "
+            "(B, sharp: one scale after another, each given the coarser ones). Move the wipe "
+            "across the pictures.",
             Lab(images, (_SOFT, _SHARP), t=0.5, view="wipe"),
         ),
         Stop(
             "Wavelets",
-            "Wavelets are local in space and in scale. Here the levels of a Haar basis go one after another: "
+            "Wavelets are local in space and in scale. Here the levels of a Haar basis go one "
+            "after another: "
             "first the finest detail, at last the mean colour, as in block-spin renormalization.",
             Lab(
                 images,
@@ -80,8 +91,10 @@ def stops(images: str) -> tuple[Stop, ...]:
         ),
         Stop(
             "φ⁴ theory",
-            "Field configurations near the critical point of φ⁴ theory have structure at every scale. Free-theory noise and a "
-            "falling cutoff take them to the Gaussian fixed point: the flow that sampling runs backwards.",
+            "Field configurations near the critical point of φ⁴ theory have structure at every "
+            "scale. Free-theory noise and a "
+            "falling cutoff take them to the Gaussian fixed point: the flow that sampling runs "
+            "backwards.",
             Lab(
                 "phi4-32x32",
                 (Side(_LATTICE, FreeTheory(0.05), Cutoff(SigmoidKernel(0.15), _PATH)),),

@@ -1,8 +1,9 @@
 r"""Bases U: where information sits.
 
-The components of a field are χ = U†φ, with U real and orthogonal, so that white noise stays white and densities do not
-change. Components keep the field's shape (C, H, W). Each has a *scale* in [0, 1] (0 the coarsest, 1 the finest) and a
-*momentum* |k| in radians per lattice spacing, which the colours use:
+The components of a field are χ = U†φ, with U real and orthogonal, so that white noise stays white
+and densities do not change. Components keep the field's shape (C, H, W). Each has a *scale* in [0,
+1] (0 the coarsest, 1 the finest) and a *momentum* |k| in radians per lattice spacing, which the
+colours use:
 
 ======= ==================================== =============================================
 basis   scale                                momentum

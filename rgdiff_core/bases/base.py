@@ -22,7 +22,9 @@ MAX_SIZE = 1024
 
 
 def check_images(images: Tensor, least: int = 1) -> None:
-    """Raise `ValueError` in one sentence unless `images` is (N, C, H, W), finite, with N ≥ `least`."""
+    """Raise `ValueError` in one sentence unless `images` is (N, C, H, W), finite, with N ≥
+    `least`.
+    """
     if images.ndim != 4:
         raise ValueError(f"images must have shape (N, C, H, W), got {tuple(images.shape)}.")
     if len(images) < least:
@@ -44,7 +46,9 @@ def decorrelation(images: Tensor) -> Tensor:
 
 
 def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvectors as rows (largest variance first, largest entry positive) and variances."""
+    """Return eigenvectors as rows (largest variance first, largest entry positive) and
+    variances.
+    """
     variance, vectors = torch.linalg.eigh(covariance)
     rows = vectors.flip(1).T.contiguous()
     largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
@@ -60,7 +64,8 @@ class Basis(nn.Module):
         momentum: (C or 1, H, W), |k| ≥ 0 in radians per lattice spacing.
         channels: (C, C) orthonormal rotation of the colour channels, or None.
 
-    Raises `ValueError` for a shape that is not three positive integers, or that the basis can't have.
+    Raises `ValueError` for a shape that is not three positive integers, or that the basis can't
+    have.
     """
 
     scale: Tensor
@@ -125,7 +130,9 @@ class PixelBasis(Basis):
 
 
 def rotation(channels: Tensor, shape: Shape) -> Tensor:
-    """Return the (C, C) matrix; raises `ValueError` unless it is orthonormal and fits the shape."""
+    """Return the (C, C) matrix; raises `ValueError` unless it is orthonormal and fits the
+    shape.
+    """
     c = shape[0]
     if tuple(channels.shape) != (c, c):
         raise ValueError(f"channels must have shape ({c}, {c}), got {tuple(channels.shape)}.")

@@ -17,8 +17,9 @@ MOMENTA = ("continuum", "lattice")
 class FourierBasis(Basis):
     r"""Momentum modes in the real, orthonormal Hartley form.
 
-    With F the unitary FFT of a real field, χ = Re F − Im F. The transform is real, symmetric, orthonormal and its
-    own inverse, and it diagonalises every translation-invariant symmetric operator, −Δ + m² among them.
+    With F the unitary FFT of a real field, χ = Re F − Im F. The transform is real, symmetric,
+    orthonormal and its own inverse, and it diagonalises every translation-invariant symmetric
+    operator, −Δ + m² among them.
 
     Arguments:
         shape: (C, H, W).

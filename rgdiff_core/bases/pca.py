@@ -39,7 +39,7 @@ class PCABasis(Basis):
         d = math.prod(shape)
         if tuple(vectors.shape) != (d, d):
             raise ValueError(f"vectors must have shape ({d}, {d}), got {tuple(vectors.shape)}.")
-        # V Vᵀ x = x for one x that is orthogonal to nothing: as good as V Vᵀ = 1, and D times cheaper
+        # V Vᵀ x = x for one x orthogonal to nothing: as good as V Vᵀ = 1, and D times cheaper
         probe = torch.sin(torch.arange(1.0, d + 1)).to(vectors)
         if not torch.allclose(vectors @ (vectors.T @ probe), probe, atol=1e-3):
             raise ValueError("vectors must be an orthonormal matrix.")

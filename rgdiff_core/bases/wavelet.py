@@ -16,9 +16,10 @@ __all__ = ["WaveletBasis", "orthogonal_wavelets"]
 class WaveletBasis(Basis):
     """Orthogonal wavelets of PyWavelets, periodised, in Mallat's layout.
 
-    The layout is that of `pywt.coeffs_to_array(pywt.wavedec2(x, wavelet, "periodization", levels))`. The filters'
-    tabulated digits limit their orthogonality (dmey most of all), so each level's matrix is replaced by the nearest
-    orthogonal one; that changes coefficients by up to 1e-8, for dmey by up to 1e-2.
+    The layout is that of `pywt.coeffs_to_array(pywt.wavedec2(x, wavelet, "periodization",
+    levels))`. The filters' tabulated digits limit their orthogonality (dmey most of all), so each
+    level's matrix is replaced by the nearest orthogonal one; that changes coefficients by up to
+    1e-8, for dmey by up to 1e-2.
 
     Arguments:
         shape: (C, H, W), H and W divisible by 2^levels.
@@ -40,9 +41,10 @@ class WaveletBasis(Basis):
     ) -> None:
         shape = checked_shape(shape)
         if wavelet not in orthogonal_wavelets():
-            known = ", ".join(pywt.families())
+            known = ", ".join(pywt.families())  # pyright: ignore[reportAttributeAccessIssue]
             raise ValueError(
-                f"wavelet = {wavelet!r} is not an orthogonal wavelet of PyWavelets (families: {known})."
+                f"wavelet = {wavelet!r} is not an orthogonal wavelet of PyWavelets (families: "
+                f"{known})."
             )
         most = _halvings(math.gcd(*shape[1:]))
         if most < 1:
@@ -90,7 +92,7 @@ class WaveletBasis(Basis):
 @lru_cache(maxsize=1)
 def orthogonal_wavelets() -> tuple[str, ...]:
     """Return the names of all orthogonal wavelets that PyWavelets has."""
-    return tuple(n for n in pywt.wavelist(kind="discrete") if pywt.Wavelet(n).orthogonal)
+    return tuple(n for n in pywt.wavelist(kind="discrete") if pywt.Wavelet(n).orthogonal)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 # Kept tensors must serve training too, so they are never made in inference mode.

@@ -1,12 +1,13 @@
 r"""Schedules: when each component is erased.
 
-The one primary quantity is γ_k(t) = log(σ_k²/α_k²), the negative log-SNR, which never falls with t. From it
+The one primary quantity is γ_k(t) = log(σ_k²/α_k²), the negative log-SNR, which never falls with
+t. From it
 
     α² = r² sigmoid(−γ),    σ² = r² sigmoid(γ),    β = −d/dt log sigmoid(−γ) = sigmoid(γ) dγ/dt.
 
-The magnitude r_k(t) is 1 for variance-preserving processes. Write `gamma`; everything else follows. γ may be ±∞ at the ends;
-`Process` clamps it once. Times t have shape () or (B,), results (*t.shape, C or 1, H, W). Schedules that act by momentum (heat
-flows and exact RG) are in `flows`.
+The magnitude r_k(t) is 1 for variance-preserving processes. Write `gamma`; everything else
+follows. γ may be ±∞ at the ends; `Process` clamps it once. Times t have shape () or (B,), results
+(*t.shape, C or 1, H, W). Schedules that act by momentum (heat flows and exact RG) are in `flows`.
 """
 
 from collections.abc import Callable
@@ -76,7 +77,9 @@ class Schedule(Spec):
     continuous: bool = True
 
     def gamma(self, t: Tensor | float, modes: Modes) -> Tensor:
-        """Return γ(t), (*t.shape, C or 1, H, W), non-decreasing in t; raises `ValueError` outside [0, 1]."""
+        """Return γ(t), (*t.shape, C or 1, H, W), non-decreasing in t; raises `ValueError` outside
+        [0, 1].
+        """
         t = _as_times(t, modes)
         _check_times(t)
         value = self._gamma(per_time(t), modes)
@@ -90,7 +93,9 @@ class Schedule(Spec):
         return torch.ones_like(t)
 
     def label(self, modes: Modes) -> Tensor:
-        """Return the coordinate (C or 1, H, W), rising from first-kept to first-erased, on which γ depends."""
+        """Return the coordinate (C or 1, H, W), rising from first-kept to first-erased, on which γ
+        depends.
+        """
         return modes.scale
 
     def level(self, t: Tensor | float, modes: Modes) -> Level:
@@ -101,7 +106,8 @@ class Schedule(Spec):
     def beta(self, t: Tensor | float, modes: Modes) -> Tensor:
         r"""Return β(t) = sigmoid(γ) dγ/dt ≥ 0, (*t.shape, C or 1, H, W), by autodiff in float64.
 
-        At the ends of time, where γ may be infinite, β is taken just inside (0, 1); it is zero for a component that is all noise.
+        At the ends of time, where γ may be infinite, β is taken just inside (0, 1); it is zero for
+        a component that is all noise.
         """
         t = _as_times(t, modes)
         gamma, rate = _derivative(self.gamma, t, modes)
@@ -123,8 +129,9 @@ def _derivative(
 ) -> tuple[Tensor, Tensor]:
     """Return a function of time (*t.shape, C or 1, H, W) and its derivative, both in float64.
 
-    It is zero where the function is infinite. Backward passes pull a weight on every component back to t; the pulled value is
-    linear in the weights, and its derivative by them is the derivative of every component by t.
+    It is zero where the function is infinite. Backward passes pull a weight on every component
+    back to t; the pulled value is linear in the weights, and its derivative by them is the
+    derivative of every component by t.
     """
     _check_times(t)
     with torch.inference_mode(False), torch.enable_grad():

@@ -1,6 +1,8 @@
-r"""Schedules that act by momentum: heat flows and exact renormalization-group flows, as in their papers.
+r"""Schedules that act by momentum: heat flows and exact renormalization-group flows, as in their
+papers.
 
-All are the same process with their own γ_k(t) and magnitude r_k(t); |k| is the basis' momentum, k² the eigenvalue of −Δ.
+All are the same process with their own γ_k(t) and magnitude r_k(t); |k| is the basis' momentum, k²
+the eigenvalue of −Δ.
 """
 
 import math
@@ -22,8 +24,9 @@ __all__ = ["BlurringDiffusion", "Carosso", "InverseHeat", "InverseRG", "Polchins
 class InverseHeat(Schedule):
     r"""Inverse heat dissipation: α = exp(−k² σ_B²/2), with a constant, small noise σ.
 
-    The blur's width σ_B, in pixels, is zero at t = 0; it is blur_min at t = 1/steps and from there grows geometrically to
-    blur_max, so that t = j/steps is the paper's step j. Its basis is the cosine basis, its colour white, not normalised.
+    The blur's width σ_B, in pixels, is zero at t = 0; it is blur_min at t = 1/steps and from there
+    grows geometrically to blur_max, so that t = j/steps is the paper's step j. Its basis is the
+    cosine basis, its colour white, not normalised.
 
     References:
         Rissanen, Heinonen & Solin, 2206.13397.
@@ -60,9 +63,11 @@ class InverseHeat(Schedule):
 
 @dataclass(frozen=True)
 class BlurringDiffusion(Schedule):
-    r"""Blur and noise together: α_k = a d_k, σ = √(1 − a²), d = (1 − d_min) exp(−k² σ_B²/2) + d_min.
+    r"""Blur and noise together: α_k = a d_k, σ = √(1 − a²), d = (1 − d_min) exp(−k² σ_B²/2) +
+    d_min.
 
-    a(t) is the cosine schedule's α, σ_B(t) = blur_max sin²(π t/2) in pixels. Its basis is the cosine basis, its colour white.
+    a(t) is the cosine schedule's α, σ_B(t) = blur_max sin²(π t/2) in pixels. Its basis is the
+    cosine basis, its colour white.
 
     References:
         Hoogeboom & Salimans, 2209.05557.
@@ -92,10 +97,12 @@ class BlurringDiffusion(Schedule):
 
 @dataclass(frozen=True)
 class Carosso(Schedule):
-    r"""Carosso's RG: the heat equation with noise, ∂_τφ = Δφ + η. α = exp(−k² τ), β_k = 2k² constant, τ = t · duration.
+    r"""Carosso's RG: the heat equation with noise, ∂_τφ = Δφ + η. α = exp(−k² τ), β_k = 2k²
+    constant, τ = t · duration.
 
-    With free-theory noise of mass 0, S² ∝ 1/k², this is the flow of Cotler & Rezchikov. A zero momentum counts as half the
-    smallest one (their code sets k² = 1 there), so that the zero mode too reaches the fixed point, slowly.
+    With free-theory noise of mass 0, S² ∝ 1/k², this is the flow of Cotler & Rezchikov. A zero
+    momentum counts as half the smallest one (their code sets k² = 1 there), so that the zero mode
+    too reaches the fixed point, slowly.
 
     References:
         Carosso, 1904.13057; Cotler & Rezchikov, 2308.12355, eq. 4.32.
@@ -112,7 +119,8 @@ class Carosso(Schedule):
 
 @dataclass(frozen=True)
 class Polchinski(Schedule):
-    r"""Polchinski's flow towards a field of zero size: α = K_t, σ² = K_t (1 − K_t), K_t = exp(−(k² + μ²) τ).
+    r"""Polchinski's flow towards a field of zero size: α = K_t, σ² = K_t (1 − K_t), K_t = exp(−(k²
+    + μ²) τ).
 
     With free-theory noise of the same mass; τ = t · duration, and r = √K_t.
 
@@ -144,7 +152,8 @@ class Polchinski(Schedule):
 class InverseRG(Schedule):
     r"""The inverse-RG diffusion model: γ_k = log((k² + m²)/Λ²), Λ(t) falling geometrically.
 
-    With free-theory noise of the same mass; it is soft conditioning with labels log(k² + m²) and softness 1.
+    With free-theory noise of the same mass; it is soft conditioning with labels log(k² + m²) and
+    softness 1.
 
     Arguments:
         mass2: m² ≥ 0 in lattice units (the paper's CIFAR-10 value is (π/20)²).

@@ -19,8 +19,8 @@ class Cutoff(Schedule):
 
     Arguments:
         kernel: which share of scale k is kept at Λ.
-        path: the ordinate y(t); 1 is the Λ where every component has γ ≤ gamma_min, 0 the one where every component has
-            γ ≥ gamma_max.
+        path: the ordinate y(t); 1 is the Λ where every component has γ ≤ gamma_min, 0 the one
+            where every component has γ ≥ gamma_max.
         gamma_min, gamma_max: the end points' γ.
     """
 
@@ -66,7 +66,9 @@ class Cutoff(Schedule):
 
 @dataclass(frozen=True)
 class BlendedSchedule(Schedule):
-    r"""Between two schedules, linearly in the log-SNR: γ = (1 − w) γ₁ + w γ₂, with r likewise geometric."""
+    r"""Between two schedules, linearly in the log-SNR: γ = (1 − w) γ₁ + w γ₂, with r likewise
+    geometric.
+    """
 
     first: Schedule
     second: Schedule
@@ -79,6 +81,13 @@ class BlendedSchedule(Schedule):
 
     def __post_init__(self) -> None:
         check_range("weight", self.weight, 0, 1)
+
+    def label(self, modes: Modes) -> Tensor:
+        """Return the label of both; raises `ValueError` where their orders differ."""
+        first, second = (s.label(modes) for s in (self.first, self.second))
+        if first.shape != second.shape or not torch.equal(first, second):
+            raise ValueError("schedules that order the components differently can't be blended.")
+        return first
 
     def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
         first, second = (s._gamma(t, modes).clamp(-40, 40) for s in (self.first, self.second))

@@ -1,4 +1,6 @@
-"""Component-wise schedules by an ordering: soft conditioning, one after another, wavelet levels."""
+"""Component-wise schedules by an ordering: soft conditioning, one after another, wavelet
+levels.
+"""
 
 from dataclasses import dataclass
 
@@ -15,11 +17,12 @@ ORDERS = ("scale", "variance", "column", "row", "level")
 
 
 def order_labels(order: str | tuple[float, ...], modes: Modes) -> Tensor:
-    """Return the ordering labels ℓ_k, (C or 1, H, W): a larger label is erased earlier, generated later.
+    """Return the ordering labels ℓ_k, (C or 1, H, W): a larger label is erased earlier, generated
+    later.
 
     Arguments:
-        order: "scale" (fine first erased), "variance" (ℓ = −log Σ_k), "column" and "row" (index in [0, 1]), "level"
-            (rank among the distinct scales, in [0, 1]), or the labels themselves.
+        order: "scale" (fine first erased), "variance" (ℓ = −log Σ_k), "column" and "row" (index in
+            [0, 1]), "level" (rank among the distinct scales, in [0, 1]), or the labels themselves.
     """
     if not isinstance(order, str):
         return modes.per_component("order", order)
@@ -52,8 +55,8 @@ def _check_order(order: str | tuple[float, ...]) -> None:
 class SoftConditioning(Schedule):
     r"""All components share one slope in γ and are offset by their labels ℓ_k.
 
-    γ_k(0) = γ_min + (ℓ_k − ℓ_max)/s and γ_k(1) = γ_max + (ℓ_k − ℓ_min)/s: softness s → ∞ is standard diffusion, s → 0
-    autoregressive.
+    γ_k(0) = γ_min + (ℓ_k − ℓ_max)/s and γ_k(1) = γ_max + (ℓ_k − ℓ_min)/s: softness s → ∞ is
+    standard diffusion, s → 0 autoregressive.
 
     References:
         Gerdes, Welling & Cheng, GUD, 2410.02667, eqs. 13 and 20.
@@ -82,10 +85,12 @@ class SoftConditioning(Schedule):
 
 @dataclass(frozen=True)
 class Sequential(Schedule):
-    r"""Each group of equal labels has its own window of time, in which γ rises from γ_min to γ_max.
+    r"""Each group of equal labels has its own window of time, in which γ rises from γ_min to
+    γ_max.
 
-    With n groups and softness s in [0, 1] a window lasts (1 + s (n − 1))/n: s = 0 is strictly one after another (columns: an
-    autoregressive scan), s = 1 is all at once. The group of the largest label goes first, and is generated last.
+    With n groups and softness s in [0, 1] a window lasts (1 + s (n − 1))/n: s = 0 is strictly one
+    after another (columns: an autoregressive scan), s = 1 is all at once. The group of the largest
+    label goes first, and is generated last.
     """
 
     order: str | tuple[float, ...] = "level"
@@ -113,7 +118,8 @@ class Sequential(Schedule):
 
 @dataclass(frozen=True)
 class WaveletLevels(Schedule):
-    """Wavelet level by level: the finest is erased first, and generated last, given the coarser ones.
+    """Wavelet level by level: the finest is erased first, and generated last, given the coarser
+    ones.
 
     It is `Sequential` over the distinct scales; softness 0 is the hard conditioning of WSGM.
 
