@@ -89,21 +89,15 @@ def exports() -> None:
         index = 0
         if len(lab.sides) == 2:
             index = "AB".index(st.segmented_control("Of", ["A", "B"], default="A", required=True))
-        name = f"rgdiff-{lab.data}-{'AB'[index]}"
-        columns = st.columns(5)
-        columns[0].download_button(
-            "Process (JSON)", lambda: export.process_json(lab, index), f"{name}.json"
-        )
-        columns[1].download_button(
-            "Curves (CSV)", lambda: export.curves_csv(lab, index), f"{name}.csv"
-        )
-        columns[2].download_button("Picture (PNG)", lambda: export.still(lab), f"{name}.png")
-        columns[3].download_button(
-            "Film (GIF)", lambda: export.noising_film(lab, "gif"), f"{name}.gif"
-        )
-        columns[4].download_button(
-            "Film (MP4)", lambda: export.noising_film(lab, "mp4"), f"{name}.mp4"
-        )
+        files = {
+            "Process (JSON)": ("json", lambda: export.process_json(lab, index)),
+            "Curves (CSV)": ("csv", lambda: export.curves_csv(lab, index)),
+            "Picture (PNG)": ("png", lambda: export.still(lab)),
+            "Film (GIF)": ("gif", lambda: export.noising_film(lab, "gif")),
+            "Film (MP4)": ("mp4", lambda: export.noising_film(lab, "mp4")),
+        }
+        for column, (title, (kind, make)) in zip(st.columns(5), files.items(), strict=True):
+            column.download_button(title, make, f"rgdiff-{lab.data}-{'AB'[index]}.{kind}")
         st.code(export.python_lines(lab, index), language="python")
 
 
@@ -129,8 +123,7 @@ def free_theory() -> None:
     st.image(grid(x, source, columns=COLUMNS), width="stretch")
     st.caption(
         "A network would add what is not Gaussian. The shell step draws from the posterior and "
-        "keeps "
-        "the variance at any number of steps; a point estimate loses some of it."
+        "keeps the variance at any number of steps; a point estimate loses some of it."
     )
 
 
@@ -139,8 +132,8 @@ def page() -> None:
     st.title("Noising")
     st.markdown(
         "Noise an image component by component: **where** (basis), **how loud** (colour) and "
-        "**when** "
-        "(schedule) are independent choices. Drag the curve, scrub the time, hover over a scale."
+        "**when** (schedule) are independent choices. Drag the curve, scrub the time, hover over "
+        "a scale."
     )
     session.prepare(datasets.first())
     sidebar()
