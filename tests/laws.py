@@ -13,6 +13,7 @@ from torch import Tensor
 from rgdiff_core import bases, colors, cutoff, schedules
 from rgdiff_core.bases import Basis
 from rgdiff_core.modes import Modes
+from rgdiff_core.process import Process
 
 __all__ = [
     "BASES",
@@ -163,3 +164,17 @@ def assert_moments(x: Tensor, mean: Tensor, covariance: Tensor) -> None:
     centred = flat - mean
     measured = centred.T @ centred / len(x)
     assert_within(measured, covariance, covariance_error(covariance, len(x)))
+
+
+FREE, CUTOFF = colors.FreeTheory(), schedules.Cutoff()
+
+
+def made(
+    name: str = "fourier lattice",
+    color: colors.Color = FREE,
+    schedule: schedules.Schedule = CUTOFF,
+    shape: tuple[int, int, int] = (2, 4, 4),
+) -> Process:
+    """Return a double-precision process with the statistics of 60 made-up fields."""
+    basis = BASES[name](shape)
+    return Process(basis, color, schedule, Modes.fit(basis, fields(shape, 60))).double()
