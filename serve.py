@@ -9,6 +9,11 @@ from contextlib import asynccontextmanager
 from threading import Thread
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+# app.py routes by st.navigation. Streamlit learns that only when app.py runs, and until then would
+# take pages/ for its older kind of routing: a first visit by a deep link would show file names.
+PagesManager.uses_pages_directory = False
 
 
 def preload() -> None:
