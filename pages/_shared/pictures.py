@@ -7,36 +7,33 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import torch
 from skimage.util import montage
 from torch import Tensor
 
 from pages._shared.labdata import colormap_of, diverging_colors
 from rgdiff_core.data import ImageSet
 
-__all__ = ["film", "grid", "png"]
+__all__ = ["film", "grid", "pixels", "png"]
+
+
+def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
+    """Return fields (n, C, H, W) as pictures, uint8 (n, H, W, 3); `colormap` as `colormap_of`."""
+    share = (255 * ((x - low) / (high - low)).clamp(0, 1)).round().byte().numpy()
+    if colormap == "diverging":
+        return diverging_colors()[share[:, 0]]
+    return np.moveaxis(share if colormap == "rgb" else share[:, :1].repeat(3, 1), 1, -1)
 
 
 def grid(x: Tensor, source: ImageSet, *, columns: int, scale: int = 4) -> np.ndarray:
-    """Return fields (n, C, H, W) as one picture, uint8 (height, width, 3), each pixel `scale`
-    wide.
-    """
-    share = ((x - source.low) / (source.high - source.low)).clamp(0, 1)
-    if colormap_of(source.name, x.shape[1]) == "diverging":
-        table = torch.from_numpy(diverging_colors()).to(torch.float32) / 255
-        share = table[(share[:, 0] * 255).round().long()].movedim(-1, 1)
-    elif share.shape[1] != 3:
-        share = share[:, :1].expand(-1, 3, -1, -1)
-    share = share.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-    rows = -(-len(x) // columns)
-    sheet = montage(
-        share.movedim(1, -1).numpy(),
-        grid_shape=(rows, columns),
+    """Return fields (n, C, H, W) as one enlarged picture, uint8 (height, width, 3)."""
+    tiles = pixels(x, source.low, source.high, colormap_of(source.name, x.shape[1]))
+    return montage(
+        tiles.repeat(scale, 1).repeat(scale, 2),
+        grid_shape=(-(-len(x) // columns), columns),
         padding_width=scale,
-        fill=(1.0, 1.0, 1.0),
+        fill=(255, 255, 255),
         channel_axis=-1,
     )
-    return np.round(sheet * 255).astype(np.uint8)
 
 
 def png(picture: np.ndarray) -> bytes:

@@ -2,13 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import streamlit as st
 from torch import Tensor
 
 import rgdiff_core as rg
 from pages._shared import cache, datasets
-from pages._shared.labdata import colormap_of, diverging_colors
+from pages._shared.labdata import colormap_of
 from pages._shared.menus import BASES
 from rgdiff_core.bases import Basis, orthogonal_wavelets
 from rgdiff_core.choice import BasisSpec
@@ -16,7 +15,7 @@ from rgdiff_core.colors import Color
 from rgdiff_core.data import ImageSet
 from rgdiff_core.spectra import FreeTheoryFit, PowerLawFit, fit_free_theory, fit_power_law
 
-__all__ = ["Choice", "basis_controls", "data_controls", "noise_controls", "pixels"]
+__all__ = ["Choice", "basis_controls", "data_controls", "noise_controls"]
 
 LINK = "data"  # Streamlit binds the widgets to the address; the data set has a menu of its own
 COUNTS = (1, 10, 100, 1000, 5000)
@@ -206,11 +205,3 @@ def _take_fit(choice: Choice) -> None:
         return  # the page says beside the fits why there are none
     st.session_state["p"] = round(min(max(law.exponent.value, EXPONENTS[0]), EXPONENTS[1]), 3)
     st.session_state["m2"] = float(f"{min(free.mass2.value, MASSES[1]):.4g}")
-
-
-def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
-    """Return fields (n, C, H, W) as pictures, uint8 (n, H, W, 3); `colormap` as `colormap_of`."""
-    share = (255 * ((x - low) / (high - low)).clamp(0, 1)).round().byte().numpy()
-    if colormap == "diverging":
-        return diverging_colors()[share[:, 0]]
-    return np.moveaxis(share if colormap == "rgb" else share[:, :1].repeat(3, 1), 1, -1)

@@ -6,8 +6,9 @@ import streamlit as st
 import torch
 
 from pages._shared import plots
+from pages._shared.pictures import pixels
 from pages._shared.plots import Curve
-from pages._shared.spectracontrols import Choice, pixels
+from pages._shared.spectracontrols import Choice
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.spectra import basis_functions, draw_noise, profile

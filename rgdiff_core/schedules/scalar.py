@@ -74,8 +74,21 @@ class LinearGamma(Schedule):
         return everywhere(self.gamma_min + t * (self.gamma_max - self.gamma_min), modes)
 
 
+class _Exploding(Schedule):
+    """α = 1 while σ grows: γ = 2 log σ and r² = 1 + σ². Derived classes write `_sigma`."""
+
+    def _sigma(self, t: Tensor) -> Tensor:
+        raise TypeError(f"{type(self).__name__} does not say what its sigma is.")
+
+    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+        return everywhere(2 * self._sigma(t).log(), modes)
+
+    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
+        return torch.hypot(torch.ones_like(t), self._sigma(t))
+
+
 @dataclass(frozen=True)
-class VE(Schedule):
+class VE(_Exploding):
     """Variance exploding: α = 1, σ = σ_min (σ_max/σ_min)^t. Its colour is white, not normalised.
 
     References:
@@ -91,15 +104,9 @@ class VE(Schedule):
     def _sigma(self, t: Tensor) -> Tensor:
         return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        return everywhere(2 * self._sigma(t).log(), modes)
-
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        return torch.hypot(torch.ones_like(t), self._sigma(t))
-
 
 @dataclass(frozen=True)
-class EDM(Schedule):
+class EDM(_Exploding):
     """α = 1, σ^{1/ρ} linear in t: the time steps of Karras et al. taken as a schedule.
 
     References:
@@ -117,12 +124,6 @@ class EDM(Schedule):
     def _sigma(self, t: Tensor) -> Tensor:
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return (low + t * (high - low)) ** self.rho
-
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        return everywhere(2 * self._sigma(t).log(), modes)
-
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        return torch.hypot(torch.ones_like(t), self._sigma(t))
 
 
 def _check_sigmas(sigma_min: float, sigma_max: float) -> None:
