@@ -3,10 +3,14 @@ change.
 """
 
 import json
+import reprlib
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pages._shared.knobs import Knob, color_knob, schedule_knob
+from pages._shared.menus import COLORS, KERNELS, ORDERS, SCHEDULES
+from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.presets import PRESETS, Preset
@@ -20,6 +24,13 @@ MAX_IMAGES = 64
 MAX_POINTS = 12
 
 
+def _check_menu(name: str, value: Any, menu: Container[Any]) -> None:
+    """Raise `ValueError` unless the page's menu has an entry for a value."""
+    if value not in menu:
+        said = value.__name__ if isinstance(value, type) else reprlib.repr(value)
+        raise ValueError(f"{name} = {said} is not in this page's menu.")
+
+
 @dataclass(frozen=True)
 class Side(Spec):
     """One process: A, or B when two are compared."""
@@ -27,6 +38,15 @@ class Side(Spec):
     basis: BasisSpec
     color: Color
     schedule: Schedule
+
+    def __post_init__(self) -> None:
+        _check_menu("color", type(self.color), COLORS)
+        _check_menu("schedule", type(self.schedule), SCHEDULES)
+        if isinstance(self.schedule, Cutoff):
+            _check_menu("kernel", type(self.schedule.kernel), KERNELS)
+        if hasattr(self.schedule, "order"):
+            _check_menu("order", self.schedule.order, ORDERS)
+        _check_menu("wavelet", self.basis.wavelet, orthogonal_wavelets())
 
     def knobs(self) -> tuple[Knob | None, Knob | None]:
         """Return the knobs of schedule and colour."""
@@ -132,12 +152,18 @@ def merged(lab: Lab, rest: dict[str, Any]) -> Lab:
 def _turned(side: Side, told: dict[str, Any]) -> Side:
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
-        times, values = zip(*told["points"], strict=True)
-        path = CutoffPath(tuple(map(float, times)), tuple(map(float, values)))
-        schedule = replace(schedule, path=path)
+        schedule = replace(schedule, path=_path(told["points"]))
     shape, tint = side.knobs()
     if shape is not None and told.get("shape") is not None:
-        schedule = shape.turn(schedule, float(told["shape"]))
+        schedule = shape.turn(schedule, told["shape"])
     if tint is not None and told.get("tint") is not None:
-        color = tint.turn(color, float(told["tint"]))
+        color = tint.turn(color, told["tint"])
     return Side(side.basis, color, schedule)
+
+
+def _path(points: Any) -> CutoffPath:
+    if not all(isinstance(point, list) and len(point) == 2 for point in points):
+        raise ValueError(f"points = {reprlib.repr(points)} must be pairs of a time and a cutoff.")
+    times, values = ([point[axis] for point in points] for axis in (0, 1))
+    told = json.dumps({"kind": "CutoffPath", "times": times, "values": values})
+    return CutoffPath.from_json(told)

@@ -30,6 +30,7 @@ _LAB, _STAMP, _SENT, _LINK, _PROBLEM = (
     f"noising-{name}" for name in ("lab", "stamp", "sent", "link", "problem")
 )
 PARAMETER = "state"
+SENTENCE = 300  # characters
 
 
 def prepare(data: str) -> None:
@@ -84,7 +85,7 @@ def attempt(make: Callable[[], Lab], prefix: str = "") -> None:
     try:
         change(make())
     except (ValueError, OSError, DataUnavailable) as error:
-        st.session_state[_PROBLEM] = f"{prefix}{error}"
+        st.session_state[_PROBLEM] = _sentence(f"{prefix}{error}")
 
 
 def problem() -> str | None:
@@ -99,7 +100,12 @@ def rested(rest: dict | None) -> None:
     try:
         st.session_state[_LAB] = merged(current(), rest)
     except ValueError as error:
-        st.session_state[_PROBLEM] = str(error)
+        st.session_state[_PROBLEM] = _sentence(str(error))
+
+
+def _sentence(text: str) -> str:
+    """Cut what would fill the page: a fault may quote a link's endless name."""
+    return text if len(text) <= SENTENCE else f"{text[: SENTENCE // 2]} … {text[-SENTENCE // 2 :]}"
 
 
 def write_link() -> None:
