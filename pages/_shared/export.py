@@ -56,6 +56,7 @@ def curves_csv(lab: Lab, index: int) -> str:
 def python_lines(lab: Lab, index: int) -> str:
     """Return the Python lines that rebuild a side's process and its picture at this time."""
     side, n = lab.sides[index], len(labdata.fields(lab))
+    first = min(lab.first, len(cache.images(lab.data).images) - 1)
     return f"""import torch
 import rgdiff_core as rg
 from rgdiff_core.choice import BasisSpec
@@ -69,7 +70,7 @@ process = rg.Process(
     {_source(side.schedule)},
     rg.Modes.fit(basis, data),
 )
-images = data[{lab.first} : {lab.first + n}]
+images = data[{first} : {first + n}]
 first_seed = {labdata.SEED_STRIDE * lab.seed + lab.first}
 streams = [torch.Generator().manual_seed(first_seed + i) for i in range({n})]
 noised = process.perturb(images, {lab.t!r}, white_noise(images.shape, images, streams))
