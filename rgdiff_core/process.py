@@ -165,11 +165,19 @@ class Process(nn.Module):
             raise ValueError(f"{len(t)} times do not fit fields {tuple(x0.shape)}.")
         if noise is not None and noise.shape != x0.shape:
             raise ValueError(f"noise {tuple(noise.shape)} does not fit fields {tuple(x0.shape)}.")
-        marginal = self.marginal(t)
+        return self.basis.synthesize(self._noised(x0, t, noise, generator))
+
+    def _noised(
+        self, x0: Tensor, t: Tensor, noise: Tensor | None, generator: Generators
+    ) -> Tensor:
+        """Return χ(t). A function of its own, so that its memory is free again before synthesis:
+        fresh pages cost more than the arithmetic.
+        """
         c = self.basis.analyze(x0)
         # U†ε is white where ε is, so fresh noise needs no transform
         eps = white_noise(x0.shape, c, generator) if noise is None else self.basis.analyze(noise)
-        return self.basis.synthesize(torch.addcmul(marginal.alpha * c, marginal.std, eps))
+        marginal = self.marginal(t)
+        return (marginal.alpha * c).addcmul_(marginal.std, eps)
 
     def prior(self, otherwise: Modes | None = None) -> Marginal:
         """Return mean (as .alpha) and standard deviation of the components at t = 1.

@@ -12,6 +12,7 @@ from rgdiff_core.bases.base import Basis, Shape, checked_shape
 __all__ = ["CosineBasis", "FourierBasis"]
 
 MOMENTA = ("continuum", "lattice")
+MAX_DENSE = 48  # up to this side two small matrix products are faster than an FFT
 
 
 class FourierBasis(Basis):
@@ -40,13 +41,12 @@ class FourierBasis(Basis):
         super().__init__(shape, _relative(k), k, channels)
 
     def _forward(self, x: Tensor) -> Tensor:
-        half = torch.fft.rfft2(x, norm="ortho")
-        width = x.shape[-1]
-        plus, minus = half.real + half.imag, half.real - half.imag
-        # F(-k) = conj F(k): the missing columns are Re + Im of the mirrored ones.
-        mirrored = plus[..., 1 : (width + 1) // 2].flip(-1)
-        mirrored = torch.cat((mirrored[..., :1, :], mirrored[..., 1:, :].flip(-2)), dim=-2)
-        return torch.cat((minus, mirrored), dim=-1)
+        if max(self.shape[1:]) > MAX_DENSE:
+            return _fast_hartley(x)
+        _, h, w = self.shape
+        # (H, 2W) is read as (2H, W): behind each row's cas transform follows its mirror image
+        c = (x @ _cas_pair(w, x.dtype, x.device)).reshape(*x.shape[:-2], 2 * h, w)
+        return _cos_sin(h, x.dtype, x.device) @ c
 
     def _inverse(self, c: Tensor) -> Tensor:
         return self._forward(c)
@@ -85,6 +85,38 @@ class CosineBasis(Basis):
     def options(self) -> dict[str, str | int | None]:
         """Return the kind of momentum."""
         return {"momentum": self.momentum_kind}
+
+
+def _fast_hartley(x: Tensor) -> Tensor:
+    half = torch.fft.rfft2(x, norm="ortho")
+    width = x.shape[-1]
+    plus, minus = half.real + half.imag, half.real - half.imag
+    # F(-k) = conj F(k): the missing columns are Re + Im of the mirrored ones.
+    mirrored = plus[..., 1 : (width + 1) // 2].flip(-1)
+    mirrored = torch.cat((mirrored[..., :1, :], mirrored[..., 1:, :].flip(-2)), dim=-2)
+    return torch.cat((minus, mirrored), dim=-1)
+
+
+# cas(a + b) = cos a cas b + sin a cas(-b), with cas = cos + sin: two dense products.
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _cos_sin(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the (N, 2N) matrix with columns cos, sin, cos, sin, ... of the angles 2π j k/N."""
+    wave = _waves(size)
+    return torch.stack((wave.real, wave.imag), -1).flatten(1).to(device, dtype)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _cas_pair(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the (N, 2N) matrix with the blocks cos + sin and cos − sin."""
+    wave = _waves(size)
+    return torch.cat((wave.real + wave.imag, wave.real - wave.imag), 1).to(device, dtype)
+
+
+def _waves(size: int) -> Tensor:
+    """Return exp(2πi j k/N)/√N as a complex (N, N) matrix in double precision."""
+    return torch.fft.ifft(torch.eye(size, dtype=torch.complex128), norm="ortho")
 
 
 @lru_cache(maxsize=16)
