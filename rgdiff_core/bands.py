@@ -42,6 +42,7 @@ __all__ = [
 
 
 COARSE = 0.1  # up to here, where spectra are steep, bands may be as narrow as they need
+SMOOTHING = 0.03
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +67,20 @@ class Bands:
     discrete: bool
 
     def mean(self, values: Tensor) -> Tensor:
-        """Return the mean over each band, (*, B), of values per component (*, C or 1, H, W)."""
+        """Return the mean over each band, (*, B), of values per component (*, C or 1, H, W).
+
+        Neighbouring bands at fine scales hold modes of other directions, so there, unless every
+        label is a band, the mean reaches over SMOOTHING to either side.
+        """
         weights = torch.broadcast_to(self.weights, (len(self.nodes), *self.basis.shape))
         values = torch.broadcast_to(values, (*values.shape[:-3], *self.basis.shape))
         total = torch.einsum("...chw,bchw->...b", values, weights.to(values))
-        return total / self.counts.to(values)
+        counts = self.counts.to(values)
+        if self.discrete:
+            return total / counts
+        reach = SMOOTHING * ((self.nodes - COARSE) / COARSE).clamp(0.01, 1)
+        near = torch.exp(-(((self.nodes[:, None] - self.nodes) / reach[:, None]) ** 2) / 2)
+        return (total @ near.T.to(values)) / (near.to(values) @ counts)
 
     def at_nodes(self, values: Tensor) -> Tensor:
         """Return values per component (*, C or 1, H, W) at the nodes, (*, B)."""
