@@ -52,8 +52,9 @@ def tour() -> None:
 def laboratory() -> None:
     """Draw the lab, and answer it when the hand rests."""
     lab = session.current()
-    for slot, layers in enumerate(labmessages.layers_messages(lab).values()):
-        mount_layers(layers, f"layers-{slot}")
+    with st.container(gap=None):  # invisible
+        for slot, layers in enumerate(labmessages.layers_messages(lab).values()):
+            mount_layers(layers, f"layers-{slot}")
     data = labmessages.bands_message(session.sent(), session.stamp())
     rest = mount_lab(data, "lab", lambda: None)
     session.rested(rest)
