@@ -30,7 +30,7 @@ from rgdiff_core.serialize import (
 )
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
-__all__ = ["Generators", "Marginal", "Process", "clamped", "white_noise"]
+__all__ = ["Generators", "Marginal", "Prior", "Process", "clamped", "white_noise"]
 
 GAMMA_CLAMP = 40.0
 _MODES = ("scale", "mean", "variance", "momentum")
@@ -43,6 +43,14 @@ class Marginal:
     """χ(t) = alpha · χ(s) + std · ε per component; both (*t.shape, C or 1, H, W)."""
 
     alpha: Tensor
+    std: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Prior:
+    """The Gaussian N(mean, std²) of the components at t = 1; both broadcast to (C, H, W)."""
+
+    mean: Tensor
     std: Tensor
 
 
@@ -179,8 +187,8 @@ class Process(nn.Module):
         marginal = self.marginal(t)
         return (marginal.alpha * c).addcmul_(marginal.std, eps)
 
-    def prior(self, otherwise: Modes | None = None) -> Marginal:
-        """Return mean (as .alpha) and standard deviation of the components at t = 1.
+    def prior(self, otherwise: Modes | None = None) -> Prior:
+        """Return mean and standard deviation of the components at t = 1.
 
         N(α₁μ, α₁²Σ + σ₁²S²): slow components may still carry signal. Without data statistics the
         signal is taken to be like the noise, of mean 0 and variance S².
@@ -194,13 +202,13 @@ class Process(nn.Module):
         variance = self.noise_variance if modes.variance is None else modes.variance
         std = torch.sqrt(last.alpha**2 * variance + last.std**2)
         mean = torch.zeros_like(std) if modes.mean is None else last.alpha * modes.mean
-        return Marginal(mean, std)
+        return Prior(mean, std)
 
     def prior_sample(self, n: int, generator: Generators = None) -> Tensor:
         """Draw n fields (n, C, H, W) from the Gaussian prior at t = 1."""
         prior = self.prior()
         eps = white_noise((n, *self.basis.shape), prior.std, generator)
-        return self.basis.synthesize(prior.alpha + prior.std * eps)
+        return self.basis.synthesize(prior.mean + prior.std * eps)
 
     def drift(self, t: Tensor | float) -> Tensor:
         """Return f = d log α/dt = ṙ/r − ½β of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""

@@ -238,7 +238,7 @@ def _walk(
     prior = process.prior(model.modes)
     shape = (n, *basis.shape)
     magnitude = process.level(1.0).magnitude
-    c = (prior.alpha + prior.std * white_noise(shape, prior.std, generator)) / magnitude
+    c = (prior.mean + prior.std * white_noise(shape, prior.std, generator)) / magnitude
 
     def noise_at(index: int) -> _Noise:
         gamma = process.level(1 - index / steps).gamma

@@ -175,7 +175,7 @@ def test_the_prior_knows_the_data(schedule):
     process = made(schedule=schedule, shape=(1, 8, 8))
     last, modes = process.marginal(1.0), process.modes
     prior = process.prior()
-    torch.testing.assert_close(prior.alpha, last.alpha * modes.mean)
+    torch.testing.assert_close(prior.mean, last.alpha * modes.mean)
     variance = last.alpha**2 * modes.variance + last.std**2
     torch.testing.assert_close(prior.std, variance.sqrt())
     assert torch.isfinite(process.prior_sample(2)).all()
@@ -190,7 +190,7 @@ def test_prior_samples_have_the_exact_covariance():
 
 def test_without_data_the_prior_is_the_noise():
     process = Process(FourierBasis((1, 4, 4)), colors.White(), schedules.Cutoff())
-    assert (process.prior().alpha == 0).all()
+    assert (process.prior().mean == 0).all()
     torch.testing.assert_close(process.prior().std, torch.ones(1, 4, 4))
     assert process.prior_sample(3).shape == (3, 1, 4, 4)
 

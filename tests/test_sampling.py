@@ -52,7 +52,7 @@ def gain(model: Denoiser, process: Process, steps: int, method: str) -> Tensor:
     first, *_, last = trajectory(model, process, 1, steps, method, generator())
     prior, modes = process.prior(), model.modes
     c, c0 = process.basis.analyze(first.x), process.basis.analyze(last.x)
-    return (c0 - modes.mean) / (c - prior.alpha)
+    return (c0 - modes.mean) / (c - prior.mean)
 
 
 @pytest.mark.parametrize("method", ORDERS)
