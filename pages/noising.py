@@ -44,8 +44,10 @@ def tour() -> None:
         "Tour", titles, key="tour", on_change=go, help="Six prepared states; nothing can break."
     )
     story = st.empty()  # always there: what follows keeps its place, and the lab is not built anew
+    text = "New here? Take the tour: six prepared states tell the story, from ordinary diffusion to φ⁴."
     if chosen is not None:
-        story.info(every[titles.index(chosen)].text, icon=":material/route:")
+        text = every[titles.index(chosen)].text
+    story.info(text, icon=":material/route:")
 
 
 @st.fragment

@@ -185,8 +185,8 @@ PRESETS: dict[str, Preset] = {
     "inverse-rg": Preset(
         "Inverse RG (RGDM)",
         "Masuki & Ashida, 2501.09064",
-        "Free-theory noise with a falling cutoff: on data like 1/(k² + m²) it is standard "
-        "diffusion.",
+        "Noise over signal, σS/α, is the same in every component: white-noise diffusion in which "
+        "each component is shrunk to the free theory's size.",
         BasisSpec("cosine"),
         FreeTheory(_RGDM_MASS2),
         InverseRG(_RGDM_MASS2),

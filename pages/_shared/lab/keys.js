@@ -2,7 +2,7 @@
 
 const KEY_SHEET = [
   ["Space", "play or pause"], ["← →", "one step in time (Shift: ten)"], ["Home End", "t = 0, t = 1"],
-  ["[ ]", "slower, faster"], ["↑ ↓", "light up a coarser or finer scale"],
+  ["[ ]", "slower, faster"], ["↑ ↓", "light up a finer or coarser scale"],
   [", .", "choose the previous or next image"], ["1 … 5", "A, B, side by side, wipe, blend"],
   ["R", "reset the curve"], ["Ctrl+Z", "undo"], ["Ctrl+Shift+Z", "redo"], ["?", "this sheet"],
   ["Esc", "let go of the scale"],
