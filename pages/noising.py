@@ -44,7 +44,7 @@ def tour() -> None:
         "Tour", titles, key="tour", on_change=go, help="Six prepared states; nothing can break."
     )
     story = st.empty()  # always there: what follows keeps its place, and the lab is not built anew
-    text = "New here? Take the tour: six prepared states tell the story, from ordinary diffusion to φ⁴."
+    text = "New here? Take the tour: six states tell the story, from diffusion to φ⁴ theory."
     if chosen is not None:
         text = every[titles.index(chosen)].text
     story.info(text, icon=":material/route:")
