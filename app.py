@@ -1,8 +1,13 @@
 """rgdiff: the router and the frame."""
 
+from pathlib import Path
+
 import streamlit as st
 
-st.set_page_config(page_title="rgdiff", page_icon=":material/blur_on:", layout="wide")
+# A file, for Streamlit fetches named icons from elsewhere.
+ICON = Path(__file__).parent / "pages" / "_shared" / "icon.png"
+
+st.set_page_config(page_title="rgdiff", page_icon=ICON, layout="wide")
 st.html("<style>.stMainBlockContainer { padding-top: 3rem; }</style>")
 
 st.navigation(

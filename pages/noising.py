@@ -58,7 +58,7 @@ def laboratory() -> None:
         for slot, layers in enumerate(labmessages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
     data = labmessages.bands_message(session.sent(), session.stamp())
-    rest = mount_lab(data, "lab", lambda: None)
+    rest = mount_lab(data, session.KEY, lambda: None)
     session.rested(rest)
     if text := session.problem():
         st.error(text, icon=":material/error:")
@@ -68,6 +68,7 @@ def laboratory() -> None:
     session.write_link()
     references()
     exports()
+    free_theory()
 
 
 def references() -> None:
@@ -118,7 +119,7 @@ def free_theory() -> None:
     steps = right.slider("Steps", 1, 100, 20)
     lab = session.current()
     try:
-        x = labdata.free_theory_samples(lab.to_json(), method, steps)
+        x = labdata.free_theory_samples(lab, method, steps)
     except ValueError as error:
         st.error(str(error), icon=":material/error:")
         return
@@ -142,7 +143,6 @@ def page() -> None:
     sidebar()
     tour()
     laboratory()
-    free_theory()
 
 
 page()

@@ -53,11 +53,16 @@ def fitting(lab: Lab) -> Lab:
     return lab
 
 
-@st.cache_resource(max_entries=8, show_spinner="Sampling the free theory …")
-def free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
+def free_theory_samples(lab: Lab, method: str, steps: int) -> torch.Tensor:
     """Return samples, as many as images are shown, of side A's process with the exact Gaussian
     denoiser.
     """
+    same = Lab(lab.data, lab.sides[:1], lab.images, lab.first, lab.seed)
+    return _free_theory_samples(same.to_json(), method, steps)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Sampling the free theory …")
+def _free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
     lab = Lab.from_json(lab_json)
     forward = process(lab.data, lab.sides[0])
     gaussian = rg.GaussianDenoiser(forward.basis, forward.modes)

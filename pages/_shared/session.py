@@ -14,6 +14,7 @@ from pages._shared.labstate import Lab, merged, start
 from rgdiff_core.data import DataUnavailable
 
 __all__ = [
+    "KEY",
     "attempt",
     "change",
     "current",
@@ -26,9 +27,10 @@ __all__ = [
     "write_link",
 ]
 
-_LAB, _STAMP, _SENT, _LINK, _PROBLEM = (
-    f"noising-{name}" for name in ("lab", "stamp", "sent", "link", "problem")
+_LAB, _STAMP, _SENT, _LINK, _PROBLEM, _ACTED = (
+    f"noising-{name}" for name in ("lab", "stamp", "sent", "link", "problem", "acted")
 )
+KEY = "lab"  # of the component
 PARAMETER = "state"
 SENTENCE = 300  # characters
 
@@ -36,11 +38,15 @@ SENTENCE = 300  # characters
 def prepare(data: str) -> None:
     """Take the state from a new address, or start afresh; a bad address leaves the last good
     state.
+
+    In the run after a click the address may still be an older one: it counts for nothing, and is
+    written anew.
     """
+    acted = st.session_state.pop(_ACTED, False)
     if _LAB not in st.session_state:
         _adopt(start(data))
     link = st.query_params.get(PARAMETER)
-    if link is not None and link != st.session_state.get(_LINK):
+    if link is not None and link != st.session_state.get(_LINK) and not acted:
         st.session_state[_LINK] = link
         with st.spinner("Opening the link …"):
             attempt(lambda: Lab.from_json(link), "This link does not describe a state: ")
@@ -81,7 +87,11 @@ def with_data(data: str) -> Lab:
 
 
 def attempt(make: Callable[[], Lab], prefix: str = "") -> None:
-    """Change to a state that is made here; where it can't be, keep the last one and say why."""
+    """Change to a state that is made here, of what the hand left in the browser; where it can't
+    be, keep the last one and say why.
+    """
+    rested(st.session_state.get(KEY, {}).get("rest"))
+    st.session_state[_ACTED] = True
     try:
         change(make())
     except (ValueError, OSError, DataUnavailable) as error:
@@ -110,6 +120,7 @@ def _sentence(text: str) -> str:
 
 def write_link() -> None:
     """Write the present state into the address bar, if it is not there yet."""
+    st.session_state.pop(_ACTED, None)
     link = json.dumps(json.loads(current().to_json()), separators=(",", ":"))
     if link != st.query_params.get(PARAMETER):
         st.session_state[_LINK] = link

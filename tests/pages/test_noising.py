@@ -14,7 +14,7 @@ from pages._shared.lab import unpack
 from pages._shared.labstate import Lab, Side, start
 from pages._shared.tour import stops
 from rgdiff_core.choice import BasisSpec
-from rgdiff_core.colors import PowerLaw
+from rgdiff_core.colors import PowerLaw, White
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import (
     Cutoff,
@@ -67,11 +67,16 @@ def state(at: AppTest) -> Lab:
     return lab
 
 
-def rest(at: AppTest, **values: object) -> AppTest:
-    """Let the browser's hand rest in its present state with other values."""
+def leave(at: AppTest, **values: object) -> AppTest:
+    """Leave a present state with other values in the browser's hand."""
     told = state(at).component() | {"seq": 1, "stamp": at.session_state["noising-stamp"]}
     at.session_state["lab"] = {"rest": told | values}
-    return at.run()
+    return at
+
+
+def rest(at: AppTest, **values: object) -> AppTest:
+    """Let the browser's hand rest in its present state with other values."""
+    return leave(at, **values).run()
 
 
 def exact(lab: Lab, side: int = 0) -> np.ndarray:
@@ -228,6 +233,38 @@ def test_a_rest_of_an_older_state_is_left_alone():
     before = state(at)
     healthy(rest(at, stamp="older", t=0.9))
     assert state(at) == before
+
+
+def test_a_click_right_after_a_drag_keeps_both():
+    at = healthy(visit(start("phi4-6x6")))
+    sides = [{"points": [[0, 1], [0.4, 0.3], [1, 0]], "shape": 0.3, "tint": None}]
+    leave(at, sides=sides, t=0.4)
+    healthy(at.selectbox(key="color-A").set_value(White).run())
+    lab = state(at)
+    assert lab.t == 0.4 and lab.sides[0].color == White()
+    assert lab.sides[0].schedule.path.times == (0.0, 0.4, 1.0)
+
+
+def test_a_click_before_the_address_is_written_goes_on_from_the_present_state():
+    at = healthy(visit(start("phi4-6x6")))
+    older = at.query_params["state"]
+    healthy(rest(at, t=0.9))
+    at.query_params["state"] = older
+    healthy(at.selectbox(key="color-A").set_value(White).run())
+    assert (state(at).t, state(at).sides[0].color) == (0.9, White())
+    at.query_params["state"] = older  # now as the browser's Back button does
+    healthy(at.run())
+    assert state(at).t == start("phi4-6x6").t
+
+
+def test_the_free_theory_follows_the_process():
+    at = healthy(visit(replace(start("phi4-6x6"), t=0.3)))
+    healthy(next(t for t in at.toggle if "free theory" in t.label).set_value(True).run())
+    first = at.image[0].value
+    healthy(rest(at, t=0.8))
+    assert at.image[0].value == first
+    healthy(at.selectbox(key="color-A").set_value(White).run())
+    assert at.image[0].value != first
 
 
 DELETE = object()
