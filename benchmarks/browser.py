@@ -6,6 +6,7 @@ switch ≤ 1 s; memory with 20 sessions ≤ 1.5 × that with one.
 """
 
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -18,13 +19,11 @@ from _app import App, chromium, running_app, tab
 from _report import ROOT, machine, percentile, table, write
 from playwright.sync_api import Browser, Page
 
-import sys  # isort: skip
-
 sys.path.insert(0, str(ROOT))
 
-from pages._shared.labstate import Lab, start  # noqa: E402
-from rgdiff_core.data import available  # noqa: E402
-from rgdiff_core.schedules import CutoffPath  # noqa: E402
+from pages._shared.labstate import Lab, start
+from rgdiff_core.data import available
+from rgdiff_core.schedules import CutoffPath
 
 FRAME_BUDGET = {16: 16.7, 64: 33.0}  # ms
 CONTROL_BUDGET, SWITCH_BUDGET, FIRST_BUDGET = 250.0, 1000.0, 5000.0  # ms
@@ -35,8 +34,9 @@ STARTS, SWITCHES, ROUNDS = 3, 5, 3
 PICTURE = "canvas[data-ref=canvasA]"
 SPECTRA = ".js-plotly-plot .scatterlayer"
 PAINTED = f"""() => {{
-    const root = [...document.querySelectorAll("*")].map((e) => e.shadowRoot?.querySelector(".lab"))
-        .find(Boolean) || document.querySelector(".lab");
+    const every = [...document.querySelectorAll("*")];
+    const root = every.map((each) => each.shadowRoot?.querySelector(".lab")).find(Boolean)
+        || document.querySelector(".lab");
     return root?.rgdiffFrames?.length > 0 && root.querySelector("{PICTURE}").width > 1;
 }}"""
 # The time of the last key, and of the first frame after each change of the picture since.
@@ -258,10 +258,9 @@ def main() -> None:
     ]
     print(table(["ms", "n", "p50", "p95", "budget", "p95 / budget"], rows))
     used = figures["memory"]
-    print(
-        f"\nmemory: {used['mib'][0]:.0f} MiB with 1 session, {used['mib'][-1]:.0f} with {SESSIONS}:"
-        f" {used['ratio']:.2f} × (budget {MEMORY_BUDGET})"
-    )
+    one, many = used["mib"][0], used["mib"][-1]
+    print(f"\nmemory: {one:.0f} MiB with 1 session, {many:.0f} with {SESSIONS}:")
+    print(f"{used['ratio']:.2f} × (budget {MEMORY_BUDGET})")
     write("browser", before, figures)
 
 
