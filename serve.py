@@ -4,9 +4,9 @@
 slower first page.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from threading import Thread
 
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
@@ -28,9 +28,9 @@ def preload() -> None:
 
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
-    """Start the imports in the background while the server comes up."""
+    """Import before the first answer: who is answered then waits for the picture only."""
     del app
-    Thread(target=preload, daemon=True).start()
+    await asyncio.to_thread(preload)
     yield
 
 

@@ -14,7 +14,7 @@ from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.presets import PRESETS, Preset
-from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule
+from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
 from rgdiff_core.spec import Spec, check_range
 
 __all__ = ["MAX_IMAGES", "VIEWS", "Lab", "Side", "merged", "start", "with_preset"]
@@ -44,7 +44,7 @@ class Side(Spec):
         _check_menu("schedule", type(self.schedule), SCHEDULES)
         if isinstance(self.schedule, Cutoff):
             _check_menu("kernel", type(self.schedule.kernel), KERNELS)
-        if hasattr(self.schedule, "order"):
+        if isinstance(self.schedule, Sequential | SoftConditioning):
             _check_menu("order", self.schedule.order, ORDERS)
         _check_menu("wavelet", self.basis.wavelet, orthogonal_wavelets())
 

@@ -11,8 +11,11 @@ pytestmark = pytest.mark.browser
 
 CURVE = """(name) => Array.from(document.querySelector(".js-plotly-plot")._fullData
     .find((trace) => trace.name === name).y)"""
-CHANGED = """([name, old]) => document.querySelector(".js-plotly-plot")._fullData
-    .find((trace) => trace.name === name).y[3] !== old"""
+CHANGED = """([name, old]) => {
+    const traces = document.querySelector(".js-plotly-plot")?._fullData ?? [];
+    const trace = traces.find((each) => each.name === name);
+    return trace !== undefined && trace.y[3] !== old;
+}"""
 
 BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, table, svg)")]
     .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
