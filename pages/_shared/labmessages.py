@@ -87,7 +87,8 @@ def _pair(lab: Lab, side: Side) -> tuple[Layers, Layers]:
     colored = not separable(process(lab.data, side))
     white = White(normalize=False)
     order = getattr(side.schedule, "order", None)
-    schedule = LinearBeta() if order is None else SoftConditioning(order=order)
+    by_scale = order in (None, "scale")  # as all that have no order of their own
+    schedule = LinearBeta() if by_scale else SoftConditioning(order=order)
     states = [
         Lab(lab.data, (Side(side.basis, white, schedule),), lab.images, lab.first),
         Lab(
