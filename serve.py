@@ -5,6 +5,7 @@ slower first page.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,13 +18,21 @@ PagesManager.uses_pages_directory = False
 
 
 def preload() -> None:
-    """Import the pages' libraries, so that the first visitor does not wait for them."""
-    import scipy.interpolate
+    """Import the pages' libraries and prepare the first picture, so that no visitor waits."""
     import scipy.optimize
 
-    from pages._shared import controls, export, spectraviews
+    from pages._shared import cache, datasets, labmessages, spectraviews
+    from pages._shared.labstate import start
 
-    del scipy, controls, export, spectraviews
+    del scipy, spectraviews
+    # Streamlit warns where its caches are filled outside a visit, which here is the purpose.
+    warnings = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
+    warnings.disabled = True
+    lab = start(datasets.first())
+    if cache.has(lab.data):
+        labmessages.layers_messages(lab)
+        labmessages.settled_message(lab, 0, "")
+    warnings.disabled = False
 
 
 @asynccontextmanager
