@@ -50,10 +50,10 @@ from rgdiff_core.spectra import information
 __all__ = ["bands_message", "layers_messages", "settled_message"]
 
 NAMED_PATHS = {
-    "linear": LinearPath(),
-    "cosine": CosinePath(),
-    "exponential": ExponentialPath(),
-    "logarithmic": LogarithmicPath(),
+    "linear": CutoffPath.sampled(LinearPath(), 2),
+    "cosine": CutoffPath.sampled(CosinePath(), 5),
+    "exponential": CutoffPath.sampled(ExponentialPath(), 6),
+    "logarithmic": CutoffPath.sampled(LogarithmicPath(), 6),
 }
 BLENDS = 17
 INFORMATION_RANGE = (-40.0, 40.0)
@@ -195,8 +195,7 @@ def _side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
         "shape": None if shape is None else _knob_header(shape, side.schedule),
         "tint": None if tint is None else _knob_header(tint, side.color),
         "presets": {
-            name: list(zip(*_lists(CutoffPath.sampled(path, 6)), strict=True))
-            for name, path in NAMED_PATHS.items()
+            name: list(zip(*_lists(path), strict=True)) for name, path in NAMED_PATHS.items()
         },
         "note": "",
     }
