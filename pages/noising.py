@@ -100,9 +100,10 @@ def exports() -> None:
             "Film (GIF)": ("gif", lambda: export.noising_film(lab, "gif")),
             "Film (MP4)": ("mp4", lambda: export.noising_film(lab, "mp4")),
         }
-        for column, (title, (kind, make)) in zip(st.columns(5), files.items(), strict=True):
-            column.download_button(title, make, f"rgdiff-{lab.data}-{'AB'[index]}.{kind}")
-        st.code(export.python_lines(lab, index), language="python")
+        with st.container(horizontal=True):
+            for title, (kind, make) in files.items():
+                st.download_button(title, make, f"rgdiff-{lab.data}-{'AB'[index]}.{kind}")
+        st.code(export.python_lines(lab, index), language="python", wrap_lines=True)
 
 
 def free_theory() -> None:

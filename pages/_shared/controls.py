@@ -80,8 +80,10 @@ def side_controls(lab: Lab, index: int) -> None:
 
     st.selectbox(
         "Preset",
-        [None, *PRESETS],
-        format_func=lambda p: "choose …" if p is None else PRESETS[p].title,
+        list(PRESETS),
+        index=None,
+        placeholder="none: your own mix",
+        format_func=lambda p: PRESETS[p].title,
         help="Processes of the literature, each with its reference and what to look at.",
         **_bound(
             key("preset"),

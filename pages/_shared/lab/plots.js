@@ -289,13 +289,14 @@ function showBits(lab, side, moment, history, band) {
     yTicks: roundTicks(most),
     xLabel: side.axis.label, yLabel: "bits / component" });
   clipTo(context, frame);
+  const edges = side.nodes.map((_, b) => cellOf(side, b).map((edge) => Math.round(frame.x(edge))));
+  const gap = edges.every(([from, to]) => to - from >= 4) ? 1 : 0;
   const bars = (bits, color, alpha) => {
     context.fillStyle = color;
     context.globalAlpha = alpha;
     bits.forEach((value, b) => {
-      const [from, to] = cellOf(side, b);
-      const x = frame.x(from) + 0.5;
-      context.fillRect(x, frame.y(value / most), Math.max(1, frame.x(to) - x - 0.5),
+      const [from, to] = edges[b];
+      context.fillRect(from, frame.y(value / most), to - from - gap,
         frame.y(0) - frame.y(value / most));
     });
     context.globalAlpha = 1;

@@ -205,7 +205,8 @@ function calmFactor(factor) {
 }
 
 function signed(value) {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+  const size = Math.abs(value).toFixed(1);
+  return size === "0.0" ? "0" : `${value < 0 ? "−" : "+"}${size}`;
 }
 
 /** Saves the sheets that are on the screen, enlarged by a whole number. */

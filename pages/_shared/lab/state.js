@@ -15,7 +15,7 @@ function soundState(message, given) {
     view: VIEWS.includes(given.view) && (two || given.view === "a") ? given.view : "a",
     wipe: number(given.wipe, 0, 1, 0.5),
     blend: number(given.blend, 0, 1, 0.5),
-    speed: number(given.speed, 0.1, 10, 1),
+    speed: nearestSpeed(number(given.speed, 0.01, 100, 1)),
     sides: message.sides.map((side, i) => {
       const own = (given.sides || [])[i] || {};
       const within = (parameter, value) => (parameter
@@ -29,6 +29,11 @@ function soundState(message, given) {
       };
     }),
   };
+}
+
+function nearestSpeed(speed) {
+  const apart = (other) => Math.abs(Math.log(other / speed));
+  return SPEEDS.reduce((best, each) => (apart(each) < apart(best) ? each : best));
 }
 
 function copyState(state) {
