@@ -71,6 +71,8 @@ def side_controls(lab: Lab, index: int) -> None:
     def put(make: Callable[[Side, Any], Side]) -> Callable[[Any], Lab]:
         def apply(value: Any) -> Lab:
             now = session.current()
+            if index >= len(now.sides):  # the click came from a side that has gone meanwhile
+                return now
             return now.with_side(index, make(now.sides[index], value))
 
         return apply
