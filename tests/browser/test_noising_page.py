@@ -9,12 +9,14 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from pages._shared.labstate import Lab, Side, start
+from pages._shared.tour import stops
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import Cosine, SigmoidKernel
 
 pytestmark = pytest.mark.browser
+expect.set_options(timeout=30_000)
 
 DATA = "photographs"
 START = replace(start(DATA), images=6)
@@ -45,6 +47,11 @@ SCRUB = """async (lab, [t, name]) => {
     }
     const gap = read().reduce((most, value, i) => Math.max(most, Math.abs(value - painted[i])), 0);
     return { source, gap, levels: new Set(painted).size };
+}"""
+
+IN_ADDRESS = """(wanted) => {
+    const state = new URLSearchParams(location.search).get("state");
+    return JSON.stringify(JSON.parse(state)) === JSON.stringify(JSON.parse(wanted));
 }"""
 
 BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatMap((host) =>
@@ -92,7 +99,7 @@ def visit(page: Page, app_url: str, lab: Lab = START) -> None:
 
 def settled(page: Page) -> None:
     """Wait until the exact picture is shown."""
-    expect(ref(page, "canvasA")).to_have_attribute("data-source", "exact", timeout=60_000)
+    expect(ref(page, "canvasA")).to_have_attribute("data-source", "exact")
 
 
 def pixels(page: Page, canvas: str = "canvasA") -> list[int]:
@@ -344,13 +351,14 @@ def test_the_blend_leads_from_a_to_b(page: Page, app_url: str):
 
 def test_the_tour_and_the_presets_lead_to_their_pictures(page: Page, app_url: str):
     visit(page, app_url)
-    for index, title in enumerate(("Diffusion", "Noise colour", "A moving cutoff")):
-        page.get_by_text(f"{index + 1} · {title}", exact=True).click()
-        expect(page.get_by_test_id("stAlert")).not_to_contain_text("New here?")
+    for index, stop in enumerate(stops(DATA)[:3]):
+        page.get_by_text(f"{index + 1} · {stop.title}", exact=True).click()
+        page.wait_for_function(IN_ADDRESS, arg=stop.state.to_json())
+        expect(page.get_by_test_id("stAlert")).to_contain_text(stop.text)
         settled(page)
-    preset = page.get_by_role("combobox", name="Preset").first
-    preset.fill(PRESETS["polchinski"].title)
-    preset.press("Enter")
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    page.get_by_role("combobox", name="Preset").click()
+    page.get_by_role("option", name=PRESETS["polchinski"].title).click()
     expect(page.get_by_text("the field itself shrinks to nothing")).to_be_visible()
     settled(page)
     expect(ref(page, "note")).to_contain_text("no cutoff to drag")
