@@ -5,16 +5,25 @@ lattices and data.
 """
 
 from rgdiff_core import bases, colors, cutoff, data, lattice, schedules, spectra
-from rgdiff_core.denoisers import Denoiser, GaussianDenoiser, Posterior
+from rgdiff_core.denoisers import (
+    Denoiser,
+    GaussianDenoiser,
+    ModelSpec,
+    NetworkDenoiser,
+    Posterior,
+)
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import sample, trajectory
+from rgdiff_core.weights import list_pretrained, load_model, load_pretrained, save_model
 
 __all__ = [
     "Denoiser",
     "GaussianDenoiser",
     "Marginal",
+    "ModelSpec",
     "Modes",
+    "NetworkDenoiser",
     "Posterior",
     "Process",
     "bases",
@@ -22,7 +31,11 @@ __all__ = [
     "cutoff",
     "data",
     "lattice",
+    "list_pretrained",
+    "load_model",
+    "load_pretrained",
     "sample",
+    "save_model",
     "schedules",
     "spectra",
     "trajectory",

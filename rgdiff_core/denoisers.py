@@ -9,6 +9,18 @@ free theory:
 
     D = μ + αΣ (χ − αμ)/(α²Σ + σ²S²),    V = Σ σ²S²/(α²Σ + σ²S²),    score = −(χ − αμ)/(α²Σ +
     σ²S²).
+
+A learned denoiser adds to that mean what a network F says of the field and of the noise's state:
+
+    D = m + c_out · U†F(U m / d, state),    c_out = √V  or  V/d,
+
+with m and V the Gaussian posterior's mean and variance and d² the mean of Σ. F = 0 is the free
+theory. With c_out = √V the regression target of F has unit variance in every component at every
+time (EDM's preconditioning, per component); with c_out = V/d, F is the force −∇S_int of
+Polchinski's effective interaction at the cutoff that V describes, in units of 1/d.
+
+References:
+    Karras et al., 2206.00364 (preconditioning); Polchinski, Nucl. Phys. B 231 (1984) 269.
 """
 
 from dataclasses import dataclass
@@ -19,9 +31,22 @@ from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.modes import Modes
+from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
 from rgdiff_core.process import Marginal, Process
+from rgdiff_core.spec import Spec
 
-__all__ = ["Denoiser", "GaussianDenoiser", "Posterior"]
+__all__ = [
+    "Denoiser",
+    "GaussianDenoiser",
+    "ModelSpec",
+    "NetworkDenoiser",
+    "NoiseState",
+    "Posterior",
+    "gaussian_posterior",
+]
+
+STATE_POINTS = 16  # of the grid of scales on which a network is told the noise
+STATE_LIMIT = 12.0  # |log(n²/Σ)| beyond it changes no posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +107,18 @@ class Denoiser(nn.Module):
         return (marginal.alpha * mean - c) / marginal.std**2
 
 
+def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Posterior:
+    """Return the exact posterior of components c (B, C, H, W) for Gaussian data.
+
+    Arguments:
+        mean, variance: of the data's components; they broadcast against (C, H, W).
+    """
+    alpha, noise = marginal.alpha, marginal.std**2
+    total = alpha**2 * variance + noise
+    gain = variance / total
+    return Posterior(mean + alpha * gain * (c - alpha * mean), gain * noise)
+
+
 class GaussianDenoiser(Denoiser):
     """The free theory: the exact posterior of Gaussian data with the given mean and variances.
 
@@ -95,11 +132,7 @@ class GaussianDenoiser(Denoiser):
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the exact Gaussian posterior."""
-        alpha, noise = marginal.alpha, marginal.std**2
-        mu, prior = self.modes_mean, self.modes_variance
-        total = alpha**2 * prior + noise
-        mean = mu + alpha * prior * (c - alpha * mu) / total
-        return Posterior(mean, prior * noise / total)
+        return gaussian_posterior(c, marginal, self.modes_mean, self.modes_variance)
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return −(χ − αμ)/(α²Σ + σ²S²), exact at any noise level."""
@@ -113,3 +146,160 @@ class GaussianDenoiser(Denoiser):
         c = self.basis.analyze(x) - marginal.alpha * self.modes_mean
         terms = c**2 / variance + torch.log(2 * torch.pi * variance)
         return -terms.expand(c.shape).flatten(1).sum(1) / 2
+
+
+@dataclass(frozen=True)
+class ModelSpec(Spec):
+    """A learned denoiser by its choices.
+
+    Arguments:
+        network: the network F.
+        scaling: c_out, "deviation" for √V or "variance" for V/d.
+        sees: what F is given, "mean" for the field U m, or "scaled" for the field of unit
+            variance U(c_in χ) with c_in² = 1/(α²Σ + σ²S²).
+        told: what F knows of the noise, "levels" for the noise level as a function of scale, or
+            "time" for one number that tells the time (the mean log level).
+        reference: the Gaussian that F corrects, "spectrum" for the data's mean and variances, or
+            "isotropic" for their averages over all components (EDM's scalar preconditioning).
+    """
+
+    network: NetworkSpec = LatticeNet()
+    scaling: str = "deviation"
+    sees: str = "mean"
+    told: str = "levels"
+    reference: str = "spectrum"
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name} = {value!r} is not one of {', '.join(known)}.")
+
+    def build(self, basis: Basis, modes: Modes) -> "NetworkDenoiser":
+        """Return the denoiser with fresh weights, on the device of the modes."""
+        return NetworkDenoiser(basis, modes, self)
+
+
+_CHOICES = {
+    "scaling": ("deviation", "variance"),
+    "sees": ("mean", "scaled"),
+    "told": ("levels", "time"),
+    "reference": ("spectrum", "isotropic"),
+}
+
+
+class NoiseState(nn.Module):
+    """What a network is told of the noise: log(n²/Σ), n = σS/α, as a function of scale.
+
+    It is averaged over the components near each of 16 scales, channel by channel; "time" averages
+    over all components instead. Values are cut at ±12 and divided by 4.
+
+    Arguments:
+        modes: the modes of the data.
+        told: "levels" or "time".
+    """
+
+    weights: Tensor
+    variance: Tensor
+
+    def __init__(self, modes: Modes, told: str) -> None:
+        super().__init__()
+        if modes.variance is None:
+            raise ValueError("the noise's state is told relative to the data's variance.")
+        scale = modes.scale.expand_as(modes.variance).flatten(1)  # (C, D)
+        if told == "time":
+            weights = torch.full_like(scale, 1 / scale.shape[1])[:, None]
+        else:
+            points = torch.linspace(0, 1, STATE_POINTS).to(scale)
+            distance = (points[:, None] - scale[:, None, :]) * (2 * (STATE_POINTS - 1))
+            weights = torch.softmax(-(distance**2) / 2, -1)
+        self.register_buffer("weights", weights, persistent=False)  # (C, points, D)
+        self.register_buffer("variance", modes.variance, persistent=False)
+        self.features = weights.shape[0] * weights.shape[1] if told == "levels" else 1
+
+    def forward(self, marginal: Marginal) -> Tensor:
+        """Return the state (B, features) or, for a marginal at one time, (1, features)."""
+        ratio = (marginal.std / marginal.alpha) ** 2 / self.variance
+        level = torch.log(ratio).clamp(-STATE_LIMIT, STATE_LIMIT) / 4
+        level = level.reshape(-1, *self.variance.shape).flatten(2)
+        state = torch.einsum("bcd,cpd->bcp", level, self.weights)
+        return state.mean(1) if self.features == 1 else state.flatten(1)
+
+
+class NetworkDenoiser(Denoiser):
+    """A Gaussian posterior and a network's correction to it.
+
+    It serves every process in its basis. The variance that it returns is the Gaussian one.
+
+    Arguments:
+        basis, modes: as of every denoiser.
+        spec: the choices.
+
+    Attributes:
+        autocast: the type that the network computes in, None for that of its weights; all around
+            it, the basis above all, keeps its own precision.
+
+    Raises `ValueError` where the fields do not fit the network or it is too large.
+    """
+
+    reference_mean: Tensor
+    reference_variance: Tensor
+
+    def __init__(self, basis: Basis, modes: Modes, spec: ModelSpec) -> None:
+        super().__init__(basis, modes)
+        mean, variance = self.modes_mean, self.modes_variance
+        if spec.reference == "isotropic":
+            power = variance.mean() + (mean**2).mean()
+            mean, variance = torch.zeros_like(mean), power.expand(variance.shape).clone()
+        self.register_buffer("reference_mean", mean)
+        self.register_buffer("reference_variance", variance)
+        self.spec = spec
+        self.state = NoiseState(modes, spec.told)
+        parameters = meta_count(spec.network, basis.shape, self.state.features)
+        if parameters > MAX_PARAMETERS:
+            raise ValueError(
+                f"the network has {parameters / 1e6:.0f} million parameters; at most "
+                f"{MAX_PARAMETERS / 1e6:.0f} are allowed."
+            )
+        self.network = spec.network.build(basis.shape, self.state.features).to(mean)
+        self.autocast: torch.dtype | None = None
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the corrected mean and the Gaussian variance."""
+        gaussian = self.gaussian(c, marginal)
+        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
+        return Posterior(gaussian.mean + correction, gaussian.variance)
+
+    def gaussian(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the posterior of the Gaussian that the network corrects."""
+        return gaussian_posterior(c, marginal, self.reference_mean, self.reference_variance)
+
+    def amplitude(self, variance: Tensor) -> Tensor:
+        """Return c_out, given the Gaussian posterior variance V."""
+        if self.spec.scaling == "deviation":
+            return variance.sqrt()
+        return variance / self.reference_variance.mean().sqrt()
+
+    def correction(self, c: Tensor, marginal: Marginal, gaussian: Posterior) -> Tensor:
+        """Return U†F, (B, C, H, W): the network's word, before it is scaled by c_out."""
+        if self.spec.sees == "mean":
+            seen = gaussian.mean / self.reference_variance.mean().sqrt()
+        else:
+            seen = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
+        field, state = self.basis.synthesize(seen), self.state(marginal)
+        state = state.expand(len(field), -1)
+        with torch.autocast(
+            field.device.type, dtype=self.autocast, enabled=self.autocast is not None
+        ):
+            said = self.network(field, state)
+        return self.basis.analyze(said.to(field.dtype))
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
+        gaussian = self.gaussian(c, marginal)
+        total = marginal.alpha**2 * self.reference_variance + marginal.std**2
+        free = (marginal.alpha * self.reference_mean - c) / total
+        # V/(σ²S²) is Σ/(α²Σ + σ²S²), finite without noise
+        gain = self.reference_variance / total
+        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
+        return free + marginal.alpha * correction * gain / gaussian.variance

@@ -1,0 +1,36 @@
+"""Networks: functions of a field and of the noise's state, built from specs, small to large."""
+
+from collections.abc import Mapping
+
+from rgdiff_core.networks.base import (
+    MAX_PARAMETERS,
+    Network,
+    NetworkSpec,
+    meta_count,
+    parameter_count,
+)
+from rgdiff_core.networks.lattice import LatticeNet
+from rgdiff_core.networks.unet import UNet
+
+__all__ = [
+    "MAX_PARAMETERS",
+    "NETWORKS",
+    "LatticeNet",
+    "Network",
+    "NetworkSpec",
+    "UNet",
+    "meta_count",
+    "parameter_count",
+]
+
+# For images of 3×32×32 the number in a U-Net's name is its number of parameters.
+NETWORKS: Mapping[str, NetworkSpec] = {
+    "lattice-small": LatticeNet(24, 3),
+    "lattice": LatticeNet(32, 4),
+    "lattice-large": LatticeNet(64, 6),
+    "unet-0.3m": UNet(16, (1, 2, 2), 1, (8,)),
+    "unet-1m": UNet(24, (1, 2, 3), 1, (8,)),
+    "unet-3m": UNet(40, (1, 2, 3), 1, (16, 8)),
+    "unet-10m": UNet(64, (1, 2, 3), 2, (16, 8), 0.1),
+    "unet-40m": UNet(128, (1, 2, 2, 2), 2, (16, 8), 0.1),
+}

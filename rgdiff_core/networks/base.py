@@ -1,0 +1,71 @@
+"""What every network is: a function of a field and of the noise's state.
+
+A network F(x, state) maps fields x (B, C, H, W), in units of the data's standard deviation, and a
+noise state (B, features) to fields of the same shape. It is zero before it has learnt anything.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from rgdiff_core.spec import Spec
+
+__all__ = [
+    "MAX_PARAMETERS",
+    "Network",
+    "NetworkSpec",
+    "NoiseEmbedding",
+    "meta_count",
+    "parameter_count",
+    "zero",
+]
+
+MAX_PARAMETERS = 200_000_000
+
+
+class Network(nn.Module):
+    """A function of fields and noise states. Derived classes write `forward`."""
+
+    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+        """Return (B, C, H, W) for fields x (B, C, H, W) and noise states (B, features)."""
+        raise TypeError(f"{type(self).__name__} does not say what it computes.")
+
+
+class NetworkSpec(Spec):
+    """A network by its numbers. Derived classes are frozen dataclasses that write `build`."""
+
+    def build(
+        self, shape: tuple[int, int, int], features: int, in_channels: int | None = None
+    ) -> Network:
+        """Return a network for fields of this shape (C, H, W) and this many noise features.
+
+        Arguments:
+            in_channels: channels that the network sees; default: C.
+
+        Raises `ValueError` where the fields do not fit the network.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how it is built.")
+
+
+class NoiseEmbedding(nn.Sequential):
+    """Noise states (B, features) to embeddings (B, width)."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+
+def zero(module: nn.Module) -> nn.Module:
+    """Set all parameters of a module to zero, and return it."""
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Return the number of trained parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def meta_count(spec: NetworkSpec, shape: tuple[int, int, int], features: int) -> int:
+    """Return the number of parameters that a network would have, without making them."""
+    with torch.device("meta"):
+        return parameter_count(spec.build(shape, features))

@@ -1,0 +1,235 @@
+r"""What a model is trained on: one process, or all of them.
+
+A denoiser of basis-diagonal noise needs to know n_k = σ_kS_k/α_k and nothing else of the process.
+The universal model is trained over random colours and schedules: scalar ones, cutoffs with every
+kernel, from soft to hard conditioning, from white to matched noise.
+
+Randomness is a function of (seed, step) alone, so that a run can be resumed anywhere.
+"""
+
+import math
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core import schedules
+from rgdiff_core.bases import Basis
+from rgdiff_core.colors import BlendedColor, Color, FreeTheory, Matched, PowerLaw, White
+from rgdiff_core.cutoff import (
+    BumpKernel,
+    ButterworthKernel,
+    ExponentialKernel,
+    GaussianKernel,
+    HardKernel,
+    Kernel,
+    LitimKernel,
+    SigmoidKernel,
+)
+from rgdiff_core.losses import NoiseBatch, Objective, weights
+from rgdiff_core.modes import Modes
+from rgdiff_core.process import Marginal, Process
+from rgdiff_core.schedules import Schedule
+from rgdiff_core.spec import Spec, check_whole
+
+__all__ = ["NoiseSampler", "NoiseSource", "OneProcess", "Universal", "mix", "random_process"]
+
+LEVELS = 64  # times of a process in the universal mixture
+TABLE = 257  # times at which a process is tabulated to find slices of equal information
+
+
+def mix(*numbers: int) -> int:
+    """Return a seed (63 bits) from several whole numbers, each of which matters."""
+    return random.Random(":".join(map(str, numbers))).getrandbits(63)
+
+
+class NoiseSampler:
+    """Draws noise levels. Derived classes write `draw`."""
+
+    def draw(self, step: int, n: int) -> NoiseBatch:
+        """Return noise levels for n samples, a function of the seed, the step and n alone."""
+        raise TypeError(f"{type(self).__name__} does not say what it draws.")
+
+
+class NoiseSource(Spec):
+    """What processes a model is trained on. Derived classes write `sampler`."""
+
+    def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
+        """Return what draws noise levels, on the device of the modes."""
+        raise TypeError(f"{type(self).__name__} does not say how it is drawn.")
+
+
+@dataclass(frozen=True)
+class OneProcess(NoiseSource):
+    """One process.
+
+    Arguments:
+        color: S.
+        schedule: γ_k(t).
+    """
+
+    color: Color = Matched()
+    schedule: Schedule = schedules.Cutoff()
+
+    def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
+        """Return the sampler; raises `ValueError` where the process does not fit the modes."""
+        return _One(Process(basis, self.color, self.schedule, modes), modes, objective, seed)
+
+
+@dataclass(frozen=True)
+class Universal(NoiseSource):
+    """Random processes, and random times of each.
+
+    Arguments:
+        processes: how many contribute to a batch, 1 to 4096. One new process is drawn at each
+            step and takes part in the next so many.
+    """
+
+    processes: int = 64
+
+    def __post_init__(self) -> None:
+        check_whole("processes", self.processes, 1, 4096)
+
+    def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
+        """Return the sampler."""
+        return _Many(self, basis, modes, objective, seed)
+
+
+def random_process(basis: Basis, modes: Modes, chance: random.Random) -> Process:
+    """Draw a process of the universal mixture."""
+    return Process(basis, _color(chance), _schedule(chance), modes)
+
+
+def _color(chance: random.Random) -> Color:
+    kind = chance.random()
+    if kind < 0.3:
+        return White()
+    if kind < 0.6:
+        return Matched()
+    if kind < 0.8:
+        return BlendedColor(White(), Matched(), chance.random())
+    if kind < 0.9:
+        return FreeTheory(_log_uniform(chance, 0.01, 10))
+    return PowerLaw(chance.uniform(-1, 3))
+
+
+def _schedule(chance: random.Random) -> Schedule:
+    low, high = chance.uniform(-12, -6), chance.uniform(3, 9)
+    kind = chance.random()
+    if kind < 0.3:
+        return schedules.LinearGamma(low, high)
+    if kind < 0.75:
+        return schedules.Cutoff(_kernel(chance), gamma_min=low, gamma_max=high)
+    order = "scale" if chance.random() < 0.75 else "variance"
+    return schedules.SoftConditioning(low, high, _log_uniform(chance, 0.03, 10), order)
+
+
+def _kernel(chance: random.Random) -> Kernel:
+    return chance.choice(
+        (
+            SigmoidKernel(_log_uniform(chance, 0.01, 1)),
+            SigmoidKernel(_log_uniform(chance, 0.01, 1)),
+            HardKernel(),
+            GaussianKernel(),
+            ExponentialKernel(),
+            LitimKernel(),
+            BumpKernel(),
+            ButterworthKernel(_log_uniform(chance, 0.5, 8)),
+        )
+    )
+
+
+def _log_uniform(chance: random.Random, low: float, high: float) -> float:
+    return math.exp(chance.uniform(math.log(low), math.log(high)))
+
+
+class _Clock:
+    """Places of times in [0, 1] for a process: equal slices of time, or of information."""
+
+    def __init__(self, process: Process, modes: Modes, objective: Objective) -> None:
+        self.table: Tensor | None = None
+        if objective.times == "importance" and modes.variance is not None:
+            t = torch.linspace(0, 1, TABLE).to(modes.variance)
+            snr = torch.exp(-process.level(t).gamma) / process.noise_variance
+            information = torch.log1p(modes.variance * snr).mean((1, 2, 3))
+            # a little of uniform time, so that no stretch is left out
+            passed = (information[0] - information).clamp_min(0)
+            self.table = 0.9 * passed / passed[-1].clamp_min(1e-6) + 0.1 * t
+            self.times = t
+
+    def place(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return times for uniform u (n,), and dt/du there."""
+        if self.table is None:
+            return u, torch.ones_like(u)
+        right = torch.searchsorted(self.table, u).clamp(1, TABLE - 1)
+        step = self.times[1]
+        slope = step / (self.table[right] - self.table[right - 1])
+        t = self.times[right - 1] + (u - self.table[right - 1]) * slope
+        return t.clamp(0, 1), slope
+
+
+class _One(NoiseSampler):
+    def __init__(self, process: Process, modes: Modes, objective: Objective, seed: int) -> None:
+        self.process, self.modes, self.objective, self.seed = process, modes, objective, seed
+        self.clock = _Clock(process, modes, objective)
+
+    def draw(self, step: int, n: int) -> NoiseBatch:
+        generator = torch.Generator().manual_seed(mix(self.seed, step))
+        return _levels(self.process, self.modes, self.objective, self.clock, n, generator)
+
+
+class _Many(NoiseSampler):
+    """A window over an endless sequence of random processes, one new at each step.
+
+    The levels of a process are tabulated once, when it enters, and drawn from while it stays.
+    """
+
+    def __init__(
+        self, source: Universal, basis: Basis, modes: Modes, objective: Objective, seed: int
+    ) -> None:
+        self.source, self.basis, self.modes = source, basis, modes
+        self.objective, self.seed = objective, seed
+        shape = (3, source.processes, LEVELS, *basis.shape)
+        self.window = modes.scale.new_empty(shape)  # α, σS and the weight
+        self.last: int | None = None
+
+    def draw(self, step: int, n: int) -> NoiseBatch:
+        newest = step if self.last == step - 1 else step - self.source.processes + 1
+        if self.last != step:
+            for index in range(newest, step + 1):
+                self._enter(index)
+        self.last = step
+        generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
+        rows = self.window.flatten(1, 2)
+        chosen = torch.randint(rows.shape[1], (n,), generator=generator).to(rows.device)
+        alpha, std, weight = rows[:, chosen]
+        return NoiseBatch(Marginal(alpha, std), weight)
+
+    def _enter(self, index: int) -> None:
+        """Tabulate the process of a step, in the place of the one that leaves."""
+        seed = mix(self.seed, index)
+        process = random_process(self.basis, self.modes, random.Random(seed))
+        clock = _Clock(process, self.modes, self.objective)
+        generator = torch.Generator().manual_seed(seed)
+        batch = _levels(process, self.modes, self.objective, clock, LEVELS, generator)
+        slot = self.window[:, index % self.source.processes]
+        for place, values in zip(
+            slot, (batch.marginal.alpha, batch.marginal.std, batch.weight), strict=True
+        ):
+            place.copy_(values.expand_as(place))
+
+
+def _levels(
+    process: Process,
+    modes: Modes,
+    objective: Objective,
+    clock: _Clock,
+    n: int,
+    generator: torch.Generator,
+) -> NoiseBatch:
+    """Return the levels of a process at n times, one in each of n slices."""
+    u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
+    t, slope = clock.place(u.to(process.noise_variance))
+    weight = weights(objective.weighting, process, t, modes) * slope[:, None, None, None]
+    return NoiseBatch(process.preserved(t), weight)

@@ -1,0 +1,171 @@
+"""Models as files: one safetensors file holds all of a learned denoiser.
+
+The tensors are the network's weights; the metadata say in JSON what the model is (`ModelSpec`),
+its basis and the modes of its data, so that the file needs no other to be used. Files are read
+without executing anything that is in them.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
+from rgdiff_core.serialize import basis_from_dict, basis_to_dict, modes_from_dict, modes_to_dict
+from rgdiff_core.spec import from_dict, load_json, to_dict
+
+__all__ = [
+    "Pretrained",
+    "list_pretrained",
+    "load_model",
+    "load_pretrained",
+    "pretrained_folder",
+    "read_metadata",
+    "save_model",
+    "sha256",
+]
+
+FORMAT = "rgdiff-model-1"
+MAX_FILE = 1 << 30
+
+
+def save_model(
+    model: NetworkDenoiser, path: Path, *, dtype: torch.dtype | None = None, **extra: str
+) -> None:
+    """Write a model to one safetensors file, atomically.
+
+    Arguments:
+        dtype: of the weights in the file; default: as they are.
+        extra: further metadata, text by name.
+    """
+    state = {
+        name: value.detach().to("cpu", dtype or value.dtype).contiguous()
+        for name, value in model.network.state_dict().items()
+    }
+    metadata = extra | {
+        "format": FORMAT,
+        "model": json.dumps(to_dict(model.spec)),
+        "basis": json.dumps(basis_to_dict(model.basis)),
+        "modes": json.dumps(modes_to_dict(model.modes)),
+    }
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(state, part, metadata)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return a model file's metadata; raises `ValueError` with one sentence where it is none."""
+    if not path.is_file():
+        raise ValueError(f"there is no model file {path.name}.")
+    if path.stat().st_size > MAX_FILE:
+        raise ValueError(
+            f"{path.name} has {path.stat().st_size >> 20} MiB; a model has at most "
+            f"{MAX_FILE >> 20} MiB."
+        )
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path.name} is not a safetensors file: {error}.") from None
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"{path.name} is a safetensors file, but not one of rgdiff's models.")
+    return metadata
+
+
+def load_model(path: Path) -> NetworkDenoiser:
+    """Read a model, on the CPU and in evaluation mode, in float32.
+
+    Raises `ValueError` with one sentence for a file that is no model, or whose weights do not fit
+    what it says it is.
+    """
+    metadata = read_metadata(path)
+    try:
+        described = [load_json(metadata[name]) for name in ("model", "basis", "modes")]
+    except KeyError as error:
+        raise ValueError(f"{path.name} does not say what its {error} is.") from None
+    spec = from_dict(described[0])
+    if not isinstance(spec, ModelSpec):
+        raise ValueError(f"{path.name} describes a {type(spec).__name__}, not a model.")
+    model = spec.build(basis_from_dict(described[1]), modes_from_dict(described[2]))
+    wanted = model.network.state_dict()
+    with safe_open(path, "pt") as file:
+        if set(file.keys()) != set(wanted):
+            raise ValueError(f"the weights in {path.name} are not those of its network.")
+        for name, place in wanted.items():
+            if tuple(file.get_slice(name).get_shape()) != tuple(place.shape):
+                raise ValueError(f"{name} in {path.name} does not have the shape of its network.")
+        state = {name: file.get_tensor(name).to(place) for name, place in wanted.items()}
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} in {path.name} is not finite.")
+    model.network.load_state_dict(state)
+    return model.eval().requires_grad_(False)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A model that comes with the product.
+
+    Attributes:
+        name: What `load_pretrained` is given.
+        title: What a person reads.
+        data: The name of its data set.
+        sha256: Of its file.
+    """
+
+    name: str
+    title: str
+    data: str
+    sha256: str
+
+
+def pretrained_folder() -> Path:
+    """Return where pretrained models are: RGDIFF_PRETRAINED, else beside the library."""
+    chosen = os.environ.get("RGDIFF_PRETRAINED")
+    return Path(chosen) if chosen else Path(__file__).resolve().parent.parent / "pretrained"
+
+
+def list_pretrained() -> list[Pretrained]:
+    """List the models of `pretrained/index.json`, none where there is no such file."""
+    index = pretrained_folder() / "index.json"
+    if not index.is_file():
+        return []
+    listed = load_json(index.read_text(encoding="utf-8"))
+    try:
+        return [Pretrained(**entry) for entry in listed]
+    except TypeError as error:
+        raise ValueError(f"pretrained/index.json can't be read: {error}.") from None
+
+
+def load_pretrained(name: str) -> NetworkDenoiser:
+    """Load a pretrained model, offline, after its file has been checked.
+
+    Raises `ValueError` for an unknown name, and for a file whose SHA-256 is not that of the
+    index.
+    """
+    models = {model.name: model for model in list_pretrained()}
+    if name not in models:
+        known = ", ".join(models) or "none on this machine"
+        raise ValueError(f"{name!r} is not a pretrained model; known are {known}.")
+    path = pretrained_folder() / name / "model.safetensors"
+    if not path.is_file():
+        raise ValueError(f"the file of {name!r} is missing: {path}.")
+    if sha256(path) != models[name].sha256:
+        raise ValueError(f"the file of {name!r} is damaged: its SHA-256 is not that of the index.")
+    return load_model(path)
