@@ -12,6 +12,7 @@ from rgdiff_core.denoisers import (
     NetworkDenoiser,
     Posterior,
 )
+from rgdiff_core.likelihood import log_likelihood
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import sample, trajectory
@@ -34,6 +35,7 @@ __all__ = [
     "list_pretrained",
     "load_model",
     "load_pretrained",
+    "log_likelihood",
     "sample",
     "save_model",
     "schedules",

@@ -43,6 +43,7 @@ __all__ = [
     "NoiseState",
     "Posterior",
     "gaussian_posterior",
+    "gaussian_score",
 ]
 
 STATE_POINTS = 16  # of the grid of scales on which a network is told the noise
@@ -106,6 +107,21 @@ class Denoiser(nn.Module):
         mean = self.posterior(c, marginal).mean
         return (marginal.alpha * mean - c) / marginal.std**2
 
+    def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return the score less that of the free theory with the model's modes, (B, C, H, W)."""
+        return self.component_score(c, marginal) - gaussian_score(
+            c, marginal, self.modes_mean, self.modes_variance
+        )
+
+
+def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Tensor:
+    """Return −(χ − αμ)/(α²Σ + σ²S²) of components c (B, C, H, W), exact at any noise level.
+
+    Arguments:
+        mean, variance: of the data's components; they broadcast against (C, H, W).
+    """
+    return (marginal.alpha * mean - c) / (marginal.alpha**2 * variance + marginal.std**2)
+
 
 def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Posterior:
     """Return the exact posterior of components c (B, C, H, W) for Gaussian data.
@@ -136,8 +152,12 @@ class GaussianDenoiser(Denoiser):
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return −(χ − αμ)/(α²Σ + σ²S²), exact at any noise level."""
-        total = marginal.alpha**2 * self.modes_variance + marginal.std**2
-        return (marginal.alpha * self.modes_mean - c) / total
+        return gaussian_score(c, marginal, self.modes_mean, self.modes_variance)
+
+    def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return zeros: the free theory does not interact."""
+        del marginal
+        return torch.zeros_like(c)
 
     def log_density(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the exact log density (B,), in nats, of fields x at times t."""
@@ -296,10 +316,17 @@ class NetworkDenoiser(Denoiser):
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
+        free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
+        return free + self._beyond(c, marginal)
+
+    def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return what F adds to the score of the data's free theory."""
+        if self.spec.reference == "spectrum":
+            return self._beyond(c, marginal)
+        return super().interaction_score(c, marginal)
+
+    def _beyond(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return α c_out U†F/(σ²S²)."""
         gaussian = self.gaussian(c, marginal)
-        total = marginal.alpha**2 * self.reference_variance + marginal.std**2
-        free = (marginal.alpha * self.reference_mean - c) / total
-        # V/(σ²S²) is Σ/(α²Σ + σ²S²), finite without noise
-        gain = self.reference_variance / total
         correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
-        return free + marginal.alpha * correction * gain / gaussian.variance
+        return marginal.alpha * correction / marginal.std**2

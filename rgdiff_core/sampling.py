@@ -32,7 +32,7 @@ from rgdiff_core.denoisers import Denoiser, Posterior
 from rgdiff_core.process import Generators, Marginal, Process, white_noise
 from rgdiff_core.spec import check_whole
 
-__all__ = ["METHODS", "State", "sample", "trajectory"]
+__all__ = ["METHODS", "State", "check_model", "sample", "trajectory"]
 
 MAX_STEPS = 10_000
 MAX_SAMPLES = 100_000
@@ -180,6 +180,11 @@ def _check(
         raise ValueError(
             f"method = {method!r} integrates an ODE and this schedule jumps: use 'shell'."
         )
+    check_model(model, process)
+
+
+def check_model(model: Denoiser, process: Process) -> None:
+    """Raise `ValueError` unless the model's basis is the process'."""
     if not _same_basis(model.basis, process.basis):
         raise ValueError(
             f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the "
