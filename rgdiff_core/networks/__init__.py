@@ -25,9 +25,9 @@ __all__ = [
 
 # For images of 3×32×32 the number in a U-Net's name is its number of parameters.
 NETWORKS: Mapping[str, NetworkSpec] = {
-    "lattice-small": LatticeNet(24, 3),
-    "lattice": LatticeNet(32, 4),
-    "lattice-large": LatticeNet(64, 6),
+    "lattice-small": LatticeNet(16, 2),
+    "lattice": LatticeNet(24, 3),
+    "lattice-large": LatticeNet(48, 5),
     "unet-0.3m": UNet(16, (1, 2, 2), 1, (8,)),
     "unet-1m": UNet(24, (1, 2, 3), 1, (8,)),
     "unet-3m": UNet(40, (1, 2, 3), 1, (16, 8)),

@@ -1,16 +1,18 @@
 r"""The network for lattice fields: translation equivariant, and odd under φ → −φ.
 
-Convolutions are periodic and have no bias; what the noise state adds are factors and thresholds.
-A hidden unit is
+Convolutions are periodic, nothing has a bias, and what the noise state adds are factors and
+thresholds. A hidden unit is
 
     a(u; b) = silu(u + b) − silu(b − u),
 
 odd in u for every threshold b, so that the whole network is odd in the field, F(−φ) = −F(φ):
-the learned score respects the symmetry of φ⁴ exactly, and with it ⟨φ⟩ = 0. The mean field enters
-every block by a path of its own, since the zero mode is where the lattice is critical.
+the learned score respects the symmetry of φ⁴ exactly, and with it ⟨φ⟩ = 0. Sites meet in
+convolutions within each channel, channels meet site by site; the mean field enters every block by
+a path of its own, since the zero mode is where the lattice is critical.
 
 References:
-    The symmetric activation is this project's; equivariant flows for φ⁴: 2110.02673, 2207.00283.
+    Liu et al., 2201.03545 (convolutions by channel, then site by site); equivariant flows for φ⁴:
+    2110.02673, 2207.00283.
 """
 
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from rgdiff_core.spec import check_whole
 
 __all__ = ["LatticeNet"]
 
+WIDER = 2  # hidden units of a block per channel
+
 
 @dataclass(frozen=True)
 class LatticeNet(NetworkSpec):
@@ -31,10 +35,10 @@ class LatticeNet(NetworkSpec):
     Arguments:
         width: channels, 4 to 512.
         depth: residual blocks, 1 to 32.
-        kernel: side of the convolutions, odd, 1 to 11, at most the lattice's size.
+        kernel: side of the convolutions, odd, 1 to 11, less than twice the lattice's size.
     """
 
-    width: int = 32
+    width: int = 24
     depth: int = 3
     kernel: int = 3
 
@@ -48,50 +52,59 @@ class LatticeNet(NetworkSpec):
     def build(
         self, shape: tuple[int, int, int], features: int, in_channels: int | None = None
     ) -> Network:
-        """Return the network; raises `ValueError` where the kernel is larger than the lattice."""
+        """Return the network; raises `ValueError` where the kernel wraps around the lattice."""
         if self.kernel // 2 >= min(shape[1:]):
-            raise ValueError(f"kernel = {self.kernel} is too large for a lattice {shape[1:]}.")
+            raise ValueError(
+                f"kernel = {self.kernel} wraps around a lattice of {shape[1]}×{shape[2]} sites."
+            )
         return _LatticeNetwork(self, shape[0], features, in_channels or shape[0])
 
 
 class _LatticeNetwork(Network):
+    """Channels come last inside, for most of the work is site by site."""
+
     def __init__(self, spec: LatticeNet, channels: int, features: int, seen: int) -> None:
         super().__init__()
         width = spec.width
         self.embed = NoiseEmbedding(features, 4 * width)
-        self.first = _convolution(seen, width, spec.kernel)
+        self.first = nn.Linear(seen, width, bias=False)
         self.blocks = nn.ModuleList(
             _Block(width, 4 * width, spec.kernel) for _ in range(spec.depth)
         )
         self.scale = zero(nn.Linear(4 * width, width))
-        self.last = zero(_convolution(width, channels, spec.kernel))
+        self.last = zero(nn.Linear(width, channels, bias=False))
 
     def forward(self, x: Tensor, state: Tensor) -> Tensor:
         embedding = self.embed(state)
-        h = self.first(x)
+        h = self.first(x.movedim(1, -1))
         for block in self.blocks:
             h = block(h, embedding)
-        return self.last(h * (1 + self.scale(embedding)[..., None, None]))
+        return self.last(h * (1 + self.scale(embedding)[:, None, None])).movedim(-1, 1)
 
 
 class _Block(nn.Module):
     def __init__(self, width: int, embedding: int, kernel: int) -> None:
         super().__init__()
+        hidden = WIDER * width
+        self.near = nn.Conv2d(
+            width,
+            width,
+            kernel,
+            padding=kernel // 2,
+            padding_mode="circular",
+            groups=width,
+            bias=False,
+        )
         self.mean = nn.Linear(width, width, bias=False)
-        self.enter = _convolution(width, width, kernel)
-        self.leave = _convolution(width, width, kernel)
-        self.modulation = nn.Linear(embedding, 3 * width)
-        nn.init.normal_(self.modulation.bias[width : 2 * width], std=1.5)  # thresholds differ
+        self.enter = nn.Linear(width, hidden, bias=False)
+        self.leave = nn.Linear(hidden, width, bias=False)
+        self.modulation = nn.Linear(embedding, width + 2 * hidden)
+        self.sizes = (width, hidden, hidden)
+        nn.init.normal_(self.modulation.bias[width : width + hidden], std=1.5)  # they differ
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        gain, threshold, out = self.modulation(embedding)[..., None, None].chunk(3, 1)
-        u = self.enter(h) + self.mean(h.mean((2, 3)))[..., None, None]
-        u = u * (1 + gain)
+        gain, threshold, out = self.modulation(embedding)[:, None, None].split(self.sizes, -1)
+        u = h + self.near(h.movedim(-1, 1)).movedim(1, -1)
+        u = self.enter((u + self.mean(h.mean((1, 2)))[:, None, None]) * (1 + gain))
         u = silu(u + threshold) - silu(threshold - u)
-        return h + self.leave(u) * (1 + out)
-
-
-def _convolution(before: int, after: int, kernel: int) -> nn.Conv2d:
-    return nn.Conv2d(
-        before, after, kernel, padding=kernel // 2, padding_mode="circular", bias=False
-    )
+        return h + self.leave(u * (1 + out))
