@@ -1,0 +1,21 @@
+"""Training: configs, the loop, checkpoints, and runs."""
+
+from rgdiff_core.training.config import TrainConfig, load_config, override, settings
+from rgdiff_core.training.presets import PRESETS, Preset
+from rgdiff_core.training.records import Status
+from rgdiff_core.training.timing import Timing, measure
+from rgdiff_core.training.trainer import Outcome, train
+
+__all__ = [
+    "PRESETS",
+    "Outcome",
+    "Preset",
+    "Status",
+    "Timing",
+    "TrainConfig",
+    "load_config",
+    "measure",
+    "override",
+    "settings",
+    "train",
+]

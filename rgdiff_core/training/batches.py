@@ -1,0 +1,91 @@
+"""Batches: a function of the seed and the step alone, whatever the number of processes.
+
+Every process draws the whole batch and takes every so many-th row, so that N of them see what one
+would have seen, and a run can be resumed at any step.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.losses import NoiseBatch
+from rgdiff_core.noises import NoiseSampler, mix
+
+__all__ = ["Batch", "Batches", "transform"]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A share of a batch: fields and white noise (B, C, H, W), and noise levels for each."""
+
+    x0: Tensor
+    noise: Tensor
+    levels: NoiseBatch
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Batches of a data set that lies in device memory.
+
+    Arguments:
+        images: (N, C, H, W).
+        sampler: of noise levels.
+        size: images in a batch, over all processes.
+        symmetries: "none", "flip" or "lattice".
+        seed: of everything random.
+        rank, world: this process, and how many there are.
+    """
+
+    images: Tensor
+    sampler: NoiseSampler
+    size: int
+    symmetries: str
+    seed: int
+    rank: int = 0
+    world: int = 1
+
+    def draw(self, step: int) -> Batch:
+        """Return this process' rows of the batch of a step."""
+        device = self.images.device
+        generator = torch.Generator(device).manual_seed(mix(self.seed, step))
+        chosen = torch.randint(len(self.images), (self.size,), generator=generator, device=device)
+        x0 = transform(self.images[chosen], self.symmetries, generator)
+        noise = torch.randn(x0.shape, generator=generator, device=device)
+        levels = self.sampler.draw(step, self.size)
+        if self.world == 1:
+            return Batch(x0, noise, levels)
+        rows = slice(self.rank, None, self.world)
+        return Batch(x0[rows], noise[rows], levels.rows(rows))
+
+
+def transform(x: Tensor, symmetries: str, generator: torch.Generator) -> Tensor:
+    """Move each of the fields (B, C, H, W) by a random symmetry.
+
+    Arguments:
+        symmetries: "none"; "flip" for left and right; "lattice" for translations, reflections,
+            rotations by 90° where the lattice is square, and the sign.
+    """
+    if symmetries == "none":
+        return x
+    n, _, height, width = x.shape
+
+    def random(high: int) -> Tensor:
+        return torch.randint(high, (n, 1, 1), generator=generator, device=x.device)
+
+    rows = torch.arange(height, device=x.device)[:, None].expand(n, height, width)
+    columns = torch.arange(width, device=x.device).expand(n, height, width)
+    if symmetries == "flip":
+        columns = torch.where(random(2) == 1, width - 1 - columns, columns)
+    else:
+        x = x * (2 * random(2) - 1)[:, None]
+        if height == width:
+            swapped = random(2) == 1
+            rows, columns = (
+                torch.where(swapped, columns, rows),
+                torch.where(swapped, rows, columns),
+            )
+        rows = (rows * (2 * random(2) - 1) + random(height)) % height
+        columns = (columns * (2 * random(2) - 1) + random(width)) % width
+    place = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    return x.flatten(2).gather(2, place).reshape(x.shape)

@@ -1,0 +1,126 @@
+"""Checkpoints: safetensors and JSON, never half written.
+
+A checkpoint is one file of tensors, with the step in its name, and a manifest that says its name,
+its SHA-256, the step and the config. Both are written beside their place and renamed, the manifest
+last; the checkpoint before stays until the next, for the case that the disk damages a file.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from rgdiff_core.spec import load_json, to_dict
+from rgdiff_core.training.config import TrainConfig, config_from_dict, differences
+from rgdiff_core.weights import sha256
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "write_text"]
+
+MANIFEST, PREVIOUS = "state.json", "previous.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The state of a run.
+
+    Attributes:
+        step: steps done.
+        elapsed: seconds that they took.
+        tensors: by name.
+    """
+
+    step: int
+    elapsed: float
+    tensors: Mapping[str, Tensor]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file so that readers see the old one or the new one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
+    """Write a checkpoint into a folder; raises `OSError` where that fails, the last one stays."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"state-{checkpoint.step:09d}.safetensors"
+    part = folder / f".{path.name}.{os.getpid()}.part"
+    try:
+        try:
+            save_file({k: v.contiguous().cpu() for k, v in checkpoint.tensors.items()}, part)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        digest = sha256(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    manifest = {
+        "file": path.name,
+        "sha256": digest,
+        "step": checkpoint.step,
+        "elapsed_s": checkpoint.elapsed,
+        "config": to_dict(config),
+    }
+    if (folder / MANIFEST).is_file():
+        write_text(folder / PREVIOUS, (folder / MANIFEST).read_text(encoding="utf-8"))
+    write_text(folder / MANIFEST, json.dumps(manifest))
+    _clean(folder)
+
+
+def _clean(folder: Path) -> None:
+    """Remove what no manifest names."""
+    named = set()
+    for name in (MANIFEST, PREVIOUS):
+        if (folder / name).is_file():
+            named.add(load_json((folder / name).read_text(encoding="utf-8"))["file"])
+    for path in folder.glob("state-*.safetensors"):
+        if path.name not in named:
+            path.unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path, config: TrainConfig) -> Checkpoint | None:
+    """Read the newest undamaged checkpoint, None where there is none at all.
+
+    Raises `ValueError` with one sentence where the config differs from the one it was made with,
+    and where there are checkpoints but all are damaged.
+    """
+    problems = []
+    for name in (MANIFEST, PREVIOUS):
+        if not (folder / name).is_file():
+            continue
+        try:
+            manifest, made = _manifest(folder / name)
+            path = folder / Path(manifest["file"]).name
+            if sha256(path) != manifest["sha256"]:
+                raise ValueError(f"{path.name} is damaged.")
+            tensors = load_file(path)
+        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+            problems.append(str(error))
+            continue
+        for field, (old, new) in differences(made, config).items():
+            raise ValueError(
+                f"this run was started with {field} = {old!r} and can't go on with {new!r}."
+            )
+        return Checkpoint(int(manifest["step"]), float(manifest["elapsed_s"]), tensors)
+    if problems:
+        raise ValueError(f"no checkpoint in {folder} can be read: {problems[0]}")
+    return None
+
+
+def _manifest(path: Path) -> tuple[dict, TrainConfig]:
+    manifest = load_json(path.read_text(encoding="utf-8"))
+    return manifest, config_from_dict(manifest["config"])

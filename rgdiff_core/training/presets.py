@@ -1,0 +1,120 @@
+"""Training configs by name: the presets of the page and of `rgdiff train`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rgdiff_core import schedules
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.losses import Objective
+from rgdiff_core.networks import NETWORKS, LatticeNet
+from rgdiff_core.noises import OneProcess, Universal
+from rgdiff_core.training.config import TrainConfig
+
+__all__ = ["PRESETS", "Preset"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A config with a name for people and a sentence on what to expect."""
+
+    title: str
+    about: str
+    config: TrainConfig
+
+
+_LATTICE = BasisSpec(momentum="lattice")
+_IMAGES = BasisSpec(decorrelate=True)
+_UNIVERSAL = ModelSpec(LatticeNet(24, 3), scaling="variance")
+
+PRESETS: Mapping[str, Preset] = {
+    "phi4-2min": Preset(
+        "2-minute φ⁴",
+        "A small network for 6×6 fields in the broken phase, trained on matched noise behind one "
+        "cutoff: samples turn from the free theory into two wells while you watch.",
+        TrainConfig(
+            data="phi4-6x6-broken",
+            basis=_LATTICE,
+            noise=OneProcess(Matched(), schedules.Cutoff(schedules.SigmoidKernel(0.3))),
+            model=ModelSpec(NETWORKS["lattice-small"], scaling="variance"),
+            steps=2000,
+            batch=128,
+            lr=6e-3,
+            ema=0.995,
+        ),
+    ),
+    "phi4-10min": Preset(
+        "10-minute φ⁴ universal",
+        "One network for every schedule and every colour in the Fourier basis, on 6×6 fields of "
+        "the symmetric phase.",
+        TrainConfig(
+            data="phi4-6x6",
+            basis=_LATTICE,
+            noise=Universal(),
+            model=_UNIVERSAL,
+            steps=10_000,
+            batch=128,
+            lr=6e-3,
+            ema=0.998,
+        ),
+    ),
+    "cifar10-cpu": Preset(
+        "CIFAR-10 taste (CPU)",
+        "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no objects "
+        "yet.",
+        TrainConfig(
+            data="cifar10",
+            basis=_IMAGES,
+            noise=Universal(),
+            model=ModelSpec(NETWORKS["unet-0.3m"]),
+            steps=4000,
+            batch=32,
+            lr=2e-3,
+            ema=0.998,
+            evaluations=5,
+            previews=8,
+        ),
+    ),
+    "cifar10-gpu": Preset(
+        "CIFAR-10 (GPU)",
+        "A universal U-Net of 11 million parameters; hours on one GPU.",
+        TrainConfig(
+            data="cifar10",
+            basis=_IMAGES,
+            noise=Universal(),
+            model=ModelSpec(NETWORKS["unet-10m"]),
+            steps=200_000,
+            batch=256,
+            lr=5e-4,
+            warmup=2000,
+            ema=0.9999,
+            precision="bfloat16",
+            compile=True,
+            log_every=100,
+            checkpoint_seconds=300,
+            evaluations=40,
+            previews=40,
+        ),
+    ),
+    "cifar10-standard": Preset(
+        "CIFAR-10, standard diffusion (CPU)",
+        "The baseline: white noise in every pixel alike, a network that is told only the time, "
+        "scalar preconditioning, and no Gaussian to start from.",
+        TrainConfig(
+            data="cifar10",
+            basis=_IMAGES,
+            noise=OneProcess(White(), schedules.Cosine()),
+            model=ModelSpec(
+                NETWORKS["unet-0.3m"], sees="scaled", told="time", reference="isotropic"
+            ),
+            objective=Objective("simple"),
+            steps=4000,
+            batch=32,
+            lr=2e-3,
+            ema=0.998,
+            evaluations=5,
+            previews=8,
+        ),
+    ),
+}

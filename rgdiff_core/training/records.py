@@ -1,0 +1,145 @@
+"""What a run writes down: its status, its curves, its samples.
+
+config.json       the config
+status.json       where it stands: replaced as a whole, about once a second
+metrics.jsonl     one JSON object a line, appended; the last line of a step counts
+samples/          step-00000500.npz: images (n, C, H, W) and the step
+checkpoint/       see `rgdiff_core.training.checkpoint`; model.safetensors is the model
+events/           the curves for TensorBoard
+request           written by others: "pause" or "cancel"
+"""
+
+import json
+import math
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from rgdiff_core.training.checkpoint import write_text
+
+__all__ = ["STATES", "Records", "Status", "finite"]
+
+STATES = ("starting", "running", "paused", "cancelled", "finished", "failed")
+REQUESTS = ("pause", "cancel")
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        state: one of STATES.
+        step, steps: done and wanted.
+        message: one sentence for people, or nothing.
+        pid, host: of the process that works on it.
+        started, updated: seconds since 1970.
+        elapsed_s: seconds of training, over all resumptions.
+        eta_s: seconds to go, None where it isn't known.
+        images_per_s: throughput of late.
+        device: what it runs on.
+        loss, excess: of late; the excess is the unit loss less that of the Gaussian.
+        checkpoint_step: of the last checkpoint.
+    """
+
+    state: str
+    step: int
+    steps: int
+    message: str = ""
+    pid: int = 0
+    host: str = ""
+    started: float = 0.0
+    updated: float = 0.0
+    elapsed_s: float = 0.0
+    eta_s: float | None = None
+    images_per_s: float | None = None
+    device: str = ""
+    loss: float | None = None
+    excess: float | None = None
+    checkpoint_step: int = 0
+
+
+class Records:
+    """The writer of a run folder.
+
+    Arguments:
+        folder: made where it is missing.
+        since: the step that the run goes on from; later points of the curves are written anew.
+    """
+
+    def __init__(self, folder: Path, since: int = 0) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.folder = folder
+        self.started = time.time()
+        (folder / "samples").mkdir(parents=True, exist_ok=True)
+        purge = since + 1 if since else None
+        self.board = SummaryWriter(str(folder / "events"), purge_step=purge)
+        self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+
+    def close(self) -> None:
+        """Flush and close all files."""
+        self.metrics.close()
+        self.board.close()
+
+    def status(self, status: Status) -> None:
+        """Write where the run stands; process, host and times are filled in."""
+        known = {
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "started": self.started,
+            "updated": time.time(),
+        }
+        write_text(self.folder / "status.json", json.dumps(finite(asdict(status) | known)))
+
+    def point(self, row: Mapping[str, Any]) -> None:
+        """Append a point of the curves, here and for TensorBoard."""
+        self.metrics.write(json.dumps(finite(row)) + "\n")
+        for name, value in _scalars(row):
+            self.board.add_scalar(name, value, row["step"])
+
+    def samples(self, step: int, images: Tensor) -> None:
+        """Keep samples (n, C, H, W)."""
+        path = self.folder / "samples" / f"step-{step:08d}.npz"
+        part = path.with_name(f".{path.name}")
+        with part.open("wb") as file:
+            np.savez_compressed(file, images=images.cpu().numpy(), step=step)
+        part.replace(path)
+
+    def requested(self) -> str | None:
+        """Return what others ask for, and forget it: "pause", "cancel" or None."""
+        path = self.folder / "request"
+        try:
+            text = path.read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+        path.unlink(missing_ok=True)
+        return text if text in REQUESTS else None
+
+
+def _scalars(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found = []
+    for name, value in row.items():
+        if isinstance(value, Mapping):
+            found += _scalars(value, f"{prefix}{name}/")
+        elif isinstance(value, list):
+            numbered = {f"{i}": v for i, v in enumerate(value) if v is not None}
+            found += _scalars(numbered, f"{prefix}{name}/")
+        elif name != "step" and value is not None:
+            found.append((f"{prefix}{name}", float(value)))
+    return found
+
+
+def finite(value: Any) -> Any:
+    """Return a value of JSON with what is not finite replaced by None."""
+    if isinstance(value, Mapping):
+        return {name: finite(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,172 @@
+"""The state that training changes: model, moving average, optimiser; and one step of it."""
+
+import ctypes
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from rgdiff_core import data
+from rgdiff_core.bases import Basis
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.losses import LossTerms, denoising_loss
+from rgdiff_core.modes import Modes
+from rgdiff_core.noises import mix
+from rgdiff_core.training.batches import Batch, Batches
+from rgdiff_core.training.config import TrainConfig
+
+__all__ = ["Learner", "Material", "learning_rate", "prepare"]
+
+MALLOC_TOP_PAD, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD = -2, -3, -1
+HELD_OUT = 2048  # images of the test split that a run is evaluated on
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What a run learns from: images of both splits in device memory, the basis, the modes."""
+
+    train: Tensor
+    test: Tensor
+    basis: Basis
+    modes: Modes
+
+
+def material(config: TrainConfig, device: torch.device) -> Material:
+    """Load a config's data, and fit basis and modes to them."""
+    train = data.load(config.data, limit=config.limit).images.to(device)
+    test = data.load(config.data, "test", limit=HELD_OUT).images.to(device)
+    basis = config.basis.build(train).to(device)
+    return Material(train, test, basis, Modes.fit(basis, train))
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Return the learning rate of a step, counted from 0."""
+    rise = min(1.0, (step + 1) / (config.warmup + 1))
+    if config.decay == "constant":
+        return config.lr * rise
+    return config.lr * rise * (1 + math.cos(math.pi * step / config.steps)) / 2
+
+
+class Learner:
+    """Model, moving average and optimiser, and the step that changes them.
+
+    Attributes:
+        model: the model that learns.
+        average: the same with averaged weights: what is evaluated, sampled and kept.
+    """
+
+    def __init__(self, config: TrainConfig, fabric: Fabric, learned: Material) -> None:
+        self.config = config
+        torch.manual_seed(mix(config.seed, -1))
+        self.model = config.model.build(learned.basis, learned.modes)
+        self.average = config.model.build(learned.basis, learned.modes)
+        self.network: nn.Module = self.model.network
+        if config.precision == "bfloat16":
+            self.model.autocast = self.average.autocast = torch.bfloat16
+        if fabric.device.type == "cuda":
+            self.network.to(memory_format=torch.channels_last)
+        self.averaged = AveragedModel(self.network, multi_avg_fn=self._average)
+        self.average.network = self.averaged.module  # type: ignore[assignment]
+        self.average.eval().requires_grad_(False)
+        self.parameters = list(self.network.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters,
+            lr=config.lr,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=fabric.device.type == "cuda",
+        )
+        wrapped = torch.compile(self.network) if config.compile else self.network
+        network, self.optimizer = fabric.setup(wrapped, self.optimizer)
+        self.model.network = network  # type: ignore[assignment]
+        self.fabric, self.step = fabric, 0
+
+    def _average(self, averaged: Sequence[Tensor], now: Sequence[Tensor], count: object) -> None:
+        del count  # the same number, on the device
+        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(list(averaged), list(now), 1 - decay)
+
+    def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
+        """Take one step; return the loss and the norm of the gradient, without waiting for it."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config, self.step)
+        terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.fabric.backward(terms.loss)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
+        self.optimizer.step()
+        self.step += 1
+        self.averaged.update_parameters(self.network)
+        return terms, norm
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that a checkpoint holds."""
+        found = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        found |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            found |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        # tensors that share memory can't be in one file
+        return {name: value.detach().clone() for name, value in found.items()}
+
+    def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
+        """Set the state to that of a checkpoint."""
+        self.network.load_state_dict(_under("network.", tensors))
+        self.averaged.load_state_dict(_under("average.", tensors))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under("optimizer.", tensors).items():
+            index, _, key = name.partition(".")
+            state.setdefault(int(index), {})[key] = value
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        self.step = step
+
+    def finished(self) -> NetworkDenoiser:
+        """Return the model with averaged weights."""
+        return self.average
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def prepare(config: TrainConfig, fabric: Fabric) -> tuple[Learner, Batches, Material]:
+    """Load the data and build all that a run needs.
+
+    Raises `ValueError` where the batch can't be shared out evenly.
+    """
+    if config.batch % fabric.world_size:
+        raise ValueError(
+            f"batch = {config.batch} can't be shared out evenly to {fabric.world_size} processes."
+        )
+    if fabric.device.type == "cpu":
+        _keep_memory()
+    learned = material(config, fabric.device)
+    learner = Learner(config, fabric, learned)
+    seed = mix(config.seed, 1)
+    sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, seed)
+    batches = Batches(
+        learned.train,
+        sampler,
+        config.batch,
+        config.symmetries,
+        mix(config.seed, 2),
+        fabric.global_rank,
+        fabric.world_size,
+    )
+    return learner, batches, learned
+
+
+def _keep_memory() -> None:
+    """Let glibc keep freed memory: fresh pages cost a small network as much as its arithmetic."""
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(MALLOC_MMAP_THRESHOLD, 1 << 30)
+        mallopt(MALLOC_TRIM_THRESHOLD, (1 << 31) - 1)
+        mallopt(MALLOC_TOP_PAD, 1 << 26)

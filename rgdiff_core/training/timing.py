@@ -1,0 +1,55 @@
+"""How long a run will take, from a few real steps."""
+
+import statistics
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from rgdiff_core.networks import parameter_count
+from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.state import prepare
+from rgdiff_core.training.trainer import fabric_for
+
+__all__ = ["Timing", "measure"]
+
+WARM, TIMED, MOST_SECONDS = 2, 5, 20.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a few steps of a run have shown.
+
+    Attributes:
+        step_s: Median seconds of a step.
+        total_s: Of all steps of the run, evaluations and samples not counted.
+        parameters: Of the network.
+        device: Where it was measured.
+    """
+
+    step_s: float
+    total_s: float
+    parameters: int
+    device: str
+
+
+def measure(config: TrainConfig, device: str = "auto") -> Timing:
+    """Take a few steps of a config, throw them away, and return how long they took.
+
+    Raises `ValueError` where the config does not fit its data, as `train` does.
+    """
+    fabric = fabric_for(device)
+    learner, batches, _ = prepare(replace(config, compile=False), fabric)
+    seconds: list[float] = []
+    begun = time.perf_counter()
+    for step in range(WARM + TIMED):
+        start = time.perf_counter()
+        learner.learn(batches.draw(step))
+        if fabric.device.type == "cuda":
+            torch.cuda.synchronize(fabric.device)
+        seconds.append(time.perf_counter() - start)
+        if time.perf_counter() - begun > MOST_SECONDS:
+            break
+    step_s = statistics.median(seconds[WARM:] or seconds[-1:])
+    parameters = parameter_count(learner.network)
+    return Timing(step_s, step_s * config.steps, parameters, fabric.device.type)
