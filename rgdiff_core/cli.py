@@ -157,6 +157,18 @@ def _generate(chosen: argparse.Namespace) -> Outcome:
     return Outcome(summary, lines)
 
 
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.training import commands
+
+    commands.train_options(parser)
+
+
+def _train(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.training import commands
+
+    return Outcome(*commands.run_train(chosen))
+
+
 GROUPS = {"data": "Data sets: list them, fetch them, generate lattice configurations."}
 
 COMMANDS = (
@@ -168,4 +180,9 @@ COMMANDS = (
         _generate_options,
         _generate,
     ),
+    Command("train", "Train a model from a config.", _train_options, _train),
 )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ without executing anything that is in them.
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,19 +36,23 @@ MAX_FILE = 1 << 30
 
 
 def save_model(
-    model: NetworkDenoiser, path: Path, *, dtype: torch.dtype | None = None, **extra: str
+    model: NetworkDenoiser,
+    path: Path,
+    extra: Mapping[str, str] | None = None,
+    *,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Write a model to one safetensors file, atomically.
 
     Arguments:
-        dtype: of the weights in the file; default: as they are.
         extra: further metadata, text by name.
+        dtype: of the weights in the file; default: as they are.
     """
     state = {
         name: value.detach().to("cpu", dtype or value.dtype).contiguous()
         for name, value in model.network.state_dict().items()
     }
-    metadata = extra | {
+    metadata = dict(extra or {}) | {
         "format": FORMAT,
         "model": json.dumps(to_dict(model.spec)),
         "basis": json.dumps(basis_to_dict(model.basis)),

@@ -81,15 +81,17 @@ class Learner:
             weight_decay=config.weight_decay,
             fused=fabric.device.type == "cuda",
         )
-        wrapped = torch.compile(self.network) if config.compile else self.network
-        network, self.optimizer = fabric.setup(wrapped, self.optimizer)
+        if config.compile:
+            self.network.compile()
+        network, self.optimizer = fabric.setup(self.network, self.optimizer)
         self.model.network = network  # type: ignore[assignment]
         self.fabric, self.step = fabric, 0
 
     def _average(self, averaged: Sequence[Tensor], now: Sequence[Tensor], count: object) -> None:
         del count  # the same number, on the device
         decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        torch._foreach_lerp_(list(averaged), list(now), 1 - decay)
+        for mean, value in zip(averaged, now, strict=True):
+            mean.lerp_(value, 1 - decay)
 
     def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
         """Take one step; return the loss and the norm of the gradient, without waiting for it."""

@@ -245,7 +245,7 @@ class _Run:
         if held_out:
             row: Row = {"step": step, "held_out": self.held_out.evaluate(self.learner)}
         else:
-            row = window.row() | {"elapsed_s": self._elapsed()}
+            row = {**window.row(), "elapsed_s": self._elapsed()}
             rate = row["images_per_s"]
             left = (self.config.steps - step) * self.config.batch / rate
             self.now = replace(
@@ -275,8 +275,8 @@ class _Run:
             home = self.folder / "checkpoint"
             checkpoint = Checkpoint(step, self._elapsed(), self.learner.tensors())
             save_checkpoint(home, checkpoint, self.config)
-            extra = {"data": self.config.data, "step": str(step), "seed": str(self.config.seed)}
-            save_model(self.learner.average, home / "model.safetensors", **extra)
+            extra = {"data": self.config.data, "config": self.config.to_json(), "step": str(step)}
+            save_model(self.learner.average, home / "model.safetensors", extra)
         self.now = replace(self.now, checkpoint_step=step)
 
     def _elapsed(self) -> float:
