@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -40,7 +41,8 @@ class Outcome:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 for an error, 130 when stopped."""
-    chosen = _parser().parse_args(arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = _parser(words).parse_args(words)
     try:
         outcome = chosen.run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rgdiff: stopped.", file=sys.stderr)
         return 130
+    if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
+        return 0
     if chosen.json:
         print(json.dumps(outcome.value, ensure_ascii=False))
     else:
@@ -56,7 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser; only the subcommand that is called gets its options, for to know them is
+    to import what it needs.
+    """
     parser = argparse.ArgumentParser(
         prog="rgdiff", description="The laboratory for RG-inspired diffusion models."
     )
@@ -71,7 +78,8 @@ def _parser() -> argparse.ArgumentParser:
                 groups[path[0]] = group.add_subparsers(metavar="COMMAND", required=True)
             level = groups[path[0]]
         leaf = level.add_parser(word, help=command.help, description=command.help)
-        command.options(leaf)
+        if command.name.split() == [*words[: len(path) + 1]]:
+            command.options(leaf)
         leaf.add_argument("--json", action="store_true", help="print one line of JSON")
         leaf.set_defaults(run=command.run)
     return parser

@@ -26,6 +26,8 @@ from rgdiff_core.spec import check_whole
 __all__ = ["LatticeNet"]
 
 WIDER = 2  # hidden units of a block per channel
+STEEP = 3.0  # of fresh weights before a threshold: weaker ones leave a network nearly linear, and
+# of a linear function of the field there is nothing left to learn beside the Gaussian
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class _Block(nn.Module):
         self.leave = nn.Linear(hidden, width, bias=False)
         self.modulation = nn.Linear(embedding, width + 2 * hidden)
         self.sizes = (width, hidden, hidden)
+        nn.init.normal_(self.enter.weight, std=STEEP / width**0.5)
         nn.init.normal_(self.modulation.bias[width : width + hidden], std=1.5)  # they differ
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:

@@ -61,8 +61,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "cifar10-cpu": Preset(
         "CIFAR-10 taste (CPU)",
-        "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no objects "
-        "yet.",
+        "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no "
+        "objects yet.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,

@@ -100,7 +100,8 @@ class Records:
 
     def point(self, row: Mapping[str, Any]) -> None:
         """Append a point of the curves, here and for TensorBoard."""
-        self.metrics.write(json.dumps(finite(row)) + "\n")
+        row = finite(row)
+        self.metrics.write(json.dumps(row) + "\n")
         for name, value in _scalars(row):
             self.board.add_scalar(name, value, row["step"])
 
