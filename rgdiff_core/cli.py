@@ -177,6 +177,18 @@ def _train(chosen: argparse.Namespace) -> Outcome:
     return Outcome(*commands.run_train(chosen))
 
 
+def _pretrain_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core import pretrain
+
+    pretrain.pretrain_options(parser)
+
+
+def _pretrain(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core import pretrain
+
+    return Outcome(*pretrain.run_pretrain(chosen))
+
+
 GROUPS = {"data": "Data sets: list them, fetch them, generate lattice configurations."}
 
 COMMANDS = (
@@ -189,6 +201,12 @@ COMMANDS = (
         _generate,
     ),
     Command("train", "Train a model from a config.", _train_options, _train),
+    Command(
+        "pretrain",
+        "Train, evaluate and install a model of pretrained/.",
+        _pretrain_options,
+        _pretrain,
+    ),
 )
 
 

@@ -6,7 +6,7 @@ Every set is built once, by download or on the spot, and kept in a cache folder:
 
 from rgdiff_core.data.folder import register_folder, register_upload
 from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress
-from rgdiff_core.data.sets import DatasetInfo, available, load
+from rgdiff_core.data.sets import DatasetInfo, action_of, available, load
 from rgdiff_core.data.store import cache_folder
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "DatasetInfo",
     "ImageSet",
     "Progress",
+    "action_of",
     "available",
     "cache_folder",
     "load",

@@ -9,7 +9,14 @@ from torch import Tensor
 
 __all__ = ["BUILT_IN", "DataUnavailable", "ImageSet", "Progress", "Record", "quiet"]
 
-BUILT_IN = ("cifar10", "phi4-32x32", "phi4-6x6", "phi4-6x6-broken", "photographs")
+BUILT_IN = (
+    "cifar10",
+    "phi4-32x32",
+    "phi4-6x6",
+    "phi4-6x6-broken",
+    "phi4-8x8",
+    "photographs",
+)
 """Names of the sets that the product brings; the user's own cannot take them."""
 
 Progress = Callable[[int, int, str], None]

@@ -1,0 +1,5 @@
+"""Evaluation: how good a model is, in numbers with errors."""
+
+from rgdiff_core.evaluation.phi4 import HeldOut, Quality, held_out, quality
+
+__all__ = ["HeldOut", "Quality", "held_out", "quality"]
