@@ -1,0 +1,63 @@
+"""Models from elsewhere: a checkpoint becomes a finished run."""
+
+import json
+import os
+import shutil
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from rgdiff_core.noises import Universal
+from rgdiff_core.spec import from_json
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.records import Status
+from rgdiff_core.training.runs import queue
+from rgdiff_core.training.runs.folder import run_folder
+from rgdiff_core.training.runs.provenance import write_provenance
+from rgdiff_core.training.runs.registry import Row, insert, transaction
+from rgdiff_core.weights import MAX_FILE, load_model, read_metadata
+
+__all__ = ["register_model"]
+
+
+def register_model(data: bytes, title: str) -> queue.Run:
+    """Make a finished run of a model file's bytes.
+
+    Raises `ValueError` with one sentence for anything that is not one of rgdiff's models.
+    """
+    if len(data) > MAX_FILE:
+        raise ValueError(f"the file has {len(data) >> 20} MiB; at most {MAX_FILE >> 20} are read.")
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    folder = run_folder(f"{stamp}-uploaded-{os.urandom(2).hex()}")
+    home = folder / "checkpoint"
+    try:
+        home.mkdir(parents=True)
+        path = home / "model.safetensors"
+        path.write_bytes(data)
+        config = _config(path)
+        write_text(folder / "config.json", config.to_json())
+        write_text(folder / "title", title)
+        write_provenance(folder, config, "uploaded")
+        done = Status("finished", config.steps, config.steps, updated=now, started=now)
+        write_text(folder / "status.json", json.dumps(asdict(done)))
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ValueError(f"{folder} can't be written: {error.strerror}.") from None
+    except ValueError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    with transaction() as connection:
+        insert(connection, Row(folder.name, title[: queue.MAX_TITLE], now, "finished", now))
+    return queue.get(folder.name)
+
+
+def _config(path: Path) -> TrainConfig:
+    """Return the config that a model file says it was trained with, or what is known of it."""
+    model, metadata = load_model(path), read_metadata(path)
+    if "config" in metadata:
+        config = from_json(metadata["config"])
+        if isinstance(config, TrainConfig):
+            return replace(config, model=model.spec)
+    return TrainConfig(model=model.spec, noise=Universal())
