@@ -14,5 +14,6 @@ st.navigation(
     [
         st.Page("pages/noising.py", title="Noising", icon=":material/gradient:", default=True),
         st.Page("pages/spectra.py", title="Spectra", icon=":material/show_chart:"),
+        st.Page("pages/training.py", title="Training", icon=":material/model_training:"),
     ]
 ).run()

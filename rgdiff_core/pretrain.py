@@ -86,7 +86,7 @@ def pretrain(
     *,
     samples: int = 1024,
     scan_samples: int = 256,
-    steps: int = 10,
+    steps: int = 8,
     say: Say = print,
 ) -> Card:
     """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.

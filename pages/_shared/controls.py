@@ -7,12 +7,15 @@ from typing import Any
 import streamlit as st
 
 from pages._shared import labdata, session
-from pages._shared.knobs import color_knob
+from pages._shared.choices import (
+    Bind,
+    basis_widgets,
+    color_number,
+    color_widget,
+    schedule_widgets,
+)
 from pages._shared.labstate import MAX_IMAGES, Lab, Side, with_preset, with_second, without_second
-from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
-from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.presets import PRESETS
-from rgdiff_core.schedules import Cutoff, Sequential, SoftConditioning
 
 __all__ = ["compare_toggle", "picture_controls", "preset_of", "side_controls"]
 
@@ -97,16 +100,20 @@ def side_controls(lab: Lab, index: int) -> None:
             ),
         ),
     )
-    _basis_controls(side, put, key)
-    st.selectbox(
-        "Noise colour S — how loud",
-        list(COLORS),
-        format_func=lambda c: COLORS[c][0],
-        help="The noise's spectrum, and so the fixed point in which the flow ends.",
-        **_bound(key("color"), type(side.color), put(lambda s, c: replace(s, color=COLORS[c][1]))),
-    )
-    _color_number(lab, index, put, key)
-    _schedule_controls(side, put, key)
+
+    def bind(field: str) -> Bind:
+        """Keep the values of the widgets of one of the side's choices."""
+        return lambda what, value, make: _bound(
+            key(what),
+            value,
+            put(lambda s, v: replace(s, **{field: make(getattr(s, field), v)})),
+        )
+
+    basis_widgets(side.basis, bind("basis"), tuple(labdata.fields(lab).shape[1:]))
+    color_widget(side.color, bind("color"))
+    if not labdata.draggable_color(lab.data, side):  # else its number is dragged inside the lab
+        color_number(side.color, bind("color"))
+    schedule_widgets(side.schedule, bind("schedule"))
 
 
 def preset_of(side: Side) -> str | None:
@@ -119,122 +126,3 @@ def preset_of(side: Side) -> str | None:
         ):
             return name
     return None
-
-
-Put = Callable[[Callable[[Side, Any], Side]], Callable[[Any], Lab]]
-
-
-def _basis_controls(side: Side, put: Put, key: Callable[[str], str]) -> None:
-    basis = side.basis
-
-    def field(name: str) -> Callable[[Any], Lab]:
-        return put(lambda s, v: replace(s, basis=replace(s.basis, **{name: v})))
-
-    st.selectbox(
-        "Basis U — where",
-        list(BASES),
-        format_func=BASES.__getitem__,
-        help="The components in which noise is added independently.",
-        **_bound(
-            key("basis"),
-            basis.name,
-            put(lambda s, v: replace(s, basis=replace(s.basis, name=v, levels=None))),
-        ),
-    )
-    if basis.name in ("fourier", "cosine"):
-        st.selectbox(
-            "Momentum",
-            ["continuum", "lattice"],
-            help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact.",
-            **_bound(key("momentum"), basis.momentum, field("momentum")),
-        )
-    if basis.name == "wavelet":
-        left, right = st.columns([2, 1])
-        left.selectbox(
-            "Wavelet",
-            orthogonal_wavelets(),
-            help="Every orthogonal wavelet that PyWavelets has.",
-            **_bound(key("wavelet"), basis.wavelet, field("wavelet")),
-        )
-        right.number_input(
-            "Levels",
-            1,
-            10,
-            help="How often the picture is halved.",
-            **_bound(key("levels"), _levels(basis), field("levels")),
-        )
-    if _channels() > 1:
-        st.checkbox(
-            "Decorrelate the colour channels",
-            help="First rotate red, green and blue to their principal axes (orthonormal).",
-            **_bound(key("decorrelate"), basis.decorrelate, field("decorrelate")),
-        )
-
-
-def _levels(basis: Any) -> int:
-    if basis.levels is not None:
-        return basis.levels
-    h, w = labdata.fields(session.current()).shape[-2:]
-    return max(1, min((n & -n).bit_length() - 1 for n in (h, w)))
-
-
-def _channels() -> int:
-    return labdata.fields(session.current()).shape[1]
-
-
-def _color_number(lab: Lab, index: int, put: Put, key: Callable[[str], str]) -> None:
-    """Draw the colour's number here where the lab can't drag it: its noise bands are not
-    separable.
-    """
-    side = lab.sides[index]
-    knob = color_knob(side.color)
-    if knob is None or labdata.draggable_color(lab.data, side):
-        return
-    st.number_input(
-        knob.label,
-        knob.low,
-        knob.high,
-        help=knob.help,
-        **_bound(
-            key("tint"),
-            knob.value(side.color),
-            put(lambda s, v: replace(s, color=knob.turn(s.color, float(v)))),
-        ),
-    )
-
-
-def _schedule_controls(side: Side, put: Put, key: Callable[[str], str]) -> None:
-    schedule = side.schedule
-    st.selectbox(
-        "Schedule γ(t) — when",
-        list(SCHEDULES),
-        format_func=lambda s: SCHEDULES[s][0],
-        help="When each component is erased. Only Cutoff has a Λ(t) to drag.",
-        **_bound(
-            key("schedule"), type(schedule), put(lambda s, v: replace(s, schedule=SCHEDULES[v][1]))
-        ),
-    )
-    if isinstance(schedule, Cutoff):
-        st.selectbox(
-            "Kernel K_Λ(k)",
-            list(KERNELS),
-            format_func=lambda k: KERNELS[k][0],
-            help="How sharply the cutoff divides signal from noise.",
-            **_bound(
-                key("kernel"),
-                type(schedule.kernel),
-                put(lambda s, v: replace(s, schedule=replace(s.schedule, kernel=KERNELS[v][1]))),
-            ),
-        )
-    if isinstance(schedule, Sequential | SoftConditioning):
-        st.selectbox(
-            "Order",
-            list(ORDERS),
-            format_func=ORDERS.__getitem__,
-            help="Which components go first into the noise; generation runs the other way.",
-            **_bound(
-                key("order"),
-                schedule.order,
-                put(lambda s, v: replace(s, schedule=replace(s.schedule, order=v))),
-            ),
-        )

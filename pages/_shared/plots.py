@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 from PIL import Image
+from plotly.colors import sample_colorscale
 
 __all__ = [
     "BLUE",
@@ -20,7 +21,9 @@ __all__ = [
     "ORANGE",
     "PURPLE",
     "Curve",
+    "lines",
     "log_log",
+    "ramp",
     "short",
     "table",
     "tiles",
@@ -93,6 +96,27 @@ def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
         uirevision="spectra",
     )
     return figure
+
+
+def lines(curves: Sequence[Curve], x_title: str, y_title: str, height: int = 320) -> go.Figure:
+    """Draw curves on linear axes, with a thin line at zero."""
+    figure = go.Figure([_trace(curve, np.asarray(curve.x, dtype=float)) for curve in curves])
+    figure.add_hline(y=0, line={"color": GREY, "width": 1})
+    figure.update_xaxes(title=x_title, zeroline=False, rangemode="tozero")
+    figure.update_yaxes(title=y_title, zeroline=False)
+    figure.update_layout(
+        height=height,
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        hovermode="x unified",
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+        uirevision="lines",
+    )
+    return figure
+
+
+def ramp(n: int) -> list[str]:
+    """Return n colours from dark to light, for curves in an order."""
+    return sample_colorscale("Viridis", [0.85 * i / max(1, n - 1) for i in range(n)])
 
 
 def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:

@@ -23,6 +23,7 @@ __all__ = [
     "rested",
     "sent",
     "stamp",
+    "started",
     "with_data",
     "write_link",
 ]
@@ -55,6 +56,11 @@ def prepare(data: str) -> None:
 def current() -> Lab:
     """Return the present state."""
     return st.session_state[_LAB]
+
+
+def started() -> bool:
+    """Tell whether the Noising page has been open in this session."""
+    return _LAB in st.session_state
 
 
 def stamp() -> str:

@@ -1,6 +1,6 @@
 """Training: configs, the loop, checkpoints, and runs."""
 
-from rgdiff_core.training.config import TrainConfig, load_config, override, settings
+from rgdiff_core.training.config import Setting, TrainConfig, load_config, override, settings
 from rgdiff_core.training.presets import PRESETS, Preset
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.timing import Timing, measure
@@ -10,6 +10,7 @@ __all__ = [
     "PRESETS",
     "Outcome",
     "Preset",
+    "Setting",
     "Status",
     "Timing",
     "TrainConfig",

@@ -25,9 +25,11 @@ __all__ = [
     "Setting",
     "TrainConfig",
     "config_from_dict",
+    "config_from_json",
     "differences",
     "load_config",
     "override",
+    "parse_config",
     "settings",
 ]
 
@@ -175,17 +177,25 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     if path.stat().st_size > MAX_FILE:
         raise ValueError(f"{path.name} is too large for a config.")
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".toml":
+    config = parse_config(path.read_text(encoding="utf-8"), path.name)
+    return override(config, overrides)
+
+
+def parse_config(text: str, name: str) -> TrainConfig:
+    """Read a config from the text of a file: TOML where its name ends so, else JSON.
+
+    Raises `ValueError` with one sentence for a text that is no config.
+    """
+    if name.endswith(".toml"):
         try:
             given = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path.name} is not valid TOML: {error}.") from None
+            raise ValueError(f"{name} is not valid TOML: {error}.") from None
     else:
         given = load_json(text)
     if not isinstance(given, dict):
-        raise ValueError(f"{path.name} does not hold a config.")
-    return override(config_from_dict(_merged(to_dict(TrainConfig()), given)), overrides)
+        raise ValueError(f"{name} does not hold a config.")
+    return config_from_dict(_merged(to_dict(TrainConfig()), given))
 
 
 def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:

@@ -20,7 +20,7 @@ from rgdiff_core.noises import mix
 from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
 
-__all__ = ["Learner", "Material", "learning_rate", "prepare"]
+__all__ = ["Learner", "Material", "keep_memory", "learning_rate", "prepare"]
 
 MALLOC_TOP_PAD, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD = -2, -3, -1
 HELD_OUT = 2048  # images of the test split that a run is evaluated on
@@ -145,8 +145,6 @@ def prepare(config: TrainConfig, fabric: Fabric) -> tuple[Learner, Batches, Mate
         raise ValueError(
             f"batch = {config.batch} can't be shared out evenly to {fabric.world_size} processes."
         )
-    if fabric.device.type == "cpu":
-        _keep_memory()
     learned = material(config, fabric.device)
     learner = Learner(config, fabric, learned)
     seed = mix(config.seed, 1)
@@ -163,7 +161,7 @@ def prepare(config: TrainConfig, fabric: Fabric) -> tuple[Learner, Batches, Mate
     return learner, batches, learned
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let glibc keep freed memory: fresh pages cost a small network as much as its arithmetic."""
     if sys.platform != "linux":
         return

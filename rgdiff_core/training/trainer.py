@@ -20,7 +20,9 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from rgdiff_core.bases import Basis
 from rgdiff_core.losses import by_scale, denoising_loss
+from rgdiff_core.modes import Modes
 from rgdiff_core.noises import OneProcess, mix
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import sample
@@ -34,10 +36,16 @@ from rgdiff_core.training.checkpoint import (
 )
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.records import Records, Status, finite
-from rgdiff_core.training.state import Learner, Material, learning_rate, prepare
+from rgdiff_core.training.state import (
+    Learner,
+    Material,
+    keep_memory,
+    learning_rate,
+    prepare,
+)
 from rgdiff_core.weights import save_model
 
-__all__ = ["DEVICES", "Outcome", "fabric_for", "train"]
+__all__ = ["DEVICES", "Outcome", "fabric_for", "preview_process", "train"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PREVIEW_IMAGES, PREVIEW_STEPS = 16, 25
@@ -163,6 +171,8 @@ class _Run:
         state, message = "finished", ""
         try:
             self._status(message="Loading the data.")
+            if self.fabric.device.type == "cpu":
+                keep_memory()
             self.learner, self.batches, self.material = prepare(self.config, self.fabric)
             if self.kept is not None:
                 self.learner.restore(self.kept.tensors, self.kept.step)
@@ -260,7 +270,7 @@ class _Run:
         """Sample from the averaged model, with the same noise every time."""
         if self.records is None:
             return
-        process = _preview_process(self.config, self.material)
+        process = preview_process(self.config, self.material.basis, self.material.modes)
         generator = torch.Generator(self.fabric.device).manual_seed(mix(self.config.seed, 3))
         method = "dpmpp_2m" if process.schedule.continuous else "shell"
         images = sample(
@@ -373,12 +383,12 @@ class _HeldOut:
         }
 
 
-def _preview_process(config: TrainConfig, learned: Material) -> Process:
-    """Return the process that a run's samples are drawn with."""
+def preview_process(config: TrainConfig, basis: Basis, modes: Modes) -> Process:
+    """Return the process that a run's samples are drawn with: its own where it has only one."""
     source = config.noise
     if not isinstance(source, OneProcess):
         source = OneProcess(schedule=Cutoff(SigmoidKernel(0.3)))
-    return Process(learned.basis, source.color, source.schedule, learned.modes)
+    return Process(basis, source.color, source.schedule, modes)
 
 
 def _marks(steps: int, n: int) -> frozenset[int]:

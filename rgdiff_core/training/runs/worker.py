@@ -1,4 +1,4 @@
-"""The process that trains one run of the registry: `python -m rgdiff_core.training.runs.worker ID`.
+"""The process that trains one run: `python -m rgdiff_core.training.runs.worker ID`.
 
 Its last acts are to record how the run ended, and to look after the queue.
 """

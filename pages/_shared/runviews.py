@@ -1,0 +1,220 @@
+"""A run as it goes: where it stands, its curves, its samples."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages._shared import cache, pictures, plots
+from pages._shared.plots import Curve
+from rgdiff_core.data import DataUnavailable, ImageSet
+from rgdiff_core.training import runs
+from rgdiff_core.training.commands import duration
+from rgdiff_core.training.runs import Run
+
+__all__ = ["COLORS", "ICONS", "comparison", "live", "points"]
+
+ICONS: Mapping[str, str] = {
+    "queued": ":material/schedule:",
+    "running": ":material/play_circle:",
+    "paused": ":material/pause_circle:",
+    "cancelled": ":material/cancel:",
+    "finished": ":material/check_circle:",
+    "failed": ":material/error:",
+    "lost": ":material/help:",
+}
+COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)
+EXCESS = "excess over the free theory × 1000"
+ABOUT = (
+    "The loss is 1 for the free theory, on average. What the network has learnt is the small "
+    "**excess** below it: 0 is the Gaussian score, and the further down the better."
+)
+COLUMNS = 8
+
+
+def live(run_id: str) -> None:
+    """Draw a run; while it is active, anew every second."""
+    run = runs.get(run_id)
+    interval = 1.0 if run.active else None
+    st.fragment(_live, run_every=interval)(run_id, run.state)
+
+
+def _live(run_id: str, state: str) -> None:
+    runs.pump()
+    run = runs.get(run_id)
+    if run.state != state:
+        st.rerun()
+    _standing(run)
+    training, held_out = points(run_id)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _curves(training, held_out)
+    with right:
+        _samples(run)
+
+
+def points(run_id: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Return a run's points of training and of held-out data; only what is new is read."""
+    store = st.session_state.setdefault("training-points", {})
+    rows, offset = store.get(run_id, ([], 0))
+    new, after = runs.history(run_id, offset)
+    rows = rows + new if after >= offset else new
+    store[run_id] = (rows, after)
+    return runs.curves(rows)
+
+
+def _standing(run: Run) -> None:
+    status, now = run.status, run.state
+    if run.missing:
+        st.warning("The folder of this run has been deleted.", icon=":material/folder_off:")
+        return
+    if now == "queued":
+        st.info(run.message or "Waiting for its turn.", icon=ICONS[now])
+        return
+    if status is None:
+        if now == "running":
+            st.progress(0.0, "Starting …")
+        return
+    share = min(1.0, status.step / max(1, status.steps))
+    text = f"Step {status.step:,} of {status.steps:,}"
+    if now == "running":
+        words = "Stopping after a checkpoint …" if run.stopping else status.message
+        if status.eta_s is not None:
+            words = words or f"{duration(status.eta_s)} left"
+        text = " · ".join(filter(None, (text, words or "Starting …")))
+        if status.images_per_s:
+            text += f" · {status.images_per_s:,.0f} images/s on {status.device}"
+        if time.time() - status.updated > 30:
+            text += f" · no word for {duration(time.time() - status.updated)}"
+    else:
+        text = f"{now.capitalize()} · {text} · {duration(status.elapsed_s)}"
+    st.progress(share, text)
+    if run.message and now in ("failed", "lost", "cancelled"):
+        st.error(run.message, icon=ICONS[now])
+
+
+def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[str, Any]]) -> None:
+    st.caption(ABOUT)
+    if not training:
+        st.caption("The curves begin after the first steps.")
+        return
+    view = st.segmented_control(
+        "Curves",
+        ["All scales", "Scale by scale"],
+        default="All scales",
+        required=True,
+        key="training-curves",
+        help="By scale: eight bands, from the coarsest to the finest.",
+    )
+    if view == "All scales":
+        curves = [_curve("training", training, plots.BLUE), *_held_out(held_out, plots.ORANGE)]
+    else:
+        curves = _by_scale(training)
+    figure = plots.lines(curves, "step", EXCESS)
+    st.plotly_chart(figure, key="training-figure", config={"displaylogo": False})
+
+
+def _curve(label: str, rows: Sequence[Mapping[str, Any]], color: str) -> Curve:
+    x = [row["step"] for row in rows]
+    y = [None if row["excess"] is None else 1000 * row["excess"] for row in rows]
+    return Curve(label, x, y, color)
+
+
+def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
+    if not rows:
+        return []
+    values = [row["held_out"] for row in rows]
+    return [
+        Curve(
+            "held out, averaged weights",
+            [row["step"] for row in rows],
+            [1000 * value["excess"] for value in values],
+            color,
+            points=True,
+            error=[1000 * value["excess_error"] for value in values],
+        )
+    ]
+
+
+def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    bands = range(len(rows[0]["by_scale"]))
+    used = [b for b in bands if any(row["by_scale"][b] is not None for row in rows)]
+    curves = []
+    for band, color in zip(used, plots.ramp(len(used)), strict=True):
+        y = [1000 * (row["by_scale"][band] or 0.0) for row in rows]
+        label = f"scale {band / len(bands):.2g}–{(band + 1) / len(bands):.2g}"
+        curves.append(Curve(label, [row["step"] for row in rows], y, color, width=1.5))
+    return curves
+
+
+def source_of(run: Run) -> ImageSet | None:
+    """Return some of the data that a run learns from, None where they can't be had."""
+    if run.config is None or not cache.has(run.config.data):
+        return None
+    try:
+        return cache.images(run.config.data)
+    except (ValueError, OSError, DataUnavailable):
+        return None
+
+
+def _samples(run: Run) -> None:
+    steps = runs.sample_steps(run.id) if not run.missing else []
+    if not steps:
+        st.caption("Samples appear here as it trains.")
+        return
+    key = f"training-at-{run.id}"
+    latest = "latest"
+    options = [*steps, latest]
+    chosen = st.select_slider(
+        "Samples at step",
+        options,
+        value=latest,
+        key=key,
+        help="Drawn with the averaged weights and the same noise every time.",
+    )
+    drawn = runs.samples(run.id, chosen if isinstance(chosen, int) else steps[-1])
+    source = source_of(run)
+    if drawn is None or source is None:
+        st.caption("These samples can't be shown: their data set is not on this machine.")
+        return
+    show(drawn.images, source, f"Samples of the model at step {drawn.step:,}")
+    show(source.images[: len(drawn.images)], source, "Data")
+
+
+def show(images: Any, source: ImageSet, caption: str) -> None:
+    """Draw fields (n, C, H, W) as one picture, in the data's range of colours."""
+    scale = max(1, 96 // images.shape[-1])
+    picture = pictures.grid(images, source, columns=COLUMNS, scale=scale)
+    st.image(picture, caption=caption, width="stretch")
+
+
+def comparison(chosen: Sequence[Run]) -> None:
+    """Draw the curves of several runs on the same axes, and what differs between them."""
+    curves = []
+    for run, color in zip(chosen, COLORS, strict=False):
+        training, held_out = points(run.id)
+        if training:
+            curves.append(_curve(run.title, training, color))
+        for curve in _held_out(held_out, color):
+            curves.append(Curve(f"{run.title}, held out", **_rest(curve)))
+    if curves:
+        figure = plots.lines(curves, "step", EXCESS, height=380)
+        st.plotly_chart(figure, key="training-comparison", config={"displaylogo": False})
+    configs = [run.config for run in chosen]
+    if all(config is not None for config in configs):
+        fields = [
+            name
+            for name in configs[0].__dataclass_fields__  # type: ignore[union-attr]
+            if len({str(getattr(config, name)) for config in configs}) > 1
+        ]
+        table = {
+            run.title: {name: str(getattr(run.config, name)) for name in fields} for run in chosen
+        }
+        if fields:
+            st.caption("What differs between their configs:")
+            st.dataframe(table, width="stretch")
+
+
+def _rest(curve: Curve) -> dict[str, Any]:
+    return {"x": curve.x, "y": curve.y, "color": curve.color, "points": True, "error": curve.error}
