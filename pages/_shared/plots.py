@@ -116,7 +116,8 @@ def lines(curves: Sequence[Curve], x_title: str, y_title: str, height: int = 320
 
 def ramp(n: int) -> list[str]:
     """Return n colours from dark to light, for curves in an order."""
-    return sample_colorscale("Viridis", [0.85 * i / max(1, n - 1) for i in range(n)])
+    places = [0.85 * i / max(1, n - 1) for i in range(n)]
+    return [str(color) for color in sample_colorscale("Viridis", places)]
 
 
 def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:

@@ -14,7 +14,7 @@ from rgdiff_core.networks import NETWORKS
 from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
-from rgdiff_core.training.config import config_from_json
+from rgdiff_core.training.config import parse_config
 
 __all__ = ["PRESETS", "current", "form", "problem", "restore"]
 
@@ -312,7 +312,7 @@ def _file(config: TrainConfig) -> None:
         st.code("rgdiff train config.json", language="bash")
         st.file_uploader(
             "Open a config",
-            type=["json"],
+            type=["json", "toml"],
             key=_FILE,
             on_change=_opened,
             help="A config that was downloaded here or written by hand.",
@@ -322,4 +322,11 @@ def _file(config: TrainConfig) -> None:
 def _opened() -> None:
     upload = st.session_state[_FILE]
     if upload is not None:
-        _attempt(lambda: config_from_json(upload.getvalue()))
+        _attempt(lambda: _read(upload.getvalue(), upload.name))
+
+
+def _read(data: bytes, name: str) -> TrainConfig:
+    try:
+        return parse_config(data.decode(), name)
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not a text file.") from None

@@ -25,7 +25,6 @@ __all__ = [
     "Setting",
     "TrainConfig",
     "config_from_dict",
-    "config_from_json",
     "differences",
     "load_config",
     "override",
