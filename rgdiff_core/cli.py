@@ -189,7 +189,41 @@ def _pretrain(chosen: argparse.Namespace) -> Outcome:
     return Outcome(*pretrain.run_pretrain(chosen))
 
 
-GROUPS = {"data": "Data sets: list them, fetch them, generate lattice configurations."}
+RUNS = {
+    "list": "List all runs.",
+    "show": "Show one run and its config.",
+    "submit": "Queue a run; it starts where there is room.",
+    "pause": "Stop a run after a checkpoint.",
+    "resume": "Let a stopped run go on.",
+    "cancel": "Stop a run for good.",
+    "rename": "Give a run another title.",
+    "delete": "Delete a run that does not run, and its folder.",
+    "log": "Show the end of what a run's worker printed.",
+    "follow": "Show a run's points as they come, until it ends.",
+    "path": "Print a run's folder.",
+}
+
+
+def _runs_command(word: str, help: str) -> Command:
+    """Return a subcommand of `rgdiff runs`, which is imported when it is called."""
+
+    def options(parser: argparse.ArgumentParser) -> None:
+        from rgdiff_core.training.runs import commands
+
+        commands.COMMANDS[word].options(parser)
+
+    def run(chosen: argparse.Namespace) -> Outcome:
+        from rgdiff_core.training.runs import commands
+
+        return Outcome(*commands.COMMANDS[word].run(chosen))
+
+    return Command(f"runs {word}", help, options, run)
+
+
+GROUPS = {
+    "data": "Data sets: list them, fetch them, generate lattice configurations.",
+    "runs": "Training runs: queue them, watch them, stop them, let them go on.",
+}
 
 COMMANDS = (
     Command("data list", "List the data sets and which are on this machine.", _no_options, _list),
@@ -207,6 +241,7 @@ COMMANDS = (
         _pretrain_options,
         _pretrain,
     ),
+    *(_runs_command(word, help) for word, help in RUNS.items()),
 )
 
 
