@@ -2,48 +2,45 @@
 
 import streamlit as st
 
-from pages._shared import runlist, runsamples, runviews, trainingform
-from rgdiff_core.training import Timing, TrainConfig, measure, runs
-from rgdiff_core.training.commands import duration
-
-
-@st.cache_resource(max_entries=32, show_spinner="Taking a few steps …")
-def _measured(config: str) -> Timing:
-    return measure(TrainConfig.from_json(config))
-
-
-def estimate(config: TrainConfig) -> None:
-    """Draw the estimate of a run's time, measured on demand."""
-    measured = st.session_state.setdefault("training-measured", {})
-    key = config.to_json()
-    if st.button(
-        "How long?",
-        icon=":material/speed:",
-        width="stretch",
-        help="Take a few real steps on this machine and throw them away.",
-    ):
-        try:
-            measured[key] = _measured(key)
-        except (ValueError, OSError, RuntimeError) as error:
-            st.warning(str(error).splitlines()[0], icon=":material/info:")
-    timing = measured.get(key)
-    if timing is not None:
-        st.caption(
-            f"{timing.parameters:,} parameters, {1000 * timing.step_s:.3g} ms a step on "
-            f"{timing.device}: **{duration(timing.total_s)}** for {config.steps:,} steps, on an "
-            "idle machine."
-        )
+from pages._shared import runlist, runsamples, runviews, trainingform, trainingstate
+from pages._shared.trainingestimate import estimate
+from rgdiff_core.training import PRESETS, TrainConfig, runs
 
 
 def start(config: TrainConfig) -> None:
     """Queue a run of the form's config, and show it."""
-    titles = [p.title for p in trainingform.PRESETS.values() if p.config == config]
-    try:
-        run = runs.submit(config, titles[0] if titles else f"{config.data}, own settings")
-    except (ValueError, OSError) as error:
-        st.session_state["training-problem"] = str(error)
-        return
-    st.query_params[runlist.PARAMETER] = run.id
+    preset = trainingstate.preset_of(config)
+    title = PRESETS[preset].title if preset else f"{config.data}, own settings"
+    run = runlist.attempt(lambda: runs.submit(config, title))
+    if run is not None:
+        st.query_params[runlist.PARAMETER] = run.id
+
+
+def sidebar() -> None:
+    """Draw the form, and above it what starts a run."""
+    trainingstate.prepare()
+    with st.sidebar:
+        launch = st.container()
+        config = trainingform.form()
+        problem, unfit = trainingstate.problem(), trainingform.fit(config)
+        with launch:
+            st.button(
+                "Start",
+                type="primary",
+                icon=":material/play_arrow:",
+                width="stretch",
+                disabled=unfit is not None,
+                on_click=start,
+                args=(config,),
+                help="Queue a run with the settings below; one runs at a time.",
+            )
+            if problem is not None:
+                st.warning(problem, icon=":material/info:")
+            if unfit is not None:
+                st.error(unfit, icon=":material/error:")
+            else:
+                estimate(config)
+    trainingstate.write_link()
 
 
 def page() -> None:
@@ -55,23 +52,7 @@ def page() -> None:
         "learns the rest. **Choose a preset and press Start.** A run goes on when this page is "
         "closed; come back to it, pause it, compare it, sample from it."
     )
-    with st.sidebar:
-        launch = st.container()
-        config = trainingform.form()
-        with launch:
-            st.button(
-                "Start",
-                type="primary",
-                icon=":material/play_arrow:",
-                width="stretch",
-                on_click=start,
-                args=(config,),
-                help="Queue a run with the settings below; one runs at a time.",
-            )
-            estimate(config)
-            problem = trainingform.problem()
-            if problem:
-                st.warning(problem, icon=":material/info:")
+    sidebar()
     try:
         runs.pump()
         listed = runs.list_runs()
@@ -91,7 +72,7 @@ def page() -> None:
         )
         return
     runlist.actions(run)
-    runviews.live(run.id)
+    runviews.live(run)
     runsamples.sampling(run)
     runlist.details(run)
     runlist.overview(listed)

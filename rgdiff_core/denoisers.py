@@ -199,6 +199,18 @@ class ModelSpec(Spec):
         """Return the denoiser with fresh weights, on the device of the modes."""
         return NetworkDenoiser(basis, modes, self)
 
+    def parameters(self, shape: tuple[int, int, int]) -> int:
+        """Return how many parameters the network has for fields (C, H, W), without making it.
+
+        Raises `ValueError` where the fields do not fit the network.
+        """
+        return meta_count(self.network, shape, _features(self.told, shape[0]))
+
+
+def _features(told: str, channels: int) -> int:
+    """Return how many numbers a network is told of the noise."""
+    return channels * STATE_POINTS if told == "levels" else 1
+
 
 _CHOICES = {
     "scaling": ("deviation", "variance"),
@@ -235,7 +247,7 @@ class NoiseState(nn.Module):
             weights = torch.softmax(-(distance**2) / 2, -1)
         self.register_buffer("weights", weights, persistent=False)  # (C, points, D)
         self.register_buffer("variance", modes.variance, persistent=False)
-        self.features = weights.shape[0] * weights.shape[1] if told == "levels" else 1
+        self.features = _features(told, len(scale))
 
     def forward(self, marginal: Marginal) -> Tensor:
         """Return the state (B, features) or, for a marginal at one time, (1, features)."""
@@ -275,7 +287,7 @@ class NetworkDenoiser(Denoiser):
         self.register_buffer("reference_variance", variance)
         self.spec = spec
         self.state = NoiseState(modes, spec.told)
-        parameters = meta_count(spec.network, basis.shape, self.state.features)
+        parameters = spec.parameters(basis.shape)
         if parameters > MAX_PARAMETERS:
             raise ValueError(
                 f"the network has {parameters / 1e6:.0f} million parameters; at most "

@@ -135,8 +135,8 @@ def _number(name: str, knob: Knob | None, spec: Any, bind: Bind) -> None:
     value = knob.value(spec)
     st.number_input(
         knob.label,
-        min(knob.low, value),
-        max(knob.high, value),
+        float(min(knob.low, value)),
+        float(max(knob.high, value)),
         format="%.4g",
         help=knob.help,
         **bind(name, value, lambda s, v: knob.turn(s, float(v))),

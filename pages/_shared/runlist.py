@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 import streamlit as st
 
 from pages._shared.runviews import comparison
-from pages._shared.trainingform import restore
+from pages._shared.trainingstate import restore
 from rgdiff_core.training import runs
+from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import Run
 
 __all__ = ["PARAMETER", "actions", "attempt", "choose", "details", "overview", "upload"]
@@ -17,13 +19,18 @@ PARAMETER = "run"
 _PROBLEM, _UPLOAD = "training-run-problem", "training-upload"
 MOST = 4  # runs that are compared
 
+Result = TypeVar("Result")
 
-def attempt(act: Callable[[], object]) -> None:
-    """Do something to a run; where that can't be done a sentence says why."""
+
+def attempt(act: Callable[[], Result]) -> Result | None:
+    """Do something to a run, and return what that returns; where it can't be done a sentence says
+    why.
+    """
     try:
-        act()
+        return act()
     except (ValueError, OSError) as error:
         st.session_state[_PROBLEM] = str(error)
+        return None
 
 
 def choose(listed: list[Run]) -> Run | None:
@@ -120,8 +127,13 @@ def _delete(run: Run) -> None:
             "Delete this run",
             type="primary",
             key=f"training-delete-{run.id}",
-            on_click=lambda: attempt(lambda: runs.delete(run.id)),
+            on_click=lambda: attempt(lambda: _remove(run.id)),
         )
+
+
+def _remove(run_id: str) -> None:
+    runs.delete(run_id)
+    st.query_params.pop(PARAMETER, None)
 
 
 def _downloads(run: Run) -> None:
@@ -142,8 +154,21 @@ def _downloads(run: Run) -> None:
 
 
 def overview(listed: list[Run]) -> None:
-    """Draw the table of runs, and the comparison of some of them."""
+    """Draw the table of runs, anew every other second while one is active, and the comparison of
+    some of them.
+    """
     st.subheader("All runs")
+    interval = 2.0 if any(run.active for run in listed) else None
+    st.fragment(_table, run_every=interval)()
+    _compare(listed)
+
+
+def _table() -> None:
+    try:
+        listed = runs.list_runs()
+    except (ValueError, OSError) as error:
+        st.error(str(error), icon=":material/error:")
+        return
     st.dataframe(
         [_line(run) for run in listed],
         width="stretch",
@@ -155,12 +180,18 @@ def overview(listed: list[Run]) -> None:
             "excess × 1000": st.column_config.NumberColumn(format="%.3f"),
         },
     )
+
+
+@st.fragment
+def _compare(listed: list[Run]) -> None:
     names = {run.id: run for run in listed}
+    key = "training-compare"
+    st.session_state[key] = [each for each in st.session_state.get(key, []) if each in names]
     chosen = st.multiselect(
         "Compare",
         list(names),
         max_selections=MOST,
-        key="training-compare",
+        key=key,
         format_func=lambda each: _label(names[each]),
         help=f"Up to {MOST} runs on the same axes, and what differs between their configs.",
         placeholder="Choose runs",
@@ -190,6 +221,14 @@ def details(run: Run) -> None:
         st.code(runs.log_tail(run.id) or "The worker has printed nothing.", language=None)
         if run.config is not None:
             st.json(json.loads(run.config.to_json()), expanded=1)
+            st.download_button(
+                "Config (TOML)",
+                config_to_toml(run.config),
+                f"{run.id}.toml",
+                on_click="ignore",
+                icon=":material/download:",
+                help="`rgdiff train` and `rgdiff runs submit` take it.",
+            )
         try:
             text = (runs.run_folder(run.id) / "provenance.json").read_text(encoding="utf-8")
             st.json(json.loads(text), expanded=False)

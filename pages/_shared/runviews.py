@@ -9,6 +9,7 @@ import streamlit as st
 from pages._shared import cache, pictures, plots
 from pages._shared.plots import Curve
 from rgdiff_core.data import DataUnavailable, ImageSet
+from rgdiff_core.spec import to_dict
 from rgdiff_core.training import runs
 from rgdiff_core.training.commands import duration
 from rgdiff_core.training.runs import Run
@@ -31,20 +32,25 @@ ABOUT = (
     "**excess** below it: 0 is the Gaussian score, and the further down the better."
 )
 COLUMNS = 8
+MOST_POINTS = 1000  # of a curve on the screen
+BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
-def live(run_id: str) -> None:
+def live(run: Run) -> None:
     """Draw a run; while it is active, anew every second."""
-    run = runs.get(run_id)
     interval = 1.0 if run.active else None
-    st.fragment(_live, run_every=interval)(run_id, run.state)
+    st.fragment(_live, run_every=interval)(run.id, run.state)
 
 
 def _live(run_id: str, state: str) -> None:
-    runs.pump()
-    run = runs.get(run_id)
+    try:
+        runs.pump()
+        run = runs.get(run_id)
+    except (ValueError, OSError) as error:
+        st.warning(str(error), icon=":material/info:")
+        return
     if run.state != state:
-        st.rerun()
+        st.rerun()  # other buttons, and no timer where nothing happens any more
     _standing(run)
     training, held_out = points(run_id)
     left, right = st.columns([3, 2], gap="large")
@@ -111,11 +117,14 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
         curves = [_curve("training", training, plots.BLUE), *_held_out(held_out, plots.ORANGE)]
     else:
         curves = _by_scale(training)
-    figure = plots.lines(curves, "step", EXCESS)
-    st.plotly_chart(figure, key="training-figure", config={"displaylogo": False})
+    alt = f"Excess, {view.lower()}"
+    st.plotly_chart(
+        plots.lines(curves, "step", EXCESS), key="training-figure", config=BAR, alt=alt
+    )
 
 
 def _curve(label: str, rows: Sequence[Mapping[str, Any]], color: str) -> Curve:
+    rows = rows[:: -(-len(rows) // MOST_POINTS)]
     x = [row["step"] for row in rows]
     y = [None if row["excess"] is None else 1000 * row["excess"] for row in rows]
     return Curve(label, x, y, color)
@@ -138,6 +147,7 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
 
 
 def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
+    rows = rows[:: -(-len(rows) // MOST_POINTS)]
     bands = range(len(rows[0]["by_scale"]))
     used = [b for b in bands if any(row["by_scale"][b] is not None for row in rows)]
     curves = []
@@ -186,7 +196,7 @@ def show(images: Any, source: ImageSet, caption: str) -> None:
     """Draw fields (n, C, H, W) as one picture, in the data's range of colours."""
     scale = max(1, 96 // images.shape[-1])
     picture = pictures.grid(images, source, columns=COLUMNS, scale=scale)
-    st.image(picture, caption=caption, width="stretch")
+    st.image(picture, caption=caption, width="stretch", alt=caption)
 
 
 def comparison(chosen: Sequence[Run]) -> None:
@@ -200,20 +210,35 @@ def comparison(chosen: Sequence[Run]) -> None:
             curves.append(Curve(f"{run.title}, held out", **_rest(curve)))
     if curves:
         figure = plots.lines(curves, "step", EXCESS, height=380)
-        st.plotly_chart(figure, key="training-comparison", config={"displaylogo": False})
-    configs = [run.config for run in chosen]
-    if all(config is not None for config in configs):
-        fields = [
-            name
-            for name in configs[0].__dataclass_fields__  # type: ignore[union-attr]
-            if len({str(getattr(config, name)) for config in configs}) > 1
-        ]
-        table = {
-            run.title: {name: str(getattr(run.config, name)) for name in fields} for run in chosen
-        }
-        if fields:
-            st.caption("What differs between their configs:")
-            st.dataframe(table, width="stretch")
+        st.plotly_chart(figure, key="training-comparison", config=BAR, alt="Runs compared")
+    table = _differing(chosen)
+    if table:
+        st.caption("What differs between their configs:")
+        st.table(table)
+
+
+def _differing(chosen: Sequence[Run]) -> list[dict[str, str]]:
+    """Return a line for each number of the configs that is not the same in all of them."""
+    flat = [_flat(to_dict(run.config)) if run.config else {} for run in chosen]
+    names = dict.fromkeys(name for each in flat for name in each)
+    lines = []
+    for name in names:
+        values = [each.get(name, "–") for each in flat]
+        if len(set(values)) > 1:
+            titles = (f"{i} · {run.title}" for i, run in enumerate(chosen, 1))
+            lines.append({"setting": name} | dict(zip(titles, values, strict=True)))
+    return lines
+
+
+def _flat(spec: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as one table: {"model.network.width": "16", …}."""
+    found: dict[str, str] = {}
+    for name, value in spec.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = str(value)
+    return found
 
 
 def _rest(curve: Curve) -> dict[str, Any]:

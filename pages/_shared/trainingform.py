@@ -1,247 +1,69 @@
 """The form of a training run: every control is made from the config's own definition."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from decimal import Decimal
 from types import UnionType
 from typing import Any, get_type_hints
 
 import streamlit as st
 
-from pages._shared import datasets
-from pages._shared.menus import BASES, COLORS, KERNELS, SCHEDULES
-from rgdiff_core.networks import NETWORKS
-from rgdiff_core.noises import OneProcess, Universal
-from rgdiff_core.schedules import Cutoff
-from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
-from rgdiff_core.training.config import parse_config
-
-__all__ = ["PRESETS", "current", "form", "problem", "restore"]
-
-_CONFIG, _PRESET, _PROBLEM, _FILE = (
-    f"training-{name}" for name in ("config", "preset", "problem", "file")
+import rgdiff_core as rg
+from pages._shared import cache, datasets, session
+from pages._shared.choices import (
+    Bind,
+    basis_widgets,
+    color_number,
+    color_widget,
+    schedule_number,
+    schedule_widgets,
 )
-FIRST = "phi4-2min"
-UNIVERSAL, ONE = "Universal", "One process"
+from pages._shared.trainingstate import attempt, base, bound, current, preset_of, restore
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import NETWORKS, NetworkSpec
+from rgdiff_core.noises import OneProcess, Universal
+from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
+from rgdiff_core.training.config import config_to_toml, parse_config
+
+__all__ = ["fit", "form", "parameters"]
+
+LABELS = {
+    "limit": "Images at most",
+    "max_minutes": "Minutes at most",
+    "lr": "Learning rate",
+    "warmup": "Warm-up",
+    "weight_decay": "Weight decay",
+    "beta2": "β₂",
+    "ema": "EMA",
+    "log_every": "Points every so many steps",
+    "checkpoint_seconds": "Seconds between checkpoints",
+}
+NOISES: Mapping[type, str] = {Universal: "Universal", OneProcess: "One process"}
 HELP = {
-    "network": "The network's size. Lattice networks are periodic and odd under φ → −φ.",
     "scaling": "How the network's word enters: times √V (EDM) or times V (a force).",
     "sees": "The Gaussian posterior mean, or the field scaled to unit variance.",
     "told": "The noise level as a function of scale, or one number that tells the time.",
     "reference": "The Gaussian it corrects: the data's spectrum, or the same in all components.",
     "weighting": "What the squared error is weighted by, in time and scale.",
     "times": "Equal slices of time, or of information.",
+    "width": "Channels.",
+    "depth": "Residual blocks.",
+    "kernel": "Side of the convolutions in sites, odd.",
+    "multipliers": "Channels at each resolution in units of the width, as 1, 2, 2.",
+    "blocks": "Residual blocks at each resolution.",
+    "attention": "Sides of the picture at which there is attention, as 16, 8.",
+    "dropout": "Share of hidden units that are left out at random.",
+    "periodic": "Whether convolutions see the opposite edge.",
 }
-
-
-def current() -> TrainConfig:
-    """Return the present config."""
-    if _CONFIG not in st.session_state:
-        st.session_state[_CONFIG] = PRESETS[FIRST].config
-        st.session_state[_PRESET] = FIRST
-    return st.session_state[_CONFIG]
-
-
-def problem() -> str | None:
-    """Return the sentence about the last thing that could not be done, once."""
-    return st.session_state.pop(_PROBLEM, None)
-
-
-def restore(config: TrainConfig) -> None:
-    """Make the form show a config."""
-    st.session_state[_CONFIG] = config
-    same = [name for name, preset in PRESETS.items() if preset.config == config]
-    st.session_state[_PRESET] = same[0] if same else None
-
-
-def _attempt(change: Callable[[], TrainConfig]) -> None:
-    """Change the config; where that can't be done the old one stays, and a sentence says why."""
-    try:
-        restore(change())
-    except (ValueError, TypeError) as error:
-        st.session_state[_PROBLEM] = str(error)
-
-
-def form() -> TrainConfig:
-    """Draw the form and return the config."""
-    config = current()
-    _presets()
-    name = datasets.choose(config.data)
-    if name != config.data:
-        _attempt(lambda: replace(current(), data=name))
-        config = current()
-    _process(config)
-    _model(config)
-    grouped: dict[str, dict[str, Setting]] = {}
-    for field, setting in settings().items():
-        grouped.setdefault(setting.group, {})[field] = setting
-    with st.expander("Budget", expanded=True, icon=":material/timer:"):
-        _fields(config, grouped["Budget"])
-    with st.expander("More settings", icon=":material/tune:"):
-        for group in ("Optimiser", "Data", "Speed", "Records"):
-            st.markdown(f"**{group}**")
-            _fields(config, grouped[group])
-    _file(config)
-    return current()
-
-
-def _presets() -> None:
-    key = "training-preset-menu"
-    st.session_state[key] = st.session_state.get(_PRESET)
-
-    def chosen() -> None:
-        name = st.session_state[key]
-        if name is not None:
-            restore(PRESETS[name].config)
-
-    name = st.selectbox(
-        "Preset",
-        list(PRESETS),
-        key=key,
-        on_change=chosen,
-        format_func=lambda each: PRESETS[each].title,
-        placeholder="Changed: choose one to go back to it",
-        help="A whole config. Anything below may be changed afterwards.",
-    )
-    if name is not None:
-        st.caption(PRESETS[name].about)
-
-
-def _menu(
-    label: str, options: dict[str, Any] | list[str], value: str, key: str, **more: Any
-) -> Any:
-    """Draw a menu that shows `value`; return what is chosen now."""
-    st.session_state[key] = value
-    return st.selectbox(label, list(options), key=key, **more)
-
-
-def _process(config: TrainConfig) -> None:
-    with st.expander("Process", expanded=True, icon=":material/blur_on:"):
-        _choice("Basis", BASES, config.basis.name, "basis", _set_basis, "Where the noise acts.")
-        one = isinstance(config.noise, OneProcess)
-        _choice(
-            "Trained on",
-            {UNIVERSAL: UNIVERSAL, ONE: ONE},
-            ONE if one else UNIVERSAL,
-            "noise",
-            _set_noise,
-            "Universal: random colours and schedules, so that one model serves all of them.",
-        )
-        if isinstance(config.noise, OneProcess):
-            noise = config.noise
-            titles = {title: title for title, _ in COLORS.values()}
-            now = COLORS[type(noise.color)][0] if type(noise.color) in COLORS else "Matched"
-            _choice("Noise colour", titles, now, "color", _set_color, "How loud the noise is.")
-            titles = {title: title for title, _ in SCHEDULES.values()}
-            known = type(noise.schedule) in SCHEDULES
-            now = SCHEDULES[type(noise.schedule)][0] if known else "Cutoff Λ(t)"
-            _choice("Schedule", titles, now, "schedule", _set_schedule, "When it is erased.")
-            if isinstance(noise.schedule, Cutoff):
-                titles = {title: title for title, _ in KERNELS.values()}
-                now = KERNELS[type(noise.schedule.kernel)][0]
-                _choice("Kernel", titles, now, "kernel", _set_kernel, "The cutoff's shape.")
-        _from_noising()
-
-
-def _from_noising() -> None:
-    from pages._shared import session
-
-    if not session.started():
-        return
-    side = session.current().sides[0]
-    st.button(
-        "Take the Noising page's process",
-        icon=":material/content_paste_go:",
-        help="Basis, colour and schedule A as they are set there.",
-        on_click=lambda: _attempt(
-            lambda: replace(
-                current(), basis=side.basis, noise=OneProcess(side.color, side.schedule)
-            )
-        ),
-    )
-
-
-def _choice(
-    label: str,
-    options: Mapping[str, str],
-    value: str,
-    name: str,
-    setter: Callable[[str], TrainConfig],
-    help: str,
-) -> None:
-    key = f"training-{name}-menu"
-    st.session_state[key] = value
-    st.selectbox(
-        label,
-        list(options),
-        key=key,
-        help=help,
-        format_func=lambda each: options[each],
-        on_change=lambda: _attempt(lambda: setter(st.session_state[key])),
-    )
-
-
-def _set_basis(name: str) -> TrainConfig:
-    config = current()
-    return replace(config, basis=replace(config.basis, name=name))
-
-
-def _set_noise(kind: str) -> TrainConfig:
-    return replace(current(), noise=Universal() if kind == UNIVERSAL else OneProcess())
-
-
-def _one() -> OneProcess:
-    noise = current().noise
-    return noise if isinstance(noise, OneProcess) else OneProcess()
-
-
-def _set_color(title: str) -> TrainConfig:
-    color = next(color for each, color in COLORS.values() if each == title)
-    return replace(current(), noise=replace(_one(), color=color))
-
-
-def _set_schedule(title: str) -> TrainConfig:
-    schedule = next(schedule for each, schedule in SCHEDULES.values() if each == title)
-    return replace(current(), noise=replace(_one(), schedule=schedule))
-
-
-def _set_kernel(title: str) -> TrainConfig:
-    kernel = next(kernel for each, kernel in KERNELS.values() if each == title)
-    one = _one()
-    if not isinstance(one.schedule, Cutoff):
-        return current()
-    return replace(current(), noise=replace(one, schedule=replace(one.schedule, kernel=kernel)))
-
-
-def _model(config: TrainConfig) -> None:
-    with st.expander("Model", icon=":material/hub:"):
-        names = {name: name for name in NETWORKS}
-        same = [name for name, spec in NETWORKS.items() if spec == config.model.network]
-        now = same[0] if same else "as in the config"
-        options = names if same else {now: now, **names}
-        _choice("Network", options, now, "network", _set_network, HELP["network"])
-        for part, spec, table in (
-            ("model", config.model, _MODEL),
-            ("objective", config.objective, _OBJECTIVE),
-        ):
-            for field, options in table.items():
-                _choice(
-                    field.capitalize(),
-                    options,
-                    getattr(spec, field),
-                    field,
-                    lambda value, part=part, field=field: _nested(part, field, value),
-                    HELP[field],
-                )
-
-
-_MODEL = {
+MODEL: Mapping[str, Mapping[str, str]] = {
     "scaling": {"deviation": "√V", "variance": "V"},
     "sees": {"mean": "posterior mean", "scaled": "scaled field"},
     "told": {"levels": "noise by scale", "time": "time only"},
     "reference": {"spectrum": "the data's spectrum", "isotropic": "isotropic"},
 }
-_OBJECTIVE = {
+OBJECTIVE: Mapping[str, Mapping[str, str]] = {
     "weighting": {
         "unit": "unit variance",
         "simple": "ε (simple)",
@@ -251,78 +73,296 @@ _OBJECTIVE = {
     },
     "times": {"stratified": "stratified", "importance": "importance-sampled"},
 }
+OWN = "own numbers"
 
 
-def _set_network(name: str) -> TrainConfig:
+def form() -> TrainConfig:
+    """Draw the form and return the config."""
+    _presets(current())
+    name = datasets.choose(current().data)
+    if name != current().data:
+        attempt(lambda: replace(current(), data=name))
     config = current()
-    if name not in NETWORKS:
+    groups: dict[str, dict[str, Setting]] = {}
+    for field, setting in settings().items():
+        groups.setdefault(setting.group, {})[field] = setting
+    with st.expander("Process", expanded=True, icon=":material/blur_on:"):
+        _process(config)
+    with st.expander("Model", icon=":material/hub:"):
+        _model(config)
+    with st.expander("Budget", expanded=True, icon=":material/timer:"):
+        _fields(config, groups["Budget"])
+    with st.expander("More settings", icon=":material/tune:"):
+        _loss(config)
+        for group in ("Optimiser", "Data", "Speed", "Records"):
+            st.markdown(f"**{group}**")
+            _fields(config, groups[group])
+    with st.expander("As a file", icon=":material/data_object:"):
+        _file(config)
+    return config
+
+
+def fit(config: TrainConfig) -> str | None:
+    """Return the sentence that says why a config does not fit its data, or None where it does."""
+    spec = config.basis.to_json()
+    try:
+        parameters(config)
+        basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
+        if isinstance(config.noise, OneProcess):
+            rg.Process(basis, config.noise.color, config.noise.schedule, modes)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
+
+
+def parameters(config: TrainConfig) -> int:
+    """Return the number of the network's parameters; raises `ValueError` where it can't be."""
+    return _parameters(config.model.to_json(), *cache.images(config.data).images.shape[1:])
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _parameters(model: str, channels: int, height: int, width: int) -> int:
+    return ModelSpec.from_json(model).parameters((channels, height, width))
+
+
+def _presets(config: TrainConfig) -> None:
+    now = preset_of(config)
+    st.selectbox(
+        "Preset",
+        list(PRESETS),
+        index=None,
+        format_func=lambda each: PRESETS[each].title,
+        placeholder="none: your own settings",
+        help="A whole config. Anything below may be changed afterwards.",
+        **bound("preset", now, lambda c, name: PRESETS[name].config if name else c),
+    )
+    if now is not None:
+        st.caption(PRESETS[now].about)
+        return
+    st.button(
+        f"Reset to {PRESETS[base()].title}",
+        icon=":material/undo:",
+        on_click=lambda: restore(PRESETS[base()].config),
+        help="Undo all changes to the preset.",
+    )
+
+
+def _process(config: TrainConfig) -> None:
+    shape = tuple(cache.images(config.data).images.shape[1:])
+    basis_widgets(config.basis, _part(lambda c: c, "basis"), shape)
+    noise = config.noise
+    kinds: list[Any] = list(dict.fromkeys((*NOISES, type(noise))))
+    st.selectbox(
+        "Trained on",
+        kinds,
+        format_func=lambda kind: NOISES.get(kind) or kind.__name__,
+        help="Universal: random colours and schedules, so that one model serves all of them.",
+        **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),
+    )
+    if isinstance(noise, OneProcess):
+        color_widget(noise.color, _part(_one, "color"))
+        color_number(noise.color, _part(_one, "color"))
+        schedule_widgets(noise.schedule, _part(_one, "schedule"))
+        schedule_number(noise.schedule, _part(_one, "schedule"))
+    elif isinstance(noise, Universal):
+        st.number_input(
+            "Processes in a batch",
+            1,
+            4096,
+            help="How many random processes contribute to a batch; a new one enters every step.",
+            **bound(
+                "processes", noise.processes, lambda c, v: replace(c, noise=Universal(int(v)))
+            ),
+        )
+    _from_noising()
+
+
+def _one(config: TrainConfig) -> OneProcess:
+    return config.noise if isinstance(config.noise, OneProcess) else OneProcess()
+
+
+def _part(of: Callable[[TrainConfig], Any], field: str) -> Bind:
+    """Keep the values of the widgets of the config's basis, or of its process' colour or
+    schedule.
+    """
+
+    def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
+        def changed(config: TrainConfig, new: Any) -> TrainConfig:
+            whole = of(config)
+            whole = replace(whole, **{field: make(getattr(whole, field), new)})
+            return whole if isinstance(whole, TrainConfig) else replace(config, noise=whole)
+
+        return bound(what, value, changed)
+
+    return bind
+
+
+def _from_noising() -> None:
+    if not session.started():
+        return
+    for name, side in zip("AB", session.current().sides, strict=False):
+        noise = OneProcess(side.color, side.schedule)
+        st.button(
+            f"Take process {name} of the Noising page",
+            icon=":material/content_paste_go:",
+            help="Basis, colour and schedule as they are set there, with the Λ(t) drawn there.",
+            on_click=lambda basis=side.basis, noise=noise: attempt(
+                lambda: replace(current(), basis=basis, noise=noise)
+            ),
+        )
+
+
+def _model(config: TrainConfig) -> None:
+    network = config.model.network
+    same = next((name for name, spec in NETWORKS.items() if spec == network), OWN)
+    st.selectbox(
+        "Network",
+        list(dict.fromkeys((*NETWORKS, same))),
+        help="By name, from small to large. Lattice networks are periodic and odd under φ → −φ; "
+        "for pictures a U-Net's name says its number of parameters.",
+        **bound("network", same, lambda c, v: _with_network(c, NETWORKS.get(v))),
+    )
+    try:
+        st.caption(f"{parameters(config):,} parameters")
+    except ValueError as error:
+        st.caption(str(error))
+    with st.popover("The network's numbers", icon=":material/straighten:", width="stretch"):
+        for field in dataclasses.fields(network):
+            _number_of(network, field.name)
+    _menus(config, "model", MODEL)
+
+
+def _with_network(config: TrainConfig, network: NetworkSpec | None) -> TrainConfig:
+    if network is None:
         return config
-    return replace(config, model=replace(config.model, network=NETWORKS[name]))
+    return replace(config, model=replace(config.model, network=network))
 
 
-def _nested(part: str, field: str, value: str) -> TrainConfig:
-    config = current()
-    return replace(config, **{part: replace(getattr(config, part), **{field: value})})
+def _number_of(network: NetworkSpec, field: str) -> None:
+    """Draw one number of a network; its range is the network's own to check."""
+    value = getattr(network, field)
+
+    def make(config: TrainConfig, new: Any) -> TrainConfig:
+        now = config.model.network
+        if isinstance(new, str):
+            new = tuple(_whole(field, word) for word in new.replace(",", " ").split())
+        return _with_network(config, replace(now, **{field: new}) if new is not None else now)
+
+    label, told = field.capitalize(), HELP.get(field)
+    if isinstance(value, tuple):
+        text = ", ".join(map(str, value))
+        st.text_input(label, help=told, **bound(f"network-{field}", text, make))
+    elif isinstance(value, bool):
+        st.toggle(label, help=told, **bound(f"network-{field}", value, make))
+    else:
+        step = 1 if isinstance(value, int) else 0.05
+        st.number_input(label, step=step, help=told, **bound(f"network-{field}", value, make))
 
 
-def _fields(config: TrainConfig, fields: dict[str, Setting]) -> None:
-    """Draw the plain fields of a group, each by its type."""
+def _whole(name: str, word: str) -> int:
+    if not word.isdigit():
+        raise ValueError(f"{name}: {word[:20]!r} is not a whole number.")
+    return int(word)
+
+
+def _loss(config: TrainConfig) -> None:
+    st.markdown("**Loss**")
+    _menus(config, "objective", OBJECTIVE)
+
+
+def _menus(config: TrainConfig, part: str, menus: Mapping[str, Mapping[str, str]]) -> None:
+    """Draw the choices of one of the config's specs."""
+    for field, titles in menus.items():
+        st.selectbox(
+            field.capitalize(),
+            list(titles),
+            format_func=titles.__getitem__,
+            help=HELP[field],
+            **bound(
+                field,
+                getattr(getattr(config, part), field),
+                lambda c, v, field=field: replace(
+                    c, **{part: replace(getattr(c, part), **{field: v})}
+                ),
+            ),
+        )
+
+
+def _fields(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
+    """Draw the plain fields of a group, each by its type and range."""
     hints = get_type_hints(TrainConfig)
     for name, setting in fields.items():
         if name == "data":
             continue
-        key, hint = f"training-field-{name}", hints[name]
-        st.session_state[key] = getattr(config, name)
-        label = name.replace("_", " ").capitalize()
-        common: dict[str, Any] = {
-            "key": key,
-            "help": setting.help,
-            "on_change": lambda name=name, key=key: _attempt(
-                lambda: replace(current(), **{name: st.session_state[key]})
-            ),
-        }
+        label = LABELS.get(name, name.replace("_", " ").capitalize())
+        common: dict[str, Any] = {"help": setting.help} | bound(
+            name, getattr(config, name), lambda c, v, name=name: replace(c, **{name: v})
+        )
         if setting.choices:
             st.selectbox(label, setting.choices, **common)
-        elif hint is bool:
+        elif hints[name] is bool:
             st.toggle(label, **common)
         else:
-            whole = hint in (int, int | None)
-            empty = isinstance(hint, UnionType)
-            st.number_input(
-                label,
-                step=1 if whole else None,
-                format=None if whole else "%g",
-                placeholder="none" if empty else None,
-                **common,
-            )
+            _number(label, name, setting, hints[name], common)
+
+
+def _number(label: str, name: str, setting: Setting, hint: Any, common: dict[str, Any]) -> None:
+    kind = int if hint in (int, int | None) else float
+    default = getattr(TrainConfig(), name)
+    digits = int(Decimal(str(default or 1)).as_tuple().exponent)
+    st.number_input(
+        label,
+        None if setting.low is None else kind(setting.low),
+        None if setting.high is None else kind(setting.high),
+        step=1 if kind is int else 10.0**digits,
+        format=None if kind is int else "%.6g",
+        placeholder="none" if isinstance(hint, UnionType) else None,
+        **common,
+    )
 
 
 def _file(config: TrainConfig) -> None:
-    with st.expander("As a file", icon=":material/data_object:"):
-        text = json.dumps(json.loads(config.to_json()), indent=1, ensure_ascii=False)
-        st.download_button(
-            "Config (JSON)",
-            text,
-            "config.json",
-            "application/json",
-            on_click="ignore",
-            icon=":material/download:",
-            help="`rgdiff train config.json` trains the same.",
-        )
-        st.code("rgdiff train config.json", language="bash")
-        st.file_uploader(
-            "Open a config",
-            type=["json", "toml"],
-            key=_FILE,
-            on_change=_opened,
-            help="A config that was downloaded here or written by hand.",
-        )
+    plain = json.dumps(json.loads(config.to_json()), indent=1, ensure_ascii=False)
+    with st.container(horizontal=True):
+        for kind, text in (("TOML", config_to_toml(config)), ("JSON", plain)):
+            st.download_button(
+                kind,
+                text,
+                f"config.{kind.lower()}",
+                on_click="ignore",
+                icon=":material/download:",
+                help="All settings in one file.",
+            )
+    word = preset_of(config) or "config.toml"
+    st.code(f"rgdiff train {word}\nrgdiff runs submit {word}", language="bash")
+    st.caption("The same on the command line: train here and now, or queue a run as Start does.")
+    st.text_area(
+        "Paste a config",
+        key="training-pasted",
+        placeholder='lr = 3e-3\nmodel.network = "lattice"',
+        help="TOML or JSON. What is left out takes its default; a network may be named.",
+    )
+    st.button("Use what is pasted", icon=":material/content_paste:", on_click=_use_pasted)
+    st.file_uploader(
+        "Open a config",
+        type=["toml", "json"],
+        key="training-file",
+        on_change=_opened,
+        help="A config that was downloaded here or written by hand.",
+    )
+
+
+def _use_pasted() -> None:
+    text = st.session_state["training-pasted"]
+    if text.strip():
+        kind = "json" if text.lstrip().startswith("{") else "toml"
+        attempt(lambda: parse_config(text, f"pasted.{kind}"))
 
 
 def _opened() -> None:
-    upload = st.session_state[_FILE]
+    upload = st.session_state["training-file"]
     if upload is not None:
-        _attempt(lambda: _read(upload.getvalue(), upload.name))
+        attempt(lambda: _read(upload.getvalue(), upload.name))
 
 
 def _read(data: bytes, name: str) -> TrainConfig:

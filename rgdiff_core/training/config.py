@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.losses import Objective
@@ -25,6 +27,7 @@ __all__ = [
     "Setting",
     "TrainConfig",
     "config_from_dict",
+    "config_to_toml",
     "differences",
     "load_config",
     "override",
@@ -195,6 +198,20 @@ def parse_config(text: str, name: str) -> TrainConfig:
     if not isinstance(given, dict):
         raise ValueError(f"{name} does not hold a config.")
     return config_from_dict(_merged(to_dict(TrainConfig()), given))
+
+
+def config_to_toml(config: TrainConfig) -> str:
+    """Write a config as TOML; `parse_config` gives an equal one back."""
+    return tomli_w.dumps(_without_none(to_dict(config)))
+
+
+def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is None: TOML has no word for it, and it is the default of such a field."""
+    return {
+        name: _without_none(value) if isinstance(value, Mapping) else value
+        for name, value in data.items()
+        if value is not None
+    }
 
 
 def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:

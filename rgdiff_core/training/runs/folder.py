@@ -114,7 +114,7 @@ def curves(
     held_out: dict[int, Mapping[str, Any]] = {}
     for row in rows:
         kind = held_out if "held_out" in row else training
-        if kind and row["step"] <= max(kind):
+        if kind and row["step"] <= next(reversed(kind)):
             kind_after = {step: old for step, old in kind.items() if step < row["step"]}
             kind.clear()
             kind.update(kind_after)
