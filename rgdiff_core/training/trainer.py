@@ -36,13 +36,7 @@ from rgdiff_core.training.checkpoint import (
 )
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.records import Records, Status, finite
-from rgdiff_core.training.state import (
-    Learner,
-    Material,
-    keep_memory,
-    learning_rate,
-    prepare,
-)
+from rgdiff_core.training.state import Learner, Material, keep_memory, learning_rate, prepare
 from rgdiff_core.weights import save_model
 
 __all__ = ["DEVICES", "Outcome", "fabric_for", "preview_process", "train"]
