@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._shared import runlist, runsamples, runviews, trainingform, trainingstate
-from pages._shared.trainingestimate import estimate
+from pages._shared.trainingestimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
 
 
@@ -16,30 +16,36 @@ def start(config: TrainConfig) -> None:
         st.query_params[runlist.PARAMETER] = run.id
 
 
-def sidebar() -> None:
-    """Draw the form, and above it what starts a run."""
+def launch() -> None:
+    """Draw the presets and what starts a run, and the form at the side."""
     trainingstate.prepare()
+    box = st.container(border=True)
+    left, middle, right = box.columns([4, 1, 1], vertical_alignment="bottom")
     with st.sidebar:
-        launch = st.container()
         config = trainingform.form()
-        problem, unfit = trainingstate.problem(), trainingform.fit(config)
-        with launch:
-            st.button(
-                "Start",
-                type="primary",
-                icon=":material/play_arrow:",
-                width="stretch",
-                disabled=unfit is not None,
-                on_click=start,
-                args=(config,),
-                help="Queue a run with the settings below; one runs at a time.",
-            )
-            if problem is not None:
-                st.warning(problem, icon=":material/info:")
-            if unfit is not None:
-                st.error(unfit, icon=":material/error:")
-            else:
-                estimate(config)
+    with left:
+        trainingform.presets()
+    problem, unfit = trainingstate.problem(), trainingform.fit(config)
+    middle.button(
+        "Start",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=unfit is not None,
+        on_click=start,
+        args=(config,),
+        help="Queue a run with these settings; one runs at a time.",
+    )
+    with right:
+        ask(config)
+    with box:
+        if problem is not None:
+            st.warning(problem, icon=":material/info:")
+        if unfit is not None:
+            st.error(unfit, icon=":material/error:")
+        else:
+            trainingform.summary(config)
+            answer(config)
     trainingstate.write_link()
 
 
@@ -52,7 +58,7 @@ def page() -> None:
         "learns the rest. **Choose a preset and press Start.** A run goes on when this page is "
         "closed; come back to it, pause it, compare it, sample from it."
     )
-    sidebar()
+    launch()
     try:
         runs.pump()
         listed = runs.list_runs()
@@ -66,7 +72,7 @@ def page() -> None:
         run = runlist.choose(listed)
     if run is None:
         st.info(
-            "There are no runs yet. Press **Start** at the side: the first preset takes about two "
+            "There are no runs yet. Press **Start**: the first preset takes about two "
             "minutes on two cores, and its samples appear within seconds.",
             icon=":material/rocket_launch:",
         )

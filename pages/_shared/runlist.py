@@ -43,10 +43,11 @@ def choose(listed: list[Run]) -> Run | None:
     known = {run.id: run for run in listed}
     key = "training-run"
     wanted = st.query_params.get(PARAMETER)
-    st.session_state[key] = wanted if wanted in known else listed[0].id
+    first = next((run.id for run in listed if run.state == "running"), listed[0].id)
+    st.session_state[key] = wanted if wanted in known else first
     if wanted is not None and wanted not in known:
         st.info(f"There is no run {wanted[:60]!r} here.", icon=":material/info:")
-        st.query_params[PARAMETER] = listed[0].id
+        st.query_params[PARAMETER] = first
 
     def changed() -> None:
         st.query_params[PARAMETER] = st.session_state[key]

@@ -7,7 +7,7 @@ import streamlit as st
 from rgdiff_core.training import Timing, TrainConfig, measure
 from rgdiff_core.training.commands import duration
 
-__all__ = ["estimate"]
+__all__ = ["answer", "ask"]
 
 _ASKED = "training-measured"
 
@@ -22,10 +22,9 @@ def _measuring(config: str) -> Future[Timing]:
     return _worker().submit(measure, TrainConfig.from_json(config))
 
 
-def estimate(config: TrainConfig) -> None:
-    """Draw the button that measures, and what it found; the page stays usable meanwhile."""
-    key = config.to_json()
-    asked = st.session_state.setdefault(_ASKED, set())
+def ask(config: TrainConfig) -> None:
+    """Draw the button that measures; the page stays usable meanwhile."""
+    key, asked = config.to_json(), st.session_state.setdefault(_ASKED, set())
     st.button(
         "How long?",
         icon=":material/speed:",
@@ -33,7 +32,12 @@ def estimate(config: TrainConfig) -> None:
         on_click=lambda: asked.add(key),
         help="Take a few real steps on this machine and throw them away.",
     )
-    if key in asked:
+
+
+def answer(config: TrainConfig) -> None:
+    """Say what was measured, if it was asked for."""
+    key = config.to_json()
+    if key in st.session_state.get(_ASKED, ()):
         waiting = not _measuring(key).done()
         st.fragment(_answer, run_every=1.0 if waiting else None)(key, config.steps, waiting)
 
@@ -53,7 +57,7 @@ def _answer(key: str, steps: int, waiting: bool) -> None:
         _measuring.clear(key)
         return
     st.caption(
-        f"{timing.parameters:,} parameters, {1000 * timing.step_s:.3g} ms a step on "
-        f"{timing.device}: **{duration(timing.total_s)}** for {steps:,} steps, if the machine "
-        "has nothing else to do."
+        f"{1000 * timing.step_s:.3g} ms a step on {timing.device}: "
+        f"**{duration(timing.total_s)}** for {steps:,} steps; longer where others work on the "
+        "same machine."
     )

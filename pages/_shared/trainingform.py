@@ -27,7 +27,7 @@ from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
 
-__all__ = ["fit", "form", "parameters"]
+__all__ = ["fit", "form", "presets", "summary"]
 
 LABELS = {
     "limit": "Images at most",
@@ -77,8 +77,7 @@ OWN = "own numbers"
 
 
 def form() -> TrainConfig:
-    """Draw the form and return the config."""
-    _presets(current())
+    """Draw the form, but for its presets, and return the config."""
     name = datasets.choose(current().data)
     if name != current().data:
         attempt(lambda: replace(current(), data=name))
@@ -106,7 +105,7 @@ def fit(config: TrainConfig) -> str | None:
     """Return the sentence that says why a config does not fit its data, or None where it does."""
     spec = config.basis.to_json()
     try:
-        parameters(config)
+        _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
         if isinstance(config.noise, OneProcess):
             rg.Process(basis, config.noise.color, config.noise.schedule, modes)
@@ -115,9 +114,12 @@ def fit(config: TrainConfig) -> str | None:
     return None
 
 
-def parameters(config: TrainConfig) -> int:
-    """Return the number of the network's parameters; raises `ValueError` where it can't be."""
+def _count(config: TrainConfig) -> int:
     return _parameters(config.model.to_json(), *cache.images(config.data).images.shape[1:])
+
+
+def _title(data: str) -> str:
+    return next((info.title for info in rg.data.available() if info.name == data), data)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -125,25 +127,38 @@ def _parameters(model: str, channels: int, height: int, width: int) -> int:
     return ModelSpec.from_json(model).parameters((channels, height, width))
 
 
-def _presets(config: TrainConfig) -> None:
-    now = preset_of(config)
+def presets() -> None:
+    """Draw the menu of presets."""
     st.selectbox(
         "Preset",
         list(PRESETS),
         index=None,
         format_func=lambda each: PRESETS[each].title,
         placeholder="none: your own settings",
-        help="A whole config. Anything below may be changed afterwards.",
-        **bound("preset", now, lambda c, name: PRESETS[name].config if name else c),
+        help="A whole config; every setting at the side may be changed afterwards.",
+        **bound(
+            "preset",
+            preset_of(current()),
+            lambda c, name: PRESETS[name].config if name else c,
+        ),
     )
-    if now is not None:
-        st.caption(PRESETS[now].about)
-        return
-    st.button(
-        f"Reset to {PRESETS[base()].title}",
-        icon=":material/undo:",
-        on_click=lambda: restore(PRESETS[base()].config),
-        help="Undo all changes to the preset.",
+
+
+def summary(config: TrainConfig) -> None:
+    """Say what the config is; where it is no preset, offer the way back to the last one."""
+    name = preset_of(config)
+    if name is not None:
+        st.caption(PRESETS[name].about)
+    else:
+        st.button(
+            f"Reset to “{PRESETS[base()].title}”",
+            icon=":material/undo:",
+            on_click=lambda: restore(PRESETS[base()].config),
+            help="Undo all changes to the preset.",
+        )
+    st.caption(
+        f"{_title(config.data)} · {config.steps:,} steps of {config.batch:,} images · "
+        f"{_count(config):,} parameters"
     )
 
 
@@ -223,7 +238,7 @@ def _model(config: TrainConfig) -> None:
         **bound("network", same, lambda c, v: _with_network(c, NETWORKS.get(v))),
     )
     try:
-        st.caption(f"{parameters(config):,} parameters")
+        st.caption(f"{_count(config):,} parameters")
     except ValueError as error:
         st.caption(str(error))
     with st.popover("The network's numbers", icon=":material/straighten:", width="stretch"):

@@ -1,0 +1,298 @@
+"""The Training page, alone and through the router: form, link, runs, samples."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import rgdiff_core as rg
+from pages._shared import menus
+from pages._shared.labstate import start as newcomer
+from rgdiff_core.networks import NETWORKS, parameter_count
+from rgdiff_core.noises import OneProcess, Universal
+from rgdiff_core.training import PRESETS, TrainConfig, runs, settings, train
+from rgdiff_core.training.config import config_to_toml, parse_config
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRST = PRESETS["phi4-2min"].config
+SHORT = replace(FIRST, steps=24, batch=16, log_every=4, evaluations=2, previews=2, warmup=2)
+SPECS = ("data", "basis", "noise", "model", "objective")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory):
+    """Keep data sets and runs in folders of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def pair(folders: None):
+    """Train two short runs that differ in their learning rate, and return their ids."""
+    for name, config in (("one", SHORT), ("other", replace(SHORT, lr=1e-3))):
+        assert train(config, runs.runs_root() / name, device="cpu").state == "finished"
+    runs.pump()
+    return "one", "other"
+
+
+def visit(script: str = "pages/training.py", **link: str) -> AppTest:
+    """Open the page, at an address if one is given."""
+    at = AppTest.from_file(str(ROOT / script), default_timeout=120)
+    for name, value in link.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def healthy(at: AppTest) -> AppTest:
+    assert not at.exception
+    assert not [e.value for e in at.error]
+    return at
+
+
+def button(at: AppTest, label: str):
+    return next(each for each in at.button if each.label == label)
+
+
+def config(at: AppTest) -> TrainConfig:
+    """Return the config that the address tells, which must be the session's."""
+    link = at.query_params["config"]
+    link = link[0] if isinstance(link, list) else link
+    told = PRESETS[link].config if link in PRESETS else parse_config(link, "link")
+    assert told == at.session_state["training-config"]
+    return told
+
+
+def refused(at: AppTest, *words: str) -> AppTest:
+    """Check that one sentence says why, and that nothing else went wrong."""
+    healthy(at)
+    sentences = [w.value for w in at.warning]
+    assert len(sentences) == 1 and "\n" not in sentences[0] and len(sentences[0]) < 310
+    assert all(word in sentences[0] for word in words), sentences
+    return at
+
+
+def linked(given: TrainConfig) -> str:
+    return given.to_json()
+
+
+def test_a_newcomer_finds_a_config_that_fits_and_what_to_do():
+    at = healthy(visit())
+    assert config(at) == FIRST
+    assert at.query_params["config"] in ("phi4-2min", ["phi4-2min"])
+    assert not button(at, "Start").disabled
+    assert any("Start" in info.value for info in at.info)
+    assert any("parameters" in caption.value for caption in at.caption)
+
+
+def test_the_router_leads_here_and_the_noising_page_lends_its_process():
+    at = healthy(visit("app.py"))
+    lab = newcomer("phi4-6x6")
+    at.query_params["state"] = lab.to_json()
+    healthy(at.run())
+    healthy(at.switch_page("pages/training.py").run())
+    healthy(button(at, "Take process A of the Noising page").click().run())
+    side = lab.sides[0]
+    assert config(at).noise == OneProcess(side.color, side.schedule)
+    assert config(at).basis == side.basis
+
+
+def test_every_setting_has_a_control_that_shows_it():
+    at = healthy(visit(config=linked(SHORT)))
+    shown = {
+        widget.key.removeprefix("training-form-"): widget.value
+        for kind in ("number_input", "selectbox", "toggle")
+        for widget in at.get(kind)
+        if str(widget.key).startswith("training-form-")
+    }
+    for name in settings():
+        if name not in SPECS:
+            assert shown[name] == getattr(SHORT, name), name
+    assert {"scaling", "sees", "told", "reference", "weighting", "times"} <= set(shown)
+
+
+def test_controls_change_the_config_and_reset_brings_the_preset_back():
+    at = healthy(visit())
+    healthy(at.number_input(key="training-form-steps").set_value(77).run())
+    healthy(at.number_input(key="training-form-lr").set_value(1.5e-4).run())
+    healthy(at.selectbox(key="training-form-network").set_value("lattice").run())
+    healthy(at.number_input(key="training-form-network-width").set_value(12).run())
+    healthy(at.number_input(key="training-form-shape").set_value(0.2).run())
+    now = config(at)
+    assert (now.steps, now.lr, now.model.network.width) == (77, 1.5e-4, 12)
+    assert now.noise.schedule.kernel.width == 0.2
+    assert at.selectbox(key="training-form-preset").value is None
+    healthy(button(at, "Reset to “2-minute φ⁴”").click().run())
+    assert config(at) == FIRST
+
+
+def test_every_entry_of_the_menus_can_be_chosen():
+    at = healthy(visit())
+    for name in ("color", "schedule", "basis", "network"):
+        options = at.selectbox(key=f"training-form-{name}").options
+        seen = set()
+        for value in options:
+            at.selectbox(key=f"training-form-{name}").select(value).run()
+            assert not at.exception, (name, value)
+            seen.add(config(at))
+        assert len(seen) == len(options) > 3
+    at.selectbox(key="training-form-noise").set_value(Universal).run()
+    assert config(at).noise == Universal()
+
+
+@pytest.mark.parametrize("link", ["{", '{"stepz": 3}', '{"lr": 0}', '{"lr": NaN}', "phi5", "[1]"])
+def test_nonsense_in_a_link_leaves_the_page_whole(link):
+    assert config(refused(visit(config=link))) == FIRST
+
+
+def test_values_out_of_range_are_one_sentence():
+    at = healthy(visit())
+    refused(at.number_input(key="training-form-lr").set_value(0.0).run(), "lr", "0")
+    assert config(at) == FIRST
+
+
+def test_a_config_is_pasted_and_a_bad_one_stays_to_be_mended():
+    at = healthy(visit())
+    bad = 'steps = 5\nlearning_rate = "high"'
+    at.text_area(key="training-pasted").set_value(bad)
+    refused(button(at, "Use what is pasted").click().run(), "learning_rate")
+    assert at.text_area(key="training-pasted").value == bad
+    assert config(at) == FIRST
+    at.text_area(key="training-pasted").set_value('steps = 5\nmodel.network = "lattice"')
+    healthy(button(at, "Use what is pasted").click().run())
+    assert (config(at).steps, config(at).model.network) == (5, NETWORKS["lattice"])
+
+
+@pytest.mark.parametrize("kind", ["toml", "json"])
+def test_a_config_is_opened_from_a_file(kind):
+    at = healthy(visit())
+    text = config_to_toml(SHORT) if kind == "toml" else SHORT.to_json()
+    upload = next(each for each in at.file_uploader if each.key == "training-file")
+    healthy(upload.set_value([(f"mine.{kind}", text.encode(), "text/plain")]).run())
+    assert config(at) == SHORT
+    upload = next(each for each in at.file_uploader if each.key == "training-file")
+    refused(upload.set_value([(f"x.{kind}", b"\xff\xfe\x00", "text/plain")]).run(), "x.")
+    assert config(at) == SHORT
+
+
+def test_toml_holds_every_config():
+    processes = [
+        OneProcess(color, schedule)
+        for _, color in menus.COLORS.values()
+        for _, schedule in menus.SCHEDULES.values()
+    ]
+    configs = [preset.config for preset in PRESETS.values()]
+    configs += [replace(SHORT, noise=noise, limit=10, max_minutes=1.5) for noise in processes]
+    for each in configs:
+        assert parse_config(config_to_toml(each), "c.toml") == each
+
+
+def test_a_network_that_does_not_fit_the_data_cannot_be_started():
+    at = healthy(visit())
+    at.selectbox(key="training-form-network").set_value("unet-40m").run()
+    assert not at.exception
+    assert any("divisible" in error.value for error in at.error)
+    assert button(at, "Start").disabled
+
+
+def test_the_number_of_parameters_is_that_of_the_network():
+    images = rg.data.load("phi4-6x6-broken", limit=100).images
+    basis = FIRST.basis.build(images)
+    for name in ("lattice-small", "lattice"):
+        for told in ("levels", "time"):
+            spec = replace(FIRST.model, network=NETWORKS[name], told=told)
+            model = spec.build(basis, rg.Modes.fit(basis, images))
+            assert spec.parameters((1, 6, 6)) == parameter_count(model.network)
+
+
+def test_a_finished_run_shows_its_curves_and_samples(pair):
+    at = healthy(visit(run="one"))
+    assert at.selectbox(key="training-run").value == "one"
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    names = [trace["name"] for trace in figure["data"]]
+    assert names == ["training", "held out, averaged weights"]
+    assert at.select_slider[0].options == ["0", "12", "24", "latest"]
+    healthy(at.select_slider[0].set_value(12).run())
+    healthy(at.segmented_control(key="training-curves").set_value("Scale by scale").run())
+    figure = json.loads(at.get("plotly_chart")[0].proto.spec)
+    assert len(figure["data"]) > 2 and all("scale" in t["name"] for t in figure["data"])
+
+
+def test_a_run_is_sampled_from(pair):
+    at = healthy(visit(run="one"))
+    healthy(at.number_input(key="training-steps").set_value(4).run())
+    healthy(at.button(key="training-draw").click().run())
+    table = next(m.value for m in at.markdown if "observable" in m.value)
+    assert table.count("±") >= 10
+    spectrum = json.loads(at.get("plotly_chart")[1].proto.spec)
+    assert [trace["name"] for trace in spectrum["data"]] == ["Data", "Samples"]
+
+
+def test_runs_are_compared_by_what_differs(pair):
+    at = healthy(visit(run="one"))
+    healthy(at.multiselect(key="training-compare").set_value(list(pair)).run())
+    assert at.table[0].value["setting"].tolist() == ["lr"]
+    assert len(at.get("plotly_chart")) == 2
+
+
+def test_a_runs_settings_fill_the_form(pair):
+    at = healthy(visit(run="other"))
+    healthy(button(at, "Use its settings").click().run())
+    assert config(at) == replace(SHORT, lr=1e-3)
+
+
+def test_a_model_is_brought_along_renamed_and_deleted(pair):
+    at = healthy(visit())
+    content = runs.model_path("one").read_bytes()
+
+    def bring(name: str, data: bytes) -> AppTest:
+        place = next(each for each in at.file_uploader if each.key == "training-upload")
+        return place.set_value([(name, data, "application/octet-stream")]).run()
+
+    refused(bring("bad.safetensors", b"not a model"), "safetensors")
+    assert len(runs.list_runs()) == 2
+    healthy(bring("mine.safetensors", content))
+    brought = at.selectbox(key="training-run").value
+    assert runs.get(brought).title == "mine" and runs.get(brought).config is not None
+    healthy(at.text_input(key=f"training-title-{brought}").set_value("Ours").run())
+    assert runs.get(brought).title == "Ours"
+    healthy(at.button(key=f"training-delete-{brought}").click().run())
+    assert brought not in [run.id for run in runs.list_runs()]
+    assert not at.info
+
+
+def test_an_unknown_run_and_a_deleted_folder_are_said_plainly(pair):
+    at = healthy(visit(run="nothing-here"))
+    assert any("nothing-here" in info.value for info in at.info)
+    assert at.selectbox(key="training-run").value in pair
+
+
+@pytest.mark.slow
+def test_start_trains_to_the_end_and_cancel_stops(pair):
+    at = healthy(visit(config=linked(replace(SHORT, steps=100_000))))
+    healthy(button(at, "Start").click().run())
+    name = at.selectbox(key="training-run").value
+    assert name not in pair
+    _wait(lambda: (s := runs.get(name).status) is not None and s.step > 20)
+    at = healthy(visit(run=name))  # the tab was closed, and here it is again
+    assert at.get("plotly_chart") and not at.info
+    healthy(button(at, "Cancel").click().run())
+    _wait(lambda: not runs.get(name).active)
+    healthy(at.run())
+    assert runs.get(name).state == "cancelled"
+    assert button(at, "Resume")
+    healthy(at.button(key="training-draw").click().run())
+    assert any("observable" in m.value for m in at.markdown)
+    runs.delete(name)
+
+
+def _wait(done) -> None:
+    end = time.monotonic() + 100
+    while not done():
+        assert time.monotonic() < end, [run.message for run in runs.list_runs()]
+        runs.pump()
+        time.sleep(0.2)
