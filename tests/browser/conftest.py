@@ -28,7 +28,8 @@ def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         app = subprocess.Popen(
             [*command, "--server.headless=true", "--server.fileWatcherType=none"],
             cwd=ROOT,
-            env=os.environ | {"RGDIFF_CACHE": str(folder / "cache")},
+            env=os.environ
+            | {"RGDIFF_CACHE": str(folder / "cache"), "RGDIFF_RUNS": str(folder / "runs")},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -1,0 +1,72 @@
+"""The Training page in a real browser: start, watch, leave, come back, cancel, sample."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+POINTS = """() => {
+    const traces = document.querySelector(".js-plotly-plot")?._fullData ?? [];
+    return traces.find((trace) => trace.name === "training")?.x.length ?? 0;
+}"""
+BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, button, svg)")]
+    .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
+# many steps, for the test cancels it; points and samples after few of them
+CONFIG = (
+    '{"data":"phi4-6x6-broken","steps":100000,"batch":16,"log_every":5,"previews":1000,'
+    '"checkpoint_seconds":2.0,"model":{"kind":"ModelSpec","network":"lattice-small"}}'
+)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Open a tab."""
+    tab = browser.new_page(viewport={"width": 1440, "height": 1200})
+    tab.set_default_timeout(90_000)
+    yield tab
+    tab.close()
+
+
+def visit(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=90_000)
+
+
+@pytest.mark.timeout(400)
+def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app_url: str):
+    visit(page, f"{app_url}/training?config={CONFIG}")
+    page.get_by_role("button", name="Start", exact=True).click()
+    page.wait_for_url(re.compile("run="))
+    expect(page.get_by_text(re.compile(r"Step [1-9].* of 100,000"))).to_be_visible(timeout=90_000)
+    page.wait_for_function(f"({POINTS})() > 2")
+    shown = page.get_by_text(re.compile("Samples of the model at step"))
+    expect(shown).to_be_visible(timeout=90_000)
+    before = page.evaluate(POINTS)
+    page.wait_for_function(f"({POINTS})() > {before}")  # it goes on by itself
+
+    page.reload()
+    page.wait_for_function(f"({POINTS})() > {before}")
+    page.get_by_text("Scale by scale", exact=True).click()
+    page.wait_for_function(
+        'document.querySelector(".js-plotly-plot")._fullData[0].name.startsWith("scale")'
+    )
+
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile("Cancelled · Step"))).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Draw samples").click()
+    expect(page.get_by_text("Binder cumulant")).to_be_visible(timeout=90_000)
+    expect(page.get_by_alt_text("64 samples")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: str):
+    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    tab.set_default_timeout(90_000)
+    visit(tab, f"{app_url}/training")
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.evaluate(BEYOND) == 0
+    tab.close()
