@@ -16,11 +16,12 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.losses import LossTerms, denoising_loss
 from rgdiff_core.modes import Modes
+from rgdiff_core.networks import LatticeNet
 from rgdiff_core.noises import mix
 from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
 
-__all__ = ["Learner", "Material", "keep_memory", "learning_rate", "prepare"]
+__all__ = ["Learner", "Material", "keep_memory", "learning_rate", "prepare", "use_threads"]
 
 MALLOC_TOP_PAD, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD = -2, -3, -1
 HELD_OUT = 2048  # images of the test split that a run is evaluated on
@@ -62,9 +63,10 @@ class Learner:
 
     def __init__(self, config: TrainConfig, fabric: Fabric, learned: Material) -> None:
         self.config = config
-        torch.manual_seed(mix(config.seed, -1))
-        self.model = config.model.build(learned.basis, learned.modes)
-        self.average = config.model.build(learned.basis, learned.modes)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mix(config.seed, -1))
+            self.model = config.model.build(learned.basis, learned.modes)
+            self.average = config.model.build(learned.basis, learned.modes)
         self.network: nn.Module = self.model.network
         if config.precision == "bfloat16":
             self.model.autocast = self.average.autocast = torch.bfloat16
@@ -86,6 +88,7 @@ class Learner:
         network, self.optimizer = fabric.setup(self.network, self.optimizer)
         self.model.network = network  # type: ignore[assignment]
         self.fabric, self.step = fabric, 0
+        self.drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
 
     def _average(self, averaged: Sequence[Tensor], now: Sequence[Tensor], count: object) -> None:
         del count  # the same number, on the device
@@ -95,6 +98,8 @@ class Learner:
 
     def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
         """Take one step; return the loss and the norm of the gradient, without waiting for it."""
+        if self.drops:  # dropout knows no generator but the global one
+            torch.manual_seed(mix(self.config.seed, 6, self.step, self.fabric.global_rank))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
         terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise)
@@ -159,6 +164,14 @@ def prepare(config: TrainConfig, fabric: Fabric) -> tuple[Learner, Batches, Mate
         fabric.world_size,
     )
     return learner, batches, learned
+
+
+def use_threads(config: TrainConfig) -> None:
+    """Let a lattice network compute on one thread: its arrays are so small that several only wait
+    for one another, on a busy machine ten times longer than they work.
+    """
+    if isinstance(config.model.network, LatticeNet):
+        torch.set_num_threads(1)
 
 
 def keep_memory() -> None:

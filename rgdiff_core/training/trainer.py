@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +18,13 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
 
 from rgdiff_core.bases import Basis
-from rgdiff_core.losses import by_scale, denoising_loss
 from rgdiff_core.modes import Modes
 from rgdiff_core.noises import OneProcess, mix
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import sample
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
-from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -35,8 +32,9 @@ from rgdiff_core.training.checkpoint import (
     write_text,
 )
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.measures import HeldOut, Row, Window
 from rgdiff_core.training.records import Records, Status, finite
-from rgdiff_core.training.state import Learner, Material, keep_memory, learning_rate, prepare
+from rgdiff_core.training.state import keep_memory, prepare, use_threads
 from rgdiff_core.weights import save_model
 
 __all__ = ["DEVICES", "Outcome", "fabric_for", "preview_process", "train"]
@@ -44,8 +42,7 @@ __all__ = ["DEVICES", "Outcome", "fabric_for", "preview_process", "train"]
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PREVIEW_IMAGES, PREVIEW_STEPS = 16, 25
 TICK = 1.0  # seconds between two looks at what others ask for
-
-Row = Mapping[str, Any]
+LOOK_EVERY = 10  # steps between two looks of several processes, which must look together
 
 
 @dataclass(frozen=True)
@@ -124,10 +121,14 @@ def _signals(run: "_Run") -> Iterator[None]:
         return
 
     def pause(number: int, frame: object) -> None:
-        del number, frame
+        del frame
         run.wish = "pause"
+        if number == signal.SIGINT:  # a second one stops it at once
+            signal.signal(number, old[signal.SIGINT])
 
-    old = {s: signal.signal(s, pause) for s in (signal.SIGTERM, signal.SIGINT)}
+    old = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    for number in old:
+        signal.signal(number, pause)
     try:
         yield
     finally:
@@ -155,8 +156,8 @@ class _Run:
         self.records: Records | None = None
         if fabric.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
-            write_text(folder / "config.json", config.to_json())
             self.records = Records(folder, since)
+            write_text(folder / "config.json", config.to_json())
         self.now = Status("starting", since, config.steps, checkpoint_step=since)
         self.now = replace(self.now, device=_describe(fabric.device), elapsed_s=self.before)
 
@@ -167,10 +168,11 @@ class _Run:
             self._status(message="Loading the data.")
             if self.fabric.device.type == "cpu":
                 keep_memory()
+                use_threads(self.config)
             self.learner, self.batches, self.material = prepare(self.config, self.fabric)
             if self.kept is not None:
                 self.learner.restore(self.kept.tensors, self.kept.step)
-            self.held_out = _HeldOut(self.config, self.material)
+            self.held_out = HeldOut(self.config, self.material)
             self._steps()
         except _Stop as stop:
             state, message = stop.state, stop.message
@@ -178,8 +180,12 @@ class _Run:
             step = self.now.checkpoint_step
             state, message = "failed", f"{error}. The checkpoint of step {step} is left as it was."
         except BaseException as error:
-            self._status(state="failed", message=" ".join(str(error).split())[:500])
-            raise
+            if not _out_of_memory(error):
+                said = " ".join(str(error).split())[:500] or "Stopped by hand."
+                self._status(state="failed", message=said)
+                raise
+            state = "failed"
+            message = f"Not enough memory for a batch of {self.config.batch} with this network."
         finally:
             if self.records is not None:
                 self.records.close()
@@ -194,13 +200,13 @@ class _Run:
         )
         if learner.step == 0 and config.previews:
             self._preview()
-        window = _Window(learner, self.material)
+        window = Window(learner, self.material)
         while learner.step < config.steps:
             window.add(*learner.learn(self.batches.draw(learner.step)))
             step = learner.step
             if step % config.log_every == 0 or step == config.steps:
                 self._point(window)
-                window = _Window(learner, self.material)
+                window = Window(learner, self.material)
             if step in evaluations:
                 self._point(window, held_out=True)
             if step in previews:
@@ -209,31 +215,36 @@ class _Run:
         self._check(window)
         self._save()
 
-    def _look(self, window: "_Window") -> None:
+    def _look(self, window: Window) -> None:
         """Once a second: write the status, save where it is time, and do what is asked for."""
-        now = time.monotonic()
-        if self.fabric.world_size > 1:
-            if self.learner.step % self.config.log_every:
-                return
-            now = float(self.fabric.broadcast(now))
-            self.wish = self.fabric.broadcast(self.wish)
-        if now - self.ticked < TICK and self.wish is None:
+        together = self.fabric.world_size > 1
+        if together and self.learner.step % LOOK_EVERY:
             return
-        self.ticked = now
-        if self.records is not None:
-            self.wish = self.records.requested() or self.wish
-        self.wish = self.fabric.broadcast(self.wish) if self.fabric.world_size > 1 else self.wish
-        limit = self.config.max_minutes
-        if limit is not None and self._elapsed() - self.before > 60 * limit:
-            self.wish = self.wish or "pause"
-        if self.wish is not None or now - self.saved > self.config.checkpoint_seconds:
+        ticks = time.monotonic() - self.ticked > TICK or self.wish is not None
+        # one process decides for all of them, whose clocks and signals differ
+        ticks, wish, due = self.fabric.broadcast((ticks, *self._due(ticks)))
+        if not ticks:
+            return
+        self.ticked = time.monotonic()
+        if due:
             self._check(window)
             self._save()
-        if self.wish is not None:
-            raise _Stop("cancelled" if self.wish == "cancel" else "paused")
+        if wish is not None:
+            raise _Stop("cancelled" if wish == "cancel" else "paused")
         self._status()
 
-    def _check(self, window: "_Window") -> None:
+    def _due(self, ticks: bool) -> tuple[str | None, bool]:
+        """Return what is asked for, and whether it is time for a checkpoint."""
+        if not ticks or self.records is None:
+            return None, False
+        wish = self.records.requested() or self.wish
+        limit = self.config.max_minutes
+        if limit is not None and time.monotonic() - self.began > 60 * limit:
+            wish = wish or "pause"
+        late = time.monotonic() - self.saved > self.config.checkpoint_seconds
+        return wish, late or wish is not None
+
+    def _check(self, window: Window) -> None:
         bad = window.first_bad()
         if bad is not None:
             raise _Stop(
@@ -242,7 +253,7 @@ class _Run:
                 f"{self.now.checkpoint_step} is left as it was. A lower learning rate may help.",
             )
 
-    def _point(self, window: "_Window", *, held_out: bool = False) -> None:
+    def _point(self, window: Window, *, held_out: bool = False) -> None:
         """Write a point of the curves, of training or of held-out data."""
         self._check(window)
         step = self.learner.step
@@ -279,6 +290,7 @@ class _Run:
             home = self.folder / "checkpoint"
             checkpoint = Checkpoint(step, self._elapsed(), self.learner.tensors())
             save_checkpoint(home, checkpoint, self.config)
+            self.now = replace(self.now, checkpoint_step=step)
             extra = {"data": self.config.data, "config": self.config.to_json(), "step": str(step)}
             save_model(self.learner.average, home / "model.safetensors", extra)
         self.now = replace(self.now, checkpoint_step=step)
@@ -297,86 +309,6 @@ class _Run:
                     raise
 
 
-class _Window:
-    """Sums between two points of the curves, kept on the device."""
-
-    def __init__(self, learner: Learner, learned: Material) -> None:
-        self.learner, self.modes = learner, learned.modes
-        self.start, self.since = learner.step, time.monotonic()
-        self.loss = self.unit = self.norm = torch.zeros((), device=learned.train.device)
-        self.excess = torch.zeros(learned.train.shape[1:], device=learned.train.device)
-        self.bad = torch.full((), -1, device=learned.train.device)
-
-    def add(self, terms: Any, norm: Tensor) -> None:
-        loss = terms.loss.detach()
-        self.loss = self.loss + loss
-        self.unit = self.unit + terms.unit.mean()
-        self.norm = self.norm + norm
-        self.excess += terms.excess.mean(0)
-        here = torch.where(loss.isfinite(), -1, self.learner.step)
-        self.bad = torch.where(self.bad < 0, here, self.bad)
-
-    def first_bad(self) -> int | None:
-        """Return the first step at which any process' loss was not finite."""
-        never = 1 << 62
-        found = self.gathered(torch.where(self.bad < 0, never, self.bad))
-        return None if int(found.min()) == never else int(found.min())
-
-    def gathered(self, value: Tensor) -> Tensor:
-        """Return the values of all processes, (world, …)."""
-        fabric = self.learner.fabric
-        if fabric.world_size == 1:
-            return value[None]
-        found = fabric.all_gather(value)
-        if not isinstance(found, Tensor):
-            raise TypeError("all_gather of a tensor returned something else.")
-        return found
-
-    def row(self) -> Row:
-        """Return the means since the last point."""
-        steps = self.learner.step - self.start
-        config = self.learner.config
-        sums = (self.loss, self.unit, self.norm, self.excess)
-        loss, unit, norm, excess = (self.gathered(x).mean(0) / steps for x in sums)
-        return {
-            "step": self.learner.step,
-            "loss": float(loss),
-            "unit": float(unit),
-            "excess": float(excess.mean()),
-            "by_scale": by_scale(excess[None], self.modes).tolist(),
-            "lr": learning_rate(config, self.learner.step - 1),
-            "grad_norm": float(norm),
-            "images_per_s": steps * config.batch / max(1e-9, time.monotonic() - self.since),
-        }
-
-
-class _HeldOut:
-    """The averaged model on the test split, with the same noise every time."""
-
-    def __init__(self, config: TrainConfig, learned: Material) -> None:
-        self.images, self.modes = learned.test, learned.modes
-        sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, 4)
-        batches = Batches(learned.test, sampler, len(learned.test), "none", 5)
-        self.noise, self.levels = (b := batches.draw(0)).noise, b.levels
-        self.chunk = 256
-
-    @torch.no_grad()
-    def evaluate(self, learner: Learner) -> dict[str, Any]:
-        """Return the excess over the Gaussian, its standard error over images, and by scale."""
-        parts = []
-        for start in range(0, len(self.images), self.chunk):
-            rows = slice(start, start + self.chunk)
-            levels, noise = self.levels.rows(rows), self.noise[rows]
-            parts.append(denoising_loss(learner.average, self.images[rows], levels, noise).excess)
-        excess = torch.cat(parts)
-        each = excess.mean((1, 2, 3))
-        return {
-            "excess": float(each.mean()),
-            "excess_error": float(each.std() / len(each) ** 0.5),
-            "by_scale": by_scale(excess, self.modes).tolist(),
-        }
-
-
 def preview_process(config: TrainConfig, basis: Basis, modes: Modes) -> Process:
     """Return the process that a run's samples are drawn with: its own where it has only one."""
     source = config.noise
@@ -388,6 +320,12 @@ def preview_process(config: TrainConfig, basis: Basis, modes: Modes) -> Process:
 def _marks(steps: int, n: int) -> frozenset[int]:
     """Return n steps spread over a run, the last among them."""
     return frozenset(max(1, round(steps * (i + 1) / n)) for i in range(n))
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
 def _describe(device: torch.device) -> str:
