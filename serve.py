@@ -35,12 +35,21 @@ def preload() -> None:
     warnings.disabled = False
 
 
+def preload_training() -> None:
+    """Import what only the Training page needs."""
+    from pages._shared import runsamples, trainingestimate, trainingform
+
+    del runsamples, trainingestimate, trainingform
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Import before the first answer: who is answered then waits for the picture only."""
     del app
     await asyncio.to_thread(preload)
+    later = asyncio.create_task(asyncio.to_thread(preload_training))  # nobody waits for it
     yield
+    await later
 
 
 app = st.App("app.py", lifespan=lifespan)

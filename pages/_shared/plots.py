@@ -115,9 +115,9 @@ def lines(curves: Sequence[Curve], x_title: str, y_title: str, height: int = 320
 
 
 def ramp(n: int) -> list[str]:
-    """Return n colours from dark to light, for curves in an order."""
-    places = [0.85 * i / max(1, n - 1) for i in range(n)]
-    return [str(color) for color in sample_colorscale("Viridis", places)]
+    """Return n colours in an order, each of which stands out from a white and a dark page."""
+    places = [i / max(1, n - 1) for i in range(n)]
+    return [str(color) for color in sample_colorscale([BLUE, GREEN, ORANGE, PURPLE], places)]
 
 
 def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:

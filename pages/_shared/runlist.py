@@ -159,17 +159,19 @@ def overview(listed: list[Run]) -> None:
     some of them.
     """
     st.subheader("All runs")
-    interval = 2.0 if any(run.active for run in listed) else None
-    st.fragment(_table, run_every=interval)()
+    busy = any(run.active for run in listed)
+    st.fragment(_table, run_every=2.0 if busy else None)(busy)
     _compare(listed)
 
 
-def _table() -> None:
+def _table(busy: bool) -> None:
     try:
         listed = runs.list_runs()
     except (ValueError, OSError) as error:
         st.error(str(error), icon=":material/error:")
         return
+    if busy and not any(run.active for run in listed):
+        st.rerun()  # without a timer
     st.dataframe(
         [_line(run) for run in listed],
         width="stretch",

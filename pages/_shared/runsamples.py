@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._shared import plots
+from pages._shared import cache, plots
 from pages._shared.plots import Curve
 from pages._shared.runviews import show, source_of
+from pages._shared.spectraviews import MOMENTUM, draw
 from rgdiff_core.data import ImageSet
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.spectra import Spectrum, power_spectrum
@@ -22,6 +23,7 @@ from rgdiff_core.training.trainer import preview_process
 __all__ = ["sampling"]
 
 NUMBERS = (16, 64, 256, 1024)
+MOST_VALUES = 1 << 18  # in all samples together: keeps a large network within minutes
 NAMES: Mapping[str, str] = {
     "abs_magnetization": "⟨\\|M\\|⟩",
     "susceptibility": "χ = V⟨M²⟩",
@@ -57,9 +59,15 @@ def sampling(run: Run) -> None:
         st.caption("Its data set is not on this machine, or its config can't be read.")
         return
     columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
-    n = columns[0].selectbox("Samples", NUMBERS, index=1, key="training-n", help="How many.")
+    numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MOST_VALUES]
+    n = columns[0].selectbox("Samples", numbers, index=1, key="training-n", help="How many.")
     steps = columns[1].number_input(
-        "Steps", 1, 200, 25, key="training-steps", help="Of the sampler, DPM-Solver++(2M)."
+        "Steps",
+        1,
+        200,
+        25,
+        key="training-steps",
+        help="Of DPM-Solver++(2M), or of the shell sampler where the schedule jumps.",
     )
     seed = columns[2].number_input(
         "Seed", 0, 2**31 - 1, 0, key="training-seed", help="Equal seeds, equal noise."
@@ -87,11 +95,10 @@ def sampling(run: Run) -> None:
 
 def _spectrum(x: Tensor, source: ImageSet) -> None:
     curves = [
-        _points("Data", power_spectrum(source.images), plots.GREEN),
+        _points("Data", cache.spectrum(source.name, "continuum", cache.FIT_LIMIT), plots.GREEN),
         _points("Samples", power_spectrum(x), plots.ORANGE),
     ]
-    figure = plots.log_log(curves, "|k|, radians per lattice spacing", "power per mode")
-    st.plotly_chart(figure, key="training-spectrum", config={"displaylogo": False})
+    draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")
 
 
 def _points(label: str, spectrum: Spectrum, color: str) -> Curve:

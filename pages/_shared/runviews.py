@@ -96,8 +96,9 @@ def _standing(run: Run) -> None:
     else:
         text = f"{now.capitalize()} · {text} · {duration(status.elapsed_s)}"
     st.progress(share, text)
-    if run.message and now in ("failed", "lost", "cancelled"):
-        st.error(run.message, icon=ICONS[now])
+    message = run.message or status.message
+    if message and now in ("failed", "lost", "cancelled"):
+        st.error(message, icon=ICONS[now])
 
 
 def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[str, Any]]) -> None:
@@ -154,6 +155,7 @@ def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
     for band, color in zip(used, plots.ramp(len(used)), strict=True):
         y = [1000 * (row["by_scale"][band] or 0.0) for row in rows]
         label = f"scale {band / len(bands):.2g}–{(band + 1) / len(bands):.2g}"
+        label += {used[0]: ", coarsest", used[-1]: ", finest"}.get(band, "")
         curves.append(Curve(label, [row["step"] for row in rows], y, color, width=1.5))
     return curves
 

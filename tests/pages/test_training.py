@@ -1,6 +1,7 @@
 """The Training page, alone and through the router: form, link, runs, samples."""
 
 import json
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -265,10 +266,37 @@ def test_a_model_is_brought_along_renamed_and_deleted(pair):
     assert not at.info
 
 
-def test_an_unknown_run_and_a_deleted_folder_are_said_plainly(pair):
+def test_an_unknown_run_is_said_plainly(pair):
     at = healthy(visit(run="nothing-here"))
     assert any("nothing-here" in info.value for info in at.info)
     assert at.selectbox(key="training-run").value in pair
+
+
+def test_a_failed_run_says_why_and_a_deleted_folder_is_noticed(pair):
+    folder = runs.runs_root() / "failed-one"
+    (folder / "checkpoint").mkdir(parents=True)
+    (folder / "config.json").write_text(SHORT.to_json())
+    why = "The loss was not finite at step 7."
+    status = {"state": "failed", "step": 7, "steps": 24, "message": why}
+    (folder / "status.json").write_text(json.dumps(status))
+    at = visit(run="failed-one")
+    assert not at.exception
+    assert [error.value for error in at.error] == [why]
+    shutil.rmtree(folder)
+    at = healthy(visit(run="failed-one"))
+    assert any("deleted" in warning.value for warning in at.warning)
+    healthy(at.button(key="training-delete-failed-one").click().run())
+    assert {run.id for run in runs.list_runs()} == set(pair)
+
+
+def test_the_time_is_measured_in_the_background():
+    at = healthy(visit(config=linked(SHORT)))
+    healthy(button(at, "How long?").click().run())
+    end = time.monotonic() + 60
+    while not any("ms a step" in caption.value for caption in at.caption):
+        assert time.monotonic() < end
+        time.sleep(0.2)
+        healthy(at.run())
 
 
 @pytest.mark.slow
