@@ -60,7 +60,10 @@ def save_model(
     }
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(state, part, metadata)
+        try:
+            save_file(state, part, metadata)
+        except SafetensorError as error:
+            raise OSError(str(error)) from None
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.replace(path)

@@ -8,6 +8,7 @@ last; the checkpoint before stays until the next, for the case that the disk dam
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,12 +83,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -
 
 
 def _clean(folder: Path) -> None:
-    """Remove what no manifest names."""
+    """Remove what no manifest names, and what a process that was killed has left half written."""
     named = set()
     for name in (MANIFEST, PREVIOUS):
-        if (folder / name).is_file():
+        with suppress(OSError, ValueError, KeyError, TypeError):
             named.add(load_json((folder / name).read_text(encoding="utf-8"))["file"])
-    for path in folder.glob("state-*.safetensors"):
+    for path in (*folder.glob("state-*.safetensors"), *folder.glob(".*.part")):
         if path.name not in named:
             path.unlink(missing_ok=True)
 

@@ -67,6 +67,8 @@ def run_train(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             f"{timing.device}: {duration(timing.total_s)} for {config.steps:,} steps."
         ]
         return {"config": config.to_json()} | asdict(timing), lines
+    if chosen.resume and chosen.out is None:
+        raise ValueError("--resume needs --out FOLDER, the run to go on with.")
     folder = chosen.out or Path("runs") / time.strftime(f"{config.data}-%Y%m%d-%H%M%S")
     outcome = train(config, folder, resume=chosen.resume, device=chosen.device, on_point=_show)
     if outcome.state == "failed":

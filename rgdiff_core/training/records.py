@@ -13,16 +13,21 @@ import json
 import math
 import os
 import socket
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from torch import Tensor
 
 from rgdiff_core.training.checkpoint import write_text
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["STATES", "Records", "Status", "finite"]
 
@@ -71,22 +76,29 @@ class Records:
     Arguments:
         folder: made where it is missing.
         since: the step that the run goes on from; later points of the curves are written anew.
+
+    Raises `ValueError` where another process works on the run.
     """
 
     def __init__(self, folder: Path, since: int = 0) -> None:
-        from tensorboardX import SummaryWriter
+        # not its SummaryWriter, whose thread hangs the run where the disk is full
+        from tensorboardX.event_file_writer import EventsWriter
 
         self.folder = folder
         self.started = time.time()
         (folder / "samples").mkdir(parents=True, exist_ok=True)
-        purge = since + 1 if since else None
-        self.board = SummaryWriter(str(folder / "events"), purge_step=purge)
-        self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+        self.hold = _held(folder)
+        (folder / "events").mkdir(exist_ok=True)
+        self.board = EventsWriter(str(folder / "events" / "events"), f".{os.getpid()}")
+        if since:
+            self.board.write_event(_event(since + 1, purge=True))
+        self.metrics = _appending(folder / "metrics.jsonl", anew=since == 0)
 
     def close(self) -> None:
-        """Flush and close all files."""
-        self.metrics.close()
-        self.board.close()
+        """Flush and close all files, as far as the disk allows."""
+        for file in (self.metrics, self.board, self.hold):
+            with suppress(OSError):
+                file.close()
 
     def status(self, status: Status) -> None:
         """Write where the run stands; process, host and times are filled in."""
@@ -102,8 +114,8 @@ class Records:
         """Append a point of the curves, here and for TensorBoard."""
         row = finite(row)
         self.metrics.write(json.dumps(row) + "\n")
-        for name, value in _scalars(row):
-            self.board.add_scalar(name, value, row["step"])
+        self.board.write_event(_event(row["step"], _scalars(row)))
+        self.board.flush()
 
     def samples(self, step: int, images: Tensor) -> None:
         """Keep samples (n, C, H, W)."""
@@ -122,6 +134,45 @@ class Records:
             return None
         path.unlink(missing_ok=True)
         return text if text in REQUESTS else None
+
+
+def _held(folder: Path) -> TextIO:
+    """Take a run for this process, which the system knows to end with it."""
+    file = (folder / ".lock").open("w", encoding="utf-8")
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise ValueError(f"another process is training in {folder} now.") from None
+        except OSError:  # a file system without locks
+            pass
+    return file
+
+
+def _appending(path: Path, *, anew: bool) -> TextIO:
+    """Open a file of lines at its end; half a line that a killed process has left is closed."""
+    if anew or not path.is_file():
+        return path.open("w", encoding="utf-8", buffering=1)
+    file = path.open("a", encoding="utf-8", buffering=1)
+    with path.open("rb") as written:
+        if written.seek(0, os.SEEK_END) and written.seek(-1, os.SEEK_END) >= 0:
+            whole = written.read(1) == b"\n"
+            file.write("" if whole else "\n")
+    return file
+
+
+def _event(step: int, values: Sequence[tuple[str, float]] = (), *, purge: bool = False) -> Any:
+    """Return an event for TensorBoard: values by name, or that later ones are written anew."""
+    from tensorboardX.proto import event_pb2
+
+    known: Any = event_pb2  # made when it is imported
+    event = known.Event(wall_time=time.time(), step=step)
+    if purge:
+        event.session_log.status = known.SessionLog.START
+    for name, value in values:
+        event.summary.value.add(tag=name, simple_value=value)
+    return event
 
 
 def _scalars(row: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -1,0 +1,110 @@
+"""What is measured of a run: means over a stretch of steps, and the held-out excess."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.losses import LossTerms, by_scale, denoising_loss
+from rgdiff_core.training.batches import Batches
+from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.state import Learner, Material, learning_rate
+
+__all__ = ["HeldOut", "Row", "Window"]
+
+Row = Mapping[str, Any]
+
+
+class Window:
+    """Sums between two points of the curves, kept on the device.
+
+    Arguments:
+        learner: what learns.
+        learned: what it learns from.
+    """
+
+    def __init__(self, learner: Learner, learned: Material) -> None:
+        self.learner, self.modes = learner, learned.modes
+        self.start, self.since = learner.step, time.monotonic()
+        self.loss = self.unit = self.norm = torch.zeros((), device=learned.train.device)
+        self.excess = torch.zeros(learned.train.shape[1:], device=learned.train.device)
+        self.bad = torch.full((), -1, device=learned.train.device)
+
+    def add(self, terms: LossTerms, norm: Tensor) -> None:
+        """Add a step: its loss and the norm of its gradient."""
+        loss = terms.loss.detach()
+        self.loss = self.loss + loss
+        self.unit = self.unit + terms.unit.mean()
+        self.norm = self.norm + norm
+        self.excess += terms.excess.mean(0)
+        # a gradient that is not finite spoils the weights one step before the loss shows it
+        fine = loss.isfinite() & norm.isfinite()
+        here = torch.where(fine, -1, self.learner.step)
+        self.bad = torch.where(self.bad < 0, here, self.bad)
+
+    def first_bad(self) -> int | None:
+        """Return the first step at which any process' loss was not finite."""
+        never = 1 << 62
+        found = self.gathered(torch.where(self.bad < 0, never, self.bad))
+        return None if int(found.min()) == never else int(found.min())
+
+    def gathered(self, value: Tensor) -> Tensor:
+        """Return the values of all processes, (world, …)."""
+        fabric = self.learner.fabric
+        if fabric.world_size == 1:
+            return value[None]
+        found = fabric.all_gather(value)
+        if not isinstance(found, Tensor):
+            raise TypeError("all_gather of a tensor returned something else.")
+        return found
+
+    def row(self) -> Row:
+        """Return the means since the last point."""
+        steps = self.learner.step - self.start
+        config = self.learner.config
+        sums = (self.loss, self.unit, self.norm, self.excess)
+        loss, unit, norm, excess = (self.gathered(x).mean(0) / steps for x in sums)
+        return {
+            "step": self.learner.step,
+            "loss": float(loss),
+            "unit": float(unit),
+            "excess": float(excess.mean()),
+            "by_scale": by_scale(excess[None], self.modes).tolist(),
+            "lr": learning_rate(config, self.learner.step - 1),
+            "grad_norm": float(norm),
+            "images_per_s": steps * config.batch / max(1e-9, time.monotonic() - self.since),
+        }
+
+
+class HeldOut:
+    """The averaged model on the test split, with the same noise every time.
+
+    Arguments:
+        config: of the run.
+        learned: what it learns from.
+    """
+
+    def __init__(self, config: TrainConfig, learned: Material) -> None:
+        self.images, self.modes = learned.test, learned.modes
+        sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, 4)
+        batches = Batches(learned.test, sampler, len(learned.test), "none", 5)
+        self.noise, self.levels = (b := batches.draw(0)).noise, b.levels
+        self.chunk = 256
+
+    @torch.no_grad()
+    def evaluate(self, learner: Learner) -> dict[str, Any]:
+        """Return the excess over the Gaussian, its standard error over images, and by scale."""
+        parts = []
+        for start in range(0, len(self.images), self.chunk):
+            rows = slice(start, start + self.chunk)
+            levels, noise = self.levels.rows(rows), self.noise[rows]
+            parts.append(denoising_loss(learner.average, self.images[rows], levels, noise).excess)
+        excess = torch.cat(parts)
+        each = excess.mean((1, 2, 3))
+        return {
+            "excess": float(each.mean()),
+            "excess_error": float(each.std() / len(each) ** 0.5),
+            "by_scale": by_scale(excess, self.modes).tolist(),
+        }
