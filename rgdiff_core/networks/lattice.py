@@ -102,8 +102,9 @@ class _Block(nn.Module):
         self.leave = nn.Linear(hidden, width, bias=False)
         self.modulation = nn.Linear(embedding, width + 2 * hidden)
         self.sizes = (width, hidden, hidden)
-        nn.init.normal_(self.enter.weight, std=STEEP / width**0.5)
-        nn.init.normal_(self.modulation.bias[width : width + hidden], std=1.5)  # they differ
+        if not self.enter.weight.is_meta:  # where it is, torch first loads its decompositions
+            nn.init.normal_(self.enter.weight, std=STEEP / width**0.5)
+            nn.init.normal_(self.modulation.bias[width : width + hidden], std=1.5)  # they differ
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
         gain, threshold, out = self.modulation(embedding)[:, None, None].split(self.sizes, -1)
