@@ -71,6 +71,8 @@ class Denoiser(nn.Module):
         super().__init__()
         if modes.mean is None or modes.variance is None:
             raise ValueError("a denoiser needs the data's mean and variance: use Modes.fit.")
+        if modes.shape[1:] != basis.shape[1:] or modes.shape[0] not in (1, basis.shape[0]):
+            raise ValueError(f"modes of {modes.shape} do not fit a basis of shape {basis.shape}.")
         self.basis = basis
         for name in ("scale", "mean", "variance", "momentum"):
             self.register_buffer(f"modes_{name}", getattr(modes, name))
