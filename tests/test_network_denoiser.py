@@ -1,0 +1,157 @@
+"""Learned denoisers: the free theory at the start, EDM as a special case, finite scores."""
+
+import pytest
+import torch
+from laws import COLORS, SCHEDULES, assert_moments, dense, fields, fitted, name_of
+
+import rgdiff_core as rg
+from rgdiff_core import colors, schedules
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import LatticeNet, UNet
+from rgdiff_core.process import Marginal, Process
+
+SHAPE = (1, 8, 8)
+NET = LatticeNet(8, 1)
+
+
+def learned(spec: ModelSpec, shape=SHAPE, *, zero: bool = False) -> rg.NetworkDenoiser:
+    """Return a model of made-up fields, its network with weights of all kinds unless zero."""
+    basis, modes = fitted(shape)
+    model = spec.build(basis, modes).double()
+    if not zero:
+        for parameter in model.network.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
+def test_without_learning_it_is_the_free_theory(schedule):
+    model = learned(ModelSpec(NET), zero=True)
+    gaussian = rg.GaussianDenoiser(model.basis, model.modes)
+    x = fields(SHAPE, 5)
+    for color in COLORS[:6]:
+        process = Process(model.basis, color, schedule, model.modes)
+        for t in (0.0, 0.3, 0.8, 1.0):
+            marginal = process.preserved(t)
+            one, other = model.posterior(x, marginal), gaussian.posterior(x, marginal)
+            torch.testing.assert_close(one.mean, other.mean)
+            torch.testing.assert_close(one.variance, other.variance)
+            torch.testing.assert_close(
+                model.component_score(x, marginal), gaussian.component_score(x, marginal)
+            )
+
+
+@pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
+@pytest.mark.parametrize("scaling", ["deviation", "variance"])
+@pytest.mark.parametrize("sees", ["mean", "scaled"])
+@pytest.mark.parametrize("told", ["levels", "time"])
+def test_the_score_is_that_of_the_posterior_mean(told, sees, scaling, reference):
+    model = learned(ModelSpec(NET, scaling, sees, told, reference))
+    process = Process(model.basis, colors.PowerLaw(), schedules.Cutoff(), model.modes)
+    x = fields(SHAPE, 4)
+    for t in (0.2, 0.6, 1.0):
+        marginal = process.preserved(t)
+        mean = model.posterior(x, marginal).mean
+        score = model.component_score(x, marginal)
+        expected = (marginal.alpha * mean - x) / marginal.std**2
+        torch.testing.assert_close(
+            score, expected, rtol=1e-6, atol=1e-6 * float(score.abs().max())
+        )
+        gaussian = rg.GaussianDenoiser(model.basis, model.modes)
+        beyond = score - gaussian.component_score(x, marginal)
+        torch.testing.assert_close(model.interaction_score(x, marginal), beyond)
+
+
+def test_the_score_is_finite_without_noise():
+    model = learned(ModelSpec(NET)).float()
+    level = torch.full(SHAPE, 1.0)
+    score = model.component_score(fields(SHAPE, 4).float(), Marginal(level, level * 2e-9))
+    assert score.isfinite().all()
+
+
+def test_scalar_preconditioning_is_edms():
+    spec = ModelSpec(NET, sees="scaled", told="time", reference="isotropic")
+    model = learned(spec)
+    data2 = float(model.modes_variance.mean() + (model.modes_mean**2).mean())
+    process = Process(model.basis, colors.White(False), schedules.LinearGamma(), model.modes)
+    x = fields(SHAPE, 4)
+    for t in (0.1, 0.5, 0.9):
+        marginal = process.preserved(t)
+        alpha, std = float(marginal.alpha.mean()), float(marginal.std.mean())
+        sigma = std / alpha  # EDM's noise level, of y = φ/α
+        skip = data2 / (sigma**2 + data2)
+        out = sigma * data2**0.5 / (sigma**2 + data2) ** 0.5
+        into = 1 / (sigma**2 + data2) ** 0.5
+        y = x / alpha
+        said = model.network(into * y, model.state(marginal).expand(len(x), -1))
+        torch.testing.assert_close(model.denoise(x, t, process), skip * y + out * said)
+
+
+def test_the_state_is_the_log_level_by_scale():
+    model = learned(ModelSpec(NET))
+    process = Process(
+        model.basis, colors.Matched(False), schedules.LinearGamma(-6, 6), model.modes
+    )
+    for t in (0.25, 0.5, 0.9):
+        state = model.state(process.preserved(t))
+        torch.testing.assert_close(state, torch.full_like(state, (-6 + 12 * t) / 4))
+    cutoff = schedules.Cutoff(schedules.SigmoidKernel(0.05))
+    process = Process(model.basis, colors.Matched(), cutoff, model.modes)
+    assert (model.state(process.preserved(0.5)).diff() >= -1e-9).all()
+
+
+def test_a_batch_may_mix_noise_levels():
+    model = learned(ModelSpec(NET))
+    process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
+    x, t = fields(SHAPE, 5), torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
+    together = model.posterior(x, process.preserved(t)).mean
+    for row in range(5):
+        alone = model.posterior(x[row : row + 1], process.preserved(t[row])).mean
+        torch.testing.assert_close(together[row : row + 1], alone)
+
+
+def test_low_precision_touches_the_network_alone():
+    model = learned(ModelSpec(UNet(8, (1, 2), 1, ())), zero=True).float()
+    exact = model.denoise(fields(SHAPE, 4).float(), 0.3, _plain(model))
+    model.autocast = torch.bfloat16
+    torch.testing.assert_close(model.denoise(fields(SHAPE, 4).float(), 0.3, _plain(model)), exact)
+    torch.nn.init.normal_(model.network.last[2].weight, std=0.1)
+    rough = model.denoise(fields(SHAPE, 4).float(), 0.3, _plain(model))
+    model.autocast = None
+    fine = model.denoise(fields(SHAPE, 4).float(), 0.3, _plain(model))
+    assert 0 < (rough - fine).abs().max() < 0.03 * (fine - exact).abs().max() + 1e-3
+
+
+def _plain(model):
+    return Process(model.basis, colors.White(), schedules.Cosine(), model.modes).float()
+
+
+def test_an_untrained_model_samples_the_matched_gaussian():
+    model = learned(ModelSpec(NET), (1, 4, 4), zero=True)
+    process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
+    generator = torch.Generator().manual_seed(5)
+    x = rg.sample(model, process, 20_000, 5, "shell", generator)
+    U = dense(model.basis)
+    covariance = U.T @ torch.diag(model.modes_variance.flatten()) @ U
+    mean = model.basis.synthesize(model.modes_mean).flatten()
+    assert_moments(x, mean, covariance)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scaling": "v"}, "scaling = 'v' is not one of deviation, variance"),
+        ({"sees": "all"}, "sees = 'all' is not one of mean, scaled"),
+        ({"told": ""}, "told = '' is not one of levels, time"),
+        ({"reference": "flat"}, "reference = 'flat' is not one of spectrum, isotropic"),
+    ],
+)
+def test_unknown_choices_are_named(change, message):
+    with pytest.raises(ValueError, match=message):
+        ModelSpec(**change)
+
+
+def test_a_network_can_be_too_large():
+    basis, modes = fitted()
+    with pytest.raises(ValueError, match="million parameters; at most 200"):
+        ModelSpec(UNet(512, (1, 2, 4), 4)).build(basis, modes)
