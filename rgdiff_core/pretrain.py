@@ -20,7 +20,6 @@ from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
 from rgdiff_core.lattice import Estimate, Phi4, hmc, observables
-from rgdiff_core.networks import parameter_count
 from rgdiff_core.noises import OneProcess
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
@@ -154,7 +153,7 @@ def _evaluate(
         data=config.data,
         command=f"rgdiff pretrain {shlex.quote(name)}",
         config=config.to_json(),
-        parameters=parameter_count(model.network),
+        parameters=sum(p.numel() for p in model.network.parameters()),
         steps=config.steps,
         train_s=status["elapsed_s"],
         device=f"{status['device']}, {platform.machine()}",
