@@ -27,6 +27,7 @@ from rgdiff_core.spec import load_json
 from rgdiff_core.training import TrainConfig, load_config, train
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.commands import duration
+from rgdiff_core.training.runs.folder import read_config, read_status
 from rgdiff_core.weights import load_model, pretrained_folder, save_model, sha256
 
 __all__ = ["PROCESSES", "Card", "pretrain", "pretrain_options", "run_pretrain"]
@@ -83,15 +84,15 @@ def pretrain(
     name: str,
     work: Path,
     *,
-    samples: int = 1024,
-    scan_samples: int = 256,
-    steps: int = 8,
+    samples: int = 512,
+    scan_samples: int = 64,
+    steps: int = 16,
     say: Say = print,
 ) -> Card:
     """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.
 
     Arguments:
-        work: the run folder; an unfinished run in it goes on.
+        work: the run folder; an unfinished run in it goes on, a finished one is evaluated.
         samples, scan_samples: drawn for the card's numbers, and in the scan over processes.
         steps: of the integrator of the density.
 
@@ -104,10 +105,13 @@ def pretrain(
     action = data.action_of(config.data)
     if action is None:
         raise ValueError(f"{config.data} is no lattice: only lattice models can be evaluated yet.")
-    outcome = train(config, work, resume=True)
-    if outcome.state != "finished":
-        raise ValueError(f"training is {outcome.state} at step {outcome.step}. {outcome.message}")
-    say(f"trained {outcome.step} steps")
+    status = read_status(work)
+    if status is None or status.state != "finished" or read_config(work) != config:
+        outcome = train(config, work, resume=True)
+        if outcome.state != "finished":
+            step = outcome.step
+            raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
+    say(f"trained {config.steps} steps")
     card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
     model = load_model(work / "checkpoint" / "model.safetensors")
     save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
@@ -233,9 +237,9 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the run folder (default: runs/pretrain-NAME); an unfinished run in it goes on",
     )
-    parser.add_argument("--samples", type=int, default=1024, help="for the card (default 1024)")
+    parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
     parser.add_argument(
-        "--scan-samples", type=int, default=256, help="for each process of the scan (default 256)"
+        "--scan-samples", type=int, default=64, help="for each process of the scan (default 64)"
     )
 
 
