@@ -1,0 +1,120 @@
+"""Two processes are one: the same curve and the same weights, up to rounding."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from rgdiff_core.noises import Universal
+from rgdiff_core.training import TrainConfig, train
+from rgdiff_core.training.checkpoint import load_checkpoint
+
+pytestmark = pytest.mark.slow
+
+
+def command(config: TrainConfig, folder: Path, processes: int = 2) -> list[str]:
+    """Return the command line of a run on several processes; it writes the config for it."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    path = folder.with_suffix(".json")
+    path.write_text(config.to_json(), encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
+    launcher += ["--master-addr=127.0.0.1", f"--master-port={port}", "-m", "rgdiff_core.cli"]
+    return [*launcher, "train", str(path), "--out", str(folder), "--device", "cpu", "--resume"]
+
+
+def losses(folder: Path) -> dict[int, tuple[float, float, float]]:
+    found = {}
+    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        if "held_out" not in row:
+            found[row["step"]] = (row["loss"], row["excess"], row["grad_norm"])
+    return found
+
+
+def assert_same(one: Path, other: Path, config: TrainConfig) -> None:
+    ours, theirs = losses(one), losses(other)
+    assert list(ours) == list(theirs) == [5, 10, 15, 20, 25, 30, 35, 40]
+    for step in ours:
+        assert ours[step] == pytest.approx(theirs[step], rel=1e-4, abs=1e-5)
+    kept = [load_checkpoint(folder / "checkpoint", config) for folder in (one, other)]
+    assert kept[0] is not None and kept[1] is not None and kept[0].step == kept[1].step == 40
+    assert kept[0].tensors.keys() == kept[1].tensors.keys()
+    for name, value in kept[0].tensors.items():
+        if name.startswith(("network.", "average.")):
+            torch.testing.assert_close(value, kept[1].tensors[name], rtol=1e-3, atol=1e-4)
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path: Path, toy: TrainConfig, one_thread):
+    toy = replace(toy, noise=Universal(8), max_minutes=1.0)
+    train(toy, tmp_path / "one", device="cpu")
+    done = subprocess.run(
+        command(toy, tmp_path / "two"), env=one_thread, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("finished at step 40") == 1  # of the two one speaks
+    assert_same(tmp_path / "one", tmp_path / "two", toy)
+
+
+def test_two_processes_pause_together_and_one_goes_on(tmp_path: Path, toy, one_thread):
+    """A request stops both at the same step; the rest is done by one, and the curve is that of
+    one.
+    """
+    toy = replace(toy, steps=4000, decay="constant", previews=0, evaluations=1)
+    folder = tmp_path / "two"
+    with subprocess.Popen(
+        command(toy, folder),
+        env=one_thread,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as both:
+        try:
+            deadline = time.monotonic() + 90
+            while not (folder / "metrics.jsonl").is_file() or not losses(folder):
+                assert both.poll() is None and time.monotonic() < deadline
+                time.sleep(0.05)
+            (folder / "request").write_text("pause", encoding="utf-8")
+            _, said = both.communicate(timeout=60)
+        finally:
+            if both.poll() is None:
+                os.kill(both.pid, signal.SIGTERM)
+    assert both.returncode == 0, said[-2000:]
+    told = json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    assert told["state"] == "paused" and 0 < told["step"] == told["checkpoint_step"] < 4000
+    end = (told["step"] // 5 + 3) * 5
+
+    def stop(row, status) -> None:
+        del status
+        if row["step"] == end:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert train(toy, folder, resume=True, device="cpu", on_point=stop).step == end
+    assert train(toy, tmp_path / "one", device="cpu", on_point=stop).step == end
+    ours, theirs = losses(folder), losses(tmp_path / "one")
+    assert list(ours) == list(theirs)
+    early = [step for step in ours if step <= 40]
+    for step in early:
+        assert ours[step] == pytest.approx(theirs[step], rel=1e-4, abs=1e-5)
+
+
+def test_a_batch_that_cannot_be_shared_is_one_sentence(tmp_path: Path, toy, one_thread):
+    done = subprocess.run(
+        command(replace(toy, batch=15), tmp_path / "odd"),
+        env=one_thread,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode != 0
+    assert "batch = 15 can't be shared out evenly to 2 processes." in done.stderr
+    assert "ValueError" not in done.stderr
