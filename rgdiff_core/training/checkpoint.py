@@ -76,10 +76,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -
         "elapsed_s": checkpoint.elapsed,
         "config": to_dict(config),
     }
-    if (folder / MANIFEST).is_file():
-        write_text(folder / PREVIOUS, (folder / MANIFEST).read_text(encoding="utf-8"))
+    if last := _sound_text(folder / MANIFEST):
+        write_text(folder / PREVIOUS, last)
     write_text(folder / MANIFEST, json.dumps(manifest))
     _clean(folder)
+
+
+def _sound_text(path: Path) -> str:
+    """Return the text of a manifest, nothing where it is missing or damaged."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        _manifest(path)
+        return path.read_text(encoding="utf-8")
+    return ""
 
 
 def _clean(folder: Path) -> None:

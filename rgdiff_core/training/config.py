@@ -179,8 +179,11 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """
     if path.stat().st_size > MAX_FILE:
         raise ValueError(f"{path.name} is too large for a config.")
-    config = parse_config(path.read_text(encoding="utf-8"), path.name)
-    return override(config, overrides)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path.name} is not a text in UTF-8.") from None
+    return override(parse_config(text, path.name), overrides)
 
 
 def parse_config(text: str, name: str) -> TrainConfig:
@@ -274,6 +277,6 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
             value = to_dict(NETWORKS[value])
         if isinstance(old, Mapping) and isinstance(value, Mapping):
             same = value.get("kind", old.get("kind")) == old.get("kind")
-            value = _merged(old, value) if same else value
+            value = _merged(old, value) if same else to_dict(from_dict(value))
         merged[name] = value
     return merged

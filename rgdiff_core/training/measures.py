@@ -16,6 +16,8 @@ __all__ = ["HeldOut", "Row", "Window"]
 
 Row = Mapping[str, Any]
 
+_SUMS = ("loss", "unit", "norm", "excess")
+
 
 class Window:
     """Sums between two points of the curves, kept on the device.
@@ -27,7 +29,8 @@ class Window:
 
     def __init__(self, learner: Learner, learned: Material) -> None:
         self.learner, self.modes = learner, learned.modes
-        self.start, self.since = learner.step, time.monotonic()
+        self.start = self.begun = learner.step
+        self.since = time.monotonic()
         self.loss = self.unit = self.norm = torch.zeros((), device=learned.train.device)
         self.excess = torch.zeros(learned.train.shape[1:], device=learned.train.device)
         self.bad = torch.full((), -1, device=learned.train.device)
@@ -43,6 +46,19 @@ class Window:
         fine = loss.isfinite() & norm.isfinite()
         here = torch.where(fine, -1, self.learner.step)
         self.bad = torch.where(self.bad < 0, here, self.bad)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the sums so far, for a checkpoint: a resumed run goes on with them."""
+        found = {name: self.gathered(getattr(self, name)).mean(0) for name in _SUMS}
+        return {f"window.{name}": x for name, x in found.items()} | {
+            "window.start": torch.tensor(self.start)
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on with the sums of a checkpoint."""
+        self.start = int(tensors["window.start"])
+        for name in _SUMS:
+            setattr(self, name, tensors[f"window.{name}"].to(self.excess.device))
 
     def first_bad(self) -> int | None:
         """Return the first step at which any process' loss was not finite."""
@@ -64,8 +80,9 @@ class Window:
         """Return the means since the last point."""
         steps = self.learner.step - self.start
         config = self.learner.config
-        sums = (self.loss, self.unit, self.norm, self.excess)
-        loss, unit, norm, excess = (self.gathered(x).mean(0) / steps for x in sums)
+        sums = (self.gathered(getattr(self, name)).mean(0) for name in _SUMS)
+        loss, unit, norm, excess = (x / steps for x in sums)
+        seconds = time.monotonic() - self.since
         return {
             "step": self.learner.step,
             "loss": float(loss),
@@ -74,7 +91,7 @@ class Window:
             "by_scale": by_scale(excess[None], self.modes).tolist(),
             "lr": learning_rate(config, self.learner.step - 1),
             "grad_norm": float(norm),
-            "images_per_s": steps * config.batch / max(1e-9, time.monotonic() - self.since),
+            "images_per_s": (self.learner.step - self.begun) * config.batch / max(1e-9, seconds),
         }
 
 

@@ -201,6 +201,8 @@ class _Run:
         if learner.step == 0 and config.previews:
             self._preview()
         window = Window(learner, self.material)
+        if self.kept is not None:
+            window.restore(self.kept.tensors)
         while learner.step < config.steps:
             window.add(*learner.learn(self.batches.draw(learner.step)))
             step = learner.step
@@ -213,7 +215,7 @@ class _Run:
                 self._preview()
             self._look(window)
         self._check(window)
-        self._save()
+        self._save(window)
 
     def _look(self, window: Window) -> None:
         """Once a second: write the status, save where it is time, and do what is asked for."""
@@ -228,7 +230,7 @@ class _Run:
         self.ticked = time.monotonic()
         if due:
             self._check(window)
-            self._save()
+            self._save(window)
         if wish is not None:
             raise _Stop("cancelled" if wish == "cancel" else "paused")
         self._status()
@@ -283,12 +285,12 @@ class _Run:
         )
         self.records.samples(self.learner.step, images)
 
-    def _save(self) -> None:
+    def _save(self, window: Window) -> None:
         self.saved = time.monotonic()
-        step = self.learner.step
+        step, sums = self.learner.step, window.tensors()
         if self.records is not None:
             home = self.folder / "checkpoint"
-            checkpoint = Checkpoint(step, self._elapsed(), self.learner.tensors())
+            checkpoint = Checkpoint(step, self._elapsed(), self.learner.tensors() | sums)
             save_checkpoint(home, checkpoint, self.config)
             self.now = replace(self.now, checkpoint_step=step)
             extra = {"data": self.config.data, "config": self.config.to_json(), "step": str(step)}
