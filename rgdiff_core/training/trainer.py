@@ -110,7 +110,10 @@ def train(
         raise ValueError(f"{folder} holds a run already: resume it, or choose another folder.")
     run = _Run(config, folder, fabric, kept, on_point)
     with _signals(run):
-        return run.go()
+        outcome = run.go()
+    if fabric.world_size > 1:  # a process that just left could take the others with it
+        torch.distributed.destroy_process_group()
+    return outcome
 
 
 @contextmanager

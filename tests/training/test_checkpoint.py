@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,56 +155,3 @@ def test_a_text_is_replaced_as_a_whole(tmp_path: Path):
         write_text(path, text)
         assert path.read_text(encoding="utf-8") == text
     assert os.listdir(tmp_path) == ["status.json"]
-
-
-WRITER = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import torch
-from rgdiff_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rgdiff_core.training.config import TrainConfig
-
-folder, config = Path(sys.argv[1]), TrainConfig()
-chance, reached = random.Random(0), 0
-
-def step_now():
-    kept = load_checkpoint(folder, config)
-    assert kept is None or bool((kept.tensors["a"] == kept.step).all())
-    return kept.step if kept else 0
-
-def written():
-    path = folder / "state.json"
-    return json.loads(path.read_text())["step"] if path.is_file() else 0
-
-for kill in range(15):
-    child = os.fork()
-    if not child:
-        step = step_now()
-        while True:
-            step += 1
-            tensors = {"a": torch.full((300, 300), float(step))}
-            save_checkpoint(folder, Checkpoint(step, 0.0, tensors), config)
-    while not written() > reached:
-        time.sleep(0.001)
-    time.sleep(chance.uniform(0.0, 0.1))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    step = step_now()
-    assert step >= reached, (step, reached)
-    reached = step
-print(reached, len([name for name in os.listdir(folder) if name.endswith(".part")]))
-"""
-
-
-def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path, one_thread):
-    """Fifteen writers, each killed in the midst of it; the step never falls behind."""
-    done = subprocess.run(
-        [sys.executable, "-c", WRITER, str(tmp_path)],
-        env=one_thread,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    reached, litter = map(int, done.stdout.split())
-    assert reached >= 15
-    assert litter <= 2  # what the last kill has left; the rest was swept up
