@@ -21,7 +21,7 @@ def learned(spec: ModelSpec, shape=SHAPE, *, zero: bool = False) -> rg.NetworkDe
     if not zero:
         for parameter in model.network.parameters():
             torch.nn.init.normal_(parameter, std=0.3)
-    return model
+    return model.requires_grad_(False)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
