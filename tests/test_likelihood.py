@@ -3,6 +3,7 @@
 import pytest
 import torch
 from laws import SCHEDULES, fields, fitted, name_of
+from scipy.stats import multivariate_normal
 
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
@@ -75,6 +76,48 @@ def test_the_integrator_is_of_order_four():
     ]
     assert 10 < errors[0] / errors[1] < 25
     assert 10 < errors[1] / errors[2] < 25
+
+
+class Correlated(Denoiser):
+    """The exact denoiser of a Gaussian whose components are correlated: its flow mixes them."""
+
+    def __init__(self, basis, modes, covariance):
+        super().__init__(basis, modes)
+        self.covariance = covariance  # of the flattened components, (D, D)
+
+    def total(self, marginal):
+        """Return the covariance of the noised components, dense."""
+        a, n = marginal.alpha.flatten(), marginal.std.expand(self.basis.shape).flatten() ** 2
+        return a[:, None] * self.covariance * a + torch.diag(n)
+
+    def component_score(self, c, marginal):
+        flat = (c - marginal.alpha * self.modes_mean).flatten(1)
+        return -torch.linalg.solve(self.total(marginal), flat.T).T.reshape(c.shape)
+
+
+@pytest.mark.parametrize("color", [colors.White(), colors.PowerLaw()])
+def test_correlated_components_against_scipy(color):
+    shape = (1, 3, 3)
+    basis, modes = fitted(shape, "cosine")
+    root = modes.variance.flatten().sqrt()
+    mix = torch.eye(9) + 0.25 * torch.randn(9, 9, generator=torch.Generator().manual_seed(3))
+    covariance = root[:, None] * (mix @ mix.T).double() * root
+    model = Correlated(basis, modes, covariance)
+    process = Process(basis, color, schedules.LinearGamma(-6, 14), modes)
+    x = fields(shape, 4, seed=5)
+    first = process.preserved(0.0)
+    c = (basis.analyze(x) - first.alpha * modes.mean).flatten(1)
+    exact = multivariate_normal(cov=model.total(first).numpy()).logpdf(c.numpy())
+    found = rg.log_likelihood(model, process, x, steps=100)
+    torch.testing.assert_close(found, torch.from_numpy(exact), rtol=0, atol=1e-3)
+    free = rg.GaussianDenoiser(basis, modes).log_density(x, 0.0, process)
+    assert (found - free).abs().max() > 1  # the correlations matter
+    generator = torch.Generator().manual_seed(1)
+    copies = x[:1].expand(300, *shape)
+    rough = rg.log_likelihood(model, process, copies, 100, "hutchinson", generator)
+    error = float(rough.std() / 300**0.5)
+    assert error > 1e-3
+    assert abs(float(rough.mean()) - exact[0]) < 5 * error + 1e-3
 
 
 def test_samples_carry_their_density():

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from laws import COLORS, SCHEDULES, assert_moments, dense, fields, fitted, name_of
+from laws import BASES, COLORS, SCHEDULES, assert_moments, dense, fields, fitted, name_of
 
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
@@ -39,6 +39,39 @@ def test_without_learning_it_is_the_free_theory(schedule):
             torch.testing.assert_close(
                 model.component_score(x, marginal), gaussian.component_score(x, marginal)
             )
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_in_every_basis_and_colour_it_starts_from_the_free_theory(name):
+    basis, modes = fitted((2, 4, 8), name)
+    model = ModelSpec(NET, "variance", "scaled", "time").build(basis, modes).double()
+    gaussian = rg.GaussianDenoiser(basis, modes)
+    x = fields((2, 4, 8), 3, seed=4)
+    for color in COLORS:
+        process = Process(basis, color, schedules.Cutoff(), modes)
+        for t in (0.1, 0.7):
+            torch.testing.assert_close(
+                model.denoise(x, t, process), gaussian.denoise(x, t, process)
+            )
+            torch.testing.assert_close(model.score(x, t, process), gaussian.score(x, t, process))
+            beyond = model.interaction_score(x, process.preserved(t))
+            assert beyond.shape == x.shape and not beyond.any()
+
+
+@pytest.mark.parametrize("scaling", ["deviation", "variance"])
+def test_what_the_network_says_enters_where_the_docstring_says(scaling):
+    """D − m = c_out U†F with a network that always says the same."""
+    model, said = learned(ModelSpec(NET, scaling)), fields(SHAPE, 4, seed=8)
+    model.network.forward = lambda x, state: said  # type: ignore[method-assign]
+    process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
+    a, n = process.preserved(0.5).alpha, process.preserved(0.5).std ** 2
+    c, S = fields(SHAPE, 4), model.modes_variance
+    V = 1 / (1 / S + a**2 / n)  # the precisions of data and noise add
+    m = V * (model.modes_mean / S + a * c / n)
+    out = V.sqrt() if scaling == "deviation" else V / S.mean().sqrt()
+    found = model.posterior(c, process.preserved(0.5))
+    torch.testing.assert_close(found.variance, V)
+    torch.testing.assert_close(found.mean, m + out * model.basis.analyze(said))
 
 
 @pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
@@ -149,6 +182,13 @@ def test_an_untrained_model_samples_the_matched_gaussian():
 def test_unknown_choices_are_named(change, message):
     with pytest.raises(ValueError, match=message):
         ModelSpec(**change)
+
+
+def test_modes_that_do_not_fit_the_basis_are_refused():
+    basis, modes = fitted((1, 4, 4))[0], fitted((1, 6, 6))[1]
+    for build in (ModelSpec(NET).build, rg.GaussianDenoiser):
+        with pytest.raises(ValueError, match=r"modes of \(1, 6, 6\) do not fit a basis of shape"):
+            build(basis, modes)
 
 
 def test_a_network_can_be_too_large():

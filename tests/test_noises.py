@@ -31,6 +31,18 @@ def test_a_draw_depends_on_seed_and_step_alone(source, times):
     assert not torch.equal(batch.marginal.std, walked.draw(20, 10).marginal.std)
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_draws_may_jump_forth_and_back(source):
+    basis, modes = fitted(SHAPE)
+    jumping = source.sampler(basis, modes, Objective(), 3)
+    for step in (0, 30, 29, 29, 3, 40, 41, 5):
+        fresh = source.sampler(basis, modes, Objective(), 3).draw(step, 9)
+        batch = jumping.draw(step, 9)
+        assert torch.equal(batch.marginal.alpha, fresh.marginal.alpha)
+        assert torch.equal(batch.marginal.std, fresh.marginal.std)
+        assert torch.equal(batch.weight, fresh.weight)
+
+
 def test_times_are_stratified():
     basis, modes = fitted(SHAPE)
     source = OneProcess(colors.White(), schedules.LinearGamma(0.0, 1.0))
