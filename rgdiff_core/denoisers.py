@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from rgdiff_core.bases import Basis
 from rgdiff_core.modes import Modes
 from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
-from rgdiff_core.process import Marginal, Process
+from rgdiff_core.process import Marginal, Prior, Process
 from rgdiff_core.spec import Spec
 
 __all__ = [
@@ -86,6 +86,25 @@ class Denoiser(nn.Module):
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the posterior of χ(0) given components c of χ(t)/r and the marginal of χ/r."""
         raise TypeError(f"{type(self).__name__} does not say what its posterior is.")
+
+    def free(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the free theory's posterior, that of Gaussian data with the denoiser's modes."""
+        return gaussian_posterior(c, marginal, self.modes_mean, self.modes_variance)
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return f = (D − m)/√V, (B, C, H, W): what goes beyond the free theory's posterior N(m,
+        V), in units of its deviation; 0 where nothing is uncertain.
+        """
+        free = self.free(c, marginal)
+        beyond = self.posterior(c, marginal).mean - free.mean
+        certain = free.variance <= 0
+        return torch.where(certain, 0.0, beyond * torch.rsqrt(free.variance + certain))
+
+    def prior(self, process: Process) -> Prior:
+        """Return where samples start at t = 1: the process' prior, with the denoiser's data
+        statistics where the process has none.
+        """
+        return process.prior(self.modes)
 
     def denoise(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the posterior mean of the data, as fields (B, C, H, W), given fields x at times
@@ -155,6 +174,11 @@ class GaussianDenoiser(Denoiser):
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return −(χ − αμ)/(α²Σ + σ²S²), exact at any noise level."""
         return gaussian_score(c, marginal, self.modes_mean, self.modes_variance)
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return zeros: the free theory does not interact."""
+        del marginal
+        return torch.zeros_like(c)
 
     def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return zeros: the free theory does not interact."""
@@ -332,6 +356,16 @@ class NetworkDenoiser(Denoiser):
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
         free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
         return free + self._beyond(c, marginal)
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return c_out U†F/√V, in which nothing cancels."""
+        if self.spec.reference != "spectrum":
+            return super().interaction(c, marginal)
+        gaussian = self.gaussian(c, marginal)
+        said = self.correction(c, marginal, gaussian)
+        if self.spec.scaling == "deviation":
+            return said
+        return gaussian.variance.sqrt() / self.reference_variance.mean().sqrt() * said
 
     def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return what F adds to the score of the data's free theory."""
