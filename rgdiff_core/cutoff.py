@@ -39,6 +39,7 @@ __all__ = [
     "Path",
     "SigmoidKernel",
     "log_expm1",
+    "monotone_cubic",
 ]
 
 MAX_POINTS = 64
@@ -251,26 +252,72 @@ class CutoffPath(Path):
 
     def ordinate(self, t: Tensor) -> Tensor:
         """Return y(t); differentiable in t."""
-        knots, coefficients = (x.to(t) for x in _pchip(self.times, self.values))
-        piece = torch.searchsorted(knots[1:].contiguous(), t.detach().contiguous(), right=True)
-        u, y = t - knots[piece], torch.zeros_like(t)
-        for c in coefficients:
-            y = y * u + c[piece]
-        return y.clamp(0, 1)
+        knots, cubics = (x.to(t) for x in _pieces(self.times, self.values))
+        return _along(knots, cubics, t).clamp(0, 1)
+
+
+def monotone_cubic(times: Tensor, values: Tensor, t: Tensor) -> Tensor:
+    """Return the monotone cubic through points at times t in [times[0], times[-1]].
+
+    Differentiable in the values and in t; `CutoffPath` is this curve.
+
+    Arguments:
+        times, values: (K,), K ≥ 2, times increasing.
+        t: of any shape, which the result has.
+    """
+    return _along(times, _cubics(times, values), t)
+
+
+def _along(knots: Tensor, cubics: Tensor, t: Tensor) -> Tensor:
+    """Return the piecewise cubic (4, knots), highest power first, at t."""
+    piece = torch.searchsorted(knots[1:].contiguous(), t.detach().contiguous(), right=True)
+    u, y = t - knots[piece], torch.zeros_like(t)
+    for c in cubics:
+        y = y * u + c[piece]
+    return y
+
+
+def _cubics(times: Tensor, values: Tensor) -> Tensor:
+    """Return each piece's cubic, (4, knots), highest power first.
+
+    The last knot has a piece of its own, constant, so that all knots are met exactly.
+    """
+    h, rise = times.diff(), values.diff()
+    slope = rise / h
+    first, last = _end_slope(h, slope), _end_slope(h.flip(0), slope.flip(0))
+    knots = torch.cat((first, _inner_slopes(h, slope), last))
+    left, right = knots[:-1], knots[1:]
+    square, cube = (3 * slope - 2 * left - right) / h, (left + right - 2 * slope) / h**2
+    pieces = torch.stack((cube, square, left, values[:-1]))
+    zero = torch.zeros_like(values[-1])
+    return torch.cat((pieces, torch.stack((zero, zero, zero, values[-1]))[:, None]), 1)
+
+
+def _inner_slopes(h: Tensor, slope: Tensor) -> Tensor:
+    """Return the weighted harmonic means of neighbouring slopes, 0 where their signs differ."""
+    before, after = slope[:-1], slope[1:]
+    same = before * after > 0
+    before, after = torch.where(same, before, 1.0), torch.where(same, after, 1.0)
+    one, other = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
+    return torch.where(same, (one + other) / (one / before + other / after), 0.0)
+
+
+def _end_slope(h: Tensor, slope: Tensor) -> Tensor:
+    """Return the slope at the first knot, (1,): a one-sided estimate that keeps the shape."""
+    if len(slope) == 1:
+        return slope
+    guess = ((2 * h[0] + h[1]) * slope[0] - h[0] * slope[1]) / (h[0] + h[1])
+    turns = (slope[0] * slope[1] < 0) & (guess.abs() > 3 * slope[0].abs())
+    guess = torch.where(turns, 3 * slope[0], guess)
+    return torch.where(guess * slope[0] > 0, guess, torch.zeros_like(guess))[None]
 
 
 @lru_cache(maxsize=256)
 @torch.inference_mode(False)
-def _pchip(times: tuple[float, ...], values: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    """Return the knots and each piece's cubic, (4, knots), highest power first.
-
-    The last knot has a piece of its own, constant, so that all knots are met exactly.
-    """
-    from scipy.interpolate import PchipInterpolator  # half a second, so only where it is needed
-
-    last = torch.tensor([[0.0], [0.0], [0.0], [values[-1]]], dtype=torch.float64)
-    cubics = torch.cat((torch.from_numpy(PchipInterpolator(times, values).c), last), 1)
-    return torch.tensor(times, dtype=torch.float64), cubics
+def _pieces(times: tuple[float, ...], values: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    """Return the knots of a path and its cubics, in double precision."""
+    knots, ordinates = (torch.tensor(x, dtype=torch.float64) for x in (times, values))
+    return knots, _cubics(knots, ordinates)
 
 
 @dataclass(frozen=True)

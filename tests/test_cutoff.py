@@ -177,6 +177,18 @@ def test_paths_are_differentiable(path):
     assert torch.autograd.gradcheck(path.ordinate, t)
 
 
+@pytest.mark.parametrize("path", [PATHS[0], *RANDOM_PATHS[:5]], ids=name_of)
+def test_the_curve_is_differentiable_in_its_points(path):
+    times, values = (
+        torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (path.times, path.values)
+    )
+    t = torch.linspace(0.01, 0.99, 50, dtype=torch.float64)
+    torch.testing.assert_close(cutoff.monotone_cubic(times, values, t), path.ordinate(t))
+    assert torch.autograd.gradcheck(
+        lambda values: cutoff.monotone_cubic(times.detach(), values, t), values
+    )
+
+
 @pytest.mark.parametrize("path", PATHS[3:], ids=name_of)
 def test_a_path_sampled_densely_is_the_path(path):
     t = torch.linspace(0, 1, 333, dtype=torch.float64)
