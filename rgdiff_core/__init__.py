@@ -12,7 +12,7 @@ from rgdiff_core.denoisers import (
     NetworkDenoiser,
     Posterior,
 )
-from rgdiff_core.likelihood import log_likelihood
+from rgdiff_core.likelihood import elbo, log_likelihood
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import sample, trajectory
@@ -31,6 +31,7 @@ __all__ = [
     "colors",
     "cutoff",
     "data",
+    "elbo",
     "lattice",
     "list_pretrained",
     "load_model",

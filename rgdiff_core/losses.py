@@ -35,6 +35,7 @@ __all__ = [
     "Objective",
     "by_scale",
     "denoising_loss",
+    "free_error",
     "weights",
 ]
 
@@ -135,21 +136,37 @@ def denoising_loss(
     """
     data = model.basis.analyze(x0)
     marginal = batch.marginal
-    eps = marginal.std * noise
-    c = marginal.alpha * data + eps
+    c = marginal.alpha * data + marginal.std * noise
     gaussian = model.gaussian(c, marginal)
     correction = model.amplitude(gaussian.variance) * model.correction(c, marginal, gaussian)
-    # μ − χ(0) and ε rather than m − χ(0): where there is little noise the latter cancels
-    missing = gaussian.variance / model.reference_variance * (model.reference_mean - data)
-    known = gaussian.variance * marginal.alpha / marginal.std**2 * eps
-    error = missing + known + correction
+    free = gaussian.variance.sqrt() * free_error(
+        data, noise, marginal, model.reference_mean, model.reference_variance
+    )
+    error = free + correction
     with torch.no_grad():
         unit = error**2 / gaussian.variance
         best = gaussian_posterior(c, marginal, model.modes_mean, model.modes_variance)
         excess = (error**2 - (best.mean - data) ** 2) / best.variance
         if model.spec.reference == "spectrum":
-            excess = correction * (2 * (missing + known) + correction) / gaussian.variance
+            excess = correction * (2 * free + correction) / gaussian.variance
     return LossTerms((batch.weight * error**2).mean(), unit, excess)
+
+
+def free_error(
+    data: Tensor, noise: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor
+) -> Tensor:
+    """Return (m − χ(0))/√V = (α√Σ ε − σS (χ(0) − μ)/√Σ)/√T, T = α²Σ + σ²S², (B, C, H, W).
+
+    It is written with μ − χ(0) and ε, for m − χ(0) cancels where there is little noise.
+
+    Arguments:
+        data: components χ(0), (B, C, H, W).
+        noise: ε, white, in component space.
+        mean, variance: μ and Σ of the Gaussian; they broadcast against (C, H, W).
+    """
+    root = variance.sqrt()
+    total = torch.sqrt(marginal.alpha**2 * variance + marginal.std**2)
+    return (marginal.alpha * root * noise - marginal.std * (data - mean) / root) / total
 
 
 def by_scale(values: Tensor, modes: Modes, bands: int = 8) -> Tensor:

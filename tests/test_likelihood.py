@@ -7,7 +7,7 @@ from scipy.stats import multivariate_normal
 
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
-from rgdiff_core.denoisers import Denoiser, gaussian_posterior
+from rgdiff_core.denoisers import Denoiser, Posterior, gaussian_posterior
 from rgdiff_core.likelihood import sample_with_density
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.process import Process
@@ -20,10 +20,6 @@ class Wider(Denoiser):
 
     def posterior(self, c, marginal):
         return gaussian_posterior(c, marginal, self.modes_mean + 0.2, 1.7 * self.modes_variance)
-
-    def component_score(self, c, marginal):
-        total = marginal.alpha**2 * 1.7 * self.modes_variance + marginal.std**2
-        return (marginal.alpha * (self.modes_mean + 0.2) - c) / total
 
     def log_density(self, x, process):
         """Return its log density at t = 0, written out."""
@@ -90,9 +86,13 @@ class Correlated(Denoiser):
         a, n = marginal.alpha.flatten(), marginal.std.expand(self.basis.shape).flatten() ** 2
         return a[:, None] * self.covariance * a + torch.diag(n)
 
-    def component_score(self, c, marginal):
+    def posterior(self, c, marginal):
+        a = marginal.alpha.flatten()
         flat = (c - marginal.alpha * self.modes_mean).flatten(1)
-        return -torch.linalg.solve(self.total(marginal), flat.T).T.reshape(c.shape)
+        gain = self.covariance * a @ torch.linalg.inv(self.total(marginal))
+        mean = self.modes_mean + (flat @ gain.T).reshape(c.shape)
+        left = (self.covariance - gain * a @ self.covariance).diagonal()
+        return Posterior(mean, left.reshape(c.shape[1:]))
 
 
 @pytest.mark.parametrize("color", [colors.White(), colors.PowerLaw()])

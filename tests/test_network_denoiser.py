@@ -54,7 +54,7 @@ def test_in_every_basis_and_colour_it_starts_from_the_free_theory(name):
                 model.denoise(x, t, process), gaussian.denoise(x, t, process)
             )
             torch.testing.assert_close(model.score(x, t, process), gaussian.score(x, t, process))
-            beyond = model.interaction_score(x, process.preserved(t))
+            beyond = model.interaction(x, process.preserved(t))
             assert beyond.shape == x.shape and not beyond.any()
 
 
@@ -91,8 +91,9 @@ def test_the_score_is_that_of_the_posterior_mean(told, sees, scaling, reference)
             score, expected, rtol=1e-6, atol=1e-6 * float(score.abs().max())
         )
         gaussian = rg.GaussianDenoiser(model.basis, model.modes)
-        beyond = score - gaussian.component_score(x, marginal)
-        torch.testing.assert_close(model.interaction_score(x, marginal), beyond)
+        free = gaussian.posterior(x, marginal)
+        beyond = (mean - free.mean) / free.variance.sqrt()
+        torch.testing.assert_close(model.interaction(x, marginal), beyond)
 
 
 def test_the_score_is_finite_without_noise():

@@ -1,12 +1,13 @@
 r"""The density of what a denoiser samples, by the probability-flow ODE.
 
 With the Gaussian marginal N(αμ, T), T = α²Σ + σ²S², of the free theory taken out,
-z = (χ/r − αμ)/√T, the flow is
+z = (χ/r − αμ)/√T, and D = m + √V f with the free theory's posterior mean m and variance V, the
+flow is
 
-    dz_k/dt = −½ β_k S_k² (s_k − s_k^G)/√T_k,
+    dz_k/dθ_k = −f_k,    θ_k = arctan(σ_kS_k/(α_k√Σ_k)),
 
-s the score and s^G that of the free theory: z stands still for Gaussian data, where the result is
-exact in any number of steps, and moves little for data that are nearly so. The prior at t = 1 is
+the interaction picture: z stands still for Gaussian data, where the result is exact in any number
+of steps, and moves little for data that are nearly so. The prior at t = 1 is
 N(0, 1) in z, and log q(χ(0)) = log N(z(1)) + ∫₀¹ ∇·ż dt − ½ Σ log T(0).
 
 The density is that of χ at t = 0, which still has the little noise of the schedule's first level.
@@ -28,7 +29,14 @@ from rgdiff_core.process import Generators, Process, white_noise
 from rgdiff_core.sampling import check_model
 from rgdiff_core.spec import check_whole
 
-__all__ = ["DIVERGENCES", "Flowed", "log_likelihood", "sample_with_density"]
+__all__ = [
+    "DIVERGENCES",
+    "Flowed",
+    "log_likelihood",
+    "log_volume",
+    "normal_log_density",
+    "sample_with_density",
+]
 
 DIVERGENCES = ("exact", "hutchinson")
 MAX_STEPS = 10_000
@@ -72,7 +80,7 @@ def log_likelihood(
     c = process.basis.analyze(x) / first
     z = (c - flow.mean(0.0)) / flow.total(0.0).sqrt()
     z, change = flow.run(z, 0.0, 1.0, trace, progress)
-    return _normal(z) + change - _volume(flow.total(0.0).sqrt() * first, x)
+    return normal_log_density(z) + change - log_volume(flow.total(0.0).sqrt() * first, x)
 
 
 def sample_with_density(
@@ -91,12 +99,12 @@ def sample_with_density(
     like = process.noise_variance
     z = white_noise((n, *process.basis.shape), like, generator)
     trace = _trace(divergence, z, generator)
-    prior = _normal(z)
+    prior = normal_log_density(z)
     z, change = flow.run(z, 1.0, 0.0, trace, progress)
     first = process.level(0.0).magnitude
     scale = flow.total(0.0).sqrt()
     x = process.basis.synthesize((flow.mean(0.0) + scale * z) * first)
-    return Flowed(x, prior - change - _volume(scale * first, x))
+    return Flowed(x, prior - change - log_volume(scale * first, x))
 
 
 class _Flow:
@@ -120,9 +128,9 @@ class _Flow:
     def velocity(self, z: Tensor, t: float) -> Tensor:
         marginal, total = self.process.preserved(t), self.total(t)
         c = marginal.alpha * self.mu + total.sqrt() * z
-        beyond = self.model.interaction_score(c, marginal)
         rate = self.process.schedule.beta(t, self.process.modes) * self.process.noise_variance
-        return -rate * beyond / (2 * total.sqrt())
+        turning = rate * marginal.alpha * self.sigma.sqrt() / (2 * marginal.std * total)
+        return -turning * self.model.interaction(c, marginal)
 
     def run(
         self,
@@ -183,11 +191,11 @@ def _exact(v: Tensor, z: Tensor) -> Tensor:
     return result
 
 
-def _normal(z: Tensor) -> Tensor:
+def normal_log_density(z: Tensor) -> Tensor:
     """Return the log density (B,) of N(0, 1) in every component."""
     return -(z**2 + math.log(2 * math.pi)).flatten(1).sum(1) / 2
 
 
-def _volume(scale: Tensor, x: Tensor) -> Tensor:
+def log_volume(scale: Tensor, x: Tensor) -> Tensor:
     """Return Σ log scale over all components of fields like x."""
     return torch.log(scale).expand(x.shape[1:]).sum()
