@@ -87,9 +87,19 @@ class Denoiser(nn.Module):
         """Return the posterior of χ(0) given components c of χ(t)/r and the marginal of χ/r."""
         raise TypeError(f"{type(self).__name__} does not say what its posterior is.")
 
+    @property
+    def free_mean(self) -> Tensor:
+        """Return the mean of the free theory that the denoiser corrects, as (C, H, W) or more."""
+        return self.modes_mean
+
+    @property
+    def free_variance(self) -> Tensor:
+        """Return the variances of the free theory that the denoiser corrects, (C, H, W)."""
+        return self.modes_variance
+
     def free(self, c: Tensor, marginal: Marginal) -> Posterior:
-        """Return the free theory's posterior, that of Gaussian data with the denoiser's modes."""
-        return gaussian_posterior(c, marginal, self.modes_mean, self.modes_variance)
+        """Return the free theory's posterior."""
+        return gaussian_posterior(c, marginal, self.free_mean, self.free_variance)
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return f = (D − m)/√V, (B, C, H, W): what goes beyond the free theory's posterior N(m,

@@ -1,0 +1,80 @@
+r"""Time grids: at which times a sampler stops.
+
+- uniform: t itself;
+- logsnr:  equal falls of the mean over components of γ;
+- angle:   equal turns of the mean angle θ_k = arctan(σ_kS_k/(α_k√Σ_k)), the clock of the
+           interaction picture: dense where signal turns into noise, whatever the schedule's pace.
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.modes import Modes
+from rgdiff_core.process import Process
+from rgdiff_core.spec import check_finite
+
+__all__ = ["GRIDS", "Grid", "angle", "time_grid"]
+
+GRIDS = ("uniform", "logsnr", "angle")
+TABLE = 1025  # times at which a process is tabulated
+
+Grid = str | Sequence[float]
+
+
+def angle(gamma: Tensor, noise: Tensor, variance: Tensor) -> Tensor:
+    """Return θ = arctan(σS/(α√Σ)), from 0 for data to π/2 for noise.
+
+    Arguments:
+        gamma: log(σ²/α²); −∞ is the data.
+        noise, variance: S² and Σ, which broadcast against it.
+    """
+    turned = torch.atan(torch.exp((gamma + torch.log(noise / variance)) / 2))
+    return torch.where(gamma == -math.inf, 0.0, turned)
+
+
+def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[float, ...]:
+    """Return steps + 1 times, falling from 1 to 0.
+
+    Arguments:
+        modes: of the data, for their variances; without them Σ = S².
+        grid: one of GRIDS, or the times themselves.
+
+    Raises `ValueError` for an unknown name and for times that do not fall from 1 to 0.
+    """
+    if not isinstance(grid, str):
+        return _checked(tuple(grid), steps)
+    if grid not in GRIDS:
+        raise ValueError(f"grid = {grid!r} is not one of {', '.join(GRIDS)}, and no times.")
+    if grid == "uniform":
+        return tuple(1 - i / steps for i in range(steps + 1))
+    t = torch.linspace(0, 1, TABLE, dtype=torch.float64, device=process.noise_variance.device)
+    clock = process.level(t).gamma
+    if grid == "angle":
+        noise = process.noise_variance
+        clock = angle(clock, noise, noise if modes.variance is None else modes.variance)
+    passed = clock.double().mean((1, 2, 3)).cpu()
+    passed = (passed - passed[0]) / (passed[-1] - passed[0])
+    # a little of uniform time, so that the clock never stands still
+    passed, t = 0.999 * passed + 0.001 * t.cpu(), t.cpu()
+    wanted = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[1:-1]
+    right = torch.searchsorted(passed, wanted).clamp(1, TABLE - 1)
+    share = (wanted - passed[right - 1]) / (passed[right] - passed[right - 1])
+    inner = t[right - 1] + share * (t[right] - t[right - 1])
+    return (1.0, *inner.tolist(), 0.0)
+
+
+def _checked(times: tuple[float, ...], steps: int) -> tuple[float, ...]:
+    if len(times) != steps + 1:
+        raise ValueError(f"{steps} steps need {steps + 1} times, but the grid has {len(times)}.")
+    for time in times:
+        check_finite("grid", time)
+    if times[0] != 1 or times[-1] != 0:
+        raise ValueError(f"the grid runs from {times[0]:g} to {times[-1]:g}, not from 1 to 0.")
+    for a, b in itertools.pairwise(times):
+        if b >= a:
+            raise ValueError(f"the grid's times must fall, but {a:g} is followed by {b:g}.")
+    return times

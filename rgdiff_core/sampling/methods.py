@@ -1,0 +1,341 @@
+r"""The steps of all samplers, from t to the earlier s, per component of χ/r.
+
+With λ = −γ/2, q = 1 − α_t²/α_s² the noise that the process adds between them, ε̂ = (χ_t − α_tD)/
+(σ_tS), and (θ, z, f) the interaction picture of the free theory (see `Interaction`):
+
+- euler_maruyama: the reverse SDE with the noise B = ∫β dt of the step;
+- ddim(η):        χ_s = α_sD + √(σ_s²S² − e²) ε̂ + e w with e = η σ_sS √q/σ_t; η = 1 is ancestral;
+- shell:          draw χ̂ from N(D, V), then χ_s from q(χ_s | χ_t, χ̂);
+- heun:           the trapezoid for d(χ/α)/dn = Sε̂, n = σ/α;
+- rk4:            the classical Runge–Kutta step for d(χ/S)/dϑ = −(D − αχ)/(σS), ϑ = arctan n;
+- dpmpp_2m:       χ_s = (σ_s/σ_t) χ_t − α_s (e^{−h} − 1) D̃, h = λ_s − λ_t, D̃ from two steps;
+- dpmpp_2m_sde:   χ_s = (σ_s/σ_t) e^{−h} χ_t + α_s (1 − e^{−2h}) D̃ + σ_sS √(1 − e^{−2h}) w;
+- predictor_corrector: ancestral, then Langevin moves at the new level;
+- interaction:    two-step Adams–Bashforth for dz/dθ = −f.
+
+References:
+    Song et al., 2010.02502 (DDIM); Karras et al., 2206.00364 (Heun); Lu et al., 2211.01095
+    (DPM-Solver++); Song et al., 2011.13456 (predictor–corrector); Salimans & Ho, 2202.00512 (the
+    angle); Hult, J. Lightwave Technol. 25 (2007) 3770 (integrating in the interaction picture).
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from rgdiff_core.process import Process
+from rgdiff_core.sampling.grids import angle
+from rgdiff_core.sampling.steps import (
+    Method,
+    Noise,
+    Step,
+    Taken,
+    added_noise,
+    denoised_again,
+    extrapolated,
+    into_picture,
+    out_of_picture,
+)
+from rgdiff_core.spec import check_range, check_whole
+
+__all__ = [
+    "DDIM",
+    "METHODS",
+    "RK4",
+    "Ancestral",
+    "DPMpp2M",
+    "DPMpp2MSDE",
+    "EulerMaruyama",
+    "Heun",
+    "Interaction",
+    "PredictorCorrector",
+    "Shell",
+]
+
+STEEP = 3.0  # fall of γ in one step beyond which a trapezoid in n overshoots
+
+
+@dataclass(frozen=True)
+class DDIM(Method):
+    """Denoise and noise again, with a share η in [0, 1] of the noise drawn afresh."""
+
+    eta: float = 0.0
+    title = "DDIM"
+    help = "First order. The noise that it sees is kept; with η > 0 a part of it is drawn afresh."
+
+    def __post_init__(self) -> None:
+        check_range("eta", self.eta, 0, 1)
+
+    @property
+    def ode(self) -> bool:  # type: ignore[override]
+        """Return whether nothing is drawn."""
+        return self.eta == 0
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        mean = at.mean()
+        return Taken(denoised_again(at, mean, self.eta), mean)
+
+
+@dataclass(frozen=True)
+class Ancestral(Method):
+    """DDIM with η = 1: the step of DDPM."""
+
+    title = "Ancestral (DDPM)"
+    help = "First order, stochastic. Loses variance where a mode passes the cutoff in one step."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        mean = at.mean()
+        return Taken(denoised_again(at, mean, 1.0), mean)
+
+
+@dataclass(frozen=True)
+class Shell(Method):
+    """Draw the data from the denoiser's posterior, then the process between: exact in
+    distribution for Gaussian data at any number of steps, hard cutoffs included.
+    """
+
+    title = "Shell"
+    help = "Stochastic. Draws the data from the posterior: any schedule, hard cutoffs included."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        now, target = at.now, at.target
+        posterior = at.model.posterior(at.c, now.marginal)
+        data = posterior.mean + posterior.variance.sqrt() * at.draw()
+        added, share = added_noise(now, target), target.sigma2 / now.sigma2
+        mean = now.alpha / target.alpha * share * at.c
+        mean = mean + target.alpha * (added / now.sigma2) * data
+        c = mean + torch.sqrt(share * added * now.color) * at.draw()
+        return Taken(c, posterior.mean)
+
+
+@dataclass(frozen=True)
+class EulerMaruyama(Method):
+    """Euler's rule for the reverse SDE, in units of the step's own noise B = ∫β dt.
+
+    Where it would be unstable, in steps of much noise, the ancestral step stands.
+    """
+
+    title = "Euler–Maruyama"
+    help = "First order, stochastic: the reverse SDE as it stands. Needs many steps."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        now, target, mean = at.now, at.target, at.mean()
+        total = softplus(now.gamma) - softplus(target.gamma)  # B
+        score = (now.alpha * mean - at.c) / now.sigma2  # S² times the score
+        noise = torch.sqrt((total * now.color).clamp_min(0)) * at.draw()
+        c = at.c + total * (at.c / 2 + score) + noise
+        steady = (total * (1 / now.sigma2 - 0.5) < 2) & (target.gamma > -math.inf)
+        return Taken(torch.where(steady, c, denoised_again(at, mean, 1.0)), mean)
+
+
+@dataclass(frozen=True)
+class Heun(Method):
+    """The trapezoid that corrects the DDIM step.
+
+    Where γ falls by 3 or more in a step it would overshoot, and the DDIM step stands.
+    """
+
+    ode = True
+    order = 2
+    evaluations = 2
+    title = "Heun"
+    help = "Second order, two evaluations a step: the sampler of EDM."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        now, target, mean = at.now, at.target, at.mean()
+        predicted = denoised_again(at, mean, 0.0)
+        if at.times[1] == 0:
+            return Taken(predicted, mean)
+        again = at.model.posterior(predicted, target.marginal).mean
+        slope = (at.c - now.alpha * mean) / now.sigma2.sqrt()
+        sigma = torch.where(target.gamma > -math.inf, target.sigma2, 1.0).sqrt()
+        slope_again = (predicted - target.alpha * again) / sigma
+        change = target.alpha * (torch.exp(target.gamma / 2) - torch.exp(now.gamma / 2))
+        corrected = predicted + change * (slope_again - slope) / 2
+        steep = now.gamma - target.gamma >= STEEP
+        return Taken(torch.where(steep, predicted, corrected), mean)
+
+
+@dataclass(frozen=True)
+class RK4(Method):
+    """The classical Runge–Kutta step, uniform in t, of the flow in the angle ϑ = arctan(σ/α).
+
+    Each component turns by just the angle between the two levels; where the three nodes miss more
+    than half of the turn, the DDIM step stands. A step that finishes components costs one more
+    evaluation.
+    """
+
+    ode = True
+    order = 4
+    evaluations = 4
+    title = "Runge–Kutta 4"
+    help = "Fourth order, four evaluations a step: for exact trajectories of smooth schedules."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        (t, s), process = at.times, at.process
+        end = process.level(s).gamma
+        mid = replace(at.now, gamma=process.level((t + s) / 2).gamma)
+        target, half = replace(at.now, gamma=end), (t - s) / 2
+        means: list[Tensor] = []
+
+        def slope(c: Tensor, noise: Noise) -> Tensor:
+            means.append(at.model.posterior(c, noise.marginal).mean)
+            return (means[-1] - noise.alpha * c) * torch.sqrt(noise.color) / noise.std
+
+        rates = [self._turning(process, time) for time in (t, (t + s) / 2, s)]
+        simpson = half / 3 * (rates[0] + 4 * rates[1] + rates[2])
+        one = torch.ones_like(simpson)
+        turned = angle(at.now.gamma, one, one) - angle(end, one, one)
+        share = turned / torch.where(simpson > 0, simpson, 1.0)
+        caught = (share > 0.5) & (share < 2)
+        first, middle, last = (torch.where(caught, share * rate, 0.0) for rate in rates)
+        k1 = first * slope(at.c, at.now)
+        k2 = middle * slope(at.c + half * k1, mid)
+        k3 = middle * slope(at.c + half * k2, mid)
+        k4 = last * slope(at.c + 2 * half * k3, target)
+        c = at.c + half / 3 * (k1 + 2 * k2 + 2 * k3 + k4)
+        if at.finishing:
+            data = at.model.posterior(c, target.marginal).mean
+            c = torch.where(at.target.gamma == -math.inf, data, c)
+        return Taken(torch.where(caught, c, denoised_again(at, means[0], 0.0)), means[0])
+
+    @staticmethod
+    def _turning(process: Process, t: float) -> Tensor:
+        """Return dϑ/dt = β α/(2σ)."""
+        beta = process.schedule.beta(t, process.modes)
+        return beta * torch.exp(-process.level(t).gamma / 2) / 2
+
+
+@dataclass(frozen=True)
+class DPMpp2M(Method):
+    """DPM-Solver++(2M): the denoiser's mean extrapolated from two steps, exact where it is
+    constant. The extrapolation never goes further than the last step went.
+    """
+
+    ode = True
+    order = 2
+    title = "DPM-Solver++(2M)"
+    help = "Second order with one evaluation a step: the usual choice for few steps."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        mean, h = at.mean(), (at.now.gamma - at.target.gamma) / 2
+        guess = extrapolated(at, mean, h)
+        c = at.target.std / at.now.std * at.c - at.target.alpha * torch.expm1(-h) * guess
+        return Taken(c, mean, (mean, h))
+
+
+@dataclass(frozen=True)
+class DPMpp2MSDE(Method):
+    """The same for the reverse SDE."""
+
+    order = 1
+    title = "DPM-Solver++(2M) SDE"
+    help = "The stochastic form of DPM-Solver++(2M): forgets errors, at the price of noise."
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        mean, h = at.mean(), (at.now.gamma - at.target.gamma) / 2
+        guess = extrapolated(at, mean, h)
+        fresh = -torch.expm1(-2 * h)
+        c = at.target.std / at.now.std * torch.exp(-h) * at.c + at.target.alpha * fresh * guess
+        c = c + at.target.std * fresh.clamp_min(0).sqrt() * at.draw()
+        return Taken(c, mean, (mean, h))
+
+
+@dataclass(frozen=True)
+class PredictorCorrector(Method):
+    """An ancestral step, and Langevin moves at the level that it reaches.
+
+    A move is an Ornstein–Uhlenbeck step in z of length `strength` · sin²θ, with the interaction's
+    force: it leaves Gaussian data exactly as they are.
+
+    Arguments:
+        strength: in (0, 2]; 2 · 0.16² is that of Song et al.
+        corrections: moves in each step, 1 to 16.
+    """
+
+    strength: float = 0.05
+    corrections: int = 1
+    title = "Predictor–corrector"
+    help = "An ancestral step, then a Langevin move at the new level. Two evaluations a step."
+
+    def __post_init__(self) -> None:
+        check_range("strength", self.strength, 0, 2, low_open=True)
+        check_whole("corrections", self.corrections, 1, 16)
+
+    @property
+    def evaluations(self) -> int:  # type: ignore[override]
+        """Return how often a step asks the denoiser."""
+        return 1 + self.corrections
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        mean = at.mean()
+        c = denoised_again(at, mean, 1.0)
+        if at.times[1] == 0:
+            return Taken(c, mean)
+        target, model = at.target, at.model
+        theta = angle(target.gamma, target.color, model.free_variance)
+        length = self.strength * torch.sin(theta) ** 2
+        pull = -torch.expm1(-length) / torch.tan(theta).clamp_min(1e-6)
+        fresh = torch.sqrt(-torch.expm1(-2 * length))
+        for _ in range(self.corrections):
+            z = into_picture(at, c, target)
+            force = model.interaction(c, target.marginal)
+            z = torch.exp(-length) * z + pull * force + fresh * at.draw()
+            c = torch.where(length > 0, out_of_picture(at, z, target), c)
+        return Taken(c, mean)
+
+
+@dataclass(frozen=True)
+class Interaction(Method):
+    r"""The probability flow in the interaction picture of the free theory.
+
+    With T = α²Σ + σ²S², z = (χ − αμ)/√T, θ = arctan(σS/(α√Σ)) and D = m + √V f, m and V those of
+    the free theory, the flow is exactly dz/dθ = −f, regular down to the data at θ = 0. Gaussian
+    data stand still; what moves is what the network adds. The rule is Adams–Bashforth of two
+    steps, per component; it never extrapolates further than the last step went.
+    """
+
+    ode = True
+    order = 2
+    title = "Interaction picture"
+    help = (
+        "Second order with one evaluation a step; exact for Gaussian data at any number of them."
+    )
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        model, marginal = at.model, at.now.marginal
+        free, force = model.free(at.c, marginal), model.interaction(at.c, marginal)
+        theta, theta_next = (
+            angle(noise.gamma, noise.color, model.free_variance) for noise in (at.now, at.target)
+        )
+        turn = theta - theta_next
+        z = into_picture(at, at.c, at.now) + turn * extrapolated(at, force, turn)
+        mean = free.mean + free.variance.sqrt() * force
+        return Taken(out_of_picture(at, z, at.target), mean, (force, turn))
+
+
+METHODS: dict[str, Method] = {
+    "dpmpp_2m": DPMpp2M(),
+    "interaction": Interaction(),
+    "heun": Heun(),
+    "rk4": RK4(),
+    "ddim": DDIM(),
+    "shell": Shell(),
+    "ancestral": Ancestral(),
+    "euler_maruyama": EulerMaruyama(),
+    "dpmpp_2m_sde": DPMpp2MSDE(),
+    "predictor_corrector": PredictorCorrector(),
+}

@@ -1,0 +1,166 @@
+"""What a sampler's step is given and gives back, and what several of them share."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.process import Marginal, Process
+from rgdiff_core.spec import Spec
+
+__all__ = [
+    "Memory",
+    "Method",
+    "Noise",
+    "Step",
+    "Taken",
+    "added_noise",
+    "denoised_again",
+    "extrapolated",
+    "into_picture",
+    "out_of_picture",
+]
+
+Memory = tuple[Tensor, Tensor]  # what a step was told, and how far it went
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """The noise level of χ/r at one time.
+
+    Attributes:
+        gamma: per component; −∞ where a step goes to the data themselves.
+        color: S².
+        clean: where components are finished and carry no noise, or None for nowhere.
+    """
+
+    gamma: Tensor
+    color: Tensor
+    clean: Tensor | None = None
+
+    @property
+    def alpha(self) -> Tensor:
+        return torch.sigmoid(-self.gamma).sqrt()
+
+    @property
+    def sigma2(self) -> Tensor:
+        return torch.sigmoid(self.gamma)
+
+    @property
+    def std(self) -> Tensor:
+        return (self.sigma2 * self.color).sqrt()
+
+    @property
+    def marginal(self) -> Marginal:
+        """Return (α, σS) as denoisers are told it: (1, 0) for finished components."""
+        if self.clean is None:
+            return Marginal(self.alpha, self.std)
+        return Marginal(
+            torch.where(self.clean, 1.0, self.alpha), torch.where(self.clean, 0.0, self.std)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """Where a step stands, where it goes, and whom it may ask.
+
+    Attributes:
+        model, process: as of `sample`.
+        c: components of χ/r at the level `now`; (n, C, H, W).
+        now, target: the levels; `now` is finite everywhere.
+        times: (t, s).
+        draw: draws white noise like c.
+        finishing: whether some components go to the data themselves.
+        memory: of the step before.
+    """
+
+    model: Denoiser
+    process: Process
+    c: Tensor
+    now: Noise
+    target: Noise
+    times: tuple[float, float]
+    draw: Callable[[], Tensor]
+    finishing: bool
+    memory: Memory | None
+
+    def mean(self) -> Tensor:
+        """Return the denoiser's mean at the start of the step."""
+        return self.model.posterior(self.c, self.now.marginal).mean
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """Where a step arrived, the denoiser's mean at its start, and what the next should know."""
+
+    c: Tensor
+    mean: Tensor
+    memory: Memory | None = None
+
+
+@dataclass(frozen=True)
+class Method(Spec):
+    """A sampler's step. Derived classes write `step`.
+
+    Attributes:
+        ode: whether it integrates the probability-flow ODE, which needs a continuous schedule, and
+            draws nothing after the prior.
+        order: of convergence, in distribution for the stochastic ones.
+        evaluations: of the denoiser in each step.
+        title: its name for people, and `help`: one line on it.
+    """
+
+    ode = False
+    order = 1
+    evaluations = 1
+    title = ""
+    help = ""
+
+    def step(self, at: Step) -> Taken:
+        """Take the step."""
+        raise TypeError(f"{type(self).__name__} does not say what its step is.")
+
+
+def into_picture(at: Step, c: Tensor, noise: Noise) -> Tensor:
+    """Return z = (χ − αμ)/√T."""
+    total = noise.alpha**2 * at.model.free_variance + noise.std**2
+    return (c - noise.alpha * at.model.free_mean) / torch.where(total > 0, total, 1.0).sqrt()
+
+
+def out_of_picture(at: Step, z: Tensor, noise: Noise) -> Tensor:
+    """Return χ = αμ + √T z."""
+    total = noise.alpha**2 * at.model.free_variance + noise.std**2
+    return noise.alpha * at.model.free_mean + total.sqrt() * z
+
+
+def denoised_again(at: Step, mean: Tensor, eta: float) -> Tensor:
+    now, target = at.now, at.target
+    eps = (at.c - now.alpha * mean) / now.std
+    if eta == 0:
+        return target.alpha * mean + target.std * eps
+    fresh = eta * target.std * torch.sqrt(added_noise(now, target) / now.sigma2)
+    kept = torch.sqrt((target.std**2 - fresh**2).clamp_min(0))
+    return target.alpha * mean + kept * eps + fresh * at.draw()
+
+
+def added_noise(now: Noise, target: Noise) -> Tensor:
+    """Return q = 1 − α_t²/α_s²."""
+    return -torch.expm1((softplus(target.gamma) - softplus(now.gamma)).clamp_max(0))
+
+
+def extrapolated(at: Step, value: Tensor, length: Tensor) -> Tensor:
+    """Return the value half a step ahead, from those of this step and of the last.
+
+    A component that has only just begun to move says little of its slope, and a step of infinite
+    length, to the data themselves, has no middle: there it stays as it is.
+    """
+    if at.memory is None:
+        return value
+    before, passed = at.memory
+    weight = (length / (2 * torch.where(passed > 0, passed, 1.0))).clamp_max(1)
+    weight = torch.where((passed > 0) & (length < math.inf), weight, 0.0)
+    return value + weight * (value - before)

@@ -1,0 +1,253 @@
+"""The loop of a sampler: levels tabulated at the start, one step of a method after another.
+
+Nothing within a trajectory waits for the device: what the host must know of the levels is asked
+once, before the first step. Fields are synthesised only where somebody looks at them.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.bases import Basis
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.process import Generators, Process, white_noise
+from rgdiff_core.sampling.grids import Grid, time_grid
+from rgdiff_core.sampling.methods import METHODS
+from rgdiff_core.sampling.steps import Memory, Method, Noise, Step
+from rgdiff_core.spec import check_whole
+
+__all__ = ["State", "check_model", "sample", "trajectory", "walk"]
+
+MAX_STEPS = 10_000
+MAX_SAMPLES = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """A state on the way from noise to data.
+
+    Attributes:
+        step: 0 for the prior, `steps` for the data.
+        time: t, from 1 down to 0.
+        components: of χ/r, (n, C, H, W).
+        mean: the denoiser's mean in the step that led here, components; None at step 0.
+        basis: their basis.
+        magnitude: r at this time.
+    """
+
+    step: int
+    time: float
+    components: Tensor
+    mean: Tensor | None
+    basis: Basis
+    magnitude: Tensor | float
+
+    @cached_property
+    def x(self) -> Tensor:
+        """Return the fields φ(t), (n, C, H, W)."""
+        return self.basis.synthesize(self.components * self.magnitude)
+
+    @cached_property
+    def denoised(self) -> Tensor | None:
+        """Return the denoiser's mean as fields (n, C, H, W); None at step 0."""
+        return None if self.mean is None else self.basis.synthesize(self.mean)
+
+
+@dataclass(frozen=True, eq=False)
+class _Levels:
+    """The levels of all steps.
+
+    Attributes:
+        times: steps + 1 of them.
+        gamma: (steps + 1, C or 1, H, W), finite.
+        clean: as gamma, where a component is finished: it has reached its least noise.
+        still: (steps, …), where a step leaves a component as it is.
+        any_clean, any_still, any_finishing: by step, whether there are any.
+    """
+
+    times: tuple[float, ...]
+    gamma: Tensor
+    clean: Tensor
+    still: Tensor
+    any_clean: list[bool]
+    any_still: list[bool]
+    any_finishing: list[bool]
+
+    @classmethod
+    def of(cls, process: Process, times: tuple[float, ...]) -> "_Levels":
+        t = torch.tensor(times).to(process.noise_variance)
+        gamma = process.level(t).gamma
+        clean = gamma <= gamma[-1]
+        clean[0], clean[-1] = False, True
+        still = clean[:-1] | (gamma[1:] == gamma[:-1]) & ~clean[1:]
+        finishing = clean[1:] & ~clean[:-1]
+        asked = torch.stack([x.flatten(1).any(1) for x in (clean[:-1], still, finishing)])
+        return cls(times, gamma, clean, still, *asked.tolist())
+
+    def noises(self, step: int, color: Tensor) -> tuple[Noise, Noise]:
+        """Return the levels from which and to which a step goes."""
+        before = self.clean[step] if self.any_clean[step] else None
+        gamma = self.gamma[step + 1]
+        if not self.any_finishing[step]:
+            return Noise(self.gamma[step], color, before), Noise(gamma, color, before)
+        after = self.clean[step + 1]
+        gamma = torch.where(after & ~self.clean[step], -math.inf, gamma)
+        return Noise(self.gamma[step], color, before), Noise(gamma, color, after)
+
+
+def check_model(model: Denoiser, process: Process) -> None:
+    """Raise `ValueError` unless the model's basis is the process'."""
+    if not _same_basis(model.basis, process.basis):
+        raise ValueError(
+            f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the "
+            f"process' "
+            f"({type(process.basis).__name__} {process.basis.shape})."
+        )
+
+
+def _same_basis(one: Basis, other: Basis) -> bool:
+    """Tell whether two bases are alike, by what they make of one field that has a part of
+    everything.
+    """
+    if type(one) is not type(other) or one.shape != other.shape:
+        return False
+    probe = torch.sin(torch.arange(1.0, 1 + math.prod(one.shape))).reshape(one.shape)
+    probe = probe.to(one.scale.device)
+    return torch.allclose(one.analyze(probe), other.analyze(probe), atol=1e-3)
+
+
+def _method(method: str | Method) -> Method:
+    if isinstance(method, Method):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"method = {method!r} is not one of {', '.join(METHODS)}.")
+    return METHODS[method]
+
+
+def _check_walk(model: Denoiser, process: Process, steps: int, method: Method) -> None:
+    check_whole("steps", steps, 1, MAX_STEPS)
+    if method.ode and not process.schedule.continuous:
+        raise ValueError(
+            f"method = {method.title!r} integrates an ODE and this schedule jumps: use 'shell'."
+        )
+    check_model(model, process)
+
+
+def walk(
+    model: Denoiser,
+    process: Process,
+    c: Tensor,
+    steps: int = 50,
+    method: str | Method = "dpmpp_2m",
+    generator: Generators = None,
+    *,
+    grid: Grid = "uniform",
+) -> Iterator[State]:
+    """Return an iterator over the states from given components of χ/r at t = 1 to the data.
+
+    Gradients flow through it where they are on. Arguments and errors as in `trajectory`.
+
+    Arguments:
+        c: (n, C, H, W), components at t = 1.
+    """
+    taken = _method(method)
+    _check_walk(model, process, steps, taken)
+    return _walk(model, process, c, taken, generator, time_grid(process, model.modes, steps, grid))
+
+
+def _walk(
+    model: Denoiser,
+    process: Process,
+    c: Tensor,
+    method: Method,
+    generator: Generators,
+    times: tuple[float, ...],
+) -> Iterator[State]:
+    levels, basis, shape = _Levels.of(process, times), process.basis, c.shape
+    last, memory = len(times) - 1, None
+    magnitude = process.level(torch.tensor(times).to(process.noise_variance)).magnitude
+
+    def draw() -> Tensor:
+        return white_noise(shape, c, generator)
+
+    yield State(0, 1.0, c, None, basis, magnitude[0])
+    for i in range(last):
+        now, target = levels.noises(i, process.noise_variance)
+        span, finishing = (times[i], times[i + 1]), levels.any_finishing[i]
+        step = Step(model, process, c, now, target, span, draw, finishing, memory)
+        taken = method.step(step)
+        c = torch.where(levels.still[i], c, taken.c) if levels.any_still[i] else taken.c
+        memory: Memory | None = taken.memory
+        size = 1.0 if i + 1 == last else magnitude[i + 1]
+        yield State(i + 1, times[i + 1], c, taken.mean, basis, size)
+
+
+_quiet_walk = torch.no_grad()(_walk)
+
+
+def trajectory(
+    model: Denoiser,
+    process: Process,
+    n: int,
+    steps: int = 50,
+    method: str | Method = "dpmpp_2m",
+    generator: Generators = None,
+    *,
+    grid: Grid = "uniform",
+) -> Iterator[State]:
+    """Return an iterator over the states from the prior to the data, steps + 1 of them.
+
+    The prior is the model's at t = 1: the process', with the model's data statistics where the
+    process has none.
+
+    Arguments:
+        model: a denoiser in the process' basis.
+        n: number of samples, 1 to 100,000.
+        steps: 1 to 10,000.
+        method: a name in METHODS, or a `Method`.
+        generator: one generator, or n of them, one stream per sample.
+        grid: the times: "uniform", "logsnr", "angle" (see `grids`), or the steps + 1 times.
+
+    Raises `ValueError` for a value outside its range, a basis that differs, and for an ODE method
+    with a schedule that jumps.
+    """
+    check_whole("n", n, 1, MAX_SAMPLES)
+    if not isinstance(generator, torch.Generator | None) and len(generator) != n:
+        raise ValueError(f"{len(generator)} generators were given for {n} samples.")
+    taken = _method(method)
+    _check_walk(model, process, steps, taken)
+    times = time_grid(process, model.modes, steps, grid)
+    with torch.no_grad():
+        prior = model.prior(process)
+        noise = white_noise((n, *process.basis.shape), prior.std, generator)
+        c = (prior.mean + prior.std * noise) / process.level(1.0).magnitude
+    return _quiet_walk(model, process, c, taken, generator, times)
+
+
+def sample(
+    model: Denoiser,
+    process: Process,
+    n: int,
+    steps: int = 50,
+    method: str | Method = "dpmpp_2m",
+    generator: Generators = None,
+    callback: Callable[[State], None] | None = None,
+    *,
+    grid: Grid = "uniform",
+) -> Tensor:
+    """Draw n fields (n, C, H, W). Arguments and errors as in `trajectory`.
+
+    Arguments:
+        callback: called with every `State`; it may raise to cancel.
+    """
+    state = None
+    for state in trajectory(model, process, n, steps, method, generator, grid=grid):
+        if callback is not None:
+            callback(state)
+    if state is None:
+        raise ValueError("the trajectory is empty.")
+    return state.x
