@@ -21,6 +21,7 @@ FLOORS = (
     ("denoisers",),
     ("losses", "sampling", "likelihood"),
     ("training", "evaluation"),
+    ("search",),
     ("cli",),
 )
 BESIDE = ("lattice", "data")

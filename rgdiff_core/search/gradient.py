@@ -1,0 +1,245 @@
+r"""Optimise a cutoff schedule for a given denoiser and number of steps, without training it.
+
+The shell sampler in N steps has a variational bound (`likelihood.bound`); above the free theory's
+negative log-likelihood it is
+
+    L_N = ½ Σ_i Σ_k (1 − V_k(t_{i+1})/V_k(t_i)) E[excess_k(t_i)],    1 = t_0 > … > t_N = 0,
+
+and all that it sees of a schedule is γ_k at the times t_i. For a cutoff schedule these are
+functions of the ordinates of Λ(t), and of the kernel's one number where it has one; L_N is
+differentiated through χ(t) = αχ(0) + σSε with ε held fixed, through V and through the denoiser.
+
+The ordinates fall from 1 to 0 by increments that are a softmax, so that Λ(t) never rises.
+
+References:
+    Kingma et al., 2107.00630 (schedules learnt through the bound, there while training).
+"""
+
+import copy
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from rgdiff_core.cutoff import (
+    MAX_POINTS,
+    ButterworthKernel,
+    CutoffPath,
+    Kernel,
+    SigmoidKernel,
+    monotone_cubic,
+)
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.lattice import Estimate
+from rgdiff_core.likelihood.bound import excess_at, step_weights_at
+from rgdiff_core.process import Marginal, Process, clamped, white_noise
+from rgdiff_core.sampling import check_model
+from rgdiff_core.schedules import Cutoff, Level
+from rgdiff_core.search.held_out import estimate
+from rgdiff_core.spec import check_range, check_whole
+
+__all__ = ["Curve", "Progress", "bound_at", "improve"]
+
+MOST_VALUES = 1 << 20  # of fields in one call of the denoiser
+SHAPES = {SigmoidKernel: ("width", 1e-3, 10.0), ButterworthKernel: ("order", 0.25, 32.0)}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a search stands.
+
+    Attributes:
+        round, rounds: of gradient steps.
+        bound: L_N of the present schedule on this round's images, nats above the free theory.
+        change: the same less that of the schedule at the start, on the same images and noise.
+        schedule: the present one.
+        eta_s: seconds left.
+    """
+
+    round: int
+    rounds: int
+    bound: Estimate
+    change: Estimate
+    schedule: Cutoff
+    eta_s: float
+
+
+class Curve(nn.Module):
+    """A cutoff schedule whose ordinates, and whose kernel's number, are parameters.
+
+    Arguments:
+        start: the schedule that it is at first, at equally spaced points of its path.
+        points: how many.
+        shape: whether the kernel's number is a parameter, where the kernel has one.
+    """
+
+    times: Tensor
+
+    def __init__(self, start: Cutoff, points: int, shape: bool) -> None:
+        super().__init__()
+        self.start = start
+        times = torch.linspace(0, 1, points, dtype=torch.float64)
+        self.register_buffer("times", times)
+        falls = -start.path.ordinate(times).diff()
+        self.logits = nn.Parameter(falls.clamp_min(1e-3 / points).log())
+        named = SHAPES.get(type(start.kernel)) if shape else None
+        self.named = named
+        number = math.log(getattr(start.kernel, named[0])) if named else 0.0
+        self.log_number = nn.Parameter(
+            torch.tensor(number, dtype=torch.float64), requires_grad=named is not None
+        )
+
+    def values(self) -> Tensor:
+        """Return the ordinates, (points,), from 1 to 0."""
+        falls = torch.softmax(self.logits, 0)
+        one = torch.ones_like(falls[:1])
+        return torch.cat((one, 1 - falls.cumsum(0)[:-1], 0 * one))
+
+    def forward(self, t: Tensor, process: Process) -> Marginal:
+        """Return the marginal of χ/r at times (N,), differentiable in the parameters."""
+        like = process.noise_variance
+        ordinate = monotone_cubic(self.times, self.values(), t)[:, None, None, None].to(like)
+        moving = copy.copy(self.start)
+        object.__setattr__(moving, "kernel", self._kernel(like))
+        gamma = moving.at_ordinate(ordinate, process.modes)
+        level = clamped(Level(gamma, torch.ones_like(gamma)))
+        return Marginal(level.alpha, level.sigma * process.noise_variance.sqrt())
+
+    def _kernel(self, like: Tensor) -> Kernel:
+        """Return the kernel with its number as a tensor: no spec, but differentiable."""
+        kernel = copy.copy(self.start.kernel)
+        if self.named is not None:
+            name, low, high = self.named
+            object.__setattr__(kernel, name, self.log_number.exp().clamp(low, high).to(like))
+        return kernel
+
+    @torch.no_grad()
+    def schedule(self) -> Cutoff:
+        """Return the present schedule as a spec."""
+        kernel = self.start.kernel
+        if self.named is not None:
+            name, low, high = self.named
+            kernel = replace(kernel, **{name: float(self.log_number.exp().clamp(low, high))})
+        values = self.values().clamp(0, 1).cummin(0).values
+        path = CutoffPath(tuple(self.times.tolist()), tuple(values.tolist()))
+        return replace(self.start, kernel=kernel, path=path)
+
+
+def improve(
+    model: Denoiser,
+    process: Process,
+    images: Tensor,
+    steps: int,
+    *,
+    rounds: int = 200,
+    points: int | None = None,
+    shape: bool = True,
+    batch: int = 64,
+    rate: float = 0.05,
+    seed: int = 0,
+) -> Iterator[Progress]:
+    """Return an iterator over the states of a search; to cancel it is to stop iterating.
+
+    Arguments:
+        model: a denoiser in the process' basis.
+        process: where to start; its schedule is a `Cutoff` with a continuous kernel. A path that
+            is not given by points starts from points on it.
+        images: to optimise on, (n, C, H, W).
+        steps: N of the sampler, uniform in t, 1 to 1000.
+        rounds: gradient steps, 1 to 100,000; the rate falls to zero by a cosine.
+        points: control points of the result, equally spaced, 2 to 64; default: N + 1 of them,
+            all that the sampler sees, or 64.
+        shape: whether the kernel's width or order is optimised too.
+        batch: images in each round.
+        rate: of Adam.
+
+    Raises `ValueError` for a value outside its range, another schedule, or a basis that differs.
+    """
+    check_whole("steps", steps, 1, 1000)
+    check_whole("rounds", rounds, 1, 100_000)
+    check_whole("batch", batch, 2, 1 << 16)
+    check_range("rate", rate, 0, 10, low_open=True)
+    points = min(steps + 1, MAX_POINTS) if points is None else points
+    check_whole("points", points, 2, MAX_POINTS)
+    check_model(model, process)
+    if not isinstance(process.schedule, Cutoff):
+        kind = type(process.schedule).__name__
+        raise ValueError(f"{kind} has no control points: start from a Cutoff schedule.")
+    if not process.schedule.continuous:
+        kind = type(process.schedule.kernel).__name__
+        raise ValueError(f"{kind} jumps and has no gradient: choose another kernel.")
+    if len(images) < 2:
+        raise ValueError(f"{len(images)} images are too few to search on.")
+    curve = Curve(process.schedule, points, shape).to(process.noise_variance.device)
+    return _descend(model, process, images, steps, curve, (rounds, batch, rate), seed)
+
+
+def _descend(
+    model: Denoiser,
+    process: Process,
+    images: Tensor,
+    steps: int,
+    curve: Curve,
+    budget: tuple[int, int, float],
+    seed: int,
+) -> Iterator[Progress]:
+    rounds, batch, rate = budget
+    generator = torch.Generator().manual_seed(seed)
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1].to(curve.logits.device)
+    parameters = [p for p in curve.parameters() if p.requires_grad]
+    adam = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, rounds)
+    with torch.no_grad():
+        start = curve(times, process)
+    began = time.monotonic()
+    for index in range(rounds + 1):
+        chosen = torch.randint(len(images), (batch,), generator=generator)
+        x = images[chosen].to(process.noise_variance)
+        noise = white_noise((steps * batch, *x.shape[1:]), x, generator)
+        noise = noise.unflatten(0, (steps, batch))
+        with torch.enable_grad():
+            bound = bound_at(model, x, curve(times, process), noise)
+            gradients = torch.autograd.grad(bound.mean(), parameters, allow_unused=True)
+        with torch.no_grad():
+            before = bound_at(model, x, start, noise)
+        left = (rounds - index) * (time.monotonic() - began) / (index + 1)
+        now, schedule = bound.detach(), curve.schedule()
+        yield Progress(index, rounds, estimate(now), estimate(now - before), schedule, left)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        adam.step()
+        falling.step()
+
+
+def bound_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> Tensor:
+    """Return L_N for each image, (B,), nats above the free theory; differentiable in the marginal.
+
+    Arguments:
+        x: fields (B, C, H, W).
+        marginal: of χ/r at the N times that steps start from, latest first, (N, C or 1, H, W).
+        noise: white, (N, B, C, H, W), in component space.
+    """
+    n, b = noise.shape[:2]
+    alpha, std = (a.expand(n, *noise.shape[2:]) for a in (marginal.alpha, marginal.std))
+    data = Marginal(torch.ones_like(alpha[:1]), torch.zeros_like(std[:1]))
+    levels = Marginal(torch.cat((alpha, data.alpha)), torch.cat((std, data.std)))
+    weights = step_weights_at(levels, model.free_variance)
+    together = max(1, MOST_VALUES // noise[0].numel())
+
+    def part(alpha: Tensor, std: Tensor, noise: Tensor) -> Tensor:
+        rows = Marginal(alpha.repeat_interleave(b, 0), std.repeat_interleave(b, 0))
+        return excess_at(model, x.repeat(len(noise), 1, 1, 1), rows, noise.flatten(0, 1))
+
+    parts = zip(alpha.split(together), std.split(together), noise.split(together), strict=True)
+    # what does not fit into one call is computed again on the way back, not kept
+    excess = (
+        [checkpoint(part, *p, use_reentrant=False) for p in parts]
+        if together < n
+        else [part(*p) for p in parts]
+    )
+    terms = weights[:, None] * torch.cat(excess).unflatten(0, (n, b))
+    return terms.sum((0, 2, 3, 4)) / 2

@@ -1,0 +1,91 @@
+"""What a search has brought, on images that it has not seen."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.lattice import Estimate
+from rgdiff_core.likelihood.bound import elbo
+from rgdiff_core.likelihood.flow import log_volume, normal_log_density
+from rgdiff_core.process import Process
+from rgdiff_core.sampling.grids import Grid
+
+__all__ = ["Comparison", "compare", "estimate", "free_log_density", "step_bound"]
+
+MOST_IMAGES = 1024  # in one call
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The N-step bounds of two processes on the same images and noise, nats above the free theory.
+
+    Attributes:
+        n: Number of images.
+        before, after: Negative where the model gains on the free theory.
+        change: after less before, with the error of the paired difference.
+    """
+
+    n: int
+    before: Estimate
+    after: Estimate
+    change: Estimate
+
+
+def estimate(values: Tensor) -> Estimate:
+    """Return mean and standard error of independent values (n,), n ≥ 2."""
+    return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))
+
+
+def free_log_density(model: Denoiser, x: Tensor) -> Tensor:
+    """Return log N(x; μ, Σ), (B,), in nats: the free theory with the model's modes."""
+    root = model.free_variance.sqrt()
+    z = (model.basis.analyze(x) - model.free_mean) / root
+    return normal_log_density(z) - log_volume(root, x)
+
+
+def step_bound(
+    model: Denoiser,
+    process: Process,
+    images: Tensor,
+    steps: int,
+    *,
+    grid: Grid = "uniform",
+    draws: int = 1,
+    seed: int = 0,
+) -> Tensor:
+    """Return the N-step bound for each image, (B,), nats above the free theory.
+
+    Equal seeds mean equal noise, so that processes compare in pairs.
+
+    Arguments:
+        grid: as of `rg.sample`.
+        draws: of the noise for each image; the result is their mean.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for x in images.to(process.noise_variance).split(MOST_IMAGES):
+        total = torch.zeros(len(x), dtype=torch.float64)
+        for _ in range(draws):
+            total += elbo(model, process, x, steps, generator, grid=grid).double().cpu()
+        parts.append(free_log_density(model, x).double().cpu() - total / draws)
+    return torch.cat(parts)
+
+
+def compare(
+    model: Denoiser,
+    before: Process,
+    after: Process,
+    images: Tensor,
+    steps: int,
+    *,
+    draws: int = 4,
+    seed: int = 1,
+) -> Comparison:
+    """Return the N-step bounds of two processes on images (n, C, H, W), uniform in t."""
+    first, second = (
+        step_bound(model, process, images, steps, draws=draws, seed=seed)
+        for process in (before, after)
+    )
+    return Comparison(len(images), estimate(first), estimate(second), estimate(second - first))
