@@ -7,32 +7,40 @@ flow is
     dz_k/dθ_k = −f_k,    θ_k = arctan(σ_kS_k/(α_k√Σ_k)),
 
 the interaction picture: z stands still for Gaussian data, where the result is exact in any number
-of steps, and moves little for data that are nearly so. The prior at t = 1 is
-N(0, 1) in z, and log q(χ(0)) = log N(z(1)) + ∫₀¹ ∇·ż dt − ½ Σ log T(0).
+of steps, and moves little for data that are nearly so. With log p₁ the prior's density of χ/r at
+t = 1, log q(χ(0)) = log p₁ + ½ Σ log T(1)/T(0) + ∫₀¹ ∇·ż dt.
 
 The density is that of χ at t = 0, which still has the little noise of the schedule's first level.
-Nats; integration is by the classical Runge–Kutta method of order 4, uniform in t.
+Nats. Integration is by the classical Runge–Kutta method of order 4 on a grid of times, or, to a
+tolerance, by Dormand and Prince's pair of orders 5 and 4. The latter runs by a clock of its own,
+which the mean angle drives, so that it can't step over a sharp cutoff.
 
 References:
-    Song et al., 2011.13456, section 4.3; Grathwohl et al., 1810.01367 (Hutchinson's trace).
+    Song et al., 2011.13456, section 4.3; Grathwohl et al., 1810.01367 (Hutchinson's trace); Chen,
+    torchdiffeq (the adaptive integrator).
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torchdiffeq import odeint
 
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.process import Generators, Process, white_noise
-from rgdiff_core.sampling import check_model
-from rgdiff_core.spec import check_whole
+from rgdiff_core.sampling import angle, check_model, time_grid
+from rgdiff_core.sampling.grids import Grid
+from rgdiff_core.spec import check_range, check_whole
 
 __all__ = [
     "DIVERGENCES",
     "Flowed",
+    "flow_density",
     "log_likelihood",
+    "log_prior",
     "log_volume",
     "normal_log_density",
     "sample_with_density",
@@ -40,16 +48,27 @@ __all__ = [
 
 DIVERGENCES = ("exact", "hutchinson")
 MAX_STEPS = 10_000
+MAX_PROBES = 1000
+MAX_EXACT = 4096  # components, and so backward passes, of an exact divergence
+ROWS = 128  # fields that are pulled back at once
+EDGE = 1e-6  # γ may be infinite at the ends of time; the flow is taken just inside
+IDLE = 0.05  # share of the adaptive clock that runs uniformly in t
+LEAST = 1e-6  # the shortest adaptive step
 
-Trace = Callable[[Tensor, Tensor], Tensor]
+Progress = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True, eq=False)
 class Flowed:
-    """Samples of the probability flow: fields x (n, C, H, W) and their log density (n,), nats."""
+    """Fields x (n, C, H, W) and their log density (n,), nats.
+
+    Attributes:
+        evaluations: of the denoiser, for each field.
+    """
 
     x: Tensor
     log_density: Tensor
+    evaluations: int
 
 
 def log_likelihood(
@@ -60,27 +79,67 @@ def log_likelihood(
     divergence: str = "exact",
     generator: Generators = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    probes: int = 1,
+    tolerance: float | None = None,
+    grid: Grid = "uniform",
+    progress: Progress = None,
 ) -> Tensor:
     """Return log q(x), (B,), in nats, of fields x (B, C, H, W).
 
     Arguments:
         model: a denoiser in the process' basis.
-        steps: of the integrator, 1 to 10,000; each evaluates the score four times.
+        steps: of the Runge–Kutta method, 1 to 10,000; each evaluates the denoiser four times.
         divergence: "exact", a backward pass for each of the C·H·W components, or "hutchinson",
-            one for all, unbiased.
+            one for each probe, unbiased.
         generator: for Hutchinson's signs.
-        progress: called with (steps done, steps in all); it may raise to cancel.
+        probes: of Hutchinson's estimate, 1 to 1000.
+        tolerance: where given, the adaptive method's, absolute and relative, for each step of the
+            components and of log q; `steps` and `grid` are then of no account.
+        grid: the times of the Runge–Kutta method, as of `sample`.
+        progress: called with (steps done, steps in all), thousandths of the way where the method
+            is adaptive; it may raise to cancel.
 
     Raises `ValueError` for a value outside its range, a basis that differs, a schedule that jumps.
     """
-    flow = _Flow(model, process, steps)
-    trace = _trace(divergence, x, generator)
+    flowed = flow_density(
+        model,
+        process,
+        x,
+        steps,
+        divergence,
+        generator,
+        probes=probes,
+        tolerance=tolerance,
+        grid=grid,
+        progress=progress,
+    )
+    return flowed.log_density
+
+
+def flow_density(
+    model: Denoiser,
+    process: Process,
+    x: Tensor,
+    steps: int = 100,
+    divergence: str = "exact",
+    generator: Generators = None,
+    *,
+    probes: int = 1,
+    tolerance: float | None = None,
+    grid: Grid = "uniform",
+    progress: Progress = None,
+) -> Flowed:
+    """Return fields with their log density, and how often the denoiser was asked: see
+    `log_likelihood`.
+    """
+    integrate = _integrator(steps, tolerance, grid, progress)
+    flow = _Flow(model, process, _directions(divergence, x, generator, probes))
     first = process.level(0.0).magnitude
     c = process.basis.analyze(x) / first
-    z = (c - flow.mean(0.0)) / flow.total(0.0).sqrt()
-    z, change = flow.run(z, 0.0, 1.0, trace, progress)
-    return normal_log_density(z) + change - log_volume(flow.total(0.0).sqrt() * first, x)
+    z, change = integrate(flow, flow.inward(c, 0.0), 0.0, 1.0)
+    log_density = log_prior(model, process, flow.outward(z, 1.0)) + change
+    turned = flow.deviation(1.0) / (flow.deviation(0.0) * first)
+    return Flowed(x, log_density + log_volume(turned, x), flow.evaluations)
 
 
 def sample_with_density(
@@ -91,111 +150,210 @@ def sample_with_density(
     divergence: str = "exact",
     generator: Generators = None,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    probes: int = 1,
+    tolerance: float | None = None,
+    grid: Grid = "uniform",
+    progress: Progress = None,
 ) -> Flowed:
     """Draw n fields by the probability flow, with their log density: see `log_likelihood`."""
     check_whole("n", n, 1, 1_000_000)
-    flow = _Flow(model, process, steps)
-    like = process.noise_variance
-    z = white_noise((n, *process.basis.shape), like, generator)
-    trace = _trace(divergence, z, generator)
-    prior = normal_log_density(z)
-    z, change = flow.run(z, 1.0, 0.0, trace, progress)
+    integrate = _integrator(steps, tolerance, grid, progress)
+    c = prior_components(model, process, n, generator)
+    flow = _Flow(model, process, _directions(divergence, c, generator, probes))
+    z, change = integrate(flow, flow.inward(c, 1.0), 1.0, 0.0)
     first = process.level(0.0).magnitude
-    scale = flow.total(0.0).sqrt()
-    x = process.basis.synthesize((flow.mean(0.0) + scale * z) * first)
-    return Flowed(x, prior - change - log_volume(scale * first, x))
+    x = process.basis.synthesize(flow.outward(z, 0.0) * first)
+    turned = flow.deviation(1.0) / (flow.deviation(0.0) * first)
+    log_density = log_prior(model, process, c) - change + log_volume(turned, x)
+    return Flowed(x, log_density, flow.evaluations)
 
 
-class _Flow:
-    """The ODE in z."""
-
-    def __init__(self, model: Denoiser, process: Process, steps: int) -> None:
-        check_whole("steps", steps, 1, MAX_STEPS)
-        check_model(model, process)
-        if not process.schedule.continuous:
-            raise ValueError("the probability flow needs a schedule that does not jump.")
-        self.model, self.process, self.steps = model, process, steps
-        self.mu, self.sigma = model.modes_mean, model.modes_variance
-
-    def mean(self, t: float) -> Tensor:
-        return self.process.preserved(t).alpha * self.mu
-
-    def total(self, t: float) -> Tensor:
-        marginal = self.process.preserved(t)
-        return marginal.alpha**2 * self.sigma + marginal.std**2
-
-    def velocity(self, z: Tensor, t: float) -> Tensor:
-        marginal, total = self.process.preserved(t), self.total(t)
-        c = marginal.alpha * self.mu + total.sqrt() * z
-        rate = self.process.schedule.beta(t, self.process.modes) * self.process.noise_variance
-        turning = rate * marginal.alpha * self.sigma.sqrt() / (2 * marginal.std * total)
-        return -turning * self.model.interaction(c, marginal)
-
-    def run(
-        self,
-        z: Tensor,
-        start: float,
-        end: float,
-        trace: Trace,
-        progress: Callable[[int, int], None] | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return z at the end and the integral of the divergence, signed as ∫₀¹ dt."""
-        h = (end - start) / self.steps
-        change = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-
-        def slope(z: Tensor, t: float) -> tuple[Tensor, Tensor]:
-            with torch.enable_grad():
-                z = z.detach().requires_grad_()
-                v = self.velocity(z, t)
-                return v.detach(), trace(v, z)
-
-        for step in range(self.steps):
-            t = start + step * h
-            v1, d1 = slope(z, t)
-            v2, d2 = slope(z + h / 2 * v1, t + h / 2)
-            v3, d3 = slope(z + h / 2 * v2, t + h / 2)
-            v4, d4 = slope(z + h * v3, min(1.0, max(0.0, t + h)))
-            z = z + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4)
-            change = change + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
-            if progress is not None:
-                progress(step + 1, self.steps)
-        return z.detach(), change
+def prior_components(
+    model: Denoiser, process: Process, n: int, generator: Generators = None
+) -> Tensor:
+    """Draw components of χ/r at t = 1, (n, C, H, W), from where samples start."""
+    prior = model.prior(process)
+    noise = white_noise((n, *process.basis.shape), process.noise_variance, generator)
+    return (prior.mean + prior.std * noise) / process.level(1.0).magnitude
 
 
-def _trace(divergence: str, like: Tensor, generator: Generators) -> Trace:
-    """Return what takes the divergence of v(z), (B,)."""
-    if divergence == "exact":
-        return _exact
-    if divergence != "hutchinson":
-        raise ValueError(f"divergence = {divergence!r} is not one of {', '.join(DIVERGENCES)}.")
-    signs = torch.where(white_noise(like.shape, like, generator) < 0, -1.0, 1.0).to(like)
-
-    def estimate(v: Tensor, z: Tensor) -> Tensor:
-        if not v.requires_grad:
-            return torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        (pulled,) = torch.autograd.grad(v, z, signs)
-        return (pulled * signs).flatten(1).sum(1)
-
-    return estimate
-
-
-def _exact(v: Tensor, z: Tensor) -> Tensor:
-    result = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-    if not v.requires_grad:
-        return result
-    flat = v.flatten(1)
-    for k in range(flat.shape[1]):
-        (row,) = torch.autograd.grad(flat[:, k].sum(), z, retain_graph=True)
-        result = result + row.flatten(1)[:, k]
-    return result
+def log_prior(model: Denoiser, process: Process, c: Tensor) -> Tensor:
+    """Return the log density (B,) of components c (B, C, H, W) of χ/r at t = 1 where samples
+    start.
+    """
+    prior, last = model.prior(process), process.level(1.0).magnitude
+    return normal_log_density((c * last - prior.mean) / prior.std) - log_volume(
+        prior.std / last, c
+    )
 
 
 def normal_log_density(z: Tensor) -> Tensor:
-    """Return the log density (B,) of N(0, 1) in every component."""
+    """Return the log density (B,) of N(0, 1) in every component of z (B, C, H, W)."""
     return -(z**2 + math.log(2 * math.pi)).flatten(1).sum(1) / 2
 
 
 def log_volume(scale: Tensor, x: Tensor) -> Tensor:
-    """Return Σ log scale over all components of fields like x."""
+    """Return Σ log scale over all components of fields like x (B, C, H, W)."""
     return torch.log(scale).expand(x.shape[1:]).sum()
+
+
+class _Flow:
+    """The ODE in z.
+
+    Arguments:
+        directions: of the divergence, see `_directions`.
+
+    Attributes:
+        evaluations: how often the denoiser was asked.
+    """
+
+    def __init__(self, model: Denoiser, process: Process, directions: Tensor) -> None:
+        check_model(model, process)
+        if not process.schedule.continuous:
+            raise ValueError("the probability flow needs a schedule that does not jump.")
+        self.model, self.process, self.directions = model, process, directions
+        self.mu, self.sigma = model.free_mean, model.free_variance
+        self.evaluations = 0
+
+    def deviation(self, t: float) -> Tensor:
+        """Return √T."""
+        marginal = self.process.preserved(t)
+        return torch.sqrt(marginal.alpha**2 * self.sigma + marginal.std**2)
+
+    def inward(self, c: Tensor, t: float) -> Tensor:
+        """Return z of components c of χ/r."""
+        return (c - self.process.preserved(t).alpha * self.mu) / self.deviation(t)
+
+    def outward(self, z: Tensor, t: float) -> Tensor:
+        """Return the components of χ/r of z."""
+        return self.process.preserved(t).alpha * self.mu + self.deviation(t) * z
+
+    def turning(self, t: float) -> Tensor:
+        """Return dθ/dt = ½ β α√Σ S²/(σS T)."""
+        t = min(1 - EDGE, max(EDGE, t))
+        marginal, total = self.process.preserved(t), self.deviation(t) ** 2
+        rate = self.process.schedule.beta(t, self.process.modes) * self.process.noise_variance
+        return rate * marginal.alpha * self.sigma.sqrt() / (2 * marginal.std * total)
+
+    def turn(self) -> float:
+        """Return by how much the mean angle turns in all."""
+        noise = self.process.noise_variance
+        first, last = (self.process.level(t).gamma for t in (0.0, 1.0))
+        return float((angle(last, noise, self.sigma) - angle(first, noise, self.sigma)).mean())
+
+    def slope(self, z: Tensor, t: float, turning: Tensor) -> tuple[Tensor, Tensor]:
+        """Return dz/dt and its divergence (B,)."""
+        self.evaluations += 1
+        t = min(1 - EDGE, max(EDGE, t))
+        with torch.enable_grad():
+            z = z.detach().to(self.sigma.dtype).requires_grad_()
+            marginal = self.process.preserved(t)
+            v = -turning * self.model.interaction(self.outward(z, t), marginal)
+            return v.detach(), _divergence(v, z, self.directions)
+
+
+Integrate = Callable[[_Flow, Tensor, float, float], tuple[Tensor, Tensor]]
+
+
+def _integrator(steps: int, tolerance: float | None, grid: Grid, progress: Progress) -> Integrate:
+    """Return what takes z from one end of time to the other: z there, and ∫ ∇·ż dt on the way."""
+    if tolerance is not None:
+        check_range("tolerance", tolerance, 1e-8, 0.1)
+        return lambda flow, z, start, end: _adaptive(flow, z, start, end, tolerance, progress)
+    check_whole("steps", steps, 1, MAX_STEPS)
+
+    def fixed(flow: _Flow, z: Tensor, start: float, end: float) -> tuple[Tensor, Tensor]:
+        times = time_grid(flow.process, flow.model.modes, steps, grid)
+        return _runge_kutta(flow, z, times if start > end else times[::-1], progress)
+
+    return fixed
+
+
+def _runge_kutta(
+    flow: _Flow, z: Tensor, times: tuple[float, ...], progress: Progress
+) -> tuple[Tensor, Tensor]:
+    change = z.new_zeros(len(z))
+
+    def slope(z: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        return flow.slope(z, t, flow.turning(t))
+
+    for done, (t, s) in enumerate(itertools.pairwise(times), 1):
+        h = s - t
+        v1, d1 = slope(z, t)
+        v2, d2 = slope(z + h / 2 * v1, t + h / 2)
+        v3, d3 = slope(z + h / 2 * v2, t + h / 2)
+        v4, d4 = slope(z + h * v3, s)
+        z = z + h / 6 * (v1 + 2 * v2 + 2 * v3 + v4)
+        change = change + h / 6 * (d1 + 2 * d2 + 2 * d3 + d4)
+        if progress is not None:
+            progress(done, len(times) - 1)
+    return z.detach(), change
+
+
+class _Clocked:
+    """The ODE in (z, ∫∇·ż dt, t), by a clock u from 0 to 1 with du/dt = IDLE + (1 − IDLE) times
+    the mean angle's share of its turn.
+    """
+
+    def __init__(self, flow: _Flow, start: float, end: float, progress: Progress) -> None:
+        self.flow, self.sign, self.turn, self.progress = flow, end - start, flow.turn(), progress
+
+    def __call__(self, u: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        del u
+        z, change, t = state
+        turning = self.flow.turning(float(t))
+        pace = self.sign / (IDLE + (1 - IDLE) * float(turning.mean()) / self.turn)
+        v, d = self.flow.slope(z, float(t), turning)
+        return (pace * v).to(z), (pace * d).to(change), torch.full_like(t, pace)
+
+    def callback_accept_step(self, u: Tensor, state: tuple[Tensor, ...], du: Tensor) -> None:
+        del state
+        if self.progress is not None:
+            self.progress(min(1000, round(1000 * float(u + du))), 1000)
+
+
+def _adaptive(
+    flow: _Flow, z: Tensor, start: float, end: float, tolerance: float, progress: Progress
+) -> tuple[Tensor, Tensor]:
+    u = torch.tensor([0.0, 1.0], dtype=torch.float64, device=z.device)
+    state = z.detach().double(), u.new_zeros(len(z)), u.new_tensor(start)
+    # the end is named as a step, lest the integrator look beyond it and interpolate
+    options = {"step_t": u[1:], "min_step": LEAST}
+    clocked = _Clocked(flow, start, end, progress)
+    with torch.no_grad():
+        path = odeint(
+            clocked, state, u, rtol=tolerance, atol=tolerance, method="dopri5", options=options
+        )
+    return path[0][-1].to(z), path[1][-1].to(z)
+
+
+def _directions(divergence: str, like: Tensor, generator: Generators, probes: int) -> Tensor:
+    """Return directions w, (K, B or 1, C, H, W), for which ∇·v = Σ_K w·(∂v/∂z)ᵀw, exactly or on
+    average.
+    """
+    check_whole("probes", probes, 1, MAX_PROBES)
+    if divergence == "exact":
+        components = like[0].numel()
+        if components > MAX_EXACT:
+            raise ValueError(
+                f"an exact divergence of {components} components takes as many backward passes; "
+                f"at most {MAX_EXACT} are allowed: use divergence = 'hutchinson'."
+            )
+        return torch.eye(components).to(like).reshape(components, 1, *like.shape[1:])
+    if divergence != "hutchinson":
+        raise ValueError(f"divergence = {divergence!r} is not one of {', '.join(DIVERGENCES)}.")
+    noise = torch.stack([white_noise(like.shape, like, generator) for _ in range(probes)])
+    return torch.where(noise < 0, -1.0, 1.0).to(like) / math.sqrt(probes)
+
+
+def _divergence(v: Tensor, z: Tensor, directions: Tensor) -> Tensor:
+    """Return ∇·v, (B,), by backward passes of a bounded number of fields at once."""
+    result = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+    if not v.requires_grad:
+        return result
+    for chunk in directions.split(max(1, ROWS // len(z))):
+        (pulled,) = torch.autograd.grad(
+            v, z, chunk.expand(-1, *z.shape), retain_graph=True, is_grads_batched=True
+        )
+        result = result + (pulled * chunk).flatten(2).sum((0, 2))
+    return result
