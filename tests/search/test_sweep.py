@@ -77,9 +77,9 @@ def test_a_trials_value_is_its_bound(toy, storage):
     assert trial.value == pytest.approx(float(bound.mean()), abs=4 * error)
 
 
-def test_a_sweep_finds_better_than_its_first_trials(toy, storage):
-    study = open_study("a", SMALL, "toy", storage=storage, seed=0)
-    found = list(run(study, toy.model, toy.images, count=20))
+def test_a_sweep_finds_better_than_its_first_trials(toy):
+    study = open_study("a", SMALL, "toy", storage="sqlite:///:memory:", seed=0)
+    found = list(run(study, toy.model, toy.images, count=40))
     assert any(t.state == "pruned" and t.value is None for t in found)
     assert best(study).value < min(t.value for t in found[:10])
 
