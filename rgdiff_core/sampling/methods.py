@@ -304,7 +304,9 @@ class Interaction(Method):
     With T = α²Σ + σ²S², z = (χ − αμ)/√T, θ = arctan(σS/(α√Σ)) and D = m + √V f, m and V those of
     the free theory, the flow is exactly dz/dθ = −f, regular down to the data at θ = 0. Gaussian
     data stand still; what moves is what the network adds. The rule is Adams–Bashforth of two
-    steps, per component; it never extrapolates further than the last step went.
+    steps δ, per component, with sin δ for δ: as DDIM, of which it is the part beyond the free
+    theory, it does not overshoot in long steps. It never extrapolates further than the last step
+    went.
     """
 
     ode = True
@@ -322,7 +324,7 @@ class Interaction(Method):
             angle(noise.gamma, noise.color, model.free_variance) for noise in (at.now, at.target)
         )
         turn = theta - theta_next
-        z = into_picture(at, at.c, at.now) + turn * extrapolated(at, force, turn)
+        z = into_picture(at, at.c, at.now) + torch.sin(turn) * extrapolated(at, force, turn)
         mean = free.mean + free.variance.sqrt() * force
         return Taken(out_of_picture(at, z, at.target), mean, (force, turn))
 
