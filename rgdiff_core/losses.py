@@ -100,20 +100,23 @@ class LossTerms:
     excess: Tensor
 
 
-def weights(weighting: str, process: Process, t: Tensor, modes: Modes) -> Tensor:
+def weights(
+    weighting: str, process: Process, t: Tensor, modes: Modes, marginal: Marginal | None = None
+) -> Tensor:
     """Return w_k(t) for times (B,), (B, C or 1, H, W).
 
     The SNR of data to noise is cut at 10⁴, beyond which nothing is left to learn.
 
     Arguments:
         modes: of the data, with variances.
+        marginal: of χ/r at t, where it is known already.
     """
     variance = _variance(modes)
-    marginal = process.preserved(t)
-    noise = torch.maximum(marginal.std**2, marginal.alpha**2 * variance / SNR_LIMIT)
-    snr = marginal.alpha**2 / noise
+    marginal = process.preserved(t) if marginal is None else marginal
     if weighting == "unit":
         return 1 / variance + marginal.alpha**2 / marginal.std**2
+    noise = torch.maximum(marginal.std**2, marginal.alpha**2 * variance / SNR_LIMIT)
+    snr = marginal.alpha**2 / noise
     if weighting == "simple":
         return snr
     if weighting == "x0":
@@ -145,10 +148,11 @@ def denoising_loss(
     error = free + correction
     with torch.no_grad():
         unit = error**2 / gaussian.variance
-        best = gaussian_posterior(c, marginal, model.modes_mean, model.modes_variance)
-        excess = (error**2 - (best.mean - data) ** 2) / best.variance
         if model.spec.reference == "spectrum":
             excess = correction * (2 * free + correction) / gaussian.variance
+        else:
+            best = gaussian_posterior(c, marginal, model.modes_mean, model.modes_variance)
+            excess = (error**2 - (best.mean - data) ** 2) / best.variance
     return LossTerms((batch.weight * error**2).mean(), unit, excess)
 
 

@@ -33,15 +33,32 @@ from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.spec import Spec, check_whole
 
-__all__ = ["NoiseSampler", "NoiseSource", "OneProcess", "Universal", "mix", "random_process"]
+__all__ = [
+    "NoiseSampler",
+    "NoiseSource",
+    "OneProcess",
+    "Universal",
+    "mix",
+    "random_process",
+    "steps_at_once",
+]
 
 LEVELS = 64  # times of a process in the universal mixture
 TABLE = 257  # times at which a process is tabulated to find slices of equal information
+MOST_STEPS, MOST_VALUES = 16, 1 << 17  # of what is drawn at once
 
 
 def mix(*numbers: int) -> int:
     """Return a seed (63 bits) from several whole numbers, each of which matters."""
     return random.Random(":".join(map(str, numbers))).getrandbits(63)
+
+
+def steps_at_once(values: int) -> int:
+    """Return for how many steps to draw at once, given how many values a step takes.
+
+    For small fields the calls cost more than the numbers.
+    """
+    return max(1, min(MOST_STEPS, MOST_VALUES // max(1, values)))
 
 
 class NoiseSampler:
@@ -173,10 +190,19 @@ class _One(NoiseSampler):
     def __init__(self, process: Process, modes: Modes, objective: Objective, seed: int) -> None:
         self.process, self.modes, self.objective, self.seed = process, modes, objective, seed
         self.clock = _Clock(process, modes, objective)
+        self.kept: dict[tuple[int, int], NoiseBatch] = {}  # the last draw, by number and n
 
     def draw(self, step: int, n: int) -> NoiseBatch:
-        generator = torch.Generator().manual_seed(mix(self.seed, step))
-        return _levels(self.process, self.modes, self.objective, self.clock, n, generator)
+        steps = steps_at_once(n * self.modes.scale.numel())
+        number, place = divmod(step, steps)
+        if (number, n) not in self.kept:
+            self.kept.clear()
+            self.kept[number, n] = self._several(number, n, steps)
+        return self.kept[number, n].rows(slice(place * n, (place + 1) * n))
+
+    def _several(self, number: int, n: int, steps: int) -> NoiseBatch:
+        generator = torch.Generator().manual_seed(mix(self.seed, number))
+        return _levels(self.process, self.modes, self.objective, self.clock, n, generator, steps)
 
 
 class _Many(NoiseSampler):
@@ -227,9 +253,12 @@ def _levels(
     clock: _Clock,
     n: int,
     generator: torch.Generator,
+    steps: int = 1,
 ) -> NoiseBatch:
-    """Return the levels of a process at n times, one in each of n slices."""
-    u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
+    """Return the levels of a process at n times for each step, one in each of n slices."""
+    slices = torch.cat([torch.randperm(n, generator=generator) for _ in range(steps)])
+    u = (slices + torch.rand(len(slices), generator=generator)) / n
     t, slope = clock.place(u.to(process.noise_variance))
-    weight = weights(objective.weighting, process, t, modes) * slope[:, None, None, None]
-    return NoiseBatch(process.preserved(t), weight)
+    marginal = process.preserved(t)
+    weight = weights(objective.weighting, process, t, modes, marginal)
+    return NoiseBatch(marginal, weight * slope[:, None, None, None])

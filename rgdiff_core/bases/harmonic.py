@@ -13,6 +13,7 @@ __all__ = ["CosineBasis", "FourierBasis"]
 
 MOMENTA = ("continuum", "lattice")
 MAX_DENSE = 48  # up to this side two small matrix products are faster than an FFT
+MAX_SITES = 100  # up to so many sites one product is faster than two
 
 
 class FourierBasis(Basis):
@@ -41,9 +42,11 @@ class FourierBasis(Basis):
         super().__init__(shape, _relative(k), k, channels)
 
     def _forward(self, x: Tensor) -> Tensor:
-        if max(self.shape[1:]) > MAX_DENSE:
-            return _fast_hartley(x)
         _, h, w = self.shape
+        if max(h, w) > MAX_DENSE:
+            return _fast_hartley(x)
+        if h * w <= MAX_SITES:
+            return (x.flatten(-2) @ _hartley(h, w, x.dtype, x.device)).reshape(x.shape)
         # (H, 2W) is read as (2H, W): behind each row's cas transform follows its mirror image
         c = (x @ _cas_pair(w, x.dtype, x.device)).reshape(*x.shape[:-2], 2 * h, w)
         return _cos_sin(h, x.dtype, x.device) @ c
@@ -112,6 +115,14 @@ def _cas_pair(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return the (N, 2N) matrix with the blocks cos + sin and cos − sin."""
     wave = _waves(size)
     return torch.cat((wave.real + wave.imag, wave.real - wave.imag), 1).to(device, dtype)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _hartley(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the (HW, HW) matrix of the whole transform, which is symmetric."""
+    wave = torch.kron(_waves(height), _waves(width))
+    return (wave.real + wave.imag).to(device, dtype)
 
 
 def _waves(size: int) -> Tensor:

@@ -4,13 +4,13 @@ Every process draws the whole batch and takes every so many-th row, so that N of
 would have seen, and a run can be resumed at any step.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from rgdiff_core.losses import NoiseBatch
-from rgdiff_core.noises import NoiseSampler, mix
+from rgdiff_core.noises import NoiseSampler, mix, steps_at_once
 
 __all__ = ["Batch", "Batches", "transform"]
 
@@ -44,19 +44,29 @@ class Batches:
     seed: int
     rank: int = 0
     world: int = 1
+    _kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
 
     def draw(self, step: int) -> Batch:
         """Return this process' rows of the batch of a step."""
-        device = self.images.device
-        generator = torch.Generator(device).manual_seed(mix(self.seed, step))
-        chosen = torch.randint(len(self.images), (self.size,), generator=generator, device=device)
-        x0 = transform(self.images[chosen], self.symmetries, generator)
-        noise = torch.randn(x0.shape, generator=generator, device=device)
+        steps = steps_at_once(self.size * self.images[0].numel())
+        number, place = divmod(step, steps)
+        if number not in self._kept:
+            self._kept.clear()
+            self._kept[number] = self._fields(number, steps * self.size)
+        x0, noise = self._kept[number]
+        rows = slice(place * self.size + self.rank, (place + 1) * self.size, self.world)
         levels = self.sampler.draw(step, self.size)
-        if self.world == 1:
-            return Batch(x0, noise, levels)
-        rows = slice(self.rank, None, self.world)
-        return Batch(x0[rows], noise[rows], levels.rows(rows))
+        if self.world > 1:
+            levels = levels.rows(slice(self.rank, None, self.world))
+        return Batch(x0[rows], noise[rows], levels)
+
+    def _fields(self, number: int, n: int) -> tuple[Tensor, Tensor]:
+        """Return n fields, moved by their symmetries, and white noise."""
+        device = self.images.device
+        generator = torch.Generator(device).manual_seed(mix(self.seed, number))
+        chosen = torch.randint(len(self.images), (n,), generator=generator, device=device)
+        x0 = transform(self.images[chosen], self.symmetries, generator)
+        return x0, torch.randn(x0.shape, generator=generator, device=device)
 
 
 def transform(x: Tensor, symmetries: str, generator: torch.Generator) -> Tensor:

@@ -3,13 +3,13 @@
 import ctypes
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from rgdiff_core import data
 from rgdiff_core.bases import Basis
@@ -72,16 +72,16 @@ class Learner:
             self.model.autocast = self.average.autocast = torch.bfloat16
         if fabric.device.type == "cuda":
             self.network.to(memory_format=torch.channels_last)
-        self.averaged = AveragedModel(self.network, multi_avg_fn=self._average)
-        self.average.network = self.averaged.module  # type: ignore[assignment]
+        self.average.network.load_state_dict(self.network.state_dict())
         self.average.eval().requires_grad_(False)
-        self.parameters = list(self.network.parameters())
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        self.means: list[Tensor] = list(self.average.network.parameters())
         self.optimizer = torch.optim.AdamW(
             self.parameters,
             lr=config.lr,
             betas=(0.9, config.beta2),
             weight_decay=config.weight_decay,
-            fused=fabric.device.type == "cuda",
+            fused=True,
         )
         if config.compile:
             self.network.compile()
@@ -89,12 +89,6 @@ class Learner:
         self.model.network = network  # type: ignore[assignment]
         self.fabric, self.step = fabric, 0
         self.drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
-
-    def _average(self, averaged: Sequence[Tensor], now: Sequence[Tensor], count: object) -> None:
-        del count  # the same number, on the device
-        decay = min(self.config.ema, (1 + self.step) / (10 + self.step))
-        for mean, value in zip(averaged, now, strict=True):
-            mean.lerp_(value, 1 - decay)
 
     def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
         """Take one step; return the loss and the norm of the gradient, without waiting for it."""
@@ -108,13 +102,17 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
         self.optimizer.step()
         self.step += 1
-        self.averaged.update_parameters(self.network)
+        self._average()
         return terms, norm
+
+    def _average(self) -> None:
+        decay = min(self.config.ema, (self.step - 1) / (self.step + 8))
+        get_ema_multi_avg_fn(decay)(self.means, self.parameters, None)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that a checkpoint holds."""
         found = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        found |= {f"average.{k}": v for k, v in self.averaged.state_dict().items()}
+        found |= {f"average.{k}": v for k, v in self.average.network.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
         # tensors that share memory can't be in one file
@@ -123,7 +121,7 @@ class Learner:
     def restore(self, tensors: Mapping[str, Tensor], step: int) -> None:
         """Set the state to that of a checkpoint."""
         self.network.load_state_dict(_under("network.", tensors))
-        self.averaged.load_state_dict(_under("average.", tensors))
+        self.average.network.load_state_dict(_under("average.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimizer.", tensors).items():
             index, _, key = name.partition(".")

@@ -65,7 +65,7 @@ def test_the_trainer_is_a_plain_loop(tmp_path: Path, toy: TrainConfig, decay: st
                 m_hat, v_hat = m / (1 - 0.9 ** (step + 1)), v / (1 - 0.95 ** (step + 1))
                 w.mul_(1 - lr * 0.1).sub_(lr * m_hat / (v_hat.sqrt() + 1e-8))
             done = step + 1
-            keep = min(toy.ema, (1 + done) / (10 + done)) if average else 0.0
+            keep = min(toy.ema, (done - 1) / (done + 8))
             old = average or weights
             average = [keep * a + (1 - keep) * w for a, w in zip(old, weights, strict=True)]
     assert max(norms) > 0.2  # clipping was felt
