@@ -177,6 +177,7 @@ def _table(busy: bool) -> None:
         width="stretch",
         hide_index=True,
         column_config={
+            "run": st.column_config.TextColumn(width="medium"),
             "progress": st.column_config.ProgressColumn(
                 format="percent", min_value=0, max_value=1
             ),

@@ -1,5 +1,6 @@
 """A run as it goes: where it stands, its curves, its samples."""
 
+import html
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,18 +40,25 @@ BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 def live(run: Run) -> None:
     """Draw a run; while it is active, anew every second."""
     interval = 1.0 if run.active else None
-    st.fragment(_live, run_every=interval)(run.id, run.state)
+    st.fragment(_live, run_every=interval)(run.id, run.state, _has_model(run.id))
 
 
-def _live(run_id: str, state: str) -> None:
+def _has_model(run_id: str) -> bool:
+    try:
+        return runs.model_path(run_id).is_file()
+    except ValueError:
+        return False
+
+
+def _live(run_id: str, state: str, had_model: bool) -> None:
     try:
         runs.pump()
         run = runs.get(run_id)
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
         return
-    if run.state != state:
-        st.rerun()  # other buttons, and no timer where nothing happens any more
+    if run.state != state or _has_model(run_id) != had_model:
+        st.rerun()  # other buttons, something to sample from; no timer where nothing happens
     _standing(run)
     training, held_out = points(run_id)
     left, right = st.columns([3, 2], gap="large")
@@ -108,26 +116,34 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
         return
     view = st.segmented_control(
         "Curves",
-        ["All scales", "Scale by scale"],
+        ["All scales", "Scale by scale", "Loss"],
         default="All scales",
         required=True,
         key="training-curves",
-        help="By scale: eight bands, from the coarsest to the finest.",
+        help="The excess, in all or in eight bands from the coarsest to the finest; or the loss "
+        "that is minimised, with its weights.",
     )
-    if view == "All scales":
+    title = "loss" if view == "Loss" else EXCESS
+    if view == "Loss":
+        curves = [_curve("loss", training, plots.BLUE, "loss", 1.0)]
+    elif view == "All scales":
         curves = [_curve("training", training, plots.BLUE), *_held_out(held_out, plots.ORANGE)]
     else:
         curves = _by_scale(training)
-    alt = f"Excess, {view.lower()}"
-    st.plotly_chart(
-        plots.lines(curves, "step", EXCESS), key="training-figure", config=BAR, alt=alt
-    )
+    alt = "Loss" if view == "Loss" else f"Excess, {view.lower()}"
+    st.plotly_chart(plots.lines(curves, "step", title), key="training-figure", config=BAR, alt=alt)
 
 
-def _curve(label: str, rows: Sequence[Mapping[str, Any]], color: str) -> Curve:
+def _curve(
+    label: str,
+    rows: Sequence[Mapping[str, Any]],
+    color: str,
+    name: str = "excess",
+    factor: float = 1000.0,
+) -> Curve:
     rows = rows[:: -(-len(rows) // MOST_POINTS)]
     x = [row["step"] for row in rows]
-    y = [None if row["excess"] is None else 1000 * row["excess"] for row in rows]
+    y = [None if row[name] is None else factor * row[name] for row in rows]
     return Curve(label, x, y, color)
 
 
@@ -206,10 +222,11 @@ def comparison(chosen: Sequence[Run]) -> None:
     curves = []
     for run, color in zip(chosen, COLORS, strict=False):
         training, held_out = points(run.id)
+        title = html.escape(run.title)  # Plotly reads tags
         if training:
-            curves.append(_curve(run.title, training, color))
+            curves.append(_curve(title, training, color))
         for curve in _held_out(held_out, color):
-            curves.append(Curve(f"{run.title}, held out", **_rest(curve)))
+            curves.append(Curve(f"{title}, held out", **_rest(curve)))
     if curves:
         figure = plots.lines(curves, "step", EXCESS, height=380)
         st.plotly_chart(figure, key="training-comparison", config=BAR, alt="Runs compared")

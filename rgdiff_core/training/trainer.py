@@ -162,16 +162,16 @@ class _Run:
             self.records = Records(folder, since)
             write_text(folder / "config.json", config.to_json())
         self.now = Status("starting", since, config.steps, checkpoint_step=since)
-        self.now = replace(self.now, device=_describe(fabric.device), elapsed_s=self.before)
+        self.now = replace(self.now, elapsed_s=self.before)
 
     def go(self) -> Outcome:
         """Run to the end, and say how it ended."""
         state, message = "finished", ""
         try:
-            self._status(message="Loading the data.")
             if self.fabric.device.type == "cpu":
                 keep_memory()
                 use_threads(self.config)
+            self._status(message="Loading the data.", device=_describe(self.fabric.device))
             self.learner, self.batches, self.material = prepare(self.config, self.fabric)
             if self.kept is not None:
                 self.learner.restore(self.kept.tensors, self.kept.step)

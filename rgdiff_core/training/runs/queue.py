@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -255,6 +255,10 @@ def _row(run_id: str) -> Row:
 
 def _view(row: Row) -> Run:
     folder = run_folder(row.id)
+    status = read_status(folder)
+    if status is not None and row.state == "running" and status.pid != row.pid:
+        # the last word of an earlier worker: the new one has not spoken yet
+        status = replace(status, state="starting", message="", eta_s=None, images_per_s=None)
     return Run(
         id=row.id,
         title=row.title,
@@ -264,7 +268,7 @@ def _view(row: Row) -> Run:
         missing=not folder.is_dir(),
         stopping=row.asked > 0,
         config=read_config(folder),
-        status=read_status(folder),
+        status=status,
     )
 
 

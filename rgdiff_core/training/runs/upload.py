@@ -31,10 +31,9 @@ def register_model(data: bytes, title: str) -> queue.Run:
     now = time.time()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     folder = run_folder(f"{stamp}-uploaded-{os.urandom(2).hex()}")
-    home = folder / "checkpoint"
+    path = folder / "checkpoint" / "model.safetensors"
     try:
-        home.mkdir(parents=True)
-        path = home / "model.safetensors"
+        path.parent.mkdir(parents=True)
         path.write_bytes(data)
         config = _config(path)
         write_text(folder / "config.json", config.to_json())
@@ -45,9 +44,9 @@ def register_model(data: bytes, title: str) -> queue.Run:
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(f"{folder} can't be written: {error.strerror}.") from None
-    except ValueError:
+    except ValueError as error:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
+        raise ValueError(str(error).replace(path.name, "the file")) from None
     with transaction() as connection:
         insert(connection, Row(folder.name, title[: queue.MAX_TITLE], now, "finished", now))
     return queue.get(folder.name)
