@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages._shared.reverse.route import route
+
 # app.py routes by st.navigation. Streamlit learns that only when app.py runs, and until then would
 # take pages/ for its older kind of routing: a first visit by a deep link would show file names.
 PagesManager.uses_pages_directory = False
@@ -52,4 +54,4 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     await later
 
 
-app = st.App("app.py", lifespan=lifespan)
+app = st.App("app.py", lifespan=lifespan, routes=[route()])

@@ -29,6 +29,7 @@ __all__ = [
     "fit_power_law",
     "information",
     "information_left",
+    "log_distance",
     "power_spectrum",
     "profile",
     "radial_average",
@@ -107,6 +108,21 @@ def radial_average(
     """
     basis = FourierBasis((1, values.shape[-2], values.shape[-1]), momentum)
     return _shells(basis, bins)[1](values.double().mean(-3).cpu())
+
+
+def log_distance(one: Spectrum, other: Spectrum) -> Estimate:
+    """Return the root mean square over bins of log(P/P'), for spectra with the same bins.
+
+    The error is what it would be, on average, for two measurements of the same spectrum: a value
+    near its error says that no difference is seen.
+
+    Raises `ValueError` where the bins differ.
+    """
+    if one.power.shape != other.power.shape or not torch.allclose(one.momentum, other.momentum):
+        raise ValueError("the two spectra have different bins.")
+    ratio = torch.log(one.power.double() / other.power.double())
+    noise = (one.error / one.power) ** 2 + (other.error / other.power) ** 2
+    return Estimate(float((ratio**2).mean().sqrt()), float(noise.double().mean().sqrt()))
 
 
 def _shells(basis: FourierBasis, bins: int | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

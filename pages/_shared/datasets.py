@@ -10,7 +10,7 @@ import rgdiff_core as rg
 from pages._shared import cache
 from rgdiff_core.data import DatasetInfo, DataUnavailable
 
-__all__ = ["choose", "first"]
+__all__ = ["choose", "first", "ready"]
 
 FALLBACKS = ("photographs", "phi4-6x6")  # built from what is installed: no network
 SIZES = (16, 32, 64)
@@ -38,7 +38,7 @@ def choose(current: str) -> str:
     problem = st.session_state.pop(_PROBLEM, None)
     name = wanted
     for name in dict.fromkeys((wanted, current, *FALLBACKS)):
-        failure = _failure(name)
+        failure = ready(name)
         if failure is None:
             break
         problem = problem or failure
@@ -73,7 +73,7 @@ def _names() -> list[str]:
     return [info.name for info in rg.data.available()]
 
 
-def _failure(name: str) -> str | None:
+def ready(name: str) -> str | None:
     """Make a set ready to load; return the sentence that says why it can't be, or None."""
     slot = st.empty()
     try:

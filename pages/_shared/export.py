@@ -18,7 +18,15 @@ from rgdiff_core.colors import Color
 from rgdiff_core.spec import Spec
 from rgdiff_core.spectra import data_log_snr
 
-__all__ = ["curves_csv", "noising_film", "process_json", "python_lines", "still"]
+__all__ = [
+    "basis_lines",
+    "curves_csv",
+    "noising_film",
+    "process_json",
+    "python_lines",
+    "spec_source",
+    "still",
+]
 
 CURVE_TIMES = 101
 FILM_FRAMES = 60
@@ -63,11 +71,11 @@ from rgdiff_core.choice import BasisSpec
 from rgdiff_core.process import white_noise
 
 data = rg.data.load({lab.data!r}, limit={cache.FIT_LIMIT}).images
-basis = {_basis_lines(side.basis)}.build(data)
+basis = {basis_lines(side.basis)}.build(data)
 process = rg.Process(
     basis,
-    {_source(side.color)},
-    {_source(side.schedule)},
+    {spec_source(side.color)},
+    {spec_source(side.schedule)},
     rg.Modes.fit(basis, data),
 )
 images = data[{first} : {first + n}]
@@ -77,7 +85,8 @@ noised = process.perturb(images, {lab.t!r}, white_noise(images.shape, images, st
 """
 
 
-def _basis_lines(basis: BasisSpec) -> str:
+def basis_lines(basis: BasisSpec) -> str:
+    """Return Python source for the choice of a basis."""
     given = [
         f"{f.name}={getattr(basis, f.name)!r}"
         for f in dataclasses.fields(basis)
@@ -86,13 +95,13 @@ def _basis_lines(basis: BasisSpec) -> str:
     return f"BasisSpec({', '.join(given)})"
 
 
-def _source(value: object) -> str:
+def spec_source(value: object) -> str:
     """Return Python source for a spec, with its name in the library."""
     if not isinstance(value, Spec):
         return repr(value)
     room = "colors" if isinstance(value, Color) else "schedules"
     fields = (
-        f"{f.name}={_source(getattr(value, f.name))}"
+        f"{f.name}={spec_source(getattr(value, f.name))}"
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
     )
     return f"rg.{room}.{type(value).__name__}({', '.join(fields)})"

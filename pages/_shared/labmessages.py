@@ -47,7 +47,14 @@ from rgdiff_core.schedules import (
 from rgdiff_core.spec import Spec
 from rgdiff_core.spectra import information
 
-__all__ = ["bands_message", "layers_messages", "settled_message"]
+__all__ = [
+    "bands_message",
+    "centred",
+    "curve_tables",
+    "layers_messages",
+    "settled_message",
+    "side_header",
+]
 
 NAMED_PATHS = {
     "linear": CutoffPath.sampled(LinearPath(), 2),
@@ -129,11 +136,12 @@ def _frozen(lab: Lab) -> Lab:
     """Return the state with all that is dragged at a fixed place: bands and tables do not depend
     on it.
     """
-    sides = tuple(_middle(side) for side in lab.sides)
+    sides = tuple(centred(side) for side in lab.sides)
     return Lab(lab.data, sides, lab.images, lab.first, lab.seed)
 
 
-def _middle(side: Side) -> Side:
+def centred(side: Side) -> Side:
+    """Return a side with all that is dragged at a fixed place."""
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=LinearPath())
@@ -177,14 +185,14 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays[f"{index}/{name}"] = tensor.numpy().astype(np.float32)
         data, noisy = _pair(lab, side)
         stores = {"data": data.identity, "noise": noisy.identity}
-        header["sides"].append(_side_header(side, proc, bands) | stores)
+        fixed = {} if separable(proc) else {"tint": None}  # painted from bands, it can't move
+        header["sides"].append(side_header(side, proc, bands) | fixed | stores)
     return header, arrays
 
 
-def _side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
+def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
+    """Return what the curve's editor is told of a side, without its tables."""
     shape, tint = side.knobs()
-    if not separable(proc):
-        tint = None
     return {
         "title": describe(side.basis, side.color, side.schedule),
         "axis": {"label": _axis(side, proc, bands), "discrete": bands.discrete},
@@ -229,14 +237,8 @@ def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
 
 
 def _tables(data: str, side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
-    shape, tint = side.knobs()
-    turned = [side.schedule]
-    if shape is not None:
-        turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]
-    table = tabulate(proc, turned, bands)
-    tables = {"alpha": table.alpha, "sigma": table.sigma, "gamma": table.gamma}
-    if table.front is not None:
-        tables["front"] = table.front
+    tint = side.knobs()[1]
+    tables = curve_tables(side, proc, bands)
     if not separable(proc):
         tables["tint"] = torch.ones(1, len(bands.nodes))
         tables["noise_power"] = _noise_power(proc, bands)[None]
@@ -247,6 +249,19 @@ def _tables(data: str, side: Side, proc: rg.Process, bands: Bands) -> dict[str, 
         power = torch.stack([bands.at_nodes(c.variance(proc.modes)) for c in colors])
         tables |= {"tint": power.sqrt(), "noise_power": power}
     return tables | {"data_power": _data_power(data, side, proc, bands)}
+
+
+def curve_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+    """Return α, σ and γ over (shape, ordinate, band) and, for a path, the front over (shape,
+    ordinate).
+    """
+    shape = side.knobs()[0]
+    turned = [side.schedule]
+    if shape is not None:
+        turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]
+    table = tabulate(proc, turned, bands)
+    tables = {"alpha": table.alpha, "sigma": table.sigma, "gamma": table.gamma}
+    return tables if table.front is None else tables | {"front": table.front}
 
 
 def _noise_power(proc: rg.Process, bands: Bands) -> torch.Tensor:

@@ -17,14 +17,26 @@ from rgdiff_core.presets import PRESETS, Preset
 from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = ["MAX_IMAGES", "VIEWS", "Lab", "Side", "merged", "start", "with_preset"]
+__all__ = [
+    "MAX_IMAGES",
+    "MAX_POINTS",
+    "VIEWS",
+    "Lab",
+    "Side",
+    "check_menu",
+    "merged",
+    "points_of",
+    "start",
+    "turned",
+    "with_preset",
+]
 
 VIEWS = ("a", "b", "side", "wipe", "blend")
 MAX_IMAGES = 64
 MAX_POINTS = 12
 
 
-def _check_menu(name: str, value: Any, menu: Container[Any]) -> None:
+def check_menu(name: str, value: Any, menu: Container[Any]) -> None:
     """Raise `ValueError` unless the page's menu has an entry for a value."""
     if value not in menu:
         said = value.__name__ if isinstance(value, type) else reprlib.repr(value)
@@ -40,13 +52,13 @@ class Side(Spec):
     schedule: Schedule
 
     def __post_init__(self) -> None:
-        _check_menu("color", type(self.color), COLORS)
-        _check_menu("schedule", type(self.schedule), SCHEDULES)
+        check_menu("color", type(self.color), COLORS)
+        check_menu("schedule", type(self.schedule), SCHEDULES)
         if isinstance(self.schedule, Cutoff):
-            _check_menu("kernel", type(self.schedule.kernel), KERNELS)
+            check_menu("kernel", type(self.schedule.kernel), KERNELS)
         if isinstance(self.schedule, Sequential | SoftConditioning):
-            _check_menu("order", self.schedule.order, ORDERS)
-        _check_menu("wavelet", self.basis.wavelet, orthogonal_wavelets())
+            check_menu("order", self.schedule.order, ORDERS)
+        check_menu("wavelet", self.basis.wavelet, orthogonal_wavelets())
 
     def knobs(self) -> tuple[Knob | None, Knob | None]:
         """Return the knobs of schedule and colour."""
@@ -90,7 +102,7 @@ class Lab(Spec):
         for side in self.sides:
             knobs, specs = side.knobs(), (side.schedule, side.color)
             shape, tint = (k and k.value(s) for k, s in zip(knobs, specs, strict=True))
-            sides.append({"points": _points(side.schedule), "shape": shape, "tint": tint})
+            sides.append({"points": points_of(side.schedule), "shape": shape, "tint": tint})
         names = ("t", "view", "wipe", "blend", "speed")
         return {name: getattr(self, name) for name in names} | {"sides": sides}
 
@@ -126,7 +138,8 @@ def without_second(lab: Lab) -> Lab:
     return replace(lab, sides=lab.sides[:1], view="a")
 
 
-def _points(schedule: Schedule) -> list[list[float]]:
+def points_of(schedule: Schedule) -> list[list[float]]:
+    """Return the control points of a schedule's path, a straight one where it has none."""
     if not isinstance(schedule, Cutoff):
         return [[0.0, 1.0], [1.0, 0.0]]
     path = schedule.path
@@ -143,13 +156,14 @@ def merged(lab: Lab, rest: dict[str, Any]) -> Lab:
     try:
         values = {n: rest[n] for n in ("t", "view", "wipe", "blend", "speed")}
         for index, told in enumerate(rest["sides"][: len(lab.sides)]):
-            lab = lab.with_side(index, _turned(lab.sides[index], told))
+            lab = lab.with_side(index, turned(lab.sides[index], told))
     except (KeyError, TypeError) as error:
         raise ValueError(f"the lab's state can't be read: {error!r}.") from None
     return Lab.from_json(json.dumps(json.loads(lab.to_json()) | values))
 
 
-def _turned(side: Side, told: dict[str, Any]) -> Side:
+def turned(side: Side, told: dict[str, Any]) -> Side:
+    """Return a side with the points, the shape and the tint that the browser tells."""
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=_path(told["points"]))

@@ -7,7 +7,7 @@ from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Kernel, Schedule
 
-__all__ = ["BASES", "COLORS", "KERNELS", "ORDERS", "SCHEDULES", "describe"]
+__all__ = ["BASES", "COLORS", "GRID_HELP", "KERNELS", "ORDERS", "SCHEDULES", "describe"]
 
 BASES: Mapping[str, str] = {
     "pixel": "Pixels",
@@ -65,6 +65,15 @@ _SCHEDULES: Mapping[str, Schedule] = {
 }
 SCHEDULES: Mapping[type[Schedule], tuple[str, Schedule]] = {
     type(schedule): (title, schedule) for title, schedule in _SCHEDULES.items()
+}
+
+GRID_HELP: Mapping[str, Mapping[str, str]] = {
+    "uniform": {"title": "uniform in t", "help": "Equal steps in the schedule's own time."},
+    "logsnr": {"title": "uniform in log-SNR", "help": "Equal falls of the mean log-SNR."},
+    "angle": {
+        "title": "uniform in angle",
+        "help": "Dense where signal turns into noise, however fast the schedule runs there.",
+    },
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from pages._shared.labdata import colormap_of, diverging_colors
 from rgdiff_core.data import ImageSet
 
-__all__ = ["film", "grid", "pixels", "png"]
+__all__ = ["film", "grid", "pixels", "png", "sheet"]
 
 
 def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
@@ -27,9 +27,14 @@ def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
 def grid(x: Tensor, source: ImageSet, *, columns: int, scale: int = 4) -> np.ndarray:
     """Return fields (n, C, H, W) as one enlarged picture, uint8 (height, width, 3)."""
     tiles = pixels(x, source.low, source.high, colormap_of(source.name, x.shape[1]))
+    return sheet(tiles, columns, scale)
+
+
+def sheet(tiles: np.ndarray, columns: int, scale: int) -> np.ndarray:
+    """Return pictures, uint8 (n, H, W, 3), as one enlarged picture."""
     return montage(
         tiles.repeat(scale, 1).repeat(scale, 2),
-        grid_shape=(-(-len(x) // columns), columns),
+        grid_shape=(-(-len(tiles) // columns), columns),
         padding_width=scale,
         fill=(255, 255, 255),
         channel_axis=-1,

@@ -1,5 +1,6 @@
 """A number with its standard error."""
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Estimate"]
@@ -11,6 +12,13 @@ class Estimate:
 
     value: float
     error: float
+
+    def deviation(self, other: "Estimate") -> float:
+        """Return (self − other)/error of the difference, as for independent measurements; 0 where
+        neither has an error.
+        """
+        error = math.hypot(self.error, other.error)
+        return (self.value - other.value) / error if error > 0 else 0.0
 
     def __str__(self) -> str:
         return f"{self.value:.6g} ± {self.error:.2g}"

@@ -4,7 +4,18 @@ The protocol is written down in ``docs/lab-protocol.md``. The JavaScript needs n
 files below are joined in this order into one module, whose last file has the ``export default``.
 """
 
-__all__ = ["SCRIPTS", "mount_courier", "mount_lab", "mount_layers", "pack", "script", "unpack"]
+__all__ = [
+    "EDITOR_SCRIPTS",
+    "SCRIPTS",
+    "mount_courier",
+    "mount_lab",
+    "mount_layers",
+    "pack",
+    "page",
+    "script",
+    "source",
+    "unpack",
+]
 
 import json
 import struct
@@ -16,14 +27,21 @@ from typing import Any
 import numpy as np
 from streamlit.components.v2 import component
 
-SCRIPTS = (
+EDITOR_SCRIPTS = (
     "container.js",
     "curve.js",
     "tables.js",
     "paint.js",
+    "dom.js",
+    "history.js",
+    "schedule.js",
+    "editor.js",
+)
+"""What the editor of the curve needs; a component brings its own state to it."""
+SCRIPTS = (
+    *EDITOR_SCRIPTS,
     "state.js",
     "controls.js",
-    "editor.js",
     "stage.js",
     "plots.js",
     "keys.js",
@@ -34,19 +52,27 @@ _HERE = Path(__file__).parent
 _DTYPES = {"f2": "<f2", "f4": "<f4", "u1": "u1"}
 
 
+def source(name: str) -> str:
+    """Return the text of one of the lab's files."""
+    return (_HERE / name).read_text("utf-8")
+
+
 def script() -> str:
     """Return the lab's JavaScript: one module, joined from its files."""
-    return "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
+    return "\n".join(map(source, SCRIPTS))
+
+
+def page(html: str) -> str:
+    """Return a component's HTML with the editor of the curve in its place."""
+    return html.replace("<!-- editor.html -->", source("editor.html"))
 
 
 @cache
 def _component(name: str) -> Callable[..., Any]:
-    read = lambda file: (_HERE / file).read_text("utf-8")  # noqa: E731
     if name == "lab":
-        parts = {"html": read("lab.html"), "css": read("lab.css"), "js": script()}
-    else:
-        parts = {"js": read(f"{name}.js")}
-    return component(f"rgdiff_{name}", **parts)
+        html = page(source("lab.html"))
+        return component("rgdiff_lab", html=html, css=source("lab.css"), js=script())
+    return component(f"rgdiff_{name}", js=source(f"{name}.js"))
 
 
 def mount_lab(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ function wireEditor(lab) {
     if (t > 0 && t < 1) addPoint(lab, rounded(t), y);
   });
   on(lab, el.add, "click", () => {
-    addPoint(lab, roomyTime(lab.state.sides[lab.active].points, lab.state.t), null);
+    addPoint(lab, roomyTime(lab.state.sides[lab.active].points, timeNow(lab)), null);
   });
   on(lab, el.remove, "click", () => deletePoint(lab, lab.point));
 }
@@ -156,7 +156,7 @@ function showEditor(lab) {
   lab.el.curve.dataset.side = lab.active ? "b" : "a";
   const moment = lab.moments[lab.active];
   setText(shapes.upright, side.path ? "cutoff Λ" : "signal α²");
-  setAttributes(shapes.now, { x1: frame.x(state.t), x2: frame.x(state.t), y1: frame.y(0),
+  setAttributes(shapes.now, { x1: frame.x(timeNow(lab)), x2: frame.x(timeNow(lab)), y1: frame.y(0),
     y2: frame.y(1) });
   if (side.path) showPath(lab, side, own, moment);
   else showLevels(lab, side, own);
@@ -183,9 +183,9 @@ function showPath(lab, side, own, moment) {
   setAttributes(shapes.other, {
     d: compared ? pathData(frame, curveThrough(state.sides[rival].points)) : "" });
   shapes.dot.style.display = "";
-  setAttributes(shapes.dot, { cx: frame.x(state.t), cy: frame.y(moment.u) });
-  const left = state.t > 0.72;
-  setAttributes(shapes.readout, { x: frame.x(state.t) + (left ? -9 : 9), y: frame.y(moment.u) - 9,
+  setAttributes(shapes.dot, { cx: frame.x(timeNow(lab)), cy: frame.y(moment.u) });
+  const left = timeNow(lab) > 0.72;
+  setAttributes(shapes.readout, { x: frame.x(timeNow(lab)) + (left ? -9 : 9), y: frame.y(moment.u) - 9,
     "text-anchor": left ? "end" : "start" });
   setText(shapes.readout, `Λ ${moment.u.toFixed(3)}`);
   shapes.lines.replaceChildren();
@@ -218,11 +218,11 @@ function ordinateOfScale(side, own, node) {
 /** A schedule without a path: α² of a few bands over time, to read only. */
 function showLevels(lab, side, own) {
   const { shapes, frame } = lab;
-  const { moments } = historyOf(lab.message, side, own);
+  const rows = weightsOverTime(side, own);
   const lit = litBand(lab);
   const named = new Map([[0, "coarsest"], [Math.floor(side.bands / 2), "middle"],
     [side.bands - 1, "finest"]]);
-  const share = (band) => moments.map(({ alpha, sigma }) =>
+  const share = (band) => rows.map(({ alpha, sigma }) =>
     alpha[band] ** 2 / (alpha[band] ** 2 + sigma[band] ** 2 || 1));
   const coarsest = share(0);
   const alike = [...named.keys()].every((band) =>

@@ -17,28 +17,14 @@ function wireKeys(lab) {
     // Streamlit has keys of its own on the document (R runs the page again).
     event.stopPropagation();
     if (!lab.message || event.defaultPrevented || el.keys.open) return;
-    const target = event.composedPath()[0];
-    const takesText = target.matches("input[type=text]");
-    const takesArrows = target.matches("input[type=range], select");
-    const takesSpace = target.matches("button, summary, select");
-    if (takesText || event.altKey) return;
+    if (isTaken(event)) return;
     if (event.ctrlKey || event.metaKey) return void undoKey(lab, event);
-    if (takesSpace && (event.key === " " || event.key === "Enter")) return;
-    if (takesArrows && /^(Arrow|Home|End|Page)/.test(event.key)) return;
     if (act(lab, event)) event.preventDefault();
   });
   on(lab, root, "keyup", (event) => {
     event.stopPropagation();
     if (lab.gesture && lab.gesture.startsWith("key-")) endGesture(lab);
   });
-}
-
-function undoKey(lab, event) {
-  const key = event.key.toLowerCase();
-  if (key === "z") (event.shiftKey ? redo : undo)(lab);
-  else if (key === "y") redo(lab);
-  else return;
-  event.preventDefault();
 }
 
 /** Does what a key stands for; false if it stands for nothing. */

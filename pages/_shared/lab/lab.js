@@ -45,11 +45,11 @@ function createLab(parent) {
   };
   lab.root.rgdiffFrames = [];
   wireControls(lab);
+  wireSchedule(lab);
   wireEditor(lab);
   wireStage(lab);
   wirePlots(lab);
   wireKeys(lab);
-  on(lab, el.numbers, "toggle", () => repaint(lab));
   on(lab, document, "rgdiff-settled", (event) => settle(lab, event.detail));
   on(lab, document, "rgdiff-layers", () => { if (lab.awaiting) receive(lab, lab.bytes); });
   on(lab, document, "fullscreenchange", () => sizeAll(lab));

@@ -115,3 +115,19 @@ function paintField(canvas, message, field, factor) {
     0, 0, 1, 0, images.width);
   context.putImageData(pixels, 0, 0);
 }
+
+/** Whole device pixels per image pixel, wherever that costs little room. */
+function snapScale(fit) {
+  const ratio = window.devicePixelRatio || 1;
+  const whole = Math.floor(fit * ratio) / ratio;
+  return whole >= 0.8 * fit ? whole : fit;
+}
+
+/** Gives a canvas to the user as a PNG file. */
+function saveCanvas(canvas, name) {
+  canvas.toBlob((blob) => {
+    const link = make("a", { href: URL.createObjectURL(blob), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  });
+}

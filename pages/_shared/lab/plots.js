@@ -11,11 +11,7 @@ const RAMPS = {
 function readTheme(lab) {
   const style = getComputedStyle(lab.root);
   const color = (name, otherwise) => style.getPropertyValue(name).trim() || otherwise;
-  const context = make("canvas", { width: 1, height: 1 }).getContext("2d");
-  context.fillStyle = color("--st-background-color", "#ffffff");
-  context.fillRect(0, 0, 1, 1);
-  const [r, g, b] = context.getImageData(0, 0, 1, 1).data;
-  const dark = 0.3 * r + 0.59 * g + 0.11 * b < 128;
+  const dark = isDark(color("--st-background-color", "#ffffff"));
   lab.root.dataset.theme = dark ? "dark" : "light";
   const after = getComputedStyle(lab.root);
   const own = (name) => after.getPropertyValue(name).trim();

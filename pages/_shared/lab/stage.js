@@ -27,24 +27,6 @@ function wireStage(lab) {
   });
 }
 
-/** Pointer capture for anything that is dragged: start, move, and the gesture's end. */
-function dragOn(lab, target, start, move) {
-  let held = false;
-  on(lab, target, "pointerdown", (event) => {
-    if (event.button) return;
-    held = true;
-    target.setPointerCapture(event.pointerId);
-    start(event);
-  });
-  on(lab, target, "pointermove", (event) => {
-    if (held) move(event);
-  });
-  on(lab, target, "pointerup pointercancel lostpointercapture", () => {
-    if (held) endGesture(lab);
-    held = false;
-  });
-}
-
 /** What side i paints: its exact picture if it is in, else its bands. */
 function sourceOf(lab, i, from, to) {
   const exact = lab.exact && lab.exact.sides[i];
@@ -115,13 +97,6 @@ function showSheet(lab, canvas, sourcesOf) {
     canvas.dataset.source = sources.every((source) => source.exact) ? "exact" : "painted";
   }
   return canvas.dataset.source === "exact";
-}
-
-/** Whole device pixels per image pixel, wherever that costs little room. */
-function snapScale(fit) {
-  const ratio = window.devicePixelRatio || 1;
-  const whole = Math.floor(fit * ratio) / ratio;
-  return whole >= 0.8 * fit ? whole : fit;
 }
 
 function sizeStage(lab) {
@@ -223,10 +198,5 @@ function savePng(lab) {
     context.drawImage(source, x * zoom, 0, sheet.width * zoom, sheet.height * zoom);
   draw(el.canvasA, 0);
   if (both) draw(el.canvasB, sheet.width + gap);
-  canvas.toBlob((blob) => {
-    const link = make("a", { href: URL.createObjectURL(blob),
-      download: `rgdiff-${state.view}-t${state.t.toFixed(3)}.png` });
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
+  saveCanvas(canvas, `rgdiff-${state.view}-t${state.t.toFixed(3)}.png`);
 }

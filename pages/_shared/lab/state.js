@@ -3,7 +3,6 @@
 const VIEWS = ["a", "b", "side", "wipe", "blend"];
 const REST_MS = 150;
 const FLIGHT_MS = 1500;
-const UNDO_MOST = 200;
 
 /** A usable state from whatever came: every number in range, every path monotone. */
 function soundState(message, given) {
@@ -80,23 +79,6 @@ function keep(lab) {
   keptStates().set(id, { stamp, seq: lab.seq, state: copyState(lab.state) });
 }
 
-/**
- * One change of the state. Changes of one gesture (a drag, a held key) share its name and make
- * one entry in the history; so do scrubs of time that follow each other.
- */
-function change(lab, gesture, mutate) {
-  if (lab.gesture !== gesture) {
-    const again = gesture === "time" && lab.lastGesture === "time";
-    if (!again) lab.past.push(copyState(lab.state));
-    if (lab.past.length > UNDO_MOST) lab.past.shift();
-    lab.future = [];
-    lab.gesture = gesture;
-    lab.lastGesture = gesture;
-  }
-  mutate(lab.state);
-  changed(lab, gesture === "view" || gesture === "wipe");
-}
-
 function changed(lab, sameExact) {
   lab.seq += 1;
   if (!sameExact) lab.exact = null;
@@ -105,34 +87,14 @@ function changed(lab, sameExact) {
   scheduleRest(lab);
 }
 
-function endGesture(lab) {
-  lab.gesture = null;
-  scheduleRest(lab);
+/** The time at which the curve's editor has its mark. */
+function timeNow(lab) {
+  return lab.state.t;
 }
 
-/** A change that is complete at once: a button, a typed number. */
-function changeOnce(lab, gesture, mutate) {
-  change(lab, gesture, mutate);
-  endGesture(lab);
-}
-
-function undo(lab) {
-  travel(lab, lab.past, lab.future);
-}
-
-function redo(lab) {
-  travel(lab, lab.future, lab.past);
-}
-
-function travel(lab, from, to) {
-  if (!from.length) return;
-  pause(lab);
-  to.push(copyState(lab.state));
-  lab.state = from.pop();
-  lab.gesture = null;
-  lab.lastGesture = null;
+/** Follows a state that undo or redo brought back. */
+function restored(lab) {
   if (lab.state.view === "a" || lab.state.view === "b") lab.active = lab.state.view === "b" ? 1 : 0;
-  changed(lab, false);
 }
 
 function scheduleRest(lab) {

@@ -42,13 +42,19 @@ function tintOf(side, own) {
   };
 }
 
+/** Weights α and σ of one side at time t, per band. */
+function weightsAt(side, own, t) {
+  const at = gridPosition(side.shape, own.shape);
+  const row = (table) => lookUp(table, side.ordinates, side.bands, at, ordinateAt(side, own, t));
+  return { alpha: row(side.alpha), sigma: row(side.sigma) };
+}
+
 /** Weights, log-SNR of the data and bits per component of one side at time t, all per band. */
 function momentOf(message, side, own, t) {
   const at = gridPosition(side.shape, own.shape);
   const u = ordinateAt(side, own, t);
   const row = (table) => lookUp(table, side.ordinates, side.bands, at, u);
-  const alpha = row(side.alpha);
-  const sigma = row(side.sigma);
+  const { alpha, sigma } = weightsAt(side, own, t);
   const tint = tintOf(side, own);
   const logSnr = dataLogSnr(side, row(side.gamma), tint.power);
   const bits = logSnr.map((value) => informationAt(message, value));
@@ -75,6 +81,16 @@ function informationAt(message, logSnr) {
 }
 
 const FIELD_TIMES = 97;
+
+/** Weights of one side over evenly spaced times, remembered while nothing changes. */
+function weightsOverTime(side, own) {
+  const memo = side.weights;
+  if (memo && memo.points === own.points && memo.shape === own.shape) return memo.rows;
+  const rows = Array.from({ length: FIELD_TIMES },
+    (_, i) => weightsAt(side, own, i / (FIELD_TIMES - 1)));
+  side.weights = { points: own.points, shape: own.shape, rows };
+  return rows;
+}
 
 /** The whole history of one side: log-SNR over (t, band), front and bits over t. */
 function historyOf(message, side, own) {

@@ -1,0 +1,119 @@
+// The component: one instance per mount, one animation frame that paints what changed.
+
+const BENCHES = new WeakMap();
+
+/** Asks for a frame; many changes before it make one. */
+function repaint(lab) {
+  if (!lab.request && !lab.gone) lab.request = requestAnimationFrame((now) => onFrame(lab, now));
+}
+
+function onFrame(lab, now) {
+  lab.request = 0;
+  if (!lab.message) return;
+  try {
+    if (lab.playing) advance(lab, now);
+    const [side, own] = [lab.message.sides[0], lab.state.sides[0]];
+    lab.moments = [{ u: ordinateAt(side, own, timeNow(lab)) }];
+    showView(lab);
+    showSchedule(lab);
+    showSampler(lab);
+    showEditor(lab);
+  } catch (error) {
+    lab.playing = false;
+    showProblem(lab, error);
+  }
+  if (lab.playing) repaint(lab);
+}
+
+/** One bench message, checked. */
+function readBench(bytes) {
+  const message = unpack(bytes);
+  const { header } = message;
+  if (header.kind !== "bench") throw new Error("The page expects a message of the bench.");
+  const images = { ...header.images };
+  images.size = images.channels * images.height * images.width;
+  const sides = header.sides.map((side) => {
+    const bands = side.nodes.length;
+    const alpha = takeShaped(message, "0/alpha", [null, null, bands]);
+    const [parameters, ordinates] = alpha.shape;
+    const get = (name, shape) => takeShaped(message, `0/${name}`, shape).values;
+    return { ...side, bands, parameters, ordinates, alpha: alpha.values,
+      sigma: get("sigma", alpha.shape),
+      front: side.path ? get("front", [parameters, ordinates]) : null };
+  });
+  return { images, sides, colors: colorTable(message, images), most: images.n,
+    stamp: String(header.stamp), live: header.live, bench: header.bench, state: header.state || {},
+    continuous: header.continuous, methods: header.methods, grids: header.grids,
+    stepsMost: header.steps_max, count: header.images_in_set };
+}
+
+function createBench(parent) {
+  const el = {};
+  parent.querySelectorAll("[data-ref]").forEach((part) => { el[part.dataset.ref] = part; });
+  const ending = new AbortController();
+  const lab = {
+    el, root: el.root, ending: ending.signal, end: () => ending.abort(),
+    message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
+    playing: false, active: 0, point: -1, handles: [], sliders: [], numbers: {}, zoomNumbers: [],
+    draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0,
+    socket: null, live: true, deaf: false, unsaid: false, request: 0, gone: false,
+  };
+  lab.root.rgdiffDraws = [];
+  wireSchedule(lab);
+  wireEditor(lab);
+  wireView(lab);
+  wireSampler(lab);
+  wireKeys(lab);
+  on(lab, document, "rgdiff-settled", (event) => takeFrames(lab, event.detail, false));
+  lab.watch = new ResizeObserver(guarded(lab, () => {
+    sizeStage(lab);
+    lab.frame = null;
+    repaint(lab);
+  }));
+  lab.watch.observe(lab.root);
+  return lab;
+}
+
+function destroyBench(lab) {
+  lab.gone = true;
+  cancelAnimationFrame(lab.request);
+  for (const timer of [lab.restTimer, lab.askTimer, lab.lateTimer, lab.retry]) clearTimeout(timer);
+  lab.watch.disconnect();
+  lab.end();
+  if (lab.socket) lab.socket.close();
+}
+
+function receive(lab, bytes) {
+  try {
+    if (bytes !== lab.bytes) {
+      lab.bytes = bytes;
+      lab.built = null;
+      adopt(lab, readBench(bytes));
+      buildSampler(lab);
+      lab.el.columns.hidden = false;
+    }
+    const paper = getComputedStyle(lab.root).getPropertyValue("--st-background-color").trim();
+    setAttributes(lab.root, { "data-theme": isDark(paper || "#fff") ? "dark" : "light" });
+    sizeStage(lab);
+    repaint(lab);
+    if (!lab.live && document.rgdiffSettled) takeFrames(lab, document.rgdiffSettled, false);
+  } catch (error) {
+    showProblem(lab, error);
+  }
+}
+
+export default function mount(component) {
+  const { parentElement, data, setStateValue } = component;
+  let lab = BENCHES.get(parentElement);
+  if (!lab || !lab.root.isConnected) {
+    if (lab) destroyBench(lab);
+    lab = createBench(parentElement);
+    BENCHES.set(parentElement, lab);
+  }
+  lab.setStateValue = setStateValue;
+  receive(lab, data);
+  return () => {
+    destroyBench(lab);
+    BENCHES.delete(parentElement);
+  };
+}

@@ -1,0 +1,105 @@
+// The component's state: adopting it, and telling Python when the hand rests.
+
+const REST_MS = 200;
+const SAMPLER = ["method", "eta", "steps", "grid", "n", "seed"];
+
+/** A usable state from whatever came. */
+function soundState(message, given) {
+  const number = (value, low, high, otherwise) =>
+    (Number.isFinite(value) ? clamp(value, low, high) : otherwise);
+  const known = (list, name) => (list.some((each) => each.name === name) ? name : list[0].name);
+  const side = message.sides[0];
+  const own = (given.sides || [])[0] || {};
+  const within = (parameter, value) => (parameter
+    ? number(value, parameter.grid[0], parameter.grid[parameter.grid.length - 1], parameter.grid[0])
+    : null);
+  return {
+    at: number(given.at, 0, 1, 1),
+    chosen: Math.round(number(given.chosen, 0, message.most - 1, 0)),
+    n: Math.round(number(given.n, 1, message.most, message.most)),
+    seed: Math.round(number(given.seed, 0, 2 ** 31 - 1, 0)),
+    steps: Math.round(number(given.steps, 1, message.stepsMost, 20)),
+    eta: number(given.eta, 0, 1, 0),
+    method: known(message.methods, given.method),
+    grid: known(message.grids, given.grid),
+    zoom: given.zoom ? { ...given.zoom } : null,
+    sides: [{
+      points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
+      shape: within(side.shape, own.shape),
+      tint: within(side.tint, own.tint),
+    }],
+  };
+}
+
+function copyState(state) {
+  return { ...state, zoom: state.zoom && { ...state.zoom },
+    sides: state.sides.map((own) => ({ ...own })) };
+}
+
+/** All that the samples depend on, as text. */
+function drawKey(lab) {
+  const { state } = lab;
+  return JSON.stringify([lab.message.stamp, state.sides, state.zoom,
+    ...SAMPLER.map((name) => state[name])]);
+}
+
+/** Takes up a new message: its state if the stamp is new, else the component's own. */
+function adopt(lab, message) {
+  const kept = document.rgdiffBench;
+  const first = !lab.message;
+  const fresh = first ? !kept || kept.stamp !== message.stamp
+    : lab.message.stamp !== message.stamp;
+  lab.message = message;
+  lab.origin = soundState(message, message.state);
+  if (fresh) {
+    Object.assign(lab, { state: copyState(lab.origin), seq: 0, past: [], future: [] });
+    pause(lab);
+  } else {
+    lab.state = soundState(message, first ? kept.state : lab.state);
+    if (first) lab.seq = kept.seq + 1;
+  }
+  lab.live = message.live && !lab.deaf;
+  if (fresh || first) {
+    lab.key = drawKey(lab);
+    ask(lab);
+  }
+  if (!fresh && first) scheduleRest(lab);
+  keep(lab);
+}
+
+function keep(lab) {
+  document.rgdiffBench = { stamp: lab.message.stamp, seq: lab.seq, state: copyState(lab.state) };
+}
+
+function changed(lab) {
+  const key = drawKey(lab);
+  if (key !== lab.key) {
+    lab.key = key;
+    lab.seq += 1;
+    ask(lab);
+  }
+  keep(lab);
+  repaint(lab);
+  scheduleRest(lab);
+}
+
+function restored() {}
+
+function litBand() {
+  return null;
+}
+
+function scheduleRest(lab) {
+  lab.unsaid = true;
+  clearTimeout(lab.restTimer);
+  lab.restTimer = setTimeout(() => sendRest(lab), REST_MS);
+}
+
+/** Tells Python, once the hand rests and the samples of this state are drawn. */
+function sendRest(lab) {
+  const busy = lab.live && !lab.stopped && !(lab.draw && lab.draw.seq === lab.seq && lab.draw.done);
+  if (!lab.unsaid || lab.gesture || lab.playing || lab.gone || busy) return;
+  lab.unsaid = false;
+  lab.setStateValue("rest", { seq: lab.seq, stamp: lab.message.stamp, live: lab.live,
+    ...copyState(lab.state) });
+}

@@ -1,0 +1,212 @@
+// The pictures: which frame is shown, painting, the way from noise to samples, one sample enlarged.
+
+const PLAY_SECONDS = 4;
+
+/** The frame at the scrubber's place, of those that have come. */
+function frameShown(lab) {
+  const { draw, state } = lab;
+  if (!draw || !draw.frames.length) return null;
+  const wanted = state.at * draw.steps;
+  return draw.frames.reduce((best, frame) =>
+    (Math.abs(frame.step - wanted) <= Math.abs(best.step - wanted) ? frame : best));
+}
+
+/** The time at which the curve's editor has its mark. */
+function timeNow(lab) {
+  const frame = frameShown(lab);
+  return frame ? frame.time : 1 - lab.state.at;
+}
+
+function wireView(lab) {
+  const { el } = lab;
+  for (const canvas of [el.canvasX, el.canvasD]) {
+    on(lab, canvas, "click", (event) => {
+      const box = canvas.getBoundingClientRect();
+      const { sheet } = lab;
+      const column = Math.floor((event.clientX - box.left) / box.width * sheet.width / sheet.cellWidth);
+      const row = Math.floor((event.clientY - box.top) / box.height * sheet.height / sheet.cellHeight);
+      const sample = row * sheet.columns + column;
+      const frame = frameShown(lab);
+      if (!frame || sample >= frame.n) return;
+      choose(lab, sample);
+      el.large.showModal();
+    });
+  }
+  on(lab, el.closeLarge, "click", () => el.large.close());
+  on(lab, el.large, "click", (event) => { if (event.target === el.large) el.large.close(); });
+  on(lab, el.previous, "click", () => choose(lab, lab.state.chosen - 1));
+  on(lab, el.next, "click", () => choose(lab, lab.state.chosen + 1));
+  on(lab, el.play, "click", () => (lab.playing ? pause(lab) : play(lab)));
+  on(lab, el.back, "click", () => stepOn(lab, -1));
+  on(lab, el.forward, "click", () => stepOn(lab, 1));
+  on(lab, el.scrub, "input", () => goTo(lab, Number(el.scrub.value)));
+  on(lab, el.scrub, "change", () => endGesture(lab));
+  on(lab, el.cancel, "click", () => stopDrawing(lab));
+  on(lab, el.again, "click", () => ask(lab));
+  on(lab, el.png, "click", () => savePng(lab));
+}
+
+function choose(lab, sample) {
+  const frame = frameShown(lab);
+  const n = frame ? frame.n : lab.state.n;
+  changeOnce(lab, "choose", (state) => { state.chosen = (sample + n) % n; });
+}
+
+function goTo(lab, at) {
+  pause(lab);
+  change(lab, "time", (state) => { state.at = clamp(rounded(at), 0, 1); });
+}
+
+function stepOn(lab, steps) {
+  const size = 1 / (lab.draw ? lab.draw.steps : lab.state.steps);
+  goTo(lab, (Math.round(lab.state.at / size) + steps) * size);
+  endGesture(lab);
+}
+
+function play(lab) {
+  change(lab, "time", (state) => { if (state.at >= 1) state.at = 0; });
+  lab.playing = true;
+  lab.playedAt = performance.now();
+  repaint(lab);
+}
+
+function pause(lab) {
+  if (!lab.playing) return;
+  lab.playing = false;
+  endGesture(lab);
+  repaint(lab);
+}
+
+function advance(lab, now) {
+  const seconds = clamp((now - lab.playedAt) / 1000, 0, 0.1);
+  lab.playedAt = now;
+  const at = rounded(Math.min(1, lab.state.at + seconds / PLAY_SECONDS));
+  change(lab, "time", (state) => { state.at = at; });
+  if (at >= 1) pause(lab);
+}
+
+/** Columns, zoom and places of a sheet for n pictures. */
+function layOut(lab, n) {
+  const { images } = lab.message;
+  if (lab.sheet && lab.sheet.n === n && lab.sheet.of === images) return;
+  lab.sheet = { ...sheetOf({ ...images, n }), n, of: images };
+  sizeStage(lab);
+}
+
+function sizeStage(lab) {
+  const { el, sheet } = lab;
+  if (!sheet || !lab.root.clientWidth) return;
+  const wide = lab.root.clientWidth >= 900;
+  const column = Math.floor(lab.root.clientWidth * 0.57);
+  el.columns.style.setProperty("--picture", `${column}px`);
+  const room = ((wide ? column : lab.root.clientWidth) - 12) / 2;
+  const fit = Math.min(room / sheet.width, 620 / sheet.height);
+  const scale = sheet.zoom < 4 ? snapScale(fit) : fit; // where a pixel is large, it may be uneven
+  for (const part of [el.sheetX, el.sheetD]) {
+    part.style.width = `${sheet.width * scale}px`;
+    part.style.aspectRatio = `${sheet.width} / ${sheet.height}`;
+  }
+}
+
+function showView(lab) {
+  const { el, state } = lab;
+  const frame = frameShown(lab);
+  if (frame) {
+    layOut(lab, frame.n);
+    showSheets(lab, frame);
+  }
+  showStatus(lab, frame);
+  if (Math.abs(el.scrub.value - state.at) > 6e-4) el.scrub.value = state.at;
+  const place = frame ? `step ${frame.step} · t = ${frame.time.toFixed(3)}` : "";
+  setText(el.place, place);
+  setAttributes(el.scrub, { "aria-valuetext": place });
+  setAttributes(el.play, { "aria-label": lab.playing ? "Pause" : "Play" });
+  setAttributes(el.playIcon, { d: lab.playing ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
+  if (el.large.open && frame) showLarge(lab, frame);
+}
+
+function showSheets(lab, frame) {
+  const { el, sheet, message, state } = lab;
+  const all = { images: { ...message.images, n: frame.n }, colors: message.colors };
+  const names = [[el.canvasX, frame.x, "samples on their way"],
+    [el.canvasD, frame.denoised, "what the denoiser takes them for"]];
+  for (const [canvas, values, name] of names) {
+    if (canvas.values !== values) {
+      paintSheet(canvas, all, sheet, [{ exact: values, from: 0, to: sheet.width }]);
+      canvas.values = values;
+      setAttributes(canvas, { "data-seq": lab.draw.seq, "data-step": frame.step,
+        "aria-label": `${frame.n} pictures at time ${frame.time.toFixed(2)}: ${name}` });
+    }
+  }
+  const chosen = Math.min(state.chosen, frame.n - 1);
+  for (const ring of [el.chosenX, el.chosenD]) {
+    ring.hidden = frame.n < 2;
+    Object.assign(ring.style, {
+      left: `${100 * (chosen % sheet.columns) * sheet.cellWidth / sheet.width}%`,
+      top: `${100 * Math.floor(chosen / sheet.columns) * sheet.cellHeight / sheet.height}%`,
+      width: `${100 * (sheet.cellWidth - sheet.gap) / sheet.width}%`,
+      height: `${100 * (sheet.cellHeight - sheet.gap) / sheet.height}%`,
+    });
+  }
+}
+
+function showLarge(lab, frame) {
+  const { el, message, state } = lab;
+  const { size } = message.images;
+  const chosen = Math.min(state.chosen, frame.n - 1);
+  const part = (values) => Float32Array.from(values.subarray(chosen * size, (chosen + 1) * size),
+    (value) => value - 127.5);
+  paintField(el.largeX, message, part(frame.x), 1);
+  paintField(el.largeD, message, part(frame.denoised), 1);
+  setText(el.largeName, `sample ${chosen + 1} of ${frame.n}`);
+}
+
+function showStatus(lab, frame) {
+  const { el, draw, state, message } = lab;
+  const waiting = lab.asked || lab.wanted;
+  const late = Boolean(lab.asked) && performance.now() - lab.asked.at >= PATIENCE_MS;
+  const current = draw && draw.seq === lab.seq;
+  let text = "";
+  if (lab.refused) text = "";
+  else if (lab.stopped) text = `Cancelled${frame ? ` at step ${last(draw).step} of ${draw.steps}` : ""}.`;
+  else if (late && lab.coming) text = `step ${last(lab.coming).step} of ${lab.coming.steps}${timeLeft(lab.coming.left)}`;
+  else if (late || (!frame && waiting)) text = "Drawing …";
+  else if (draw && draw.done) {
+    const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;
+    const calls = draw.steps * message.methods.find((each) => each.name === state.method).evaluations;
+    text = `${frame.n} samples${time}, ${calls} evaluations each`;
+  }
+  setText(el.status, text);
+  setAttributes(el.status, { "data-late": late });
+  const share = late && lab.coming ? last(lab.coming).step / lab.coming.steps : 0;
+  setAttributes(el.progress, { value: share.toFixed(3), "data-idle": !late });
+  setAttributes(el.stage, { "data-stale": Boolean(late && !current) });
+  toggle(el.cancel, late);
+  toggle(el.again, Boolean(lab.stopped));
+  const alone = lab.live ? "" : ALONE;
+  setText(el.problem, lab.refused || alone);
+  toggle(el.problem, Boolean(lab.refused || alone));
+  setAttributes(el.problem, { class: lab.refused ? "problem" : "problem mild" });
+}
+
+function last(draw) {
+  return draw.frames[draw.frames.length - 1];
+}
+
+function timeLeft(seconds) {
+  return Number.isFinite(seconds) && seconds >= 1 ? ` · ${Math.round(seconds)} s left` : "";
+}
+
+/** Saves both sheets side by side, enlarged by a whole number. */
+function savePng(lab) {
+  const { el, sheet, state } = lab;
+  if (!sheet) return;
+  const zoom = Math.max(1, Math.round(1024 / sheet.width));
+  const gap = 8;
+  const canvas = make("canvas", { width: (2 * sheet.width + gap) * zoom, height: sheet.height * zoom });
+  const context = canvas.getContext("2d");
+  context.imageSmoothingEnabled = false;
+  [el.canvasX, el.canvasD].forEach((source, i) => context.drawImage(source,
+    i * (sheet.width + gap) * zoom, 0, sheet.width * zoom, sheet.height * zoom));
+  saveCanvas(canvas, `rgdiff-samples-seed${state.seed}-step${state.at.toFixed(3)}.png`);
+}

@@ -1,0 +1,115 @@
+// The WebSocket on which samples follow the hand: one request under way, the latest waits for it.
+
+const PATIENCE_MS = 250;
+const RETRIES = 3;
+const ALONE = "The live line to the server is not there (start the app with serve.py, or look at "
+  + "the proxy): samples are drawn when the hand rests.";
+
+function liveAddress() {
+  const folder = location.pathname.replace(/\/+$/, "").replace(/\/[^/]*$/, "");
+  return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${folder}/live/samples`;
+}
+
+function connect(lab) {
+  if (lab.gone || lab.socket) return;
+  const socket = new WebSocket(liveAddress());
+  socket.binaryType = "arraybuffer";
+  lab.socket = socket;
+  on(lab, socket, "open", () => {
+    lab.tries = 0;
+    if (lab.wanted) ask(lab);
+  });
+  on(lab, socket, "message", (event) => hear(lab, event.data));
+  on(lab, socket, "close", () => {
+    if (lab.socket !== socket) return;
+    lab.socket = null;
+    lab.tries += 1;
+    lab.wanted = true;
+    lab.asked = null;
+    if (lab.tries <= RETRIES) lab.retry = setTimeout(() => connect(lab), 400 * lab.tries);
+    else goAlone(lab);
+  });
+}
+
+/** Goes on without the live line: Python draws when the hand rests. */
+function goAlone(lab) {
+  lab.deaf = true;
+  lab.live = false;
+  scheduleRest(lab);
+  repaint(lab);
+}
+
+/** Asks for the samples of the present state, now or when the request under way has had its time. */
+function ask(lab) {
+  lab.stopped = false;
+  lab.wanted = true;
+  clearTimeout(lab.askTimer);
+  if (!lab.live) return;
+  if (!lab.socket) return void connect(lab);
+  if (lab.socket.readyState !== WebSocket.OPEN) return;
+  const age = lab.asked ? performance.now() - lab.asked.at : PATIENCE_MS;
+  if (age < PATIENCE_MS) {
+    lab.askTimer = setTimeout(() => ask(lab), PATIENCE_MS - age);
+    return;
+  }
+  lab.wanted = false;
+  lab.asked = { seq: lab.seq, at: performance.now() };
+  lab.coming = null;
+  lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, bench: lab.message.bench,
+    told: copyState(lab.state) }));
+  lab.lateTimer = setTimeout(() => repaint(lab), PATIENCE_MS);
+}
+
+function stopDrawing(lab) {
+  if (!lab.asked && !lab.wanted) return;
+  Object.assign(lab, { stopped: true, asked: null, wanted: false });
+  clearTimeout(lab.askTimer);
+  if (lab.socket && lab.socket.readyState === WebSocket.OPEN) {
+    lab.socket.send(JSON.stringify({ kind: "cancel", seq: lab.seq }));
+  }
+  repaint(lab);
+}
+
+function hear(lab, data) {
+  if (typeof data === "string") {
+    const { seq, sentence } = JSON.parse(data);
+    if (lab.asked && (seq === lab.asked.seq || seq < 0)) {
+      lab.asked = null;
+      lab.stopped = true;
+      lab.refused = sentence;
+      if (lab.wanted) ask(lab);
+      repaint(lab);
+    }
+    return;
+  }
+  takeFrames(lab, new Uint8Array(data), true);
+}
+
+/** Takes some frames of a draw, from the live line or from the courier. */
+function takeFrames(lab, bytes, heard) {
+  const message = unpack(bytes);
+  const { header } = message;
+  if (header.kind !== "frames" || !lab.message) return;
+  const expected = heard ? lab.asked && lab.asked.seq : lab.seq;
+  if (header.seq !== expected || (!heard && header.stamp !== lab.message.stamp)) return;
+  const at = heard ? lab.asked.at : performance.now();
+  if (!lab.coming || lab.coming.seq !== header.seq) {
+    lab.coming = { seq: header.seq, at, frames: [], steps: header.steps, done: false };
+  }
+  const draw = lab.coming;
+  Object.assign(draw, { done: header.done, left: header.left, seconds: header.seconds });
+  const [x, denoised] = ["x", "denoised"].map((name) => message.take(name));
+  const size = x.values.length / header.of.length;
+  header.of.forEach((step, i) => draw.frames.push({ step, time: header.times[i], n: x.shape[1],
+    x: x.values.subarray(i * size, (i + 1) * size),
+    denoised: denoised.values.subarray(i * size, (i + 1) * size) }));
+  lab.refused = "";
+  if (draw.done || performance.now() - draw.at > PATIENCE_MS) lab.draw = draw;
+  if (draw.done) {
+    lab.asked = null;
+    lab.root.rgdiffDraws.push({ seq: draw.seq, asked: draw.at, came: performance.now() });
+    if (lab.wanted && heard) ask(lab);
+    else if (lab.unsaid) scheduleRest(lab);
+  }
+  repaint(lab);
+}

@@ -1,0 +1,131 @@
+"""The models to sample from: pretrained ones, runs, and the free theory of the data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+
+import rgdiff_core as rg
+from pages._shared import cache
+from pages._shared.samplestate import Setting
+from rgdiff_core.bases import Basis
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
+from rgdiff_core.models import open_model
+from rgdiff_core.serialize import basis_to_dict
+from rgdiff_core.training import runs
+
+__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "version"]
+
+LARGE = 1_000_000  # parameters from which a GPU is worth its way
+_KINDS = {
+    "PixelBasis": "pixel",
+    "FourierBasis": "fourier",
+    "CosineBasis": "cosine",
+    "WaveletBasis": "wavelet",
+    "PCABasis": "pca",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model to sample from.
+
+    Attributes:
+        denoiser: The model.
+        data: The name of the data set that it was made for.
+        basis: Its basis, as a choice.
+        version: Tells apart files of the same name.
+    """
+
+    denoiser: Denoiser
+    data: str
+    basis: BasisSpec
+    version: str
+
+
+def menu() -> Mapping[str, str]:
+    """Return what can be sampled from on this machine: names, and titles for people."""
+    pretrained = {f"pretrained/{m.name}": f"{m.title} · pretrained" for m in rg.list_pretrained()}
+    trained = {f"run/{run.id}": f"{run.title} · run, {run.state}" for run in _runs()}
+    free = {
+        f"free/{info.name}": f"{info.title} · free theory"
+        for info in rg.data.available()
+        if info.cached
+    }
+    return pretrained | trained | free
+
+
+def _runs() -> list[runs.Run]:
+    try:
+        return [run for run in runs.list_runs() if run.config is not None and _has_model(run.id)]
+    except (ValueError, OSError):
+        return []
+
+
+def _has_model(run_id: str) -> bool:
+    try:
+        return runs.model_path(run_id).is_file()
+    except ValueError:
+        return False
+
+
+def fixes_basis(model: str) -> bool:
+    """Tell whether a model has a basis of its own."""
+    return not model.startswith("free/")
+
+
+def version(model: str) -> str:
+    """Return what tells apart files of the same name; raises `ValueError` for an unknown model."""
+    kind, _, name = model.partition("/")
+    if kind == "pretrained":
+        for each in rg.list_pretrained():
+            if each.name == name:
+                return each.sha256
+    elif kind == "run":
+        runs.get(name)
+        return str(runs.model_path(name).stat().st_mtime_ns)
+    elif kind == "free" and cache.has(name):
+        return ""
+    raise ValueError(f"the model {model[:80]!r} is not on this machine.")
+
+
+def load(setting: Setting) -> Source:
+    """Return the model of a setting; raises `ValueError` with one sentence where it can't be
+    had.
+    """
+    model = setting.model
+    basis = BasisSpec() if fixes_basis(model) else setting.side.basis
+    return _load(model, version(model), basis.to_json())
+
+
+@lru_cache(maxsize=6)
+def _load(model: str, version: str, basis: str) -> Source:
+    kind, _, name = model.partition("/")
+    if kind == "free":
+        denoiser: Denoiser = rg.GaussianDenoiser(
+            cache.basis(name, basis), cache.modes(name, basis)
+        )
+        return Source(denoiser, name, BasisSpec.from_json(basis), version)
+    opened = open_model(name)
+    return Source(_placed(opened.denoiser), opened.data, _choice(opened.denoiser.basis), version)
+
+
+def _placed(network: NetworkDenoiser) -> NetworkDenoiser:
+    """Move a large network to the GPU, where there is one."""
+    large = sum(p.numel() for p in network.parameters()) > LARGE
+    return network.to("cuda") if large and torch.cuda.is_available() else network
+
+
+def _choice(basis: Basis) -> BasisSpec:
+    """Return a model's basis as a choice."""
+    told = basis_to_dict(basis)
+    options = {k: v for k, v in basis.options().items() if k in ("momentum", "wavelet", "levels")}
+    return BasisSpec(_KINDS[told["kind"]], decorrelate=basis.channels is not None, **options)  # type: ignore[arg-type]
+
+
+def fitted(setting: Setting) -> Setting:
+    """Return a setting with the model's own basis, where it has one."""
+    side = replace(setting.side, basis=load(setting).basis)
+    return replace(setting, side=side)

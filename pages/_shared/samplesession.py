@@ -1,0 +1,97 @@
+"""The Samples page's state in the session and in the address bar."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages._shared.keeper import Keeper
+from pages._shared.sampledraw import process
+from pages._shared.samplemodels import fitted
+from pages._shared.samplestate import MAX_PINS, Bench, Setting, merged, start
+
+__all__ = [
+    "KEY",
+    "bound",
+    "current",
+    "pin",
+    "prepare",
+    "problem",
+    "rested",
+    "restore",
+    "sent",
+    "stamp",
+    "unpin",
+    "write_link",
+]
+
+KEY = "bench"  # of the component
+
+
+def _read(link: str) -> Bench:
+    bench = Bench.from_json(link)
+    return replace(
+        bench, setting=_sound(bench.setting), pins=tuple(_sound(each) for each in bench.pins)
+    )
+
+
+def _sound(setting: Setting) -> Setting:
+    """Return a setting in its model's basis, with a sampler that can take its schedule."""
+    setting = fitted(setting)
+    jumps = setting.sampler.ode and not setting.side.schedule.continuous
+    return replace(setting, method="shell") if jumps else setting
+
+
+def _check(bench: Bench) -> None:
+    for setting in (bench.setting, *bench.pins):
+        process(setting)
+
+
+_keeper = Keeper("samples", KEY, _read, _check, merged)
+current, problem, rested = _keeper.current, _keeper.problem, _keeper.rested
+sent, stamp, write_link = _keeper.sent, _keeper.stamp, _keeper.write_link
+
+
+def prepare() -> None:
+    """Take the state from a new address, or start afresh."""
+    _keeper.prepare(start)
+
+
+def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:
+    """Return a widget's arguments: it shows `value`, and when it changes, `make` gives the new
+    state of the present one and the new value.
+    """
+    name = f"samples-{key}"
+    st.session_state[name] = value
+
+    def put() -> Bench:
+        bench = make(current(), st.session_state[name])
+        return replace(bench, setting=_sound(bench.setting))
+
+    return {"key": name, "on_change": lambda: _keeper.attempt(put)}
+
+
+def _noted(make: Callable[[Bench], Bench]) -> None:
+    """Change what the browser does not own."""
+    rested(st.session_state.get(KEY, {}).get("rest"))
+    _keeper.note(make(current()))
+
+
+def pin() -> None:
+    """Pin the present setting, to compare others with it."""
+    _noted(lambda bench: replace(bench, pins=(*bench.pins, bench.setting)[:MAX_PINS]))
+
+
+def unpin(index: int) -> None:
+    """Let a pinned setting go."""
+    _noted(
+        lambda bench: replace(
+            bench, pins=tuple(each for i, each in enumerate(bench.pins) if i != index)
+        )
+    )
+
+
+def restore(index: int) -> None:
+    """Go back to a pinned setting."""
+    _keeper.attempt(lambda: replace(current(), setting=current().pins[index]))

@@ -1,0 +1,182 @@
+"""The WebSocket on which samples follow the hand: who may use it, what it refuses, who wins."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from starlette.applications import Starlette
+from starlette.testclient import TestClient, WebSocketTestSession
+from starlette.websockets import WebSocketDisconnect
+
+import rgdiff_core as rg
+from pages._shared.lab import unpack
+from pages._shared.labdata import SEED_STRIDE
+from pages._shared.reverse.route import MAX_MESSAGE, PATH, route
+from pages._shared.sampledraw import process
+from pages._shared.samplemessages import span
+from pages._shared.samplemodels import load
+from pages._shared.samplestate import Bench, Setting, start
+
+SAME = {"origin": "http://testserver"}
+BENCH = replace(start(), n=8)
+SLOW = replace(BENCH, setting=Setting(steps=200, method="rk4"), n=64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep data sets and runs in folders of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.fixture
+def socket() -> Iterator[WebSocketTestSession]:
+    with TestClient(Starlette(routes=[route()])).websocket_connect(PATH, headers=SAME) as open_:
+        yield open_
+
+
+def ask(socket: WebSocketTestSession, seq: int, bench: Bench = BENCH, **told: Any) -> None:
+    message = {"kind": "draw", "seq": seq, "bench": json.loads(bench.to_json())}
+    socket.send_text(json.dumps(message | {"told": bench.component() | told}))
+
+
+def answer(socket: WebSocketTestSession, seq: int) -> tuple[list[dict], list[dict]]:
+    """Return headers and arrays of a draw, until it is done; what is of older ones is left out."""
+    headers, arrays = [], []
+    while not (headers and headers[-1]["done"]):
+        header, array = unpack(socket.receive_bytes())
+        if header["seq"] == seq:
+            headers.append(header)
+            arrays.append(array)
+    return headers, arrays
+
+
+def refusal(socket: WebSocketTestSession) -> tuple[int, str]:
+    told = json.loads(socket.receive_text())
+    assert told["kind"] == "problem"
+    assert "\n" not in told["sentence"] and 0 < len(told["sentence"]) < 320
+    return told["seq"], told["sentence"]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"origin": "http://elsewhere.org"}, {"origin": "http://testserver.evil.org"}]
+)
+def test_a_page_from_elsewhere_is_refused(headers: dict[str, str]):
+    client = TestClient(Starlette(routes=[route()]))
+    with pytest.raises(WebSocketDisconnect), client.websocket_connect(PATH, headers=headers):
+        pass
+
+
+def test_frames_are_those_that_the_library_draws(socket: WebSocketTestSession):
+    ask(socket, 7, steps=5, seed=3)
+    headers, arrays = answer(socket, 7)
+    setting = replace(BENCH.setting, steps=5)
+    source = load(setting)
+    streams = [torch.Generator().manual_seed(3 * SEED_STRIDE + i) for i in range(8)]
+    states = list(rg.trajectory(source.denoiser, process(setting), 8, 5, "dpmpp_2m", streams))
+    assert [step for header in headers for step in header["of"]] == list(range(6))
+    assert np.allclose(
+        [t for header in headers for t in header["times"]], [s.time for s in states]
+    )
+    low, high = span(source)
+    for name, wanted in (
+        ("x", [state.x for state in states]),
+        ("denoised", [state.denoised for state in states[1:]] + [states[-1].x]),
+    ):
+        sent = np.concatenate([array[name] for array in arrays]).astype(float)
+        share = (torch.stack(wanted) - low) / (high - low)  # type: ignore[arg-type]
+        assert np.abs(sent - 255 * share.clamp(0, 1).numpy()).max() <= 0.51
+
+
+def test_the_latest_request_wins(socket: WebSocketTestSession):
+    ask(socket, 1, SLOW)
+    began = time.monotonic()
+    ask(socket, 2, steps=2)
+    headers, _ = answer(socket, 2)
+    assert headers[-1]["steps"] == 2
+    ask(socket, 3, SLOW)
+    time.sleep(0.2)
+    socket.send_text('{"kind": "cancel", "seq": 3}')
+    ask(socket, 4, steps=1)
+    assert answer(socket, 4)[0][-1]["steps"] == 1
+    assert time.monotonic() - began < 60  # the slow ones would have taken minutes
+
+
+def test_a_closed_tab_stops_its_draw():
+    client = TestClient(Starlette(routes=[route()]))
+    for _ in range(3):  # more than there are workers
+        with client.websocket_connect(PATH, headers=SAME) as left:
+            ask(left, 1, SLOW)
+            time.sleep(0.1)
+    with client.websocket_connect(PATH, headers=SAME) as last:
+        ask(last, 1, steps=1)
+        assert answer(last, 1)[0][-1]["done"]
+
+
+def test_what_is_too_large_ends_the_connection(socket: WebSocketTestSession):
+    socket.send_text("x" * (MAX_MESSAGE + 1))
+    with pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_text()
+    assert closed.value.code == 1009
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("nonsense", "JSON"),
+        ("[]", "draw"),
+        ('{"kind": "draw"}', "seq"),
+        ('{"kind": "draw", "seq": true}', "seq"),
+        ('{"kind": "fly", "seq": 1}', "draw"),
+        ('{"kind": "draw", "seq": 1}', "kind"),
+    ],
+)
+def test_nonsense_is_one_sentence(socket: WebSocketTestSession, text: str, word: str):
+    socket.send_text(text)
+    assert word in refusal(socket)[1]
+    ask(socket, 5, steps=1)  # the line goes on
+    answer(socket, 5)
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ({"steps": 999}, "steps"),
+        ({"n": 65}, "n = 65"),
+        ({"seed": -1}, "seed"),
+        ({"method": "magic"}, "method"),
+        ({"grid": "x" * 5000}, "grid"),
+        ({"at": "now"}, "at"),
+        ({"steps": 1e999}, "steps"),
+        ({"sides": []}, "state"),
+        ({"sides": [{"points": [[0, 1], [0.5, 2], [1, 0]], "shape": 0.3}]}, "values"),
+        ({"sides": [{"points": "abc", "shape": 0.3}]}, "points"),
+        ({"sides": [{"points": [[0, 1], [1, 0]], "shape": 1e9}]}, "width"),
+    ],
+)
+def test_numbers_out_of_range_are_one_sentence(
+    socket: WebSocketTestSession, told: dict[str, Any], word: str
+):
+    ask(socket, 9, **told)
+    seq, sentence = refusal(socket)
+    assert seq == 9 and word in sentence
+
+
+def test_an_unknown_model_is_one_sentence(socket: WebSocketTestSession):
+    ask(socket, 2, replace(BENCH, setting=Setting(model="pretrained/none")))
+    assert "pretrained/none" in refusal(socket)[1]
+
+
+def test_an_ode_method_is_refused_where_the_schedule_jumps(socket: WebSocketTestSession):
+    hard = replace(BENCH.setting.side, schedule=rg.schedules.Cutoff(rg.schedules.HardKernel()))
+    ask(socket, 2, replace(BENCH, setting=Setting(side=hard)))
+    assert "jumps" in refusal(socket)[1]
+    ask(socket, 3, replace(BENCH, setting=Setting(side=hard, method="shell", steps=4)))
+    answer(socket, 3)
