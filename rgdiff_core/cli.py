@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rgdiff_core import data
+from rgdiff_core.terminal import bar
 
 __all__ = ["Command", "main"]
 
@@ -85,14 +86,6 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _bar(done: int, total: int, text: str) -> None:
-    """Show progress on one line of a terminal."""
-    if sys.stderr.isatty():
-        share = f"{100 * done / total:3.0f} %" if total else "     "
-        end = "\n" if total and done >= total else ""
-        print(f"\r\033[K{share}  {text}", end=end, file=sys.stderr, flush=True)
-
-
 def _no_options(parser: argparse.ArgumentParser) -> None:
     del parser
 
@@ -116,7 +109,7 @@ def _fetch(chosen: argparse.Namespace) -> Outcome:
     reports, lines = [], []
     for name in chosen.names:
         start = time.perf_counter()
-        sets = {split: data.load(name, split, progress=_bar) for split in ("train", "test")}
+        sets = {split: data.load(name, split, progress=bar) for split in ("train", "test")}
         counts = {split: len(item.images) for split, item in sets.items()}
         source = sets["train"].source
         seconds = round(time.perf_counter() - start, 3)
@@ -147,7 +140,7 @@ def _generate(chosen: argparse.Namespace) -> Outcome:
     generator = torch.Generator().manual_seed(chosen.seed)
 
     def report(done: int, total: int) -> None:
-        _bar(done, total, f"Generating {chosen.n} φ⁴ configurations")
+        bar(done, total, f"Generating {chosen.n} φ⁴ configurations")
 
     run = lattice.hmc(action, chosen.size, chosen.n, generator=generator, progress=report)
     np.savez_compressed(chosen.out, images=run.configurations.numpy())
@@ -187,6 +180,30 @@ def _pretrain(chosen: argparse.Namespace) -> Outcome:
     from rgdiff_core import pretrain
 
     return Outcome(*pretrain.run_pretrain(chosen))
+
+
+def _sample_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core import drawing
+
+    drawing.sample_options(parser)
+
+
+def _sample(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core import drawing
+
+    return Outcome(*drawing.run_sample(chosen))
+
+
+def _sweep_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.search import commands
+
+    commands.sweep_options(parser)
+
+
+def _sweep(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.search import commands
+
+    return Outcome(*commands.run_sweep(chosen))
 
 
 RUNS = {
@@ -235,6 +252,13 @@ COMMANDS = (
         _generate,
     ),
     Command("train", "Train a model from a config.", _train_options, _train),
+    Command("sample", "Draw fields from a model.", _sample_options, _sample),
+    Command(
+        "sweep",
+        "Search for a better process for a model and a number of steps.",
+        _sweep_options,
+        _sweep,
+    ),
     Command(
         "pretrain",
         "Train, evaluate and install a model of pretrained/.",

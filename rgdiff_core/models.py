@@ -1,0 +1,160 @@
+"""A model and a process by the words of a command line."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from rgdiff_core import data
+from rgdiff_core.colors import Color, Matched
+from rgdiff_core.data import ImageSet
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.networks import LatticeNet
+from rgdiff_core.noises import OneProcess
+from rgdiff_core.presets import PRESETS
+from rgdiff_core.process import Process
+from rgdiff_core.schedules import Cutoff, Schedule, SigmoidKernel
+from rgdiff_core.spec import Spec, from_dict, from_json
+from rgdiff_core.training import runs
+from rgdiff_core.training.trainer import DEVICES
+from rgdiff_core.weights import list_pretrained, load_model, load_pretrained, read_metadata
+
+__all__ = [
+    "Opened",
+    "model_options",
+    "open_model",
+    "placed",
+    "process_from",
+    "process_options",
+    "spec_from",
+]
+
+S = TypeVar("S", bound=Spec)
+DEFAULT = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model that was asked for by name.
+
+    Attributes:
+        name: What it was asked for by.
+        denoiser: The model.
+        data: The name of its data set, "" where its file does not say.
+        noise: The process that it was trained on, or one that suits a universal model.
+    """
+
+    name: str
+    denoiser: NetworkDenoiser
+    data: str
+    noise: OneProcess
+
+    def images(self, split: str, chosen: str | None = None) -> ImageSet:
+        """Return its data set, or another; raises `ValueError` where none is known."""
+        name = chosen or self.data
+        if not name:
+            raise ValueError(f"{self.name} does not say what its data are: use --data NAME.")
+        found = data.load(name, split)
+        shape = tuple(found.images.shape[1:])
+        if shape != self.denoiser.basis.shape:
+            raise ValueError(
+                f"the images of {name} have shape {shape}, those of {self.name} "
+                f"{self.denoiser.basis.shape}."
+            )
+        return found
+
+
+def open_model(name: str) -> Opened:
+    """Return the model of a pretrained name, a run's id, or a path that ends in .safetensors.
+
+    Raises `ValueError` with one sentence where there is none.
+    """
+    if name.endswith(".safetensors"):
+        path = Path(name)
+        return Opened(name, load_model(path), read_metadata(path).get("data", ""), DEFAULT)
+    for each in list_pretrained():
+        if each.name == name:
+            return Opened(name, load_pretrained(name), each.data, DEFAULT)
+    config = next((run.config for run in runs.list_runs() if run.id == name), None)
+    if config is None:
+        known = ", ".join(each.name for each in list_pretrained())
+        raise ValueError(
+            f"{name!r} is no pretrained model ({known or 'none on this machine'}), no run with a "
+            f"config, and no .safetensors file."
+        )
+    noise = config.noise if isinstance(config.noise, OneProcess) else DEFAULT
+    return Opened(name, load_model(runs.model_path(name)), config.data, noise)
+
+
+def placed(opened: Opened, device: str) -> NetworkDenoiser:
+    """Return the model on a device; "auto" takes a GPU where there is one and it is worth its way.
+
+    A lattice network on the CPU is set to compute on one thread, where it is fastest.
+    """
+    small = isinstance(opened.denoiser.spec.network, LatticeNet)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() and not small else "cpu"
+    if device == "cpu" and small:
+        torch.set_num_threads(1)
+    try:
+        return opened.denoiser.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"the device {device!r} can't be used: {reason}.") from None
+
+
+def model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a model and where it computes."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+
+
+def process_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a process."""
+    parser.add_argument(
+        "--process",
+        metavar="FILE.json",
+        help=f"a process, as exported and as sweeps write it; or a preset: {', '.join(PRESETS)}",
+    )
+    for name, example in (("schedule", "Cosine"), ("color", "White")):
+        parser.add_argument(
+            f"--{name}",
+            metavar="SPEC",
+            help=f"another {name}: JSON, a file with JSON, or a kind with its defaults, as "
+            f"{example} (default: what the model was trained on, or matched noise with a sigmoid "
+            "cutoff)",
+        )
+
+
+def process_from(chosen: argparse.Namespace, opened: Opened) -> Process:
+    """Return the process that the options name, in the model's basis.
+
+    Raises `ValueError` with one sentence where the options or the model do not fit.
+    """
+    model, color, schedule = opened.denoiser, opened.noise.color, opened.noise.schedule
+    modes = model.modes
+    if chosen.process in PRESETS:
+        color, schedule = PRESETS[chosen.process].color, PRESETS[chosen.process].schedule
+    elif chosen.process is not None:
+        read = Process.from_json(Path(chosen.process).read_text(encoding="utf-8"))
+        color, schedule = read.color, read.schedule
+    color = spec_from(chosen.color, Color) if chosen.color else color
+    schedule = spec_from(chosen.schedule, Schedule) if chosen.schedule else schedule
+    return Process(model.basis, color, schedule, modes)
+
+
+def spec_from(text: str, kind: type[S]) -> S:
+    """Return the spec that is given as JSON, as a file with JSON, or by its kind's name."""
+    if text.lstrip().startswith("{"):
+        spec = from_json(text)
+    elif text.endswith(".json"):
+        spec = from_json(Path(text).read_text(encoding="utf-8"))
+    else:
+        spec = from_dict({"kind": text})
+    if not isinstance(spec, kind):
+        raise ValueError(f"{type(spec).__name__} is not a {kind.__name__}.")
+    return spec

@@ -1,0 +1,13 @@
+"""What commands show while they work."""
+
+import sys
+
+__all__ = ["bar"]
+
+
+def bar(done: int, total: int, text: str) -> None:
+    """Show progress on one line of a terminal, and nothing where there is none."""
+    if sys.stderr.isatty():
+        share = f"{100 * done / total:3.0f} %" if total else "     "
+        end = "\n" if total and done >= total else ""
+        print(f"\r\033[K{share}  {text}", end=end, file=sys.stderr, flush=True)
