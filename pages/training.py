@@ -79,7 +79,8 @@ def page() -> None:
         return
     runlist.actions(run)
     runviews.live(run)
-    runsamples.sampling(run)
+    if not run.missing:
+        runsamples.sampling(run)
     runlist.details(run)
     runlist.overview(listed)
 

@@ -238,9 +238,15 @@ class ModelSpec(Spec):
     def parameters(self, shape: tuple[int, int, int]) -> int:
         """Return how many parameters the network has for fields (C, H, W), without making it.
 
-        Raises `ValueError` where the fields do not fit the network.
+        Raises `ValueError` where the fields do not fit the network or it is too large.
         """
-        return meta_count(self.network, shape, _features(self.told, shape[0]))
+        count = meta_count(self.network, shape, _features(self.told, shape[0]))
+        if count > MAX_PARAMETERS:
+            raise ValueError(
+                f"the network has {count / 1e6:.0f} million parameters; at most "
+                f"{MAX_PARAMETERS / 1e6:.0f} are allowed."
+            )
+        return count
 
 
 def _features(told: str, channels: int) -> int:
@@ -323,12 +329,7 @@ class NetworkDenoiser(Denoiser):
         self.register_buffer("reference_variance", variance)
         self.spec = spec
         self.state = NoiseState(modes, spec.told)
-        parameters = spec.parameters(basis.shape)
-        if parameters > MAX_PARAMETERS:
-            raise ValueError(
-                f"the network has {parameters / 1e6:.0f} million parameters; at most "
-                f"{MAX_PARAMETERS / 1e6:.0f} are allowed."
-            )
+        spec.parameters(basis.shape)  # refuses what is too large before memory is taken
         self.network = spec.network.build(basis.shape, self.state.features).to(mean)
         self.autocast: torch.dtype | None = None
 

@@ -50,7 +50,8 @@ def choose(listed: list[Run]) -> Run | None:
         st.query_params[PARAMETER] = first
 
     def changed() -> None:
-        st.query_params[PARAMETER] = st.session_state[key]
+        if st.session_state[key] in known:  # else a title that is no longer true
+            st.query_params[PARAMETER] = st.session_state[key]
 
     chosen = st.selectbox(
         "Run",

@@ -60,6 +60,8 @@ def _live(run_id: str, state: str, had_model: bool) -> None:
     if run.state != state or _has_model(run_id) != had_model:
         st.rerun()  # other buttons, something to sample from; no timer where nothing happens
     _standing(run)
+    if run.missing:
+        return
     training, held_out = points(run_id)
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -187,7 +189,7 @@ def source_of(run: Run) -> ImageSet | None:
 
 
 def _samples(run: Run) -> None:
-    steps = runs.sample_steps(run.id) if not run.missing else []
+    steps = runs.sample_steps(run.id)
     if not steps:
         st.caption("Samples appear here as it trains.")
         return

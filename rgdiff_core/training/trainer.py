@@ -180,8 +180,7 @@ class _Run:
         except _Stop as stop:
             state, message = stop.state, stop.message
         except OSError as error:
-            step = self.now.checkpoint_step
-            state, message = "failed", f"{error}. The checkpoint of step {step} is left as it was."
+            state, message = "failed", f"{error}; {self._kept()}."
         except BaseException as error:
             if not _out_of_memory(error):
                 said = " ".join(str(error).split())[:500] or "Stopped by hand."
@@ -254,9 +253,17 @@ class _Run:
         if bad is not None:
             raise _Stop(
                 "failed",
-                f"The loss was not finite at step {bad}; the checkpoint of step "
-                f"{self.now.checkpoint_step} is left as it was. A lower learning rate may help.",
+                f"The loss was not finite at step {bad}; {self._kept()}. A lower learning rate "
+                "may help.",
             )
+
+    def _kept(self) -> str:
+        step = self.now.checkpoint_step
+        return (
+            f"the checkpoint of step {step} is left as it was"
+            if step
+            else "there was no checkpoint yet"
+        )
 
     def _point(self, window: Window, *, held_out: bool = False) -> None:
         """Write a point of the curves, of training or of held-out data."""
