@@ -1,6 +1,7 @@
 r"""How good a model of φ⁴ is, in absolute terms.
 
-With q the density of the model's probability flow and p = e^{−S}/Z, weights w = e^{−S}/q give
+With q the density of the model's probability flow, or of a sampler's few steps, and p = e^{−S}/Z,
+weights w = e^{−S}/q give
 
 - the effective sample size ESS = (Σw)²/(N Σw²), 1 for a perfect model,
 - log Z = log⟨w⟩, and with it the divergences KL(q|p) = ⟨log q + S⟩_q + log Z and
@@ -20,8 +21,10 @@ from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.lattice import Estimate, Phi4, effective_sample_size, observables
-from rgdiff_core.likelihood import log_likelihood, sample_with_density
+from rgdiff_core.likelihood import log_likelihood, sample_with_density, sampler_density
 from rgdiff_core.process import Process
+from rgdiff_core.sampling import Method
+from rgdiff_core.sampling.grids import Grid
 
 __all__ = ["HeldOut", "Quality", "held_out", "quality"]
 
@@ -76,18 +79,30 @@ def quality(
     steps: int,
     generator: torch.Generator | None = None,
     *,
+    method: str | Method | None = None,
+    grid: Grid = "uniform",
     progress: Callable[[int, int], None] | None = None,
 ) -> Quality:
     """Draw n samples with their density and weigh them.
 
     Arguments:
         model: in the process' basis, of fields (1, L, L) in lattice units.
-        steps: of the Runge–Kutta integrator.
-        progress: as of `log_likelihood`.
+        steps: of the Runge–Kutta integrator, or of the sampler.
+        method: a deterministic sampler, to judge what just that many of its steps draw; without
+            one, the probability flow is judged.
+        grid: the times, as of `sample`.
+        progress: called with (done, in all); it may raise to cancel.
 
     Errors are jackknife errors over blocks of samples, which are independent.
     """
-    drawn = sample_with_density(model, process, n, steps, generator=generator, progress=progress)
+    if method is None:
+        drawn = sample_with_density(
+            model, process, n, steps, generator=generator, grid=grid, progress=progress
+        )
+    else:
+        drawn = sampler_density(
+            model, process, n, steps, method, generator, grid=grid, progress=progress
+        )
     x, log_q = drawn.x, drawn.log_density.double()
     log_w = -action(x.double()) - log_q
     magnetization2 = x.double().mean((1, 2, 3)) ** 2 * x[0].numel()
@@ -100,7 +115,7 @@ def quality(
 
     return Quality(
         n=n,
-        nfe=4 * steps,
+        nfe=drawn.evaluations,
         ess=_jackknife(n, lambda rows: effective_sample_size(action, x[rows], log_q[rows])),
         log_z=_jackknife(n, log_mean),
         reverse_kl=_jackknife(n, lambda rows: log_mean(rows) - float(log_w[rows].mean())),

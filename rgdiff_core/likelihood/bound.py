@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.likelihood.flow import log_volume, normal_log_density
+from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.losses import free_error
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Generators, Marginal, Process, white_noise

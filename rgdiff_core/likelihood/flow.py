@@ -21,54 +21,28 @@ References:
 """
 
 import itertools
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torchdiffeq import odeint
 
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.process import Generators, Process, white_noise
+from rgdiff_core.likelihood.densities import Flowed, log_prior, log_volume, prior_components
+from rgdiff_core.likelihood.jacobians import directions_of, divergence_of
+from rgdiff_core.process import Generators, Process
 from rgdiff_core.sampling import angle, check_model, time_grid
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.spec import check_range, check_whole
 
-__all__ = [
-    "DIVERGENCES",
-    "Flowed",
-    "flow_density",
-    "log_likelihood",
-    "log_prior",
-    "log_volume",
-    "normal_log_density",
-    "sample_with_density",
-]
+__all__ = ["Progress", "flow_density", "log_likelihood", "sample_with_density"]
 
-DIVERGENCES = ("exact", "hutchinson")
 MAX_STEPS = 10_000
-MAX_PROBES = 1000
-MAX_EXACT = 4096  # components, and so backward passes, of an exact divergence
-ROWS = 128  # fields that are pulled back at once
 EDGE = 1e-6  # γ may be infinite at the ends of time; the flow is taken just inside
 IDLE = 0.05  # share of the adaptive clock that runs uniformly in t
 LEAST = 1e-6  # the shortest adaptive step
 
 Progress = Callable[[int, int], None] | None
-
-
-@dataclass(frozen=True, eq=False)
-class Flowed:
-    """Fields x (n, C, H, W) and their log density (n,), nats.
-
-    Attributes:
-        evaluations: of the denoiser, for each field.
-    """
-
-    x: Tensor
-    log_density: Tensor
-    evaluations: int
 
 
 def log_likelihood(
@@ -133,7 +107,7 @@ def flow_density(
     `log_likelihood`.
     """
     integrate = _integrator(steps, tolerance, grid, progress)
-    flow = _Flow(model, process, _directions(divergence, x, generator, probes))
+    flow = _Flow(model, process, directions_of(divergence, x, generator, probes))
     first = process.level(0.0).magnitude
     c = process.basis.analyze(x) / first
     z, change = integrate(flow, flow.inward(c, 0.0), 0.0, 1.0)
@@ -159,7 +133,7 @@ def sample_with_density(
     check_whole("n", n, 1, 1_000_000)
     integrate = _integrator(steps, tolerance, grid, progress)
     c = prior_components(model, process, n, generator)
-    flow = _Flow(model, process, _directions(divergence, c, generator, probes))
+    flow = _Flow(model, process, directions_of(divergence, c, generator, probes))
     z, change = integrate(flow, flow.inward(c, 1.0), 1.0, 0.0)
     first = process.level(0.0).magnitude
     x = process.basis.synthesize(flow.outward(z, 0.0) * first)
@@ -168,40 +142,11 @@ def sample_with_density(
     return Flowed(x, log_density, flow.evaluations)
 
 
-def prior_components(
-    model: Denoiser, process: Process, n: int, generator: Generators = None
-) -> Tensor:
-    """Draw components of χ/r at t = 1, (n, C, H, W), from where samples start."""
-    prior = model.prior(process)
-    noise = white_noise((n, *process.basis.shape), process.noise_variance, generator)
-    return (prior.mean + prior.std * noise) / process.level(1.0).magnitude
-
-
-def log_prior(model: Denoiser, process: Process, c: Tensor) -> Tensor:
-    """Return the log density (B,) of components c (B, C, H, W) of χ/r at t = 1 where samples
-    start.
-    """
-    prior, last = model.prior(process), process.level(1.0).magnitude
-    return normal_log_density((c * last - prior.mean) / prior.std) - log_volume(
-        prior.std / last, c
-    )
-
-
-def normal_log_density(z: Tensor) -> Tensor:
-    """Return the log density (B,) of N(0, 1) in every component of z (B, C, H, W)."""
-    return -(z**2 + math.log(2 * math.pi)).flatten(1).sum(1) / 2
-
-
-def log_volume(scale: Tensor, x: Tensor) -> Tensor:
-    """Return Σ log scale over all components of fields like x (B, C, H, W)."""
-    return torch.log(scale).expand(x.shape[1:]).sum()
-
-
 class _Flow:
     """The ODE in z.
 
     Arguments:
-        directions: of the divergence, see `_directions`.
+        directions: of the divergence, see `directions_of`.
 
     Attributes:
         evaluations: how often the denoiser was asked.
@@ -249,7 +194,7 @@ class _Flow:
             z = z.detach().to(self.sigma.dtype).requires_grad_()
             marginal = self.process.preserved(t)
             v = -turning * self.model.interaction(self.outward(z, t), marginal)
-            return v.detach(), _divergence(v, z, self.directions)
+            return v.detach(), divergence_of(v, z, self.directions)
 
 
 Integrate = Callable[[_Flow, Tensor, float, float], tuple[Tensor, Tensor]]
@@ -325,35 +270,3 @@ def _adaptive(
             clocked, state, u, rtol=tolerance, atol=tolerance, method="dopri5", options=options
         )
     return path[0][-1].to(z), path[1][-1].to(z)
-
-
-def _directions(divergence: str, like: Tensor, generator: Generators, probes: int) -> Tensor:
-    """Return directions w, (K, B or 1, C, H, W), for which ∇·v = Σ_K w·(∂v/∂z)ᵀw, exactly or on
-    average.
-    """
-    check_whole("probes", probes, 1, MAX_PROBES)
-    if divergence == "exact":
-        components = like[0].numel()
-        if components > MAX_EXACT:
-            raise ValueError(
-                f"an exact divergence of {components} components takes as many backward passes; "
-                f"at most {MAX_EXACT} are allowed: use divergence = 'hutchinson'."
-            )
-        return torch.eye(components).to(like).reshape(components, 1, *like.shape[1:])
-    if divergence != "hutchinson":
-        raise ValueError(f"divergence = {divergence!r} is not one of {', '.join(DIVERGENCES)}.")
-    noise = torch.stack([white_noise(like.shape, like, generator) for _ in range(probes)])
-    return torch.where(noise < 0, -1.0, 1.0).to(like) / math.sqrt(probes)
-
-
-def _divergence(v: Tensor, z: Tensor, directions: Tensor) -> Tensor:
-    """Return ∇·v, (B,), by backward passes of a bounded number of fields at once."""
-    result = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-    if not v.requires_grad:
-        return result
-    for chunk in directions.split(max(1, ROWS // len(z))):
-        (pulled,) = torch.autograd.grad(
-            v, z, chunk.expand(-1, *z.shape), retain_graph=True, is_grads_batched=True
-        )
-        result = result + (pulled * chunk).flatten(2).sum((0, 2))
-    return result

@@ -1,0 +1,54 @@
+"""What densities are made of: samples that carry one, the prior, Gaussians, volumes."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.process import Generators, Process, white_noise
+
+__all__ = ["Flowed", "log_prior", "log_volume", "normal_log_density", "prior_components"]
+
+
+@dataclass(frozen=True, eq=False)
+class Flowed:
+    """Fields x (n, C, H, W) and their log density (n,), nats.
+
+    Attributes:
+        evaluations: of the denoiser, for each field.
+    """
+
+    x: Tensor
+    log_density: Tensor
+    evaluations: int
+
+
+def prior_components(
+    model: Denoiser, process: Process, n: int, generator: Generators = None
+) -> Tensor:
+    """Draw components of χ/r at t = 1, (n, C, H, W), from where samples start."""
+    prior = model.prior(process)
+    noise = white_noise((n, *process.basis.shape), process.noise_variance, generator)
+    return (prior.mean + prior.std * noise) / process.level(1.0).magnitude
+
+
+def log_prior(model: Denoiser, process: Process, c: Tensor) -> Tensor:
+    """Return the log density (B,) of components c (B, C, H, W) of χ/r at t = 1 where samples
+    start.
+    """
+    prior, last = model.prior(process), process.level(1.0).magnitude
+    return normal_log_density((c * last - prior.mean) / prior.std) - log_volume(
+        prior.std / last, c
+    )
+
+
+def normal_log_density(z: Tensor) -> Tensor:
+    """Return the log density (B,) of N(0, 1) in every component of z (B, C, H, W)."""
+    return -(z**2 + math.log(2 * math.pi)).flatten(1).sum(1) / 2
+
+
+def log_volume(scale: Tensor, x: Tensor) -> Tensor:
+    """Return Σ log scale over all components of fields like x (B, C, H, W)."""
+    return torch.log(scale).expand(x.shape[1:]).sum()
