@@ -130,6 +130,7 @@ def free_theory() -> None:
         "A network would add what is not Gaussian. The shell step draws from the posterior and "
         "keeps the variance at any number of steps; a point estimate loses some of it."
     )
+    controls.open_samples(lab)
 
 
 def page() -> None:

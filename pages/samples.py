@@ -13,13 +13,13 @@ from pages._shared.samplemodels import load
 @st.fragment
 def bench() -> None:
     """Draw the component, and what is measured when the hand rests."""
-    live = is_served()
+    live, top = is_served(), st.container()
     rest = mount(
         bench_message(samplesession.sent(), samplesession.stamp(), live), samplesession.KEY
     )
     samplesession.rested(rest)
     if text := samplesession.problem():
-        st.error(text, icon=":material/error:")
+        top.error(text, icon=":material/error:")
     state, stamp = samplesession.current(), samplesession.stamp()
     told = rest if rest and str(rest.get("stamp")) == stamp else {}
     if not told.get("live", live):

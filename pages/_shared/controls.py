@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._shared import labdata, session
+from pages._shared import labdata, samplesession, session
 from pages._shared.choices import (
     Bind,
     basis_widgets,
@@ -15,9 +15,10 @@ from pages._shared.choices import (
     schedule_widgets,
 )
 from pages._shared.labstate import MAX_IMAGES, Lab, Side, with_preset, with_second, without_second
+from pages._shared.samplestate import Setting
 from rgdiff_core.presets import PRESETS
 
-__all__ = ["compare_toggle", "picture_controls", "preset_of", "side_controls"]
+__all__ = ["compare_toggle", "open_samples", "picture_controls", "preset_of", "side_controls"]
 
 
 def _bound(key: str, value: Any, apply: Callable[[Any], Lab]) -> dict[str, Any]:
@@ -114,6 +115,12 @@ def side_controls(lab: Lab, index: int) -> None:
     if not labdata.draggable_color(lab.data, side):  # else its number is dragged inside the lab
         color_number(side.color, bind("color"))
     schedule_widgets(side.schedule, bind("schedule"))
+
+
+def open_samples(lab: Lab) -> None:
+    """Draw a button that leads to the Samples page with side A's process and the free theory."""
+    setting = Setting(f"free/{lab.data}", lab.sides[0], "shell")
+    samplesession.open_button(lambda: setting, "noising-open")
 
 
 def preset_of(side: Side) -> str | None:

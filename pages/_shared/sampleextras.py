@@ -7,15 +7,32 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared import cache, plots, samplefiles
-from pages._shared.sampledraw import drawn
+from pages._shared.sampledraw import drawn, given
 from pages._shared.samplemessages import coloured
 from pages._shared.samplemodels import load
 from pages._shared.samplestate import Bench
 from rgdiff_core.evaluation import nearest
 
-__all__ = ["files", "neighbours"]
+__all__ = ["files", "neighbours", "zoomed"]
 
 NEAREST = 7
+
+
+def zoomed(bench: Bench) -> None:
+    """Draw the image of a zoom, what is given of it, and samples with their mean."""
+    request, source = samplefiles.shown(bench), load(bench.setting)
+    parts = given(request, source)
+    if parts is None:
+        return
+    (image, known), basis, x = parts, source.denoiser.basis, drawn(request)
+    look = basis.synthesize(known * basis.analyze(image.to(known))).cpu()
+    shown = torch.cat((image, look, x.mean(0, keepdim=True), x[:4]))
+    names = ["the image", "what is given", "mean of all", *(f"sample {i + 1}" for i in range(4))]
+    st.html(plots.tiles(coloured(shown, source), names[: len(shown)]))
+    st.caption(
+        "The given scales are alike in all samples, and the rest is drawn from what the model "
+        "thinks likely with them: where samples differ, the image left it open."
+    )
 
 
 def neighbours(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -88,7 +89,7 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
     del version
     setting = Setting.from_json(setting_json)
     source = load(setting)
-    proc = process(setting, source).cpu()
+    proc = deepcopy(process(setting, source)).cpu()  # the model stays where it is
     bands = split_bands(proc)
     channels, height, width = proc.basis.shape
     tables = curve_tables(setting.side, proc, bands)

@@ -4,14 +4,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import streamlit as st
 import torch
 
 import rgdiff_core as rg
 from pages._shared import plots
-from pages._shared.sampledraw import model, process
+from pages._shared.sampledraw import process
 from pages._shared.samplemodels import Source, load
 from pages._shared.samplestate import Request, Setting
 from rgdiff_core.evaluation import Quality, quality
@@ -51,7 +51,7 @@ _lock = threading.Lock()
 
 
 def _key(setting: Setting, n: int, seed: int) -> str:
-    request = Request(replace(setting, steps=1, method="dpmpp_2m", grid="uniform"), n, seed)
+    request = Request(Setting(setting.model, setting.side), n, seed)
     return request.to_json() + load(setting).version
 
 
@@ -79,8 +79,8 @@ def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str,
     action = rg.data.action_of(source.data)
     if action is None:
         return _bound(source, forward, generator, task)
-    denoiser = model(Request(setting, n, seed), source)
-    found = quality(denoiser, forward, action, n, FLOW_STEPS, generator, progress=task.progress)
+    model, report = source.denoiser, task.progress
+    found = quality(model, forward, action, n, FLOW_STEPS, generator, progress=report)
     return _of_lattice(found)
 
 
@@ -103,8 +103,7 @@ def _bound(
         x = dequantize(x, generator)
     bound = elbo(source.denoiser, forward, x, 100, generator, progress=task.progress).cpu()
     bits = bits_per_dim(bound.double(), x.shape[1:])
-    value = Estimate(float(bits.mean()), float(bits.std() / len(bits) ** 0.5))
-    return [("bits/dim, at most", _write(value))]
+    return [("bits/dim, at most", _write(Estimate.of(bits)))]
 
 
 def _write(value: Estimate) -> str:
@@ -113,25 +112,26 @@ def _write(value: Estimate) -> str:
 
 def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     """Draw the button that measures, and what was measured, for some named settings."""
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
     lattice = rg.data.action_of(load(columns[0][1]).data) is not None
-    left.markdown("**Quality**")
-    left.caption(
-        "The probability flow has a density q, so it can be weighed against e^{−S}: the "
-        "effective sample size is 1 for a perfect model. Sampler and steps play no part here."
+    st.markdown("**Quality**")
+    st.caption(
+        "The probability flow of the process has a density q, so its samples can be weighed "
+        "against e^{−S}: the effective sample size is 1 for a perfect model. The sampler, its "
+        "steps and the zoom play no part here."
         if lattice
         else "A bound on the bits per dimension of held-out images: the less, the better."
     )
+    left, right, _ = st.columns([1, 1, 2], vertical_alignment="bottom")
     n = SAMPLES[0]
     if lattice:
-        n = right.selectbox("Weighed", SAMPLES, 1, key="samples-weighed", help="How many samples.")
+        n = left.selectbox("Weighed", SAMPLES, 1, key="samples-weighed", help="How many samples.")
     missing = [setting for _, setting in columns if _key(setting, n, seed) not in _tasks]
 
     def begin() -> None:
         for setting in missing:
             _begin(setting, n, seed)
 
-    st.button(
+    right.button(
         "Measure",
         icon=":material/straighten:",
         on_click=begin,

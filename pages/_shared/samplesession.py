@@ -7,14 +7,19 @@ from typing import Any
 import streamlit as st
 
 from pages._shared.keeper import Keeper
+from pages._shared.labstate import Side
 from pages._shared.sampledraw import process
 from pages._shared.samplemodels import fitted
 from pages._shared.samplestate import MAX_PINS, Bench, Setting, merged, start
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.models import open_model
 
 __all__ = [
     "KEY",
     "bound",
     "current",
+    "of_run",
+    "open_button",
     "pin",
     "prepare",
     "problem",
@@ -56,6 +61,31 @@ sent, stamp, write_link = _keeper.sent, _keeper.stamp, _keeper.write_link
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
     _keeper.prepare(start)
+
+
+def of_run(run_id: str) -> Setting:
+    """Return the setting that suits a run's model: the process that it was trained on, where
+    there is only one.
+    """
+    noise = open_model(run_id).noise
+    return _sound(Setting(f"run/{run_id}", Side(BasisSpec(), noise.color, noise.schedule)))
+
+
+def open_button(make: Callable[[], Setting], key: str) -> None:
+    """Draw a button that leads to the Samples page with a setting."""
+    if not st.button(
+        "Open in Samples",
+        key=key,
+        icon=":material/auto_awesome:",
+        help="Drag its schedule and watch the samples follow.",
+    ):
+        return
+    try:
+        link = Bench(setting=make()).to_json()
+    except (ValueError, OSError) as error:
+        st.warning(str(error), icon=":material/info:")
+        return
+    st.switch_page("pages/samples.py", query_params={"state": link})
 
 
 def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:

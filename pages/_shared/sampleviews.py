@@ -8,7 +8,8 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from pages._shared import cache, plots, sampleextras, samplequality, samplesession
-from pages._shared.menus import describe
+from pages._shared.labstate import points_of
+from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
 from pages._shared.plots import Curve
 from pages._shared.runsamples import NAMES
@@ -19,12 +20,14 @@ from pages._shared.samplestate import MAX_PINS, Bench, Request, Setting
 from pages._shared.spectraviews import MOMENTUM, draw
 from rgdiff_core.data import ImageSet
 from rgdiff_core.lattice import Estimate
+from rgdiff_core.schedules import Cutoff
 from rgdiff_core.spectra import Spectrum, log_distance, power_spectrum
 
 __all__ = ["Column", "results", "words"]
 
 COLORS = (plots.ORANGE, plots.BLUE, plots.PURPLE, "#b8860b", plots.GREY)
 PICTURES = 16  # of a column
+NBSP = "\u00a0"  # a number and its error stay on one line
 MOST_VALUES = 1 << 18  # of the samples that are measured, in one channel; else those shown
 
 
@@ -48,11 +51,22 @@ class Column:
 
 
 def words(setting: Setting) -> str:
-    """Return a setting in one line."""
-    side = setting.side
-    sampler = f"{setting.sampler.title}, {setting.steps} steps"
+    """Return a setting in a few lines."""
+    side, zoom = setting.side, setting.zoom
+    parts = [
+        f"{knob.label} {knob.value(spec):.4g}"
+        for knob, spec in zip(side.knobs(), (side.schedule, side.color), strict=True)
+        if knob is not None
+    ]
+    if isinstance(side.schedule, Cutoff):
+        heights = ", ".join(f"{y:.3g}" for _, y in points_of(side.schedule))
+        parts.append(f"Λ through {heights}")
+    if zoom is not None:
+        parts.append(f"zoom into image {zoom.image} up to {zoom.cutoff:.3g}")
+    sampler = f"{setting.sampler.title}, {setting.steps} steps, {GRID_HELP[setting.grid]['title']}"
     model = menu().get(setting.model, setting.model)
-    return f"{model} · {describe(side.basis, side.color, side.schedule)} · {sampler}"
+    lines = (model, describe(side.basis, side.color, side.schedule), *parts, sampler)
+    return "  \n".join(lines)
 
 
 def results(bench: Bench) -> None:
@@ -77,19 +91,22 @@ def results(bench: Bench) -> None:
             st.warning(f"{name}: {error}", icon=":material/info:")
     if not columns:
         return
+    sampleextras.zoomed(bench)
     if len(columns) > 1:
         _side_by_side(columns)
     data = columns[0].source.data
     images = cache.images(data) if cache.has(data) else None
-    left, right = st.columns([3, 2], gap="large")
-    with left:
+    table = _observables if rg.data.action_of(data) is not None else _moments
+    if len(columns) == 1:
+        left, right = st.columns(2, gap="large")
+        with left:
+            _spectra(columns, images)
+        with right:
+            table(columns, images)
+    else:
         _spectra(columns, images)
-    with right:
-        if rg.data.action_of(data) is not None:
-            _observables(columns, images)
-        else:
-            _moments(columns, images)
-        samplequality.draw([(c.name, c.request.setting) for c in columns], bench.seed)
+        table(columns, images)
+    samplequality.draw([(c.name, c.request.setting) for c in columns], bench.seed)
     sampleextras.neighbours(bench)
     sampleextras.files(bench)
 
@@ -175,10 +192,7 @@ def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
 
 def _of_images(x: Tensor, known: Spectrum | None) -> Mapping[str, Estimate]:
     each = x.flatten(1)
-    found = {
-        name: Estimate(float(v.mean()), float(v.std()) / len(v) ** 0.5)
-        for name, v in (("mean", each.mean(1)), ("std", each.std(1)))
-    }
+    found = {"mean": Estimate.of(each.mean(1)), "std": Estimate.of(each.std(1))}
     if known is not None:
         found["spectrum"] = log_distance(power_spectrum(x), known)
     return found
@@ -208,9 +222,9 @@ def _against(value: Estimate, known: Estimate | None) -> str:
     if known is None:
         return text
     away = value.deviation(known)
-    mark = f"({away:+.1f} σ)".replace("-", "−")
+    mark = f"({away:+.1f}{NBSP}σ)".replace("-", "−")
     return f"{text} :{'red' if abs(away) > 3 else 'gray'}[{mark}]"
 
 
 def _write(estimate: Estimate) -> str:
-    return plots.with_error(estimate.value, estimate.error)
+    return plots.with_error(estimate.value, estimate.error).replace(" ", NBSP)

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 __all__ = ["Estimate"]
 
 
@@ -12,6 +14,11 @@ class Estimate:
 
     value: float
     error: float
+
+    @classmethod
+    def of(cls, values: Tensor) -> "Estimate":
+        """Return the mean of independent values (n,), n ≥ 2, with its standard error."""
+        return cls(float(values.mean()), float(values.std() / len(values) ** 0.5))
 
     def deviation(self, other: "Estimate") -> float:
         """Return (self − other)/error of the difference, as for independent measurements; 0 where

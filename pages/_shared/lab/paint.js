@@ -1,7 +1,7 @@
 // The painter: adds up bands and writes pixels. Nothing here knows about the page.
 
-/** Columns, zoom and gap of the sheet of images, in canvas pixels. */
-function sheetOf(images) {
+/** Columns, zoom and gap of the sheet of images, in canvas pixels; `air` widens the gap. */
+function sheetOf(images, air = 1) {
   const root = Math.sqrt(images.n);
   let columns = Math.ceil(root);
   for (let c = columns; c <= 1.75 * root; c++) {
@@ -11,7 +11,7 @@ function sheetOf(images) {
     }
   }
   const zoom = Math.max(1, Math.round(32 / Math.max(images.width, images.height)));
-  const gap = Math.max(1, Math.round(images.width * zoom / 32));
+  const gap = Math.max(1, Math.round(air * images.width * zoom / 32));
   const cellWidth = images.width * zoom + gap;
   const cellHeight = images.height * zoom + gap;
   const rows = Math.ceil(images.n / columns);

@@ -55,7 +55,8 @@ function createBench(parent) {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
     playing: false, active: 0, point: -1, handles: [], sliders: [], numbers: {}, zoomNumbers: [],
-    draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0,
+    draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
+    changedAt: 0,
     socket: null, live: true, deaf: false, unsaid: false, request: 0, gone: false,
   };
   lab.root.rgdiffDraws = [];

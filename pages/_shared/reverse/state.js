@@ -76,6 +76,7 @@ function changed(lab) {
   if (key !== lab.key) {
     lab.key = key;
     lab.seq += 1;
+    lab.changedAt = performance.now();
     ask(lab);
   }
   keep(lab);

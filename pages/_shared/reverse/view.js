@@ -1,6 +1,7 @@
 // The pictures: which frame is shown, painting, the way from noise to samples, one sample enlarged.
 
 const PLAY_SECONDS = 4;
+const DRAWS_KEPT = 600;
 
 /** The frame at the scrubber's place, of those that have come. */
 function frameShown(lab) {
@@ -89,7 +90,7 @@ function advance(lab, now) {
 function layOut(lab, n) {
   const { images } = lab.message;
   if (lab.sheet && lab.sheet.n === n && lab.sheet.of === images) return;
-  lab.sheet = { ...sheetOf({ ...images, n }), n, of: images };
+  lab.sheet = { ...sheetOf({ ...images, n }, images.width < 12 ? 3 : 1), n, of: images };
   sizeStage(lab);
 }
 
@@ -138,6 +139,7 @@ function showSheets(lab, frame) {
         "aria-label": `${frame.n} pictures at time ${frame.time.toFixed(2)}: ${name}` });
     }
   }
+  if (lab.draw.done && !lab.draw.painted) remember(lab, lab.draw);
   const chosen = Math.min(state.chosen, frame.n - 1);
   for (const ring of [el.chosenX, el.chosenD]) {
     ring.hidden = frame.n < 2;
@@ -148,6 +150,14 @@ function showSheets(lab, frame) {
       height: `${100 * (sheet.cellHeight - sheet.gap) / sheet.height}%`,
     });
   }
+}
+
+/** Notes when a draw was wanted, asked for and painted, for those who measure. */
+function remember(lab, draw) {
+  draw.painted = performance.now();
+  const draws = lab.root.rgdiffDraws;
+  draws.push({ seq: draw.seq, input: draw.input, asked: draw.at, painted: draw.painted });
+  if (draws.length > DRAWS_KEPT) draws.shift();
 }
 
 function showLarge(lab, frame) {

@@ -1,6 +1,7 @@
 // The WebSocket on which samples follow the hand: one request under way, the latest waits for it.
 
 const PATIENCE_MS = 250;
+const QUICK_MS = 1200; // a draw that takes less is let finish before the next is asked for
 const RETRIES = 3;
 const ALONE = "The live line to the server is not there (start the app with serve.py, or look at "
   + "the proxy): samples are drawn when the hand rests.";
@@ -39,6 +40,11 @@ function goAlone(lab) {
   repaint(lab);
 }
 
+/** How long a draw may go on before the next request stops it. */
+function patience(lab) {
+  return lab.took < QUICK_MS ? Math.max(PATIENCE_MS, 1.5 * lab.took) : PATIENCE_MS;
+}
+
 /** Asks for the samples of the present state, now or when the request under way has had its time. */
 function ask(lab) {
   lab.stopped = false;
@@ -47,13 +53,13 @@ function ask(lab) {
   if (!lab.live) return;
   if (!lab.socket) return void connect(lab);
   if (lab.socket.readyState !== WebSocket.OPEN) return;
-  const age = lab.asked ? performance.now() - lab.asked.at : PATIENCE_MS;
-  if (age < PATIENCE_MS) {
-    lab.askTimer = setTimeout(() => ask(lab), PATIENCE_MS - age);
+  const rest = lab.asked ? patience(lab) - (performance.now() - lab.asked.at) : 0;
+  if (rest > 0) {
+    lab.askTimer = setTimeout(() => ask(lab), rest);
     return;
   }
   lab.wanted = false;
-  lab.asked = { seq: lab.seq, at: performance.now() };
+  lab.asked = { seq: lab.seq, at: performance.now(), input: lab.changedAt };
   lab.coming = null;
   lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, bench: lab.message.bench,
     told: copyState(lab.state) }));
@@ -94,7 +100,7 @@ function takeFrames(lab, bytes, heard) {
   if (header.seq !== expected || (!heard && header.stamp !== lab.message.stamp)) return;
   const at = heard ? lab.asked.at : performance.now();
   if (!lab.coming || lab.coming.seq !== header.seq) {
-    lab.coming = { seq: header.seq, at, frames: [], steps: header.steps, done: false };
+    lab.coming = { seq: header.seq, at, input: heard ? lab.asked.input : at, frames: [], steps: header.steps, done: false };
   }
   const draw = lab.coming;
   Object.assign(draw, { done: header.done, left: header.left, seconds: header.seconds });
@@ -107,7 +113,7 @@ function takeFrames(lab, bytes, heard) {
   if (draw.done || performance.now() - draw.at > PATIENCE_MS) lab.draw = draw;
   if (draw.done) {
     lab.asked = null;
-    lab.root.rgdiffDraws.push({ seq: draw.seq, asked: draw.at, came: performance.now() });
+    lab.took = performance.now() - draw.at;
     if (lab.wanted && heard) ask(lab);
     else if (lab.unsaid) scheduleRest(lab);
   }

@@ -1,0 +1,291 @@
+"""The Samples page, alone and through the router: link, menus, measurements, comparison, files."""
+
+import io
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+import rgdiff_core as rg
+from pages._shared import menus, samplefiles, samplemodels
+from pages._shared.lab import unpack
+from pages._shared.labstate import Side
+from pages._shared.samplemessages import bench_message, drawn_message
+from pages._shared.samplestate import Bench, Setting, Zoom, merged, start
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.colors import FreeTheory, Matched, White
+from rgdiff_core.sampling import GRIDS, METHODS
+from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
+from rgdiff_core.training import PRESETS, runs, train
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = replace(start(), n=6, measured=64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep data sets and runs in folders of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(folders: None) -> str:
+    """Train a short run, and return its id."""
+    config = replace(
+        PRESETS["phi4-2min"].config, steps=8, batch=16, evaluations=1, previews=1, warmup=2
+    )
+    assert train(config, runs.runs_root() / "mine", device="cpu").state == "finished"
+    runs.pump()
+    return "mine"
+
+
+def visit(script: str = "pages/samples.py", **link: str) -> AppTest:
+    """Open the page, at an address if one is given."""
+    at = AppTest.from_file(str(ROOT / script), default_timeout=120)
+    for name, value in link.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def at_bench(bench: Bench) -> AppTest:
+    return healthy(visit(state=bench.to_json()))
+
+
+def healthy(at: AppTest) -> AppTest:
+    assert not at.exception
+    assert not [e.value for e in (*at.error, *at.warning)]
+    return at
+
+
+def state(at: AppTest) -> Bench:
+    """Return the state that the address tells, which must be the session's."""
+    link = at.query_params["state"]
+    bench = Bench.from_json(link[0] if isinstance(link, list) else link)
+    assert bench == at.session_state["samples-lab"]
+    return bench
+
+
+def button(at: AppTest, label: str):
+    return next(each for each in at.button if each.label == label)
+
+
+def choose(at: AppTest, key: str, value: Any) -> AppTest:
+    return healthy(at.selectbox(key=f"samples-{key}").set_value(value).run())
+
+
+def rest(at: AppTest, **told: Any) -> AppTest:
+    """Say what the browser says when the hand rests."""
+    now = at.session_state["samples-lab"].component() | told
+    stamp = at.session_state["samples-stamp"]
+    at.session_state["bench"] = {"rest": now | {"seq": 1, "stamp": stamp, "live": False}}
+    return at.run()
+
+
+def table(at: AppTest) -> str:
+    return next(m.value for m in at.markdown if m.value.startswith("|"))
+
+
+def test_a_newcomer_finds_samples_of_a_pretrained_model():
+    at = healthy(visit())
+    assert state(at) == start()
+    side = start().setting.side
+    assert (start().n, start().setting.steps, start().setting.model) == (
+        64,
+        20,
+        "pretrained/phi4-6x6",
+    )
+    assert side.schedule == Cutoff(SigmoidKernel(0.3), gamma_max=6.0) and side.color == Matched()
+    assert "susceptibility" in rg.lattice.observables(torch.randn(9, 1, 6, 6))
+    assert "χ = V⟨M²⟩" in table(at) and "σ)" in table(at)
+
+
+def test_the_router_leads_here_and_the_address_is_read():
+    at = healthy(visit("app.py"))
+    at.switch_page("pages/samples.py")
+    at.query_params["state"] = SMALL.to_json()
+    healthy(at.run())
+    assert state(at) == SMALL
+
+
+@pytest.mark.parametrize(
+    ("link", "word"),
+    [
+        ("nonsense", "JSON"),
+        ('{"kind":"Cosine"}', "Bench"),
+        (replace(SMALL, setting=Setting(model="pretrained/none")).to_json(), "pretrained/none"),
+        (replace(SMALL, setting=Setting(model="run/none")).to_json(), "run"),
+        (replace(SMALL, setting=Setting(model="free/none")).to_json(), "free/none"),
+        (SMALL.to_json().replace('"steps":20', '"steps":2000'), "steps"),
+        (SMALL.to_json().replace('"n":6', '"n":600'), "n = 600"),
+        (SMALL.to_json().replace("dpmpp_2m", "magic"), "method"),
+    ],
+)
+def test_a_bad_link_is_one_sentence_and_the_defaults(link: str, word: str):
+    at = visit(state=link)
+    assert not at.exception
+    (sentence,) = [e.value for e in at.error]
+    assert word in sentence and "\n" not in sentence and len(sentence) < 320
+    assert state(at) == start()
+
+
+def test_every_menu_works_and_is_in_the_address():
+    at = at_bench(SMALL)
+    for color in menus.COLORS:
+        choose(at, "color", color)
+        assert type(state(at).setting.side.color) is color
+    for schedule in (Cosine, type(menus.SCHEDULES[Cutoff][1])):
+        choose(at, "schedule", schedule)
+        assert type(state(at).setting.side.schedule) is schedule
+    healthy(at.number_input(key="samples-gamma_max").set_value(3.5).run())
+    assert state(at).setting.side.schedule.gamma_max == 3.5
+    choose(at, "measured", 256)
+    assert state(at).measured == 256
+
+
+def test_a_schedule_that_jumps_brings_a_sampler_that_can_take_it():
+    at = at_bench(SMALL)
+    choose(at, "kernel", HardKernel)
+    assert state(at).setting.method == "shell"
+    told, _ = unpack(bench_message(state(at).to_json(), "s", True))
+    assert not told["continuous"]
+    assert {m["name"] for m in told["methods"] if m["ode"]} >= {"heun", "dpmpp_2m"}
+
+
+def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
+    rg.data.load("phi4-6x6-broken", limit=1)
+    at = at_bench(replace(SMALL, setting=Setting(side=Side(BasisSpec(), White(), Cosine()))))
+    assert state(at).setting.side.basis.momentum == "lattice"
+    choose(at, "model", f"run/{run}")
+    assert state(at).setting.model == "run/mine"
+    choose(at, "model", "free/phi4-6x6-broken")
+    choose(at, "basis", "cosine")
+    assert state(at).setting.side.basis.name == "cosine"
+    assert set(samplemodels.menu()) >= {"pretrained/phi4-6x6", "run/mine", "free/phi4-6x6"}
+
+
+def test_what_rests_in_the_browser_is_measured_and_kept():
+    at = at_bench(SMALL)
+    before = table(at)
+    points = [[0, 1], [0.3, 0.4], [1, 0]]
+    own = {"points": points, "shape": 0.8, "tint": None}
+    healthy(rest(at, sides=[own], steps=7, seed=5, method="shell", grid="angle", chosen=2))
+    bench = state(at)
+    schedule = bench.setting.side.schedule
+    assert isinstance(schedule, Cutoff) and schedule.kernel == SigmoidKernel(0.8)
+    assert schedule.path == CutoffPath((0.0, 0.3, 1.0), (1.0, 0.4, 0.0))
+    assert (bench.setting.steps, bench.seed, bench.chosen) == (7, 5, 2)
+    assert table(at) != before
+    assert not rest(at, steps=0).exception
+    assert "steps" in at.error[0].value
+    assert state(at) == bench
+
+
+def test_settings_are_pinned_compared_restored_and_let_go():
+    at = at_bench(SMALL)
+    healthy(button(at, "Pin this setting").click().run())
+    assert state(at).pins == (SMALL.setting,)
+    assert button(at, "Pin this setting").disabled
+    healthy(rest(at, steps=3))
+    assert "| Now | A |" in table(at)
+    healthy(button(at, "Pin this setting").click().run())
+    assert [each.steps for each in state(at).pins] == [20, 3]
+    healthy(at.button(key="samples-restore-1").click().run())
+    assert state(at).setting == SMALL.setting
+    healthy(at.button(key="samples-unpin-1").click().run())
+    assert [each.steps for each in state(at).pins] == [3]
+    again = healthy(visit(state=state(at).to_json()))
+    assert state(again) == state(at)
+
+
+def test_quality_is_measured_in_the_background_and_can_be_cancelled():
+    at = at_bench(SMALL)
+    at.selectbox(key="samples-weighed").set_value(64)
+    healthy(button(at.run(), "Measure").click().run())
+    assert button(at, "Measure").disabled
+    healthy(at.button(key="samples-stop-Now").click().run())
+    end = time.monotonic() + 60
+    while button(at, "Measure").disabled and time.monotonic() < end:
+        time.sleep(0.2)
+        healthy(at.run())
+    healthy(button(at, "Measure").click().run())
+    while not any("ESS" in m.value for m in at.markdown) and time.monotonic() < end + 60:
+        time.sleep(0.5)
+        healthy(at.run())
+    row = next(m.value for m in at.markdown if "ESS" in m.value)
+    ess = float(row.split("ESS |")[1].split("±")[0])
+    assert 0.5 < ess <= 1  # the model's card says 0.9 or more
+
+
+def test_the_nearest_data_are_shown_for_the_chosen_sample():
+    at = at_bench(replace(SMALL, chosen=3))
+    healthy(at.toggle(key="samples-nearest").set_value(True).run())
+    assert any("nearest of 20,000" in caption.value for caption in at.caption)
+
+
+def test_a_zoom_keeps_the_coarse_scales_of_an_image():
+    setting = replace(SMALL.setting, zoom=Zoom(2, 0.7, 0.01))
+    at = at_bench(replace(SMALL, setting=setting))
+    assert at.toggle(key="samples-zoom").value
+    x = samplefiles.drawn(replace(state(at).request, n=6))
+    image = rg.data.load("phi4-6x6", limit=3).images[-1:]
+    basis = samplemodels.load(setting).denoiser.basis
+    apart = (basis.analyze(x) - basis.analyze(image)).abs().amax(0)
+    scale = basis.scale.expand_as(apart)
+    assert apart[scale < 0.6].max() < 0.05 < apart[scale > 0.8].min()
+    assert not healthy(at.toggle(key="samples-zoom").set_value(False).run()).exception
+    assert state(at).setting.zoom is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(method="ddim", eta=0.5, steps=3),
+        Setting(method="shell", steps=3, grid="angle", zoom=Zoom(1, 0.5, 0.1)),
+        Setting(
+            "free/phi4-6x6",
+            Side(BasisSpec("wavelet"), FreeTheory(), Cosine()),
+            steps=4,
+        ),
+    ],
+)
+def test_the_python_lines_draw_the_same_samples(setting: Setting):
+    bench = Bench(setting, n=3, seed=4)
+    names: dict[str, Any] = {}
+    exec(samplefiles.python_lines(bench), names)
+    assert torch.equal(names["samples"], samplefiles.drawn(bench.request))
+
+
+def test_the_files_hold_the_samples():
+    bench = replace(SMALL, n=3)
+    samples = samplefiles.drawn(bench.request)
+    with np.load(io.BytesIO(samplefiles.numbers(bench))) as file:
+        assert np.array_equal(file["samples"], samples.numpy())
+        assert np.array_equal(file["fields"][-1], samples.numpy())
+        assert file["times"][0] == 1 and file["times"][-1] == 0 and len(file["times"]) == 21
+        assert json.loads(str(file["settings"])) == json.loads(bench.request.to_json())
+    assert samplefiles.picture(bench).startswith(b"\x89PNG")
+
+
+def test_without_the_live_line_the_server_draws():
+    bench = replace(SMALL, n=3)
+    header, arrays = unpack(drawn_message(bench.request, 4, "stamp"))
+    assert header["done"] and header["seq"] == 4 and header["of"] == list(range(21))
+    assert arrays["x"].shape == (21, 3, 1, 6, 6)
+    assert np.array_equal(arrays["x"][-1], arrays["denoised"][-1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_every_sampler_and_grid_draws(method: str, grid: str):
+    told = SMALL.component() | {"n": 2, "method": method, "grid": grid}
+    assert samplefiles.drawn(merged(SMALL, told).request).shape == (2, 1, 6, 6)
