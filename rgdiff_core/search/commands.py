@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rgdiff_core.data import action_of
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.models import (
     Opened,
@@ -58,7 +59,12 @@ def sweep_options(parser: argparse.ArgumentParser) -> None:
     sweep.add_argument("--trials", type=int, default=100, help="new ones (default 100)")
     sweep.add_argument("--timeout", type=float, metavar="SECONDS", help="start none after it")
     sweep.add_argument("--objective", choices=OBJECTIVES, default="bound", help="default: bound")
-    sweep.add_argument("--images", type=int, default=512, help="to judge a trial (default 512)")
+    sweep.add_argument(
+        "--images", type=int, default=512, help="or samples, to judge a trial (default 512)"
+    )
+    sweep.add_argument(
+        "--method", default="interaction", help="that kl and ess judge (default interaction)"
+    )
     sweep.add_argument(
         "--study", metavar="NAME", help="a known one goes on (default: MODEL-OBJECTIVE-STEPS)"
     )
@@ -139,13 +145,15 @@ def _by_trials(
     named = {name: getattr(chosen, name) for name in MENUS}
     only = {name: tuple(text.split(",")) for name, text in named.items() if text}
     space = Space.from_json(json.dumps(to_dict(space) | only))
-    sweep = Sweep(chosen.objective, chosen.steps, space, chosen.images)
+    sweep = Sweep(chosen.objective, chosen.steps, space, chosen.images, method=chosen.method)
     name = chosen.study or f"{Path(opened.name).stem}-{chosen.objective}-{chosen.steps}"
     study = open_study(name, sweep, opened.name, storage=chosen.storage, seed=chosen.seed)
     images = opened.images("train", chosen.data).images
+    action = action_of(chosen.data or opened.data)
     began, done = time.monotonic(), 0
     try:
-        for done, trial in enumerate(run(study, model, images, count=chosen.trials), 1):
+        new = run(study, model, images, count=chosen.trials, action=action)
+        for done, trial in enumerate(new, 1):
             passed = time.monotonic() - began
             left = passed / done * (chosen.trials - done)
             if chosen.timeout is not None:

@@ -39,7 +39,6 @@ from rgdiff_core.likelihood.bound import excess_at, step_weights_at
 from rgdiff_core.process import Marginal, Process, clamped, white_noise
 from rgdiff_core.sampling import check_model
 from rgdiff_core.schedules import Cutoff, Level
-from rgdiff_core.search.held_out import estimate
 from rgdiff_core.spec import check_range, check_whole
 
 __all__ = ["Curve", "Progress", "bound_at", "improve"]
@@ -208,7 +207,7 @@ def _descend(
             before = bound_at(model, x, start, noise)
         left = (rounds - index) * (time.monotonic() - began) / (index + 1)
         now, schedule = bound.detach(), curve.schedule()
-        yield Progress(index, rounds, estimate(now), estimate(now - before), schedule, left)
+        yield Progress(index, rounds, Estimate.of(now), Estimate.of(now - before), schedule, left)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         adam.step()

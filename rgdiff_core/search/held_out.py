@@ -8,11 +8,11 @@ from torch import Tensor
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.likelihood.bound import elbo
-from rgdiff_core.likelihood.flow import log_volume, normal_log_density
+from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import Grid
 
-__all__ = ["Comparison", "compare", "estimate", "free_log_density", "step_bound"]
+__all__ = ["Comparison", "compare", "free_log_density", "step_bound"]
 
 MOST_IMAGES = 1024  # in one call
 
@@ -31,11 +31,6 @@ class Comparison:
     before: Estimate
     after: Estimate
     change: Estimate
-
-
-def estimate(values: Tensor) -> Estimate:
-    """Return mean and standard error of independent values (n,), n ≥ 2."""
-    return Estimate(float(values.mean()), float(values.std() / len(values) ** 0.5))
 
 
 def free_log_density(model: Denoiser, x: Tensor) -> Tensor:
@@ -88,4 +83,4 @@ def compare(
         step_bound(model, process, images, steps, draws=draws, seed=seed)
         for process in (before, after)
     )
-    return Comparison(len(images), estimate(first), estimate(second), estimate(second - first))
+    return Comparison(len(images), *(Estimate.of(x) for x in (first, second, second - first)))

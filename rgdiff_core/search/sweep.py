@@ -3,7 +3,7 @@
 A study lives in a database, SQLite by default: it can be left and resumed, and several machines
 can work on one that they all reach. A trial is a process; what it is worth is the N-step bound,
 on the same images and noise for every trial, or, for lattices, how well samples of an N-step
-sampler with their density fit the action.
+deterministic sampler, weighed with their density q, fit the action: see `evaluation.phi4`.
 
 References:
     Akiba et al., 1907.10902 (Optuna); Bergstra et al., NeurIPS 2011 (the TPE sampler).
@@ -21,11 +21,14 @@ from torch import Tensor
 
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.lattice import Estimate
+from rgdiff_core.evaluation import quality
+from rgdiff_core.lattice import Estimate, Phi4
+from rgdiff_core.likelihood import sampler_density
 from rgdiff_core.noises import mix
 from rgdiff_core.process import Process
+from rgdiff_core.sampling import METHODS
 from rgdiff_core.schedules import Schedule
-from rgdiff_core.search.held_out import estimate, step_bound
+from rgdiff_core.search.held_out import step_bound
 from rgdiff_core.search.space import Space
 from rgdiff_core.spec import Spec, check_whole, from_json
 
@@ -45,7 +48,11 @@ __all__ = [
 
 Judge = Callable[[Process], Iterator[Estimate]]
 
-OBJECTIVES: Mapping[str, Literal["minimize", "maximize"]] = {"bound": "minimize"}
+OBJECTIVES: Mapping[str, Literal["minimize", "maximize"]] = {
+    "bound": "minimize",
+    "kl": "minimize",
+    "ess": "maximize",
+}
 PARTS = 4  # after each part of the images a trial may be given up
 FIRST_TRIALS = 10  # drawn at random, and none of them given up
 
@@ -55,11 +62,13 @@ class Sweep(Spec):
     """What is searched for.
 
     Arguments:
-        objective: "bound" for the N-step bound in nats above the free theory, to be small.
+        objective: "bound" for the N-step bound in nats above the free theory; for lattices, "kl"
+            for KL(q|p) − log Z = ⟨log q + S⟩ in nats, or "ess" for the effective sample size.
         steps: N of the sampler, uniform in t, 1 to 1000.
         space: what is chosen from.
-        images: on which a trial is judged, 8 to 1,000,000.
+        images: on which a trial is judged, or samples that it draws for that; 8 to 1,000,000.
         seed: of images and noise, the same for all trials.
+        method: the deterministic sampler that "kl" and "ess" judge.
     """
 
     objective: str = "bound"
@@ -67,6 +76,7 @@ class Sweep(Spec):
     space: Space = Space()
     images: int = 512
     seed: int = 0
+    method: str = "interaction"
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -74,6 +84,11 @@ class Sweep(Spec):
             raise ValueError(f"objective = {self.objective!r} is not one of {known}.")
         check_whole("steps", self.steps, 1, 1000)
         check_whole("images", self.images, 8, 1_000_000)
+        smooth = [name for name, method in METHODS.items() if method.ode]
+        if self.method not in smooth:
+            raise ValueError(f"method = {self.method!r} is not one of {', '.join(smooth)}.")
+        if self.objective != "bound" and "hard" in self.space.kernels:
+            raise ValueError(f"{self.method!r} can't take a hard kernel: leave 'hard' out.")
 
 
 @dataclass(frozen=True)
@@ -152,7 +167,14 @@ def open_study(
     return study
 
 
-def run(study: "optuna.Study", model: Denoiser, images: Tensor, *, count: int) -> Iterator[Trial]:
+def run(
+    study: "optuna.Study",
+    model: Denoiser,
+    images: Tensor,
+    *,
+    count: int,
+    action: Phi4 | None = None,
+) -> Iterator[Trial]:
     """Return an iterator over new trials as they end; to cancel it is to stop iterating.
 
     A trial that an exception ends (Ctrl+C too) is marked as failed; those before it are kept.
@@ -160,10 +182,16 @@ def run(study: "optuna.Study", model: Denoiser, images: Tensor, *, count: int) -
     Arguments:
         images: of the data, (n, C, H, W), of which the sweep takes its number.
         count: how many new trials, 1 to 1,000,000.
+        action: of the lattice, which "kl" and "ess" need.
     """
     check_whole("trials", count, 1, 1_000_000)
     sweep = Sweep.from_json(study.user_attrs["sweep"])
-    judge = _bound(model, images, sweep)
+    if sweep.objective == "bound":
+        judge = _by_bound(model, images, sweep)
+    elif action is None:
+        raise ValueError(f"objective = {sweep.objective!r} is for lattices: use 'bound'.")
+    else:
+        judge = (_by_kl if sweep.objective == "kl" else _by_ess)(model, action, sweep)
     return _run(study, model, sweep, judge, count)
 
 
@@ -203,7 +231,7 @@ def _judged(trial: "optuna.Trial", estimates: Iterator[Estimate]) -> Estimate | 
     return found
 
 
-def _bound(model: Denoiser, images: Tensor, sweep: Sweep) -> Judge:
+def _by_bound(model: Denoiser, images: Tensor, sweep: Sweep) -> Judge:
     """Return what judges by the N-step bound, on more and more of the same images."""
     chance = torch.Generator().manual_seed(sweep.seed)
     chosen = images[torch.randperm(len(images), generator=chance)[: sweep.images]]
@@ -213,7 +241,35 @@ def _bound(model: Denoiser, images: Tensor, sweep: Sweep) -> Judge:
         for part, x in enumerate(chosen.chunk(PARTS)):
             seed = mix(sweep.seed, part)
             values = torch.cat((values, step_bound(model, process, x, sweep.steps, seed=seed)))
-            yield estimate(values)
+            yield Estimate.of(values)
+
+    return judge
+
+
+def _by_kl(model: Denoiser, action: Phi4, sweep: Sweep) -> Judge:
+    """Return what judges by ⟨log q + S⟩, on more and more samples from the same noise."""
+
+    def judge(process: Process) -> Iterator[Estimate]:
+        values = torch.empty(0, dtype=torch.float64)
+        for part in range(PARTS):
+            generator = torch.Generator().manual_seed(mix(sweep.seed, part))
+            drawn = sampler_density(
+                model, process, sweep.images // PARTS, sweep.steps, sweep.method, generator
+            )
+            energy = drawn.log_density.double() + action(drawn.x.double())
+            values = torch.cat((values, energy.cpu()))
+            yield Estimate.of(values)
+
+    return judge
+
+
+def _by_ess(model: Denoiser, action: Phi4, sweep: Sweep) -> Judge:
+    """Return what judges by the effective sample size."""
+
+    def judge(process: Process) -> Iterator[Estimate]:
+        generator = torch.Generator().manual_seed(sweep.seed)
+        n, steps, method = sweep.images, sweep.steps, sweep.method
+        yield quality(model, process, action, n, steps, generator, method=method).ess
 
     return judge
 

@@ -4,6 +4,7 @@ import math
 
 import optuna
 import pytest
+import torch
 
 import rgdiff_core as rg
 from rgdiff_core.denoisers import GaussianDenoiser
@@ -91,6 +92,31 @@ def test_gaussian_data_tie(toy, storage):
     assert found == pytest.approx([0, 0, 0], abs=1e-9)
 
 
+@pytest.fixture(scope="module")
+def free_field():
+    """Return a lattice without interaction and its exact model."""
+    action = rg.lattice.Phi4(1.0, 0.0)
+    basis = rg.bases.FourierBasis((1, 4, 4), momentum="lattice").double()
+    variance = 1 / (2 * (basis.momentum**2 + action.m2))
+    modes = rg.Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
+    return action, GaussianDenoiser(basis, modes)
+
+
+@pytest.mark.parametrize("objective", ["kl", "ess"])
+def test_samples_of_the_free_field_are_perfect(toy, storage, free_field, objective):
+    action, model = free_field
+    space = Space(("scalar",), colors=("matched",))
+    sweep = Sweep(objective, 3, space, images=16, method="interaction")
+    study = open_study("a", sweep, "free", storage=storage)
+    (trial,) = run(study, model, toy.images, count=1, action=action)
+    # F = −log Z of the free field, in closed form
+    log_z = float(torch.log(2 * torch.pi * model.modes_variance).sum()) / 2
+    assert trial.value == pytest.approx(-log_z if objective == "kl" else 1, rel=1e-6)
+    assert trial.error == pytest.approx(0, abs=1e-6)
+    with pytest.raises(ValueError, match=f"objective = '{objective}' is for lattices"):
+        run(study, model, toy.images, count=1)
+
+
 class Stopped(GaussianDenoiser):
     """A denoiser during which a person presses Ctrl+C."""
 
@@ -125,6 +151,8 @@ def test_bad_input_is_one_sentence(toy, storage, tmp_path):
     refuses("objective = 'beauty' is not one of", Sweep, "beauty")
     refuses("steps = 0", Sweep, steps=0)
     refuses("images = 2 ", Sweep, images=2)
+    refuses("method = 'shell' is not one of", Sweep, "kl", method="shell")
+    refuses("leave 'hard' out", Sweep, "ess", space=Space(kernels=("hard",)))
     refuses("kernels = 'square' is not one of", Space, kernels=("square",))
     refuses("colors is empty", Space, colors=())
     refuses("points = 17", Space, points=17)

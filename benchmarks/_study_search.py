@@ -1,0 +1,270 @@
+"""Whether a schedule that was optimised for N steps beats the best preset, on φ⁴ 6×6.
+
+For each pretrained model and N, with nothing retrained. The presets are the processes of the cards
+and those of the literature that a lattice in the Fourier basis can have; each gets the best of
+four time grids (uniform, log-SNR, angle, shortest path), chosen on other images or noise than it
+is judged on, just as the optimised schedules are. Two questions:
+
+- the shell sampler, through the bound: KL(p|q_N) ≤ bound − (⟨S⟩ + log Z), paired on held-out
+  configurations;
+- N-step deterministic samplers, exactly, through the determinant of their map: ESS and KL(q_N|p),
+  paired on the same noise.
+
+`python benchmarks/_study_search.py [model] [N …]`; minutes for each N on a quiet machine, so that
+`make bench` leaves it out.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from _report import machine, table, write
+from torch import Tensor
+
+import rgdiff_core as rg
+from rgdiff_core.colors import Color, Matched, White
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.lattice import Estimate, Phi4
+from rgdiff_core.likelihood import sampler_density
+from rgdiff_core.presets import PRESETS
+from rgdiff_core.pretrain import PROCESSES
+from rgdiff_core.process import Process
+from rgdiff_core.sampling import GRIDS
+from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.search import Space, Sweep, improve, open_study, optimal_times, run, step_bound
+from rgdiff_core.search.held_out import free_log_density
+from rgdiff_core.training.state import keep_memory
+from rgdiff_core.weights import pretrained_folder
+
+MODELS, STEPS = ("phi4-6x6", "phi4-6x6-broken"), (5, 10, 20)
+METHODS = ("interaction",)  # a pilot had DPM-Solver++(2M) and DDIM behind it everywhere
+ROUNDS, BATCH, TRIALS, TRIAL_SAMPLES = 120, 64, 24, 32
+CHOICE = 128  # images on which grids and presets are chosen by the bound
+FEW, SOME, MANY = 8, 64, 256  # samples in the rounds of the choice by KL(q|p), and for the result
+DRAWS = 2
+UNFIT = ("columns", "haar", "wsgm", "gud-soft")  # made for other bases
+Grid = str | tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """A process with its time grid and, for deterministic samplers, its method."""
+
+    title: str
+    process: Process
+    grid: Grid = "uniform"
+    method: str = "interaction"
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """A pretrained model, its data, and what is known exactly."""
+
+    name: str
+    model: Denoiser
+    action: Phi4
+    log_z: Estimate
+    train: Tensor
+    test: Tensor
+
+    def process(self, color: Color, schedule: rg.schedules.Schedule) -> Process:
+        """Return a process in the model's basis."""
+        return Process(self.model.basis, color, schedule, self.model.modes)
+
+
+def opened(name: str) -> Lattice:
+    """Return a pretrained model of a lattice; log Z is that of its card."""
+    card = json.loads((pretrained_folder() / name / "card.json").read_text(encoding="utf-8"))
+    log_z = Estimate(**card["quality"]["log_z"])
+    action = rg.data.action_of(name)
+    if action is None:
+        raise ValueError(f"{name} is no lattice.")
+    train, test = (rg.data.load(name, split).images for split in ("train", "test"))
+    return Lattice(name, rg.load_pretrained(name), action, log_z, train, test)
+
+
+def presets(lattice: Lattice) -> dict[str, Process]:
+    """Return all presets that fit."""
+    chosen = {name: (p.color, p.schedule) for name, p in PROCESSES.items()}
+    for name, preset in PRESETS.items():
+        if preset.basis.name in ("pixel", "fourier") and not name.endswith(UNFIT):
+            chosen[name] = (preset.color, preset.schedule)
+    return {name: lattice.process(*pair) for name, pair in chosen.items()}
+
+
+def gridded(lattice: Lattice, processes: Mapping[str, Process], steps: int) -> list[Arm]:
+    """Return processes on every grid."""
+    arms, images = [], lattice.train[CHOICE : 2 * CHOICE]
+    for title, process in processes.items():
+        best = optimal_times(lattice.model, process, images, steps, 64)
+        arms += [Arm(f"{title}; {name}", process, name) for name in GRIDS]
+        arms.append(Arm(f"{title}; shortest path", process, best))
+    return arms
+
+
+def bound(lattice: Lattice, arm: Arm, steps: int, x: Tensor, draws: int, seed: int) -> Tensor:
+    """Return the N-step bound of each configuration, nats above the free theory."""
+    return step_bound(lattice.model, arm.process, x, steps, grid=arm.grid, draws=draws, seed=seed)
+
+
+def weighed(lattice: Lattice, arm: Arm, steps: int, n: int, seed: int) -> Tensor:
+    """Return log q + S + log Z of n samples: its mean is KL(q|p)."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = sampler_density(
+        lattice.model, arm.process, n, steps, arm.method, generator, grid=arm.grid
+    )
+    return drawn.log_density.double() + lattice.action(drawn.x.double()) + lattice.log_z.value
+
+
+def by_gradient(lattice: Lattice, steps: int) -> dict[str, Process]:
+    """Return what the search by gradient finds from white and from matched noise."""
+    found = {}
+    for color in (White(), Matched()):
+        start = lattice.process(color, Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
+        *_, last = improve(
+            lattice.model, start, lattice.train, steps, rounds=ROUNDS, batch=BATCH, seed=1
+        )
+        title = f"gradient, {type(color).__name__.lower()} noise"
+        found[title] = lattice.process(color, last.schedule)
+    return found
+
+
+def by_trials(lattice: Lattice, steps: int, objective: str) -> dict[str, Process]:
+    """Return the best four of a sweep."""
+    images = TRIAL_SAMPLES if objective == "kl" else 2 * CHOICE
+    sweep = Sweep(objective, steps, Space(), images, seed=3)
+    study = open_study("study", sweep, lattice.name, storage="sqlite:///:memory:")
+    tried = run(study, lattice.model, lattice.train, count=TRIALS, action=lattice.action)
+    complete = [trial for trial in tried if trial.value is not None]
+    return {
+        f"trial {trial.number}": lattice.process(trial.color, trial.schedule)
+        for trial in sorted(complete, key=lambda trial: trial.value or 0.0)[:4]
+        if trial.color and trial.schedule
+    }
+
+
+def by_bound(
+    lattice: Lattice, steps: int, known: Sequence[Arm], tuned: Sequence[Arm]
+) -> dict[str, Any]:
+    """Compare for the shell sampler."""
+    x = lattice.train[:CHOICE]
+    preset, best = (
+        min(arms, key=lambda arm: float(bound(lattice, arm, steps, x, 1, 11).mean()))
+        for arms in (known, tuned)
+    )
+    first, second = (bound(lattice, arm, steps, lattice.test, DRAWS, 12) for arm in (preset, best))
+    # −log q_N − S − log Z on the same configurations: KL(p|q_N), from above
+    rest = -free_log_density(lattice.model, lattice.test).double() - lattice.action(
+        lattice.test.double()
+    )
+    kl = [Estimate.of(rest + each - lattice.log_z.value) for each in (first, second)]
+    return {
+        "preset": preset.title,
+        "optimised": best.title,
+        "schedule": best.process.schedule.to_json(),
+        "color": best.process.color.to_json(),
+        "kl_p_q": [asdict(each) for each in kl],
+        "change": asdict(Estimate.of(second - first)),
+        "log_z_error": lattice.log_z.error,
+    }
+
+
+def by_density(
+    lattice: Lattice, steps: int, known: Sequence[Arm], tuned: Sequence[Arm]
+) -> dict[str, Any]:
+    """Compare deterministic samplers."""
+    preset, best = (_chosen(lattice, steps, arms) for arms in (known, tuned))
+    first, second = (weighed(lattice, arm, steps, MANY, 23) for arm in (preset, best))
+    return {
+        "preset": f"{preset.title}; {preset.method}",
+        "optimised": f"{best.title}; {best.method}",
+        "schedule": best.process.schedule.to_json(),
+        "color": best.process.color.to_json(),
+        "kl_q_p": [asdict(Estimate.of(each)) for each in (first, second)],
+        "change": asdict(Estimate.of(second - first)),
+        "ess": [asdict(_ess(each)) for each in (first, second)],
+        "ess_change": asdict(_difference(first, second)),
+    }
+
+
+def _chosen(lattice: Lattice, steps: int, arms: Sequence[Arm]) -> Arm:
+    """Return the arm of the least KL(q|p): few samples of all, more of the best eight."""
+    arms = [
+        Arm(arm.title, arm.process, arm.grid, method)
+        for arm in arms
+        if arm.process.schedule.continuous
+        for method in METHODS
+    ]
+    for n, kept, seed in ((FEW, 8, 21), (SOME, 1, 22)):
+
+        def worth(arm: Arm, n: int = n, seed: int = seed) -> float:
+            value = float(weighed(lattice, arm, steps, n, seed).mean())
+            return value if math.isfinite(value) else math.inf
+
+        arms = sorted(arms, key=worth)[:kept]
+    return arms[0]
+
+
+def _share(values: Tensor) -> float:
+    w = torch.softmax(-values, 0)
+    return float(1 / ((w**2).sum() * len(w)))
+
+
+def _jackknifed(parts: list[Tensor]) -> list[float]:
+    """Return the effective sample size without each of 32 blocks."""
+    return [_share(torch.cat(parts[:i] + parts[i + 1 :])) for i in range(len(parts))]
+
+
+def _ess(values: Tensor) -> Estimate:
+    left = torch.tensor(_jackknifed(list(values.chunk(32))))
+    return Estimate(_share(values), float(left.std(correction=0) * (len(left) - 1) ** 0.5))
+
+
+def _difference(first: Tensor, second: Tensor) -> Estimate:
+    one, other = (torch.tensor(_jackknifed(list(v.chunk(32)))) for v in (first, second))
+    error = (other - one).std(correction=0) * (len(one) - 1) ** 0.5
+    return Estimate(_share(second) - _share(first), float(error))
+
+
+def main(models: tuple[str, ...], counts: tuple[int, ...]) -> None:
+    """Run the study, print a table after each N, write the JSON."""
+    torch.set_num_threads(1)
+    keep_memory()
+    before = machine()
+    for name in models:
+        lattice, figures = opened(name), {}
+        for steps in counts:
+            known = gridded(lattice, presets(lattice), steps)
+            descended = gridded(lattice, by_gradient(lattice, steps), steps)
+            tuned = gridded(lattice, by_trials(lattice, steps, "bound"), steps)
+            shell = by_bound(lattice, steps, known, descended + tuned)
+            print(_told(name, steps, "shell, KL(p|q) at most", shell["kl_p_q"], shell), flush=True)
+            figures[str(steps)] = {"shell": shell}
+            write(f"search-{name}", before, figures)
+            tuned = gridded(lattice, by_trials(lattice, steps, "kl"), steps)
+            exact = by_density(lattice, steps, known, descended + tuned)
+            print(_told(name, steps, "deterministic, KL(q|p)", exact["kl_q_p"], exact), flush=True)
+            figures[str(steps)] |= {"deterministic": exact}
+            write(f"search-{name}", before, figures)
+
+
+def _told(name: str, steps: int, what: str, kl: list[Any], found: Mapping[str, Any]) -> str:
+    rows = []
+    for i, arm in enumerate(("preset", "optimised")):
+        ess = str(Estimate(**found["ess"][i])) if "ess" in found else ""
+        rows.append([found[arm], str(Estimate(**kl[i])), ess])
+    rows.append(["change", str(Estimate(**found["change"])), ""])
+    if "ess_change" in found:
+        rows[-1][-1] = str(Estimate(**found["ess_change"]))
+    return table([f"{name}, {steps} steps", what, "ESS"], rows)
+
+
+if __name__ == "__main__":
+    words = sys.argv[1:]
+    numbers = tuple(int(word) for word in words if word.isdigit())
+    names = tuple(word for word in words if not word.isdigit())
+    main(names or MODELS, numbers or STEPS)
