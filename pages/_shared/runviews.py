@@ -133,7 +133,10 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
     else:
         curves = _by_scale(training)
     alt = "Loss" if view == "Loss" else f"Excess, {view.lower()}"
-    st.plotly_chart(plots.lines(curves, "step", title), key="training-figure", config=BAR, alt=alt)
+    figure = plots.lines(curves, "step", title)
+    if view == "Loss":
+        figure.layout.shapes = ()  # from the line at zero it would hardly move
+    st.plotly_chart(figure, key="training-figure", config=BAR, alt=alt)
 
 
 def _curve(
