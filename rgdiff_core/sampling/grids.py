@@ -1,7 +1,8 @@
 r"""Time grids: at which times a sampler stops.
 
 - uniform: t itself;
-- logsnr:  equal falls of the mean over components of γ;
+- logsnr:  equal rises of the mean over components of γ − log(Σ/S²), the negative data log-SNR,
+           each cut at ±12, beyond which nothing is seen;
 - angle:   equal turns of the mean angle θ_k = arctan(σ_kS_k/(α_k√Σ_k)), the clock of the
            interaction picture: dense where signal turns into noise, whatever the schedule's pace.
 """
@@ -21,6 +22,7 @@ __all__ = ["GRIDS", "Grid", "angle", "time_grid"]
 
 GRIDS = ("uniform", "logsnr", "angle")
 TABLE = 1025  # times at which a process is tabulated
+LOGSNR_LIMIT = 12.0
 
 Grid = str | Sequence[float]
 
@@ -51,11 +53,14 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
         raise ValueError(f"grid = {grid!r} is not one of {', '.join(GRIDS)}, and no times.")
     if grid == "uniform":
         return tuple(1 - i / steps for i in range(steps + 1))
-    t = torch.linspace(0, 1, TABLE, dtype=torch.float64, device=process.noise_variance.device)
-    clock = process.level(t).gamma
+    u = torch.linspace(0, 1, TABLE, dtype=torch.float64, device=process.noise_variance.device)
+    t = torch.sin(math.pi / 2 * u) ** 2  # dense at both ends, where some schedules are singular
+    gamma, noise = process.level(t).gamma, process.noise_variance
+    variance = noise if modes.variance is None else modes.variance
     if grid == "angle":
-        noise = process.noise_variance
-        clock = angle(clock, noise, noise if modes.variance is None else modes.variance)
+        clock = angle(gamma, noise, variance)
+    else:
+        clock = (gamma + torch.log(noise / variance)).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)
     passed = clock.double().mean((1, 2, 3)).cpu()
     passed = (passed - passed[0]) / (passed[-1] - passed[0])
     # a little of uniform time, so that the clock never stands still

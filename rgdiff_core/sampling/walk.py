@@ -64,6 +64,7 @@ class _Levels:
     Attributes:
         times: steps + 1 of them.
         gamma: (steps + 1, C or 1, H, W), finite.
+        magnitude: r, which broadcasts with it.
         clean: as gamma, where a component is finished: it has reached its least noise.
         still: (steps, …), where a step leaves a component as it is.
         any_clean, any_still, any_finishing: by step, whether there are any.
@@ -71,6 +72,7 @@ class _Levels:
 
     times: tuple[float, ...]
     gamma: Tensor
+    magnitude: Tensor
     clean: Tensor
     still: Tensor
     any_clean: list[bool]
@@ -79,14 +81,14 @@ class _Levels:
 
     @classmethod
     def of(cls, process: Process, times: tuple[float, ...]) -> "_Levels":
-        t = torch.tensor(times).to(process.noise_variance)
-        gamma = process.level(t).gamma
+        level = process.level(torch.tensor(times, dtype=torch.float64).to(process.noise_variance))
+        gamma = level.gamma
         clean = gamma <= gamma[-1]
         clean[0], clean[-1] = False, True
         still = clean[:-1] | (gamma[1:] == gamma[:-1]) & ~clean[1:]
         finishing = clean[1:] & ~clean[:-1]
         asked = torch.stack([x.flatten(1).any(1) for x in (clean[:-1], still, finishing)])
-        return cls(times, gamma, clean, still, *asked.tolist())
+        return cls(times, gamma, level.magnitude, clean, still, *asked.tolist())
 
     def noises(self, step: int, color: Tensor) -> tuple[Noise, Noise]:
         """Return the levels from which and to which a step goes."""
@@ -169,12 +171,11 @@ def _walk(
 ) -> Iterator[State]:
     levels, basis, shape = _Levels.of(process, times), process.basis, c.shape
     last, memory = len(times) - 1, None
-    magnitude = process.level(torch.tensor(times).to(process.noise_variance)).magnitude
 
     def draw() -> Tensor:
         return white_noise(shape, c, generator)
 
-    yield State(0, 1.0, c, None, basis, magnitude[0])
+    yield State(0, 1.0, c, None, basis, levels.magnitude[0])
     for i in range(last):
         now, target = levels.noises(i, process.noise_variance)
         span, finishing = (times[i], times[i + 1]), levels.any_finishing[i]
@@ -182,7 +183,7 @@ def _walk(
         taken = method.step(step)
         c = torch.where(levels.still[i], c, taken.c) if levels.any_still[i] else taken.c
         memory: Memory | None = taken.memory
-        size = 1.0 if i + 1 == last else magnitude[i + 1]
+        size = 1.0 if i + 1 == last else levels.magnitude[i + 1]
         yield State(i + 1, times[i + 1], c, taken.mean, basis, size)
 
 
