@@ -7,6 +7,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,25 @@ START = 60  # seconds
 
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start the app on a free port, and return its address, without a slash at the end."""
-    folder = tmp_path_factory.mktemp("app")
+    """Start app.py on a free port, and return its address, without a slash at the end."""
+    with running("app.py", tmp_path_factory.mktemp("app")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def served_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start serve.py, which has the live line too, and return its address."""
+    with running("serve.py", tmp_path_factory.mktemp("serve")) as url:
+        yield url
+
+
+@contextmanager
+def running(script: str, folder: Path) -> Iterator[str]:
+    """Start the app with a cache and runs of its own, give its address, and stop it."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
+    command = [sys.executable, "-m", "streamlit", "run", script, f"--server.port={port}"]
     log = folder / "log"
     with log.open("wb") as output:
         app = subprocess.Popen(

@@ -1,0 +1,255 @@
+"""The Samples page in a real browser: samples follow the hand, are scrubbed, compared, kept."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import parse_qs, quote, urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+
+from pages._shared.samplestate import Bench, Setting, start
+from rgdiff_core.schedules import Cutoff
+
+pytestmark = pytest.mark.browser
+expect.set_options(timeout=60_000)
+
+SMALL = replace(start(), n=9, measured=64)
+SLOW = replace(SMALL, setting=Setting(method="rk4", steps=200), n=64)
+
+IN_ADDRESS = """(part) =>
+    (new URLSearchParams(location.search).get("state") || "").includes(part)"""
+BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatMap((host) =>
+    [host, ...(host.shadowRoot ? host.shadowRoot.querySelectorAll("*") : [])])
+    .filter((e) => e.checkVisibility() && !e.closest("table")
+        && e.getBoundingClientRect().right > innerWidth + 1)
+    .map((e) => `${e.tagName} ${e.className}`)"""
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[list[str]]:
+    """Collect what the console complains of; at the end there must be nothing."""
+    texts: list[str] = []
+    yield texts
+    assert texts == []
+
+
+@pytest.fixture
+def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
+    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    yield tab
+    tab.close()
+
+
+def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
+    tab = browser.new_page(**options)  # type: ignore[arg-type]
+    tab.set_default_timeout(90_000)
+
+    def complain(message: ConsoleMessage) -> None:
+        # with a deep link, Streamlit's own page looks for its server beside itself first
+        if message.type == "error" and "/_stcore/" not in message.location["url"]:
+            faults.append(f"{message.text} {message.location['url']}")
+
+    tab.on("console", complain)
+    tab.on("pageerror", lambda error: faults.append(f"exception: {error}"))
+    return tab
+
+
+def ref(page: Page, name: str) -> Locator:
+    return page.locator(f"[data-ref={name}]")
+
+
+def visit(page: Page, url: str, bench: Bench | None = SMALL) -> None:
+    page.goto(f"{url}/samples" + (f"?state={quote(bench.to_json())}" if bench else ""))
+    drawn(page, 1)
+
+
+def drawn(page: Page, count: int) -> None:
+    """Wait until so many draws have been painted to their end."""
+    end = time.monotonic() + 60
+    while drawings(page) < count:
+        assert time.monotonic() < end, f"only {drawings(page)} draws have come, not {count}"
+        page.wait_for_timeout(20)
+
+
+def drawings(page: Page) -> int:
+    return ref(page, "root").evaluate("(root) => root.rgdiffDraws.length")
+
+
+def picture(page: Page, name: str = "canvasX") -> str:
+    return ref(page, name).evaluate("(canvas) => canvas.toDataURL()")
+
+
+def address(page: Page) -> Bench:
+    return Bench.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
+
+
+def rested(page: Page) -> None:
+    """Wait until the server has measured what is shown."""
+    expect(page.get_by_text("Measured on")).to_have_count(2)
+
+
+def grip(page: Page, index: int) -> tuple[float, float]:
+    knob = page.locator(".point .knob").nth(index)
+    knob.scroll_into_view_if_needed()
+    box = knob.bounding_box()
+    assert box is not None
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_samples_follow_the_curve_with_the_same_noise(page: Page, served_url: str):
+    visit(page, served_url)
+    rested(page)
+    first, before = picture(page), drawings(page)
+    ref(page, "add").click()
+    drawn(page, before + 1)
+    assert picture(page) == first  # a point on the curve changes nothing
+    x, y = grip(page, 1)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    seen = {first}
+    for i in range(1, 9):
+        before = drawings(page)
+        page.mouse.move(x - 8 * i, y + 6 * i)
+        drawn(page, before + 1)  # while the button is down
+        seen.add(picture(page))
+    assert len(seen) > 5
+    page.mouse.up()
+    page.wait_for_function(IN_ADDRESS, arg='"times":[0.0,0.')
+    bench = address(page)
+    assert isinstance(bench.setting.side.schedule, Cutoff)
+    assert bench.seed == 0 and bench.n == 9
+    before = drawings(page)
+    ref(page, "undo").click()
+    drawn(page, before + 1)
+    assert picture(page) == first  # same curve, same noise, same samples
+
+
+def test_the_way_from_noise_is_scrubbed_and_played(page: Page, served_url: str):
+    visit(page, served_url)
+    last = picture(page)
+    assert picture(page, "canvasD") == last  # at the end, both are the samples
+    ref(page, "canvasX").focus()
+    page.keyboard.press("Home")
+    expect(ref(page, "place")).to_have_text("step 0 · t = 1.000")
+    noise = picture(page)
+    assert noise != last and picture(page, "canvasD") != noise
+    page.keyboard.press("ArrowRight")
+    expect(ref(page, "place")).to_have_text("step 1 · t = 0.950")
+    page.keyboard.press("Space")
+    expect(ref(page, "place")).to_have_text("step 20 · t = 0.000")
+    assert picture(page) == last
+    scrub = ref(page, "scrub")
+    scrub.fill("0.5")
+    expect(ref(page, "place")).to_have_text("step 10 · t = 0.500")
+    page.wait_for_function(IN_ADDRESS, arg='"at":0.5')
+
+
+def test_a_sample_is_enlarged_and_the_next_is_chosen(page: Page, served_url: str):
+    visit(page, served_url)
+    box = ref(page, "canvasX").bounding_box()
+    assert box is not None
+    ref(page, "canvasX").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    expect(ref(page, "largeName")).to_have_text("sample 5 of 9")
+    ref(page, "next").click()
+    expect(ref(page, "largeName")).to_have_text("sample 6 of 9")
+    page.keyboard.press("Escape")
+    expect(ref(page, "large")).not_to_be_visible()
+    page.wait_for_function(IN_ADDRESS, arg='"chosen":5')
+
+
+def test_seed_steps_and_sampler_change_the_samples(page: Page, served_url: str):
+    visit(page, served_url)
+    seen = [picture(page)]
+    ref(page, "newSeed").click()
+    drawn(page, 2)
+    seen.append(picture(page))
+    ref(page, "method").select_option("shell")
+    drawn(page, 3)
+    seen.append(picture(page))
+    steps = page.get_by_label("Steps, typed")
+    steps.fill("5")
+    steps.press("Enter")
+    drawn(page, 4)
+    seen.append(picture(page))
+    assert len(set(seen)) == 4
+    expect(ref(page, "place")).to_have_text("step 5 · t = 0.000")
+    steps.fill("999")
+    steps.press("Enter")
+    expect(page.get_by_text(re.compile("Steps must be a number from 1 to 200"))).to_be_visible()
+    page.wait_for_function(IN_ADDRESS, arg='"steps":5')
+    bench = address(page)
+    assert bench.setting.method == "shell" and bench.seed != 0
+
+
+def test_a_link_opens_the_same_samples(page: Page, browser: Browser, faults, served_url: str):
+    visit(page, served_url, replace(SMALL, seed=11))
+    ref(page, "presets").get_by_text("cosine").click()
+    drawn(page, 2)
+    page.wait_for_function(IN_ADDRESS, arg='"values":[1.0,0.8')
+    other = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    other.goto(page.url)
+    drawn(other, 1)
+    assert picture(other) == picture(page)
+    assert address(other) == address(page)
+    other.close()
+
+
+def test_settings_are_pinned_and_compared(page: Page, served_url: str):
+    visit(page, served_url)
+    rested(page)
+    page.get_by_role("button", name="Pin this setting").click()
+    expect(page.get_by_alt_text("Samples of A")).to_be_visible()
+    shown = picture(page)
+    ref(page, "presets").get_by_text("logarithmic").click()
+    drawn(page, 2)
+    expect(page.get_by_role("button", name="Pin this setting")).to_be_enabled()
+    assert picture(page) != shown
+    page.get_by_role("button", name="Restore").click()
+    drawn(page, 3)
+    assert picture(page) == shown
+    page.get_by_role("button", name="Unpin").click()
+    expect(page.get_by_alt_text("Samples of A")).to_have_count(0)
+
+
+def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, served_url: str):
+    page.goto(f"{served_url}/samples?state={quote(SLOW.to_json())}")
+    expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
+    assert ref(page, "canvasD").get_attribute("data-step") is not None
+    ref(page, "cancel").click()
+    expect(ref(page, "status")).to_have_text(re.compile(r"Cancelled at step \d+ of 200\."))
+    ref(page, "method").select_option("ddim")
+    steps = page.get_by_label("Steps, typed")
+    steps.fill("3")
+    steps.press("Enter")
+    drawn(page, 1)
+    expect(ref(page, "status")).to_have_text(re.compile("64 samples in"))
+
+
+def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, served_url: str):
+    page.goto(f"{served_url}/samples?state=nonsense")
+    expect(page.get_by_text("This link does not describe a state")).to_be_visible()
+    drawn(page, 1)
+    assert address(page) == start()
+
+
+def test_without_the_live_line_samples_come_when_the_hand_rests(page: Page, app_url: str):
+    visit(page, app_url)
+    expect(page.get_by_text("The live line to the server is not there")).to_be_visible()
+    shown = picture(page)
+    ref(page, "presets").get_by_text("cosine").click()
+    drawn(page, 2)
+    assert picture(page) != shown
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, faults, served_url: str, scheme: str):
+    size = {"width": 390, "height": 844}
+    tab = new_tab(browser, faults, viewport=size, color_scheme=scheme)
+    visit(tab, served_url)
+    rested(tab)
+    assert ref(tab, "root").get_attribute("data-theme") == scheme
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.evaluate(BEYOND) == []
+    tab.close()
