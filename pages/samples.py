@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._shared import datasets, samplecontrols, samplesession, sampleviews
+from pages._shared import datasets, samplecontrols, samplesession, sampleviews, searchviews
 from pages._shared.lab import mount_courier
 from pages._shared.reverse import mount
 from pages._shared.reverse.route import is_served
@@ -26,6 +26,7 @@ def bench() -> None:
         mount_courier(drawn_message(state.request, int(told.get("seq", 0)), stamp), "drawn")
     samplesession.write_link()
     sampleviews.results(state)
+    searchviews.panel(state)
 
 
 def page() -> None:

@@ -12,7 +12,9 @@ from pages._shared.sampledraw import process
 from pages._shared.samplemodels import fitted
 from pages._shared.samplestate import MAX_PINS, Bench, Setting, merged, start
 from rgdiff_core.choice import BasisSpec
+from rgdiff_core.colors import Color
 from rgdiff_core.models import open_model
+from rgdiff_core.schedules import Schedule
 
 __all__ = [
     "KEY",
@@ -27,6 +29,7 @@ __all__ = [
     "restore",
     "sent",
     "stamp",
+    "take",
     "unpin",
     "write_link",
 ]
@@ -111,6 +114,17 @@ def _noted(make: Callable[[Bench], Bench]) -> None:
 def pin() -> None:
     """Pin the present setting, to compare others with it."""
     _noted(lambda bench: replace(bench, pins=(*bench.pins, bench.setting)[:MAX_PINS]))
+
+
+def take(color: Color, schedule: Schedule) -> None:
+    """Go on with another colour and schedule, which were made for steps uniform in its time."""
+
+    def put() -> Bench:
+        setting = current().setting
+        side = replace(setting.side, color=color, schedule=schedule)
+        return replace(current(), setting=_sound(replace(setting, side=side, grid="uniform")))
+
+    _keeper.attempt(put)
 
 
 def unpin(index: int) -> None:
