@@ -25,7 +25,10 @@ def bench() -> None:
     if not told.get("live", live):
         mount_courier(drawn_message(state.request, int(told.get("seq", 0)), stamp), "drawn")
     samplesession.write_link()
-    sampleviews.results(state)
+    if not live or load(state.setting).quick or told.get("drawn"):
+        sampleviews.results(state)
+    else:
+        st.caption("The samples are measured when they are drawn.")
     searchviews.panel(state)
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "ORANGE",
     "PURPLE",
     "Curve",
+    "in_brackets",
     "lines",
     "log_log",
     "ramp",
@@ -211,3 +212,11 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.3g}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{min(decimals, 12)}f} ± {error:.{min(decimals, 12)}f}"
+
+
+def in_brackets(value: float, error: float) -> str:
+    """Return "1.063(15)": the error, with two digits, in units of the value's last digit."""
+    if not math.isfinite(error) or error <= 0:
+        return f"{value:.3g}"
+    decimals = min(12, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:.{decimals}f}({error * 10**decimals:.0f})"

@@ -67,6 +67,7 @@ def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
     told = {
         "stamp": stamp,
         "live": live,
+        "quick": source.quick,
         "bench": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),
         "continuous": bench.setting.side.schedule.continuous,

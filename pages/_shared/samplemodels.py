@@ -1,5 +1,6 @@
 """The models to sample from: pretrained ones, runs, and the free theory of the data."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -19,6 +20,7 @@ from rgdiff_core.training import runs
 __all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "version"]
 
 LARGE = 1_000_000  # parameters from which a GPU is worth its way
+SOON = 1 << 25  # parameters times values of a field up to which a draw is soon done
 _KINDS = {
     "PixelBasis": "pixel",
     "FourierBasis": "fourier",
@@ -43,6 +45,12 @@ class Source:
     data: str
     basis: BasisSpec
     version: str
+
+    @property
+    def quick(self) -> bool:
+        """Return whether a visitor can wait for some hundred samples: no large network."""
+        parameters = sum(p.numel() for p in self.denoiser.parameters())
+        return math.prod(self.denoiser.basis.shape) * parameters <= SOON
 
 
 def menu() -> Mapping[str, str]:

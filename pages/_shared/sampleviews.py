@@ -27,8 +27,7 @@ __all__ = ["Column", "results", "words"]
 
 COLORS = (plots.ORANGE, plots.BLUE, plots.PURPLE, "#b8860b", plots.GREY)
 PICTURES = 16  # of a column
-NBSP = "\u00a0"  # a number and its error stay on one line
-MOST_VALUES = 1 << 18  # of the samples that are measured, in one channel; else those shown
+NBSP = "\u00a0"  # a number and its unit stay on one line
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,8 +112,7 @@ def results(bench: Bench) -> None:
 
 def _column(name: str, setting: Setting, bench: Bench, color: str) -> Column:
     source = load(setting)
-    values, room = source.denoiser.basis.scale[0].numel(), most(source.denoiser.basis.shape)
-    n = bench.measured if bench.measured * values <= MOST_VALUES else min(bench.n, room)
+    n = bench.measured if source.quick else min(bench.n, most(source.denoiser.basis.shape))
     request = Request(setting, max(2, n), bench.seed)
     return Column(name, request, source, drawn(request), color)
 
@@ -172,7 +170,10 @@ def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
     data = None if images is None else rg.lattice.observables(images.images)
     measured = {column.name: rg.lattice.observables(column.x) for column in columns}
     _table(NAMES, data, measured, "data (HMC)")
-    st.caption("In brackets: how many standard errors the samples are away from the data.")
+    st.caption(
+        "In brackets: the standard error, in units of the last digit. Then how many standard "
+        "errors of the difference the samples are away from the data."
+    )
 
 
 def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
@@ -185,8 +186,9 @@ def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
     measured = {column.name: _of_images(column.x, known) for column in columns}
     _table(names, data, measured, "data")
     st.caption(
-        "Log distance: root mean square over scales of log(power/power of the data). Its ± is "
-        "what chance alone would give."
+        "In brackets: the standard error, in units of the last digit. Log distance: root mean "
+        "square over scales of log(power/power of the data); its brackets are what chance alone "
+        "would give."
     )
 
 
@@ -222,9 +224,9 @@ def _against(value: Estimate, known: Estimate | None) -> str:
     if known is None:
         return text
     away = value.deviation(known)
-    mark = f"({away:+.1f}{NBSP}σ)".replace("-", "−")
+    mark = f"{away:+.1f}{NBSP}σ".replace("-", "−")
     return f"{text} :{'red' if abs(away) > 3 else 'gray'}[{mark}]"
 
 
 def _write(estimate: Estimate) -> str:
-    return plots.with_error(estimate.value, estimate.error).replace(" ", NBSP)
+    return plots.in_brackets(estimate.value, estimate.error)

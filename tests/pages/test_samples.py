@@ -106,7 +106,7 @@ def test_a_newcomer_finds_samples_of_a_pretrained_model():
     )
     assert side.schedule == Cutoff(SigmoidKernel(0.3), gamma_max=6.0) and side.color == Matched()
     assert "susceptibility" in rg.lattice.observables(torch.randn(9, 1, 6, 6))
-    assert "χ = V⟨M²⟩" in table(at) and "σ)" in table(at)
+    assert "χ = V⟨M²⟩" in table(at) and "σ]" in table(at)
 
 
 def test_the_router_leads_here_and_the_address_is_read():

@@ -16,6 +16,7 @@ from starlette.websockets import WebSocketDisconnect
 import rgdiff_core as rg
 from pages._shared.lab import unpack
 from pages._shared.labdata import SEED_STRIDE
+from pages._shared.reverse import route as route_module
 from pages._shared.reverse.route import MAX_MESSAGE, PATH, route
 from pages._shared.sampledraw import process
 from pages._shared.samplemessages import span
@@ -34,6 +35,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield
+        route_module._served.clear()  # other tests ask for a page without it
 
 
 @pytest.fixture

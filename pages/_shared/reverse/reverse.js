@@ -42,7 +42,7 @@ function readBench(bytes) {
       front: side.path ? get("front", [parameters, ordinates]) : null };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
-    stamp: String(header.stamp), live: header.live, bench: header.bench, state: header.state || {},
+    stamp: String(header.stamp), live: header.live, quick: header.quick, bench: header.bench, state: header.state || {},
     continuous: header.continuous, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set };
 }

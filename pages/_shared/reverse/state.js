@@ -63,7 +63,7 @@ function adopt(lab, message) {
     lab.key = drawKey(lab);
     ask(lab);
   }
-  if (!fresh && first) scheduleRest(lab);
+  if (!message.quick || (!fresh && first)) scheduleRest(lab);
   keep(lab);
 }
 
@@ -98,9 +98,10 @@ function scheduleRest(lab) {
 
 /** Tells Python, once the hand rests and the samples of this state are drawn. */
 function sendRest(lab) {
-  const busy = lab.live && !lab.stopped && !(lab.draw && lab.draw.seq === lab.seq && lab.draw.done);
+  const drawn = Boolean(lab.draw && lab.draw.seq === lab.seq && lab.draw.done);
+  const busy = lab.live && !lab.stopped && !drawn;
   if (!lab.unsaid || lab.gesture || lab.playing || lab.gone || busy) return;
   lab.unsaid = false;
-  lab.setStateValue("rest", { seq: lab.seq, stamp: lab.message.stamp, live: lab.live,
+  lab.setStateValue("rest", { seq: lab.seq, stamp: lab.message.stamp, live: lab.live, drawn,
     ...copyState(lab.state) });
 }
