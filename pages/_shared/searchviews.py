@@ -61,7 +61,6 @@ def panel(bench: Bench) -> None:
             _sweep(bench, columns, busy)
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
-    search = st.session_state.get(KEY)
     if search is not None:
         st.fragment(_show, run_every=None if search.done else 0.7)(search)
 
@@ -92,6 +91,7 @@ def _gradient(bench: Bench, columns: list, busy: bool) -> None:
         help="In the background; the page stays usable, and it can be cancelled.",
     ):
         st.session_state[KEY] = searching.gradient(setting, int(rounds), int(points), shape)
+        st.rerun()
     if not curved:
         st.caption("It needs a cutoff schedule Λ(t) with a smooth kernel.")
 
@@ -113,6 +113,7 @@ def _sweep(bench: Bench, columns: list, busy: bool) -> None:
         help="In the background; a known study goes on.",
     ):
         st.session_state[KEY] = searching.sweep(setting, objective, int(count))
+        st.rerun()
 
 
 def _show(search: Search) -> None:
@@ -125,9 +126,12 @@ def _show(search: Search) -> None:
         st.rerun()
     if not search.done:
         bar, button = st.columns([4, 1], vertical_alignment="center")
-        left = "waiting for its turn" if search.eta_s is None else f"{duration(search.eta_s)} left"
-        share = len(search.states) / max(1, search.total)
-        bar.progress(min(1.0, share), f"{len(search.states)} of {search.total} · {left}")
+        done, left = len(search.states), "waiting for its turn"
+        if done >= search.total:
+            left = "now on held-out images"
+        elif search.eta_s is not None:
+            left = f"{duration(search.eta_s)} left"
+        bar.progress(min(1.0, done / max(1, search.total)), f"{done} of {search.total} · {left}")
         button.button("Cancel", key=f"{KEY}-stop", on_click=search.stop.set, width="stretch")
     if search.error:
         st.warning(f"The search failed: {search.error}", icon=":material/info:")
