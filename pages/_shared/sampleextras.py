@@ -31,7 +31,8 @@ def zoomed(bench: Bench) -> None:
     st.html(plots.tiles(coloured(shown, source), names[: len(shown)]))
     st.caption(
         "The given scales are alike in all samples, and the rest is drawn from what the model "
-        "thinks likely with them: where samples differ, the image left it open."
+        "thinks likely with them: where samples differ, the image left it open. They are samples "
+        "given this image, so they need not agree with the data below."
     )
 
 

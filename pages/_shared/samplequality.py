@@ -122,7 +122,7 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
         else "A bound on the bits per dimension of held-out images: the less, the better."
     )
     left, right, _ = st.columns([1, 1, 2], vertical_alignment="bottom")
-    n = SAMPLES[0]
+    n, button = SAMPLES[0], right if lattice else left
     if lattice:
         n = left.selectbox("Weighed", SAMPLES, 1, key="samples-weighed", help="How many samples.")
     missing = [setting for _, setting in columns if _key(setting, n, seed) not in _tasks]
@@ -131,7 +131,7 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
         for setting in missing:
             _begin(setting, n, seed)
 
-    right.button(
+    button.button(
         "Measure",
         icon=":material/straighten:",
         on_click=begin,
