@@ -42,7 +42,7 @@ function goAlone(lab) {
 
 /** How long a draw may go on before the next request stops it. */
 function patience(lab) {
-  return lab.took < QUICK_MS ? Math.max(PATIENCE_MS, 1.5 * lab.took) : PATIENCE_MS;
+  return lab.took < QUICK_MS ? Math.max(PATIENCE_MS, 2.5 * lab.took) : PATIENCE_MS;
 }
 
 /** Asks for the samples of the present state, now or when the request under way has had its time. */
