@@ -263,7 +263,7 @@ def test_a_jump_is_refused_by_the_odes(method):
     model, process = made(HARD)
     blend = schedules.BlendedSchedule(schedules.Cosine(), HARD)
     for p in (process, Process(process.basis, FREE, blend, process.modes)):
-        if method in ORDERS:
+        if METHODS[method].ode:
             with pytest.raises(ValueError, match="this schedule jumps: use 'shell'"):
                 sample(model, p, 2, method=method)
         else:

@@ -25,7 +25,7 @@ __all__ = [
     "out_of_picture",
 ]
 
-Memory = tuple[Tensor, Tensor]  # what a step was told, and how far it went
+Memory = tuple[Tensor, ...]  # what a step was told, how far it went, and what else it leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,15 +152,15 @@ def added_noise(now: Noise, target: Noise) -> Tensor:
     return -torch.expm1((softplus(target.gamma) - softplus(now.gamma)).clamp_max(0))
 
 
-def extrapolated(at: Step, value: Tensor, length: Tensor) -> Tensor:
+def extrapolated(memory: Memory | None, value: Tensor, length: Tensor) -> Tensor:
     """Return the value half a step ahead, from those of this step and of the last.
 
     A component that has only just begun to move says little of its slope, and a step of infinite
     length, to the data themselves, has no middle: there it stays as it is.
     """
-    if at.memory is None:
+    if memory is None:
         return value
-    before, passed = at.memory
+    before, passed = memory[:2]
     weight = (length / (2 * torch.where(passed > 0, passed, 1.0))).clamp_max(1)
     weight = torch.where((passed > 0) & (length < math.inf), weight, 0.0)
     return value + weight * (value - before)
