@@ -149,15 +149,17 @@ def _show(search: Search) -> None:
             f"{_write(found.before)} to {_write(found.after)} nats above the free theory: "
             f"**{_write(found.change)}**, paired."
         )
-    if search.done and search.found and not search.taken:
-        if st.button("Use the best", key=f"{KEY}-use", icon=":material/download_done:"):
-            samplesession.take(*search.found)
-            search.taken = True
+    if search.taken:
+        st.caption("The result is in the editor above.")
+        if st.button("Back to the start", key=f"{KEY}-back", icon=":material/undo:"):
+            samplesession.take(search.setting.side.color, search.setting.side.schedule)
+            search.taken = False
             st.rerun()
-    elif search.taken:
-        st.caption(
-            "The result is in the editor above; Undo there, or a pinned setting, goes back."
-        )
+        return
+    use = {"key": f"{KEY}-use", "icon": ":material/download_done:"}
+    if search.done and search.found and st.button("Use the best", **use):
+        _take(search)
+        st.rerun()
 
 
 def _take(search: Search) -> None:

@@ -68,6 +68,10 @@ def test_a_curve_is_bent_and_put_into_the_editor():
     search = at.session_state["samples-search"]
     assert [state.round for state in search.states] == list(range(11))
     assert found == search.states[-1].schedule
+    healthy(at.button(key="samples-search-back").click().run())
+    assert setting(at).side == SMALL.setting.side
+    healthy(at.button(key="samples-search-use").click().run())
+    assert setting(at).side.schedule == found
 
 
 def test_a_search_is_cancelled_and_what_it_found_kept():
