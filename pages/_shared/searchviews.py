@@ -156,8 +156,8 @@ def _show(search: Search) -> None:
             search.taken = False
             st.rerun()
         return
-    use = {"key": f"{KEY}-use", "icon": ":material/download_done:"}
-    if search.done and search.found and st.button("Use the best", **use):
+    ready = search.done and search.found is not None
+    if ready and st.button("Use the best", key=f"{KEY}-use", icon=":material/download_done:"):
         _take(search)
         st.rerun()
 
