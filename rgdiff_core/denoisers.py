@@ -356,7 +356,6 @@ class NetworkDenoiser(Denoiser):
         else:
             seen = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
         field, state = self.basis.synthesize(seen), self.state(marginal)
-        state = state.expand(len(field), -1)
         with torch.autocast(
             field.device.type, dtype=self.autocast, enabled=self.autocast is not None
         ):
