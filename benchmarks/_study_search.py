@@ -3,7 +3,9 @@
 For each pretrained model and N, with nothing retrained. The presets are the processes of the cards
 and those of the literature that a lattice in the Fourier basis can have; each gets the best of
 four time grids (uniform, log-SNR, angle, shortest path), chosen on other images or noise than it
-is judged on, just as the optimised schedules are. Two questions:
+is judged on, just as what was searched. The shortest path is itself a search: for one kernel and
+colour, to choose the times on a straight Λ(t) is to choose the curve Λ(t) at equal times. So the
+best preset on the first three grids, which have names, is given too. Two questions:
 
 - the shell sampler, through the bound: KL(p|q_N) ≤ bound − (⟨S⟩ + log Z), paired on held-out
   configurations;
@@ -19,6 +21,7 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -37,6 +40,7 @@ from rgdiff_core.sampling import GRIDS
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.search import Space, Sweep, improve, open_study, optimal_times, run, step_bound
 from rgdiff_core.search.held_out import free_log_density
+from rgdiff_core.spec import to_dict
 from rgdiff_core.training.state import keep_memory
 from rgdiff_core.weights import pretrained_folder
 
@@ -150,63 +154,70 @@ def by_trials(lattice: Lattice, steps: int, objective: str) -> dict[str, Process
 def by_bound(
     lattice: Lattice, steps: int, known: Sequence[Arm], tuned: Sequence[Arm]
 ) -> dict[str, Any]:
-    """Compare for the shell sampler."""
-    x = lattice.train[:CHOICE]
-    preset, best = (
-        min(arms, key=lambda arm: float(bound(lattice, arm, steps, x, 1, 11).mean()))
-        for arms in (known, tuned)
-    )
-    first, second = (bound(lattice, arm, steps, lattice.test, DRAWS, 12) for arm in (preset, best))
-    # −log q_N − S − log Z on the same configurations: KL(p|q_N), from above
-    rest = -free_log_density(lattice.model, lattice.test).double() - lattice.action(
-        lattice.test.double()
-    )
-    kl = [Estimate.of(rest + each - lattice.log_z.value) for each in (first, second)]
-    return {
-        "preset": preset.title,
-        "optimised": best.title,
-        "schedule": best.process.schedule.to_json(),
-        "color": best.process.color.to_json(),
-        "kl_p_q": [asdict(each) for each in kl],
-        "change": asdict(Estimate.of(second - first)),
-        "log_z_error": lattice.log_z.error,
+    """Compare for the shell sampler: KL(p|q_N), from above, on the same configurations."""
+
+    @cache
+    def worth(arm: Arm) -> float:
+        return float(bound(lattice, arm, steps, lattice.train[:CHOICE], 1, 11).mean())
+
+    arms = {role: min(some, key=worth) for role, some in _roles(known, tuned).items()}
+    free = -free_log_density(lattice.model, lattice.test).double()
+    rest = free - lattice.action(lattice.test.double()) - lattice.log_z.value
+    values = {
+        role: rest + bound(lattice, arm, steps, lattice.test, DRAWS, 12)
+        for role, arm in arms.items()
     }
+    return _figures(arms, values) | {"log_z_error": lattice.log_z.error}
 
 
 def by_density(
     lattice: Lattice, steps: int, known: Sequence[Arm], tuned: Sequence[Arm]
 ) -> dict[str, Any]:
-    """Compare deterministic samplers."""
-    preset, best = (_chosen(lattice, steps, arms) for arms in (known, tuned))
-    first, second = (weighed(lattice, arm, steps, MANY, 23) for arm in (preset, best))
+    """Compare deterministic samplers: KL(q_N|p) and ESS, on the same noise.
+
+    Arms are chosen by KL(q|p), in two rounds: few samples of all, more of the best eight.
+    """
+
+    @cache
+    def worth(arm: Arm, n: int) -> float:
+        value = float(weighed(lattice, arm, steps, n, 21 + n).mean())
+        return value if math.isfinite(value) else math.inf
+
+    def chosen(some: Sequence[Arm]) -> Arm:
+        smooth = [arm for arm in some if arm.process.schedule.continuous]
+        best = sorted(smooth, key=lambda arm: worth(arm, FEW))[:8]
+        return min(best, key=lambda arm: worth(arm, SOME))
+
+    arms = {role: chosen(some) for role, some in _roles(known, tuned).items()}
+    values = {role: weighed(lattice, arm, steps, MANY, 23) for role, arm in arms.items()}
+    found = _figures(arms, values)
+    last = values["searched"]
+    for role, each in values.items():
+        found[role]["ess"] = asdict(_ess(each))
+        found[role]["ess_change"] = asdict(_difference(each, last))
+    return found
+
+
+def _roles(known: Sequence[Arm], tuned: Sequence[Arm]) -> dict[str, Sequence[Arm]]:
+    """Return who competes: presets on named grids, presets on any grid, what was searched."""
+    named = [arm for arm in known if isinstance(arm.grid, str)]
+    return {"preset, named grid": named, "preset": known, "searched": tuned}
+
+
+def _figures(arms: Mapping[str, Arm], values: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Return what each arm is, its KL, and how much less the searched one has, paired."""
+    last = values["searched"]
     return {
-        "preset": f"{preset.title}; {preset.method}",
-        "optimised": f"{best.title}; {best.method}",
-        "schedule": best.process.schedule.to_json(),
-        "color": best.process.color.to_json(),
-        "kl_q_p": [asdict(Estimate.of(each)) for each in (first, second)],
-        "change": asdict(Estimate.of(second - first)),
-        "ess": [asdict(_ess(each)) for each in (first, second)],
-        "ess_change": asdict(_difference(first, second)),
+        role: {
+            "title": arm.title,
+            "color": to_dict(arm.process.color),
+            "schedule": to_dict(arm.process.schedule),
+            "grid": arm.grid,
+            "kl": asdict(Estimate.of(values[role])),
+            "change": asdict(Estimate.of(last - values[role])),
+        }
+        for role, arm in arms.items()
     }
-
-
-def _chosen(lattice: Lattice, steps: int, arms: Sequence[Arm]) -> Arm:
-    """Return the arm of the least KL(q|p): few samples of all, more of the best eight."""
-    arms = [
-        Arm(arm.title, arm.process, arm.grid, method)
-        for arm in arms
-        if arm.process.schedule.continuous
-        for method in METHODS
-    ]
-    for n, kept, seed in ((FEW, 8, 21), (SOME, 1, 22)):
-
-        def worth(arm: Arm, n: int = n, seed: int = seed) -> float:
-            value = float(weighed(lattice, arm, steps, n, seed).mean())
-            return value if math.isfinite(value) else math.inf
-
-        arms = sorted(arms, key=worth)[:kept]
-    return arms[0]
 
 
 def _share(values: Tensor) -> float:
@@ -231,7 +242,7 @@ def _difference(first: Tensor, second: Tensor) -> Estimate:
 
 
 def main(models: tuple[str, ...], counts: tuple[int, ...]) -> None:
-    """Run the study, print a table after each N, write the JSON."""
+    """Run the study, print a table after each comparison, write the JSON."""
     torch.set_num_threads(1)
     keep_memory()
     before = machine()
@@ -240,27 +251,26 @@ def main(models: tuple[str, ...], counts: tuple[int, ...]) -> None:
         for steps in counts:
             known = gridded(lattice, presets(lattice), steps)
             descended = gridded(lattice, by_gradient(lattice, steps), steps)
-            tuned = gridded(lattice, by_trials(lattice, steps, "bound"), steps)
-            shell = by_bound(lattice, steps, known, descended + tuned)
-            print(_told(name, steps, "shell, KL(p|q) at most", shell["kl_p_q"], shell), flush=True)
-            figures[str(steps)] = {"shell": shell}
-            write(f"search-{name}", before, figures)
-            tuned = gridded(lattice, by_trials(lattice, steps, "kl"), steps)
-            exact = by_density(lattice, steps, known, descended + tuned)
-            print(_told(name, steps, "deterministic, KL(q|p)", exact["kl_q_p"], exact), flush=True)
-            figures[str(steps)] |= {"deterministic": exact}
-            write(f"search-{name}", before, figures)
+            for what, objective, judge in (
+                ("shell, KL(p|q) at most", "bound", by_bound),
+                ("deterministic, KL(q|p)", "kl", by_density),
+            ):
+                tuned = gridded(lattice, by_trials(lattice, steps, objective), steps)
+                found = judge(lattice, steps, known, descended + tuned)
+                figures[f"{steps} steps, {what}"] = found
+                print(_told(f"{name}, {steps} steps", what, found), flush=True)
+                write(f"search-{name}", before, figures)
 
 
-def _told(name: str, steps: int, what: str, kl: list[Any], found: Mapping[str, Any]) -> str:
+def _told(name: str, what: str, found: Mapping[str, Any]) -> str:
     rows = []
-    for i, arm in enumerate(("preset", "optimised")):
-        ess = str(Estimate(**found["ess"][i])) if "ess" in found else ""
-        rows.append([found[arm], str(Estimate(**kl[i])), ess])
-    rows.append(["change", str(Estimate(**found["change"])), ""])
-    if "ess_change" in found:
-        rows[-1][-1] = str(Estimate(**found["ess_change"]))
-    return table([f"{name}, {steps} steps", what, "ESS"], rows)
+    for role, arm in found.items():
+        if not isinstance(arm, dict):
+            continue
+        names = [n for n in ("kl", "change", "ess", "ess_change") if n in arm]
+        rows.append([f"{role}: {arm['title']}", *(str(Estimate(**arm[n])) for n in names)])
+    head = [name, what, "searched less this", "ESS", "searched less this"]
+    return table(head[: len(rows[0])], rows)
 
 
 if __name__ == "__main__":
