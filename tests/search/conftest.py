@@ -1,5 +1,6 @@
 """Data whose exact denoiser is known: components that are mixtures of two Gaussians."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -36,6 +37,15 @@ class Toy:
         """Return a process in its basis."""
         color = color or rg.colors.White()
         return rg.Process(self.model.basis, color, schedule, self.model.modes)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Let small arrays be computed on one thread, where they are fastest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
