@@ -37,11 +37,12 @@ def preload() -> None:
     warnings.disabled = False
 
 
-def preload_training() -> None:
-    """Import what only the Training page needs."""
-    from pages._shared import runsamples, trainingestimate, trainingform
+def preload_rest() -> None:
+    """Import what only the Samples and Training pages need."""
+    from pages._shared import runsamples, sampleviews, searchviews, trainingestimate, trainingform
+    from pages._shared.reverse import line
 
-    del runsamples, trainingestimate, trainingform
+    del line, runsamples, sampleviews, searchviews, trainingestimate, trainingform
 
 
 @asynccontextmanager
@@ -49,7 +50,7 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Import before the first answer: who is answered then waits for the picture only."""
     del app
     await asyncio.to_thread(preload)
-    later = asyncio.create_task(asyncio.to_thread(preload_training))  # nobody waits for it
+    later = asyncio.create_task(asyncio.to_thread(preload_rest))  # nobody waits for it
     yield
     await later
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._shared import labdata, samplesession, session
+from pages._shared import labdata, session
 from pages._shared.choices import (
     Bind,
     basis_widgets,
@@ -15,6 +15,7 @@ from pages._shared.choices import (
     schedule_widgets,
 )
 from pages._shared.labstate import MAX_IMAGES, Lab, Side, with_preset, with_second, without_second
+from pages._shared.samplelink import open_button
 from pages._shared.samplestate import Setting
 from rgdiff_core.presets import PRESETS
 
@@ -120,7 +121,7 @@ def side_controls(lab: Lab, index: int) -> None:
 def open_samples(lab: Lab) -> None:
     """Draw a button that leads to the Samples page with side A's process and the free theory."""
     setting = Setting(f"free/{lab.data}", lab.sides[0], "shell")
-    samplesession.open_button(lambda: setting, "noising-open")
+    open_button(lambda: setting, "noising-open")
 
 
 def preset_of(side: Side) -> str | None:

@@ -11,6 +11,7 @@ import rgdiff_core as rg
 from pages._shared import cache, plots, samplesession
 from pages._shared.plots import Curve
 from pages._shared.runviews import show, source_of
+from pages._shared.samplelink import open_button
 from pages._shared.spectraviews import MOMENTUM, draw
 from rgdiff_core.data import ImageSet
 from rgdiff_core.lattice import Estimate
@@ -58,7 +59,7 @@ def sampling(run: Run) -> None:
     if run.config is None or source is None:
         st.caption("Its data set is not on this machine, or its config can't be read.")
         return
-    samplesession.open_button(lambda: samplesession.of_run(run.id), "training-open")
+    open_button(lambda: samplesession.of_run(run.id), "training-open")
     columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
     numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MOST_VALUES]
     n = columns[0].selectbox("Samples", numbers, index=1, key="training-n", help="How many.")

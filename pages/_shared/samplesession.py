@@ -21,7 +21,6 @@ __all__ = [
     "bound",
     "current",
     "of_run",
-    "open_button",
     "pin",
     "prepare",
     "problem",
@@ -72,23 +71,6 @@ def of_run(run_id: str) -> Setting:
     """
     noise = open_model(run_id).noise
     return _sound(Setting(f"run/{run_id}", Side(BasisSpec(), noise.color, noise.schedule)))
-
-
-def open_button(make: Callable[[], Setting], key: str) -> None:
-    """Draw a button that leads to the Samples page with a setting."""
-    if not st.button(
-        "Open in Samples",
-        key=key,
-        icon=":material/auto_awesome:",
-        help="Drag its schedule and watch the samples follow.",
-    ):
-        return
-    try:
-        link = Bench(setting=make()).to_json()
-    except (ValueError, OSError) as error:
-        st.warning(str(error), icon=":material/info:")
-        return
-    st.switch_page("pages/samples.py", query_params={"state": link})
 
 
 def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:

@@ -17,7 +17,8 @@ import rgdiff_core as rg
 from pages._shared.lab import unpack
 from pages._shared.labdata import SEED_STRIDE
 from pages._shared.reverse import route as route_module
-from pages._shared.reverse.route import MAX_MESSAGE, PATH, route
+from pages._shared.reverse.line import MAX_MESSAGE
+from pages._shared.reverse.route import PATH, route
 from pages._shared.sampledraw import process
 from pages._shared.samplemessages import span
 from pages._shared.samplemodels import load
