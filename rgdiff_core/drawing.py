@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rgdiff_core.models import (
     Opened,
+    hastened,
     model_options,
     open_model,
     placed,
@@ -62,12 +63,12 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     if chosen.out.suffix not in SUFFIXES:
         raise ValueError(f"{chosen.out} ends neither in .npz nor in .png.")
     opened = open_model(chosen.model)
-    model = placed(opened, chosen.device)
+    model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     method = chosen.method or ("dpmpp_2m" if process.schedule.continuous else "shell")
     grid = _grid(chosen.grid, chosen.steps, opened, process)
     steps = chosen.steps if isinstance(grid, str) else len(grid) - 1
-    generator = torch.Generator().manual_seed(chosen.seed)
+    generator = torch.Generator(model.modes_variance.device).manual_seed(chosen.seed)
     together = max(1, TOGETHER // math.prod(model.basis.shape))
     parts, start = [], time.perf_counter()
     for done in range(0, max(chosen.n, 1), together):

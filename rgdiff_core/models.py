@@ -23,6 +23,7 @@ from rgdiff_core.weights import list_pretrained, load_model, load_pretrained, re
 
 __all__ = [
     "Opened",
+    "hastened",
     "model_options",
     "open_model",
     "placed",
@@ -105,12 +106,30 @@ def placed(opened: Opened, device: str) -> NetworkDenoiser:
         raise ValueError(f"the device {device!r} can't be used: {reason}.") from None
 
 
+def hastened(model: NetworkDenoiser, precision: str, compiled: bool) -> NetworkDenoiser:
+    """Return the model, its network computing in bfloat16 or compiled (on a GPU with CUDA graphs).
+
+    All around the network keeps its precision.
+    """
+    model.autocast = torch.bfloat16 if precision == "bf16" else None
+    if compiled:
+        on_gpu = model.modes_variance.device.type == "cuda"
+        model.network.compile(mode="reduce-overhead" if on_gpu else "default")
+    return model
+
+
 def model_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a model and where it computes."""
     parser.add_argument(
         "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
     )
     parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    parser.add_argument(
+        "--precision", choices=("32", "bf16"), default="32", help="of the network (default 32)"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the network: for many samples or steps"
+    )
 
 
 def process_options(parser: argparse.ArgumentParser) -> None:
