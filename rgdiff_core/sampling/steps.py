@@ -138,6 +138,7 @@ def out_of_picture(at: Step, z: Tensor, noise: Noise) -> Tensor:
 
 
 def denoised_again(at: Step, mean: Tensor, eta: float) -> Tensor:
+    """Return α_sD and the noise that is kept, a share η of it drawn afresh: the DDIM step."""
     now, target = at.now, at.target
     eps = (at.c - now.alpha * mean) / now.std
     if eta == 0:
