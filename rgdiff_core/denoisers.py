@@ -138,12 +138,6 @@ class Denoiser(nn.Module):
         mean = self.posterior(c, marginal).mean
         return (marginal.alpha * mean - c) / marginal.std**2
 
-    def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
-        """Return the score less that of the free theory with the model's modes, (B, C, H, W)."""
-        return self.component_score(c, marginal) - gaussian_score(
-            c, marginal, self.modes_mean, self.modes_variance
-        )
-
 
 def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Tensor:
     """Return −(χ − αμ)/(α²Σ + σ²S²) of components c (B, C, H, W), exact at any noise level.
@@ -186,11 +180,6 @@ class GaussianDenoiser(Denoiser):
         return gaussian_score(c, marginal, self.modes_mean, self.modes_variance)
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
-        """Return zeros: the free theory does not interact."""
-        del marginal
-        return torch.zeros_like(c)
-
-    def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return zeros: the free theory does not interact."""
         del marginal
         return torch.zeros_like(c)
@@ -364,8 +353,10 @@ class NetworkDenoiser(Denoiser):
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
+        gaussian = self.gaussian(c, marginal)
+        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
         free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
-        return free + self._beyond(c, marginal)
+        return free + marginal.alpha * correction / marginal.std**2
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return c_out U†F/√V, in which nothing cancels."""
@@ -376,15 +367,3 @@ class NetworkDenoiser(Denoiser):
         if self.spec.scaling == "deviation":
             return said
         return gaussian.variance.sqrt() / self.reference_variance.mean().sqrt() * said
-
-    def interaction_score(self, c: Tensor, marginal: Marginal) -> Tensor:
-        """Return what F adds to the score of the data's free theory."""
-        if self.spec.reference == "spectrum":
-            return self._beyond(c, marginal)
-        return super().interaction_score(c, marginal)
-
-    def _beyond(self, c: Tensor, marginal: Marginal) -> Tensor:
-        """Return α c_out U†F/(σ²S²)."""
-        gaussian = self.gaussian(c, marginal)
-        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
-        return marginal.alpha * correction / marginal.std**2

@@ -51,6 +51,15 @@ def seed() -> Iterator[int]:
     np.random.set_state(states[1])
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Let small arrays be computed on one thread, where they are fastest."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Run the test on the CPU, and on the GPU where there is one."""

@@ -25,9 +25,9 @@ class Mixture(Denoiser):
 
     def logs(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the log density of every Gaussian at c, with its share, (J, B)."""
-        total = marginal.alpha**2 * self.variances + marginal.std**2
-        centred = c - (marginal.alpha * self.means)[:, None]
-        terms = centred**2 / total[:, None] + torch.log(2 * math.pi * total)[:, None]
+        total = marginal.alpha**2 * self.variances[:, None] + marginal.std**2
+        centred = c - marginal.alpha * self.means[:, None]
+        terms = centred**2 / total + torch.log(2 * math.pi * total)
         return -terms.flatten(2).sum(2) / 2 - math.log(len(self.means))
 
     def posterior(self, c, marginal):

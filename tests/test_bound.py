@@ -15,6 +15,8 @@ from rgdiff_core.likelihood import excess, step_weights
 from rgdiff_core.likelihood.bound import excess_at, levels, step_weights_at
 from rgdiff_core.process import Marginal, Process
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = (1, 4, 4)
 FITTING = [s for s in SCHEDULES if not isinstance(getattr(s, "order", ""), tuple)]
 

@@ -12,6 +12,8 @@ from rgdiff_core.likelihood import sample_with_density
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.process import Process
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPE = (1, 4, 4)
 
 

@@ -22,6 +22,7 @@ References:
 
 import itertools
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,7 +41,8 @@ __all__ = ["Progress", "flow_density", "log_likelihood", "sample_with_density"]
 MAX_STEPS = 10_000
 EDGE = 1e-6  # γ may be infinite at the ends of time; the flow is taken just inside
 IDLE = 0.05  # share of the adaptive clock that runs uniformly in t
-LEAST = 1e-6  # the shortest adaptive step
+ROUNDS, TABLE = 8, 17  # tables that read the clock, each of so many times
+LEAST, MOST = 1e-6, 0.05  # the shortest and the longest adaptive step, by that clock
 
 Progress = Callable[[int, int], None] | None
 
@@ -180,11 +182,37 @@ class _Flow:
         rate = self.process.schedule.beta(t, self.process.modes) * self.process.noise_variance
         return rate * marginal.alpha * self.sigma.sqrt() / (2 * marginal.std * total)
 
-    def turn(self) -> float:
-        """Return by how much the mean angle turns in all."""
-        noise = self.process.noise_variance
-        first, last = (self.process.level(t).gamma for t in (0.0, 1.0))
-        return float((angle(last, noise, self.sigma) - angle(first, noise, self.sigma)).mean())
+    def mean_angle(self, t: Tensor) -> Tensor:
+        """Return the mean of θ over components at times t (N,)."""
+        gamma = self.process.level(t).gamma
+        return angle(gamma, self.process.noise_variance, self.sigma).mean((1, 2, 3)).to(t)
+
+    @cached_property
+    def ends(self) -> tuple[float, float]:
+        """Return the mean angle at t = 0 and by how much it turns until t = 1."""
+        first, last = self.mean_angle(self.sigma.new_tensor([0.0, 1.0])).tolist()
+        return first, last - first
+
+    def clock(self, t: Tensor) -> Tensor:
+        """Return u at times t (N,), from 0 to 1: IDLE · t and, for the rest, the mean angle's
+        share of its turn; where nothing turns, t.
+        """
+        first, turn = self.ends
+        return IDLE * t + (1 - IDLE) * ((self.mean_angle(t) - first) / turn if turn > 0 else t)
+
+    def pace(self, turning: Tensor) -> float:
+        """Return dt/du where the angles turn by so much in t."""
+        turn = self.ends[1]
+        return 1 / (IDLE + (1 - IDLE) * (float(turning.mean()) / turn if turn > 0 else 1.0))
+
+    def time_at(self, u: float) -> float:
+        """Return t at which the clock shows u, by ever finer tables."""
+        low, high = 0.0, 1.0
+        for _ in range(ROUNDS):
+            t = torch.linspace(low, high, TABLE, dtype=torch.float64).to(self.sigma.device)
+            right = int(torch.searchsorted(self.clock(t), u).clamp(1, TABLE - 1))
+            low, high = t[right - 1 : right + 1].tolist()
+        return (low + high) / 2
 
     def slope(self, z: Tensor, t: float, turning: Tensor) -> tuple[Tensor, Tensor]:
         """Return dz/dt and its divergence (B,)."""
@@ -236,22 +264,20 @@ def _runge_kutta(
 
 
 class _Clocked:
-    """The ODE in (z, ∫∇·ż dt, t), by a clock u from 0 to 1 with du/dt = IDLE + (1 − IDLE) times
-    the mean angle's share of its turn.
-    """
+    """The ODE in (z, ∫∇·ż dt) by the clock u, or by 1 − u where it runs backwards in t."""
 
-    def __init__(self, flow: _Flow, start: float, end: float, progress: Progress) -> None:
-        self.flow, self.sign, self.turn, self.progress = flow, end - start, flow.turn(), progress
+    def __init__(self, flow: _Flow, sign: float, progress: Progress) -> None:
+        self.flow, self.sign, self.progress = flow, sign, progress
 
-    def __call__(self, u: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        del u
-        z, change, t = state
-        turning = self.flow.turning(float(t))
-        pace = self.sign / (IDLE + (1 - IDLE) * float(turning.mean()) / self.turn)
-        v, d = self.flow.slope(z, float(t), turning)
-        return (pace * v).to(z), (pace * d).to(change), torch.full_like(t, pace)
+    def __call__(self, u: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        flow, z = self.flow, state[0]
+        t = flow.time_at(float(u) if self.sign > 0 else 1 - float(u))
+        turning = flow.turning(t)
+        pace = self.sign * flow.pace(turning)
+        v, d = flow.slope(z, t, turning)
+        return (pace * v).to(z), (pace * d).to(z)
 
-    def callback_accept_step(self, u: Tensor, state: tuple[Tensor, ...], du: Tensor) -> None:
+    def callback_accept_step(self, u: Tensor, state: tuple[Tensor, Tensor], du: Tensor) -> None:
         del state
         if self.progress is not None:
             self.progress(min(1000, round(1000 * float(u + du))), 1000)
@@ -261,10 +287,10 @@ def _adaptive(
     flow: _Flow, z: Tensor, start: float, end: float, tolerance: float, progress: Progress
 ) -> tuple[Tensor, Tensor]:
     u = torch.tensor([0.0, 1.0], dtype=torch.float64, device=z.device)
-    state = z.detach().double(), u.new_zeros(len(z)), u.new_tensor(start)
+    state = z.detach().double(), u.new_zeros(len(z))
     # the end is named as a step, lest the integrator look beyond it and interpolate
-    options = {"step_t": u[1:], "min_step": LEAST}
-    clocked = _Clocked(flow, start, end, progress)
+    options = {"step_t": u[1:], "min_step": LEAST, "max_step": MOST, "first_step": MOST}
+    clocked = _Clocked(flow, end - start, progress)
     with torch.no_grad():
         path = odeint(
             clocked, state, u, rtol=tolerance, atol=tolerance, method="dopri5", options=options
