@@ -117,7 +117,7 @@ def lattice_quality(name: str, n: int = 256) -> dict[str, list[float]]:
     peers = scalar(rg.load_pretrained(name))
     x = start(peers, n)
     c = peers.process.basis.analyze(x) * peers.deviation
-    *_, last = walk(peers.model, peers.process, c, 200, "interaction", grid="angle")
+    *_, last = walk(peers.model, peers.process, c, 160, "rk4")
     deviation = last.x.std()
 
     def distance(run: Run, evaluations: int) -> float:

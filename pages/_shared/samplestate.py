@@ -70,7 +70,7 @@ class Setting(Spec):
     side: Side = Side(
         BasisSpec(momentum="lattice"), Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)
     )
-    method: str = "dpmpp_2m"
+    method: str = "interaction"
     eta: float = 0.0
     steps: int = 20
     grid: str = "uniform"

@@ -127,7 +127,7 @@ def test_the_router_leads_here_and_the_address_is_read():
         (replace(SMALL, setting=Setting(model="free/none")).to_json(), "free/none"),
         (SMALL.to_json().replace('"steps":20', '"steps":2000'), "steps"),
         (SMALL.to_json().replace('"n":6', '"n":600'), "n = 600"),
-        (SMALL.to_json().replace("dpmpp_2m", "magic"), "method"),
+        (SMALL.to_json().replace("interaction", "magic"), "method"),
     ],
 )
 def test_a_bad_link_is_one_sentence_and_the_defaults(link: str, word: str):

@@ -83,7 +83,7 @@ def test_frames_are_those_that_the_library_draws(socket: WebSocketTestSession):
     setting = replace(BENCH.setting, steps=5)
     source = load(setting)
     streams = [torch.Generator().manual_seed(3 * SEED_STRIDE + i) for i in range(8)]
-    states = list(rg.trajectory(source.denoiser, process(setting), 8, 5, "dpmpp_2m", streams))
+    states = list(rg.trajectory(source.denoiser, process(setting), 8, 5, setting.method, streams))
     assert [step for header in headers for step in header["of"]] == list(range(6))
     assert np.allclose(
         [t for header in headers for t in header["times"]], [s.time for s in states]
