@@ -12,13 +12,13 @@ best preset on the first three grids, which have names, is given too. Two questi
 - N-step deterministic samplers, exactly, through the determinant of their map: ESS and KL(q_N|p),
   paired on the same noise.
 
-`python benchmarks/_study_search.py [model] [N …]`; minutes for each N on a quiet machine, so that
-`make bench` leaves it out.
+`python benchmarks/_study_search.py [model …] [--steps N …]`; minutes for each N on a quiet machine,
+so that `make bench` leaves it out.
 """
 
+import argparse
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -259,6 +259,7 @@ def main(models: tuple[str, ...], counts: tuple[int, ...]) -> None:
                 found = judge(lattice, steps, known, descended + tuned)
                 figures[f"{steps} steps, {what}"] = found
                 print(_told(f"{name}, {steps} steps", what, found), flush=True)
+                figures["budget"] = {"rounds": ROUNDS, "trials": TRIALS, "samples": TRIAL_SAMPLES}
                 write(f"search-{name}", before, figures)
 
 
@@ -274,7 +275,11 @@ def _told(name: str, what: str, found: Mapping[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
-    numbers = tuple(int(word) for word in words if word.isdigit())
-    names = tuple(word for word in words if not word.isdigit())
-    main(names or MODELS, numbers or STEPS)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--steps", type=int, nargs="+", default=STEPS)
+    parser.add_argument("--trials", type=int, default=TRIALS, help="of each sweep")
+    parser.add_argument("--samples", type=int, default=TRIAL_SAMPLES, help="of a trial by KL(q|p)")
+    chosen = parser.parse_args()
+    TRIALS, TRIAL_SAMPLES = chosen.trials, chosen.samples
+    main(tuple(chosen.models), tuple(chosen.steps))
