@@ -12,8 +12,8 @@ best preset on the first three grids, which have names, is given too. Two questi
 - N-step deterministic samplers, exactly, through the determinant of their map: ESS and KL(q_N|p),
   paired on the same noise.
 
-`python benchmarks/_study_search.py [model …] [--steps N …]`; minutes for each N on a quiet machine,
-so that `make bench` leaves it out.
+`python benchmarks/_study_search.py [model …] [--steps N …]`; minutes for each N on a quiet
+machine, so that `make bench` leaves it out.
 """
 
 import argparse
