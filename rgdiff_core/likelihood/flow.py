@@ -26,7 +26,6 @@ from functools import cached_property
 
 import torch
 from torch import Tensor
-from torchdiffeq import odeint
 
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.likelihood.densities import Flowed, log_prior, log_volume, prior_components
@@ -286,6 +285,8 @@ class _Clocked:
 def _adaptive(
     flow: _Flow, z: Tensor, start: float, end: float, tolerance: float, progress: Progress
 ) -> tuple[Tensor, Tensor]:
+    from torchdiffeq import odeint  # which loads SciPy, so only where it is needed
+
     u = torch.tensor([0.0, 1.0], dtype=torch.float64, device=z.device)
     state = z.detach().double(), u.new_zeros(len(z))
     # the end is named as a step, lest the integrator look beyond it and interpolate
