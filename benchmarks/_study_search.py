@@ -116,11 +116,15 @@ def bound(lattice: Lattice, arm: Arm, steps: int, x: Tensor, draws: int, seed: i
 
 
 def weighed(lattice: Lattice, arm: Arm, steps: int, n: int, seed: int) -> Tensor:
-    """Return log q + S + log Z of n samples: its mean is KL(q|p)."""
+    """Return log q + S + log Z of n samples: its mean is KL(q|p). Where the sampler's map is seen
+    to fold it is infinite, for then q is more than what was computed.
+    """
     generator = torch.Generator().manual_seed(seed)
     drawn = sampler_density(
         lattice.model, arm.process, n, steps, arm.method, generator, grid=arm.grid
     )
+    if drawn.folded:
+        return torch.full((n,), math.inf, dtype=torch.float64)
     return drawn.log_density.double() + lattice.action(drawn.x.double()) + lattice.log_z.value
 
 
@@ -175,7 +179,8 @@ def by_density(
 ) -> dict[str, Any]:
     """Compare deterministic samplers: KL(q_N|p) and ESS, on the same noise.
 
-    Arms are chosen by KL(q|p), in two rounds: few samples of all, more of the best eight.
+    Arms are chosen by KL(q|p), in two rounds: few samples of all, more of the best eight; of
+    these, the best whose map does not fold.
     """
 
     @cache
@@ -186,7 +191,9 @@ def by_density(
     def chosen(some: Sequence[Arm]) -> Arm:
         smooth = [arm for arm in some if arm.process.schedule.continuous]
         best = sorted(smooth, key=lambda arm: worth(arm, FEW))[:8]
-        return min(best, key=lambda arm: worth(arm, SOME))
+        best = sorted(best, key=lambda arm: worth(arm, SOME))
+        # folds may show in many samples only
+        return next((arm for arm in best if worth(arm, MANY) < math.inf), best[0])
 
     arms = {role: chosen(some) for role, some in _roles(known, tuned).items()}
     values = {role: weighed(lattice, arm, steps, MANY, 23) for role, arm in arms.items()}

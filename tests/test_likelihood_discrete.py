@@ -3,13 +3,13 @@
 import pytest
 import torch
 from laws import fitted, name_of
-from mixture import mixture
+from mixture import Mixture, mixture
 
 import rgdiff_core as rg
 from rgdiff_core import colors, cutoff, schedules
 from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.likelihood import sampler_density
+from rgdiff_core.likelihood import FoldedError, sampler_density
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import DDIM, METHODS, walk
 
@@ -132,3 +132,30 @@ def test_progress_and_bad_input():
     hard = Process(model.basis, colors.White(), schedules.Cutoff(cutoff.HardKernel()), model.modes)
     with pytest.raises(ValueError, match="jumps"):
         sampler_density(model, hard, 2, 3)
+
+
+def test_a_fold_is_told_by_determinants_of_both_signs():
+    """Two narrow wells: in a few steps the map turns round somewhere, in many it can't."""
+    basis = rg.bases.PixelBasis((1, 1, 2)).double()
+    means = torch.tensor([[[[-1.0, 0.3]]], [[[1.0, -0.3]]]], dtype=torch.float64)
+    model = Mixture(basis, means, torch.full_like(means, 0.01))
+    process = Process(basis, colors.White(), schedules.LinearGamma(-9.0, 6.0), model.modes)
+    few, many = (
+        sampler_density(model, process, 400, steps, "interaction", seeded()) for steps in (3, 80)
+    )
+    assert few.folded and not many.folded
+
+
+@pytest.mark.parametrize("name", ODE)
+def test_gaussian_maps_do_not_fold(name):
+    basis, modes = fitted((1, 3, 3), "fourier")
+    model = rg.GaussianDenoiser(basis, modes).double()
+    process = Process(model.basis, colors.White(), SCHEDULE, model.modes).double()
+    assert not sampler_density(model, process, 20, 2, name, seeded()).folded
+
+
+def test_what_folds_is_not_weighed():
+    model, action = rg.load_pretrained("phi4-6x6-broken"), Phi4(-1.0, 0.5)
+    process = Process(model.basis, colors.Matched(), schedules.Cosine(), model.modes)
+    with pytest.raises(FoldedError, match="steps = 5 are too few for this process"):
+        quality(model, process, action, 64, 5, seeded(), method="interaction", grid="logsnr")

@@ -21,7 +21,12 @@ from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.lattice import Estimate, Phi4, effective_sample_size, observables
-from rgdiff_core.likelihood import log_likelihood, sample_with_density, sampler_density
+from rgdiff_core.likelihood import (
+    FoldedError,
+    log_likelihood,
+    sample_with_density,
+    sampler_density,
+)
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import Method
 from rgdiff_core.sampling.grids import Grid
@@ -94,6 +99,8 @@ def quality(
         progress: called with (done, in all); it may raise to cancel.
 
     Errors are jackknife errors over blocks of samples, which are independent.
+
+    Raises `FoldedError`, a `ValueError`, where so few steps of the sampler fold its map.
     """
     if method is None:
         drawn = sample_with_density(
@@ -103,6 +110,8 @@ def quality(
         drawn = sampler_density(
             model, process, n, steps, method, generator, grid=grid, progress=progress
         )
+        if drawn.folded:
+            raise FoldedError(steps)
     x, log_q = drawn.x, drawn.log_density.double()
     log_w = -action(x.double()) - log_q
     magnetization2 = x.double().mean((1, 2, 3)) ** 2 * x[0].numel()

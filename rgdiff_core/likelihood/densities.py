@@ -9,7 +9,24 @@ from torch import Tensor
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.process import Generators, Process, white_noise
 
-__all__ = ["Flowed", "log_prior", "log_volume", "normal_log_density", "prior_components"]
+__all__ = [
+    "Flowed",
+    "FoldedError",
+    "log_prior",
+    "log_volume",
+    "normal_log_density",
+    "prior_components",
+]
+
+
+class FoldedError(ValueError):
+    """A sampler's map folds, so that what it draws can't be weighed."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__(
+            f"steps = {steps} are too few for this process: the sampler's map folds, so its "
+            "samples can't be weighed."
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,11 +35,14 @@ class Flowed:
 
     Attributes:
         evaluations: of the denoiser, for each field.
+        folded: whether the map that made the fields is seen to fold, so that the density is that
+            of one of its sheets only; never true of the flow.
     """
 
     x: Tensor
     log_density: Tensor
     evaluations: int
+    folded: bool = False
 
 
 def prior_components(

@@ -6,8 +6,9 @@ Such a sampler is a map of components, from χ(1) of the prior to χ(0). Where i
 
 with the determinant of the whole unrolled map, by backward passes through all steps. It says what
 the steps that were really taken are worth, where the flow's density is that of infinitely many.
-Where so few steps fold the map, several points come to one, and q is the part of one of them.
-Nats.
+Where so few steps fold the map, several points come to one, and q is the part of one of them: then
+weights are too large and ⟨log q⟩ too small. Between a point where the map keeps its orientation and
+one where it turns it round there is a fold, so determinants of both signs tell. Nats.
 """
 
 import torch
@@ -56,18 +57,22 @@ def sampler_density(
             f"the density of a sampler takes the whole Jacobian matrix; {c[0].numel()} components "
             f"are more than {MAX_COMPONENTS}."
         )
-    ends, volumes = [], []
+    ends, volumes, signs = [], [], []
     for part in c.split(ROWS):
         with torch.enable_grad():
             start = part.detach().requires_grad_()
             *_, state = walk(model, process, start, steps, taken, grid=grid)
-            volumes.append(log_determinant(state.components, start))
+            sign, volume = log_determinant(state.components, start)
+        signs.append(sign)
+        volumes.append(volume)
         ends.append(state.components.detach())
         if progress is not None:
             progress(sum(map(len, ends)), n)
     x = process.basis.synthesize(torch.cat(ends))
     log_density = log_prior(model, process, c) - torch.cat(volumes)
-    return Flowed(x, log_density, steps * taken.evaluations)
+    turned = torch.cat(signs) < 0
+    folded = bool(turned.any()) and not bool(turned.all())
+    return Flowed(x, log_density, steps * taken.evaluations, folded)
 
 
 def _deterministic(method: str | Method) -> Method:

@@ -73,7 +73,10 @@ def pulled_back(y: Tensor, x: Tensor, directions: Tensor) -> Iterator[tuple[Tens
         )
 
 
-def log_determinant(y: Tensor, x: Tensor) -> Tensor:
-    """Return log |det ∂y/∂x|, (B,), of fields (B, C, H, W), y made from x."""
+def log_determinant(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the sign of det ∂y/∂x and log |det ∂y/∂x|, each (B,), of fields (B, C, H, W), y made
+    from x.
+    """
     rows = [pulled.flatten(2) for _, pulled in pulled_back(y, x, unit_directions(x))]
-    return torch.linalg.slogdet(torch.cat(rows).movedim(0, 1).double())[1].to(y)
+    sign, volume = torch.linalg.slogdet(torch.cat(rows).movedim(0, 1).double())
+    return sign.to(y), volume.to(y)

@@ -23,7 +23,7 @@ from rgdiff_core.colors import Color
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Estimate, Phi4
-from rgdiff_core.likelihood import sampler_density
+from rgdiff_core.likelihood import FoldedError, sampler_density
 from rgdiff_core.noises import mix
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import METHODS
@@ -208,6 +208,8 @@ def _run(
             trial.set_user_attr("schedule", schedule.to_json())
             process = Process(model.basis, color, schedule, model.modes)
             found = _judged(trial, judge(process))
+        except FoldedError:
+            found = Estimate(math.nan, math.nan)  # a failed trial, and the sweep goes on
         except BaseException:
             study.tell(trial, state=TrialState.FAIL)
             raise
@@ -256,6 +258,8 @@ def _by_kl(model: Denoiser, action: Phi4, sweep: Sweep) -> Judge:
             drawn = sampler_density(
                 model, process, sweep.images // PARTS, sweep.steps, sweep.method, generator
             )
+            if drawn.folded:
+                raise FoldedError(sweep.steps)
             energy = drawn.log_density.double() + action(drawn.x.double())
             values = torch.cat((values, energy.cpu()))
             yield Estimate.of(values)
