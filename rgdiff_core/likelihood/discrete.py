@@ -6,9 +6,9 @@ Such a sampler is a map of components, from χ(1) of the prior to χ(0). Where i
 
 with the determinant of the whole unrolled map, by backward passes through all steps. It says what
 the steps that were really taken are worth, where the flow's density is that of infinitely many.
-Where so few steps fold the map, several points come to one, and q is the part of one of them: then
-weights are too large and ⟨log q⟩ too small. Between a point where the map keeps its orientation and
-one where it turns it round there is a fold, so determinants of both signs tell. Nats.
+Where so few steps fold the map, several points come to one, and q is the part of one of them: too
+little. Between a point where the map keeps its orientation and one where it turns it round there
+is a fold, so determinants of both signs tell. Nats.
 """
 
 import torch
