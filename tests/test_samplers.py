@@ -274,6 +274,16 @@ def test_the_logsnr_grid_is_uniform_in_the_mean_log_snr():
     assert float((falls / falls.mean() - 1).abs().max()) < 0.05
 
 
+def test_the_angle_grid_turns_equally():
+    """θ = arctan(σS/α√Σ), written out; its mean over components falls by equal amounts."""
+    model, process = made(schedules.SoftConditioning())
+    times = torch.tensor(time_grid(process, model.modes, 12, "angle"), dtype=torch.float64)
+    level = process.marginal(times)
+    theta = torch.atan2(level.std, level.alpha * model.modes.variance.sqrt())
+    turns = theta.mean((1, 2, 3)).diff()
+    assert float((turns / turns.mean() - 1).abs().max()) < 0.02
+
+
 @pytest.mark.parametrize(
     ("grid", "match"),
     [
