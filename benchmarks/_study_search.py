@@ -227,6 +227,13 @@ def _figures(arms: Mapping[str, Arm], values: Mapping[str, Tensor]) -> dict[str,
     }
 
 
+def _finite(found: Any) -> Any:
+    """Return figures with None for what is no number, as JSON has it: the arm folds."""
+    if isinstance(found, dict):
+        return {key: _finite(value) for key, value in found.items()}
+    return None if isinstance(found, float) and not math.isfinite(found) else found
+
+
 def _share(values: Tensor) -> float:
     w = torch.softmax(-values, 0)
     return float(1 / ((w**2).sum() * len(w)))
@@ -267,7 +274,7 @@ def main(models: tuple[str, ...], counts: tuple[int, ...]) -> None:
                 figures[f"{steps} steps, {what}"] = found
                 print(_told(f"{name}, {steps} steps", what, found), flush=True)
                 figures["budget"] = {"rounds": ROUNDS, "trials": TRIALS, "samples": TRIAL_SAMPLES}
-                write(f"search-{name}", before, figures)
+                write(f"search-{name}", before, _finite(figures))
 
 
 def _told(name: str, what: str, found: Mapping[str, Any]) -> str:
