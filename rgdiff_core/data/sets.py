@@ -89,6 +89,11 @@ SETS: Mapping[str, BuiltIn] = {
         "the next of the standard lattices, at the same ratio of size to correlation length "
         "(arXiv:1904.12072).",
     ),
+    "phi4-8x8-critical": _lattice(
+        "φ⁴ 8×8, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 8, 20_000, 5_000, 900, 400, 8),
+        "on the critical line of the infinite lattice, where hybrid Monte Carlo slows down.",
+    ),
     "photographs": BuiltIn(
         "Photographs",
         (3, 32, 32),
