@@ -15,6 +15,7 @@ BUILT_IN = (
     "phi4-6x6",
     "phi4-6x6-broken",
     "phi4-8x8",
+    "phi4-8x8-critical",
     "photographs",
 )
 """Names of the sets that the product brings; the user's own cannot take them."""
