@@ -1,7 +1,7 @@
 """A number with its standard error."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -10,15 +10,30 @@ __all__ = ["Estimate"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value and its standard error (one sigma)."""
+    """A measured value and its standard error (one sigma).
+
+    Attributes:
+        value: The number.
+        error: Its standard error.
+        tau_int: Integrated autocorrelation time of the quantity along its Markov chain, in units
+            of the spacing of the measurements; ½ where they are independent. None where none was
+            estimated.
+        warning: Why value or error should not be relied on, in words; None where they can be.
+    """
 
     value: float
     error: float
+    tau_int: "Estimate | None" = None
+    warning: str | None = None
 
     @classmethod
     def of(cls, values: Tensor) -> "Estimate":
         """Return the mean of independent values (n,), n ≥ 2, with its standard error."""
         return cls(float(values.mean()), float(values.std() / len(values) ** 0.5))
+
+    def scaled(self, factor: float) -> "Estimate":
+        """Return the estimate of factor · value; autocorrelation and warning stay."""
+        return replace(self, value=factor * self.value, error=abs(factor) * self.error)
 
     def deviation(self, other: "Estimate") -> float:
         """Return (self − other)/error of the difference, as for independent measurements; 0 where

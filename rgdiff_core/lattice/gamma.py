@@ -1,0 +1,186 @@
+r"""Errors of Monte Carlo averages, and of functions of them, by the Γ-method.
+
+For averages ā of series a_i and a function f, all that matters to first order is one series of
+fluctuations, δ_i = Σ_q ∂f/∂ā_q (a_iq − ā_q); the derivative is automatic. With Γ(t) its
+autocovariance,
+
+.. math:: σ_f^2 = \frac{2 τ_{int}}{N} Γ(0), \qquad
+    τ_{int} = \tfrac12 + \sum_{t=1}^{W} Γ(t)/Γ(0)
+
+and the window W is chosen where cutting off and noise cost about the same. `pyerrors` does this,
+and this module is the one place that calls it.
+
+**Several chains.** What `pyerrors` calls replica it centres one by one, which takes 2τ/T off the
+variance in chains of T measurements: nearly half the error squared for T = 20. So all chains go in
+as a single series with gaps of missing measurements between them, longer than a chain: deviations
+are from the common mean, as Wolff prescribes, and no pair of measurements crosses a seam.
+
+**Short chains.** No window closes in chains of a few τ. Where a chain is shorter than 20 τ and
+there are at least 20 chains, the error is that of the scatter of the chains' means, which is right
+however long τ is, since chains are independent; with fewer chains the result carries a warning.
+
+**Independent data** are chains of one measurement each, n_chains = n: then the error is the usual
+one and `pyerrors`, slow to import, isn't needed.
+
+References:
+    Monte Carlo errors with less errors, Wolff, arXiv:hep-lat/0306017.
+    pyerrors: a python framework for error analysis of Monte Carlo data, arXiv:2209.14371.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rgdiff_core.lattice.estimate import Estimate
+from rgdiff_core.spec import check_whole
+
+__all__ = ["chain_lengths", "estimate", "means"]
+
+FEWEST = 8
+"""Fewest measurements along chains that an error is estimated from."""
+
+LONG = 20
+"""In autocorrelation times, how long a chain has to be for the window to close."""
+
+MANY = 20
+"""Fewest chains whose scatter gives an error; it is then known to a sixth."""
+
+SHORT_CHAINS = "the chains are shorter than 20 autocorrelation times; the error may be too small"
+LOWER_BOUND = "the chains are shorter than 20 autocorrelation times; this is a lower bound"
+UNDEFINED = "the measured averages are outside the range where this quantity is defined"
+
+
+def chain_lengths(n: int, n_chains: int) -> list[int]:
+    """Return how many of n measurements each chain has: all the same, or the first ones one more.
+
+    Raises:
+        ValueError: Unless 1 ≤ n_chains ≤ n.
+    """
+    check_whole("n_chains", n_chains, 1, n)
+    short, longer = divmod(n, n_chains)
+    return [short + 1] * longer + [short] * (n_chains - longer)
+
+
+def means(series: Tensor, n_chains: int) -> list[Estimate]:
+    """Return the mean of each of q series with its error; arguments and errors as `estimate`."""
+    return estimate(series, n_chains, lambda mean: list(mean))
+
+
+@overload
+def estimate(
+    series: Tensor, n_chains: int, function: Callable[[Tensor], Tensor]
+) -> Estimate: ...
+
+
+@overload
+def estimate(
+    series: Tensor, n_chains: int, function: Callable[[Tensor], Sequence[Tensor]]
+) -> list[Estimate]: ...
+
+
+def estimate(
+    series: Tensor, n_chains: int, function: Callable[[Tensor], Tensor | Sequence[Tensor]]
+) -> Estimate | list[Estimate]:
+    """Estimate functions of Monte Carlo averages, with errors that allow for autocorrelation.
+
+    Arguments:
+        series: q quantities measured n times, (n, q), or (n,) for q = 1; the measurements of one
+            chain stand together in Monte Carlo order, chain lengths are equal or the first ones
+            longer by one.
+        n_chains: Number of independent chains; n for independent measurements.
+        function: From the q averages, a float64 tensor (q,), to a number or several: a tensor of
+            no dimension or a sequence of such, computed by torch so that it can be differentiated.
+
+    Returns:
+        One estimate, or a list where the function returns a sequence. `tau_int` is in units of
+        the spacing of the measurements, None for independent ones. Where the chains are too
+        short for the error to be sure, or the function is not defined at the averages (value and
+        error are then nan), `warning` says so.
+
+    Raises:
+        ValueError: For too few measurements, a wrong n_chains, or values that are not finite.
+    """
+    table = _checked(series, n_chains)
+    mean = table.mean(0)
+    single = False
+
+    def stacked(at: Tensor) -> Tensor:
+        nonlocal single
+        result = function(at)
+        single = isinstance(result, Tensor) and result.ndim == 0
+        return torch.stack([part.to(at) for part in ([result] if single else result)])
+
+    gradient = torch.autograd.functional.jacobian(stacked, mean)
+    with torch.no_grad():
+        values = stacked(mean)
+    fluctuations = (table - mean) @ gradient.T
+    found = [
+        _one(float(value), delta, n_chains)
+        for value, delta in zip(values, fluctuations.unbind(1), strict=True)
+    ]
+    return found[0] if single else found
+
+
+def _checked(series: Tensor, n_chains: int) -> Tensor:
+    """Return the series as (n, q) in float64 on the CPU, or say what is wrong with them."""
+    table = series[:, None] if series.ndim == 1 else series
+    if table.ndim != 2:
+        raise ValueError(f"series has shape {tuple(series.shape)}; it must be (n, q) or (n,).")
+    n = len(table)
+    needed = 2 if n_chains == n else FEWEST
+    if n < needed:
+        raise ValueError(
+            f"{n} measurement{'s' if n != 1 else ''} in {n_chains} "
+            f"chain{'s' if n_chains != 1 else ''} give no error; at least {needed} are needed."
+        )
+    check_whole("n_chains", n_chains, 1, n)
+    if not bool(torch.isfinite(table).all()):
+        raise ValueError("series holds a value that is not a finite number.")
+    return table.detach().to("cpu", torch.float64)
+
+
+def _one(value: float, delta: Tensor, n_chains: int) -> Estimate:
+    """Return the estimate whose fluctuations are delta (n,)."""
+    if not (math.isfinite(value) and bool(torch.isfinite(delta).all())):
+        return Estimate(value if math.isfinite(value) else math.nan, math.nan, None, UNDEFINED)
+    n = len(delta)
+    if n_chains == n:
+        return Estimate(value, float(delta.std()) / math.sqrt(n))
+    lengths = chain_lengths(n, n_chains)
+    error, tau = _windowed(delta.numpy(), lengths)
+    if lengths[-1] >= LONG * tau.value:
+        return Estimate(value, error, tau)
+    if n_chains >= MANY:
+        return _scatter(value, delta, lengths)
+    return Estimate(value, error, Estimate(tau.value, tau.error, None, LOWER_BOUND), SHORT_CHAINS)
+
+
+def _windowed(delta: np.ndarray, lengths: Sequence[int]) -> tuple[float, Estimate]:
+    """Return error and autocorrelation time of the mean of delta (n,) by `pyerrors`."""
+    with warnings.catch_warnings():
+        # While it is imported: it uses a part of SciPy that SciPy means to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from pyerrors import Obs
+
+    stride = 2 * lengths[0]
+    times = [stride * chain + t for chain, length in enumerate(lengths) for t in range(length)]
+    measured = Obs([delta], ["chains"], idl=[times])
+    measured.gamma_method(S=2.0)
+    tau = Estimate(float(measured.e_tauint["chains"]), float(measured.e_dtauint["chains"]))
+    return float(measured.dvalue), tau
+
+
+def _scatter(value: float, delta: Tensor, lengths: Sequence[int]) -> Estimate:
+    """Return the estimate with the error from the scatter of the means of chains."""
+    n, chains = len(delta), len(lengths)
+    # Weighted by length, so that their mean is that of all measurements.
+    parts = torch.stack([part.sum() for part in delta.split(list(lengths))]) * (chains / n)
+    error = float(parts.std()) / math.sqrt(chains)
+    tau = 0.5 * n * error**2 / float(delta.square().mean())
+    spread = tau * math.sqrt(2 / (chains - 1))
+    return Estimate(value, error, Estimate(tau, spread, None, LOWER_BOUND))
