@@ -165,7 +165,7 @@ def _evaluate(
         scan=scan,
         quality=measured,
         held_out=held,
-        hmc=observables(reference.configurations)["susceptibility"],
+        hmc=observables(reference.configurations, n_chains=reference.n_chains)["susceptibility"],
         gaussian_nll=free,
     )
 

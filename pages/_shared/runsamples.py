@@ -110,7 +110,8 @@ def _points(label: str, spectrum: Spectrum, color: str) -> Curve:
 
 
 def _observables(x: Tensor, source: ImageSet) -> None:
-    samples, data = rg.lattice.observables(x), rg.lattice.observables(source.images)
+    # Data sets are shuffled: as independent as samples.
+    samples, data = (rg.lattice.observables(y, n_chains=len(y)) for y in (x, source.images))
     lines = [
         f"| {NAMES[name]} | {_write(samples[name])} | {_write(data[name])} |" for name in NAMES
     ]

@@ -167,13 +167,18 @@ def _points(label: str, spectrum: Spectrum, color: str) -> Curve:
 
 def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
     """Draw the observables of lattice fields, with how far they are from the data's."""
-    data = None if images is None else rg.lattice.observables(images.images)
-    measured = {column.name: rg.lattice.observables(column.x) for column in columns}
+    # Data sets are shuffled: as independent as samples, and then errors are quick.
+    data = None if images is None else _measured(images.images)
+    measured = {column.name: _measured(column.x) for column in columns}
     _table(NAMES, data, measured, "data (HMC)")
     st.caption(
         "In brackets: the standard error, in units of the last digit. Then how many standard "
         "errors of the difference the samples are away from the data."
     )
+
+
+def _measured(x: Tensor) -> Mapping[str, Estimate]:
+    return rg.lattice.observables(x, n_chains=len(x))
 
 
 def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:

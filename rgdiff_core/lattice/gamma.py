@@ -72,9 +72,7 @@ def means(series: Tensor, n_chains: int) -> list[Estimate]:
 
 
 @overload
-def estimate(
-    series: Tensor, n_chains: int, function: Callable[[Tensor], Tensor]
-) -> Estimate: ...
+def estimate(series: Tensor, n_chains: int, function: Callable[[Tensor], Tensor]) -> Estimate: ...
 
 
 @overload
@@ -106,22 +104,17 @@ def estimate(
         ValueError: For too few measurements, a wrong n_chains, or values that are not finite.
     """
     table = _checked(series, n_chains)
-    mean = table.mean(0)
-    single = False
-
-    def stacked(at: Tensor) -> Tensor:
-        nonlocal single
-        result = function(at)
-        single = isinstance(result, Tensor) and result.ndim == 0
-        return torch.stack([part.to(at) for part in ([result] if single else result)])
-
-    gradient = torch.autograd.functional.jacobian(stacked, mean)
-    with torch.no_grad():
-        values = stacked(mean)
-    fluctuations = (table - mean) @ gradient.T
+    with torch.inference_mode(False), torch.enable_grad():
+        mean = table.mean(0).requires_grad_()
+        result = function(mean)
+        single = isinstance(result, Tensor)
+        parts = [result] if isinstance(result, Tensor) else list(result)
+        # One at a time, so that the derivative of one that is undefined stays out of the others'.
+        gradients = [torch.autograd.grad(part, mean, retain_graph=True)[0] for part in parts]
+    fluctuations = (table - mean.detach()) @ torch.stack(gradients, 1)
     found = [
-        _one(float(value), delta, n_chains)
-        for value, delta in zip(values, fluctuations.unbind(1), strict=True)
+        _one(float(part.detach()), delta, n_chains)
+        for part, delta in zip(parts, fluctuations.unbind(1), strict=True)
     ]
     return found[0] if single else found
 
@@ -151,6 +144,8 @@ def _one(value: float, delta: Tensor, n_chains: int) -> Estimate:
     n = len(delta)
     if n_chains == n:
         return Estimate(value, float(delta.std()) / math.sqrt(n))
+    if not bool(delta.any()):
+        return Estimate(value, 0.0, Estimate(0.5, 0.0))
     lengths = chain_lengths(n, n_chains)
     error, tau = _windowed(delta.numpy(), lengths)
     if lengths[-1] >= LONG * tau.value:

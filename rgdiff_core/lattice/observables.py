@@ -1,45 +1,91 @@
-r"""Observables of lattice configurations, with errors that allow for correlated chains.
+r"""Observables of lattice configurations, with errors that allow for autocorrelation.
 
-Errors are jackknife errors over blocks of neighbouring configurations. `hmc` returns the
-configurations of one chain side by side, so that a block holds whole chains, or long pieces
-of one; errors are right where blocks are longer than the autocorrelation time.
+`hmc` returns the configurations of one chain side by side. Given the number of chains, errors
+are those of the Γ-method (`rgdiff_core.lattice.gamma`). Independent fields, such as samples of a
+model, are chains of one configuration each: n_chains is then their number, which is also the fast
+way. With V = L² and G(x) = ⟨φ_0 φ_x⟩, averages are over sites and both directions throughout.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4, neighbours, sites
 from rgdiff_core.lattice.estimate import Estimate
+from rgdiff_core.lattice.gamma import estimate, means
 
-__all__ = ["effective_sample_size", "observables", "schwinger_dyson"]
+__all__ = [
+    "Correlator",
+    "action_density",
+    "correlator",
+    "effective_sample_size",
+    "observables",
+    "schwinger_dyson",
+]
 
-BLOCKS = 50
+
+_NAMES = (
+    "abs_magnetization",
+    "susceptibility",
+    "connected_susceptibility",
+    "binder",
+    "phi2",
+    "phi4",
+    "energy",
+    "correlation_length",
+)
 
 
-def observables(configurations: Tensor) -> dict[str, Estimate]:
+@dataclass(frozen=True)
+class Correlator:
+    r"""The correlator at zero spatial momentum and the mass that its fall-off shows.
+
+    Attributes:
+        values: C(t) = Σ_y G(y, t) for t = 0, …, ⌊L/2⌋.
+        effective_mass: m(t) = arcosh[(C(t-1) + C(t+1)) / (2 C(t))] for t = 1, …, ⌊L/2⌋, which
+            does not depend on t where a single state contributes; C is periodic. Where the
+            argument is below 1 by noise, value and error are nan.
+        mass: The average of m(t) over t ≥ 2 (over t ≥ 1 for L < 6), each weighted by its inverse
+            error squared: the pole mass, once higher states have died out.
+    """
+
+    values: tuple[Estimate, ...]
+    effective_mass: tuple[Estimate, ...]
+    mass: Estimate
+
+
+def observables(configurations: Tensor, *, n_chains: int = 1) -> dict[str, Estimate]:
     r"""Measure the standard observables of two-dimensional φ⁴.
 
-    With V = L², M = (1/V) Σ_x φ_x: `abs_magnetization` ⟨|M|⟩, `susceptibility` V⟨M²⟩,
-    `binder` 1 - ⟨M⁴⟩/(3⟨M²⟩²), `phi2` ⟨φ²⟩, `phi4` ⟨φ⁴⟩ and `energy`, the mean correlator
-    of nearest neighbours ½Σ_μ⟨φ_x φ_{x+μ}⟩.
+    With M = (1/V) Σ_x φ_x: `abs_magnetization` ⟨|M|⟩, `susceptibility` χ = V⟨M²⟩,
+    `connected_susceptibility` V(⟨M²⟩ - ⟨|M|⟩²), `binder` 1 - ⟨M⁴⟩/(3⟨M²⟩²), `phi2` ⟨φ²⟩, `phi4`
+    ⟨φ⁴⟩, `energy`, the correlator of nearest neighbours ½Σ_μ⟨φ_x φ_{x+μ}⟩, and
+    `correlation_length`, the second moment
+
+    .. math:: ξ^2 = \frac{χ/F - 1}{4 \sin^2(π/L)}, \qquad
+        F = \sum_x G(x) \cos(2πx_1/L)
 
     Arguments:
-        configurations: Fields in lattice units, (n, 1, L, L) or (n, L, L), n ≥ 2; those of
-            one chain side by side.
+        configurations: Fields in lattice units, (n, 1, L, L) or (n, L, L); those of one chain
+            side by side, chain lengths equal or the first ones longer by one.
+        n_chains: Number of chains; n for independent fields.
 
     Returns:
-        Name to value and standard error; errors by the jackknife over at most 50 blocks.
+        Name to value, standard error and, for chains, autocorrelation time in configurations. The
+        correlation length is nan, with a warning, where noise leaves χ < F, and for L = 1.
 
     Raises:
-        ValueError: For another shape, fewer than two configurations, or values that are not
-            finite.
+        ValueError: For another shape, values that are not finite, or too few configurations for
+            an error: 8 of chains, 2 independent ones.
     """
     field = _checked(configurations)
-    volume = field.shape[-1] ** 2
+    size = field.shape[-1]
+    volume = size**2
     m = field.mean((-2, -1))
+    lowest = torch.fft.fft2(field)[:, (0, 1 % size), (1 % size, 0)]
     per_configuration = torch.stack(
         [
             m.abs(),
@@ -48,21 +94,56 @@ def observables(configurations: Tensor) -> dict[str, Estimate]:
             (field**2).mean((-2, -1)),
             (field**4).mean((-2, -1)),
             0.25 * (field * neighbours(field)).mean((-2, -1)),
+            lowest.abs().square().mean(-1) / volume,
         ],
         dim=-1,
     )
-    functions: dict[str, Callable[[Tensor], Tensor]] = {
-        "abs_magnetization": lambda mean: mean[..., 0],
-        "susceptibility": lambda mean: volume * mean[..., 1],
-        "binder": lambda mean: 1 - mean[..., 2] / (3 * mean[..., 1] ** 2),
-        "phi2": lambda mean: mean[..., 3],
-        "phi4": lambda mean: mean[..., 4],
-        "energy": lambda mean: mean[..., 5],
-    }
-    return {name: _jackknife(per_configuration, f) for name, f in functions.items()}
+
+    def functions(mean: Tensor) -> list[Tensor]:
+        abs_m, m2, m4, phi2, phi4, energy, f = mean
+        chi = volume * m2
+        return [
+            abs_m,
+            chi,
+            volume * (m2 - abs_m**2),
+            1 - m4 / (3 * m2**2),
+            phi2,
+            phi4,
+            energy,
+            torch.sqrt(chi / f - 1) / (2 * math.sin(math.pi / size))
+            if size > 1
+            else math.nan * chi,
+        ]
+
+    return dict(zip(_NAMES, estimate(per_configuration, n_chains, functions), strict=True))
 
 
-def schwinger_dyson(action: Phi4, configurations: Tensor) -> Estimate:
+def action_density(action: Phi4, configurations: Tensor, *, n_chains: int = 1) -> Estimate:
+    """Measure ⟨S⟩/V; arguments and errors as `observables`."""
+    field = _checked(configurations)
+    return estimate(action.density(field).mean((-2, -1)), n_chains, lambda mean: mean[0])
+
+
+def correlator(configurations: Tensor, *, n_chains: int = 1) -> Correlator:
+    """Measure the correlator at zero spatial momentum, and the effective mass, for L ≥ 2.
+
+    Arguments, raised errors: as `observables`; also ValueError for L = 1.
+    """
+    field = _checked(configurations)
+    size = field.shape[-1]
+    if size < 2:
+        raise ValueError("a lattice of one site has no correlator; L must be at least 2.")
+    # Slices summed over one direction, (n, 2, L); their products at distance t by FFT.
+    slices = torch.stack([field.sum(-1), field.sum(-2)], dim=1)
+    power = torch.fft.rfft(slices).abs().square()
+    half = size // 2
+    series = torch.fft.irfft(power, n=size).mean(1)[:, : half + 1] / size**2
+    effective = estimate(series, n_chains, lambda mean: _effective(mean, size))
+    mass = _mass(series, n_chains, effective, size)
+    return Correlator(tuple(means(series, n_chains)), tuple(effective), mass)
+
+
+def schwinger_dyson(action: Phi4, configurations: Tensor, *, n_chains: int = 1) -> Estimate:
     r"""Measure the Schwinger–Dyson identity ⟨φ_x ∂S/∂φ_x⟩ = 1.
 
     .. math:: -8E + 2(4 + m^2)⟨φ^2⟩ + 4λ⟨φ^4⟩ = 1
@@ -72,17 +153,17 @@ def schwinger_dyson(action: Phi4, configurations: Tensor) -> Estimate:
 
     Arguments:
         action: The theory.
-        configurations: Fields in lattice units, (n, 1, L, L) or (n, L, L), n ≥ 2.
+        configurations, n_chains: As `observables`.
 
     Returns:
-        The left side, with its jackknife error.
+        The left side.
 
     Raises:
         ValueError: As `observables`.
     """
     field = _checked(configurations)
     values = -(field * action.force(field)).mean((-2, -1))
-    return _jackknife(values[:, None], lambda mean: mean[..., 0])
+    return estimate(values, n_chains, lambda mean: mean[0])
 
 
 def effective_sample_size(action: Phi4, x: Tensor, log_q: Tensor) -> float:
@@ -119,19 +200,32 @@ def effective_sample_size(action: Phi4, x: Tensor, log_q: Tensor) -> float:
 def _checked(configurations: Tensor) -> Tensor:
     """Return the fields as (n, L, L) in float64, or say what is wrong with them."""
     field = sites(configurations)
-    if len(field) < 2:
-        raise ValueError(f"{len(field)} configuration has no error; at least 2 are needed.")
     if not bool(torch.isfinite(field).all()):
         raise ValueError("configurations hold a value that is not a finite number.")
     return field.double()
 
 
-def _jackknife(values: Tensor, function: Callable[[Tensor], Tensor]) -> Estimate:
-    """Estimate a function of means from values (n, q), leaving out one block at a time."""
-    parts = values.tensor_split(min(BLOCKS, len(values)))
-    sums = torch.stack([part.sum(0) for part in parts])
-    counts = torch.tensor([len(part) for part in parts], device=values.device)[:, None]
-    left_out = function((sums.sum(0) - sums) / (len(values) - counts))
-    n = len(parts)
-    error = math.sqrt((n - 1) * float(((left_out - left_out.mean()) ** 2).mean()))
-    return Estimate(float(function(values.mean(0))), error)
+def _effective(c: Tensor, size: int) -> list[Tensor]:
+    """Return m(t), t = 1, …, ⌊L/2⌋, of C(t), t = 0, …, ⌊L/2⌋."""
+    half = size // 2
+    after = torch.cat([c[2:], c[size - half - 1 : size - half]])  # C(half + 1) by periodicity
+    return [torch.acosh(ratio) for ratio in (c[:-1] + after) / (2 * c[1:])]
+
+
+def _mass(series: Tensor, n_chains: int, effective: Sequence[Estimate], size: int) -> Estimate:
+    """Return the weighted average of m(t) with its error, correlations included."""
+    first = 1 if size < 6 else 2
+    weights = {
+        index: each.error**-2
+        for index, each in enumerate(effective)
+        if index + 1 >= first and each.error > 0
+    }
+    if not weights:
+        return effective[first - 1]
+
+    def average(mean: Tensor) -> Tensor:
+        found = _effective(mean, size)
+        total = torch.stack([weight * found[index] for index, weight in weights.items()]).sum()
+        return total / sum(weights.values())
+
+    return estimate(series, n_chains, average)
