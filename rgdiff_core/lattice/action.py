@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["Hopping", "Phi4", "neighbours", "sites"]
+__all__ = ["Half", "Hopping", "Phi4", "neighbours", "sites"]
 
 
 def sites(phi: Tensor) -> Tensor:
@@ -53,6 +53,10 @@ class Hopping:
 
     .. math:: S = \sum_x [-2κ \sum_μ φ_x φ_{x+μ} + (1 - 2λ) φ_x^2 + λ φ_x^4]
 
+    Arguments:
+        kappa: κ > 0.
+        lam: λ ≥ 0.
+
     References:
         Estimation of thermodynamic observables in lattice field theories with deep
         generative models, arXiv:2007.07115.
@@ -60,6 +64,31 @@ class Hopping:
 
     kappa: float
     lam: float
+
+    @property
+    def factor(self) -> float:
+        """√κ, by which fields of this convention are multiplied to be those of `Phi4`."""
+        return math.sqrt(self.kappa)
+
+
+@dataclass(frozen=True)
+class Half:
+    r"""Couplings of the convention with factors ½, usual in the continuum.
+
+    .. math:: S = \sum_x [½ \sum_μ (φ_{x+μ} - φ_x)^2 + ½ m^2 φ_x^2 + \frac{g}{4!} φ_x^4]
+
+    Arguments:
+        m2: m², the same number as in `Phi4`.
+        g: g ≥ 0.
+    """
+
+    m2: float
+    g: float
+
+    @property
+    def factor(self) -> float:
+        """1/√2, by which fields of this convention are multiplied to be those of `Phi4`."""
+        return math.sqrt(0.5)
 
 
 @dataclass(frozen=True)
@@ -116,6 +145,23 @@ class Phi4:
         # Of the two equal forms, the one without cancellation.
         kappa = 2 / (root + a) if a >= 0 else (root - a) / (4 * self.lam)
         return Hopping(kappa=kappa, lam=self.lam * kappa**2)
+
+    @classmethod
+    def from_half(cls, m2: float, g: float) -> "Phi4":
+        """Build the theory from the couplings (m², g) of the convention with factors ½.
+
+        The fields differ by a factor: φ_here = φ_½/√2, so that λ = g/6 and m² is the same.
+
+        Raises:
+            ValueError: Unless the theory exists, as for `Phi4`.
+        """
+        if not (math.isfinite(g) and g >= 0):
+            raise ValueError(f"g = {g} is not a finite number of at least 0.")
+        return cls(m2=m2, lam=g / 6)
+
+    def to_half(self) -> Half:
+        """Return the couplings (m², g) of the same theory, the inverse of `from_half`."""
+        return Half(m2=self.m2, g=6 * self.lam)
 
     def density(self, phi: Tensor) -> Tensor:
         """Return the action of every site, (B, L, L), for phi (B, L, L) or (B, 1, L, L).
