@@ -1,6 +1,36 @@
 """Evaluation: how good a model is, in numbers with errors."""
 
+from rgdiff_core.evaluation.metropolis import (
+    MetropolisChain,
+    expected_acceptance,
+    expected_tau_int,
+    independence_metropolis,
+)
 from rgdiff_core.evaluation.neighbours import Neighbours, nearest
-from rgdiff_core.evaluation.phi4 import HeldOut, Quality, held_out, quality
+from rgdiff_core.evaluation.phi4 import (
+    HeldOut,
+    Quality,
+    Weighed,
+    held_out,
+    quality,
+    quality_of,
+    weigh,
+)
+from rgdiff_core.evaluation.reweighting import reweighted_observables
 
-__all__ = ["HeldOut", "Neighbours", "Quality", "held_out", "nearest", "quality"]
+__all__ = [
+    "HeldOut",
+    "MetropolisChain",
+    "Neighbours",
+    "Quality",
+    "Weighed",
+    "expected_acceptance",
+    "expected_tau_int",
+    "held_out",
+    "independence_metropolis",
+    "nearest",
+    "quality",
+    "quality_of",
+    "reweighted_observables",
+    "weigh",
+]

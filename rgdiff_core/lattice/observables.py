@@ -18,16 +18,18 @@ from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.gamma import estimate, means
 
 __all__ = [
+    "NAMES",
     "Correlator",
     "action_density",
     "correlator",
     "effective_sample_size",
+    "moments",
     "observables",
+    "observables_of",
     "schwinger_dyson",
 ]
 
-
-_NAMES = (
+NAMES = (
     "abs_magnetization",
     "susceptibility",
     "connected_susceptibility",
@@ -81,12 +83,21 @@ def observables(configurations: Tensor, *, n_chains: int = 1) -> dict[str, Estim
         ValueError: For another shape, values that are not finite, or too few configurations for
             an error: 8 of chains, 2 independent ones.
     """
+    size = configurations.shape[-1]
+    table = moments(configurations)
+    found = estimate(table, n_chains, lambda mean: observables_of(mean, size))
+    return dict(zip(NAMES, found, strict=True))
+
+
+def moments(configurations: Tensor) -> Tensor:
+    """Return what `observables` averages of each configuration: |M|, M², M⁴, φ², φ⁴, the product
+    of nearest neighbours, and |φ_k|² at the lowest momenta, (n, 7) float64.
+    """
     field = _checked(configurations)
     size = field.shape[-1]
-    volume = size**2
     m = field.mean((-2, -1))
     lowest = torch.fft.fft2(field)[:, (0, 1 % size), (1 % size, 0)]
-    per_configuration = torch.stack(
+    return torch.stack(
         [
             m.abs(),
             m**2,
@@ -94,28 +105,27 @@ def observables(configurations: Tensor, *, n_chains: int = 1) -> dict[str, Estim
             (field**2).mean((-2, -1)),
             (field**4).mean((-2, -1)),
             0.25 * (field * neighbours(field)).mean((-2, -1)),
-            lowest.abs().square().mean(-1) / volume,
+            lowest.abs().square().mean(-1) / size**2,
         ],
         dim=-1,
     )
 
-    def functions(mean: Tensor) -> list[Tensor]:
-        abs_m, m2, m4, phi2, phi4, energy, f = mean
-        chi = volume * m2
-        return [
-            abs_m,
-            chi,
-            volume * (m2 - abs_m**2),
-            1 - m4 / (3 * m2**2),
-            phi2,
-            phi4,
-            energy,
-            torch.sqrt(chi / f - 1) / (2 * math.sin(math.pi / size))
-            if size > 1
-            else math.nan * chi,
-        ]
 
-    return dict(zip(_NAMES, estimate(per_configuration, n_chains, functions), strict=True))
+def observables_of(mean: Tensor, size: int) -> list[Tensor]:
+    """Return the observables, in the order of `NAMES`, of the averages (7,) of `moments`."""
+    abs_m, m2, m4, phi2, phi4, energy, f = mean
+    volume = size**2
+    chi = volume * m2
+    return [
+        abs_m,
+        chi,
+        volume * (m2 - abs_m**2),
+        1 - m4 / (3 * m2**2),
+        phi2,
+        phi4,
+        energy,
+        torch.sqrt(chi / f - 1) / (2 * math.sin(math.pi / size)) if size > 1 else math.nan * chi,
+    ]
 
 
 def action_density(action: Phi4, configurations: Tensor, *, n_chains: int = 1) -> Estimate:
