@@ -14,6 +14,7 @@ BUILT_IN = (
     "phi4-32x32",
     "phi4-6x6",
     "phi4-6x6-broken",
+    "phi4-6x6-critical",
     "phi4-8x8",
     "phi4-8x8-critical",
     "photographs",

@@ -83,6 +83,11 @@ SETS: Mapping[str, BuiltIn] = {
         phi4.LatticeSet(Phi4(m2=-1, lam=0.5), 6, 20_000, 5_000, 900, 100, 3),
         "two wells, strongly correlated sites.",
     ),
+    "phi4-6x6-critical": _lattice(
+        "φ⁴ 6×6, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 6, 20_000, 5_000, 900, 300, 6),
+        "on the critical line of the infinite lattice, between the two other 6×6 sets.",
+    ),
     "phi4-8x8": _lattice(
         "φ⁴ 8×8, symmetric",
         phi4.LatticeSet(Phi4(m2=-4, lam=6.008), 8, 20_000, 5_000, 900, 150, 4),
