@@ -4,6 +4,7 @@ Every set is built once, by download or on the spot, and kept in a cache folder:
 `$RGDIFF_CACHE`, or the user's cache folder. Nothing is fetched on import.
 """
 
+from rgdiff_core.data import ensembles
 from rgdiff_core.data.folder import register_folder, register_upload
 from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress
 from rgdiff_core.data.sets import DatasetInfo, action_of, available, load
@@ -17,6 +18,7 @@ __all__ = [
     "action_of",
     "available",
     "cache_folder",
+    "ensembles",
     "load",
     "register_folder",
     "register_upload",

@@ -1,4 +1,6 @@
-"""φ⁴ configurations, made on the spot by hybrid Monte Carlo."""
+"""φ⁴ configurations as data sets: those that come with the product, made on the spot by hybrid
+Monte Carlo, and stored ensembles.
+"""
 
 from dataclasses import dataclass
 
@@ -7,8 +9,12 @@ import torch
 
 from rgdiff_core.data.records import Progress, Record
 from rgdiff_core.lattice import Phi4, hmc
+from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
+from rgdiff_core.lattice.gamma import chain_lengths
 
-__all__ = ["LatticeSet", "build"]
+__all__ = ["LatticeSet", "build", "describe", "split"]
+
+TEST_SHARE = 10  # every tenth chain is for the test split
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,37 @@ def build(spec: LatticeSet, progress: Progress) -> dict[str, Record]:
         split: Record(images, None, _source(spec, split, acceptance[split]), -bound, bound)
         for split, images in fields.items()
     }
+
+
+def split(ensemble: Ensemble, name: str, limit: int | None) -> Record:
+    """Return the training or test split of an ensemble: nine tenths of its chains, or one.
+
+    At least one chain is the test split; of a single chain it is the last tenth. Configurations
+    are shuffled, so that the first few come from different chains, in the same way every time.
+    """
+    spec = ensemble.spec
+    if spec.n_chains > 1:
+        test_chains = max(1, spec.n_chains // TEST_SHARE)
+        train = sum(chain_lengths(spec.n_samples, spec.n_chains)[:-test_chains])
+        how = f"{spec.n_chains - test_chains if name == 'train' else test_chains} chains"
+    else:
+        train = spec.n_samples - max(1, spec.n_samples // TEST_SHARE)
+        how = f"the {'first' if name == 'train' else 'last'} part of one chain"
+    # As the built-in sets: the range is that of the training split, whichever is asked for.
+    bound = float(np.quantile(ensemble.configurations[:train].abs().numpy(), 0.999))
+    part = ensemble.configurations[:train] if name == "train" else ensemble.configurations[train:]
+    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:limit]
+    images = part[order].to(torch.float32).numpy()
+    return Record(images, None, f"{describe(spec)} Here: {how}.", -bound, bound)
+
+
+def describe(spec: EnsembleSpec | ImportedSpec) -> str:
+    """Say in one sentence where an ensemble comes from."""
+    where = f"from {spec.source}" if isinstance(spec, ImportedSpec) else "by hybrid Monte Carlo"
+    return (
+        f"{spec.n_samples} configurations on a periodic {spec.size}×{spec.size} lattice at m² = "
+        f"{spec.m2:g}, λ = {spec.lam:g}, {spec.n_chains} chains, {where}."
+    )
 
 
 def _source(spec: LatticeSet, split: str, acceptance: float) -> str:

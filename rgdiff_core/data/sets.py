@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from rgdiff_core.data import cifar10, folder, phi4, photographs, store
+from rgdiff_core.data import cifar10, ensembles, folder, phi4, photographs, store
 from rgdiff_core.data.records import BUILT_IN, ImageSet, Progress, Record, quiet
 from rgdiff_core.lattice import Phi4
 
 __all__ = ["SETS", "DatasetInfo", "action_of", "available", "load"]
+
+ENSEMBLE = "lattice-"
+"""What the names of ensembles begin with, followed by their id."""
 
 logger = logging.getLogger(__name__)
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -109,11 +112,20 @@ SETS: Mapping[str, BuiltIn] = {
 
 
 def available() -> list[DatasetInfo]:
-    """List the data sets that `load` knows, the user's own last."""
+    """List the data sets that `load` knows: built in, stored ensembles, the user's own.
+
+    Of ensembles, those are left out whose size is odd or below 4, which wavelets and networks
+    cannot take.
+    """
     listed = [
         DatasetInfo(name, item.title, _cached(name), item.shape, item.description)
         for name, item in SETS.items()
     ]
+    for item in ensembles.stored():
+        size = item.spec.size
+        if size >= 4 and size % 2 == 0:
+            name, shape = f"{ENSEMBLE}{item.id}", (1, size, size)
+            listed.append(DatasetInfo(name, item.title, True, shape, phi4.describe(item.spec)))
     for name in folder.names():
         record = folder.describe(name)
         listed.append(DatasetInfo(name, name, True, record.shape, record.description))
@@ -131,7 +143,8 @@ def load(
 
     Arguments:
         name: A name that `available` lists.
-        split: "train" or "test"; the two share no image, no chain and no photograph.
+        split: "train" or "test"; the two share no image, no photograph and no chain, but for an
+            ensemble of a single chain, whose last tenth is the test split.
         limit: Return only the first so many images, at least 1; by default all.
         progress: Called with (done, total, text) while a set is fetched or generated; an
             exception that it raises cancels and reaches the caller.
@@ -149,15 +162,29 @@ def load(
         raise ValueError(f"limit = {limit!r} is not a whole number of at least 1.")
     if name in BUILT_IN:
         return _built_in(name, split, limit, progress or quiet).image_set(name)
+    if _ensemble(name) is not None:
+        record = phi4.split(ensembles.read(name.removeprefix(ENSEMBLE)), split, limit)
+        return record.image_set(name)
     if name in folder.names():
         return folder.load_own(name, split, limit)
-    known = ", ".join([*SETS, *folder.names()])
+    known = ", ".join(
+        [*SETS, *(ENSEMBLE + item.id for item in ensembles.stored()), *folder.names()]
+    )
     raise ValueError(f"{name!r} is not a known data set; known are {known}.")
 
 
 def action_of(name: str) -> Phi4 | None:
     """Return the lattice action whose configurations a data set holds, None for other data."""
-    return SETS[name].action if name in SETS else None
+    if name in SETS:
+        return SETS[name].action
+    item = _ensemble(name)
+    return None if item is None else item.spec.action
+
+
+def _ensemble(name: str) -> ensembles.EnsembleInfo | None:
+    """Return the stored ensemble that a name stands for, if it does."""
+    id = name.removeprefix(ENSEMBLE)
+    return ensembles.info(id) if name != id and ensembles.is_id(id) else None
 
 
 def _home(name: str) -> Path:

@@ -20,7 +20,7 @@ import platformdirs
 
 from rgdiff_core.data.records import Record
 
-__all__ = ["CorruptCache", "cache_folder", "exists", "read", "write"]
+__all__ = ["CorruptCache", "cache_folder", "exists", "read", "replace", "write"]
 
 VERSION = 1
 BLOCK_BYTES = 2**20
@@ -60,7 +60,7 @@ def write(folder: Path, split: str, record: Record) -> None:
         "arrays": {name: _write_array(folder, split, name, a) for name, a in arrays.items()},
     }
     text = json.dumps(manifest, indent=1).encode()
-    _replace(_manifest(folder, split), lambda file: file.write(text))
+    replace(_manifest(folder, split), lambda file: file.write(text))
     for name in outdated - {entry["file"] for entry in manifest["arrays"].values()}:
         (folder / name).unlink(missing_ok=True)
 
@@ -110,7 +110,7 @@ def _write_array(folder: Path, split: str, name: str, array: np.ndarray) -> dict
     checksums = _checksums(array, rows)
     digest = zlib.crc32(repr((array.shape, str(array.dtype), checksums)).encode())
     file_name = f"{split}-{name}-{digest:08x}.npy"
-    _replace(folder / file_name, lambda file: np.save(file, array, allow_pickle=False))
+    replace(folder / file_name, lambda file: np.save(file, array, allow_pickle=False))
     return {"file": file_name, "rows": rows, "checksums": checksums}
 
 
@@ -139,11 +139,15 @@ def _checksums(array: np.ndarray, rows: int) -> list[int]:
     ]
 
 
-def _replace(path: Path, write_to: Callable[[IO[bytes]], object]) -> None:
-    """Write a file beside the path, force it to disk, and move it into place in one step."""
+def replace(path: Path, write_to: Callable[[IO[bytes]], object]) -> None:
+    """Write a file beside the path, force it to disk, and move it into place in one step.
+
+    Raises:
+        OSError: When it cannot be written; what was there before is then untouched.
+    """
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(handle, "w+b") as file:
             write_to(file)
             file.flush()
             os.fsync(file.fileno())
