@@ -1,10 +1,17 @@
 """φ⁴ theory on a periodic square lattice: action, hybrid Monte Carlo, observables."""
 
 from rgdiff_core.lattice.action import Half, Hopping, Phi4
+from rgdiff_core.lattice.annealing import (
+    AnnealedLogZ,
+    UnevenWeights,
+    annealed_importance_sampling,
+)
 from rgdiff_core.lattice.chains import HMC, Trajectory, trajectories
 from rgdiff_core.lattice.cluster import wolff
+from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
 from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free import FreeField
+from rgdiff_core.lattice.free_energy import Bridge, LogZ
 from rgdiff_core.lattice.hmc import HMCResult, hmc, leapfrog
 from rgdiff_core.lattice.integrators import Leapfrog, Omelyan
 from rgdiff_core.lattice.observables import (
@@ -16,9 +23,18 @@ from rgdiff_core.lattice.observables import (
     schwinger_dyson,
 )
 from rgdiff_core.lattice.thermalization import History
+from rgdiff_core.lattice.thermodynamic import (
+    Node,
+    ThermodynamicLogZ,
+    thermodynamic_integration,
+)
 
 __all__ = [
+    "AnnealedLogZ",
+    "Bridge",
     "Correlator",
+    "Ensemble",
+    "EnsembleSpec",
     "Estimate",
     "FreeField",
     "HMC",
@@ -26,17 +42,24 @@ __all__ = [
     "Half",
     "History",
     "Hopping",
+    "ImportedSpec",
     "Leapfrog",
+    "LogZ",
+    "Node",
     "Omelyan",
     "Phi4",
+    "ThermodynamicLogZ",
     "Trajectory",
+    "UnevenWeights",
     "action_density",
+    "annealed_importance_sampling",
     "correlator",
     "effective_sample_size",
     "hmc",
     "leapfrog",
     "observables",
     "schwinger_dyson",
+    "thermodynamic_integration",
     "trajectories",
     "wolff",
 ]

@@ -26,15 +26,19 @@ from torch import Tensor
 from rgdiff_core.lattice.action import Phi4
 from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free_energy import Bridge, LogZ, Progress
-from rgdiff_core.lattice.hmc import leapfrog
+from rgdiff_core.lattice.integrators import Leapfrog
 from rgdiff_core.spec import check_whole
 
-__all__ = ["AnnealedLogZ", "annealed_importance_sampling"]
+__all__ = ["AnnealedLogZ", "UnevenWeights", "annealed_importance_sampling"]
 
 LEAST_ESS = 10.0
 TARGET = 0.85  # acceptance that the trajectories are tuned to
 PILOTS = 32  # fields that go ahead
 MAX_STEPS = 100  # of a trajectory of length 1
+
+
+class UnevenWeights(ValueError):
+    """So few fields carry the weight that neither its mean nor the mean's error can be told."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,39 +75,42 @@ def annealed_importance_sampling(
         progress: called with (steps done, steps in all), those of the tuning among them; it may
             raise to cancel.
 
-    Raises `ValueError` for a number out of its range, and where the weights are worth fewer than
-    10 fields, too few to tell the mean or its error.
+    Raises `ValueError` for a number out of its range, and `UnevenWeights`, a `ValueError`, where
+    the weights are worth fewer than 10 fields.
     """
     bridge = Bridge.to(action, size, mass2)
     check_whole("n_samples", n_samples, 20, 10**6)
     check_whole("n_steps", n_steps, 1, 100_000)
     start = time.perf_counter()
 
-
     def report(done: int) -> None:
         if progress is not None:
             progress(done, 2 * n_steps)
 
-    pilots = bridge.sample(PILOTS, generator)
+    pilots = _free(bridge, PILOTS, generator)
     tuned = _carry(bridge, pilots, n_steps, None, generator, report)
-    fields = bridge.sample(n_samples, generator)
+    fields = _free(bridge, n_samples, generator)
     carried = _carry(
         bridge, fields, n_steps, tuned.steps, generator, lambda done: report(n_steps + done)
     )
     mean, ess = _log_mean(carried.log_weights)
     if not ess >= LEAST_ESS:
-        raise ValueError(
+        raise UnevenWeights(
             f"the weights of n_samples = {n_samples} fields are worth {ess:.1f} fields after "
             f"n_steps = {n_steps}; at least {LEAST_ESS:g} are needed, so take more of both."
         )
     return AnnealedLogZ(
-        estimate=Estimate(bridge.log_z + mean.value, mean.error),
+        estimate=Estimate(bridge.start.log_z + mean.value, mean.error),
         trajectories=n_samples * n_steps,
         acceptance=carried.acceptance,
         seconds=time.perf_counter() - start,
         log_weights=carried.log_weights,
         ess=ess,
     )
+
+
+def _free(bridge: Bridge, n: int, generator: torch.Generator | None) -> Tensor:
+    return bridge.start.sample(n, generator, dtype=torch.float64)[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,13 +151,11 @@ def _trajectory(
     theory: Phi4, phi: Tensor, step: float, generator: torch.Generator | None
 ) -> tuple[Tensor, float]:
     """Move fields (n, L, L) by one trajectory; return them and the share that was accepted."""
-    uniform = torch.rand(
-        len(phi) + 1, generator=generator, dtype=torch.float64, device=phi.device
-    )
+    uniform = torch.rand(len(phi) + 1, generator=generator, dtype=torch.float64, device=phi.device)
     momentum = torch.randn(phi.shape, generator=generator, dtype=phi.dtype, device=phi.device)
     count = min(MAX_STEPS, max(1, math.ceil(1 / step)))
     size = step * (0.9 + 0.2 * float(uniform[-1]))  # as `hmc`, against modes that return
-    proposal, final = leapfrog(theory, phi, momentum, step_size=size, n_steps=count)
+    proposal, final = Leapfrog().integrate(theory, phi, momentum, step_size=size, n_steps=count)
     kinetic = 0.5 * (final**2 - momentum**2).sum((-2, -1))
     change = theory(proposal) - theory(phi) + kinetic
     accept = uniform[:-1] < torch.exp(-change).nan_to_num(nan=0.0)

@@ -1,7 +1,7 @@
 r"""The free energy, −log Z, of φ⁴ on a finite lattice: what both ways to it share.
 
-Z = ∫∏dφ e^{−S} has no closed form but for λ = 0, where log Z = ½ Σ_k log(π/(k̂² + m²)). From there a
-*bridge* of theories leads to the one that is asked for,
+Z = ∫∏dφ e^{−S} has a closed form for λ = 0 only. From there a *bridge* of theories leads to the
+one that is asked for,
 
 .. math:: m^2(s) = m_0^2 + (m^2 - m_0^2)\,s^2, \qquad λ(s) = λ s^2, \qquad 0 ≤ s ≤ 1,
 
@@ -21,11 +21,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4, sites
 from rgdiff_core.lattice.estimate import Estimate
+from rgdiff_core.lattice.free import FreeField
 from rgdiff_core.spec import check_range, check_whole
 
 __all__ = ["Bridge", "LogZ", "Progress"]
@@ -95,35 +95,18 @@ class Bridge:
         return 2 * s * self.difference(phi, 0.0, 1.0)
 
     @property
-    def log_z(self) -> float:
-        """log Z at s = 0."""
-        return float(torch.log(math.pi / (_momenta2(self.size) + self.mass2)).sum()) / 2
-
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw fields (n, L, L) float64 of the theory at s = 0, independent and exact."""
-        device = None if generator is None else generator.device
-        white = torch.randn(
-            (n, self.size, self.size), generator=generator, dtype=torch.float64, device=device
-        )
-        amplitude = torch.sqrt(0.5 / (_momenta2(self.size) + self.mass2)).to(white)
-        return torch.fft.ifft2(torch.fft.fft2(white) * amplitude).real
-
-
-def _momenta2(size: int) -> Tensor:
-    """Return k̂², (L, L) float64."""
-    k = 2 * math.pi * torch.arange(size, dtype=torch.float64) / size
-    square = 4 * torch.sin(k / 2) ** 2
-    return square[:, None] + square
+    def start(self) -> FreeField:
+        """The theory at s = 0, in closed form."""
+        return FreeField(self.mass2, self.size)
 
 
 def _hartree(target: Phi4, size: int) -> float:
     """Return the root of m₀² = m² + 6λ⟨φ²⟩₀, of which the right side falls as m₀² grows."""
     if target.lam == 0:
         return target.m2
-    momenta2 = _momenta2(size)
     low, high = 1e-9, 1e6
     for _ in range(BISECTIONS):
         middle = math.sqrt(low * high)
-        phi2 = float((0.5 / (momenta2 + middle)).mean())
+        phi2 = FreeField(middle, size).phi2
         low, high = (middle, high) if target.m2 + 6 * target.lam * phi2 > middle else (low, middle)
     return low

@@ -119,8 +119,9 @@ def thermodynamic_integration(
         trajectories += run.n_chains * rounds * run.thinning
     integral, quadrature = _integrals(nodes)
     surplus = max(0.0, abs(quadrature.value) - 2 * quadrature.error)
+    value = bridge.start.log_z + integral.value
     return ThermodynamicLogZ(
-        estimate=Estimate(bridge.log_z + integral.value, math.hypot(integral.error, surplus)),
+        estimate=Estimate(value, math.hypot(integral.error, surplus)),
         trajectories=trajectories,
         acceptance=sum(acceptance) / n_nodes,
         seconds=time.perf_counter() - start,
@@ -172,7 +173,8 @@ def _integrals(nodes: Sequence[Node]) -> tuple[Estimate, Estimate]:
     moments = np.eye(len(few))[0]
     half = np.zeros_like(full)
     half[::2] = np.linalg.solve(np.polynomial.legendre.legvander(few, len(few) - 1).T, moments)
-    return tuple(
-        Estimate(float(weights @ values), float(np.linalg.norm(weights * errors)))
-        for weights in (full, full - half)
-    )
+
+    def integral(weights: np.ndarray) -> Estimate:
+        return Estimate(float(weights @ values), float(np.linalg.norm(weights * errors)))
+
+    return integral(full), integral(full - half)
