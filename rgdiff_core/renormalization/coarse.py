@@ -1,0 +1,176 @@
+r"""Flows to smaller lattices: averages of blocks, decimation, and momentum shells.
+
+For a momentum shell a field of the coarse lattice holds the modes with |k_μ| ≤ Λ = πL'/L, which are
+those of its Brillouin zone; the others are integrated out, which for configurations means: left
+out. In one direction, with L' odd, these are the waves e^{2πinx/L} with |n| < L'/2. For even L'
+there is one more, n = L'/2, of which the coarse lattice can tell the cosine but not the sine; so
+the cosine is kept. Unit vectors go to unit vectors: the map is R φ Rᵀ with R Rᵀ = 1, and a free
+field with propagator Ĝ(k) becomes a free field with propagator Ĝ(k)/b² (the factor turns unit
+vectors of the fine lattice into waves of the same height on the coarse one).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.renormalization.base import (
+    SMALLEST,
+    Step,
+    as_fields,
+    check_eta,
+    rescaling,
+)
+from rgdiff_core.spec import Spec, check_whole
+
+__all__ = ["BlockSpin", "Decimation", "MomentumShell"]
+
+LARGEST = 1024
+
+
+@dataclass(frozen=True)
+class BlockSpin(Spec):
+    """Averages over blocks of b×b sites.
+
+    Arguments:
+        eta: η of the field's rescaling by b^{η/2}, in [-2, 2].
+
+    References:
+        Kadanoff, Physics 2 (1966) 263.
+    """
+
+    eta: float = 0.0
+
+    title: ClassVar[str] = "block spin"
+    about: ClassVar[str] = "Every block of b×b sites becomes one site that has their average."
+    axis: ClassVar[str] = "side of a block, b"
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
+
+    def steps(self, size: int) -> tuple[Step, ...]:
+        """Return a step for every b that divides L and leaves at least two sites a side."""
+        return _blocks(size)
+
+    def apply(
+        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the averages, (n, 1, L/b, L/b) float64; nothing is random here.
+
+        Raises `ValueError` where b does not divide L.
+        """
+        del generator
+        fields = as_fields(configurations)
+        side = _side(fields, step)
+        averages = torch.nn.functional.avg_pool2d(fields, side)
+        return rescaling(side, self.eta) * averages
+
+
+@dataclass(frozen=True)
+class Decimation(Spec):
+    """Every b-th site in both directions is kept, the others are integrated out.
+
+    Arguments:
+        eta: η of the field's rescaling by b^{η/2}, in [-2, 2].
+    """
+
+    eta: float = 0.0
+
+    title: ClassVar[str] = "decimation"
+    about: ClassVar[str] = "Of every b×b sites one is kept as it is, the others are summed over."
+    axis: ClassVar[str] = "distance of the sites that are kept, b"
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
+
+    def steps(self, size: int) -> tuple[Step, ...]:
+        """Return a step for every b that divides L and leaves at least two sites a side."""
+        return _blocks(size)
+
+    def apply(
+        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the sites kept, (n, 1, L/b, L/b) float64; nothing is random here.
+
+        Raises `ValueError` where b does not divide L.
+        """
+        del generator
+        fields = as_fields(configurations)
+        side = _side(fields, step)
+        return rescaling(side, self.eta) * fields[..., ::side, ::side]
+
+
+@dataclass(frozen=True)
+class MomentumShell(Spec):
+    """Modes above a falling cutoff are integrated out, and the rest is put on a smaller lattice.
+
+    Arguments:
+        eta: η of the field's rescaling by b^{η/2}, in [-2, 2].
+
+    References:
+        Wilson & Kogut, Phys. Rep. 12 (1974) 75.
+    """
+
+    eta: float = 0.0
+
+    title: ClassVar[str] = "momentum shell"
+    about: ClassVar[str] = "Modes above the cutoff are left out; the lattice shrinks with them."
+    axis: ClassVar[str] = "side of the lattice, L'"
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
+
+    def steps(self, size: int) -> tuple[Step, ...]:
+        """Return a step for every L' from L down to 2."""
+        check_whole("size", size, SMALLEST, LARGEST)
+        sides = range(size, SMALLEST - 1, -1)
+        return tuple(Step(side, size / side, math.pi * side / size, side) for side in sides)
+
+    def apply(
+        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the fields on L'×L', (n, 1, L', L') float64; nothing is random here.
+
+        Raises `ValueError` where L' is not from 2 to L.
+        """
+        del generator
+        fields = as_fields(configurations)
+        size = fields.shape[-1]
+        check_whole("size", step.size, SMALLEST, size)
+        matrix = _truncation(size, step.size).to(fields.device)
+        factor = size / step.size
+        return (rescaling(factor, self.eta) / factor) * (matrix @ fields @ matrix.T)
+
+
+def _blocks(size: int) -> tuple[Step, ...]:
+    check_whole("size", size, SMALLEST, LARGEST)
+    sides = [b for b in range(1, size // SMALLEST + 1) if size % b == 0]
+    return tuple(Step(b, b, math.pi / b, size // b) for b in sides)
+
+
+def _side(fields: Tensor, step: Step) -> int:
+    """Return b of a step, checked against the fields."""
+    size = fields.shape[-1]
+    side, rest = divmod(size, step.size)
+    if rest or side < 1:
+        raise ValueError(f"blocks that leave L' = {step.size} do not fit a lattice of L = {size}.")
+    return side
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _truncation(size: int, side: int) -> Tensor:
+    """Return R, (L', L), with orthonormal rows: from waves of L to those of L' ≤ L."""
+    fine = torch.arange(size, dtype=torch.float64) / size
+    coarse = torch.arange(side, dtype=torch.float64) / side
+    waves = torch.arange(-((side - 1) // 2), (side - 1) // 2 + 1, dtype=torch.float64)
+    angle = 2 * math.pi * waves * (coarse[:, None, None] - fine[:, None])
+    matrix = torch.cos(angle).sum(-1) / math.sqrt(size * side)
+    if side % 2 == 0:
+        cosine = torch.cos(math.pi * side * fine)
+        alternating = torch.cos(math.pi * side * coarse) / math.sqrt(side)
+        matrix += alternating[:, None] * (cosine / torch.linalg.norm(cosine))
+    return matrix
