@@ -14,6 +14,7 @@ st.navigation(
     [
         st.Page("pages/noising.py", title="Noising", icon=":material/gradient:", default=True),
         st.Page("pages/spectra.py", title="Spectra", icon=":material/show_chart:"),
+        st.Page("pages/lattice.py", title="Lattice", icon=":material/grid_4x4:"),
         st.Page("pages/samples.py", title="Samples", icon=":material/auto_awesome:"),
         st.Page("pages/training.py", title="Training", icon=":material/model_training:"),
     ]

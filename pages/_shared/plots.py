@@ -7,7 +7,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
@@ -21,6 +21,7 @@ __all__ = [
     "ORANGE",
     "PURPLE",
     "Curve",
+    "band",
     "in_brackets",
     "lines",
     "log_log",
@@ -28,7 +29,9 @@ __all__ = [
     "short",
     "table",
     "tiles",
+    "trace",
     "with_error",
+    "written",
 ]
 
 # Okabe and Ito's colours, which colour-blind people tell apart, at a lightness that stands out
@@ -78,8 +81,8 @@ def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
     for curve in curves:
         x = np.where(np.asarray(curve.x, dtype=float) > 0, curve.x, zero)
         if curve.low is not None and curve.high is not None:
-            figure.add_trace(_band(curve, x))
-        figure.add_trace(_trace(curve, x))
+            figure.add_trace(band(curve, x))
+        figure.add_trace(trace(curve, x))
     ticks, texts = _ticks(least, most)
     if (every == 0).any():
         ticks, texts = [zero, *ticks], ["0", *texts]
@@ -101,7 +104,7 @@ def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
 
 def lines(curves: Sequence[Curve], x_title: str, y_title: str, height: int = 320) -> go.Figure:
     """Draw curves on linear axes, with a thin line at zero."""
-    figure = go.Figure([_trace(curve, np.asarray(curve.x, dtype=float)) for curve in curves])
+    figure = go.Figure([trace(curve, np.asarray(curve.x, dtype=float)) for curve in curves])
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
     figure.update_xaxes(title=x_title, zeroline=False, rangemode="tozero")
     figure.update_yaxes(title=y_title, zeroline=False)
@@ -121,7 +124,8 @@ def ramp(n: int) -> list[str]:
     return [str(color) for color in sample_colorscale([BLUE, GREEN, ORANGE, PURPLE], places)]
 
 
-def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:
+def trace(curve: Curve, x: np.ndarray) -> go.Scatter:
+    """Return a curve's line or points, at x (n,)."""
     bars = None
     if curve.error is not None:
         bars = {"type": "data", "array": np.asarray(curve.error), "thickness": 1.5, "width": 4}
@@ -139,7 +143,8 @@ def _trace(curve: Curve, x: np.ndarray) -> go.Scatter:
     )
 
 
-def _band(curve: Curve, x: np.ndarray) -> go.Scatter:
+def band(curve: Curve, x: np.ndarray) -> go.Scatter:
+    """Return a curve's shaded band, at x (n,)."""
     red, green, blue = (int(curve.color[i : i + 2], 16) for i in (1, 3, 5))
     return go.Scatter(
         x=np.concatenate((x, x[::-1])),
@@ -212,6 +217,21 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.3g}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{min(decimals, 12)}f} ± {error:.{min(decimals, 12)}f}"
+
+
+class Measured(Protocol):
+    """A value with an error."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def error(self) -> float: ...
+
+
+def written(measured: Measured) -> str:
+    """Return "value ± error", or a dash where there is no number."""
+    return with_error(measured.value, measured.error) if math.isfinite(measured.value) else "–"
 
 
 def in_brackets(value: float, error: float) -> str:

@@ -1,0 +1,177 @@
+"""Figures of the Lattice page: values to Plotly, as in `plots`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import plotly.graph_objects as go
+
+from pages._shared import plots
+from pages._shared.plots import Values
+
+__all__ = ["BAR", "Marks", "histogram", "phase_map", "points"]
+
+BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
+MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """Points of the map with names.
+
+    Attributes:
+        label: What the legend says.
+        x, y: m² and λ, (n,) each.
+        names: (n,), shown when the mouse is over them.
+        color, symbol, size: Of the markers.
+    """
+
+    label: str
+    x: Sequence[float]
+    y: Sequence[float]
+    names: Sequence[str]
+    color: str
+    symbol: str = "circle"
+    size: int = 10
+
+
+def phase_map(
+    line: tuple[Values, Values], marks: Sequence[Marks], grid: tuple[Values, Values]
+) -> go.Figure:
+    """Draw the phase diagram: m² to the right, λ upwards.
+
+    Arguments:
+        line: m² and λ of the critical line.
+        marks: Points with names.
+        grid: m² and λ of a fine grid, (n,) and (m,), every point of which can be clicked.
+    """
+    x, y = (np.asarray(each, dtype=float) for each in grid)
+    gx, gy = (each.ravel() for each in np.meshgrid(x, y))
+    figure = go.Figure()
+    figure.add_trace(
+        go.Scatter(
+            x=gx,
+            y=gy,
+            mode="markers",
+            marker={"size": 13, "opacity": 0.0, "color": plots.GREY},
+            name="the plane",
+            showlegend=False,
+            hovertemplate="m² = %{x:.3g}, λ = %{y:.3g}<extra>click to take it</extra>",
+        )
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=np.asarray(line[0]),
+            y=np.asarray(line[1]),
+            mode="lines",
+            name="critical line",
+            line={"color": plots.ORANGE, "width": 3},
+            hoverinfo="skip",
+        )
+    )
+    for each in marks:
+        figure.add_trace(
+            go.Scatter(
+                x=list(each.x),
+                y=list(each.y),
+                mode="markers",
+                name=each.label,
+                text=list(each.names),
+                marker={
+                    "color": each.color,
+                    "symbol": each.symbol,
+                    "size": each.size,
+                    "line": {"width": 1, "color": "white"},
+                },
+                hovertemplate="%{text}<br>m² = %{x:.4g}, λ = %{y:.4g}<extra></extra>",
+            )
+        )
+    # What is not selected stays as it is: a click chooses a theory, it does not mark.
+    for name, opacity in {"the plane": 0.0} | {each.label: 1.0 for each in marks}.items():
+        same = {"marker": {"opacity": opacity}}
+        figure.update_traces(selected=same, unselected=same, selector={"name": name})
+    wide = 0.02 * (x[-1] - x[0]), 0.02 * (y[-1] - y[0])
+    figure.update_xaxes(title="m²", range=[x[0] - wide[0], x[-1] + wide[0]], zeroline=False)
+    figure.update_yaxes(title="λ", range=[y[0] - wide[1], y[-1] + wide[1]], zeroline=False)
+    figure.update_layout(
+        height=430,
+        margin=MARGIN,
+        legend=LEGEND,
+        hovermode="closest",
+        dragmode="pan",
+        clickmode="event+select",
+        uirevision="map",
+    )
+    return figure
+
+
+def points(
+    curves: Sequence[plots.Curve],
+    x_title: str,
+    y_title: str,
+    *,
+    lines: Mapping[float, str] | None = None,
+    levels: Mapping[float, str] | None = None,
+    log_y: bool = False,
+    height: int = 320,
+    revision: str = "points",
+) -> go.Figure:
+    """Draw curves and points with error bars on linear axes.
+
+    Arguments:
+        lines: Vertical lines, and what is written at them.
+        levels: Horizontal lines, and what is written at them.
+        log_y: Whether the vertical axis is logarithmic.
+    """
+    figure = go.Figure()
+    for curve in curves:
+        x = np.asarray(curve.x, dtype=float)
+        if curve.low is not None and curve.high is not None:
+            figure.add_trace(plots.band(curve, x))
+        figure.add_trace(plots.trace(curve, x))
+    style = {"color": plots.GREY, "width": 1.5, "dash": "dash"}
+    for place, text in (lines or {}).items():
+        figure.add_vline(x=place, line=style, annotation={"text": text, "font": {"size": 11}})
+    for place, text in (levels or {}).items():
+        figure.add_hline(y=place, line=style, annotation={"text": text, "font": {"size": 11}})
+    figure.update_xaxes(title=x_title, zeroline=False)
+    figure.update_yaxes(
+        title=y_title, zeroline=False, type="log" if log_y else "linear", exponentformat="power"
+    )
+    figure.update_layout(
+        height=height,
+        margin=MARGIN,
+        hovermode="x unified",
+        legend=LEGEND,
+        uirevision=revision,
+    )
+    return figure
+
+
+def histogram(
+    edges: Values, density: Values, curve: plots.Curve | None, x_title: str, label: str
+) -> go.Figure:
+    """Draw a histogram, and a curve over it.
+
+    Arguments:
+        edges: (n + 1,).
+        density: (n,).
+    """
+    edges = np.asarray(edges, dtype=float)
+    figure = go.Figure(
+        go.Bar(
+            x=0.5 * (edges[1:] + edges[:-1]),
+            y=np.asarray(density),
+            width=np.diff(edges),
+            marker={"color": plots.BLUE, "opacity": 0.6, "line": {"width": 0}},
+            name=label,
+            hovertemplate="%{x:.3g}: %{y:.3g}<extra></extra>",
+        )
+    )
+    if curve is not None:
+        figure.add_trace(plots.trace(curve, np.asarray(curve.x, dtype=float)))
+    figure.update_xaxes(title=x_title, zeroline=False)
+    figure.update_yaxes(title="density", zeroline=False, rangemode="tozero")
+    figure.update_layout(height=320, margin=MARGIN, legend=LEGEND, uirevision="histogram")
+    return figure

@@ -1,0 +1,203 @@
+"""The ensembles that are stored: their list, and what can be done with one."""
+
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import streamlit as st
+
+from pages._shared import labstate, latticedata, latticestate
+from rgdiff_core.data import DataUnavailable, ensembles
+from rgdiff_core.data.ensembles import EnsembleInfo
+from rgdiff_core.lattice import ImportedSpec, Phi4
+from rgdiff_core.spec import to_dict
+from rgdiff_core.training import PRESETS
+from rgdiff_core.training.config import TrainConfig
+
+__all__ = ["links", "remove", "table"]
+
+_PROBLEM, _FILE = "lattice-stored-problem", "lattice-file"
+QUICK = 2**26  # bytes up to which a file is read for its autocorrelation time
+
+
+def table(listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
+    """Draw the list, what can be done with the chosen ensemble, and the place to bring one."""
+    left, right = st.columns([4, 1], vertical_alignment="bottom")
+    left.subheader("Stored ensembles")
+    with right:
+        _upload()
+    if text := st.session_state.pop(_PROBLEM, None):
+        st.error(text, icon=":material/error:")
+    if not listed:
+        st.info(
+            "None yet. Press **Start**: at L = 16 a thousand configurations take some seconds.",
+            icon=":material/rocket_launch:",
+        )
+        return
+    key = "lattice-rows"
+
+    def picked() -> None:
+        rows = st.session_state[key].selection.rows
+        if rows:
+            latticestate.pin(listed[rows[0]].id)
+
+    st.dataframe(
+        [_line(each) for each in listed],
+        key=key,
+        on_select=picked,
+        selection_mode="single-row",
+        hide_index=True,
+        width="stretch",
+        height=min(320, 38 + 35 * len(listed)),
+        column_config={
+            "τ": st.column_config.NumberColumn(
+                "τ of |M|", format="%.1f", help="In trajectories; empty where it isn't known."
+            ),
+            "MB": st.column_config.NumberColumn(format="%.1f"),
+            "m²": st.column_config.NumberColumn(format="%.5g"),
+            "λ": st.column_config.NumberColumn(format="%.5g"),
+        },
+    )
+    if info is not None:
+        _actions(info)
+
+
+def _line(info: EnsembleInfo) -> dict[str, object]:
+    spec = info.spec
+    return {
+        "L": spec.size,
+        "m²": spec.m2,
+        "λ": spec.lam,
+        "configurations": spec.n_samples,
+        "chains": spec.n_chains,
+        "τ": latticedata.tau(info.id) if info.bytes < QUICK else None,
+        "MB": info.bytes / 1e6,
+        "made": time.strftime("%Y-%m-%d %H:%M", time.localtime(info.made)),
+        "from": spec.source if isinstance(spec, ImportedSpec) else "here",
+        "id": info.id,
+    }
+
+
+def _actions(info: EnsembleInfo) -> None:
+    st.markdown(f"**{info.title}** · `{info.id}`")
+    with st.container(horizontal=True):
+        action = info.spec.action
+        st.button(
+            "Take its theory",
+            icon=":material/my_location:",
+            on_click=latticestate.restore,
+            args=(latticestate.Theory(action.m2, action.lam, info.spec.size),),
+            help="Set the couplings at the side to those of this ensemble.",
+        )
+        for ending, mime in ((".npz", "application/zip"), (".h5", "application/x-hdf5")):
+            st.download_button(
+                ending,
+                lambda ending=ending: _file(info.id, ending),
+                f"phi4-{info.id}{ending}",
+                mime,
+                icon=":material/download:",
+                on_click="ignore",
+                help="Configurations, couplings, history and all numbers of the run.",
+            )
+        with st.popover("Delete", icon=":material/delete:"):
+            st.markdown("Its configurations go with it; the same numbers make them again.")
+            st.button(
+                "Delete this ensemble",
+                type="primary",
+                key=f"lattice-delete-{info.id}",
+                on_click=remove,
+                args=(info.id,),
+            )
+    links(info)
+
+
+def links(info: EnsembleInfo) -> None:
+    """Draw the ways to the other pages, with this ensemble as their data set."""
+    name = f"lattice-{info.id}"
+    with st.container(horizontal=True):
+        for title, page, query, icon in (
+            ("Noising", "noising", {"state": labstate.start(name).to_json()}, "gradient"),
+            ("Spectra", "spectra", {"data": name}, "show_chart"),
+            ("Training", "training", {"config": _config(name)}, "model_training"),
+        ):
+            if st.button(
+                f"Open in {title}",
+                key=f"lattice-open-{page}",
+                icon=f":material/{icon}:",
+                help=f"As a data set of the {title} page; it is in every page's menu.",
+            ):
+                st.switch_page(f"pages/{page}.py", query_params=query)
+
+
+def _config(name: str) -> str:
+    """Return what the Training page's address says of the first preset with other data."""
+    config, default = replace(PRESETS["phi4-2min"].config, data=name), to_dict(TrainConfig())
+    told = {key: value for key, value in to_dict(config).items() if value != default[key]}
+    return json.dumps(told, separators=(",", ":"))
+
+
+def _file(id: str, ending: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = ensembles.export(latticedata.ensemble(id), Path(folder) / f"ensemble{ending}")
+        return path.read_bytes()
+
+
+def remove(id: str) -> None:
+    """Delete an ensemble, finished or not; where that can't be done a sentence says why."""
+    try:
+        ensembles.delete(id)
+    except (ValueError, OSError) as error:
+        st.session_state[_PROBLEM] = str(error)
+
+
+def _upload() -> None:
+    with st.popover("Bring one", icon=":material/upload:", width="stretch"):
+        st.caption(
+            "A .npz or .h5 file that was downloaded here, or an array (n, L, L) called "
+            "*configurations*, in lattice units of this page's action."
+        )
+        foreign = st.checkbox(
+            "It does not say its couplings: use those at the side",
+            key="lattice-foreign",
+            help="m² and λ of the theory at the side. The Schwinger–Dyson identity then tells "
+            "whether they fit.",
+        )
+        chains = st.number_input(
+            "Chains",
+            1,
+            100_000,
+            1,
+            key="lattice-foreign-chains",
+            disabled=not foreign,
+            help="Those of one chain stand together in the file.",
+        )
+        theory = latticestate.current()
+        given = (theory.action, int(chains)) if foreign else None
+        st.file_uploader(
+            "File",
+            type=["npz", "h5", "hdf5"],
+            key=_FILE,
+            on_change=_uploaded,
+            args=(given,),
+            label_visibility="collapsed",
+        )
+
+
+def _uploaded(given: tuple[Phi4, int] | None) -> None:
+    file = st.session_state[_FILE]
+    if file is None:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(file.name).name
+        path.write_bytes(file.getvalue())
+        try:
+            action, chains = given or (None, None)
+            found = ensembles.bring(path, action, chains)
+        except (ValueError, OSError, DataUnavailable) as error:
+            st.session_state[_PROBLEM] = str(error).replace(f"{folder}/", "")
+            return
+    latticestate.pin(found.spec.id)
+    if found.warning:
+        st.session_state[_PROBLEM] = f"It was brought, but {found.warning}"

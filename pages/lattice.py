@@ -1,0 +1,62 @@
+"""Lattice: φ⁴ theory sampled, measured, and followed along the renormalization group."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from pages._shared import (
+    latticecontrols,
+    latticedata,
+    latticemap,
+    latticesample,
+    latticestate,
+)
+from pages._shared.latticestate import Theory
+from rgdiff_core.data.ensembles import EnsembleInfo
+
+Listed = list[EnsembleInfo]
+View = Callable[[Theory, Listed, EnsembleInfo | None], None]
+
+
+def phase_diagram(theory: Theory, listed: Listed, info: EnsembleInfo | None) -> None:
+    """Draw the first view."""
+    del info
+    latticemap.draw(theory, listed)
+
+
+VIEWS: Mapping[str, View] = {
+    "Theory": phase_diagram,
+    "Sample": latticesample.draw,
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.set_page_config(layout="wide")
+    st.title("Lattice")
+    st.markdown(
+        "φ⁴ theory on a periodic square lattice, by hybrid Monte Carlo. Choose a point of the "
+        "phase diagram, sample it, measure it, and follow its configurations along the "
+        "renormalization group and into noise."
+    )
+    latticestate.prepare()
+    listed = latticedata.newest_first()
+    with st.sidebar:
+        theory = latticecontrols.sidebar()
+        with st.container(border=True):
+            info = latticedata.chosen(listed)
+            latticedata.waiting()
+    view = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        required=True,
+        key="view",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    VIEWS[view](theory, listed, info)
+    latticestate.write_link()
+
+
+page()
