@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from rgdiff_core import data
 from rgdiff_core.terminal import bar
@@ -119,43 +118,27 @@ def _fetch(chosen: argparse.Namespace) -> Outcome:
     return Outcome(reports, lines)
 
 
-def _generate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("out", type=Path, metavar="FILE.npz", help="where the fields are written")
-    parser.add_argument("--m2", type=float, default=-4.0, help="bare mass squared (default -4)")
-    parser.add_argument("--lam", type=float, default=6.975, help="coupling λ (default 6.975)")
-    parser.add_argument("--size", type=int, default=6, help="lattice size L, 2 to 256 (default 6)")
-    parser.add_argument("--n", type=int, default=1000, help="number of fields (default 1000)")
-    parser.add_argument("--seed", type=int, default=0, help="seed (default 0)")
+DATA = {
+    "generate": "Generate φ⁴ configurations by hybrid Monte Carlo.",
+    "import": "Import lattice configurations that were made elsewhere.",
+    "export": "Write lattice configurations with all that is known of them into a file.",
+}
 
 
-def _generate(chosen: argparse.Namespace) -> Outcome:
-    import numpy as np
-    import torch
+def _data_command(word: str, help: str) -> Command:
+    """Return a subcommand of `rgdiff data` for ensembles, which is imported when it is called."""
 
-    from rgdiff_core import lattice
+    def options(parser: argparse.ArgumentParser) -> None:
+        from rgdiff_core.data import commands
 
-    if chosen.out.suffix != ".npz":
-        raise ValueError(f"{chosen.out} does not end in .npz.")
-    action = lattice.Phi4(chosen.m2, chosen.lam)
-    generator = torch.Generator().manual_seed(chosen.seed)
+        commands.COMMANDS[word][0](parser)
 
-    def report(done: int, total: int) -> None:
-        bar(done, total, f"Generating {chosen.n} φ⁴ configurations")
+    def run(chosen: argparse.Namespace) -> Outcome:
+        from rgdiff_core.data import commands
 
-    run = lattice.hmc(action, chosen.size, chosen.n, generator=generator, progress=report)
-    np.savez_compressed(chosen.out, images=run.configurations.numpy())
-    summary = {
-        "file": str(chosen.out),
-        "acceptance": run.acceptance,
-        "exp_delta_h": asdict(run.exp_delta_h),
-        "tau_int": asdict(run.tau_int),
-    }
-    lines = [
-        f"{chosen.n} configurations {chosen.size}×{chosen.size} in {chosen.out}",
-        f"acceptance {run.acceptance:.3f}, ⟨exp(−ΔH)⟩ = {run.exp_delta_h}, "
-        f"τ_int(|M|) = {run.tau_int} trajectories",
-    ]
-    return Outcome(summary, lines)
+        return Outcome(*commands.COMMANDS[word][1](chosen))
+
+    return Command(f"data {word}", help, options, run)
 
 
 def _train_options(parser: argparse.ArgumentParser) -> None:
@@ -194,6 +177,18 @@ def _sample(chosen: argparse.Namespace) -> Outcome:
     return Outcome(*drawing.run_sample(chosen))
 
 
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.evaluation import commands
+
+    commands.evaluate_options(parser)
+
+
+def _evaluate(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.evaluation import commands
+
+    return Outcome(*commands.run_evaluate(chosen))
+
+
 def _sweep_options(parser: argparse.ArgumentParser) -> None:
     from rgdiff_core.search import commands
 
@@ -204,6 +199,18 @@ def _sweep(chosen: argparse.Namespace) -> Outcome:
     from rgdiff_core.search import commands
 
     return Outcome(*commands.run_sweep(chosen))
+
+
+def _scan_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.lattice import commands
+
+    commands.scan_options(parser)
+
+
+def _scan(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.lattice import commands
+
+    return Outcome(*commands.run_scan(chosen))
 
 
 RUNS = {
@@ -238,21 +245,29 @@ def _runs_command(word: str, help: str) -> Command:
 
 
 GROUPS = {
-    "data": "Data sets: list them, fetch them, generate lattice configurations.",
+    "data": "Data sets: list and fetch them; generate, import and export lattice configurations.",
+    "lattice": "φ⁴ on the lattice: scan its phase diagram.",
     "runs": "Training runs: queue them, watch them, stop them, let them go on.",
 }
 
 COMMANDS = (
     Command("data list", "List the data sets and which are on this machine.", _no_options, _list),
     Command("data fetch", "Bring data sets into the cache.", _fetch_options, _fetch),
+    *(_data_command(word, help) for word, help in DATA.items()),
     Command(
-        "data generate",
-        "Generate φ⁴ configurations by hybrid Monte Carlo.",
-        _generate_options,
-        _generate,
+        "lattice scan",
+        "Scan the phase diagram of φ⁴ and find the critical coupling.",
+        _scan_options,
+        _scan,
     ),
     Command("train", "Train a model from a config.", _train_options, _train),
     Command("sample", "Draw fields from a model.", _sample_options, _sample),
+    Command(
+        "evaluate",
+        "Measure how good a model is, with errors: against its theory, or in bits.",
+        _evaluate_options,
+        _evaluate,
+    ),
     Command(
         "sweep",
         "Search for a better process for a model and a number of steps.",

@@ -77,7 +77,9 @@ def ready(name: str) -> str | None:
     """Make a set ready to load; return the sentence that says why it can't be, or None."""
     slot = st.empty()
     try:
-        if name in _names() and not cache.has(name):
+        if name not in _names():  # though it may be in the cache: ensembles can be deleted
+            return f"{name!r} is not a known data set."
+        if not cache.has(name):
             _build(name, slot)
         cache.images(name)
     except (DataUnavailable, ValueError, OSError) as error:

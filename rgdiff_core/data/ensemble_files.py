@@ -26,7 +26,7 @@ from rgdiff_core.lattice.ensembles import (
 )
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
-__all__ = ["SUFFIXES", "export", "open_file"]
+__all__ = ["SUFFIXES", "check_ending", "export", "open_file"]
 
 VERSION = 1
 SUFFIXES = (".npz", ".h5", ".hdf5")
@@ -43,8 +43,8 @@ Arrays = dict[str, np.ndarray]
 def export(ensemble: Ensemble, path: str | Path) -> Path:
     """Write an ensemble with all that is known of it into a .npz or .h5 file.
 
-    Others find `configurations` (n, 1, L, L) there, those of one chain side by side, and the
-    numbers `m2`, `lam` and `n_chains`; `open_file` and `bring` read everything back bit for bit.
+    Others find `images` (n, 1, L, L) there, those of one chain side by side, and the numbers
+    `m2`, `lam` and `n_chains`; `open_file` and `bring` read everything back bit for bit.
 
     Returns:
         The path.
@@ -54,7 +54,7 @@ def export(ensemble: Ensemble, path: str | Path) -> Path:
         OSError: When the file cannot be written.
     """
     place = Path(path).expanduser()
-    write = _write_npz if _ending(place) == ".npz" else _write_h5
+    write = _write_npz if check_ending(place) == ".npz" else _write_h5
     spec = ensemble.spec
     about: dict[str, Any] = {
         "version": VERSION,
@@ -63,7 +63,7 @@ def export(ensemble: Ensemble, path: str | Path) -> Path:
         "step_size": ensemble.step_size,
         "seconds": ensemble.seconds,
     }
-    arrays = {"configurations": ensemble.configurations.cpu().numpy()}
+    arrays = {"images": ensemble.configurations.cpu().numpy()}
     if ensemble.exp_delta_h is not None:
         about["exp_delta_h"] = [ensemble.exp_delta_h.value, ensemble.exp_delta_h.error]
     if ensemble.history is not None:
@@ -94,7 +94,7 @@ def open_file(
             the sentence names the file.
     """
     place = Path(path).expanduser()
-    read = _read_npz if _ending(place) == ".npz" else _read_h5
+    read = _read_npz if check_ending(place) == ".npz" else _read_h5
     if not place.is_file():
         raise ValueError(f"{place} does not exist.")
     try:
@@ -116,7 +116,7 @@ def _own(arrays: Arrays, text: str) -> Ensemble:
     spec = from_dict(about["spec"])
     if not isinstance(spec, EnsembleSpec | ImportedSpec):
         raise ValueError(f"it holds a {type(spec).__name__}")
-    phi = torch.from_numpy(arrays["configurations"])
+    phi = torch.from_numpy(arrays["images"])
     shape = (spec.n_samples, 1, spec.size, spec.size)
     if phi.shape != shape:
         raise ValueError(f"it holds an array of shape {tuple(phi.shape)}, not {shape}")
@@ -166,7 +166,8 @@ def _foreign(
     return Ensemble(spec, torch.from_numpy(array))
 
 
-def _ending(place: Path) -> str:
+def check_ending(place: Path) -> str:
+    """Return the ending of a file's name; raises `ValueError` where it is none of `SUFFIXES`."""
     ending = place.suffix.lower()
     if ending not in SUFFIXES:
         raise ValueError(f"{place} does not end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")

@@ -5,6 +5,7 @@ often the run is interrupted on the way. `rgdiff_core.data.ensembles` keeps ense
 """
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -41,7 +42,7 @@ class EnsembleSpec(Spec):
     Arguments:
         m2, lam: The couplings, as of `Phi4`.
         size: L, 2 to 256.
-        n_samples: Configurations in all, 8 to 1,000,000, of at most 2²⁸ sites together.
+        n_samples: Configurations in all, 1 to 1,000,000, of at most 2²⁸ sites together.
         n_chains: Independent chains, 1 to n_samples; their lengths differ by one at most.
         thermalization: Trajectories discarded, at least 20; by default as many as it takes.
         thinning: Trajectories from one kept configuration of a chain to the next, from 1.
@@ -179,19 +180,23 @@ class Ensemble:
         return autocorrelation_time(self.history.measured.magnetization.abs())
 
     @cached_property
-    def identity(self) -> Estimate:
-        """The left side of the Schwinger–Dyson identity; 1 where the action is the right one."""
+    def identity(self) -> Estimate | None:
+        """The left side of the Schwinger–Dyson identity, 1 where the action is the right one;
+        None for too few configurations.
+        """
+        n = len(self.configurations)
+        if n < (2 if self.n_chains == n else FEWEST):
+            return None
         return schwinger_dyson(self.spec.action, self.configurations, n_chains=self.n_chains)
 
     @property
     def warning(self) -> str | None:
         """A sentence where the ensemble is not what it should be, else None."""
-        away = self.identity.deviation(Estimate(1.0, 0.0))
-        if abs(away) > SUSPICIOUS:
+        found, spec = self.identity, self.spec
+        if found is not None and abs(found.deviation(Estimate(1.0, 0.0))) > SUSPICIOUS:
             return (
-                f"the configurations do not belong to m² = {self.spec.m2:g}, "
-                f"λ = {self.spec.lam:g}: the Schwinger–Dyson identity gives {self.identity} "
-                f"instead of 1."
+                f"the configurations do not belong to m² = {spec.m2:g}, λ = {spec.lam:g}: the "
+                f"Schwinger–Dyson identity gives {found} instead of 1."
             )
         return None if self.history is None else self.history.warning
 
@@ -266,12 +271,20 @@ def assemble(spec: EnsembleSpec, run: Piece, step_size: float, seconds: float) -
         spec=spec,
         configurations=torch.cat(chains)[:, None],
         acceptance=float(accepted.double().mean()),
-        # Successive ΔH are hardly correlated: of one chain they are taken as independent.
-        exp_delta_h=Estimate.of(weight.mean(0) if spec.n_chains > 1 else weight[:, 0]),
+        exp_delta_h=_mean(weight.mean(0) if spec.n_chains > 1 else weight[:, 0]),
         step_size=step_size,
         history=run.history,
         seconds=seconds,
     )
+
+
+def _mean(weights: Tensor) -> Estimate:
+    """Return ⟨e^{-ΔH}⟩ from the means of chains; of one chain from its trajectories, whose ΔH are
+    hardly correlated.
+    """
+    if len(weights) > 1:
+        return Estimate.of(weights)
+    return Estimate(float(weights[0]), math.inf)
 
 
 def _check_couplings(m2: float, lam: float) -> None:
@@ -282,7 +295,7 @@ def _check_couplings(m2: float, lam: float) -> None:
 
 def _check_numbers(size: int, n_samples: int, n_chains: int) -> None:
     check_whole("size", size, *SIZES)
-    check_whole("n_samples", n_samples, FEWEST, MAX_SAMPLES)
+    check_whole("n_samples", n_samples, 1, MAX_SAMPLES)
     check_whole("n_chains", n_chains, 1, n_samples)
     if n_samples * size**2 > MAX_SITES:
         raise ValueError(

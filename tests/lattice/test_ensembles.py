@@ -1,0 +1,419 @@
+"""Ensembles on disk: the same after any interruption, damage said, files bit for bit."""
+
+import logging
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock
+
+from rgdiff_core.data import DataUnavailable, action_of, available, ensemble_runs, ensembles, load
+from rgdiff_core.lattice import FreeField, Phi4, observables
+from rgdiff_core.lattice.ensembles import EnsembleSpec, ImportedSpec
+
+SMALL = EnsembleSpec(-4, 6.975, 4, n_samples=110, n_chains=20, thermalization=30, thinning=2)
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch, one_thread):
+    monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def same(one, other) -> bool:
+    """Whether two generated ensembles agree in every bit but for the time that they took."""
+    return (
+        one.spec == other.spec
+        and torch.equal(one.configurations, other.configurations)
+        and one.configurations.dtype == other.configurations.dtype
+        and torch.equal(one.history.magnetization, other.history.magnetization)
+        and torch.equal(one.history.action, other.history.action)
+        and one.history.thermalization == other.history.thermalization
+        and (one.acceptance, one.exp_delta_h, one.step_size)
+        == (other.acceptance, other.exp_delta_h, other.step_size)
+    )
+
+
+def generated_elsewhere(monkeypatch, folder, spec=SMALL):
+    """The ensemble without any stop, in a cache of its own."""
+    with monkeypatch.context() as patch:
+        patch.setenv("RGDIFF_CACHE", str(folder / "elsewhere"))
+        return ensembles.generate(spec)
+
+
+def test_an_ensemble_is_named_by_its_numbers():
+    assert replace(SMALL, m2=-4.0) == SMALL and replace(SMALL, m2=-4.0).id == SMALL.id
+    assert EnsembleSpec.from_json(SMALL.to_json()).id == SMALL.id
+    others = [{"seed": 1}, {"lam": 6.9}, {"double": True}, {"hmc": replace(SMALL.hmc, cluster=1)}]
+    assert len({SMALL.id, *(replace(SMALL, **other).id for other in others)}) == 5
+    assert "4×4" in SMALL.title and "m² = −4" in SMALL.title
+
+
+def test_an_ensemble_is_what_it_says():
+    spec = EnsembleSpec(-4, 6.975, 4, n_samples=8000, n_chains=80, thinning=2, double=True)
+    ensemble = ensembles.generate(spec)
+    assert ensemble.configurations.shape == (8000, 1, 4, 4)
+    assert ensemble.configurations.dtype == torch.float64
+    assert ensemble.warning is None
+    assert abs(ensemble.exp_delta_h.deviation(ensemble.exp_delta_h.of(torch.ones(9)))) < 4
+    assert ensemble.history.action.shape[1] == 80
+    assert len(ensemble.history.measured.action) == 200
+    # By quadrature: exact values of the 4×4 lattice.
+    found = observables(ensemble.configurations, n_chains=80)
+    for name, exact in {"susceptibility": 0.934973, "phi2": 0.1673918}.items():
+        assert abs(found[name].value - exact) < 4 * found[name].error
+    # The kept configurations are those of the history, chain by chain.
+    kept = ensemble.history.measured.magnetization[1::2].T.reshape(-1)
+    torch.testing.assert_close(ensemble.configurations.mean((1, 2, 3)), kept)
+
+
+def test_chains_of_unequal_length_keep_their_order():
+    ensemble = ensembles.generate(SMALL)  # 110 in 20 chains: ten of 6 and ten of 5
+    m = ensemble.history.measured.magnetization[1::2].float()
+    expected = torch.cat([m[:6, :10].T.reshape(-1), m[:5, 10:].T.reshape(-1)])
+    torch.testing.assert_close(ensemble.configurations.mean((1, 2, 3)), expected)
+
+
+def test_a_second_time_it_is_read():
+    calls, histories = [], []
+    first = ensembles.generate(
+        SMALL, progress=lambda *at: calls.append(at), watch=lambda h: histories.append(h)
+    )
+    assert calls == [(i + 1, 42) for i in range(42)]
+    assert len(histories[-1].action) == 42
+    assert same(ensembles.generate(SMALL, progress=lambda *at: calls.append(at)), first)
+    assert same(ensembles.read(SMALL.id), first)
+    assert len(calls) == 42
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+@pytest.mark.parametrize("stops", [(1, 10), (29, 30, 31), (35, 36, 41)])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(seconds, stops, cache, monkeypatch):
+    """Saved after every trajectory, or only as the run is stopped."""
+    monkeypatch.setattr(ensemble_runs, "PIECE_SECONDS", seconds)
+    seen = []
+
+    def stop(done: int, total: int) -> None:
+        seen.append(done)
+        if done in stops and seen.count(done) == 1:
+            raise Stop
+
+    for _ in stops:
+        with pytest.raises(Stop):
+            ensembles.generate(SMALL, progress=stop)
+        assert ensembles.unfinished() == [SMALL]
+        assert ensembles.stored() == []
+    ensemble = ensembles.generate(SMALL, progress=stop)
+    assert seen == list(range(1, 43))
+    assert ensembles.unfinished() == []
+    assert same(ensemble, generated_elsewhere(monkeypatch, cache))
+    left = {path.name for path in (cache / "ensembles" / SMALL.id).iterdir()}
+    assert left == {"ensemble.npz", "about.json"}
+
+
+def test_a_default_thermalization_that_was_stopped_starts_anew(cache, monkeypatch):
+    spec = replace(SMALL, thermalization=None)
+
+    def stop(done: int, total: int) -> None:
+        if done == 50:
+            raise Stop
+
+    with pytest.raises(Stop):
+        ensembles.generate(spec, progress=stop)
+    assert same(ensembles.generate(spec), generated_elsewhere(monkeypatch, cache, spec))
+
+
+LONG = replace(SMALL, n_samples=20 * 1200, thinning=1)
+PROGRAM = """
+import sys, torch
+from rgdiff_core.data import ensemble_runs, ensembles
+from rgdiff_core.lattice.ensembles import EnsembleSpec
+torch.set_num_threads(1)
+ensemble_runs.PIECE_SECONDS = 0.1
+ensembles.generate(EnsembleSpec.from_json(sys.argv[1]))
+"""
+
+
+def test_a_run_that_was_killed_goes_on(cache, monkeypatch):
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, LONG.to_json()])
+    state = cache / "ensembles" / LONG.id / "state.npz"
+    deadline = time.monotonic() + 60
+    while not state.is_file() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = []
+    ensemble = ensembles.generate(LONG, progress=lambda at, total: done.append(at))
+    assert 1 < done[0] < done[-1] == 1230
+    assert same(ensemble, generated_elsewhere(monkeypatch, cache, LONG))
+
+
+def test_two_at_once_make_it_once(cache):
+    done, found = [], []
+
+    def run() -> None:
+        found.append(ensembles.generate(LONG, progress=lambda at, total: done.append(at)))
+
+    threads = [threading.Thread(target=run) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert same(*found)
+    # The other one reports what the first has saved, and makes nothing itself.
+    assert done.count(1230) == 1
+
+
+def test_damage_is_said_and_repaired(cache, caplog):
+    first = ensembles.generate(SMALL)
+    path = cache / "ensembles" / SMALL.id / "ensemble.npz"
+    sound = path.read_bytes()
+    at = sound.index(b"images.npy") + 3000
+    for damaged in (sound[:at] + b"\x00\x01" + sound[at + 2 :], sound[:5000], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(DataUnavailable, match=r"ensemble\.npz cannot be read.*Delete it"):
+            ensembles.read(SMALL.id)
+        with caplog.at_level(logging.WARNING):
+            assert same(ensembles.generate(SMALL), first)
+        assert "generated anew" in caplog.text
+        assert same(ensembles.read(SMALL.id), first)
+
+
+@pytest.mark.parametrize("name", ["state.npz", "piece-00000.npz"])
+def test_a_damaged_state_starts_anew(name, cache, monkeypatch, caplog):
+    def stop(done: int, total: int) -> None:
+        if done == 35:
+            raise Stop
+
+    with pytest.raises(Stop):
+        ensembles.generate(SMALL, progress=stop)
+    path = cache / "ensembles" / SMALL.id / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+    done = []
+    with caplog.at_level(logging.WARNING):
+        ensemble = ensembles.generate(SMALL, progress=lambda at, total: done.append(at))
+    assert "starts anew" in caplog.text and done[0] == 1
+    assert same(ensemble, generated_elsewhere(monkeypatch, cache))
+
+
+def test_a_disk_that_is_full_is_said(cache):
+    spec = replace(SMALL, size=32, n_samples=200)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(DataUnavailable, match=rf"{spec.id} cannot be written: File too large"):
+            ensembles.generate(spec)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert ensembles.unfinished() == [spec]
+    assert len(ensembles.generate(spec).configurations) == 200
+
+
+def test_a_folder_that_cannot_be_written_is_said(cache, monkeypatch):
+    (cache / "file").write_text("")
+    monkeypatch.setenv("RGDIFF_CACHE", str(cache / "file"))
+    with pytest.raises(DataUnavailable, match="cannot be written"):
+        ensembles.generate(SMALL)
+    assert ensembles.stored() == []
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5", "HDF5"])
+@pytest.mark.parametrize("double", [False, True])
+def test_exports_come_back_bit_for_bit(ending, double, cache, monkeypatch):
+    spec = replace(SMALL, double=double)
+    first = ensembles.generate(spec)
+    path = ensembles.export(first, cache / f"out.{ending}")
+    monkeypatch.setenv("RGDIFF_CACHE", str(cache / "other"))
+    brought = ensembles.bring(path)
+    assert same(brought, first) and brought.seconds == first.seconds
+    assert same(ensembles.generate(spec), first)
+    if ending == "npz":
+        with np.load(path) as arrays:
+            assert np.array_equal(arrays["images"], first.configurations.numpy())
+            assert (arrays["m2"], arrays["lam"], arrays["n_chains"]) == (-4, 6.975, 20)
+    else:
+        with h5py.File(path) as opened:
+            assert np.array_equal(opened["images"], first.configurations.numpy())
+            assert (opened.attrs["m2"], opened.attrs["n_chains"]) == (-4, 20)
+
+
+def test_a_damaged_export_is_refused(cache):
+    for ending in ("npz", "h5"):
+        path = ensembles.export(ensembles.generate(SMALL), cache / f"out.{ending}")
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=rf"out\.{ending} cannot be read as an ensemble"):
+            ensembles.open_file(path)
+
+
+def free_fields(n: int = 400) -> np.ndarray:
+    generator = torch.Generator().manual_seed(3)
+    return FreeField(0.5, 4).sample(n, generator, dtype=torch.float64)[:, 0].numpy()
+
+
+def test_files_made_elsewhere_are_imported(cache):
+    fields = free_fields()
+    np.savez(cache / "a.npz", cfgs=fields, m2=0.5, lam=0.0, n_chains=400)
+    np.savez(cache / "b.npz", images=fields.astype(">f4")[:, None])
+    with h5py.File(cache / "c.h5", "w") as opened:
+        opened["configurations"] = fields
+        opened["configurations"].attrs["m2"] = 0.5
+        opened.attrs["lam"] = 0
+        opened["n_chains"] = 400
+    for name, arguments in (("a.npz", ()), ("b.npz", (Phi4(0.5, 0.0), 400)), ("c.h5", ())):
+        brought = ensembles.bring(cache / name, *arguments)
+        assert isinstance(brought.spec, ImportedSpec) and brought.spec.source == name
+        assert brought.spec.action == Phi4(0.5, 0.0)
+        assert brought.n_chains == 400
+        assert abs(brought.identity.value - 1) < 4 * brought.identity.error
+        assert brought.warning is None
+        again = ensembles.read(brought.spec.id)
+        assert torch.equal(again.configurations, brought.configurations)
+        np.testing.assert_allclose(again.configurations[:, 0], fields, rtol=1e-6)
+    assert len(ensembles.stored()) == 3
+
+
+def test_wrong_couplings_are_noticed(cache):
+    np.savez(cache / "a.npz", configurations=free_fields())
+    brought = ensembles.bring(cache / "a.npz", Phi4(0.8, 0.0), 400)
+    assert brought.identity.value - 1 > 4 * brought.identity.error
+    assert brought.warning is not None and "do not belong to m² = 0.8, λ = 0" in brought.warning
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"configurations": np.zeros((9, 4, 4))}, "does not say its couplings"),
+        ({"fields": np.zeros((9, 4, 4))}, "none of its arrays is called configurations"),
+        ({"cfgs": np.zeros((9, 4, 5)), "m2": 1, "lam": 1}, r"shape \(9, 4, 5\)"),
+        ({"cfgs": np.zeros((9, 2, 4, 4)), "m2": 1, "lam": 1}, r"shape \(9, 2, 4, 4\)"),
+        ({"cfgs": np.zeros((9, 4, 4), int), "m2": 1, "lam": 1}, "of int64"),
+        ({"cfgs": np.zeros((9, 300, 300)), "m2": 1, "lam": 1}, "L from 2 to 256"),
+        ({"cfgs": np.zeros((0, 4, 4)), "m2": 1, "lam": 1}, "n_samples = 0"),
+        ({"cfgs": np.full((9, 4, 4), np.nan), "m2": 1, "lam": 1}, "not a finite number"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": np.nan, "lam": 1}, "m2 = nan"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": -1}, "lam = -1"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": [1, 2], "lam": 1}, "number in it has shape"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": 10}, "n_chains = 10"),
+        ({"configurations": np.zeros((9, 4, 4)), "about": "{}"}, "version"),
+        ({"configurations": np.zeros((9, 4, 4)), "about": "x" * 70_000}, "too long"),
+    ],
+)
+def test_files_that_hold_no_ensemble_are_refused(arrays, says, cache):
+    np.savez(cache / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"a\.npz cannot be read as an ensemble: .*{says}"):
+        ensembles.bring(cache / "a.npz")
+    assert ensembles.stored() == []
+
+
+@pytest.mark.parametrize("name", ["a.txt", "absent.npz", "text.h5", "text.npz"])
+def test_what_is_no_file_of_arrays_is_refused(name, cache):
+    (cache / "text.h5").write_text("text")
+    (cache / "text.npz").write_text("text")
+    with pytest.raises(ValueError, match=name):
+        ensembles.bring(cache / name)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"lam": -1.0}, "lam = -1.0"),
+        ({"size": 1}, "size = 1"),
+        ({"n_samples": 0}, "n_samples = 0"),
+        ({"n_samples": 10**6, "size": 32}, "sites; at most"),
+        ({"n_chains": 111}, "n_chains = 111"),
+        ({"thermalization": 19}, "thermalization = 19"),
+        ({"thinning": 0}, "thinning = 0"),
+        ({"seed": -1}, "seed = -1"),
+        ({"n_samples": 10**6, "n_chains": 2, "thinning": 100}, "trajectories of 2 chains"),
+    ],
+)
+def test_specs_out_of_range_are_refused(change, says):
+    with pytest.raises(ValueError, match=says):
+        replace(SMALL, **change)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_few_configurations_have_no_identity(n):
+    ensemble = ensembles.generate(replace(SMALL, n_samples=n, n_chains=1))
+    assert len(ensemble.configurations) == n
+    assert (ensemble.identity, ensemble.exp_delta_h.value > 0) == (None, True)
+
+
+def test_deleting(cache):
+    ensembles.generate(SMALL)
+    lock = FileLock(cache / "ensembles" / f"{SMALL.id}.lock")
+    with lock, pytest.raises(ValueError, match="being generated"):
+        ensembles.delete(SMALL.id)
+    assert [item.id for item in ensembles.stored()] == [SMALL.id]
+    ensembles.delete(SMALL.id)
+    assert ensembles.stored() == []
+    for id in (SMALL.id, "../../etc", ""):
+        with pytest.raises(ValueError, match=r"no ensemble|hexadecimal"):
+            ensembles.delete(id)
+        with pytest.raises(ValueError, match=r"no ensemble|hexadecimal"):
+            ensembles.read(id)
+
+
+def test_a_stored_ensemble_is_a_data_set():
+    ensemble, name = ensembles.generate(SMALL), f"lattice-{SMALL.id}"
+    listed = {item.name: item for item in available()}
+    assert listed[name].cached and listed[name].shape == (1, 4, 4)
+    assert action_of(name) == Phi4(-4, 6.975)
+    train, test = load(name), load(name, "test")
+    # 20 chains: two for the test split, of five configurations each, whole.
+    assert (len(train.images), len(test.images)) == (100, 10)
+    chains = ensemble.configurations.flatten(1).numpy()
+    rows = {row.tobytes() for row in train.images.flatten(1).numpy()}
+    assert rows == {row.tobytes() for row in chains[:100]}
+    assert {row.tobytes() for row in test.images.flatten(1).numpy()} == {
+        row.tobytes() for row in chains[100:]
+    }
+    assert torch.equal(load(name, limit=7).images, train.images[:7])
+    assert not torch.equal(train.images, ensemble.configurations[:100])
+    assert -train.low == train.high == test.high
+    assert "m² = -4, λ = 6.975" in train.source and "18 chains" in train.source
+    ensembles.delete(SMALL.id)
+    assert name not in {item.name for item in available()}
+    assert action_of(name) is None
+    with pytest.raises(ValueError, match="not a known data set"):
+        load(name)
+
+
+def test_a_single_chain_is_split_in_time():
+    spec = replace(SMALL, n_samples=50, n_chains=1)
+    ensemble = ensembles.generate(spec)
+    test = load(f"lattice-{spec.id}", "test").images
+    assert len(test) == 5 and len(load(f"lattice-{spec.id}").images) == 45
+    last = {row.tobytes() for row in ensemble.configurations[45:].flatten(1).numpy()}
+    assert {row.tobytes() for row in test.flatten(1).numpy()} == last
+
+
+def test_a_damaged_ensemble_is_unavailable_as_data(cache):
+    ensembles.generate(SMALL)
+    (cache / "ensembles" / SMALL.id / "ensemble.npz").write_bytes(b"PK")
+    with pytest.raises(DataUnavailable, match="Delete it"):
+        load(f"lattice-{SMALL.id}")
+
+
+def test_lattices_that_networks_cannot_take_are_not_listed():
+    spec = replace(SMALL, size=5)
+    ensembles.generate(spec)
+    assert f"lattice-{spec.id}" not in {item.name for item in available()}
+    assert load(f"lattice-{spec.id}").images.shape[1:] == (1, 5, 5)
