@@ -8,6 +8,8 @@ from pages._shared import (
     latticecontrols,
     latticedata,
     latticemap,
+    latticeobservables,
+    latticepictures,
     latticesample,
     latticestate,
 )
@@ -27,6 +29,8 @@ def phase_diagram(theory: Theory, listed: Listed, info: EnsembleInfo | None) -> 
 VIEWS: Mapping[str, View] = {
     "Theory": phase_diagram,
     "Sample": latticesample.draw,
+    "Observables": latticeobservables.draw,
+    "Configurations": latticepictures.draw,
 }
 
 

@@ -25,7 +25,7 @@ def sidebar() -> Theory:
         theory = current()
         st.number_input(
             "Size L",
-            value=None,
+            min_value=1,
             step=2,
             help="The lattice has L × L sites and periodic boundaries. 6 to 16 are quick; "
             "at 32 and above sampling takes minutes.",

@@ -14,6 +14,7 @@ from rgdiff_core.lattice import (
     Ensemble,
     EnsembleSpec,
     Estimate,
+    History,
     action_density,
     correlator,
     observables,
@@ -29,6 +30,7 @@ __all__ = [
     "ensemble",
     "measured",
     "newest_first",
+    "opened",
     "sample",
     "tau",
     "told",
@@ -102,8 +104,8 @@ def sample(spec: EnsembleSpec) -> latticetasks.Task:
     """Queue an ensemble, or what is left of one."""
 
     def work(task: latticetasks.Task) -> str:
-        def watch(history: object) -> None:
-            task.live = history
+        def watch(history: History) -> None:
+            task.live = spec, history
 
         ensembles.generate(spec, progress=task.progress, watch=watch)
         return spec.id
@@ -138,6 +140,32 @@ def chosen(listed: list[EnsembleInfo]) -> EnsembleInfo | None:
         "Every ensemble is a data set of the other pages.",
     )
     return known[id]
+
+
+def opened(info: EnsembleInfo | None) -> Ensemble | None:
+    """Return the chosen ensemble; where it can't be had, say why and what to do, and return
+    None.
+    """
+    if info is None:
+        st.info(
+            "There is no ensemble yet: press **Start** in the view *Sample*. At L = 16 a thousand "
+            "configurations take some seconds.",
+            icon=":material/rocket_launch:",
+        )
+        return None
+    try:
+        return ensemble(info.id)
+    except (ValueError, OSError, DataUnavailable) as error:
+        st.error(str(error), icon=":material/error:")
+    spec = info.spec
+    if isinstance(spec, EnsembleSpec):
+        st.button(
+            "Make it again",
+            icon=":material/refresh:",
+            on_click=lambda: sample(spec) and None,
+            help="The same numbers make the same configurations.",
+        )
+    return None
 
 
 def waiting() -> None:

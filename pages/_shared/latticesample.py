@@ -53,7 +53,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     latticestored.table(listed, info)
     if info is not None:
         st.subheader("How it was made")
-        _made(info.id)
+        _made(info)
 
 
 def _asked(theory: Theory) -> EnsembleSpec | str:
@@ -248,9 +248,9 @@ def _runs(known: int, busy: bool) -> None:
         return
     for task in waiting:
         latticetasks.bar(task, "sample")
-    history = waiting[0].live
-    if isinstance(history, History):
-        _history(history, "live")
+    if waiting[0].live is not None:
+        spec, history = waiting[0].live
+        _history(history, spec.size, "live")
 
 
 def _unfinished() -> None:
@@ -280,17 +280,15 @@ def _unfinished() -> None:
         )
 
 
-def _made(id: str) -> None:
-    try:
-        found = latticedata.ensemble(id)
-    except (ValueError, OSError) as error:
-        st.error(str(error), icon=":material/error:")
+def _made(info: EnsembleInfo) -> None:
+    found = latticedata.opened(info)
+    if found is None:
         return
     if found.history is None:
         st.info("It was imported: nothing is known of the chains' history.")
         return
     _diagnostics(found)
-    _history(found.history, "made")
+    _history(found.history, found.spec.size, "made")
 
 
 def _diagnostics(found: Ensemble) -> None:
@@ -319,8 +317,8 @@ def _diagnostics(found: Ensemble) -> None:
         st.warning(f"{found.warning[0].upper()}{found.warning[1:]}", icon=":material/warning:")
 
 
-def _history(history: History, place: str) -> None:
-    """Draw M and S/V of some chains, with the end of thermalisation marked."""
+def _history(history: History, size: int, place: str) -> None:
+    """Draw |M| and S/V of some chains, with the end of thermalisation marked."""
     length, chains = history.action.shape
     if length < 2:
         return
@@ -329,8 +327,8 @@ def _history(history: History, place: str) -> None:
     colors = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)
     left, right = st.columns(2)
     for column, series, title in (
-        (left, history.magnetization, "M"),
-        (right, history.action, "S"),
+        (left, history.magnetization.abs(), "|M|"),
+        (right, history.action / size**2, "S/V"),
     ):
         curves = [
             Curve(f"chain {i + 1}", x, series[::step, i], color, width=1.2)
@@ -351,7 +349,7 @@ def _history(history: History, place: str) -> None:
             alt=f"History of {title}",
         )
     st.caption(
-        f"{'M, the mean of the field,' if chains else ''} and S of "
-        f"{min(chains, CHAINS_SHOWN)} of {chains} chains after each trajectory. Left of the "
-        "dashed line they thermalise. The sign of M changes by an exact symmetry move."
+        f"|M|, M the mean of the field, and S/V of {min(chains, CHAINS_SHOWN)} of {chains} "
+        "chains after each trajectory. Left of the dashed line they thermalise, and are "
+        "not measured."
     )

@@ -168,18 +168,27 @@ def _ticks(least: float, most: float) -> tuple[list[float], list[str]]:
     return ticks, [f"{tick:g}" for tick in ticks]
 
 
-def tiles(pictures: np.ndarray, captions: Sequence[str], title: str | None = None) -> str:
+def tiles(
+    pictures: np.ndarray,
+    captions: Sequence[str],
+    title: str | None = None,
+    *,
+    size: int = TILE,
+    smooth: bool = False,
+) -> str:
     """Return small pictures as HTML that wraps on a narrow screen.
 
     Arguments:
         pictures: uint8 (n, H, W, 3).
         captions: n lines, written below the pictures unless there is a title.
         title: One line above all of them.
+        size: Side of a picture on the screen, in pixels; on a narrow screen it may be less.
+        smooth: Interpolate between pixels.
     """
     small = 'style="font-size:0.8rem;opacity:0.8;margin:2px 0;width:'
     figures = "".join(
-        f'<figure style="margin:0">{_image(picture, caption)}'
-        + ("" if title else f'<figcaption {small}{TILE}px">{html.escape(caption)}</figcaption>')
+        f'<figure style="margin:0">{_image(picture, caption, size, smooth)}'
+        + ("" if title else f'<figcaption {small}{size}px">{html.escape(caption)}</figcaption>')
         + "</figure>"
         for picture, caption in zip(pictures, captions, strict=True)
     )
@@ -188,11 +197,12 @@ def tiles(pictures: np.ndarray, captions: Sequence[str], title: str | None = Non
     return f'<div style="{row}">{head}{figures}</div>'
 
 
-def _image(picture: np.ndarray, caption: str) -> str:
+def _image(picture: np.ndarray, caption: str, size: int, smooth: bool) -> str:
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(picture)).save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode()
-    style = f"width:{TILE}px;height:{TILE}px;image-rendering:pixelated;border-radius:4px"
+    way = "auto" if smooth else "pixelated"
+    style = f"width:{size}px;max-width:100%;aspect-ratio:1;image-rendering:{way};border-radius:4px"
     alt = html.escape(caption, quote=True)
     return f'<img alt="{alt}" style="{style};display:block" src="data:image/png;base64,{data}">'
 
