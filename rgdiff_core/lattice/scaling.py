@@ -16,8 +16,9 @@ of χ that is not singular, ω = γ/ν = 7/4; the exponent of the leading irrele
 found for φ⁴ lies between 4/3 and 2, and by how much these change the result is its systematic
 error.
 
-Each curve is a polynomial, of the lowest degree that describes it. Errors are from repeating all
-of it with every measured value moved at random by its error.
+Each curve is a polynomial in the window |t| L^{1/ν} ≤ 2½, of the degree with the least χ² + 2 ·
+degree; where the window lies, a first pass with all points says. Errors are from repeating the
+fits with every measured value moved at random by its error.
 
 References:
     Universal amplitude ratios in the critical two-dimensional Ising model on a torus, Salas &
@@ -75,6 +76,7 @@ CROSSING = {"binder": "Binder cumulant", "ratio": "ξ/L"}
 OMEGA, OMEGAS = 7 / 4, (4 / 3, 2.0)
 DRAWS = 400
 DEGREES = (2, 6)
+WINDOW, FEWEST = 2.5, 5
 GRID = 2001
 MISSING = 0.1  # of the draws may show no crossing
 UNSEEN = "in more than a tenth of the repetitions the curves do not cross in the range"
@@ -204,18 +206,15 @@ def criticality(
             f"{len(sizes)} of the sizes {scan.spec.sizes} have four points or more; crossings "
             "need two such sizes."
         )
-    grid = np.linspace(scan.spec.low, scan.spec.high, GRID)
-    found: dict[tuple[str, tuple[int, int]], np.ndarray] = {}
-    crossings = []
-    for quantity in CROSSING:
-        curves = {
-            size: _curve(_usable(scan.curve(size)), quantity, grid, draws, generator)
-            for size in sizes
-        }
-        for pair in pairwise(sizes):
-            where, height = _cross(curves, pair, grid)
-            found[quantity, pair] = where
-            crossings.append(Crossing(quantity, pair, _summary(where), _summary(height)))
+    first = _crossings(scan, sizes, math.nan, draws, generator)
+    seen = [where[0] for where, _ in first.values() if math.isfinite(where[0])]
+    centre = float(np.median(seen)) if seen else math.nan
+    tables = _crossings(scan, sizes, centre, draws, generator)
+    crossings = tuple(
+        Crossing(quantity, pair, _summary(where), _summary(height))
+        for (quantity, pair), (where, height) in tables.items()
+    )
+    found = {key: where for key, (where, _) in tables.items()}
     coupling, misfit = _extrapolated(found, OMEGA)
     others = [_extrapolated(found, omega)[0].value for omega in OMEGAS]
     try:
@@ -223,7 +222,7 @@ def criticality(
     except ValueError:
         published = math.nan
     systematic = max(abs(other - coupling.value) for other in others)
-    return Criticality(tuple(crossings), coupling, systematic, misfit, published)
+    return Criticality(crossings, coupling, systematic, misfit, published)
 
 
 def _usable(points: Sequence[ScanPoint]) -> list[ScanPoint]:
@@ -236,6 +235,37 @@ def _usable(points: Sequence[ScanPoint]) -> list[ScanPoint]:
     ]
 
 
+Key = tuple[str, tuple[int, int]]
+
+
+def _crossings(
+    scan: PhaseScan, sizes: Sequence[int], centre: float, draws: int, generator: torch.Generator
+) -> dict[Key, tuple[np.ndarray, np.ndarray]]:
+    """Return where the curves of neighbouring sizes cross, and their height there, both
+    (1 + draws,), from fits about a centre, or to all points where it is nan.
+    """
+    grid = np.linspace(scan.spec.low, scan.spec.high, GRID)
+    tables = {}
+    for quantity in CROSSING:
+        curves = {}
+        for size in sizes:
+            points = _near(_usable(scan.curve(size)), size, centre)
+            curves[size] = _curve(points, quantity, grid, draws, generator)
+        for pair in pairwise(sizes):
+            tables[quantity, pair] = _cross(curves, pair, grid)
+    return tables
+
+
+def _near(points: Sequence[ScanPoint], size: int, centre: float) -> Sequence[ScanPoint]:
+    """Return the points in the window about the centre, and at least the nearest few."""
+    if math.isnan(centre):
+        return points
+    nearest = sorted(points, key=lambda point: abs(point.coupling - centre))
+    reach = WINDOW * abs(centre) / size ** (1 / ISING.nu)
+    inside = [point for point in nearest if abs(point.coupling - centre) <= reach]
+    return inside if len(inside) >= FEWEST else nearest[:FEWEST]
+
+
 def _curve(
     points: Sequence[ScanPoint],
     quantity: str,
@@ -243,22 +273,29 @@ def _curve(
     draws: int,
     generator: torch.Generator,
 ) -> np.ndarray:
-    """Return the fitted curve on the grid, (1 + draws, GRID), the first as it was measured."""
+    """Return the fitted curve on the grid, (1 + draws, GRID), the first as it was measured; nan
+    outside the points.
+    """
     found: list[Estimate] = [getattr(point, quantity) for point in points]
     couplings = np.array([point.coupling for point in points])
     values, errors = (np.array([getattr(e, n) for e in found]) for n in ("value", "error"))
     noise = torch.randn((draws, len(points)), generator=generator, dtype=torch.float64).numpy()
     table = np.concatenate([values[None], values + errors * noise])
-    middle, half = 0.5 * (grid[0] + grid[-1]), 0.5 * (grid[-1] - grid[0])
+    low, high = couplings.min(), couplings.max()
+
+    def basis(x: np.ndarray, degree: int) -> np.ndarray:
+        return np.polynomial.legendre.legvander((2 * x - low - high) / (high - low), degree)
+
+    fits = {}
     for degree in range(DEGREES[0], min(DEGREES[1], len(points) - 2) + 1):
-        basis = np.polynomial.legendre.legvander((couplings - middle) / half, degree)
-        solve = np.linalg.pinv(basis / errors[:, None])
-        coefficients = (table / errors) @ solve.T
-        misfit = np.square((basis @ coefficients[0] - values) / errors).sum()
-        left = len(points) - degree - 1
-        if misfit <= left + 2 * math.sqrt(2 * left):
-            break
-    return coefficients @ np.polynomial.legendre.legvander((grid - middle) / half, degree).T
+        columns = basis(couplings, degree)
+        coefficients = (table / errors) @ np.linalg.pinv(columns / errors[:, None]).T
+        misfit = np.square((columns @ coefficients[0] - values) / errors).sum()
+        fits[degree] = misfit + 2 * degree, coefficients
+    degree = min(fits, key=lambda each: fits[each][0])
+    curve = fits[degree][1] @ basis(grid, degree).T
+    curve[:, (grid < low) | (grid > high)] = math.nan
+    return curve
 
 
 def _cross(
@@ -288,9 +325,7 @@ def _summary(values: np.ndarray) -> Estimate:
     return Estimate(float(values[0]), float(np.nanstd(drawn, ddof=1)))
 
 
-def _extrapolated(
-    found: Mapping[tuple[str, tuple[int, int]], np.ndarray], omega: float
-) -> tuple[Estimate, float]:
+def _extrapolated(found: Mapping[Key, np.ndarray], omega: float) -> tuple[Estimate, float]:
     """Return g_c, and χ² per degree of freedom, from the crossings (1 + draws,) of each quantity
     and pair of sizes.
     """

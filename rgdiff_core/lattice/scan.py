@@ -34,7 +34,7 @@ __all__ = ["FULL", "QUICK", "PhaseScan", "ScanPoint", "ScanSpec", "phase_scan", 
 
 VARIED = ("lam", "m2")
 MAX_WORK = 10**11  # sites · trajectories of a whole scan, about a day on one core
-SITES, MIN_CHAINS = 2**14, 20
+SITES, MIN_CHAINS = 2**13, 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ScanSpec(Spec):
         points: Values in it, evenly spaced, ends included: 2 to 64.
         sizes: Linear sizes L, one to eight different ones in ascending order, 4 to 128.
         length: Configurations measured in each chain, 20 to 100,000. The number of chains is
-            2¹⁴ sites' worth, at least 20.
+            2¹³ sites' worth, at least 20.
         thermalization, thinning: In trajectories, as in `hmc`; 20 to 100,000 and 1 to 1,000.
         settings: How the chains move.
         seed: Of the whole scan, 0 to 2³¹ - 1.
@@ -63,7 +63,7 @@ class ScanSpec(Spec):
     high: float = 5.1
     points: int = 9
     sizes: tuple[int, ...] = (6, 8, 12, 16)
-    length: int = 80
+    length: int = 150
     thermalization: int = 50
     thinning: int = 1
     settings: HMC = HMC(cluster=1)
@@ -134,7 +134,7 @@ QUICK = ScanSpec()
 """For a page: coarse, about half a minute on one core."""
 
 FULL = ScanSpec(
-    low=3.6, high=4.9, points=14, sizes=(6, 8, 12, 16, 24, 32), length=1200, thermalization=100
+    low=3.7, high=4.8, points=12, sizes=(6, 8, 12, 16, 24, 32), length=1200, thermalization=100
 )
 """For a command: fine, about ten minutes on one core."""
 
