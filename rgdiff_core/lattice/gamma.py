@@ -72,13 +72,15 @@ def means(series: Tensor, n_chains: int) -> list[Estimate]:
 
 
 @overload
-def estimate(series: Tensor, n_chains: int, function: Callable[[Tensor], Tensor]) -> Estimate: ...
+def estimate(series: Tensor, n_chains: int, function: Callable[[Tensor], Tensor]) -> Estimate:
+    """Estimate one function."""
 
 
 @overload
 def estimate(
     series: Tensor, n_chains: int, function: Callable[[Tensor], Sequence[Tensor]]
-) -> list[Estimate]: ...
+) -> list[Estimate]:
+    """Estimate several functions."""
 
 
 def estimate(

@@ -1,0 +1,178 @@
+"""Ensembles as files, our own and those made elsewhere, and as data sets."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from rgdiff_core.data import DataUnavailable, action_of, available, ensembles, load
+from rgdiff_core.lattice import FreeField, Phi4
+from rgdiff_core.lattice.ensembles import EnsembleSpec, ImportedSpec
+
+SMALL = EnsembleSpec(-4, 6.975, 4, n_samples=110, n_chains=20, thermalization=30, thinning=2)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch, one_thread):
+    monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("ending", ["npz", "h5", "HDF5"])
+@pytest.mark.parametrize("double", [False, True])
+def test_exports_come_back_bit_for_bit(ending, double, cache, monkeypatch):
+    spec = replace(SMALL, double=double)
+    first = ensembles.generate(spec)
+    path = ensembles.export(first, cache / f"out.{ending}")
+    monkeypatch.setenv("RGDIFF_CACHE", str(cache / "other"))
+    brought = ensembles.bring(path)
+    assert brought.spec == spec
+    for name in ("acceptance", "exp_delta_h", "step_size", "seconds"):
+        assert getattr(brought, name) == getattr(first, name)
+    for one, other in (
+        (brought.configurations, first.configurations),
+        (brought.history.magnetization, first.history.magnetization),
+        (brought.history.action, first.history.action),
+    ):
+        assert one.dtype == other.dtype and torch.equal(one, other)
+    assert brought.history.thermalization == first.history.thermalization
+    # It is stored, so that it need not be generated.
+    progress = []
+    ensembles.generate(spec, progress=lambda *at: progress.append(at))
+    assert progress == []
+    if ending == "npz":
+        with np.load(path) as arrays:
+            assert np.array_equal(arrays["images"], first.configurations.numpy())
+            assert (arrays["m2"], arrays["lam"], arrays["n_chains"]) == (-4, 6.975, 20)
+    else:
+        with h5py.File(path) as opened:
+            assert np.array_equal(opened["images"], first.configurations.numpy())
+            assert (opened.attrs["m2"], opened.attrs["n_chains"]) == (-4, 20)
+
+
+def test_a_damaged_export_is_refused(cache):
+    for ending in ("npz", "h5"):
+        path = ensembles.export(ensembles.generate(SMALL), cache / f"out.{ending}")
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=rf"out\.{ending} cannot be read as an ensemble"):
+            ensembles.open_file(path)
+
+
+def free_fields(n: int = 400) -> np.ndarray:
+    generator = torch.Generator().manual_seed(3)
+    return FreeField(0.5, 4).sample(n, generator, dtype=torch.float64)[:, 0].numpy()
+
+
+def test_files_made_elsewhere_are_imported(cache):
+    fields = free_fields()
+    np.savez(cache / "a.npz", cfgs=fields, m2=0.5, lam=0.0, n_chains=400)
+    np.savez(cache / "b.npz", images=fields.astype(">f4")[:, None])
+    with h5py.File(cache / "c.h5", "w") as opened:
+        opened["configurations"] = fields
+        opened["configurations"].attrs["m2"] = 0.5
+        opened.attrs["lam"] = 0
+        opened["n_chains"] = 400
+    for name, arguments in (("a.npz", ()), ("b.npz", (Phi4(0.5, 0.0), 400)), ("c.h5", ())):
+        brought = ensembles.bring(cache / name, *arguments)
+        assert isinstance(brought.spec, ImportedSpec) and brought.spec.source == name
+        assert brought.spec.action == Phi4(0.5, 0.0)
+        assert brought.n_chains == 400
+        assert abs(brought.identity.value - 1) < 4 * brought.identity.error
+        assert brought.warning is None
+        again = ensembles.read(brought.spec.id)
+        assert torch.equal(again.configurations, brought.configurations)
+        np.testing.assert_allclose(again.configurations[:, 0], fields, rtol=1e-6)
+    assert len(ensembles.stored()) == 3
+
+
+def test_wrong_couplings_are_noticed(cache):
+    np.savez(cache / "a.npz", configurations=free_fields())
+    brought = ensembles.bring(cache / "a.npz", Phi4(0.8, 0.0), 400)
+    assert brought.identity.value - 1 > 4 * brought.identity.error
+    assert brought.warning is not None and "do not belong to m² = 0.8, λ = 0" in brought.warning
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"configurations": np.zeros((9, 4, 4))}, "does not say its couplings"),
+        ({"fields": np.zeros((9, 4, 4))}, "none of its arrays is called configurations"),
+        ({"cfgs": np.zeros((9, 4, 5)), "m2": 1, "lam": 1}, r"shape \(9, 4, 5\)"),
+        ({"cfgs": np.zeros((9, 2, 4, 4)), "m2": 1, "lam": 1}, r"shape \(9, 2, 4, 4\)"),
+        ({"cfgs": np.zeros((9, 4, 4), int), "m2": 1, "lam": 1}, "of int64"),
+        ({"cfgs": np.zeros((9, 300, 300)), "m2": 1, "lam": 1}, "L from 2 to 256"),
+        ({"cfgs": np.zeros((0, 4, 4)), "m2": 1, "lam": 1}, "n_samples = 0"),
+        ({"cfgs": np.full((9, 4, 4), np.nan), "m2": 1, "lam": 1}, "not a finite number"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": np.nan, "lam": 1}, "m2 = nan"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": -1}, "lam = -1"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": [1, 2], "lam": 1}, "number in it has shape"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": 10}, "n_chains = 10"),
+        ({"configurations": np.zeros((9, 4, 4)), "about": "{}"}, "version"),
+        ({"configurations": np.zeros((9, 4, 4)), "about": "x" * 70_000}, "too long"),
+    ],
+)
+def test_files_that_hold_no_ensemble_are_refused(arrays, says, cache):
+    np.savez(cache / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=rf"a\.npz cannot be read as an ensemble: .*{says}"):
+        ensembles.bring(cache / "a.npz")
+    assert ensembles.stored() == []
+
+
+@pytest.mark.parametrize("name", ["a.txt", "absent.npz", "text.h5", "text.npz"])
+def test_what_is_no_file_of_arrays_is_refused(name, cache):
+    (cache / "text.h5").write_text("text")
+    (cache / "text.npz").write_text("text")
+    with pytest.raises(ValueError, match=name):
+        ensembles.bring(cache / name)
+
+
+def test_a_stored_ensemble_is_a_data_set():
+    ensemble, name = ensembles.generate(SMALL), f"lattice-{SMALL.id}"
+    listed = {item.name: item for item in available()}
+    assert listed[name].cached and listed[name].shape == (1, 4, 4)
+    assert action_of(name) == Phi4(-4, 6.975)
+    train, test = load(name), load(name, "test")
+    # 20 chains: two for the test split, of five configurations each, whole.
+    assert (len(train.images), len(test.images)) == (100, 10)
+    chains = ensemble.configurations.flatten(1).numpy()
+    rows = {row.tobytes() for row in train.images.flatten(1).numpy()}
+    assert rows == {row.tobytes() for row in chains[:100]}
+    assert {row.tobytes() for row in test.images.flatten(1).numpy()} == {
+        row.tobytes() for row in chains[100:]
+    }
+    assert torch.equal(load(name, limit=7).images, train.images[:7])
+    assert not torch.equal(train.images, ensemble.configurations[:100])
+    assert -train.low == train.high == test.high
+    assert "m² = -4, λ = 6.975" in train.source and "18 chains" in train.source
+    ensembles.delete(SMALL.id)
+    assert name not in {item.name for item in available()}
+    assert action_of(name) is None
+    with pytest.raises(ValueError, match="not a known data set"):
+        load(name)
+
+
+def test_a_single_chain_is_split_in_time():
+    spec = replace(SMALL, n_samples=50, n_chains=1)
+    ensemble = ensembles.generate(spec)
+    test = load(f"lattice-{spec.id}", "test").images
+    assert len(test) == 5 and len(load(f"lattice-{spec.id}").images) == 45
+    last = {row.tobytes() for row in ensemble.configurations[45:].flatten(1).numpy()}
+    assert {row.tobytes() for row in test.flatten(1).numpy()} == last
+
+
+def test_a_damaged_ensemble_is_unavailable_as_data(cache):
+    ensembles.generate(SMALL)
+    (cache / "ensembles" / SMALL.id / "ensemble.npz").write_bytes(b"PK")
+    with pytest.raises(DataUnavailable, match="Delete it"):
+        load(f"lattice-{SMALL.id}")
+
+
+def test_lattices_that_networks_cannot_take_are_not_listed():
+    spec = replace(SMALL, size=5)
+    ensembles.generate(spec)
+    assert f"lattice-{spec.id}" not in {item.name for item in available()}
+    assert load(f"lattice-{spec.id}").images.shape[1:] == (1, 5, 5)
