@@ -4,15 +4,15 @@ A flow takes fields on the L×L lattice to coarser ones. Its steps are compared 
 scale factor b: V/b² degrees of freedom are left of the V of the original lattice. For block spins
 and momentum shells b = L/L', exactly; for noise see `rgdiff_core.renormalization.noising`.
 
-Where the lattice becomes coarser, lengths are measured in units of the new spacing and the field is
-rescaled,
+Where the lattice becomes coarser, lengths are measured in units of the new spacing and the field
+is rescaled,
 
 .. math:: φ'(x') = b^{(d - 2 + η)/2} \, \bar φ(b x'), \qquad d = 2
 
 with \bar φ the coarse field in the units of the fine one. At a critical point there is one η for
 which φ' has the same distribution at all large b: in the class of the two-dimensional Ising model
-η = 1/4. With η = 0 the field keeps its units. What doesn't depend on the normalisation of the field
-(`mass`, `quartic` and so on of `Couplings`, Binder cumulants, lengths) doesn't depend on η.
+η = 1/4. With η = 0 the field keeps its units. What doesn't depend on the normalisation of the
+field (`mass`, `quartic` and so on of `Couplings`, Binder cumulants, lengths) doesn't depend on η.
 """
 
 from dataclasses import dataclass

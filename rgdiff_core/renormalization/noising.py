@@ -1,15 +1,15 @@
 r"""Noise as a flow: the forward process of a diffusion model on the same lattice.
 
 Noise doesn't take modes away at a sharp cutoff; it drowns them, those first whose signal is weak
-beside it. With SNR_k(t) = α_k²Σ_k/(σ_k²S_k²) the signal-to-noise ratio of component k, the share of
-it that still can be known is SNR/(1 + SNR), which is ½ where the two are equal. So
+beside it. With SNR_k(t) = α_k²Σ_k/(σ_k²S_k²) the signal-to-noise ratio of component k, the share
+of it that still can be known is SNR/(1 + SNR), which is ½ where the two are equal. So
 
 .. math:: V/b^2 = \sum_k \frac{\mathrm{SNR}_k(t)}{1 + \mathrm{SNR}_k(t)}
 
-degrees of freedom are left, and for a sharp cutoff this b is that of the momentum shell. The cutoff
-Λ(t) is the momentum at which the SNR crosses one. Where all components cross at once (matched noise
-with a scalar schedule) there is no such momentum: Λ falls from the largest to 0 in one moment,
-while b grows smoothly; such a flow erases all scales together.
+degrees of freedom are left, and for a sharp cutoff this b is that of the momentum shell. The
+cutoff Λ(t) is the momentum at which the SNR crosses one. Where all components cross at once
+(matched noise with a scalar schedule) there is no such momentum: Λ falls from the largest to 0 in
+one moment, while b grows smoothly; such a flow erases all scales together.
 
 The lattice stays and the field isn't rescaled, so m²/Z is in units of the original spacing.
 
