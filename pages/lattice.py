@@ -7,10 +7,12 @@ import streamlit as st
 from pages._shared import (
     latticecontrols,
     latticedata,
+    latticeflow,
     latticemap,
     latticeobservables,
     latticepictures,
     latticesample,
+    latticescan,
     latticestate,
 )
 from pages._shared.latticestate import Theory
@@ -31,6 +33,8 @@ VIEWS: Mapping[str, View] = {
     "Sample": latticesample.draw,
     "Observables": latticeobservables.draw,
     "Configurations": latticepictures.draw,
+    "Phase scan": latticescan.draw,
+    "RG flow": latticeflow.draw,
 }
 
 

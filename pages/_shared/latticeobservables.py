@@ -101,8 +101,9 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[Row]) -> None:
         st.warning(f"Of this ensemble: {ensemble.warning}", icon=":material/warning:")
     st.caption(
         f"{info.spec.n_samples:,} configurations of {info.spec.n_chains:,} chains. Errors are "
-        "one standard error, in units of the last digit, by the Γ-method, which allows for autocorrelation; τ is the "
-        "integrated autocorrelation time in configurations, ½ where they are independent. "
+        "one standard error, in units of the last digit, by the Γ-method, which allows for "
+        "autocorrelation; τ is the integrated autocorrelation time in configurations, ½ where "
+        "they are independent. "
         "Exact values are those of the free theory, and of the Schwinger–Dyson identity "
         "−8E + 2(4 + m²)⟨φ²⟩ + 4λ⟨φ⁴⟩ = 1, which holds for every coupling."
     )

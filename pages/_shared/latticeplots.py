@@ -1,5 +1,6 @@
 """Figures of the Lattice page: values to Plotly, as in `plots`."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -113,6 +114,7 @@ def points(
     *,
     lines: Mapping[float, str] | None = None,
     levels: Mapping[float, str] | None = None,
+    log_x: bool = False,
     log_y: bool = False,
     height: int = 320,
     revision: str = "points",
@@ -122,7 +124,7 @@ def points(
     Arguments:
         lines: Vertical lines, and what is written at them.
         levels: Horizontal lines, and what is written at them.
-        log_y: Whether the vertical axis is logarithmic.
+        log_x, log_y: Whether an axis is logarithmic.
     """
     figure = go.Figure()
     for curve in curves:
@@ -132,10 +134,22 @@ def points(
         figure.add_trace(plots.trace(curve, x))
     style = {"color": plots.GREY, "width": 1.5, "dash": "dash"}
     for place, text in (lines or {}).items():
-        figure.add_vline(x=place, line=style, annotation={"text": text, "font": {"size": 11}})
+        # Of annotated lines Plotly takes the place as it is, of an axis of logarithms too.
+        figure.add_vline(x=place, line=style)
+        if text:
+            figure.add_annotation(
+                x=math.log10(place) if log_x else place,
+                y=1,
+                yref="paper",
+                text=text,
+                showarrow=False,
+                xanchor="left",
+                yanchor="top",
+                font={"size": 11},
+            )
     for place, text in (levels or {}).items():
         figure.add_hline(y=place, line=style, annotation={"text": text, "font": {"size": 11}})
-    figure.update_xaxes(title=x_title, zeroline=False)
+    figure.update_xaxes(title=x_title, zeroline=False, type="log" if log_x else "linear")
     figure.update_yaxes(
         title=y_title, zeroline=False, type="log" if log_y else "linear", exponentformat="power"
     )

@@ -56,6 +56,7 @@ class Curve:
         points: Draw points instead of a line.
         error: (n,), half the length of the error bars.
         low, high: (n,), the edges of a shaded band.
+        joined: Points, and a line through them.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Curve:
     error: Values | None = None
     low: Values | None = None
     high: Values | None = None
+    joined: bool = False
 
 
 def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
@@ -134,8 +136,12 @@ def trace(curve: Curve, x: np.ndarray) -> go.Scatter:
         y=np.asarray(curve.y),
         name=curve.label,
         legendgroup=curve.label,
-        mode="markers" if curve.points or len(x) == 1 else "lines",
-        marker={"color": curve.color, "size": 8},
+        mode="lines+markers"
+        if curve.joined
+        else "markers"
+        if curve.points or len(x) == 1
+        else "lines",
+        marker={"color": curve.color, "size": 7 if curve.joined else 8},
         line={"color": curve.color, "dash": curve.dash, "width": curve.width},
         error_y=bars,
         hovertemplate="%{y:.3g}",
