@@ -20,7 +20,7 @@ FLOORS = (
     ("process",),
     ("denoisers",),
     ("losses", "sampling", "likelihood"),
-    ("training", "evaluation"),
+    ("training", "evaluation", "renormalization"),
     ("search",),
     ("cli",),
 )

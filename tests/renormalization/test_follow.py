@@ -109,28 +109,29 @@ def test_critical_theories_flow_together():
 
     soft, hard = critical(0.302724, 0.1, 31), critical(0.339628, 1.0, 32)
 
-    def apart(flow, name):
-        ends = []
-        for run in (soft, hard):
-            first, *_, last = follow(flow, run.configurations, run.n_chains)
-            pick = (
-                (lambda m: m.couplings.quartic)
-                if name == "quartic"
-                else (lambda m: m.observables[name])
-            )
-            ends.append((pick(first), pick(last)))
-        (a, b), (c, d) = ends
+    def apart(flow, pick):
+        """By how much the logarithms of a number differ at the first and the last step."""
+        (a, c), (b, d) = (
+            tuple(map(pick, (seen[0], seen[-1])))
+            for seen in (measured[flow, 0], measured[flow, 1])
+        )
         return [
             (abs(math.log(y.value / x.value)), math.hypot(x.error / x.value, y.error / y.value))
-            for x, y in ((a, c), (b, d))
+            for x, y in ((a, b), (c, d))
         ]
 
-    for flow in (BlockSpin(0.25), MomentumShell(0.25)):
-        for name in ("quartic", "site_binder"):
-            (before, error), (after, later) = apart(flow, name)
+    flows = (BlockSpin(0.25), MomentumShell(0.25), Decimation(0.25))
+    measured = {
+        (flow, index): list(follow(flow, run.configurations, run.n_chains))
+        for flow in flows
+        for index, run in enumerate((soft, hard))
+    }
+    for flow in flows[:2]:
+        for pick in (lambda m: m.couplings.quartic, lambda m: m.observables["site_binder"]):
+            (before, error), (after, later) = apart(flow, pick)
             assert before - after > 4 * math.hypot(error, later)
             assert after < 0.75 * before
-    (before, error), (after, later) = apart(Decimation(0.25), "site_binder")
+    (before, error), (after, later) = apart(flows[2], lambda m: m.observables["site_binder"])
     assert abs(before - after) < 4 * math.hypot(error, later)
 
 
