@@ -58,6 +58,13 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         "probability flow, the limit of many steps)",
     )
     parser.add_argument("--grid", choices=GRIDS, default="uniform", help="times (default uniform)")
+    parser.add_argument(
+        "--truth",
+        type=int,
+        default=100_000,
+        metavar="N",
+        help="lattices: configurations of hybrid Monte Carlo to compare with (default 100000)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="(default 0)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all numbers there")
 
@@ -139,6 +146,7 @@ def _lattice(
         method=chosen.method,
         grid=chosen.grid,
         n_held_out=n,
+        n_truth=chosen.truth,
         progress=lambda what, done, total: bar(done, total, what),
     )
     found = asdict(report) | {"steps": steps, "method": chosen.method, "grid": chosen.grid}

@@ -27,7 +27,7 @@ from rgdiff_core.spec import check_whole
 
 __all__ = ["LatticeReport", "LogZs", "Row", "evaluate_lattice"]
 
-HMC_SAMPLES = 50_000
+NODE_SHARE = 5  # of the configurations of hybrid Monte Carlo, one in so many at each node
 Progress = Callable[[str, int, int], None] | None
 Report = Callable[[int, int], None]
 T = TypeVar("T")
@@ -114,6 +114,7 @@ def evaluate_lattice(
     method: str | Method | None = None,
     grid: Grid = "uniform",
     n_held_out: int = 512,
+    n_truth: int = 100_000,
     progress: Progress = None,
 ) -> LatticeReport:
     """Measure a lattice model against its theory.
@@ -123,12 +124,15 @@ def evaluate_lattice(
         n: samples, 32 to 100,000.
         steps, method, grid: as of `weigh`.
         n_held_out: configurations for KL(p|q), 32 to 100,000.
+        n_truth: configurations of hybrid Monte Carlo, 5000 to 10⁶, a fifth of them again at each
+            node of the integration.
         progress: called with (what is done, done, in all); it may raise to cancel.
 
     Raises `ValueError` for a value out of its range, and what `weigh` does.
     """
     check_whole("n", n, 32, 100_000)
     check_whole("n_held_out", n_held_out, 32, 100_000)
+    check_whole("n_truth", n_truth, 5000, 10**6)
     size, seconds = process.basis.shape[-1], {}
 
     def timed(what: str, call: Callable[[Report], T]) -> T:
@@ -158,7 +162,9 @@ def evaluate_lattice(
         "annealed importance sampling",
         lambda report: _annealed(action, size, generator, report),
     )
-    truth = timed("hybrid Monte Carlo", lambda report: _truth(action, size, generator, report))
+    truth = timed(
+        "hybrid Monte Carlo", lambda report: _truth(action, size, n_truth, generator, report)
+    )
     quality = quality_of(drawn)
     log_z = LogZs(quality.log_z, integrated, annealed, _combined(integrated, annealed))
     forward = None
@@ -207,9 +213,9 @@ def _annealed(
 
 
 def _truth(
-    action: Phi4, size: int, generator: torch.Generator | None, report: Report
+    action: Phi4, size: int, n: int, generator: torch.Generator | None, report: Report
 ) -> dict[str, Estimate]:
-    run = hmc(action, size, HMC_SAMPLES, generator=generator, progress=report)
+    run = hmc(action, size, n, generator=generator, progress=report)
     return observables(run.configurations, n_chains=run.n_chains)
 
 
