@@ -14,9 +14,8 @@ from pages._shared import plots
 from pages._shared.sampledraw import process
 from pages._shared.samplemodels import Source, load
 from pages._shared.samplestate import Request, Setting
-from rgdiff_core.evaluation import Quality, quality
+from rgdiff_core.evaluation import Quality, held_out_bits, quality
 from rgdiff_core.lattice import Estimate
-from rgdiff_core.likelihood import bits_per_dim, dequantize, elbo
 
 __all__ = ["draw"]
 
@@ -89,6 +88,8 @@ def _of_lattice(found: Quality) -> list[tuple[str, str]]:
         ("ESS", _write(found.ess)),
         ("KL(q‖p), nats", _write(found.reverse_kl)),
         ("log Z", _write(found.log_z)),
+        ("Metropolis acceptance", _write(found.acceptance)),
+        ("Metropolis τ_int", _write(found.tau_int)),
         ("χ, of the samples", _write(found.susceptibility)),
         ("χ, reweighted", _write(found.reweighted)),
     ]
@@ -98,12 +99,10 @@ def _bound(
     source: Source, forward: rg.Process, generator: torch.Generator, task: Task
 ) -> list[tuple[str, str]]:
     held_out = rg.data.load(source.data, "test", IMAGES)
-    x = held_out.images.to(forward.noise_variance)
-    if (held_out.low, held_out.high) == (-1.0, 1.0):
-        x = dequantize(x, generator)
-    bound = elbo(source.denoiser, forward, x, 100, generator, progress=task.progress).cpu()
-    bits = bits_per_dim(bound.double(), x.shape[1:])
-    return [("bits/dim, at most", _write(Estimate.of(bits)))]
+    bits = held_out_bits(
+        source.denoiser, forward, held_out, generator=generator, progress=task.progress
+    )
+    return [("bits/dim, at most", _write(bits))]
 
 
 def _write(value: Estimate) -> str:

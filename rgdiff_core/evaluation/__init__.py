@@ -1,5 +1,6 @@
 """Evaluation: how good a model is, in numbers with errors."""
 
+from rgdiff_core.evaluation.images import held_out_bits
 from rgdiff_core.evaluation.metropolis import (
     MetropolisChain,
     expected_acceptance,
@@ -16,17 +17,21 @@ from rgdiff_core.evaluation.phi4 import (
     quality_of,
     weigh,
 )
+from rgdiff_core.evaluation.report import LatticeReport, evaluate_lattice
 from rgdiff_core.evaluation.reweighting import reweighted_observables
 
 __all__ = [
     "HeldOut",
+    "LatticeReport",
     "MetropolisChain",
     "Neighbours",
     "Quality",
     "Weighed",
+    "evaluate_lattice",
     "expected_acceptance",
     "expected_tau_int",
     "held_out",
+    "held_out_bits",
     "independence_metropolis",
     "nearest",
     "quality",
