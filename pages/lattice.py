@@ -9,6 +9,7 @@ from pages._shared import (
     latticedata,
     latticeflow,
     latticemap,
+    latticemodel,
     latticeobservables,
     latticepictures,
     latticesample,
@@ -35,6 +36,7 @@ VIEWS: Mapping[str, View] = {
     "Configurations": latticepictures.draw,
     "Phase scan": latticescan.draw,
     "RG flow": latticeflow.draw,
+    "Model vs HMC": latticemodel.draw,
 }
 
 

@@ -13,10 +13,12 @@ from pages._shared import (
     latticepictures,
     latticeplots,
     latticetasks,
+    latticeuniversal,
     pictures,
     plots,
 )
 from pages._shared.latticeflows import COLORS, FLOWS, SCHEDULES, Way
+from pages._shared.latticequantities import GAUSSIAN, QUANTITIES, curve_of, value_of
 from pages._shared.latticestate import Theory
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
@@ -25,34 +27,31 @@ from rgdiff_core.lattice.gamma import chain_lengths
 from rgdiff_core.renormalization import Flow, Measurement, Step
 from rgdiff_core.renormalization.base import rescaling
 
-__all__ = ["QUANTITIES", "draw", "value_of"]
+__all__ = ["draw"]
 
+ONE, MANY = "one ensemble, five flows", "several ensembles, one flow"
 SHOWN = 4
-QUANTITIES: Mapping[str, str] = {
-    "Binder U₄": "binder",
-    "ξ/L′": "length_ratio",
-    "U₄ of single sites": "site_binder",
-    "⟨φφ_μ⟩/⟨φ²⟩": "neighbour_correlation",
-    "⟨|M|⟩²/⟨M²⟩": "magnetization_ratio",
-    "coupling λ⟨φ²⟩²": "unit_quartic",
-    "mass m²⟨φ²⟩": "unit_mass",
-    "stiffness Z⟨φ²⟩": "stiffness",
-    "m²/Z": "mass",
-    "λ/Z²": "quartic",
-    "χ²/dof of the action": "misfit",
-}
-COUPLINGS = ("unit_quartic", "unit_mass", "stiffness", "mass", "quartic")
-GAUSSIAN = {
-    "binder": 0.0,
-    "site_binder": 0.0,
-    "unit_quartic": 0.0,
-    "magnetization_ratio": 2 / math.pi,
-}
 
 
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
-    """Draw the flows of the chosen ensemble."""
-    del theory, listed
+    """Draw the flows of the chosen ensemble, or one flow of several."""
+    del theory
+    what = st.segmented_control(
+        "Compare",
+        [ONE, MANY],
+        default=ONE,
+        required=True,
+        key="flows",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    if what == MANY:
+        latticeuniversal.draw(listed)
+    else:
+        _one(info)
+
+
+def _one(info: EnsembleInfo | None) -> None:
     ensemble = latticedata.opened(info)
     if ensemble is None or info is None:
         return
@@ -170,15 +169,6 @@ def _where(chosen: Flow, step: Step) -> str:
     return f"b = {step.factor:.3g}, L′ = {step.size}"
 
 
-def value_of(each: Measurement, name: str) -> Estimate:
-    """Return a quantity of `QUANTITIES` at a step."""
-    if name == "misfit":
-        return Estimate(each.couplings.misfit, 0.0)
-    if name in COUPLINGS:
-        return getattr(each.couplings, name)
-    return each.observables[name]
-
-
 def _numbers(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
     names = ("binder", "length_ratio", "unit_mass", "unit_quartic", "stiffness")
     titles = {name: title for title, name in QUANTITIES.items()}
@@ -249,25 +239,6 @@ def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
     )
 
 
-def curve_of(label: str, track: Sequence[Measurement], name: str, color: str) -> Curve | None:
-    """Return a quantity along a flow, without points of which nothing is known."""
-    size = track[0].step.size
-    kept = [
-        (each.step.factor, found)
-        for each in track
-        if each.step.factor <= size and _known(found := value_of(each, name))
-    ]
-    if not kept:
-        return None
-    x, y = [b for b, _ in kept], [found.value for _, found in kept]
-    return Curve(label, x, y, color, joined=True, error=[found.error for _, found in kept])
-
-
-def _known(found: Estimate) -> bool:
-    finite = math.isfinite(found.value) and math.isfinite(found.error)
-    return finite and found.error < max(1.0, 0.5 * abs(found.value))
-
-
 def _spectra(found: Mapping[str, Sequence[Measurement]], factor: float, eta: float) -> None:
     curves = []
     first = next(iter(found.values()))[0]
@@ -296,6 +267,6 @@ def _spectra(found: Mapping[str, Sequence[Measurement]], factor: float, eta: flo
         figure, key="lattice-flow-spectra", config=latticeplots.BAR, alt="Spectra along the flows"
     )
     st.caption(
-        "Spectra at this b, in units of the original lattice. The renormalization group cuts modes off above its cutoff; noise "
-        "lays its own spectrum over them."
+        "Spectra at this b, in units of the original lattice. The renormalization group cuts "
+        "modes off above its cutoff; noise lays its own spectrum over them."
     )

@@ -97,10 +97,9 @@ def track(id: str, way: Way) -> latticetasks.Task | None:
 
 def begin(id: str, way: Way) -> latticetasks.Task:
     """Queue the measurements along a flow."""
+    (fields, chains), chosen = _some(id), flow(id, way)
 
     def work(task: latticetasks.Task) -> list[Measurement]:
-        fields, chains = _some(id)
-        chosen = flow(id, way)
         total = len(chosen.steps(fields.shape[-1]))
         found: list[Measurement] = []
         task.progress(0, total, way.name)
