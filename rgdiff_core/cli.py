@@ -244,10 +244,35 @@ def _runs_command(word: str, help: str) -> Command:
     return Command(f"runs {word}", help, options, run)
 
 
+def _study_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.study import commands
+
+    commands.study_options(parser)
+
+
+def _study(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.study import commands
+
+    return Outcome(*commands.run_phi4(chosen))
+
+
+def _report_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.study import commands
+
+    commands.report_options(parser)
+
+
+def _report(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.study import commands
+
+    return Outcome(*commands.run_report(chosen))
+
+
 GROUPS = {
     "data": "Data sets: list and fetch them; generate, import and export lattice configurations.",
     "lattice": "φ⁴ on the lattice: scan its phase diagram.",
     "runs": "Training runs: queue them, watch them, stop them, let them go on.",
+    "study": "Matched noise and component-wise schedules against standard diffusion.",
 }
 
 COMMANDS = (
@@ -280,6 +305,13 @@ COMMANDS = (
         _pretrain_options,
         _pretrain,
     ),
+    Command(
+        "study phi4",
+        "Carry out the comparison on φ⁴; it goes on where it was stopped.",
+        _study_options,
+        _study,
+    ),
+    Command("study report", "Print the tables of a comparison.", _report_options, _report),
     *(_runs_command(word, help) for word, help in RUNS.items()),
 )
 

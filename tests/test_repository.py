@@ -21,7 +21,7 @@ FLOORS = (
     ("denoisers",),
     ("losses", "sampling", "likelihood"),
     ("training", "evaluation", "renormalization"),
-    ("search",),
+    ("search", "study"),
     ("cli",),
 )
 BESIDE = ("lattice", "data")

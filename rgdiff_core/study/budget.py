@@ -1,0 +1,101 @@
+"""How much a study may cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rgdiff_core.networks import LatticeNet, NetworkSpec
+from rgdiff_core.spec import Spec
+
+__all__ = ["BUDGETS", "Budget"]
+
+
+@dataclass(frozen=True)
+class Budget(Spec):
+    """Steps, samples and seeds of a study.
+
+    Attributes:
+        network: the same in every arm.
+        batch: of every training.
+        seeds: of the final runs: 0, 1, ….
+        steps: of a final run.
+        checkpoints: parts of a final run after which the averaged weights are measured.
+        search_steps: of a candidate in the search.
+        ladder_steps, ladder_seeds, landscape_steps: of the arms that isolate one choice, and of
+            the map of schedules.
+        train, test: configurations; those of the training split beyond `train` are the validation
+            split.
+        draws: noise levels for each configuration in the bound.
+        flow_steps: of the Runge–Kutta method for the density.
+        flow_test, flow_samples: configurations, and samples, with the exact density.
+        evaluations: numbers of steps at which samplers are measured.
+        plain: samples for the susceptibility at each of them.
+        weighed: samples for the effective sample size of those steps.
+        log_z, reference: configurations of hybrid Monte Carlo: at each node of log Z, and for
+            ⟨S⟩ and the susceptibility.
+        landscape, ladder: theories that the map and the ladder are made for.
+    """
+
+    network: NetworkSpec = LatticeNet(24, 3)
+    batch: int = 128
+    seeds: int = 4
+    steps: int = 4000
+    checkpoints: int = 4
+    search_steps: int = 600
+    ladder_steps: int = 2000
+    ladder_seeds: int = 3
+    landscape_steps: int = 1000
+    train: int = 18_000
+    test: int = 5_000
+    draws: int = 16
+    flow_steps: int = 8
+    flow_test: int = 512
+    flow_samples: int = 512
+    evaluations: tuple[int, ...] = (4, 8, 16, 32)
+    plain: int = 10_000
+    weighed: int = 256
+    log_z: int = 100_000
+    reference: int = 400_000
+    landscape: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
+    ladder: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
+
+
+BUDGETS: Mapping[str, Budget] = {
+    "full": Budget(),
+    "hour": Budget(  # of one core that has nothing else to do
+        seeds=3,
+        steps=1200,
+        search_steps=300,
+        ladder_steps=600,
+        ladder_seeds=2,
+        landscape_steps=300,
+        flow_steps=6,
+        flow_test=32,
+        flow_samples=64,
+        evaluations=(4, 8, 16),
+        plain=3000,
+        weighed=96,
+    ),
+    "tiny": Budget(
+        network=LatticeNet(4, 1),
+        batch=32,
+        seeds=2,
+        steps=20,
+        checkpoints=2,
+        search_steps=2,
+        ladder_steps=2,
+        ladder_seeds=2,
+        landscape_steps=1,
+        test=256,
+        draws=2,
+        flow_steps=1,
+        flow_test=8,
+        flow_samples=8,
+        evaluations=(4,),
+        plain=64,
+        weighed=8,
+        log_z=1000,
+        reference=2000,
+        landscape=("phi4-6x6",),
+        ladder=("phi4-6x6",),
+    ),
+}

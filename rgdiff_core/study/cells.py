@@ -1,0 +1,81 @@
+"""Results one by one on disk, so that a study that was stopped goes on where it was.
+
+A cell is one JSON file. It holds what it was computed from, and is computed anew where that has
+changed. Files are written beside their place and renamed: a reader sees the old one or the new.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rgdiff_core.spec import load_json
+from rgdiff_core.training.checkpoint import write_text
+
+__all__ = ["Cells", "OutOfTimeError"]
+
+
+class OutOfTimeError(Exception):
+    """The time that a study was given has passed; its finished cells are kept."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The cells of one theory.
+
+    Arguments:
+        folder: where they are; it is made where it is missing.
+        say: is given a line for each cell that is computed.
+        until: of `time.monotonic`; no cell is begun after it. None for no limit.
+    """
+
+    folder: Path
+    say: Callable[[str], None] = print
+    until: float | None = None
+
+    def __post_init__(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, name: str, suffix: str = ".json") -> Path:
+        """Return where a cell is, or a file of tensors beside it."""
+        return self.folder / f"{name}{suffix}"
+
+    def read(self, name: str, inputs: Any) -> dict[str, Any] | None:
+        """Return a finished cell, None where there is none that was made from these inputs."""
+        path = self.path(name)
+        if not path.is_file():
+            return None
+        try:
+            cell = load_json(path.read_text(encoding="utf-8"))
+        except ValueError:
+            return None
+        fits = isinstance(cell, dict) and cell.get("inputs") == json.loads(json.dumps(inputs))
+        return cell if fits else None
+
+    def have(
+        self, name: str, inputs: Any, compute: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return a cell, computed where it is not there yet: its inputs, result and seconds.
+
+        Raises `OutOfTimeError` where it would have to be begun too late.
+        """
+        found = self.read(name, inputs)
+        if found is not None:
+            return found
+        if self.until is not None and time.monotonic() >= self.until:
+            raise OutOfTimeError(name)
+        wall, processor = time.monotonic(), time.process_time()
+        result = compute()
+        cell = {
+            "name": name,
+            "inputs": inputs,
+            "result": result,
+            "seconds": round(time.monotonic() - wall, 2),
+            "processor_seconds": round(time.process_time() - processor, 2),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        write_text(self.path(name), json.dumps(cell, ensure_ascii=False) + "\n")
+        self.say(f"{self.folder.name}/{name}: {cell['seconds']:.0f} s")
+        return json.loads(json.dumps(cell))

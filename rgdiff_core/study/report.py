@@ -1,0 +1,83 @@
+"""A study's tables as text, from its JSON alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["tables"]
+
+
+def tables(found: dict[str, Any]) -> list[str]:
+    """Return the lines of all tables of a study's results."""
+    theory, truth = found["theory"], found["truth"]
+    done = found["complete"]
+    lines = [
+        "",
+        f"{theory['title']}: m² = {theory['m2']:g}, λ = {theory['lam']:g}",
+        f"log Z = {_written(truth['log_z'])}, entropy = {_written(truth['entropy'])} nats, "
+        f"susceptibility = {_written(truth['susceptibility'])}",
+    ]
+    if truth["gaussian_kl"]:
+        lines.append(f"the data's Gaussian is {_written(truth['gaussian_kl'])} nats away")
+    lines += [f"{done['runs']} of {done['of']} runs", ""]
+    for rows in (_arms(found), _samplers(found), _ladder(found), _landscape(found)):
+        if len(rows) > 1:
+            lines += [*_table(rows), ""]
+    return lines
+
+
+def _arms(found: dict[str, Any]) -> list[list[str]]:
+    head = ["arm", "schedule", "rate", "KL(p|q), bound", "less baseline", "share of Gaussian's"]
+    rows = [[*head, "KL(p|q), flow", "KL(q|p)", "ESS"]]
+    for arm in found["arms"]:
+        metrics, against = arm["metrics"], arm["against_baseline"]
+        rows.append(
+            [
+                arm["title"],
+                arm["schedule_title"],
+                f"{arm['lr']:g}",
+                _written(metrics["bound_kl"]),
+                _written(against["bound_kl"]) if against else "",
+                f"{100 * arm['share_of_gaussian']['value']:.1f} %",
+                *(_written(metrics[name]) for name in ("flow_kl", "reverse_kl", "ess")),
+            ]
+        )
+    return rows
+
+
+def _samplers(found: dict[str, Any]) -> list[list[str]]:
+    rows = [["arm", "sampler", "NFE", "χ error, %", "ESS"]]
+    titles = {arm["name"]: arm["title"] for arm in found["arms"]}
+    for row in found["samplers"]:
+        ess = _written(row["ess"]) if row["ess"] else ("folds" if row["folded"] else "")
+        chi = _written(row["susceptibility_percent"])
+        rows.append([titles[row["arm"]], row["method"], str(row["nfe"]), chi, ess])
+    return rows
+
+
+def _ladder(found: dict[str, Any]) -> list[list[str]]:
+    rows = [["one change at a time", "KL(p|q), bound", "change"]]
+    for row in found["ladder"]:
+        change = _written(row["change"]) if row["change"] else ""
+        rows.append([row["title"], _written(row["bound_kl"]), change])
+    return rows
+
+
+def _landscape(found: dict[str, Any]) -> list[list[str]]:
+    rows = [["noise", "local schedule", "number", "KL(p|q), bound"]]
+    for row in found["landscape"]:
+        number = "" if row["number"] is None else f"{row['number']:g}"
+        rows.append([row["color"], row["kernel"], number, _written(row["bound_kl"])])
+    return rows
+
+
+def _written(number: dict[str, Any]) -> str:
+    error = number.get("error")
+    return f"{number['value']:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

@@ -1,0 +1,189 @@
+"""The study at its smallest budget, through its command; its parts against something else."""
+
+import json
+import math
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+
+import rgdiff_core as rg
+from rgdiff_core.cli import main
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.cutoff import SigmoidKernel
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import LatticeNet
+from rgdiff_core.process import Process
+from rgdiff_core.schedules import Cutoff, LinearGamma, SoftConditioning
+from rgdiff_core.study import ARMS, BUDGETS, Study
+from rgdiff_core.study.arms import LADDER, LANDSCAPE, LRS
+from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.measures import BANDS, EDGES, bound
+
+DATA, TINY = "phi4-6x6", BUDGETS["tiny"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory):
+    """Return the words of the command, and where it works and writes."""
+    home = tmp_path_factory.mktemp("study")
+    places = {"--work": home / "work", "--out": home / "results"}
+    words = ["study", "phi4", "--theories", DATA, "--budget", "tiny"]
+    for name, place in places.items():
+        words += [name, str(place)]
+    return words, *places.values()
+
+
+@pytest.fixture(scope="module")
+def results(command) -> dict:
+    """Return what the whole command writes."""
+    words, work, out = command
+    assert main([*words, "--minutes", "0"]) == 0  # nothing yet
+    assert not list(work.rglob("*.json"))
+    assert main(words) == 0
+    return json.loads((out / f"study-{DATA}.json").read_text(encoding="utf-8"))
+
+
+def test_every_arm_is_searched_alike(results):
+    for arm in ARMS.values():
+        rows = [row for row in results["search"] if row["arm"] == arm.name]
+        assert len(rows) == len(arm.choices) + len(LRS) - 1
+        best = min(rows, key=lambda row: row["bound"]["value"])
+        assert [row["chosen"] for row in rows].count(True) == 1
+        assert best["chosen"]
+        made = next(found for found in results["arms"] if found["name"] == arm.name)
+        assert (made["schedule_title"], made["lr"]) == (best["schedule"], best["lr"])
+    configs = [run["config"] for run in results["runs"]]
+    for name in ("steps", "batch", "limit", "data", "ema"):
+        assert len({config[name] for config in configs}) == 1
+    assert len({json.dumps(config["model"]["network"]) for config in configs}) == 1
+
+
+def test_means_are_over_seeds_and_differences_are_paired(results):
+    runs = {(run["arm"], run["seed"]): run for run in results["runs"]}
+    assert len(runs) == len(ARMS) * TINY.seeds == results["complete"]["of"]
+    for arm in results["arms"]:
+        values = [runs[arm["name"], s]["bound_kl"]["value"] for s in range(TINY.seeds)]
+        found = arm["metrics"]["bound_kl"]
+        assert found["value"] == pytest.approx(statistics.mean(values))
+        assert found["error"] == pytest.approx(statistics.stdev(values) / TINY.seeds**0.5)
+        if arm["name"] == "standard":
+            assert arm["against_baseline"] is None
+            continue
+        base = [runs["standard", s]["bound_kl"]["value"] for s in range(TINY.seeds)]
+        less = arm["against_baseline"]["bound_kl"]
+        assert less["value"] == pytest.approx(statistics.mean(values) - statistics.mean(base))
+
+
+def test_nothing_is_missing(results):
+    assert {row["name"] for row in results["ladder"]} == {arm.name for arm in LADDER}
+    assert len(results["landscape"]) == 2 * len(LANDSCAPE)
+    assert {row["nfe"] for row in results["samplers"]} == set(TINY.evaluations)
+    truth = results["truth"]
+    entropy = truth["log_z"]["value"] + truth["action"]["value"]
+    assert truth["entropy"]["value"] == pytest.approx(entropy)
+    for arm in results["arms"]:
+        table = torch.tensor(arm["gain"])
+        assert table.shape == (BANDS, len(EDGES) + 1)
+        gaussian, mine = truth["gaussian_kl"]["value"], arm["metrics"]["bound_kl"]["value"]
+        assert float(table.sum()) == pytest.approx(mine - gaussian, abs=1e-4)
+
+
+def test_a_second_run_computes_nothing(results, command, capsys):
+    words, work, out = command
+    before = {path: path.stat().st_mtime_ns for path in work.rglob("*") if path.is_file()}
+    assert main(words) == 0
+    assert before == {p: p.stat().st_mtime_ns for p in work.rglob("*") if p.is_file()}
+    assert json.loads((out / f"study-{DATA}.json").read_text(encoding="utf-8")) == results
+    capsys.readouterr()
+    assert main(["study", "report", str(out / f"study-{DATA}.json")]) == 0
+    assert "matched noise, component-wise schedule" in capsys.readouterr().out
+
+
+def test_a_lost_cell_is_computed_again_and_is_the_same(results, command):
+    words, work, out = command
+    lost = work / DATA / "run-matched-component-1.json"
+    before = json.loads(lost.read_text(encoding="utf-8"))["result"]
+    lost.write_text("{", encoding="utf-8")  # as a disk may leave it
+    assert main(words) == 0
+    assert json.loads(lost.read_text(encoding="utf-8"))["result"] == before
+    whole = json.loads((out / f"study-{DATA}.json").read_text(encoding="utf-8"))
+    assert whole["arms"][4]["metrics"] == results["arms"][4]["metrics"]
+
+
+def test_a_cell_is_computed_anew_where_its_inputs_change(tmp_path):
+    cells = Cells(tmp_path, lambda text: None)
+    assert cells.have("one", {"n": 1}, lambda: {"value": 1})["result"] == {"value": 1}
+    assert cells.have("one", {"n": 1}, lambda: {"value": 2})["result"] == {"value": 1}
+    assert cells.have("one", {"n": 2}, lambda: {"value": 3})["result"] == {"value": 3}
+    late = Cells(tmp_path, lambda text: None, until=-math.inf)
+    assert late.have("one", {"n": 2}, dict)["result"] == {"value": 3}
+    with pytest.raises(OutOfTimeError):
+        late.have("two", {}, dict)
+
+
+def test_report_without_results(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["study", "report"]) == 1
+    assert "rgdiff study phi4" in capsys.readouterr().err
+
+
+def test_the_bound_is_that_of_many_small_steps():
+    """Against the shell sampler's bound, which is computed step by step."""
+    model = rg.load_pretrained("phi4-6x6-broken")
+    x = rg.data.load("phi4-6x6-broken", "test", limit=400).images
+    for color, schedule in (
+        (White(), LinearGamma(-9.0, 6.0)),
+        (Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)),
+    ):
+        process = Process(model.basis, color, schedule, model.modes)
+        mine = bound(model, process, x, 16, 1)
+        generator = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            steps = -rg.elbo(model, process, x, 64, generator, grid="angle").double()
+        less = mine.nll - steps
+        assert abs(float(less.mean())) < 4 * float(less.std()) / len(x) ** 0.5
+        # the gain by scale and noise level is all of what the network adds to its Gaussian
+        assert float(mine.gain.sum()) == pytest.approx(float((mine.nll - mine.free).mean()))
+
+
+def test_the_bound_of_a_free_model_is_its_gaussian():
+    x = rg.data.load(DATA, limit=200).images
+    basis = rg.bases.FourierBasis((1, 6, 6), momentum="lattice")
+    modes = rg.Modes.fit(basis, x)
+    model = ModelSpec(LatticeNet(4, 1)).build(basis, modes)  # F = 0 before it learns
+    process = Process(basis, White(), LinearGamma(), modes)
+    found = bound(model, process, x, 4, 1)
+    c = basis.analyze(x).flatten(1).double()
+    mean, variance = model.free_mean.double(), model.free_variance.double()
+    normal = torch.distributions.Normal(mean.flatten(), variance.flatten().sqrt())
+    torch.testing.assert_close(found.nll, -normal.log_prob(c).sum(1), rtol=1e-4, atol=1e-4)
+
+
+def test_matched_noise_can_be_white_noise_by_another_name():
+    """n_k = σ_kS_k/α_k is all that a denoiser is told, and colour and schedule share it."""
+    basis = rg.bases.FourierBasis((1, 6, 6), momentum="lattice")
+    modes = rg.Modes.fit(basis, rg.data.load(DATA, limit=500).images)
+    t = torch.linspace(0.1, 0.9, 5)
+    white = Process(basis, White(), LinearGamma(-9.0, 6.0), modes).preserved(t)
+    soft = SoftConditioning(-9.0, 6.0, 1.0, "variance")
+    matched = Process(basis, Matched(), soft, modes).preserved(t)
+    first, second = (torch.log(m.std / m.alpha) for m in (white, matched))
+    spread = (second - second.mean((1, 2, 3), keepdim=True)).abs().max()
+    assert float(spread) < 1e-4
+    assert float((first - first.mean((1, 2, 3), keepdim=True)).abs().max()) < 1e-4
+
+
+def test_a_folder_of_cells_is_one_theory(tmp_path: Path):
+    study = Study(DATA, TINY, Cells(tmp_path / DATA, until=-math.inf))
+    with pytest.raises(OutOfTimeError):
+        study.run(ARMS["standard"], 0)
