@@ -122,15 +122,22 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(seconds, stops, cache, 
 
 
 def test_a_default_thermalization_that_was_stopped_starts_anew(cache, monkeypatch):
+    """It ends by what it has seen, which is not kept; once it has ended the run goes on."""
     spec = replace(SMALL, thermalization=None)
+    seen = []
 
     def stop(done: int, total: int) -> None:
-        if done == 50:
+        seen.append(done)
+        if len(seen) == 50 or done == total - 3:
             raise Stop
 
-    with pytest.raises(Stop):
-        ensembles.generate(spec, progress=stop)
-    assert same(ensembles.generate(spec), generated_elsewhere(monkeypatch, cache, spec))
+    for _ in range(2):
+        with pytest.raises(Stop):
+            ensembles.generate(spec, progress=stop)
+    ensemble = ensembles.generate(spec, progress=stop)
+    total = seen[-1]
+    assert seen == [*range(1, 51), *range(1, total + 1)]
+    assert same(ensemble, generated_elsewhere(monkeypatch, cache, spec))
 
 
 LONG = replace(SMALL, n_samples=20 * 1200, thinning=1)

@@ -32,6 +32,17 @@ def test_observables_of_two_constant_fields():
     )
 
 
+def test_the_correlation_length_of_a_wave():
+    """φ = ±(a + b cos(2πx/L)): χ = V a², and F = V b²/4 along x, 0 along y."""
+    a, b, size = 1.5, 0.8, 10
+    x = torch.arange(size, dtype=torch.float64)
+    wave = (a + b * torch.cos(2 * math.pi * x / size)).expand(size, size)
+    found = observables(torch.stack([wave, -wave]), n_chains=2)
+    xi2 = (8 * a**2 / b**2 - 1) / (4 * math.sin(math.pi / size) ** 2)
+    assert found["correlation_length"].value == pytest.approx(math.sqrt(xi2), rel=1e-12)
+    assert found["susceptibility"].value == pytest.approx(size**2 * a**2, rel=1e-12)
+
+
 def test_observables_of_independent_sites():
     measured = observables(normal(20_000, 1, 4, 4), n_chains=20_000)
     expected = {
