@@ -9,10 +9,10 @@ weights w = e^{−S}/q give
 - the acceptance of independence Metropolis and the autocorrelation time of its rejections,
 - observables that are exact within their errors, reweighted or not.
 
-Where q has a mode too few, its weights don't say so: log⟨w⟩ comes out too small by the mode's
-share (log 2 where one of the two wells is missing), so that ESS, acceptance and both divergences
-with the model's own log Z look as well as ever. A log Z that owes nothing to the model, see
-`lattice.thermodynamic_integration`, brings that to light in the divergences.
+Where q has lost a mode, its weights don't say so: log⟨w⟩ comes out too small by the logarithm of
+the share that is left (log 2 where one of two wells is missing), so that ESS, acceptance and
+KL(q|p) look perfect. A log Z that owes nothing to the model, see
+`lattice.thermodynamic_integration`, brings that to light.
 
 References:
     Albergo, Kanwar & Shanahan, 1904.12072; Nicoli et al., 2007.07115.
