@@ -65,8 +65,8 @@ def page() -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
-    VIEWS[view](theory, listed, info)
     latticestate.write_link()
+    VIEWS[view](theory, listed, info)
 
 
 page()

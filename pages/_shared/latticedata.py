@@ -195,4 +195,5 @@ def _nearest(listed: list[EnsembleInfo]) -> str:
 
 def told(spec: EnsembleSpec, seconds: float) -> str:
     """Return how long sampling takes, for people."""
-    return f"{spec.trajectories:,} trajectories of {spec.n_chains:,} chains, {duration(seconds)}"
+    long = "about a second" if seconds < 1.5 else f"about {duration(seconds)}"
+    return f"{spec.trajectories:,} trajectories of {spec.n_chains:,} chains, {long}"

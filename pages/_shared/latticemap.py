@@ -18,7 +18,7 @@ from rgdiff_core.lattice.critical import LITERATURE, MAX_LAM, critical_mass2
 __all__ = ["draw"]
 
 RANGE_M2, RANGE_LAM = (-8.0, 2.0), (0.0, 10.0)
-STEPS, LINE_STEPS = 60, 80  # of the grid that can be clicked, in each direction
+LINE_STEPS = 80
 LOOK_SITES = 2**14  # of all chains of the quick look
 LARGEST = 48  # L of a quick look: beyond, a visitor would wait
 SHOWN = 12
@@ -120,7 +120,8 @@ def _take(point: Mapping[str, Any], listed: Sequence[EnsembleInfo]) -> None:
 def _axis(span: tuple[float, float], value: float) -> np.ndarray:
     """Return the grid's values in one direction, far enough to hold a value."""
     low, high = min(span[0], np.floor(value)), max(span[1], np.ceil(value))
-    return np.round(np.linspace(low, high, STEPS + 1), 6)
+    step = 0.2 if high - low < 3 * (span[1] - span[0]) else (high - low) / 60
+    return np.round(np.linspace(low, high, round((high - low) / step) + 1), 6)
 
 
 def _look(theory: Theory) -> None:

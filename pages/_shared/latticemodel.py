@@ -118,7 +118,11 @@ def _menu() -> dict[str, tuple[str, Phi4]]:
 
 
 def _first(menu: Mapping[str, tuple[str, Phi4]], theory: Theory) -> int:
-    same = [i for i, (_, action) in enumerate(menu.values()) if action == theory.action]
+    same = [
+        index
+        for index, (name, (_, action)) in enumerate(menu.items())
+        if action == theory.action and samplemodels.fixes_basis(name)
+    ]
     return same[0] if same else 0
 
 

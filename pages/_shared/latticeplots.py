@@ -89,7 +89,7 @@ def phase_map(
             )
         )
     # What is not selected stays as it is: a click chooses a theory, it does not mark.
-    for name, opacity in {"the plane": 0.0} | {each.label: 1.0 for each in marks}.items():
+    for name, opacity in (("the plane", 0.0), *((each.label, 1.0) for each in marks)):
         same = {"marker": {"opacity": opacity}}
         figure.update_traces(selected=same, unselected=same, selector={"name": name})
     wide = 0.02 * (x[-1] - x[0]), 0.02 * (y[-1] - y[0])
@@ -149,7 +149,9 @@ def points(
             )
     for place, text in (levels or {}).items():
         figure.add_hline(y=place, line=style, annotation={"text": text, "font": {"size": 11}})
-    figure.update_xaxes(title=x_title, zeroline=False, type="log" if log_x else "linear")
+    figure.update_xaxes(title=x_title, zeroline=False)
+    if log_x:
+        figure.update_xaxes(type="log", tick0=0, dtick=math.log10(2), tickformat=".3~g")
     figure.update_yaxes(
         title=y_title, zeroline=False, type="log" if log_y else "linear", exponentformat="power"
     )
@@ -158,6 +160,7 @@ def points(
         margin=MARGIN,
         hovermode="x unified",
         legend=LEGEND,
+        showlegend=True,
         uirevision=revision,
     )
     return figure

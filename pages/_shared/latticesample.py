@@ -38,7 +38,7 @@ INTEGRATORS: Mapping[str, Integrator] = {"Omelyan": Omelyan(), "leapfrog": Leapf
 PRECISIONS = ("float32", "float64")
 COUNTS = (64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 CHAINS = (1, 8, 16, 32, 64, 128, 256, 512)
-TIMED = 0.15  # seconds that a measurement of the speed takes
+TIMED, MOST_TIMED = 0.2, 60  # seconds, and trajectories, of a measurement of the speed
 CHAINS_SHOWN, POINTS_SHOWN = 4, 400
 
 
@@ -226,13 +226,13 @@ def _seconds_each(spec_json: str) -> float:
         settings=spec.hmc,
         dtype=torch.float64 if spec.double else torch.float32,
     )
-    next(run)  # the first pays for what is set up
-    begun, last = time.perf_counter(), 0.0
-    for _ in islice(run, 40):
-        before, last = last, time.perf_counter() - begun
-        if last > TIMED:
-            return last - before  # the step has been tuned meanwhile
-    return last - before
+    spans, begun = [], time.perf_counter()
+    for _ in islice(run, MOST_TIMED):
+        spans.append(time.perf_counter() - begun - sum(spans))
+        if sum(spans) > TIMED:
+            break
+    tuned = spans[len(spans) // 2 :]  # the first pay for what is set up, with untuned steps
+    return sum(tuned) / len(tuned)
 
 
 def _runs(known: int, busy: bool) -> None:

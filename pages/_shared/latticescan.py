@@ -35,7 +35,7 @@ SCALED: Mapping[str, str] = {
 SYMBOLS = {"lam": "λ", "m2": "m²"}
 UNIVERSAL = {"binder": ISING.binder, "ratio": ISING.ratio}
 SIZES = (4, 6, 8, 12, 16, 24, 32)
-SPEED = 2.5e7  # site updates a second, where nothing has been measured yet
+SPEED = 2e6  # site updates a second, where nothing has been measured yet
 LINE, PREFIX = "measuring", "scan/"
 
 
@@ -110,7 +110,7 @@ def _live(theory: Theory, full: PhaseScan | None, collapsed: bool) -> None:
 
 def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
     """Draw what a live scan is; None, and a sentence, where it can't be."""
-    first, second, third, fourth = st.columns(4)
+    first, second, third, fourth = st.columns([3, 2, 2, 2])
     sizes = first.multiselect(
         "Sizes L",
         SIZES,
@@ -168,13 +168,13 @@ def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
 
 
 def _speed(full: PhaseScan | None) -> float:
-    """Return site updates a second, of the last live scan, or a common value."""
-    done = [t for t in latticetasks.listed(PREFIX) if t.result is not None]
-    scans = [done[-1].result] if done else [full] if full else []
-    for scan in scans:
+    """Return site updates a second, of the last live scan, of the full one, or a common value."""
+    live = [task.live for task in latticetasks.listed(PREFIX) if task.live is not None]
+    for scan in (*reversed(live), *([full] if full else [])):
         seconds = sum(point.seconds for point in scan.points)
-        if scan.complete and seconds > 0:
-            return scan.spec.work / seconds
+        sites = sum(scan.spec.chains(point.size) * point.size**2 for point in scan.points)
+        if seconds > 0:
+            return scan.spec.trajectories * sites / seconds
     return SPEED
 
 
