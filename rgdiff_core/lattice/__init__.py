@@ -12,7 +12,7 @@ from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
 from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free import FreeField
 from rgdiff_core.lattice.free_energy import Bridge, LogZ
-from rgdiff_core.lattice.hmc import HMCResult, hmc, leapfrog
+from rgdiff_core.lattice.hmc import HMCResult, hmc
 from rgdiff_core.lattice.integrators import Leapfrog, Omelyan
 from rgdiff_core.lattice.observables import (
     Correlator,
@@ -56,7 +56,6 @@ __all__ = [
     "correlator",
     "effective_sample_size",
     "hmc",
-    "leapfrog",
     "observables",
     "schwinger_dyson",
     "thermodynamic_integration",

@@ -30,16 +30,17 @@ from torch import Tensor
 from rgdiff_core.lattice.action import Phi4
 from rgdiff_core.lattice.cluster import wolff
 from rgdiff_core.lattice.integrators import Integrator, Omelyan
-from rgdiff_core.lattice.thermalization import stationary
+from rgdiff_core.lattice.thermalization import drifts
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = ["HMC", "Trajectory", "trajectories"]
 
 SIZES = (2, 256)
 MAX_SITES = 2**28
-MAX_STEPS = 100
+MAX_STEPS = 1000
 PIECE_SITES = 2**15 - 1
 LONGEST = 8  # times the default thermalisation, after which it ends whatever the chains do
+ROUNDING = 0.1  # of ΔH, that is still small beside 1
 GOLDEN = 0.5 * (math.sqrt(5) - 1)
 
 
@@ -48,8 +49,9 @@ class HMC(Spec):
     """How hybrid Monte Carlo moves.
 
     Arguments:
-        trajectory_length: In molecular dynamics time, in (0, 10].
-        target_acceptance: Acceptance that the step size is tuned to, 0.5 to 0.99.
+        trajectory_length: In molecular dynamics time, in (0, 10]; rounded up to whole steps.
+        target_acceptance: Acceptance that the step size is tuned to, 0.5 to 0.99; more where even
+            a single step of the whole trajectory has more.
         integrator: Of Hamilton's equations.
         cluster: Wolff updates after each trajectory, 0 to 100; they help near the critical point
             and cost about a trajectory each.
@@ -128,7 +130,8 @@ def trajectories(
         The chains after each trajectory, without end.
 
     Raises:
-        ValueError: When a number is out of its range, or start has another shape.
+        ValueError: When a number is out of its range, start has another shape, or energies are so
+            large that ΔH is lost in rounding errors.
     """
     check_whole("size", size, *SIZES)
     check_whole("n_chains", n_chains, 1, MAX_SITES // size**2)
@@ -136,14 +139,18 @@ def trajectories(
         check_whole("thermalization", thermalization, 20, 10**6)
     if dtype not in (torch.float32, torch.float64):
         raise ValueError(f"dtype = {dtype} is neither torch.float32 nor torch.float64.")
+    size, n_chains = int(size), int(n_chains)
+    _check_precision(action, size, dtype)
     device = generator.device if generator is not None else torch.device("cpu")
     vacuum, step_size = _start(action)
+    step_size = min(step_size, settings.trajectory_length)
     shape = (n_chains, size, size)
     if start is None:
         noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
         start = vacuum + 0.5 * step_size * noise
     if isinstance(start, Tensor):
-        start = _first(action, start.to(device, dtype), step_size)
+        start = _first(action, start, step_size)
+    start = replace(start, phi=start.phi.to(device, dtype))
     if start.phi.shape != shape:
         raise ValueError(f"start has shape {tuple(start.phi.shape)}; it must be {shape}.")
     # A function of its own, so that errors are raised here and not at the first trajectory.
@@ -160,31 +167,34 @@ def _run(
     """Yield trajectories after the last one."""
     usual = default_thermalization(last.phi.shape[-1])
     end = usual if thermalization is None else thermalization
-    history: list[Tensor] = []
+    while thermalization is None and end <= last.number + 1:
+        end *= 2
+    history: list[tuple[Tensor, Tensor]] = []
     while True:
         last = _advance(action, last, generator, settings)
         if last.thermalizing and last.number >= end:
-            settled = thermalization is not None or stationary(torch.stack(history))
+            recent = zip(*history[-(end // 2) :], strict=True)
+            settled = thermalization is not None or not any(map(drifts, map(torch.stack, recent)))
             thermalizing = not settled and end < LONGEST * usual
             last = replace(last, thermalizing=thermalizing)
             end = 2 * end if thermalizing else end
         if last.thermalizing:
             if last.number < 0.75 * end:
-                last = replace(last, step_size=_tuned(last, settings.target_acceptance))
+                last = replace(last, step_size=_tuned(last, settings))
             if thermalization is None:
-                averages = torch.stack([last.action.mean(), last.magnetization.abs().mean()])
-                history.append(averages.cpu())
+                history.append((last.action, last.magnetization.abs()))
         yield last
 
 
-def _tuned(last: Trajectory, target: float) -> float:
-    """Return a better step size.
+def _tuned(last: Trajectory, settings: HMC) -> float:
+    """Return a better step size, at most that of a whole trajectory.
 
     Robbins–Monro in log ε, for three quarters of the time, so that the chains forget the tuning
     before anything is measured.
     """
-    surplus = float(last.weight.clamp(max=1).mean()) - target
-    return last.step_size * math.exp(surplus / math.sqrt(1 + 0.2 * last.number))
+    surplus = float(last.weight.clamp(max=1).mean()) - settings.target_acceptance
+    better = last.step_size * math.exp(surplus / math.sqrt(1 + 0.2 * last.number))
+    return min(better, settings.trajectory_length)
 
 
 def _first(action: Phi4, phi: Tensor, step_size: float) -> Trajectory:
@@ -258,6 +268,19 @@ def _mean(phi: Tensor) -> Tensor:
     return phi.mean((-2, -1), dtype=torch.float64)
 
 
+def _check_precision(action: Phi4, size: int, dtype: torch.dtype) -> None:
+    """Raise where the energy of the classical vacuum, φ²(8 + |m²|) a site, is so large that the
+    rounding errors of V sites add up to a ΔH.
+    """
+    vacuum, _ = _start(action)
+    noise = torch.finfo(dtype).eps * vacuum**2 * (8 + abs(action.m2)) * size
+    if noise > ROUNDING:
+        raise ValueError(
+            f"at m2 = {action.m2:g}, lam = {action.lam:g} energies are too large for {dtype}: "
+            f"their rounding errors would reach {noise:.1g}, of at most {ROUNDING}."
+        )
+
+
 def default_thermalization(size: int) -> int:
     """Return how many trajectories are discarded where that is enough."""
     return 100 + 8 * size
@@ -266,5 +289,8 @@ def default_thermalization(size: int) -> int:
 def _start(action: Phi4) -> tuple[float, float]:
     """Return the classical vacuum, and a step that is stable about it: ½/ω of the fastest mode."""
     vacuum2 = max(0.0, -action.m2 / (2 * action.lam)) if action.lam > 0 else 0.0
-    frequency2 = 2 * (8 + abs(action.m2)) + 12 * action.lam * max(vacuum2, 0.1)
+    # λφ² fluctuates about λ times that of the vacuum, or about √λ/3 where φ⁴ is all there is.
+    frequency2 = 2 * (8 + abs(action.m2)) + max(
+        12 * action.lam * vacuum2, 4 * math.sqrt(action.lam)
+    )
     return math.sqrt(vacuum2), 0.5 / math.sqrt(frequency2)

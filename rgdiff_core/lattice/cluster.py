@@ -19,6 +19,7 @@ References:
     (1989) 361 (one cluster).
 """
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,23 +52,27 @@ def wolff(phi: Tensor, generator: torch.Generator | None = None) -> Tensor:
     Returns:
         The new fields, (B, L, L).
     """
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import connected_components
 
-    chains, size = phi.shape[0], phi.shape[-1]
+    chains, sites = len(phi), phi[0].numel()
     probability = bond_probability(phi)
     uniform = torch.rand(
         probability.shape, generator=generator, dtype=phi.dtype, device=phi.device
     )
-    seeds = torch.randint(size**2, (chains,), generator=generator, device=phi.device)
+    seeds = torch.randint(sites, (chains, 1), generator=generator, device=phi.device)
 
-    number = torch.arange(phi.numel(), dtype=torch.int32).reshape(phi.shape)
-    others = torch.stack([number.roll(-1, -1), number.roll(-1, -2)])
-    bonds = (uniform < probability).cpu()
-    ends = (number.expand_as(others)[bonds].numpy(), others[bonds].numpy())
-    graph = coo_array((bonds[bonds].numpy(), ends), shape=(phi.numel(), phi.numel()))
-    labels = torch.from_numpy(connected_components(graph, directed=False)[1])
+    # Rows of the sparse matrix are sites of all chains, with their bonds in both directions.
+    bonds = (uniform < probability).movedim(0, -1).cpu()
+    number = torch.arange(phi.numel(), dtype=torch.int32).view(phi.shape)
+    ends = torch.stack([number.roll(-1, -1), number.roll(-1, -2)], -1)[bonds]
+    rows = torch.zeros(phi.numel() + 1, dtype=torch.int32)
+    torch.cumsum(bonds.sum(-1).flatten(), 0, out=rows[1:])
+    graph = csr_array(
+        (np.ones(len(ends)), ends.numpy(), rows.numpy()), shape=(phi.numel(), phi.numel())
+    )
+    labels = torch.from_numpy(connected_components(graph, directed=False)[1]).to(phi.device)
 
-    labels = labels.to(phi.device).reshape(chains, -1)
-    flipped = labels == labels.gather(1, seeds[:, None])
-    return torch.where(flipped.reshape(phi.shape), -phi, phi)
+    labels = labels.view(chains, sites)
+    flipped = labels == labels.gather(1, seeds)
+    return torch.where(flipped.view(phi.shape), -phi, phi)

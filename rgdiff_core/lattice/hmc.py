@@ -5,7 +5,7 @@ which every run reports.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -23,18 +23,14 @@ from rgdiff_core.lattice.chains import (
     trajectories,
 )
 from rgdiff_core.lattice.estimate import Estimate
-from rgdiff_core.lattice.integrators import Leapfrog
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
 from rgdiff_core.spec import check_whole
 
-__all__ = ["HMC", "HMCResult", "Trajectory", "hmc", "leapfrog", "trajectories"]
+__all__ = ["HMC", "HMCResult", "Trajectory", "hmc", "trajectories"]
 
 MAX_SAMPLES = 10**6
-MIN_CHAINS = 8
 MAX_CHAINS = 900
-CHAIN_LENGTH = 100  # kept configurations of a chain, where n_samples allows it
-
-leapfrog = Leapfrog().integrate
+ENOUGH = 20  # proposals, of which one at least should be accepted
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +42,7 @@ class HMCResult:
             configurations of one chain stand together, in the order of Monte Carlo time.
         n_chains: Number of independent chains.
         acceptance: Fraction of trajectories accepted after thermalisation.
-        exp_delta_h: ⟨e^{-ΔH}⟩ after thermalisation, which is 1; its error comes from the
-            scatter of the chains.
+        exp_delta_h: ⟨e^{-ΔH}⟩ after thermalisation, which is 1 but for noise.
         step_size: The tuned step.
         thinning: Trajectories between two kept configurations of a chain.
         history: M and S of every chain after every trajectory, thermalisation included.
@@ -83,6 +78,7 @@ def hmc(
     thinning: int | None = None,
     settings: HMC = STANDARD,
     dtype: torch.dtype = torch.float32,
+    start: Trajectory | Tensor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> HMCResult:
     """Sample e^{-S} by hybrid Monte Carlo.
@@ -91,9 +87,9 @@ def hmc(
         action: The theory.
         size: Linear size L of the L×L lattice, 2 to 256.
         n_samples: Number of configurations to return, 1 to 1,000,000.
-        n_chains: Independent chains run side by side; by default 8 to 900, few enough for 100
-            configurations each where n_samples allows it.
-        generator, thermalization, settings, dtype: As `trajectories`.
+        n_chains: Independent chains run side by side; by default at most 900, and few enough for
+            100 configurations each where n_samples allows it, as errors of averages need.
+        generator, thermalization, settings, dtype, start: As `trajectories`.
         thinning: Trajectories from one kept configuration to the next; by default
             max(3, L / 2).
         progress: Called with (trajectories done, trajectories in all) after each trajectory, of
@@ -104,7 +100,7 @@ def hmc(
         The configurations and the diagnostics of the run.
 
     Raises:
-        ValueError: When a number is out of its range, or no proposal at all was accepted.
+        ValueError: As `trajectories`, and when no proposal at all was accepted.
     """
     check_whole("size", size, *SIZES)
     check_whole("n_samples", n_samples, 1, MAX_SAMPLES)
@@ -114,14 +110,11 @@ def hmc(
             f"at most {MAX_SITES} are allowed in one run."
         )
     if n_chains is None:
-        fitting = min(MAX_CHAINS, 2**16 // size**2, n_samples // CHAIN_LENGTH)
-        n_chains = min(n_samples, max(MIN_CHAINS, fitting))
+        n_chains = _default_chains(size, n_samples)
     check_whole("n_chains", n_chains, 1, n_samples)
     thinning = max(3, size // 2) if thinning is None else thinning
     check_whole("thinning", thinning, 1, 10**5)
 
-    rounds = -(-n_samples // n_chains)
-    production = rounds * thinning
     run = trajectories(
         action,
         size,
@@ -130,42 +123,80 @@ def hmc(
         settings=settings,
         thermalization=thermalization,
         dtype=dtype,
+        start=start,
     )
-    device = generator.device if generator is not None else "cpu"
-    kept = torch.empty((rounds, n_chains, size, size), dtype=dtype, device=device)
     usual = default_thermalization(size) if thermalization is None else thermalization
+    rounds = -(-n_samples // n_chains)
+
+    def report(done: int, discarded: int) -> None:
+        if progress is not None:
+            progress(done, max(discarded, usual) + rounds * thinning)
+
+    device = generator.device if generator is not None else "cpu"
+    shape = (int(rounds), int(n_chains), int(size), int(size))
+    kept = torch.empty(shape, dtype=dtype, device=device)
+    return _collect(run, kept, int(n_samples), int(thinning), report)
+
+
+def _collect(
+    run: Iterator[Trajectory],
+    kept: Tensor,
+    n_samples: int,
+    thinning: int,
+    report: Callable[[int, int], None],
+) -> HMCResult:
+    """Keep the fields after every so many trajectories, (rounds, n_chains, L, L); report
+    (trajectories, of them discarded) after each.
+    """
     series: list[tuple[Tensor, Tensor]] = []
     proposals: list[tuple[Tensor, Tensor]] = []
-    for move in run:
+    while True:
+        move = next(run)
         series.append((move.magnetization, move.action))
         if not move.thermalizing:
             proposals.append((move.weight, move.accepted))
-            done = len(proposals)
-            if done % thinning == 0:
-                kept[done // thinning - 1] = move.phi
-        if progress is not None:
-            discarded = len(series) - len(proposals)
-            progress(len(series), production + max(discarded, usual))
-        if len(proposals) == production:
-            break
+            if len(proposals) % thinning == 0:
+                kept[len(proposals) // thinning - 1] = move.phi
+        report(len(series), len(series) - len(proposals))
+        if len(proposals) == len(kept) * thinning:
+            return _result(move, kept, n_samples, thinning, series, proposals)
+
+
+def _result(
+    last: Trajectory,
+    kept: Tensor,
+    n_samples: int,
+    thinning: int,
+    series: Sequence[tuple[Tensor, Tensor]],
+    proposals: Sequence[tuple[Tensor, Tensor]],
+) -> HMCResult:
+    """Put together (M, S) of all trajectories and (e^{-ΔH}, accepted) of the measured ones."""
     weights, accepted = (torch.stack(parts) for parts in zip(*proposals, strict=True))
     acceptance = float(accepted.double().mean())
-    if acceptance == 0:
+    if acceptance == 0 and accepted.numel() >= ENOUGH:
         raise ValueError(
             f"none of {accepted.numel()} proposals was accepted at step size "
-            f"{move.step_size:.3g}: make the trajectories shorter, the thermalization longer, "
-            "or the couplings smaller."
+            f"{last.step_size:.3g}: take a longer thermalization, a shorter trajectory_length or "
+            "torch.float64."
         )
     magnetization, actions = (torch.stack(parts) for parts in zip(*series, strict=True))
     return HMCResult(
         configurations=_in_chains(kept, n_samples),
-        n_chains=n_chains,
+        n_chains=kept.shape[1],
         acceptance=acceptance,
-        exp_delta_h=_mean_over_chains(weights),
-        step_size=move.step_size,
+        exp_delta_h=_mean(weights),
+        step_size=last.step_size,
         thinning=thinning,
         history=History(magnetization, actions, len(series) - len(proposals)),
     )
+
+
+def _default_chains(size: int, n_samples: int) -> int:
+    """Return how many chains suit errors by the Γ-method, which needs long ones, and processors,
+    which are quick with at least about 2¹⁴ sites; below, chains are shortened to 25.
+    """
+    long = min(MAX_CHAINS, 2**16 // size**2, n_samples // 100)
+    return min(n_samples, max(long, 2, min(8, n_samples // 25)))
 
 
 def _in_chains(kept: Tensor, n_samples: int) -> Tensor:
@@ -179,8 +210,8 @@ def _in_chains(kept: Tensor, n_samples: int) -> Tensor:
     return torch.cat([part.transpose(0, 1).reshape(-1, 1, size, size) for part in (whole, cut)])
 
 
-def _mean_over_chains(values: Tensor) -> Estimate:
-    """Mean of (T, chains) and its error from the scatter of the chains; of one chain, of T."""
-    parts = values.mean(0) if values.shape[1] > 1 else values[:, 0]
-    error = float(parts.std() / math.sqrt(len(parts))) if len(parts) > 1 else math.inf
-    return Estimate(float(parts.mean()), error)
+def _mean(values: Tensor) -> Estimate:
+    """Return the mean of (T, chains), with an error that allows for autocorrelation."""
+    n, tau = values.numel(), autocorrelation_time(values)
+    error = math.sqrt(2 * tau.value * float(values.var()) / n) if n > 1 else math.inf
+    return Estimate(float(values.mean()), error, tau)

@@ -1,16 +1,14 @@
-r"""The history of a run, and where in it the chains had thermalised.
+r"""The history of a run, and from where on its chains had thermalised.
 
-The averages over the chains of the action and of |M|, M the mean field, start somewhere and drift
-to their equilibrium. Chodera's rule discards the first t₀ of T trajectories such that most
-independent measurements are left,
-
-.. math:: t_0 = \arg\max_t \frac{T - t}{2 τ_{int}(t)}
-
-with τ_int(t) that of the series from t on: too small a t leaves the drift in, which reads as a
-long autocorrelation; too large a t throws away good data.
+Action and |M|, M the mean field, start somewhere and drift to their equilibrium. Geweke's test
+compares their averages over the first tenth and the last half of a stretch of Monte Carlo time:
+while the chains are in equilibrium the difference is zero but for noise. Here the noise is known
+whatever the autocorrelations are, since the chains are independent: it is the scatter of the
+differences over the chains (for fewer than 16 chains, it is estimated from the autocorrelation
+time). A drift is what noise would give once in a thousand times.
 
 References:
-    Chodera, J. Chem. Theory Comput. 12 (2016) 1799, bioRxiv 021659.
+    Geweke, in Bayesian Statistics 4 (1992) 169.
     Monte Carlo errors with less errors, Wolff, hep-lat/0306017 (automatic windowing).
 """
 
@@ -22,9 +20,11 @@ from torch import Tensor
 
 from rgdiff_core.lattice.estimate import Estimate
 
-__all__ = ["History", "autocorrelation_time", "burn_in", "stationary"]
+__all__ = ["History", "autocorrelation_time", "drifts"]
 
-CANDIDATES = 40
+STARTS = 20  # where the stationary part is looked for, in equal parts of the history
+SCATTER = 16  # fewest chains whose scatter is an error
+CHANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,35 +49,46 @@ class History:
 
     @property
     def thermalized_at(self) -> int:
-        """The trajectory from which on action and |M|, averaged over chains, are stationary by
-        Chodera's rule; 0 for the first.
+        """The trajectory from which on neither action nor |M| drifts, to a twentieth of all; 0
+        where they never do, their number where they always do.
         """
-        return max(burn_in(self.action.mean(1)), burn_in(self.magnetization.abs().mean(1)))
+        length = len(self.action)
+        starts = (length * part // STARTS for part in range(STARTS))
+        return next((t for t in starts if not self._drifts(t)), length)
 
     @property
     def warning(self) -> str | None:
         """A sentence where the chains had not thermalised when measuring began; else None."""
-        at = self.thermalized_at
-        if at <= self.thermalization:
+        if not self._drifts(self.thermalization):
             return None
         return (
-            f"the chains had not thermalised after the {self.thermalization} trajectories that "
-            f"were discarded: they drifted until trajectory {at}."
+            f"the chains had not thermalised when measuring began after {self.thermalization} "
+            f"trajectories: action or |M| drift until about trajectory {self.thermalized_at}."
         )
 
-
-def burn_in(series: Tensor) -> int:
-    """Return how many of the first values of a series (T,) are to be discarded, at most ¾ T."""
-    length = len(series)
-    starts = sorted({(3 * length * i) // (4 * CANDIDATES) for i in range(CANDIDATES + 1)})
-    left = {t: length - t for t in starts if length - t >= 4}
-    worth = {t: n / (2 * autocorrelation_time(series[t:, None]).value) for t, n in left.items()}
-    return max(worth, key=worth.__getitem__, default=0)
+    def _drifts(self, start: int) -> bool:
+        return drifts(self.action[start:]) or drifts(self.magnetization[start:].abs())
 
 
-def stationary(averages: Tensor) -> bool:
-    """Tell whether several series (T, q) are stationary over their second halves."""
-    return all(2 * burn_in(series) <= len(series) for series in averages.unbind(1))
+def drifts(series: Tensor) -> bool:
+    """Tell whether a series (T, chains) drifts; False for fewer than 20 values of Monte Carlo
+    time, which show nothing.
+    """
+    from scipy import stats
+
+    length, chains = series.shape
+    if length < 20:
+        return False
+    first, last = series[: length // 10].double(), series[length - length // 2 :].double()
+    difference = first.mean(0) - last.mean(0)
+    if chains >= SCATTER:
+        degrees, error = chains - 1, float(difference.std()) / math.sqrt(chains)
+    else:
+        tau = autocorrelation_time(last).value
+        shares = (min(1.0, 2 * tau / len(part)) / chains for part in (first, last))
+        degrees, error = math.inf, math.sqrt(float(last.var(correction=0)) * sum(shares))
+    threshold = stats.t.isf(0.5 * CHANCE, degrees) * error
+    return bool(abs(float(difference.mean())) > threshold)
 
 
 def autocorrelation_time(series: Tensor) -> Estimate:

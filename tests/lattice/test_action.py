@@ -55,25 +55,73 @@ def test_the_force_is_minus_the_gradient(theory, size):
     torch.testing.assert_close(theory.force(phi), -gradient)
 
 
+def neighbour_matrix(size: int) -> torch.Tensor:
+    """Return the symmetric matrix that counts the links between sites, (L², L²)."""
+    count = torch.zeros((size**2, size**2), dtype=torch.float64)
+    for row in range(size):
+        for column in range(size):
+            here = row * size + column
+            for there in ((row + 1) % size * size + column, row * size + (column + 1) % size):
+                count[here, there] += 1
+                count[there, here] += 1
+    return count
+
+
+def general_action(phi: torch.Tensor, j: float, a: float, b: float) -> torch.Tensor:
+    """Return Σ[-J Σ_μ φφ_μ + A φ² + B φ⁴], by a matrix."""
+    flat = phi.flatten(1)
+    links = 0.5 * torch.einsum("bi,ij,bj->b", flat, neighbour_matrix(phi.shape[-1]), flat)
+    return -j * links + a * (flat**2).sum(1) + b * (flat**4).sum(1)
+
+
+@pytest.mark.parametrize("size", [2, 4])
 @pytest.mark.parametrize(
     ("kappa", "lam"), [(0.27, 0.022), (0.2, 0.0), (0.5, 1.3), (0.342570, 0.5)]
 )
-def test_hopping_convention(kappa, lam):
+def test_hopping_convention(kappa, lam, size):
     theory = Phi4.from_hopping(kappa, lam)
     back = theory.to_hopping()
     assert back.kappa == pytest.approx(kappa, rel=1e-12)
     assert back.lam == pytest.approx(lam, rel=1e-12, abs=1e-15)
-
-    phi_k = fields(4)
-    links = phi_k.roll(-1, -1) + phi_k.roll(-1, -2)
-    action_k = -2 * kappa * phi_k * links + (1 - 2 * lam) * phi_k**2 + lam * phi_k**4
-    torch.testing.assert_close(theory(math.sqrt(kappa) * phi_k), action_k.sum((-2, -1)))
+    phi = fields(size)
+    expected = general_action(phi, 2 * kappa, 1 - 2 * lam, lam)
+    torch.testing.assert_close(theory(back.factor * phi), expected)
 
 
-def test_published_couplings_in_the_hopping_convention():
-    # At m² = -4 the hopping coupling is ½ and κ = √(1/2λ).
-    hopping = Phi4(-4, 8).to_hopping()
-    assert (hopping.kappa, hopping.lam) == (pytest.approx(0.25), pytest.approx(0.5))
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize(("m2", "g"), [(-1.27, 6.0), (0.5, 0.0), (3.0, 24.0)])
+def test_convention_with_factors_of_one_half(m2, g, size):
+    theory = Phi4.from_half(m2, g)
+    back = theory.to_half()
+    assert (back.m2, back.g) == (m2, pytest.approx(g, rel=1e-15))
+    phi = fields(size)
+    expected = general_action(phi, 1, (4 + m2) / 2, g / 24)
+    torch.testing.assert_close(theory(back.factor * phi), expected)
+
+
+@pytest.mark.parametrize(
+    ("lam", "beta", "published"),
+    [
+        (6.975, 0.53548, 0.537),
+        (6.008, 0.57696, 0.576),
+        (5.550, 0.60030, 0.601),
+        (5.276, 0.61569, 0.616),
+        (5.113, 0.62543, 0.626),
+    ],
+)
+def test_published_couplings(lam, beta, published):
+    # Those of arXiv:1904.12072 at m² = -4; there the hopping coupling is ½ and β = 2κ = √(2/λ).
+    # The last column is arXiv:2105.12481, tuned by itself to the same correlation lengths.
+    hopping = Phi4(-4, lam).to_hopping()
+    assert hopping.lam == pytest.approx(0.5, rel=1e-12)
+    assert 2 * hopping.kappa == pytest.approx(beta, abs=1e-5)
+    assert 2 * hopping.kappa == pytest.approx(published, abs=0.002)
+
+
+@pytest.mark.parametrize("g", [-1.0, math.inf])
+def test_half_couplings_out_of_range_are_refused(g):
+    with pytest.raises(ValueError, match=f"g = {g}"):
+        Phi4.from_half(1.0, g)
 
 
 @pytest.mark.parametrize(
