@@ -89,6 +89,7 @@ def run_scan(chosen: argparse.Namespace) -> tuple[object, list[str]]:
                 _write(scan, chosen.out)
     finally:
         torch.set_num_threads(threads)
+    _write(scan, chosen.out)
     found = criticality(scan)
     lines = [*_table(scan), "", *_told(scan, found)]
     if chosen.out is not None:
@@ -191,7 +192,7 @@ def _told(scan: PhaseScan, found: Criticality) -> list[str]:
     lines.append(
         f"{symbol}_c = {found.coupling.value:.5g} ± {found.coupling.error:.2g} (statistical) "
         f"± {found.systematic:.2g} (exponent of the correction); "
-        f"χ² per degree of freedom {found.misfit:.2g}"
+        f"from L ≥ {found.smallest}; χ² per degree of freedom {found.misfit:.2g}"
     )
     if found.published == found.published:
         lines.append(f"from the literature: {found.published:.5g}")

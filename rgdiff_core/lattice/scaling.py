@@ -14,7 +14,8 @@ g_c, from which it is extrapolated. Exponents are those of the Ising class in tw
 which the transition belongs: ν = 1, β = 1/8, γ = 7/4, η = 1/4. The correction comes from the part
 of χ that is not singular, ω = γ/ν = 7/4; the exponent of the leading irrelevant operator that is
 found for φ⁴ lies between 4/3 and 2, and by how much these change the result is its systematic
-error.
+error. Crossings of the smallest sizes, where further corrections are felt, are left out while χ²
+says so.
 
 Each curve is a polynomial in the window |t| L^{1/ν} ≤ 2½, of the degree with the least χ² + 2 ·
 degree; where the window lies, a first pass with all points says. Errors are from repeating the
@@ -78,6 +79,7 @@ DRAWS = 400
 DEGREES = (2, 6)
 WINDOW, FEWEST = 2.5, 5
 GRID = 2001
+POOR = 1.5  # χ² per degree of freedom
 MISSING = 0.1  # of the draws may show no crossing
 UNSEEN = "in more than a tenth of the repetitions the curves do not cross in the range"
 
@@ -105,6 +107,7 @@ class Criticality:
 
     Attributes:
         crossings: Of neighbouring sizes, for each quantity.
+        smallest: The smallest size that the extrapolation uses.
         coupling: Extrapolated to L → ∞, with its statistical error.
         systematic: By how much it changes with the exponent of the correction.
         misfit: χ² per degree of freedom of the extrapolation, correlations between crossings
@@ -113,6 +116,7 @@ class Criticality:
     """
 
     crossings: tuple[Crossing, ...]
+    smallest: int
     coupling: Estimate
     systematic: float
     misfit: float
@@ -216,13 +220,18 @@ def criticality(
     )
     found = {key: where for key, (where, _) in tables.items()}
     coupling, misfit = _extrapolated(found, OMEGA)
+    pairs = list(pairwise(sizes))
+    while misfit > POOR and len(pairs) > 2:
+        found = {key: where for key, where in found.items() if key[1] != pairs[0]}
+        pairs = pairs[1:]
+        coupling, misfit = _extrapolated(found, OMEGA)
     others = [_extrapolated(found, omega)[0].value for omega in OMEGAS]
     try:
         published = scan.spec.published
     except ValueError:
         published = math.nan
     systematic = max(abs(other - coupling.value) for other in others)
-    return Criticality(crossings, coupling, systematic, misfit, published)
+    return Criticality(crossings, pairs[0][0], coupling, systematic, misfit, published)
 
 
 def _usable(points: Sequence[ScanPoint]) -> list[ScanPoint]:
