@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared import latticetasks, plots, samplemodels
-from pages._shared.latticeobservables import TITLES
 from pages._shared.latticestate import Theory
 from pages._shared.samplestate import Setting
 from rgdiff_core.data.ensembles import EnsembleInfo
+from rgdiff_core.evaluation.efficiency import (
+    Efficiency,
+    model_efficiency,
+    monte_carlo_efficiency,
+)
 from rgdiff_core.evaluation.report import LatticeReport, Row, evaluate_lattice
 from rgdiff_core.lattice import Estimate, Phi4
 from rgdiff_core.models import open_model
@@ -33,8 +38,33 @@ STAGES = {
     "annealed importance sampling": "log Z by annealed importance sampling",
     "hybrid Monte Carlo": "hybrid Monte Carlo to compare with",
     "held-out configurations": "density of fresh configurations",
+    "speed": "the speed of hybrid Monte Carlo",
 }
+SHORT: Mapping[str, str] = {
+    "abs_magnetization": "⟨|M|⟩",
+    "susceptibility": "χ",
+    "connected_susceptibility": "χ, connected",
+    "binder": "U₄",
+    "phi2": "⟨φ²⟩",
+    "phi4": "⟨φ⁴⟩",
+    "energy": "E",
+    "correlation_length": "ξ",
+}
+TIMED_CHAINS, TIMED_TRAJECTORIES = 64, 1000
 CRITICALITY = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "criticality.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was measured.
+
+    Attributes:
+        report: Of the model.
+        speed: Of hybrid Monte Carlo for the same theory.
+    """
+
+    report: LatticeReport
+    speed: Efficiency
 
 
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
@@ -67,7 +97,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     n = second.selectbox(
         "Samples",
         COUNTS,
-        COUNTS.index(512),
+        COUNTS.index(256),
         key="model-samples",
         bind="query-params",
         help="Weighed, and as many fresh configurations for KL(p‖q).",
@@ -100,7 +130,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
             on_click=lambda: _begin(key, model, n, truth),
             help="In the background, with progress; it can be cancelled.",
         )
-    st.fragment(_progress, run_every=1.0 if busy else None)(key, busy, truth)
+    st.fragment(_progress, run_every=1.0 if busy else None)(key, busy)
     _benchmark()
 
 
@@ -134,7 +164,7 @@ def _begin(key: str, model: str, n: int, truth: int) -> None:
     latticetasks.begin(LINE, key, "Measuring", partial(_measure, model, n, truth))
 
 
-def _measure(model: str, n: int, truth: int, task: latticetasks.Task) -> LatticeReport:
+def _measure(model: str, n: int, truth: int, task: latticetasks.Task) -> Judged:
     kind, _, name = model.partition("/")
     setting = samplemodels.fitted(Setting(model))
     source = samplemodels.load(setting)
@@ -154,7 +184,7 @@ def _measure(model: str, n: int, truth: int, task: latticetasks.Task) -> Lattice
             task.live, task.done = what, done + 1  # another stage: the time left begins anew
         task.progress(done, total, stage)
 
-    return evaluate_lattice(
+    report = evaluate_lattice(
         denoiser,
         rg.Process(denoiser.basis, color, schedule, denoiser.modes),
         action,
@@ -164,9 +194,18 @@ def _measure(model: str, n: int, truth: int, task: latticetasks.Task) -> Lattice
         n_truth=truth,
         progress=progress,
     )
+    speed = monte_carlo_efficiency(
+        action,
+        report.size,
+        TIMED_TRAJECTORIES,
+        TIMED_CHAINS,
+        torch.Generator().manual_seed(0),
+        progress=partial(progress, "speed"),
+    )
+    return Judged(report, speed)
 
 
-def _progress(key: str, busy: bool, truth: int) -> None:
+def _progress(key: str, busy: bool) -> None:
     task = latticetasks.find(key)
     if task is None:
         st.info(
@@ -180,11 +219,12 @@ def _progress(key: str, busy: bool, truth: int) -> None:
         latticetasks.bar(task, "model")
     if task.error:
         st.error(task.error, icon=":material/error:")
-    if isinstance(task.result, LatticeReport):
-        _report(task.result, truth)
+    if isinstance(task.result, Judged):
+        _report(task.result)
 
 
-def _report(report: LatticeReport, truth: int) -> None:
+def _report(judged: Judged) -> None:
+    report = judged.report
     quality = report.quality
     columns = st.columns(5)
     for column, title, value, about in (
@@ -195,12 +235,12 @@ def _report(report: LatticeReport, truth: int) -> None:
         (columns[4], "Metropolis τ", report.tau_int, "In proposals; ½ for independent samples."),
     ):
         column.metric(title, _short(value), help=about)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([2, 1], gap="large")
     with left:
         _rows(report)
     with right:
         _log_z(report)
-        _speed(report, truth)
+        _speed(judged)
 
 
 def _short(value: Estimate | None) -> str:
@@ -227,8 +267,8 @@ def _rows(report: LatticeReport) -> None:
 
 def _line(row: Row) -> str:
     model = zip((row.samples, row.reweighted, row.metropolis), row.deviations, strict=True)
-    cells = [f"{_short(each)} ({off:+.1f} σ)" for each, off in model]
-    title = TITLES.get(row.name, row.name).replace("|", "\\|")
+    cells = [f"{_short(each)}, {off:+.1f} σ" for each, off in model]
+    title = SHORT.get(row.name, row.name).replace("|", "\\|")
     return f"| {title} | {' | '.join(cells)} | {_short(row.hmc)} |"
 
 
@@ -245,25 +285,61 @@ def _log_z(report: LatticeReport) -> None:
         st.caption("Annealed importance sampling: too few fields carry the weight to say.")
 
 
-def _speed(report: LatticeReport, truth: int) -> None:
-    model = report.quality.n * report.quality.ess.value / report.seconds["samples"]
-    known = next(row.hmc for row in report.observables if row.name == "abs_magnetization")
-    lines = ["| effective samples a second | |", "|:--|--:|", f"| the model | {model:.3g} |"]
-    if known.tau_int is not None:
-        chains = truth / (2 * known.tau_int.value) / report.seconds["hybrid Monte Carlo"]
-        lines.append(f"| hybrid Monte Carlo, of \\|M\\| | {chains:.3g} |")
-    st.markdown("\n".join(lines))
+def _speed(judged: Judged) -> None:
+    report = judged.report
+    weights, chain = model_efficiency(report.quality, report.seconds["samples"])
+    rows = {
+        "the model, weighed": weights,
+        "the model, Metropolis": chain,
+        "hybrid Monte Carlo": judged.speed,
+    }
+    lines = [f"| {title} | {_short(each.per_second)} |" for title, each in rows.items()]
+    st.markdown("| independent samples a second | |\n|:--|--:|\n" + "\n".join(lines))
     took = ", ".join(f"{what} {duration(s)}" for what, s in report.seconds.items())
-    st.caption(f"Measured here and now, on this machine: {took}.")
+    st.caption(
+        f"Measured here and now, on this machine: {took}. Hybrid Monte Carlo by τ of |M|, with "
+        f"{TIMED_CHAINS} chains, after {judged.speed.before:.1f} s of thermalisation; what the "
+        "model's training took comes on top."
+    )
 
 
 def _benchmark() -> None:
     """Draw the committed comparison near the critical point, where it is there."""
+    rows = _committed()
+    if rows:
+        with st.expander("On the way to criticality, measured on a quiet machine", expanded=True):
+            st.dataframe(rows, hide_index=True, width="stretch")
+            st.caption(
+                "Independent samples a second of one core, from `benchmarks/criticality.py`: "
+                "models, and hybrid Monte Carlo with and without Wolff clusters, on the "
+                "models' lattices and on the critical line as L grows."
+            )
+
+
+def _committed() -> list[dict[str, str | float]]:
     try:
-        told = json.loads(CRITICALITY.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    rows = told.get("rows") if isinstance(told, dict) else None
-    if isinstance(rows, list) and rows:
-        st.markdown("**Near the critical point**, measured once on a quiet machine:")
-        st.dataframe(rows, hide_index=True, width="stretch")
+        told = json.loads(CRITICALITY.read_text(encoding="utf-8"))["figures"]
+        lines = [
+            (name, f"{way}, {by}", found)
+            for name, model in told["models"].items()
+            for way, ways in model.items()
+            if isinstance(ways, dict)
+            for by, found in ways.items()
+        ]
+        lines += [
+            (f"critical line, {size}", f"hybrid Monte Carlo, {by}", found)
+            for size, ways in told["critical line, hybrid Monte Carlo"].items()
+            for by, found in ways.items()
+        ]
+        return [
+            {
+                "theory": name,
+                "way": way,
+                "independent samples/s": found["per_second"]["value"],
+                "error": found["per_second"]["error"],
+            }
+            for name, way, found in lines
+            if isinstance(found, dict) and "per_second" in found
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []  # not there, or of another release
