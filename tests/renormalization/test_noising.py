@@ -6,9 +6,12 @@ import pytest
 import torch
 
 from rgdiff_core import colors, schedules
+from rgdiff_core.bases import FourierBasis
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.lattice import FreeField, Phi4, hmc
 from rgdiff_core.lattice.gamma import estimate
+from rgdiff_core.modes import Modes
+from rgdiff_core.process import Process
 from rgdiff_core.renormalization import Noising, effective_couplings
 
 SCALAR = schedules.LinearGamma(-7.0, 7.0)
@@ -109,20 +112,14 @@ def test_matched_noise_with_one_schedule_for_all_has_no_cutoff():
 
 
 def test_the_cutoff_is_where_signal_and_noise_are_equal():
-    """α²Ĝ(k) = σ²S² for white noise, to the distance of the shells."""
-    free = FreeField(0.3, 16)
-    fields = free.sample(5000, normal(7))
-    flow = Noising.fit(fields, colors.White(), SCALAR, times=(0.45, 0.5, 0.55))
-    along = torch.linspace(0, math.sqrt(2) * math.pi, 2000, dtype=torch.float64)
-    for step in flow.steps(16):
-        noise = float(torch.exp(flow.process.level(step.place).gamma.mean())) * free.phi2
-        # The propagator depends on direction; the axis and the diagonal are its extremes.
-        crossings = []
-        for direction in ((1.0, 0.0), (math.sqrt(0.5), math.sqrt(0.5))):
-            k = along[:, None] * torch.tensor(direction, dtype=torch.float64)
-            crossings.append(float(along[free.propagator(k) > noise].max()))
-        gap = 2 * math.pi / 16
-        assert min(crossings) - gap < step.cutoff < max(crossings) + gap
+    """For a spectrum e^{-3k} and white noise the SNR e^{-3k - γ} is one at k = -γ/3."""
+    basis = FourierBasis((1, 16, 16)).double()
+    k = basis.momentum
+    modes = Modes(basis.scale, torch.zeros_like(k), torch.exp(-3 * k), k)
+    process = Process(basis, colors.White(normalize=False), SCALAR, modes)
+    flow = Noising(process, (0.0, 0.1, 0.2, 0.4))
+    found = [step.cutoff for step in flow.steps(16)]
+    assert found == pytest.approx([(7 - 14 * t) / 3 for t in flow.times], rel=1e-5)
 
 
 def test_wrong_input_is_one_sentence():
@@ -131,8 +128,6 @@ def test_wrong_input_is_one_sentence():
     with pytest.raises(ValueError, match="L = 8, not L = 6"):
         flow.steps(6)
     with pytest.raises(ValueError, match="does not noise lattice fields"):
-        shaped = fields.reshape(30, 1, 4, 16)
-        basis = BasisSpec("fourier").build(shaped)
-        Noising(flow.process.__class__(basis, colors.White(), SCALAR))
+        Noising(Process(FourierBasis((1, 4, 16)), colors.White(), SCALAR))
     pixels = Noising.fit(fields, colors.White(), SCALAR, basis=BasisSpec("pixel"))
     assert all(math.isnan(step.cutoff) for step in pixels.steps(8))
