@@ -81,22 +81,29 @@ def test_the_free_theory_itself_has_no_error():
         assert found.estimate.error == pytest.approx(0, abs=1e-12)
 
 
-def test_errors_are_those_of_repeated_runs():
-    action = Phi4(-1.0, 0.5)
-    integrated = [
-        thermodynamic_integration(action, 2, 1000, seeded(10 + i), n_nodes=4).estimate
+def test_errors_of_slopes_are_those_of_repeated_runs():
+    """χ² of 4 nodes in 8 runs has the mean 28 and the standard deviation √56."""
+    runs = [
+        thermodynamic_integration(Phi4(-1.0, 0.5), 4, 1000, seeded(10 + i), n_nodes=4).nodes
         for i in range(8)
     ]
-    annealed = [
-        annealed_importance_sampling(action, 2, 60, seeded(30 + i), n_steps=12).estimate
-        for i in range(30)
+    values, errors = (
+        torch.tensor([[getattr(node.slope, name) for node in nodes] for nodes in runs])
+        for name in ("value", "error")
+    )
+    square = float((((values - values.mean(0)) / errors) ** 2).sum())
+    assert abs(square - 28) < 4 * math.sqrt(56)
+
+
+def test_errors_of_annealing_are_those_of_repeated_runs():
+    """χ² of 100 runs has the mean 100 and the standard deviation √200."""
+    runs = [
+        annealed_importance_sampling(Phi4(-1.0, 0.5), 2, 60, seeded(100 + i), n_steps=12).estimate
+        for i in range(100)
     ]
-    for runs in (integrated, annealed):
-        scaled = torch.tensor([(run.value - 1.9972304198) / run.error for run in runs])
-        n = len(runs)
-        # χ² of n runs has the mean n and the variance 2n; their mean is off by 1/√n
-        assert abs(float((scaled**2).sum()) - n) < 4 * math.sqrt(2 * n)
-        assert abs(float(scaled.mean())) < 4 / math.sqrt(n)
+    scaled = torch.tensor([(run.value - 1.9972304198) / run.error for run in runs])
+    assert abs(float((scaled**2).sum()) - 100) < 4 * math.sqrt(200)
+    assert abs(float(scaled.mean())) < 4 / math.sqrt(100)
 
 
 def test_the_bridge_is_made_of_the_actions_of_its_ends():
