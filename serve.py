@@ -38,11 +38,25 @@ def preload() -> None:
 
 
 def preload_rest() -> None:
-    """Import what only the Samples and Training pages need."""
-    from pages._shared import runsamples, sampleviews, searchviews, trainingestimate, trainingform
+    """Import what only the Samples, Training and Lattice pages need."""
+    from pages._shared import (
+        latticemap,
+        latticemodel,
+        latticesample,
+        latticescan,
+        runsamples,
+        sampleviews,
+        searchviews,
+        trainingestimate,
+        trainingform,
+    )
     from pages._shared.reverse import line
 
+    del latticemap, latticemodel, latticesample, latticescan
     del line, runsamples, sampleviews, searchviews, trainingestimate, trainingform
+    import pyerrors  # for errors of correlated chains; of all it takes the longest
+
+    del pyerrors
 
 
 @asynccontextmanager

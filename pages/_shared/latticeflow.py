@@ -172,19 +172,14 @@ def _where(chosen: Flow, step: Step) -> str:
 def _numbers(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
     names = ("binder", "length_ratio", "unit_mass", "unit_quartic", "stiffness")
     titles = {name: title for title, name in QUANTITIES.items()}
-    lines = [
-        "| | b | L′ | " + " | ".join(titles[n].replace("|", "\\|") for n in names) + " | χ²/dof |",
-        "|:--|--:|--:|" + "--:|" * (len(names) + 1),
-    ]
+    rows = []
     for flow, track in found.items():
         step = latticeflows.nearest(tuple(each.step for each in track), factor)
         here = next(each for each in track if each.step == step)
-        cells = [_bracketed(value_of(here, name)) for name in names]
-        lines.append(
-            f"| {flow} | {step.factor:.3g} | {step.size} | {' | '.join(cells)} | "
-            f"{plots.short(here.couplings.misfit)} |"
-        )
-    st.markdown("\n".join(lines))
+        row: dict[str, str | int] = {"flow": flow, "b": f"{step.factor:.3g}", "L′": step.size}
+        row |= {titles[name]: _bracketed(value_of(here, name)) for name in names}
+        rows.append(row | {"χ²/dof": plots.short(here.couplings.misfit)})
+    st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
         "Measured at the steps nearest to b. The couplings are those of the φ⁴ action that "
         "fulfils the simplest Schwinger–Dyson equations of the fields there, in units in which "

@@ -251,12 +251,7 @@ def _short(value: Estimate | None) -> str:
 
 def _rows(report: LatticeReport) -> None:
     st.markdown("**Observables**")
-    lines = [
-        "| | samples | reweighted | Metropolis | HMC |",
-        "|:--|--:|--:|--:|--:|",
-    ]
-    lines += [_line(row) for row in report.observables]
-    st.markdown("\n".join(lines))
+    st.dataframe([_line(row) for row in report.observables], hide_index=True, width="stretch")
     st.caption(
         "Behind each number of the model, how many standard errors it is off hybrid Monte Carlo. "
         "Reweighted and Metropolis are exact within errors for every model whose q covers the "
@@ -265,11 +260,15 @@ def _rows(report: LatticeReport) -> None:
     )
 
 
-def _line(row: Row) -> str:
-    model = zip((row.samples, row.reweighted, row.metropolis), row.deviations, strict=True)
-    cells = [f"{_short(each)}, {off:+.1f} σ" for each, off in model]
-    title = SHORT.get(row.name, row.name).replace("|", "\\|")
-    return f"| {title} | {' | '.join(cells)} | {_short(row.hmc)} |"
+def _line(row: Row) -> dict[str, str]:
+    ways = zip(
+        ("samples", "reweighted", "Metropolis"),
+        (row.samples, row.reweighted, row.metropolis),
+        row.deviations,
+        strict=True,
+    )
+    cells = {way: f"{_short(found)}, {off:+.1f} σ" for way, found, off in ways}
+    return {"": SHORT.get(row.name, row.name)} | cells | {"HMC": _short(row.hmc)}
 
 
 def _log_z(report: LatticeReport) -> None:

@@ -145,7 +145,7 @@ def bar(bound: float) -> str:
     row = pictures.pixels(torch.linspace(-1, 1, 256).expand(1, 1, 4, 256), -1, 1, "diverging")
     data = base64.b64encode(pictures.png(row[0])).decode()
     text = html.escape(f"−{bound:.3g}"), html.escape(f"+{bound:.3g}")
-    style = "height:10px;flex:0 1 260px;border-radius:4px"
+    style = "height:10px;width:260px;min-width:0;flex:0 1 auto;border-radius:4px"
     return (
         '<div style="display:flex;align-items:center;gap:8px;font-size:0.8rem;opacity:0.85">'
         f'φ <span>{text[0]}</span><img alt="colour map" style="{style}" '

@@ -133,13 +133,13 @@ def points(
             figure.add_trace(plots.band(curve, x))
         figure.add_trace(plots.trace(curve, x))
     style = {"color": plots.GREY, "width": 1.5, "dash": "dash"}
-    for place, text in (lines or {}).items():
+    for number, (place, text) in enumerate((lines or {}).items()):
         # Of annotated lines Plotly takes the place as it is, of an axis of logarithms too.
         figure.add_vline(x=place, line=style)
         if text:
             figure.add_annotation(
                 x=math.log10(place) if log_x else place,
-                y=1,
+                y=1 - 0.09 * number,  # lines may be close to each other
                 yref="paper",
                 text=text,
                 showarrow=False,

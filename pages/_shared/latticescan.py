@@ -329,19 +329,16 @@ def _collapsed(scan: PhaseScan, name: str, critical: float) -> list[Curve]:
 
 def _crossings(scan: PhaseScan, found: Criticality) -> None:
     symbol = SYMBOLS[scan.spec.vary]
-    pairs = dict.fromkeys(each.sizes for each in found.crossings)
-    by = {(each.quantity, each.sizes): each for each in found.crossings}
-    head = "| sizes | " + " | ".join(f"{t}: {symbol} | height" for t in CROSSING.values()) + " |"
-    lines = [head, "|:--|" + "--:|--:|" * len(CROSSING)]
-    for pair in pairs:
-        cells = [
-            _bracketed(e)
-            for name in CROSSING
-            for e in (by[name, pair].coupling, by[name, pair].height)
-        ]
-        lines.append(f"| {pair[0]}, {pair[1]} | " + " | ".join(cells) + " |")
-    lines.append(f"| Ising class, L → ∞ | | {ISING.binder:.5f} | | {ISING.ratio:.5f} |")
-    st.markdown("**Where the curves cross**\n\n" + "\n".join(lines))
+    rows: dict[str, dict[str, str]] = {}
+    for each in found.crossings:
+        title = CROSSING[each.quantity]
+        line = rows.setdefault(f"L = {each.sizes[0]}, {each.sizes[1]}", {})
+        line[f"{title}: {symbol}"] = _bracketed(each.coupling)
+        line[f"{title}: height"] = _bracketed(each.height)
+    known = dict(zip(CROSSING, (ISING.binder, ISING.ratio), strict=True))
+    rows["Ising class, L → ∞"] = {f"{CROSSING[q]}: height": f"{v:.5f}" for q, v in known.items()}
+    st.markdown("**Where the curves cross**")
+    st.dataframe([{"sizes": name} | row for name, row in rows.items()], hide_index=True)
     if math.isfinite(found.misfit):
         st.caption(f"χ² per degree of freedom of the extrapolation: {found.misfit:.2g}.")
 

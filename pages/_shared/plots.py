@@ -193,7 +193,7 @@ def tiles(
     """
     small = 'style="font-size:0.8rem;opacity:0.8;margin:2px 0;width:'
     figures = "".join(
-        f'<figure style="margin:0">{_image(picture, caption, size, smooth)}'
+        f'<figure style="margin:0;max-width:100%">{_image(picture, caption, size, smooth)}'
         + ("" if title else f'<figcaption {small}{size}px">{html.escape(caption)}</figcaption>')
         + "</figure>"
         for picture, caption in zip(pictures, captions, strict=True)
