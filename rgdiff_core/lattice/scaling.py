@@ -110,8 +110,7 @@ class Criticality:
         smallest: The smallest size that the extrapolation uses.
         coupling: Extrapolated to L → ∞, with its statistical error.
         systematic: By how much it changes with the exponent of the correction.
-        misfit: χ² per degree of freedom of the extrapolation, correlations between crossings
-            left out; nan where no degree is left.
+        misfit: χ² per degree of freedom of the extrapolation; nan where none is left.
         published: From the literature; nan where it is not known.
     """
 
@@ -201,7 +200,7 @@ def criticality(
     Raises:
         ValueError: Where there are too few points, or draws is out of its range.
     """
-    check_whole("draws", draws, 50, 10_000)
+    check_whole("draws", draws, 100, 10_000)
     if generator is None:
         generator = torch.Generator().manual_seed(scan.spec.seed)
     sizes = [size for size in scan.spec.sizes if len(_usable(scan.curve(size))) >= 4]
@@ -343,7 +342,8 @@ def _extrapolated(found: Mapping[Key, np.ndarray], omega: float) -> tuple[Estima
     if not kept:
         return Estimate(math.nan, math.nan, None, UNSEEN), math.nan
     table = np.stack([np.nan_to_num(found[key], nan=kept[key].value) for key in kept], 1)
-    weight = np.array([1 / each.error for each in kept.values()])
+    # Crossings of neighbouring pairs share a curve: by this both are made independent.
+    whiten = np.linalg.inv(np.linalg.cholesky(np.atleast_2d(np.cov(table[1:].T))))
     # A correction of its own for each quantity that has two crossings or more.
     names = [name for name in CROSSING if sum(key[0] == name for key in kept) > 1]
     columns = [np.ones(len(kept))]
@@ -351,10 +351,10 @@ def _extrapolated(found: Mapping[Key, np.ndarray], omega: float) -> tuple[Estima
         np.array([_shift(pair, omega) if name == each else 0.0 for each, pair in kept])
         for name in names
     ]
-    basis = np.stack(columns, 1) * weight[:, None]
-    solution = (table * weight) @ np.linalg.pinv(basis).T
+    basis, values = whiten @ np.stack(columns, 1), table @ whiten.T
+    solution = values @ np.linalg.pinv(basis).T
     left = len(kept) - len(columns)
-    misfit = np.square(basis @ solution[0] - table[0] * weight).sum() / left if left else math.nan
+    misfit = np.square(basis @ solution[0] - values[0]).sum() / left if left else math.nan
     return Estimate(float(solution[0, 0]), float(solution[1:, 0].std(ddof=1))), float(misfit)
 
 
