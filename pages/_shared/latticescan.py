@@ -12,6 +12,7 @@ from pages._shared.latticestate import Theory
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import Estimate
+from rgdiff_core.lattice.critical import POINTS, SCAN, CriticalPoint
 from rgdiff_core.lattice.scaling import CROSSING, ISING, Criticality, collapse, criticality
 from rgdiff_core.lattice.scan import QUICK, PhaseScan, ScanSpec, phase_scan, scan_around
 from rgdiff_core.training.commands import duration
@@ -238,32 +239,41 @@ def _numbers(scan: PhaseScan, found: Criticality) -> None:
         help=f"Crossings extrapolated to L → ∞: ± {found.coupling.error:.2g} from statistics, "
         f"± {found.systematic:.2g} from the exponent of the correction.",
     )
-    known = math.isfinite(found.published)
-    columns[1].metric(
-        f"{symbol}_c, from the literature",
-        f"{found.published:.4f}" if known else "–",
-        help="From the critical line of the map, good to about 1 % between its points.",
-    )
-    off = found.coupling.value - found.published
+    point = _published(scan.spec)
+    if point is not None:
+        columns[1].metric(
+            f"{symbol}_c, published",
+            f"{point.lam if scan.spec.vary == 'lam' else point.m2:.4f}",
+            help=f"{point.source}; the error of this point is ± {point.error:.1g} in m².",
+        )
     columns[2].metric(
-        "Difference",
-        f"{off:+.4f}" if math.isfinite(off) else "–",
-        help="In brackets beside the value is one standard error, of statistics and "
-        "extrapolation together.",
+        "On the critical line of the map",
+        f"{found.published:.4f}" if math.isfinite(found.published) else "–",
+        help="Interpolated between published points and scans by this program, of which one is "
+        "at m² = −4; good to about 1 % between its points.",
     )
+
+
+def _published(spec: ScanSpec) -> CriticalPoint | None:
+    """Return the point of the literature at the scan's fixed coupling, None without one."""
+    for each in POINTS:
+        fixed = each.m2 if spec.vary == "lam" else each.lam
+        if each.source != SCAN and math.isclose(fixed, spec.fixed, abs_tol=1e-6):
+            return each
+    return None
 
 
 def _figures(scan: PhaseScan, found: Criticality | None, collapsed: bool, place: str) -> None:
     critical, lines = math.nan, {}
     if found is not None:
         if math.isfinite(found.published):
-            critical, lines = found.published, {found.published: "literature"}
+            critical, lines = found.published, {found.published: "line of the map"}
         if math.isfinite(found.coupling.value):
             critical = found.coupling.value
             lines |= {critical: "this scan"}
     elif not collapsed:
         try:
-            lines = {scan.spec.published: "literature"}
+            lines = {scan.spec.published: "line of the map"}
         except ValueError:
             lines = {}
     if collapsed and not math.isfinite(critical):
@@ -336,7 +346,9 @@ def _crossings(scan: PhaseScan, found: Criticality) -> None:
         line[f"{title}: {symbol}"] = _bracketed(each.coupling)
         line[f"{title}: height"] = _bracketed(each.height)
     known = dict(zip(CROSSING, (ISING.binder, ISING.ratio), strict=True))
-    rows["Ising class, L → ∞"] = {f"{CROSSING[q]}: height": f"{v:.5f}" for q, v in known.items()}
+    last = rows["Ising class, L → ∞"] = {f"{t}: {symbol}": "" for t in CROSSING.values()}
+    last |= {f"{CROSSING[name]}: height": f"{value:.5f}" for name, value in known.items()}
+    rows["Ising class, L → ∞"] = last
     st.markdown("**Where the curves cross**")
     st.dataframe([{"sizes": name} | row for name, row in rows.items()], hide_index=True)
     if math.isfinite(found.misfit):
