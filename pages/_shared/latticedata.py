@@ -8,13 +8,13 @@ import streamlit as st
 from pages._shared import latticestate, latticetasks
 from pages._shared.latticestate import Theory
 from rgdiff_core.data import DataUnavailable, ensembles
+from rgdiff_core.data.ensemble_runs import Running
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import (
     Correlator,
     Ensemble,
     EnsembleSpec,
     Estimate,
-    History,
     action_density,
     correlator,
     observables,
@@ -104,8 +104,8 @@ def sample(spec: EnsembleSpec) -> latticetasks.Task:
     """Queue an ensemble, or what is left of one."""
 
     def work(task: latticetasks.Task) -> str:
-        def watch(history: History) -> None:
-            task.live = spec, history
+        def watch(running: Running) -> None:
+            task.live = spec, running
 
         ensembles.generate(spec, progress=task.progress, watch=watch)
         return spec.id

@@ -249,8 +249,14 @@ def _runs(known: int, busy: bool) -> None:
     for task in waiting:
         latticetasks.bar(task, "sample")
     if waiting[0].live is not None:
-        spec, history = waiting[0].live
-        _history(history, spec.size, "live")
+        spec, running = waiting[0].live
+        phase = "measuring" if len(running.action) > running.thermalization else "thermalising"
+        weight = running.exp_delta_h
+        st.caption(
+            f"{phase} · acceptance {running.acceptance:.1%} · ⟨e^(−ΔH)⟩ "
+            f"{plots.in_brackets(weight.value, weight.error)} · step size {running.step_size:.3g}"
+        )
+        _history(running, spec.size, "live")
 
 
 def _unfinished() -> None:

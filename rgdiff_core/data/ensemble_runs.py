@@ -6,11 +6,12 @@ it. Both are written beside their place and renamed; zip's checksums tell damage
 """
 
 import logging
+import math
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,10 @@ import torch
 
 from rgdiff_core.data import store
 from rgdiff_core.data.records import DataUnavailable
-from rgdiff_core.lattice import History, Trajectory
+from rgdiff_core.lattice import Estimate, History, Trajectory
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, Piece, assemble, resume
 
-__all__ = ["Progress", "Watch", "clear", "make", "progress_of", "writing"]
+__all__ = ["Progress", "Running", "Watch", "clear", "make", "progress_of", "writing"]
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,24 @@ WATCH_SECONDS = 0.25
 Progress = Callable[[int, int], None]
 """Called with (trajectories done, trajectories in all); an exception that it raises stops."""
 
-Watch = Callable[[History], None]
+
+@dataclass(frozen=True, eq=False)
+class Running(History):
+    """The history of a run under way, and how it goes.
+
+    Attributes:
+        acceptance: Fraction of proposals accepted; this and the next after thermalisation, or
+            while it lasts so far.
+        exp_delta_h: ⟨e^{-ΔH}⟩, with an infinite error of a single chain or value.
+        step_size: The present step.
+    """
+
+    acceptance: float
+    exp_delta_h: Estimate
+    step_size: float
+
+
+Watch = Callable[[Running], None]
 """Called with the history so far."""
 
 
@@ -57,7 +75,7 @@ def make(home: Path, spec: EnsembleSpec, progress: Progress, watch: Watch) -> En
         raise
     run.save()
     watch(run.history)
-    assert run.last is not None  # for there is at least one trajectory
+    assert run.last is not None
     return assemble(spec, Piece.join(run.pieces), run.last.step_size, run.seconds)
 
 
@@ -123,13 +141,19 @@ class _Run:
         return self._measured + self._discarded, self.spec.measured + max(self._discarded, usual)
 
     @property
-    def history(self) -> History:
-        """M and S so far."""
+    def history(self) -> Running:
+        """M and S so far, and how the run goes."""
         pieces = [*self.pieces, *([self._piece()] if self._moves else [])]
-        return History(
+        assert self.last is not None  # for there is at least one trajectory
+        first = self._discarded if self._measured else 0
+        weight = torch.cat([piece.weight for piece in pieces])[first:].mean(0)
+        return Running(
             torch.cat([piece.magnetization for piece in pieces]),
             torch.cat([piece.action for piece in pieces]),
             self._discarded,
+            float(torch.cat([piece.accepted for piece in pieces])[first:].double().mean()),
+            Estimate.of(weight) if len(weight) > 1 else Estimate(float(weight), math.inf),
+            self.last.step_size,
         )
 
     def add(self, move: Trajectory) -> None:

@@ -90,7 +90,10 @@ def test_a_second_time_it_is_read():
         SMALL, progress=lambda *at: calls.append(at), watch=lambda h: histories.append(h)
     )
     assert calls == [(i + 1, 42) for i in range(42)]
-    assert len(histories[-1].action) == 42
+    last = histories[-1]
+    assert len(last.action) == 42
+    assert last.acceptance == first.acceptance and last.step_size == first.step_size
+    assert last.exp_delta_h == first.exp_delta_h
     assert same(ensembles.generate(SMALL, progress=lambda *at: calls.append(at)), first)
     assert same(ensembles.read(SMALL.id), first)
     assert len(calls) == 42

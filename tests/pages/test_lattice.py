@@ -186,10 +186,13 @@ def test_what_was_cancelled_can_be_resumed():
     spec = EnsembleSpec(-4.0, 5.5, 8, 4000, 8, thermalization=20, thinning=5)
     task = latticedata.sample(spec)
     end = time.monotonic() + PATIENCE
-    while task.done < 30 and time.monotonic() < end:
+    while task.live is None and time.monotonic() < end:
         time.sleep(0.01)
     task.stop.set()
     assert finished(task).error == ""
+    of, running = task.live
+    assert of == spec and 0.4 < running.acceptance <= 1 and running.step_size > 0
+    assert running.exp_delta_h.value == pytest.approx(1, abs=0.2)
     assert ensembles.info(spec.id) is None
     at = healthy(start(view="Sample").run())
     assert any("stopped on its way" in each.value for each in at.markdown)
@@ -277,7 +280,7 @@ def test_no_scan_where_there_is_no_transition():
 
 
 def test_a_perfect_model_is_perfect():
-    """The free theory by the Gaussian with the spectrum of an ensemble: but for its errors exact."""
+    """The free theory by the Gaussian with the spectrum of an ensemble: exact but for errors."""
     name = f"free/lattice-{FREE.id}"
     at = healthy(start(view="Model vs HMC", model=name).run())
     menu = next(each for each in at.selectbox if each.label == "Model")
