@@ -15,7 +15,7 @@ which the transition belongs: ν = 1, β = 1/8, γ = 7/4, η = 1/4. The correcti
 of χ that is not singular, ω = γ/ν = 7/4; the exponent of the leading irrelevant operator that is
 found for φ⁴ lies between 4/3 and 2, and by how much these change the result is its systematic
 error. Crossings of the smallest sizes, where further corrections are felt, are left out while χ²
-says so.
+is above 2½ per degree of freedom; what is left of it above 1 goes into the error.
 
 Each curve is a polynomial in the window |t| L^{1/ν} ≤ 2½, of the degree with the least χ² + 2 ·
 degree; where the window lies, a first pass with all points says. Errors are from repeating the
@@ -79,7 +79,7 @@ DRAWS = 400
 DEGREES = (2, 6)
 WINDOW, FEWEST = 2.5, 5
 GRID = 2001
-POOR = 1.5  # χ² per degree of freedom
+POOR = 2.5  # χ² per degree of freedom
 MISSING = 0.1  # of the draws may show no crossing
 UNSEEN = "in more than a tenth of the repetitions the curves do not cross in the range"
 
@@ -355,7 +355,8 @@ def _extrapolated(found: Mapping[Key, np.ndarray], omega: float) -> tuple[Estima
     solution = values @ np.linalg.pinv(basis).T
     left = len(kept) - len(columns)
     misfit = np.square(basis @ solution[0] - values[0]).sum() / left if left else math.nan
-    return Estimate(float(solution[0, 0]), float(solution[1:, 0].std(ddof=1))), float(misfit)
+    error = float(solution[1:, 0].std(ddof=1)) * math.sqrt(np.fmax(1.0, misfit))
+    return Estimate(float(solution[0, 0]), error), float(misfit)
 
 
 def _shift(pair: tuple[int, int], omega: float) -> float:

@@ -164,7 +164,7 @@ def test_specs():
         scan_around(1.0)
 
 
-G_C, SHIFT = 4.2, 1.5
+G_C, SHIFT = 4.2, 0.5
 
 
 def invented(error: float, seed: int, sizes: tuple[int, ...] = (6, 8, 12, 16)) -> PhaseScan:
