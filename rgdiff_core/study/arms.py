@@ -81,14 +81,12 @@ class Arm(Spec):
 
 SCALAR = (
     Choice("linear log-SNR, −9 to 6", LinearGamma(LOW, HIGH)),
-    Choice("linear log-SNR, −12 to 8", LinearGamma(-12.0, 8.0)),
     Choice("linear log-SNR, −7 to 4", LinearGamma(-7.0, 4.0)),
     Choice("linear β, 0.1 to 20", LinearBeta()),
     Choice("cosine", Cosine()),
 )
 COMPONENT_WISE = (
     Choice("sigmoid cutoff of width 0.3", Cutoff(SigmoidKernel(0.3), gamma_max=HIGH)),
-    Choice("sigmoid cutoff of width 0.1", Cutoff(SigmoidKernel(0.1), gamma_max=HIGH)),
     Choice("sigmoid cutoff of width 1", Cutoff(SigmoidKernel(1.0), gamma_max=HIGH)),
     Choice("Butterworth cutoff of order 2", Cutoff(ButterworthKernel(2.0), gamma_max=HIGH)),
     Choice("soft conditioning by variance, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),

@@ -22,9 +22,11 @@ class Budget(Spec):
         search_steps: of a candidate in the search.
         ladder_steps, ladder_seeds, landscape_steps: of the arms that isolate one choice, and of
             the map of schedules.
-        train, test: configurations; those of the training split beyond `train` are the validation
-            split.
-        draws: noise levels for each configuration in the bound.
+        train: configurations; those of the training split beyond are the validation split.
+        judged, search_judged: noised fields on which the denoiser's error is measured, of the
+            test split for what is reported and of the validation split in the search.
+        trajectories: of the Monte Carlo for the perfect denoiser.
+        bound, draws: held-out configurations for the bound, and noise levels for each.
         flow_steps: of the Runge–Kutta method for the density.
         flow_test, flow_samples: configurations, and samples, with the exact density.
         evaluations: numbers of steps at which samplers are measured.
@@ -45,7 +47,10 @@ class Budget(Spec):
     ladder_seeds: int = 3
     landscape_steps: int = 1000
     train: int = 18_000
-    test: int = 5_000
+    judged: int = 5000
+    search_judged: int = 2000
+    trajectories: int = 200
+    bound: int = 5000
     draws: int = 16
     flow_steps: int = 8
     flow_test: int = 512
@@ -63,13 +68,17 @@ BUDGETS: Mapping[str, Budget] = {
     "full": Budget(),
     "hour": Budget(  # of one core that has nothing else to do
         seeds=3,
-        steps=1200,
-        search_steps=300,
+        steps=1000,
+        search_steps=250,
         ladder_steps=600,
         ladder_seeds=2,
-        landscape_steps=300,
+        landscape_steps=250,
+        judged=3000,
+        search_judged=1000,
+        trajectories=100,
+        bound=1500,
         flow_steps=6,
-        flow_test=32,
+        flow_test=16,
         flow_samples=64,
         evaluations=(4, 8, 16),
         plain=3000,
@@ -85,7 +94,10 @@ BUDGETS: Mapping[str, Budget] = {
         ladder_steps=2,
         ladder_seeds=2,
         landscape_steps=1,
-        test=256,
+        judged=64,
+        search_judged=32,
+        trajectories=4,
+        bound=64,
         draws=2,
         flow_steps=1,
         flow_test=8,

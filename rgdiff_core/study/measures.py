@@ -1,9 +1,6 @@
-r"""What is measured of a trained model, for every arm alike.
+r"""What is measured of a trained model's samples and densities, for every arm alike.
 
-- The bound: −log p(x) ≤ −log N(x; μ, Σ) + ½∫ Σ_k E[excess_k] |d log V_k|, on every held-out
-  configuration, and where in scale and noise level the integral comes from. It needs one
-  evaluation of the network for each configuration and noise level, so it is known to about a
-  hundredth of a nat.
+- Its distance from the perfect denoiser, and the bound of −log q: see `distance`.
 - The density of the probability flow, exactly: forwards on held-out configurations, backwards on
   the model's own samples. It costs a Jacobian's trace at every step, so that samples are few.
 - N-step samplers: the susceptibility of what they draw, and the effective sample size of what N
@@ -11,7 +8,7 @@ r"""What is measured of a trained model, for every arm alike.
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -21,72 +18,16 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Estimate, Phi4, observables
 from rgdiff_core.likelihood import FoldedError, log_likelihood
-from rgdiff_core.likelihood.bound import excess_at
 from rgdiff_core.noises import mix
-from rgdiff_core.process import Marginal, Process
-from rgdiff_core.sampling import sample, time_grid
-from rgdiff_core.search.held_out import free_log_density
+from rgdiff_core.process import Process
+from rgdiff_core.sampling import sample
 
-__all__ = ["BANDS", "EDGES", "METHODS", "Bound", "bound", "flow", "plain", "plain_numbers"]
+__all__ = ["METHODS", "flow", "plain", "plain_numbers"]
 
-BANDS = 5  # of the scale, equal
-EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # of the data's log-SNR log(α²Σ/(σ²S²))
 ROWS = 512  # fields that are evaluated at once
 # Time grids by the noise level, so that no arm's pace in t decides; each method's better one.
 METHODS = {"interaction": "angle", "dpmpp_2m": "logsnr", "ancestral": "logsnr"}
 EXACT = "interaction"  # the one whose effective sample size is measured
-FINE = 1024  # noise levels among which the bound draws
-
-
-@dataclass(frozen=True, eq=False)
-class Bound:
-    """The bound on held-out configurations.
-
-    Attributes:
-        nll: of each configuration, (N,) float64, nats.
-        free: −log N(x; μ, Σ), (N,) float64, nats.
-        gain: mean of nll − free by scale and log-SNR, (BANDS, len(EDGES) + 1), nats.
-    """
-
-    nll: Tensor
-    free: Tensor
-    gain: Tensor
-
-
-@torch.no_grad()
-def bound(model: NetworkDenoiser, process: Process, x: Tensor, draws: int, seed: int) -> Bound:
-    """Return the bound of continuous time for fields x (N, 1, L, L); equal seeds, equal noise.
-
-    Every field sees one noise level in each of `draws` equal turns of the mean angle.
-    """
-    cells = draws * (FINE // draws)
-    times = torch.tensor(time_grid(process, model.modes, cells, "angle")).flip(0)
-    variance, middle = model.free_variance, process.preserved((times[1:] + times[:-1]) / 2)
-    ends = process.preserved(times)
-    left = variance / (1 + variance * ends.alpha**2 / ends.std**2)  # V, rising with t
-    turn = torch.log(left[1:] / left[:-1]) * (cells / draws / 2)
-    level = torch.log(variance * middle.alpha**2 / middle.std**2).contiguous()
-    bin_of = torch.bucketize(level, torch.tensor(EDGES))
-    band = (model.modes.scale * BANDS).long().clamp(0, BANDS - 1)
-    place = (band * (len(EDGES) + 1) + bin_of).expand(bin_of.shape)
-
-    free = -free_log_density(model, x).double()
-    total = torch.zeros(len(x), dtype=torch.float64)
-    gain = torch.zeros(BANDS * (len(EDGES) + 1), dtype=torch.float64)
-    for draw in range(draws):
-        generator = torch.Generator().manual_seed(mix(seed, 4, draw))
-        noise = torch.randn(x.shape, generator=generator)
-        cell = torch.randint(cells // draws, (len(x),), generator=generator)
-        cell += draw * (cells // draws)
-        for start in range(0, len(x), ROWS):
-            rows = slice(start, start + ROWS)
-            chosen = cell[rows]
-            marginal = Marginal(middle.alpha[chosen], middle.std[chosen])
-            found = excess_at(model, x[rows], marginal, noise[rows])
-            terms = (turn[chosen] * found).double()
-            total[rows] += terms.sum((1, 2, 3))
-            gain.index_add_(0, place[chosen].flatten(), terms.flatten())
-    return Bound(free + total, free, gain.reshape(BANDS, -1) / len(x))
 
 
 def flow(

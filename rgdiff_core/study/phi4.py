@@ -5,10 +5,14 @@ samplers by number of steps; and, where the budget names the theory, arms that i
 and the map of local schedules.
 """
 
+import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -17,11 +21,13 @@ from rgdiff_core.lattice import Estimate, Phi4
 from rgdiff_core.noises import OneProcess
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
+from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.study import measures
 from rgdiff_core.study.arms import ARMS, LADDER, LANDSCAPE, LRS, Arm, config
 from rgdiff_core.study.budget import Budget
 from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.distance import Reference, bound, distance, reference
 from rgdiff_core.study.training import Fields, fields, trained
 from rgdiff_core.study.truth import Truth, lattice_of, measure, truth_from
 from rgdiff_core.training import TrainConfig
@@ -29,7 +35,7 @@ from rgdiff_core.weights import load_model, save_model
 
 __all__ = ["PHASES", "Study"]
 
-SEARCH_SEED, SEARCH_FIELDS = 1000, 1000
+SEARCH_SEED = 1000
 Cell = dict[str, Any]
 
 
@@ -54,7 +60,7 @@ class Study:
 
     def fields(self) -> Fields:
         """Return what models are judged on."""
-        return fields(self.data, self.budget.train, self.budget.test)
+        return fields(self.data, self.budget.train)
 
     def truth_cell(self) -> Cell:
         """Return the cell of log Z, ⟨S⟩ and the susceptibility."""
@@ -107,19 +113,18 @@ class Study:
 
         def compute() -> Cell:
             *_, last = trained(made)
-            x = self.fields().validation[:SEARCH_FIELDS]
-            bound = self._bound(last.model, made, x)
+            x = self.fields().validation[: b.search_judged]
+            each, _ = distance(last.model, self._reference(last.model, made, x, SEARCH_SEED))
             return {
                 "arm": arm.name,
                 "choice": choice,
                 "schedule": chosen.title,
                 "lr": lr,
-                "bound": _estimate(bound.nll),
-                "gain": _estimate(bound.nll - bound.free),
+                "kl": _estimate(each),
             }
 
-        name = f"search-{arm.name}-{choice}-{lr:g}"
-        inputs = {"config": to_dict(made), "sizes": [SEARCH_FIELDS, self.budget.draws]}
+        name, b = f"search-{arm.name}-{choice}-{lr:g}", self.budget
+        inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]}
         return self.cells.have(name, inputs, compute)
 
     # -- the final runs --------------------------------------------------------------------------
@@ -131,28 +136,28 @@ class Study:
         made = self.config(arm, schedule, b.steps, lr, seed)
         sizes = {
             "checkpoints": b.checkpoints,
-            "test": b.test,
-            "draws": b.draws,
+            "judged": [b.judged, b.trajectories],
+            "bound": [b.bound, b.draws],
             "flow": [b.flow_steps, b.flow_test, b.flow_samples],
         }
 
         def compute() -> Cell:
             x, action = self.fields().test, self.action
-            points = []
+            points, known = [], None
             for point in trained(made, b.checkpoints):
-                # all but the last are only a curve
-                seen = x if point.step == made.steps else x[: b.test // 4]
-                bound = self._bound(point.model, made, seen)
-                distance = self._distance(bound.nll, seen)
-                points.append({"step": point.step, "loss": point.loss, "bound_kl": distance})
-            model = point.model
+                if known is None:
+                    known = self._reference(point.model, made, x[: b.judged], 0)
+                each, table = distance(point.model, known)
+                row = {"step": point.step, "loss": point.loss, "kl": _estimate(each)}
+                points.append(row | {"table": table.tolist()})
+            model, process = point.model, _process(point.model, made)
+            limit = bound(model, process, x[: b.bound], b.draws, seed)
             some = x[: b.flow_test]
             nll, drawn = measures.flow(
-                model, _process(model, made), action, some, b.flow_samples, b.flow_steps, seed
+                model, process, action, some, b.flow_samples, b.flow_steps, seed
             )
             save_model(model, self.cells.path(name, ".safetensors"))
-            kept = {"bound": bound.nll, "free": bound.free, "flow": nll}
-            save_file(kept, self.cells.path(name, ".values.safetensors"))
+            save_file({"kl": each, "flow": nll}, self.cells.path(name, ".values.safetensors"))
             return {
                 "arm": arm.name,
                 "seed": seed,
@@ -160,13 +165,11 @@ class Study:
                 "lr": lr,
                 "parameters": sum(p.numel() for p in model.network.parameters()),
                 "points": points,
-                "bound": _estimate(bound.nll),
-                "bound_kl": self._distance(bound.nll, x),
-                "gain": bound.gain.tolist(),
-                "gaussian_kl": self._distance(bound.free, x),
-                "flow": _estimate(nll),
-                "flow_kl": self._distance(nll, some),
-                "flow_less_bound": _estimate(nll - bound.nll[: b.flow_test]),
+                "kl": _estimate(each),
+                "table": table.tolist(),
+                "bound_kl": self._above(limit.nll, x[: b.bound]),
+                "gaussian_kl": self._above(-free_log_density(model, x).double(), x),
+                "flow_kl": self._above(nll, some),
                 "quality": drawn,
                 "reverse_kl": self._reverse(drawn),
             }
@@ -179,15 +182,31 @@ class Study:
         self.run(arm, seed)
         return load_file(self.cells.path(f"run-{arm.name}-{seed}", ".values.safetensors"))
 
-    def _bound(self, model: NetworkDenoiser, made: TrainConfig, x: Tensor) -> measures.Bound:
-        """Return the bound; arms of one seed see the same noise, and other seeds other noise."""
-        return measures.bound(model, _process(model, made), x, self.budget.draws, made.seed)
+    def _reference(
+        self, model: NetworkDenoiser, made: TrainConfig, x: Tensor, seed: int
+    ) -> Reference:
+        """Return what a perfect denoiser says of fields that the config's process has noised; it
+        is kept, for several models have one process.
+        """
+        of = [_source(made).to_json(), self.budget.trajectories, len(x), seed]
+        digest = sha256(json.dumps(of).encode()).hexdigest()[:12]
+        path = self.cells.path(f"reference-{digest}", ".safetensors")
+        if path.is_file():
+            with suppress(SafetensorError):
+                return Reference(load_file(path))
+        found = reference(
+            _process(model, made), model.modes, self.action, x, self.budget.trajectories, seed
+        )
+        part = path.with_suffix(".part")
+        save_file(found.tensors, part)
+        part.replace(path)
+        return found
 
-    def _distance(self, nll: Tensor, x: Tensor) -> dict[str, float]:
-        """Return KL(p|q) = ⟨nll − S⟩ − log Z, nats: value, its error with and without log Z's."""
+    def _above(self, nll: Tensor, x: Tensor) -> dict[str, float]:
+        """Return KL(p|q) = ⟨nll − S⟩ − log Z, nats, of fields x."""
         less, log_z = Estimate.of(nll - self.action(x.double())), self.truth.log_z
         error = (less.error**2 + log_z.error**2) ** 0.5
-        return {"value": less.value - log_z.value, "error": error, "paired_error": less.error}
+        return {"value": less.value - log_z.value, "error": error}
 
     def _reverse(self, drawn: Cell) -> dict[str, float]:
         """Return KL(q|p) = log Z − ⟨log w⟩_q, nats."""
@@ -240,16 +259,13 @@ class Study:
 
         def compute() -> Cell:
             *_, last = trained(made)
-            x = self.fields().test
-            bound = self._bound(last.model, made, x)
-            return {
-                "seed": seed,
-                "bound_kl": self._distance(bound.nll, x),
-                "gain": bound.gain.tolist(),
-            }
+            x = self.fields().test[: b.judged]
+            each, table = distance(last.model, self._reference(last.model, made, x, 0))
+            return {"seed": seed, "kl": _estimate(each), "table": table.tolist()}
 
-        inputs = {"config": to_dict(made), "sizes": [self.budget.test, self.budget.draws]}
-        return self.cells.have(name, inputs | {"truth": self.truth_cell()["result"]}, compute)
+        b = self.budget
+        inputs = {"config": to_dict(made), "sizes": [b.judged, b.trajectories]}
+        return self.cells.have(name, inputs, compute)
 
 
 def _truth(study: Study) -> None:
@@ -295,7 +311,7 @@ PHASES: dict[str, Callable[[Study], None]] = {
 
 
 def _score(cell: Cell) -> float:
-    return cell["result"]["bound"]["value"]
+    return cell["result"]["kl"]["value"]
 
 
 def _source(made: TrainConfig) -> OneProcess:

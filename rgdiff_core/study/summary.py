@@ -18,13 +18,15 @@ from rgdiff_core.spec import load_json, to_dict
 from rgdiff_core.study import measures
 from rgdiff_core.study.arms import ARMS, BASELINE, LADDER, LANDSCAPE, THEORIES, Arm
 from rgdiff_core.study.cells import OutOfTimeError
+from rgdiff_core.study.distance import BANDS, EDGES
 from rgdiff_core.study.phi4 import Study
 
 __all__ = ["METRICS", "over_seeds", "summary"]
 
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str]] = {  # of a run: what it is, and its unit
-    "bound_kl": ("KL(p|q) by the bound", "nats"),
+    "kl": ("KL(p|q) of the stochastic sampler, by the denoiser's error", "nats"),
+    "bound_kl": ("the same, by the bound on held-out configurations", "nats"),
     "flow_kl": ("KL(p|q) of the probability flow", "nats"),
     "reverse_kl": ("KL(q|p) of the probability flow", "nats"),
     "ess": ("effective sample size of the probability flow", ""),
@@ -57,8 +59,8 @@ def summary(study: Study) -> dict[str, Any] | None:
         "samplers": [row for arm in ARMS.values() for row in _samplers(study, arm)],
         "ladder": _ladder(study),
         "landscape": _landscape(study),
-        "scale_edges": [i / measures.BANDS for i in range(measures.BANDS + 1)],
-        "log_snr_edges": list(measures.EDGES),
+        "scale_edges": [i / BANDS for i in range(BANDS + 1)],
+        "log_snr_edges": list(EDGES),
         "runs": [_without_inputs(cell) for each in runs.values() for cell in each],
         "processor_minutes": _minutes(study),
     }
@@ -107,10 +109,10 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
     results = [cell["result"] for cell in cells]
     metrics = {name: over_seeds([_metric(c, name) for c in cells]) for name in METRICS}
     config = cells[0]["inputs"]["config"]
-    values = [study.values(arm, r["seed"])["bound"] for r in results]
-    metrics["bound_kl"]["sampling_error"] = results[0]["bound_kl"]["error"]
+    values = [study.values(arm, r["seed"])["kl"] for r in results]
+    metrics["kl"]["sampling_error"] = Estimate.of(sum(values[1:], values[0]) / len(values)).error
     gaussian = results[0]["gaussian_kl"]["value"]
-    share = [_metric(cell, "bound_kl") / gaussian for cell in cells]
+    share = [_metric(cell, "kl") / gaussian for cell in cells]
     return {
         "name": arm.name,
         "title": arm.title,
@@ -129,10 +131,10 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
         "against_baseline": _against(study, arm, cells, runs[BASELINE], values),
         "curve": [
             {"step": r["step"]}
-            | {"bound_kl": over_seeds([x["points"][i]["bound_kl"]["value"] for x in results])}
+            | {"kl": over_seeds([x["points"][i]["kl"]["value"] for x in results])}
             for i, r in enumerate(results[0]["points"])
         ],
-        "gain": _mean_table([x["gain"] for x in results]),
+        "table": _mean_table([x["table"] for x in results]),
         "seconds": over_seeds([cell["seconds"] for cell in cells]),
     }
 
@@ -150,11 +152,11 @@ def _against(
         for name in METRICS
     }
     same = [
-        mine - study.values(ARMS[BASELINE], cell["result"]["seed"])["bound"]
+        mine - study.values(ARMS[BASELINE], cell["result"]["seed"])["kl"]
         for mine, cell in zip(values, cells, strict=True)
         if cell["result"]["seed"] in others
     ]
-    found["bound_kl"]["sampling_error"] = Estimate.of(sum(same[1:], same[0]) / len(same)).error
+    found["kl"]["sampling_error"] = Estimate.of(sum(same[1:], same[0]) / len(same)).error
     return found
 
 
@@ -168,7 +170,7 @@ def _search(study: Study, arm: Arm) -> list[dict[str, Any]]:
         cells = study.search(arm)
     except OutOfTimeError:
         return []
-    best = min(cells, key=lambda cell: cell["result"]["bound"]["value"])
+    best = min(cells, key=lambda cell: cell["result"]["kl"]["value"])
     return [
         cell["result"] | {"chosen": cell is best, "seconds": cell["seconds"]} for cell in cells
     ]
@@ -225,15 +227,15 @@ def _ladder(study: Study) -> list[dict[str, Any]]:
         cells = _all(lambda seed, arm=arm: study.rung(arm, seed), range(study.budget.ladder_seeds))
         if not cells:
             continue
-        now = {cell["result"]["seed"]: _metric(cell, "bound_kl") for cell in cells}
+        now = {cell["result"]["seed"]: _metric(cell, "kl") for cell in cells}
         change = [now[seed] - last[seed] for seed in now if seed in last]
         rows.append(
             {
                 "name": arm.name,
                 "title": arm.title,
-                "bound_kl": over_seeds(list(now.values())),
+                "kl": over_seeds(list(now.values())),
                 "change": over_seeds(change) if change else None,
-                "gain": _mean_table([cell["result"]["gain"] for cell in cells]),
+                "table": _mean_table([cell["result"]["table"] for cell in cells]),
             }
         )
         last = now
@@ -249,7 +251,7 @@ def _landscape(study: Study) -> list[dict[str, Any]]:
             cell = _found(lambda color=color, index=index: study.place(color, index))
             if cell is not None:
                 row = {"color": color, "kernel": kernel, "number": number or None}
-                row |= {"schedule": to_dict(schedule), "bound_kl": cell["result"]["bound_kl"]}
+                row |= {"schedule": to_dict(schedule), "kl": cell["result"]["kl"]}
                 rows.append(row)
     return rows
 

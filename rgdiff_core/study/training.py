@@ -38,12 +38,11 @@ class Point:
     loss: float
 
 
-def fields(name: str, train: int, test: int) -> Fields:
-    """Return the configurations beyond the first `train` of the training split, and the first
-    `test` of the test split.
+def fields(name: str, train: int) -> Fields:
+    """Return the configurations beyond the first `train` of the training split, and the test
+    split.
     """
-    kept = data.load(name).images[train:]
-    return Fields(kept, data.load(name, "test", limit=test).images)
+    return Fields(data.load(name).images[train:], data.load(name, "test").images)
 
 
 def trained(config: TrainConfig, checkpoints: int = 1) -> Iterator[Point]:
