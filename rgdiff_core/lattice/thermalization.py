@@ -74,7 +74,7 @@ def drifts(series: Tensor) -> bool:
     """Tell whether a series (T, chains) drifts; False for fewer than 20 values of Monte Carlo
     time, which show nothing.
     """
-    from scipy import stats
+    from scipy.special import ndtri, stdtrit
 
     length, chains = series.shape
     if length < 20:
@@ -82,13 +82,14 @@ def drifts(series: Tensor) -> bool:
     first, last = series[: length // 10].double(), series[length - length // 2 :].double()
     difference = first.mean(0) - last.mean(0)
     if chains >= SCATTER:
-        degrees, error = chains - 1, float(difference.std()) / math.sqrt(chains)
+        threshold = stdtrit(chains - 1, 1 - 0.5 * CHANCE)
+        error = float(difference.std()) / math.sqrt(chains)
     else:
         tau = autocorrelation_time(last).value
         shares = (min(1.0, 2 * tau / len(part)) / chains for part in (first, last))
-        degrees, error = math.inf, math.sqrt(float(last.var(correction=0)) * sum(shares))
-    threshold = stats.t.isf(0.5 * CHANCE, degrees) * error
-    return bool(abs(float(difference.mean())) > threshold)
+        threshold = ndtri(1 - 0.5 * CHANCE)
+        error = math.sqrt(float(last.var(correction=0)) * sum(shares))
+    return bool(abs(float(difference.mean())) > threshold * error)
 
 
 def autocorrelation_time(series: Tensor) -> Estimate:

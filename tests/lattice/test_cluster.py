@@ -12,6 +12,8 @@ from rgdiff_core.lattice import HMC, Phi4, trajectories, wolff
 from rgdiff_core.lattice.cluster import bond_probability
 from rgdiff_core.lattice.thermalization import autocorrelation_time
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)

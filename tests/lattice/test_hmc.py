@@ -24,6 +24,8 @@ from rgdiff_core.spec import Spec
 
 THEORY = Phi4(-4, 6.975)
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -93,12 +95,12 @@ def test_fields_to_start_from():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("theory", [THEORY, Phi4(2.0, 0.0), Phi4(-6, 1), Phi4(1.0, 1e6)])
+@pytest.mark.parametrize("theory", [THEORY, Phi4(2.0, 0.0), Phi4(-6, 1), Phi4(1.0, 1e3)])
 def test_identities_hold_at_every_coupling(theory, dtype):
     run = hmc(theory, 4, 4_000, 100, seeded(5), dtype=dtype)
     assert abs(run.exp_delta_h.value - 1) < 4 * run.exp_delta_h.error < 0.1
     identity = schwinger_dyson(theory, run.configurations, n_chains=run.n_chains)
-    assert abs(identity.value - 1) < 4 * identity.error < 0.2
+    assert abs(identity.value - 1) < 4 * identity.error < 0.5
     assert run.configurations.dtype == dtype
     assert run.warning is None
 
@@ -112,7 +114,7 @@ def moving(fields: Tensor, step_size: float) -> Trajectory:
 
 def test_double_precision_is_precise():
     # At so small a step the energy is conserved to 10⁻⁵, which single precision does not see.
-    start = moving(torch.randn((20, 6, 6), generator=seeded(6), dtype=torch.float64), 1e-4)
+    start = moving(torch.randn((20, 6, 6), generator=seeded(6), dtype=torch.float64), 1e-5)
 
     def violation(dtype: torch.dtype) -> float:
         move = next(trajectories(THEORY, 6, 20, seeded(7), dtype=dtype, start=start))
@@ -123,9 +125,9 @@ def test_double_precision_is_precise():
 
 def test_both_wells_are_visited_equally():
     # One chain alone, deep in the broken phase: only the random global sign moves it across.
-    run = hmc(Phi4(-3, 0.5), 4, 2_000, 1, seeded(8), thinning=2)
+    run = hmc(Phi4(-3, 0.5), 4, 1_000, 1, seeded(8), thinning=2)
     up = (run.configurations.mean((1, 2, 3)) > 0).double().mean()
-    assert abs(float(up) - 0.5) < 4 * 0.5 / math.sqrt(2_000)
+    assert abs(float(up) - 0.5) < 4 * 0.5 / math.sqrt(1_000)
 
 
 def test_a_batch_that_is_advanced_in_pieces_is_as_good():
@@ -241,6 +243,10 @@ def test_a_run_without_any_acceptance_fails():
 def test_energies_lost_in_rounding_errors_are_told(theory):
     with pytest.raises(ValueError, match=r"energies are too large for torch\.float32"):
         hmc(theory, 4, 10, 10, seeded(15))
+
+
+def test_what_is_too_large_for_single_precision_is_not_for_double():
+    theory = Phi4(-4, 1e-8)
     run = hmc(theory, 4, 200, 10, seeded(15), dtype=torch.float64)
     assert abs(run.exp_delta_h.value - 1) < 4 * run.exp_delta_h.error < 0.5
 

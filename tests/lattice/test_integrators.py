@@ -11,6 +11,8 @@ from rgdiff_core.lattice import Leapfrog, Omelyan, Phi4
 THEORY = Phi4(-4, 6.975)
 INTEGRATORS = [Leapfrog(), Omelyan()]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 def state(size: int, n: int = 3, seed: int = 17) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
