@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+
+# Plotly asks for pandas where it is loaded; another thread that is still importing it would show it
+# half of it. From here on it is whole.
+import pandas  # noqa: F401
 import plotly.graph_objects as go
 from PIL import Image
 from plotly.colors import sample_colorscale
