@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-# Plotly asks for pandas where it is loaded; another thread that is still importing it would show it
+# Plotly uses pandas where it is loaded; a thread that is still importing it would show it
 # half of it. From here on it is whole.
 import pandas  # noqa: F401
 import plotly.graph_objects as go
