@@ -33,7 +33,6 @@ __all__ = ["Bridge", "LogZ", "Progress"]
 Progress = Callable[[int, int], None] | None
 
 SIZES = (2, 64)
-BISECTIONS = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,11 +101,17 @@ class Bridge:
 
 def _hartree(target: Phi4, size: int) -> float:
     """Return the root of m₀² = m² + 6λ⟨φ²⟩₀, of which the right side falls as m₀² grows."""
+    from scipy.optimize import root_scalar
+
     if target.lam == 0:
         return target.m2
-    low, high = 1e-9, 1e6
-    for _ in range(BISECTIONS):
-        middle = math.sqrt(low * high)
-        phi2 = FreeField(middle, size).phi2
-        low, high = (middle, high) if target.m2 + 6 * target.lam * phi2 > middle else (low, middle)
-    return low
+    # 1/(2 V m₀²) < ⟨φ²⟩₀, so the right side is the larger one at `low`, and the smaller at `high`.
+    low = min(1.0, target.lam / (size**2 * (1 + abs(target.m2))))
+    high = 1 + abs(target.m2) + 6 * target.lam * FreeField(1.0, size).phi2
+
+    def surplus(log_mass2: float) -> float:
+        mass2 = math.exp(log_mass2)
+        return target.m2 + 6 * target.lam * FreeField(mass2, size).phi2 - mass2
+
+    bracket = (math.log(low), math.log(high))
+    return math.exp(root_scalar(surplus, bracket=bracket, xtol=1e-12).root)
