@@ -35,6 +35,7 @@ class Budget(Spec):
         log_z, reference: configurations of hybrid Monte Carlo: at each node of log Z, and for
             ⟨S⟩ and the susceptibility.
         landscape, ladder: theories that the map and the ladder are made for.
+        schedules: of the map, in its order.
     """
 
     network: NetworkSpec = LatticeNet(24, 3)
@@ -52,7 +53,7 @@ class Budget(Spec):
     trajectories: int = 200
     bound: int = 5000
     draws: int = 16
-    flow_steps: int = 8
+    flow_steps: int = 24
     flow_test: int = 512
     flow_samples: int = 512
     evaluations: tuple[int, ...] = (4, 8, 16, 32)
@@ -62,6 +63,7 @@ class Budget(Spec):
     reference: int = 400_000
     landscape: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
     ladder: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
+    schedules: int = 20
 
 
 BUDGETS: Mapping[str, Budget] = {
@@ -77,8 +79,8 @@ BUDGETS: Mapping[str, Budget] = {
         search_judged=1000,
         trajectories=100,
         bound=1500,
-        flow_steps=6,
-        flow_test=16,
+        flow_steps=16,
+        flow_test=32,
         flow_samples=64,
         evaluations=(4, 8, 16),
         plain=3000,
@@ -92,7 +94,7 @@ BUDGETS: Mapping[str, Budget] = {
         checkpoints=2,
         search_steps=2,
         ladder_steps=2,
-        ladder_seeds=2,
+        ladder_seeds=1,
         landscape_steps=1,
         judged=64,
         search_judged=32,
@@ -107,6 +109,7 @@ BUDGETS: Mapping[str, Budget] = {
         weighed=8,
         log_z=1000,
         reference=2000,
+        schedules=2,
         landscape=("phi4-6x6",),
         ladder=("phi4-6x6",),
     ),

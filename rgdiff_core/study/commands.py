@@ -25,17 +25,22 @@ CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
 ORDER: tuple[tuple[str, str], ...] = (  # what matters most comes first
     *((theory, phase) for theory in (CRITICAL, BROKEN) for phase in ("truth", "runs")),
     (CRITICAL, "ladder"),
+    (CRITICAL, "flows"),
     (CRITICAL, "samplers"),
     (SYMMETRIC, "truth"),
     (SYMMETRIC, "runs"),
     (CRITICAL, "landscape"),
+    (BROKEN, "flows"),
     (BROKEN, "samplers"),
     (BROKEN, "ladder"),
+    (BROKEN, "landscape"),
+    (SYMMETRIC, "flows"),
     (SYMMETRIC, "ladder"),
     (SYMMETRIC, "samplers"),
     (SYMMETRIC, "landscape"),
     (LARGE, "truth"),
     (LARGE, "runs"),
+    (LARGE, "flows"),
     (LARGE, "samplers"),
 )
 

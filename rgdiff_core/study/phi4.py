@@ -138,11 +138,10 @@ class Study:
             "checkpoints": b.checkpoints,
             "judged": [b.judged, b.trajectories],
             "bound": [b.bound, b.draws],
-            "flow": [b.flow_steps, b.flow_test, b.flow_samples],
         }
 
         def compute() -> Cell:
-            x, action = self.fields().test, self.action
+            x = self.fields().test
             points, known = [], None
             for point in trained(made, b.checkpoints):
                 if known is None:
@@ -152,12 +151,8 @@ class Study:
                 points.append(row | {"table": table.tolist()})
             model, process = point.model, _process(point.model, made)
             limit = bound(model, process, x[: b.bound], b.draws, seed)
-            some = x[: b.flow_test]
-            nll, drawn = measures.flow(
-                model, process, action, some, b.flow_samples, b.flow_steps, seed
-            )
             save_model(model, self.cells.path(name, ".safetensors"))
-            save_file({"kl": each, "flow": nll}, self.cells.path(name, ".values.safetensors"))
+            save_file({"kl": each}, self.cells.path(name, ".values.safetensors"))
             return {
                 "arm": arm.name,
                 "seed": seed,
@@ -169,13 +164,35 @@ class Study:
                 "table": table.tolist(),
                 "bound_kl": self._above(limit.nll, x[: b.bound]),
                 "gaussian_kl": self._above(-free_log_density(model, x).double(), x),
-                "flow_kl": self._above(nll, some),
-                "quality": drawn,
-                "reverse_kl": self._reverse(drawn),
             }
 
         inputs = {"config": to_dict(made), "sizes": sizes, "truth": self.truth_cell()["result"]}
         return self.cells.have(name, inputs, compute)
+
+    def flow(self, arm: Arm, seed: int) -> Cell:
+        """Return the cell of the density of a final run's probability flow."""
+        b, done = self.budget, self.run(arm, seed)
+        sizes = [b.flow_steps, b.flow_test, b.flow_samples]
+
+        def compute() -> Cell:
+            model, process = self._trained(done)
+            x = self.fields().test[: b.flow_test]
+            nll, drawn = measures.flow(
+                model, process, self.action, x, b.flow_samples, b.flow_steps, seed
+            )
+            found = {"flow_kl": self._above(nll, x), "reverse_kl": self._reverse(drawn)}
+            return {"arm": arm.name, "seed": seed} | found | drawn
+
+        inputs = {"run": done["inputs"], "sizes": sizes}
+        return self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
+
+    def _trained(self, done: Cell) -> tuple[NetworkDenoiser, Process]:
+        """Return the model of a final run's cell, and its process."""
+        made = from_dict(done["inputs"]["config"])
+        if not isinstance(made, TrainConfig):
+            raise ValueError(f"the cell {done['name']} holds no training config.")
+        model = load_model(self.cells.path(done["name"], ".safetensors"))
+        return model, _process(model, made)
 
     def values(self, arm: Arm, seed: int) -> dict[str, Tensor]:
         """Return what a final run's cell keeps for every held-out configuration."""
@@ -219,15 +236,12 @@ class Study:
     def samplers(self, arm: Arm, seed: int, steps: int) -> Cell:
         """Return the cell of what so many steps of the samplers draw from a final run's model."""
         b, done = self.budget, self.run(arm, seed)
-        made = from_dict(done["inputs"]["config"])
 
         def compute() -> Cell:
-            if not isinstance(made, TrainConfig):
-                raise ValueError(f"the cell of {arm.name} holds no training config.")
-            model = load_model(self.cells.path(f"run-{arm.name}-{seed}", ".safetensors"))
+            model, process = self._trained(done)
             rows = measures.plain_numbers(
                 model,
-                _process(model, made),
+                process,
                 self.action,
                 self.truth.susceptibility,
                 steps,
@@ -280,6 +294,12 @@ def _runs(study: Study) -> None:
             study.run(arm, seed)
 
 
+def _flows(study: Study) -> None:
+    for seed in range(study.budget.seeds):
+        for arm in ARMS.values():
+            study.flow(arm, seed)
+
+
 def _samplers(study: Study) -> None:
     for seed in range(study.budget.seeds):
         for steps in study.budget.evaluations:
@@ -296,7 +316,7 @@ def _ladder(study: Study) -> None:
 
 def _landscape(study: Study) -> None:
     if study.data in study.budget.landscape:
-        for index in range(len(LANDSCAPE)):
+        for index in range(study.budget.schedules):
             for color in ("white", "matched"):
                 study.place(color, index)
 
@@ -304,6 +324,7 @@ def _landscape(study: Study) -> None:
 PHASES: dict[str, Callable[[Study], None]] = {
     "truth": _truth,
     "runs": _runs,
+    "flows": _flows,
     "samplers": _samplers,
     "ladder": _ladder,
     "landscape": _landscape,

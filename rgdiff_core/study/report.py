@@ -39,7 +39,7 @@ def _arms(found: dict[str, Any]) -> list[list[str]]:
                 _written(against["kl"]) if against else "",
                 f"{100 * arm['share_of_gaussian']['value']:.1f} %",
                 *(
-                    _written(metrics[name])
+                    _written(metrics.get(name))
                     for name in ("bound_kl", "flow_kl", "reverse_kl", "ess")
                 ),
             ]
@@ -73,7 +73,9 @@ def _landscape(found: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _written(number: dict[str, Any]) -> str:
+def _written(number: dict[str, Any] | None) -> str:
+    if number is None:
+        return ""
     error = number.get("error")
     return f"{number['value']:.3f}" + ("" if error is None else f" ± {error:.3f}")
 

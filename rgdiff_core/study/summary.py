@@ -24,7 +24,7 @@ from rgdiff_core.study.phi4 import Study
 __all__ = ["METRICS", "over_seeds", "summary"]
 
 Cell = dict[str, Any]
-METRICS: dict[str, tuple[str, str]] = {  # of a run: what it is, and its unit
+METRICS: dict[str, tuple[str, str]] = {  # of a run or its flow: what it is, and its unit
     "kl": ("KL(p|q) of the stochastic sampler, by the denoiser's error", "nats"),
     "bound_kl": ("the same, by the bound on held-out configurations", "nats"),
     "flow_kl": ("KL(p|q) of the probability flow", "nats"),
@@ -42,7 +42,9 @@ def summary(study: Study) -> dict[str, Any] | None:
         return None
     theory = truth["result"]
     runs = {
-        arm.name: _all(lambda seed, arm=arm: study.run(arm, seed), range(study.budget.seeds))
+        arm.name: _all(
+            lambda seed, arm=arm: _with_flow(study, arm, seed), range(study.budget.seeds)
+        )
         for arm in ARMS.values()
     }
     done = sum(map(len, runs.values()))
@@ -100,14 +102,27 @@ def _truth(study: Study, runs: dict[str, list[Cell]]) -> dict[str, Any]:
 
 
 def _metric(cell: Cell, name: str) -> float:
-    result = cell["result"]
-    return (result if name in result else result["quality"])[name]["value"]
+    return cell["result"][name]["value"]
+
+
+def _with_flow(study: Study, arm: Arm, seed: int) -> Cell:
+    """Return a final run's cell with what is known of its flow."""
+    run, flow = study.run(arm, seed), _found(lambda: study.flow(arm, seed))
+    return run | {"result": (flow["result"] if flow else {}) | run["result"]}
+
+
+def _both(cells: list[Cell], name: str) -> list[Cell]:
+    return [cell for cell in cells if name in cell["result"]]
 
 
 def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
     cells = runs[arm.name]
     results = [cell["result"] for cell in cells]
-    metrics = {name: over_seeds([_metric(c, name) for c in cells]) for name in METRICS}
+    metrics: dict[str, Any] = {
+        name: over_seeds([_metric(c, name) for c in known])
+        for name in METRICS
+        if (known := _both(cells, name))
+    }
     config = cells[0]["inputs"]["config"]
     values = [study.values(arm, r["seed"])["kl"] for r in results]
     metrics["kl"]["sampling_error"] = Estimate.of(sum(values[1:], values[0]) / len(values)).error
@@ -147,9 +162,10 @@ def _against(
     pairs = [(c, others[s]) for c in cells if (s := c["result"]["seed"]) in others]
     if arm.name == BASELINE or not pairs:
         return None
-    found = {
-        name: over_seeds([_metric(mine, name) - _metric(its, name) for mine, its in pairs])
+    found: dict[str, Any] = {
+        name: over_seeds([_metric(mine, name) - _metric(its, name) for mine, its in known])
         for name in METRICS
+        if (known := [p for p in pairs if len(_both([*p], name)) == 2])
     }
     same = [
         mine - study.values(ARMS[BASELINE], cell["result"]["seed"])["kl"]
@@ -247,7 +263,7 @@ def _landscape(study: Study) -> list[dict[str, Any]]:
         return []
     rows = []
     for color in ("white", "matched"):
-        for index, (kernel, number, schedule) in enumerate(LANDSCAPE):
+        for index, (kernel, number, schedule) in enumerate(LANDSCAPE[: study.budget.schedules]):
             cell = _found(lambda color=color, index=index: study.place(color, index))
             if cell is not None:
                 row = {"color": color, "kernel": kernel, "number": number or None}

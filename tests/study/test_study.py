@@ -21,6 +21,7 @@ from rgdiff_core.study.arms import LADDER, LANDSCAPE, LRS
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.distance import BANDS, EDGES, bound, distance, reference
 from rgdiff_core.study.posterior import posterior_means
+from rgdiff_core.study.summary import METRICS
 
 DATA, TINY = "phi4-6x6", BUDGETS["tiny"]
 
@@ -87,7 +88,8 @@ def test_means_are_over_seeds_and_differences_are_paired(results):
 
 def test_nothing_is_missing(results):
     assert {row["name"] for row in results["ladder"]} == {arm.name for arm in LADDER}
-    assert len(results["landscape"]) == 2 * len(LANDSCAPE)
+    assert len(results["landscape"]) == 2 * TINY.schedules
+    assert BUDGETS["full"].schedules == len(LANDSCAPE)
     assert {row["nfe"] for row in results["samplers"]} == set(TINY.evaluations)
     truth = results["truth"]
     entropy = truth["log_z"]["value"] + truth["action"]["value"]
@@ -95,6 +97,7 @@ def test_nothing_is_missing(results):
     for arm in results["arms"]:
         table = torch.tensor(arm["table"])
         assert table.shape == (BANDS, len(EDGES) + 1)
+        assert set(arm["metrics"]) == set(METRICS)
         assert float(table.sum()) == pytest.approx(arm["metrics"]["kl"]["value"], rel=1e-4)
 
 
