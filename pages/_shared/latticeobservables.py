@@ -95,7 +95,8 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[Row]) -> None:
         line = f"| {title} | {_short(row.found)}{mark} | {tau} |"
         if compared:
             exact = "" if row.exact is None else f"{row.exact:.5g}"
-            line += f" {exact} | {'' if row.off is None else f'{row.off:+.1f}\u00a0σ'} |"
+            off = "" if row.off is None else f"{row.off:+.1f}\u00a0σ"
+            line += f" {exact} | {off} |"
         lines.append(line)
     st.markdown("\n".join(lines))
     for text in dict.fromkeys(row.found.warning for row in rows if row.found.warning):
