@@ -121,7 +121,7 @@ def colormap_of(data: str, channels: int) -> str:
     """
     if channels == 3:
         return "rgb"
-    return "diverging" if data.startswith("phi4") else "gray"
+    return "diverging" if data.startswith(("phi4", "lattice-")) else "gray"
 
 
 def draggable_color(data: str, side: Side) -> bool:

@@ -108,7 +108,6 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         TRUTHS.index(20_000),
         key="model-truth",
         bind="query-params",
-        format_func=lambda count: f"{count:,}",
         help="Configurations of hybrid Monte Carlo to compare with; a fifth of them at each node "
         "of the thermodynamic integration.",
     )

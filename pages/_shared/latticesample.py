@@ -38,7 +38,8 @@ INTEGRATORS: Mapping[str, Integrator] = {"Omelyan": Omelyan(), "leapfrog": Leapf
 PRECISIONS = ("float32", "float64")
 COUNTS = (64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 CHAINS = (1, 8, 16, 32, 64, 128, 256, 512)
-TIMED, MOST_TIMED = 0.2, 60  # seconds, and trajectories, of a measurement of the speed
+# Of a measurement of the speed: seconds, trajectories, sites of all chains.
+TIMED, MOST_TIMED, SITES_TIMED = 0.2, 60, 2**13
 CHAINS_SHOWN, POINTS_SHOWN = 4, 400
 
 
@@ -65,7 +66,6 @@ def _asked(theory: Theory) -> EnsembleSpec | str:
         1000,
         key="n",
         bind="query-params",
-        format_func=lambda n: f"{n:,}",
         help="How many are kept, of all chains together.",
     )
     chains = second.select_slider(
@@ -132,7 +132,7 @@ def _moves() -> tuple[HMC, bool, int]:
         "Target acceptance",
         0.5,
         0.99,
-        0.8,
+        HMC().target_acceptance,
         0.05,
         key="target",
         bind="query-params",
@@ -199,7 +199,7 @@ def _launch(spec: EnsembleSpec | str) -> None:
     elif known:
         right.caption(f"**{spec.title}** is there already.")
     else:
-        seconds = spec.trajectories * _pace(replace(spec, n_samples=spec.n_chains, seed=0))
+        seconds = spec.trajectories * _pace(spec)
         right.caption(f"**{spec.title}** · {latticedata.told(spec, seconds)} on this machine now.")
 
 
@@ -209,14 +209,15 @@ def _begin(spec: EnsembleSpec) -> None:
 
 
 def _pace(spec: EnsembleSpec) -> float:
-    if spec.n_samples < 8:
-        spec = replace(spec, n_samples=8)
-    return _seconds_each(spec.to_json())
+    """Return the seconds that a trajectory of all chains takes, from a measurement of a few."""
+    few = max(1, min(spec.n_chains, SITES_TIMED // spec.size**2))
+    each = _seconds_each(replace(spec, n_samples=max(few, 8), n_chains=few, seed=0).to_json())
+    return each * spec.n_chains / few
 
 
 @st.cache_data(max_entries=64, ttl=600, show_spinner=False)
 def _seconds_each(spec_json: str) -> float:
-    """Return the seconds that a trajectory of all chains takes, measured."""
+    """Return the seconds that a trajectory takes, measured."""
     spec = EnsembleSpec.from_json(spec_json)
     run = trajectories(
         spec.action,

@@ -19,6 +19,7 @@ from rgdiff_core.training.config import TrainConfig
 __all__ = ["links", "remove", "table"]
 
 _PROBLEM, _FILE = "lattice-stored-problem", "lattice-file"
+SMALLEST = 4  # L of a data set of the other pages
 QUICK = 2**26  # bytes up to which a file is read for its autocorrelation time
 
 
@@ -115,7 +116,10 @@ def _actions(info: EnsembleInfo) -> None:
 
 def links(info: EnsembleInfo) -> None:
     """Draw the ways to the other pages, with this ensemble as their data set."""
-    name = f"lattice-{info.id}"
+    name, size = f"lattice-{info.id}", info.spec.size
+    if size < SMALLEST or size % 2:
+        st.caption(f"The other pages take lattices of an even L from {SMALLEST} on.")
+        return
     with st.container(horizontal=True):
         for title, page, query, icon in (
             ("Noising", "noising", {"state": labstate.start(name).to_json()}, "gradient"),
@@ -156,7 +160,7 @@ def _upload() -> None:
     with st.popover("Bring one", icon=":material/upload:", width="stretch"):
         st.caption(
             "A .npz or .h5 file that was downloaded here, or an array (n, L, L) called "
-            "*configurations*, in lattice units of this page's action."
+            "*images*, in lattice units of this page's action."
         )
         foreign = st.checkbox(
             "It does not say its couplings: use those at the side",

@@ -285,7 +285,7 @@ def test_a_perfect_model_is_perfect():
     at = healthy(start(view="Model vs HMC", model=name).run())
     menu = next(each for each in at.selectbox if each.label == "Model")
     title = next(each for each in menu.options if each.startswith(FREE.title))
-    for label, value in (("Samples", 128), ("HMC", "10,000")):
+    for label, value in (("Samples", 128), ("HMC", 10_000)):
         next(each for each in at.selectbox if each.label == label).set_value(value)
     menu.set_value(title)
     healthy(at.run())
