@@ -191,12 +191,14 @@ def test_drifts_are_found_and_noise_is_not():
     for chains in (1, 4, 40):
         series = [autoregressive(400, chains, 3.0, seed) for seed in range(60)]
         assert sum(map(drifts, series)) <= 2
-        decay = 4 * torch.exp(-torch.arange(400, dtype=torch.float64) / 40)[:, None]
+        # The noise of an average falls with the number of chains, and so may the drift.
+        time = torch.arange(400, dtype=torch.float64)[:, None]
+        decay = 5 / math.sqrt(chains) * torch.exp(-time / 40)
         assert sum(drifts(each + decay) for each in series) >= 55
-        history = History(series[0] + decay, series[1], 0)
+        history = History(10 + series[0] + decay, series[1], 0)
         assert 20 <= history.thermalized_at <= 240
         assert history.warning is not None
-        assert History(series[0] + decay, series[1], 300).warning is None
+        assert History(10 + series[0] + decay, series[1], 300).warning is None
 
 
 @pytest.mark.parametrize("tau", [0.5, 1.5, 9.5])
