@@ -299,7 +299,7 @@ def main() -> None:
         print()
         print(table([name, *head], shown(compared[name])))
     sizes = {f"L = {L}, 64 chains": step_over_floor(L, 64) for L in (4, 8, 16, 32, 64, 128)}
-    chains = {f"L = 16, {n} chains": step_over_floor(16, n) for n in (1, 4, 16, 64, 256, 1024)}
+    chains = {f"L = 16, chains: {n}": step_over_floor(16, n) for n in (1, 4, 16, 64, 256, 1024)}
     scaling = sizes | chains
     print(f"\nA leapfrog step over the floor of memory; budget {FLOOR_BUDGET:g} with 64 of L ≥ 8")
     columns = ["ns a site and step", "ns a site of axpy", "over the floor"]

@@ -66,7 +66,7 @@ class ScanSpec(Spec):
     length: int = 150
     thermalization: int = 50
     thinning: int = 1
-    settings: HMC = HMC(cluster=1)
+    settings: HMC = HMC(target_acceptance=0.8, cluster=1)
     seed: int = 0
 
     def __post_init__(self) -> None:

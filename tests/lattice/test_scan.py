@@ -295,4 +295,4 @@ def test_the_command_s_options():
     for wrong in ("--low 4", "--sizes 8,x", "--fixed 3"):
         with pytest.raises(ValueError, match=r"\.$"):
             spec(wrong)
-    assert HMC(cluster=1) == QUICK.settings
+    assert HMC(target_acceptance=0.8, cluster=1) == QUICK.settings
