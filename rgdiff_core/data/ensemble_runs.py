@@ -6,7 +6,6 @@ it. Both are written beside their place and renamed; zip's checksums tell damage
 """
 
 import logging
-import math
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -21,6 +20,7 @@ from rgdiff_core.data import store
 from rgdiff_core.data.records import DataUnavailable
 from rgdiff_core.lattice import Estimate, History, Trajectory
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, Piece, assemble, resume
+from rgdiff_core.lattice.hmc import mean_weight
 
 __all__ = ["Progress", "Running", "Watch", "clear", "make", "progress_of", "writing"]
 
@@ -40,7 +40,7 @@ class Running(History):
     Attributes:
         acceptance: Fraction of proposals accepted; this and the next after thermalisation, or
             while it lasts so far.
-        exp_delta_h: ⟨e^{-ΔH}⟩, with an infinite error of a single chain or value.
+        exp_delta_h: ⟨e^{-ΔH}⟩, with an infinite error of a single value.
         step_size: The present step.
     """
 
@@ -59,7 +59,7 @@ def make(home: Path, spec: EnsembleSpec, progress: Progress, watch: Watch) -> En
     The state is saved every few seconds, and when an exception stops the run.
 
     Raises:
-        ValueError: When no proposal at all was accepted.
+        ValueError: When none of at least 20 proposals was accepted.
         DataUnavailable: When the folder cannot be written.
     """
     run = _Run(home, spec)
@@ -146,13 +146,13 @@ class _Run:
         pieces = [*self.pieces, *([self._piece()] if self._moves else [])]
         assert self.last is not None  # for there is at least one trajectory
         first = self._discarded if self._measured else 0
-        weight = torch.cat([piece.weight for piece in pieces])[first:].mean(0)
+        weight = torch.cat([piece.weight for piece in pieces])[first:]
         return Running(
             torch.cat([piece.magnetization for piece in pieces]),
             torch.cat([piece.action for piece in pieces]),
             self._discarded,
             float(torch.cat([piece.accepted for piece in pieces])[first:].double().mean()),
-            Estimate.of(weight) if len(weight) > 1 else Estimate(float(weight), math.inf),
+            mean_weight(weight),
             self.last.step_size,
         )
 

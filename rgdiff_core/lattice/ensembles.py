@@ -5,7 +5,6 @@ often the run is interrupted on the way. `rgdiff_core.data.ensembles` keeps ense
 """
 
 import hashlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -24,6 +23,7 @@ from rgdiff_core.lattice.chains import (
 )
 from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.gamma import FEWEST, chain_lengths
+from rgdiff_core.lattice.hmc import acceptance, mean_weight
 from rgdiff_core.lattice.observables import schwinger_dyson
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
 from rgdiff_core.spec import Spec, check_range, check_whole
@@ -257,34 +257,20 @@ def assemble(spec: EnsembleSpec, run: Piece, step_size: float, seconds: float) -
     """Make an ensemble of a whole run.
 
     Raises:
-        ValueError: When no proposal at all was accepted.
+        ValueError: When none of at least 20 proposals was accepted.
     """
     weight, accepted = run.weight[run.discarded :], run.accepted[run.discarded :]
-    if not bool(accepted.any()):
-        raise ValueError(
-            f"none of {accepted.numel()} proposals was accepted at step size {step_size:.3g}; "
-            f"shorter trajectories or a longer thermalisation help."
-        )
     lengths = chain_lengths(spec.n_samples, spec.n_chains)
     chains = [run.kept[:length, chain] for chain, length in enumerate(lengths)]
     return Ensemble(
         spec=spec,
         configurations=torch.cat(chains)[:, None],
-        acceptance=float(accepted.double().mean()),
-        exp_delta_h=_mean(weight.mean(0) if spec.n_chains > 1 else weight[:, 0]),
+        acceptance=acceptance(accepted, step_size),
+        exp_delta_h=mean_weight(weight),
         step_size=step_size,
         history=run.history,
         seconds=seconds,
     )
-
-
-def _mean(weights: Tensor) -> Estimate:
-    """Return ⟨e^{-ΔH}⟩ from the means of chains; of one chain from its trajectories, whose ΔH are
-    hardly correlated.
-    """
-    if len(weights) > 1:
-        return Estimate.of(weights)
-    return Estimate(float(weights[0]), math.inf)
 
 
 def _check_couplings(m2: float, lam: float) -> None:

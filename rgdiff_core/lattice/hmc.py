@@ -26,7 +26,15 @@ from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
 from rgdiff_core.spec import check_whole
 
-__all__ = ["HMC", "HMCResult", "Trajectory", "hmc", "trajectories"]
+__all__ = [
+    "HMC",
+    "HMCResult",
+    "Trajectory",
+    "acceptance",
+    "hmc",
+    "mean_weight",
+    "trajectories",
+]
 
 MAX_SAMPLES = 10**6
 MAX_CHAINS = 900
@@ -172,19 +180,12 @@ def _result(
 ) -> HMCResult:
     """Put together (M, S) of all trajectories and (e^{-ΔH}, accepted) of the measured ones."""
     weights, accepted = (torch.stack(parts) for parts in zip(*proposals, strict=True))
-    acceptance = float(accepted.double().mean())
-    if acceptance == 0 and accepted.numel() >= ENOUGH:
-        raise ValueError(
-            f"none of {accepted.numel()} proposals was accepted at step size "
-            f"{last.step_size:.3g}: take a longer thermalization, a shorter trajectory_length or "
-            "torch.float64."
-        )
     magnetization, actions = (torch.stack(parts) for parts in zip(*series, strict=True))
     return HMCResult(
         configurations=_in_chains(kept, n_samples),
         n_chains=kept.shape[1],
-        acceptance=acceptance,
-        exp_delta_h=_mean(weights),
+        acceptance=acceptance(accepted, last.step_size),
+        exp_delta_h=mean_weight(weights),
         step_size=last.step_size,
         thinning=thinning,
         history=History(magnetization, actions, len(series) - len(proposals)),
@@ -210,8 +211,22 @@ def _in_chains(kept: Tensor, n_samples: int) -> Tensor:
     return torch.cat([part.transpose(0, 1).reshape(-1, 1, size, size) for part in (whole, cut)])
 
 
-def _mean(values: Tensor) -> Estimate:
-    """Return the mean of (T, chains), with an error that allows for autocorrelation."""
-    n, tau = values.numel(), autocorrelation_time(values)
-    error = math.sqrt(2 * tau.value * float(values.var()) / n) if n > 1 else math.inf
-    return Estimate(float(values.mean()), error, tau)
+def acceptance(accepted: Tensor, step_size: float) -> float:
+    """Return the share of proposals (T, chains) that were accepted.
+
+    Raises:
+        ValueError: Where it is none of at least 20.
+    """
+    if accepted.numel() >= ENOUGH and not bool(accepted.any()):
+        raise ValueError(
+            f"none of {accepted.numel()} proposals was accepted at step size {step_size:.3g}: "
+            "take a longer thermalization, shorter trajectories or float64."
+        )
+    return float(accepted.double().mean())
+
+
+def mean_weight(weights: Tensor) -> Estimate:
+    """Return ⟨e^{-ΔH}⟩ of weights (T, chains), with an error that allows for autocorrelation."""
+    n, tau = weights.numel(), autocorrelation_time(weights).value
+    error = math.sqrt(2 * tau * float(weights.var()) / n) if n > 1 else math.inf
+    return Estimate(float(weights.mean()), error)
