@@ -1,5 +1,6 @@
 """Long work of the Lattice page: in the background, in a queue, stopped from any tab."""
 
+import atexit
 import threading
 import time
 from collections import OrderedDict
@@ -17,6 +18,7 @@ __all__ = ["Stopped", "Task", "bar", "begin", "find", "forget", "listed"]
 
 KEPT = 64
 SENTENCE = 300  # characters
+LEAVE = 5.0  # seconds that work has to end in as the process does
 
 
 class Stopped(Exception):
@@ -83,9 +85,14 @@ class Task:
         return self.stop.is_set()
 
     @property
+    def under_way(self) -> bool:
+        """Whether its turn has come and it is not over."""
+        return self.began is not None and not self.ended
+
+    @property
     def waited_for(self) -> bool:
         """Whether it is under way, or will be."""
-        return not self.ended and not (self.stopped and self.began is None)
+        return not self.ended and (self.under_way or not self.stopped)
 
 
 _tasks: OrderedDict[str, Task] = OrderedDict()
@@ -107,7 +114,7 @@ def begin(line: str, key: str, title: str, work: Callable[[Task], Any]) -> Task:
             del _tasks[name]
         if line not in _lines:
             _lines[line] = SimpleQueue()
-            # A daemon: the server can end at any time, for what matters is kept on the way.
+            # A daemon, so that nobody waits for it for long when the server ends.
             threading.Thread(target=_serve, args=(_lines[line],), name=line, daemon=True).start()
         _lines[line].put(task)
     return task
@@ -128,6 +135,16 @@ def _serve(queue: "SimpleQueue[Task]") -> None:
             task.error = f"{type(error).__name__}: {error}"[:SENTENCE]
         finally:
             task.ended = True
+
+
+@atexit.register
+def _leave() -> None:
+    """Stop all work as the process ends, so that it keeps what it has and no thread is torn."""
+    for task in list(_tasks.values()):
+        task.stop.set()
+    end = time.monotonic() + LEAVE
+    while any(task.under_way for task in list(_tasks.values())) and time.monotonic() < end:
+        time.sleep(0.02)
 
 
 def find(key: str) -> Task | None:

@@ -59,15 +59,6 @@ def test_a_click_in_the_map_takes_the_point(page: Page, app_url: str):
     expect(page.locator(FIELD)).not_to_have_attribute("src", before or "", timeout=PATIENCE)
 
 
-def test_numbers_that_are_no_theory_are_one_sentence(page: Page, app_url: str):
-    visit(page, app_url, "lam=4.3")
-    field = page.get_by_role("spinbutton", name="λ")
-    field.fill("-2")
-    field.press("Enter")
-    page.get_by_text("is negative: the action needs").wait_for()
-    expect(field).to_have_value("4.3", timeout=PATIENCE)
-
-
 def test_a_run_is_left_found_again_cancelled_and_resumed(page: Page, app_url: str):
     visit(page, app_url, "view=Sample&L=32&n=20000&chains=32&therm=40")
     page.get_by_role("button", name="Start", exact=True).click()
@@ -107,9 +98,8 @@ def test_the_other_pages_open_with_the_ensemble(page: Page, app_url: str):
     page.wait_for_selector(".js-plotly-plot .scatterlayer")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: str):
-    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str):
+    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     tab.set_default_timeout(PATIENCE)
     for view in VIEWS:
         tab.goto(f"{app_url}/lattice?view={view}")

@@ -11,9 +11,18 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
-from pages._shared import latticedata, latticeflows, latticemap, latticetasks, plots
+from pages._shared import (
+    latticedata,
+    latticeflows,
+    latticemap,
+    latticepictures,
+    latticetasks,
+    plots,
+)
+from pages._shared.labdata import colormap_of
 from pages._shared.latticeflows import FLOWS, Way
 from pages._shared.latticestate import Theory
+from pages._shared.pictures import pixels
 from rgdiff_core.data import ensembles
 from rgdiff_core.lattice import EnsembleSpec, FreeField, Phi4, observables
 from rgdiff_core.lattice.scan import PhaseScan
@@ -180,6 +189,7 @@ def test_an_ensemble_is_sampled_in_the_background_and_is_then_a_data_set():
     name = f"lattice-{id}"
     assert name in {each.name for each in rg.data.available()}
     assert rg.data.load(name).images.shape[1:] == (1, 4, 4)
+    assert colormap_of(name, 1) == "diverging"
 
 
 def test_what_was_cancelled_can_be_resumed():
@@ -231,6 +241,11 @@ def test_pictures_are_of_the_configurations():
     at = healthy(start(view="Configurations").run())
     pictures = sum(each.proto.body.count("<img") for each in at.get("html"))
     assert pictures == 40 + 1 + 1  # one of each chain, the colour map, the enlarged one
+    bound = latticepictures.bound_of(SPEC.id)
+    field = ensembles.read(SPEC.id).configurations[8:9]  # the first one of the second chain
+    drawn = plots.tiles(pixels(field, -bound, bound, "diverging"), ["chain 2"])
+    source = drawn.split('src="')[1].split('"')[0]
+    assert any(source in each.proto.body for each in at.get("html"))
     healthy(start(view="Configurations", browse="along one chain").run())
 
 
@@ -244,6 +259,11 @@ def test_the_flows_of_one_ensemble_are_followed():
         known = observables(ensembles.read(SPEC.id).configurations, n_chains=SPEC.n_chains)
         value = track[0].observables["binder"].value
         assert value == pytest.approx(known["binder"].value, abs=2e-3)
+        near = [each.observables["neighbour_correlation"] for each in track]
+        if name == "white noise":  # it ends without any correlation
+            assert abs(near[-1].value) < 4 * near[-1].error
+        if name == "matched noise":  # it ends with that of the data
+            assert abs(near[-1].deviation(near[0])) < 4 and near[-1].value > 0.1
     at = healthy(start(view="RG flow", b="2").run())
     assert len(at.get("plotly_chart")) == 3
 
