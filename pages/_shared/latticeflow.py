@@ -30,7 +30,7 @@ from rgdiff_core.renormalization.base import rescaling
 __all__ = ["draw"]
 
 ONE, MANY = "one ensemble, five flows", "several ensembles, one flow"
-SHOWN = 4
+SHOWN, TILE = 3, 108  # fields, and the side of a picture in pixels
 
 
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
@@ -160,7 +160,11 @@ def _pictures(id: str, ensemble: Ensemble, flows: Mapping[str, Flow], factor: fl
 
 def _column(title: str, tiles: np.ndarray, where: str, about: str = "") -> None:
     st.markdown(f"**{title}**", help=about or None)
-    st.html(plots.tiles(tiles, [f"{title}, field {i + 1}" for i in range(len(tiles))], where))
+    st.html(
+        plots.tiles(
+            tiles, [f"{title}, field {i + 1}" for i in range(len(tiles))], where, size=TILE
+        )
+    )
 
 
 def _where(chosen: Flow, step: Step) -> str:
