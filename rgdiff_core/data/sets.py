@@ -74,7 +74,7 @@ SETS: Mapping[str, BuiltIn] = {
     "phi4-32x32": _lattice(
         "φ⁴ 32×32, near the transition",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
-        "just above the critical coupling λ = 4.26, where there is structure at every scale.",
+        "just above the critical coupling λ = 4.24, where there is structure at every scale.",
     ),
     "phi4-6x6": _lattice(
         "φ⁴ 6×6, symmetric",
@@ -89,7 +89,7 @@ SETS: Mapping[str, BuiltIn] = {
     "phi4-6x6-critical": _lattice(
         "φ⁴ 6×6, critical",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 6, 20_000, 5_000, 900, 300, 6),
-        "on the critical line of the infinite lattice, between the two other 6×6 sets.",
+        "½ % above the critical coupling of the infinite lattice, between the two other 6×6 sets.",
     ),
     "phi4-8x8": _lattice(
         "φ⁴ 8×8, symmetric",
@@ -100,7 +100,7 @@ SETS: Mapping[str, BuiltIn] = {
     "phi4-8x8-critical": _lattice(
         "φ⁴ 8×8, critical",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 8, 20_000, 5_000, 900, 400, 8),
-        "on the critical line of the infinite lattice, where hybrid Monte Carlo slows down.",
+        "½ % above the critical coupling of the infinite lattice, where hybrid Monte Carlo is slow.",
     ),
     "photographs": BuiltIn(
         "Photographs",
