@@ -100,7 +100,7 @@ SETS: Mapping[str, BuiltIn] = {
     "phi4-8x8-critical": _lattice(
         "φ⁴ 8×8, critical",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 8, 20_000, 5_000, 900, 400, 8),
-        "½ % above the critical coupling of the infinite lattice, where hybrid Monte Carlo is slow.",
+        "½ % above the critical coupling of the infinite lattice, where HMC is slow.",
     ),
     "photographs": BuiltIn(
         "Photographs",
