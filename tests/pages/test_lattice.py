@@ -200,6 +200,7 @@ def test_what_was_cancelled_can_be_resumed():
         time.sleep(0.01)
     task.stop.set()
     assert finished(task).error == ""
+    assert task.live is not None
     of, running = task.live
     assert of == spec and 0.4 < running.acceptance <= 1 and running.step_size > 0
     assert running.exp_delta_h.value == pytest.approx(1, abs=0.2)
