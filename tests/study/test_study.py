@@ -159,10 +159,10 @@ def test_the_bound_is_that_of_many_small_steps(broken, color, schedule):
     """Against the shell sampler's bound, which is computed step by step."""
     model, x, _ = broken
     process, x = Process(model.basis, color, schedule, model.modes), x[:400]
-    mine = bound(model, process, x, 16, 1)
+    mine = bound(model, process, x, 64, 1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
-        steps = -rg.elbo(model, process, x, 64, generator, grid="angle").double()
+        steps = -rg.elbo(model, process, x, 256, generator, grid="angle").double()
     less = mine.nll - steps
     assert abs(float(less.mean())) < 4 * float(less.std()) / len(x) ** 0.5
 
