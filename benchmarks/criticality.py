@@ -1,7 +1,8 @@
 """Effective independent samples a second on the way to criticality: hybrid Monte Carlo and models.
 
 Hybrid Monte Carlo: n/(2τ_int) of |M|, on the pretrained models' lattices, and at λ = 4.2606,
-m² = −4, on the critical line, as L grows; with and without Wolff's clusters, 8 chains side by side.
+m² = −4, on the critical line, as L grows; with and without Wolff's clusters; up to 256 chains side
+by side, as many as the models draw samples.
 Models: samples with their density, of the probability flow and of 10 steps of the interaction
 sampler, n · ESS by weights and n/(2τ_int) by independence Metropolis.
 
@@ -27,22 +28,20 @@ from rgdiff_core.pretrain import PROCESSES
 
 MODELS = ("phi4-6x6", "phi4-6x6-broken", "phi4-8x8", "phi4-8x8-critical")
 CRITICAL, SIZES = Phi4(-4.0, 4.2606), (8, 16, 32)
-CLUSTERS = (0, 2)
-CHAINS, LEAST, MOST = 8, 3000, 20_000
-SAMPLES = 512
-WAYS = {"flow, 16 × 4": (None, 16), "interaction, 10": ("interaction", 10)}
+CLUSTERS = (0, 1)
+SAMPLES, SITES, TRAJECTORIES = 256, 2**16, 1000
+WAYS = {"flow, 8 × 4": (None, 8), "interaction, 10": ("interaction", 10)}
 
 
 def monte_carlo(action: Phi4, size: int) -> dict[str, Any]:
     """Return the efficiency by the number of clusters after each trajectory."""
     found = {}
     for cluster in CLUSTERS:
-        steps = min(MOST, LEAST * max(1, size // 8))
         efficiency = monte_carlo_efficiency(
             action,
             size,
-            steps,
-            CHAINS,
+            TRAJECTORIES * max(1, size // 8),
+            min(SAMPLES, SITES // size**2),
             torch.Generator().manual_seed(size),
             settings=HMC(cluster=cluster),
             clock=time.process_time,
