@@ -1,7 +1,6 @@
 """Observables and weights against closed forms."""
 
 import math
-import time
 
 import pytest
 import torch
@@ -83,17 +82,6 @@ def test_a_field_without_correlation_has_no_effective_mass_at_large_distance():
     assert len(measured.values) == 7 and len(measured.effective_mass) == 6
     with pytest.raises(ValueError, match="L must be at least 2"):
         correlator(normal(10, 1, 1))
-
-
-def test_measuring_samples_is_fast_enough_to_follow_a_hand(one_thread):
-    fields = normal(1024, 1, 6, 6).float()
-    seconds = []
-    for _ in range(20):
-        start = time.perf_counter()
-        observables(fields, n_chains=1024)
-        seconds.append(time.perf_counter() - start)
-    # The fastest: others may have the processor for the rest.
-    assert min(seconds) < 0.03
 
 
 @pytest.mark.parametrize(
