@@ -305,7 +305,7 @@ def _benchmark() -> None:
     """Draw the committed comparison near the critical point, where it is there."""
     rows = _committed()
     if rows:
-        with st.expander("On the way to criticality, measured on a quiet machine", expanded=True):
+        with st.expander("On the way to criticality", expanded=True):
             st.dataframe(rows, hide_index=True, width="stretch")
             st.caption(
                 "Independent samples a second of one core, from `benchmarks/criticality.py`: "
@@ -333,8 +333,8 @@ def _committed() -> list[dict[str, str | float]]:
             {
                 "theory": name,
                 "way": way,
-                "independent samples/s": found["per_second"]["value"],
-                "error": found["per_second"]["error"],
+                "independent samples/s": float(f"{found['per_second']['value']:.4g}"),
+                "error": float(f"{found['per_second']['error']:.2g}"),
             }
             for name, way, found in lines
             if isinstance(found, dict) and "per_second" in found
