@@ -30,6 +30,13 @@ def served_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="module")
+def own_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Start app.py for one file of tests: what still runs in its background ends with them."""
+    with running("app.py", tmp_path_factory.mktemp("own")) as url:
+        yield url
+
+
 @contextmanager
 def running(script: str, folder: Path) -> Iterator[str]:
     """Start the app with a cache and runs of its own, give its address, and stop it."""
@@ -53,7 +60,7 @@ def running(script: str, folder: Path) -> Iterator[str]:
         yield url
     finally:
         app.terminate()
-        app.wait(10)
+        app.wait(30)
 
 
 def _wait(url: str, app: subprocess.Popen, log: Path) -> None:

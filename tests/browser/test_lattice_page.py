@@ -31,9 +31,9 @@ def page(browser: Browser) -> Iterator[Page]:
     tab.close()
 
 
-def visit(page: Page, app_url: str, query: str = "") -> None:
+def visit(page: Page, own_url: str, query: str = "") -> None:
     """Open the page and wait until an ensemble, the first one is made by itself, is there."""
-    page.goto(f"{app_url}/lattice?{query}")
+    page.goto(f"{own_url}/lattice?{query}")
     page.get_by_role("combobox", name=re.compile("Ensemble")).wait_for()
     page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
 
@@ -43,8 +43,8 @@ def couplings(page: Page) -> tuple[float, float]:
     return float(link["m2"][0]), float(link["lam"][0])
 
 
-def test_a_click_in_the_map_takes_the_point(page: Page, app_url: str):
-    visit(page, app_url)
+def test_a_click_in_the_map_takes_the_point(page: Page, own_url: str):
+    visit(page, own_url)
     before = page.locator(FIELD).get_attribute("src")
     plane = page.locator(".js-plotly-plot .nsewdrag").first
     box = plane.bounding_box()
@@ -59,8 +59,8 @@ def test_a_click_in_the_map_takes_the_point(page: Page, app_url: str):
     expect(page.locator(FIELD)).not_to_have_attribute("src", before or "", timeout=PATIENCE)
 
 
-def test_a_run_is_left_found_again_cancelled_and_resumed(page: Page, app_url: str):
-    visit(page, app_url, "view=Sample&L=32&n=20000&chains=32&therm=40")
+def test_a_run_is_left_found_again_cancelled_and_resumed(page: Page, own_url: str):
+    visit(page, own_url, "view=Sample&L=32&n=20000&chains=32&therm=40")
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_function(f"({POINTS})('chain 1') > 10")
     page.reload()
@@ -74,8 +74,8 @@ def test_a_run_is_left_found_again_cancelled_and_resumed(page: Page, app_url: st
     expect(page.get_by_role("button", name="Resume")).to_have_count(0, timeout=PATIENCE)
 
 
-def test_an_ensemble_is_taken_along_and_brought_back(page: Page, app_url: str, tmp_path: Path):
-    visit(page, app_url, "view=Sample")
+def test_an_ensemble_is_taken_along_and_brought_back(page: Page, own_url: str, tmp_path: Path):
+    visit(page, own_url, "view=Sample")
     with page.expect_download() as download:
         page.get_by_role("button", name=".npz").click()
     path = tmp_path / "mine.npz"
@@ -90,19 +90,19 @@ def test_an_ensemble_is_taken_along_and_brought_back(page: Page, app_url: str, t
     page.get_by_text(re.compile("do not belong to m² = -4, λ = 6")).wait_for()
 
 
-def test_the_other_pages_open_with_the_ensemble(page: Page, app_url: str):
-    visit(page, app_url, "view=Configurations")
+def test_the_other_pages_open_with_the_ensemble(page: Page, own_url: str):
+    visit(page, own_url, "view=Configurations")
     page.get_by_role("button", name="Open in Spectra").click()
     page.get_by_role("heading", name="Spectra").wait_for()
     page.wait_for_url(re.compile("data=lattice-"))
     page.wait_for_selector(".js-plotly-plot .scatterlayer")
 
 
-def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str):
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, own_url: str):
     tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
     tab.set_default_timeout(PATIENCE)
     for view in VIEWS:
-        tab.goto(f"{app_url}/lattice?view={view}")
+        tab.goto(f"{own_url}/lattice?view={view}")
         tab.get_by_role("radio", name=view).wait_for()
         tab.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
         tab.wait_for_selector("[data-testid=stMain] :is(.js-plotly-plot, img)")
