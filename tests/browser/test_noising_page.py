@@ -338,6 +338,7 @@ def test_the_blend_leads_from_a_to_b(page: Page, app_url: str):
     slider = page.get_by_role("slider", name="Blend A into B")
     for weight, expected in (("0", alone["A"]), ("1", alone["B"])):
         slider.fill(weight)
+        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
         expect(ref(page, "canvasA")).to_have_attribute("data-source", "painted")
         assert distance(pixels(page), expected) <= 2
         settled(page)
