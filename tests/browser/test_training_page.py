@@ -12,6 +12,8 @@ POINTS = """() => {
     const traces = document.querySelector(".js-plotly-plot")?._fullData ?? [];
     return traces.find((trace) => trace.name === "training")?.x.length ?? 0;
 }"""
+BY_SCALE = """() => document.querySelector(".js-plotly-plot")?._fullData?.[0]
+    ?.name.startsWith("scale")"""  # a plot that is drawn anew is away for a moment
 BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, button, svg)")]
     .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
 # many steps, for the test cancels it; points and samples after few of them
@@ -50,9 +52,7 @@ def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app
     page.reload()
     page.wait_for_function(f"({POINTS})() > {before}")
     page.get_by_text("Scale by scale", exact=True).click()
-    page.wait_for_function(
-        'document.querySelector(".js-plotly-plot")._fullData[0].name.startsWith("scale")'
-    )
+    page.wait_for_function(BY_SCALE)
 
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=90_000)
