@@ -15,7 +15,8 @@ PATIENCE = 60_000  # milliseconds
 VIEWS = ("Theory", "Sample", "Observables", "Configurations", "Phase scan", "RG flow")
 FIELD = 'img[alt="field 1"]'
 POINTS = """(name) => {
-    const traces = [...document.querySelectorAll(".js-plotly-plot")].flatMap((p) => p._fullData ?? []);
+    const traces = [...document.querySelectorAll(".js-plotly-plot")]
+        .flatMap((plot) => plot._fullData ?? []);
     return traces.find((trace) => trace.name === name)?.x.length ?? 0;
 }"""
 BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, table, svg)")]
