@@ -256,6 +256,18 @@ def _study(chosen: argparse.Namespace) -> Outcome:
     return Outcome(*commands.run_phi4(chosen))
 
 
+def _cifar10_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.study import image_commands
+
+    image_commands.cifar10_options(parser)
+
+
+def _cifar10(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.study import image_commands
+
+    return Outcome(*image_commands.run_cifar10(chosen))
+
+
 def _report_options(parser: argparse.ArgumentParser) -> None:
     from rgdiff_core.study import commands
 
@@ -268,8 +280,31 @@ def _report(chosen: argparse.Namespace) -> Outcome:
     return Outcome(*commands.run_report(chosen))
 
 
+FEATURES = {
+    "train": "Train the network whose features images are compared by.",
+    "pack-inception": "Copy the Inception network with weights in half precision.",
+}
+
+
+def _features_command(word: str, help: str) -> Command:
+    """Return a subcommand of `rgdiff features`, which is imported when it is called."""
+
+    def options(parser: argparse.ArgumentParser) -> None:
+        from rgdiff_core.evaluation.features import commands
+
+        commands.COMMANDS[word][0](parser)
+
+    def run(chosen: argparse.Namespace) -> Outcome:
+        from rgdiff_core.evaluation.features import commands
+
+        return Outcome(*commands.COMMANDS[word][1](chosen))
+
+    return Command(f"features {word}", help, options, run)
+
+
 GROUPS = {
     "data": "Data sets: list and fetch them; generate, import and export lattice configurations.",
+    "features": "Networks whose features images are compared by.",
     "lattice": "φ⁴ on the lattice: scan its phase diagram.",
     "runs": "Training runs: queue them, watch them, stop them, let them go on.",
     "study": "Matched noise and component-wise schedules against standard diffusion.",
@@ -311,7 +346,14 @@ COMMANDS = (
         _study_options,
         _study,
     ),
+    Command(
+        "study cifar10",
+        "Compare models of CIFAR-10 and their processes; it goes on where it was stopped.",
+        _cifar10_options,
+        _cifar10,
+    ),
     Command("study report", "Print the tables of a comparison.", _report_options, _report),
+    *(_features_command(word, help) for word, help in FEATURES.items()),
     *(_runs_command(word, help) for word, help in RUNS.items()),
 )
 
