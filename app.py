@@ -17,5 +17,6 @@ st.navigation(
         st.Page("pages/lattice.py", title="Lattice", icon=":material/grid_4x4:"),
         st.Page("pages/samples.py", title="Samples", icon=":material/auto_awesome:"),
         st.Page("pages/training.py", title="Training", icon=":material/model_training:"),
+        st.Page("pages/results.py", title="Results", icon=":material/leaderboard:"),
     ]
 ).run()

@@ -1,0 +1,57 @@
+"""The files that `rgdiff study` wrote, and what they are called."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from rgdiff_core.spec import load_json
+
+__all__ = ["Found", "command", "folder", "read_all", "seeds"]
+
+Found = Mapping[str, Any]
+HOME = Path(__file__).resolve().parents[2]
+PLACE = "RGDIFF_RESULTS"  # the environment variable that names another folder
+
+
+def folder() -> Path:
+    """Return where results are: RGDIFF_RESULTS, or the repository's folder."""
+    return Path(os.environ.get(PLACE) or HOME / "results")
+
+
+def read_all() -> tuple[dict[str, Found], list[str]]:
+    """Return the studies by the name of their data set, and a sentence for each bad file."""
+    found: dict[str, Found] = {}
+    problems: list[str] = []
+    for path in sorted(folder().glob("study-*.json")):
+        try:
+            study = _read(str(path), path.stat().st_mtime_ns)
+        except (OSError, ValueError) as error:
+            problems.append(f"{path.name} can't be read: {' '.join(str(error).split())[:200]}")
+            continue
+        found[path.stem.removeprefix("study-")] = study
+    return found, problems
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _read(path: str, version: int) -> Found:
+    del version
+    study = load_json(Path(path).read_text(encoding="utf-8"))
+    if not isinstance(study, dict) or not isinstance(study.get("arms"), list):
+        raise ValueError("it holds no arms; was it written by `rgdiff study`?")
+    return study
+
+
+def command(study: Found) -> str:
+    """Return the command that makes a study's file."""
+    told = str(study.get("command", ""))
+    data = study.get("theory", {}).get("data")
+    return f"{told} --theories {data}" if data and "--theories" not in told else told
+
+
+def seeds(study: Found) -> str:
+    """Return the seeds of a study's final runs, in words."""
+    known = sorted({seed for arm in study["arms"] for seed in arm.get("seeds", ())})
+    return ", ".join(map(str, known)) or "–"

@@ -1,0 +1,132 @@
+"""From an arm of a study to the other pages: its schedule, its model, its training."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+import rgdiff_core as rg
+from pages._shared import resultsdata, samplelink
+from pages._shared.labstate import Lab, Side
+from pages._shared.resultsdata import Found
+from pages._shared.samplestate import Setting
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Schedule
+from rgdiff_core.spec import from_dict, to_dict
+from rgdiff_core.training import TrainConfig, runs
+
+__all__ = ["model_of", "noising", "samples", "side_of", "told", "training"]
+
+
+def side_of(arm: Found) -> Side:
+    """Return an arm's basis, colour and schedule; raises `ValueError` where a page can't show
+    them.
+    """
+    basis, color, schedule = (from_dict(arm[name]) for name in ("basis", "color", "schedule"))
+    if (
+        isinstance(basis, BasisSpec)
+        and isinstance(color, Color)
+        and isinstance(schedule, Schedule)
+    ):
+        return Side(basis, color, schedule)
+    raise ValueError(f"the process of {arm['title']} can't be read.")
+
+
+def noising(data: str, arm: Found, key: str) -> None:
+    """Draw the button that leads to the Noising page with an arm's process."""
+    if not st.button(
+        "Open in Noising",
+        key=key,
+        icon=":material/gradient:",
+        help="Its very schedule, colour and basis, on the data that it was trained on.",
+    ):
+        return
+    try:
+        link = Lab(data, (side_of(arm),)).to_json()
+    except ValueError as error:
+        st.warning(str(error), icon=":material/info:")
+        return
+    st.switch_page("pages/noising.py", query_params={"state": link})
+
+
+def model_of(study: Found, arm: Found) -> tuple[str, str]:
+    """Return the model that stands for an arm on the Samples page, and what that is in words.
+
+    In this order: the arm's own, where it is pretrained; the one that the study trained, where its
+    file is still on this machine; a pretrained universal one of the same data; the free theory.
+    """
+    data = study["theory"]["data"]
+    pretrained = {model.name: model for model in rg.list_pretrained()}
+    if arm.get("model_name") in pretrained:
+        name = arm["model_name"]
+        return f"pretrained/{name}", f"its model, `{name}`"
+    if own_file(study, arm) is not None:
+        return "", "the model that the study trained, which becomes a run of yours"
+    for name, model in pretrained.items():
+        if model.data == data:
+            return f"pretrained/{name}", f"the universal model `{name}`, for its own stayed behind"
+    return f"free/{data}", "the free theory of its data, for its own model stayed behind"
+
+
+def own_file(study: Found, arm: Found) -> Path | None:
+    """Return the file of an arm's first model in the study's folder, None where it is not here."""
+    words = str(study.get("command", "")).split()
+    with suppress(ValueError, IndexError):
+        budget = words[words.index("--budget") + 1]
+        work = resultsdata.HOME / "runs" / f"study-{Path(budget).name}"
+        path = work / study["theory"]["data"] / f"run-{arm['name']}-{arm['seeds'][0]}.safetensors"
+        return path if path.is_file() else None
+    return None
+
+
+def samples(study: Found, arm: Found, key: str) -> None:
+    """Draw the button that leads to the Samples page with an arm's model and process."""
+
+    def setting() -> Setting:
+        model, _ = model_of(study, arm)
+        return Setting(model or _registered(study, arm), side_of(arm))
+
+    samplelink.open_button(setting, key)
+
+
+def _registered(study: Found, arm: Found) -> str:
+    """Return the run that an arm's model has become; it becomes one only once."""
+    path = own_file(study, arm)
+    if path is None:
+        raise ValueError(f"the model of {arm['title']} is no longer on this machine.")
+    title = f"Study, {study['theory']['title']}: {arm['title']}"[:80]
+    same = [run.id for run in runs.list_runs() if run.title == title and not run.missing]
+    return f"run/{same[0] if same else runs.register_model(path.read_bytes(), title).id}"
+
+
+def training(study: Found, arm: Found, key: str) -> None:
+    """Draw the button that leads to the Training page with an arm's config."""
+    config = _config(study, arm)
+    if config is not None and st.button(
+        "Train it here",
+        key=key,
+        icon=":material/model_training:",
+        help="Fill the Training page's form with the config of its first seed.",
+    ):
+        link = json.dumps(told(config), separators=(",", ":"), ensure_ascii=False)
+        st.switch_page("pages/training.py", query_params={"config": link})
+
+
+def _config(study: Found, arm: Found) -> TrainConfig | None:
+    mine = (run for run in study.get("runs", ()) if run["arm"] == arm["name"])
+    first = next(mine, None)
+    if first is None:
+        return None
+    with suppress(ValueError):
+        config = from_dict(first["config"])
+        return config if isinstance(config, TrainConfig) else None
+    return None
+
+
+def told(config: TrainConfig) -> dict[str, Any]:
+    """Return what differs from the default config, as the Training page's link has it."""
+    default = to_dict(TrainConfig())
+    return {name: value for name, value in to_dict(config).items() if value != default[name]}

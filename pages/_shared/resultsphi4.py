@@ -1,0 +1,322 @@
+"""The φ⁴ section of the Results page: the arms of one theory, and what each gets wrong."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from pages._shared import (
+    resultslinks,
+    resultsorigin,
+    resultsplots,
+    resultssearch,
+    resultswhere,
+)
+from pages._shared.plots import Curve
+from pages._shared.resultsdata import Found
+from pages._shared.resultsorigin import below, pair
+from pages._shared.resultsverdict import MEASURE, phrase
+from rgdiff_core.study.verdict import against
+
+__all__ = ["draw", "line"]
+
+KL = "KL(p‖q), nats"
+NFE = "evaluations of the network for one sample"
+METHOD_TITLES: Mapping[str, str] = {
+    "interaction": "Interaction picture (ODE)",
+    "dpmpp_2m": "DPM-Solver++ (ODE)",
+    "ancestral": "Ancestral (SDE)",
+}
+QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
+    "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),
+    "ess": ("effective sample size", "ESS", 1.0),
+    "reverse_kl": ("KL(q‖p), nats", "KL(q‖p)", 0.0),
+}
+
+
+def draw(study: Found) -> None:
+    """Draw a theory's results."""
+    _head(study)
+    if not study["arms"]:
+        st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
+        return
+    _arms(study)
+    _one(study)
+    name = st.segmented_control(
+        "Figure",
+        list(FIGURES),
+        default=next(iter(FIGURES)),
+        required=True,
+        key="figure",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    FIGURES[name](study)
+    resultssearch.search(study)
+    resultsorigin.whole(study)
+
+
+def _head(study: Found) -> None:
+    theory, truth, done = study["theory"], study["truth"], study["complete"]
+    known = {
+        "entropy ⟨S⟩ + log Z": truth["entropy"],
+        "log Z": truth["log_z"],
+        "susceptibility": truth["susceptibility"],
+        "distance of the data's Gaussian": truth.get("gaussian_kl"),
+    }
+    told = ", ".join(
+        f"{name} {resultsorigin.bracketed(each['value'], each['error'])}"
+        for name, each in known.items()
+        if each
+    )
+    st.markdown(
+        f"m² = {theory['m2']:g}, λ = {theory['lam']:g}, {theory['size']}×{theory['size']} sites. "
+        f"From Monte Carlo alone, in nats: {told}.".replace("-", "−")
+    )
+    if done["runs"] < done["of"]:
+        st.info(
+            f"{done['runs']} of {done['of']} runs are there; the same command goes on.",
+            icon=":material/hourglass_empty:",
+        )
+
+
+def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
+    """Return an arm as a row of the table."""
+    metrics = arm["metrics"]
+    off = against(arm, "kl")
+    last = max((row for row in samplers), key=lambda row: row["nfe"], default=None)
+    return (
+        {"arm": arm["title"], "schedule": arm["schedule_title"]}
+        | pair("kl", metrics["kl"])
+        | pair("change", off and {"value": off.value, "error": off.error})
+        | {"sigmas": off and off.sigmas}
+        | pair("share", arm["share_of_gaussian"], 100)
+        | pair("ess", metrics.get("ess"))
+        | pair("reverse_kl", metrics.get("reverse_kl"))
+        | pair("flow_kl", metrics.get("flow_kl"))
+        | pair("bound_kl", metrics.get("bound_kl"))
+        | pair("acceptance", metrics.get("acceptance"))
+        | pair("chi", last and last["susceptibility_percent"])
+        | {
+            "lr": arm["lr"],
+            "parameters": arm["parameters"],
+            "seeds": ", ".join(map(str, arm["seeds"])),
+        }
+    )
+
+
+def _arms(study: Found) -> None:
+    st.subheader("The arms")
+    methods = list(dict.fromkeys(row["method"] for row in study["samplers"]))
+    first = methods[0] if methods else ""
+    rows = [
+        line(
+            arm, [r for r in study["samplers"] if (r["arm"], r["method"]) == (arm["name"], first)]
+        )
+        for arm in study["arms"]
+    ]
+    steps = max((row["nfe"] for row in study["samplers"]), default=0)
+    st.dataframe(rows, hide_index=True, width="stretch", column_config=_columns(first, steps))
+    below(study, "arms", rows, "run-ARM-SEED, flow-ARM-SEED, samplers-ARM-SEED-STEPS")
+
+
+def _columns(method: str, steps: int) -> dict[str, Any]:
+    def number(label: str, about: str, digits: str = "%.4f") -> Any:
+        return st.column_config.NumberColumn(label, help=about, format=digits)
+
+    error = "One standard error, over seeds"
+    told = {
+        "kl": number(KL, MEASURE),
+        "change": number(
+            "less standard, nats", "KL less that of standard diffusion, paired by seed."
+        ),
+        "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
+        "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
+        "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
+        "reverse_kl": number("KL(q‖p)", "Of the probability flow, nats."),
+        "flow_kl": number("KL(p‖q), flow", "Of the probability flow, nats."),
+        "bound_kl": number("KL(p‖q), bound", "By the bound on held-out configurations, nats."),
+        "acceptance": number("acceptance", "Of independence Metropolis with the flow."),
+        "chi": number(
+            "χ error, %",
+            f"Of the susceptibility, with {METHOD_TITLES.get(method, method)} at {steps} "
+            "evaluations.",
+            "%.2f",
+        ),
+    }
+    digits = {"share": "%.1f", "chi": "%.2f"}
+    told |= {
+        f"{name}_error": number("±", f"{error}: {name}.", digits.get(name, "%.4f"))
+        for name in list(told)
+        if name != "sigmas"
+    }
+    return told | {
+        "arm": st.column_config.TextColumn("arm", width="medium", pinned=True),
+        "schedule": st.column_config.TextColumn(
+            "schedule", help="What the search chose among the arm's four."
+        ),
+        "lr": st.column_config.NumberColumn("rate", help="Chosen by the search.", format="%g"),
+    }
+
+
+def _one(study: Found) -> None:
+    """Draw one arm, and the ways from it to other pages."""
+    arms = {arm["name"]: arm for arm in study["arms"]}
+    with st.container(border=True):
+        name = st.selectbox(
+            "Arm",
+            list(arms),
+            len(arms) - 1,
+            key="arm",
+            bind="query-params",
+            format_func=lambda each: arms[each]["title"],
+            help="Its schedule, its model, and the config that it was trained with.",
+        )
+        arm, data = arms[name], study["theory"]["data"]
+        off = against(arm, "kl")
+        words = f" Against standard diffusion: {phrase(off)}." if off else ""
+        st.markdown(f"{arm['about']} The search chose {arm['schedule_title']}.{words}")
+        with st.container(horizontal=True):
+            resultslinks.noising(data, arm, "results-noising")
+            resultslinks.samples(study, arm, "results-samples")
+            resultslinks.training(study, arm, "results-training")
+        st.caption(f"On the Samples page: {resultslinks.model_of(study, arm)[1]}.")
+
+
+def _steps(study: Found) -> None:
+    rows, drawn = [], []
+    for index, arm in enumerate(study["arms"]):
+        color, dash = resultsplots.look(arm["name"], index, len(study["arms"]))
+        points = arm["curve"]
+        drawn.append(
+            Curve(
+                arm["title"],
+                [point["step"] for point in points],
+                [point["kl"]["value"] for point in points],
+                color,
+                dash,
+                error=[point["kl"]["error"] or 0.0 for point in points],
+                joined=True,
+            )
+        )
+        rows += [
+            {"arm": arm["title"], "step": point["step"]} | pair("kl", point["kl"])
+            for point in points
+        ]
+    st.caption("Averaged weights on the way; error bars are standard errors over seeds.")
+    figure = resultsplots.curves(drawn, "training steps", KL, log_y=True)
+    st.plotly_chart(
+        figure, key="results-steps", config=resultsplots.BAR, alt="KL against training steps"
+    )
+    below(study, "steps", rows, "run-ARM-SEED")
+
+
+def _evaluations(study: Found) -> None:
+    if not study["samplers"]:
+        st.info("The samplers have not been measured yet.", icon=":material/hourglass_empty:")
+        return
+    left, right = st.columns(2)
+    what = left.segmented_control(
+        "Quantity",
+        list(QUANTITIES),
+        default="susceptibility_percent",
+        required=True,
+        key="quantity",
+        bind="query-params",
+        format_func=lambda each: QUANTITIES[each][1],
+    )
+    known = [row for row in study["samplers"] if row.get(what)]
+    methods = list(dict.fromkeys(row["method"] for row in known))
+    if not methods:
+        st.info(
+            "No sampler has this number: the map of its few steps folds, so that its samples "
+            "have no density.",
+            icon=":material/info:",
+        )
+        return
+    method = right.segmented_control(
+        "Sampler",
+        methods,
+        default=methods[0],
+        required=True,
+        key=f"sampler-{'-'.join(methods)}",
+        format_func=lambda each: METHOD_TITLES.get(each, each),
+    )
+    drawn, titles = [], {arm["name"]: arm["title"] for arm in study["arms"]}
+    for index, (name, title) in enumerate(titles.items()):
+        mine = [row for row in known if (row["arm"], row["method"]) == (name, method)]
+        if mine:
+            color, dash = resultsplots.look(name, index, len(titles))
+            drawn.append(
+                Curve(
+                    title,
+                    [row["nfe"] for row in mine],
+                    [row[what]["value"] for row in mine],
+                    color,
+                    dash,
+                    error=[row[what]["error"] or 0.0 for row in mine],
+                    joined=True,
+                )
+            )
+    axis, title, perfect = QUANTITIES[what]
+    figure = resultsplots.curves(drawn, NFE, axis, log_x=True, level=perfect)
+    st.plotly_chart(
+        figure, key="results-nfe", config=resultsplots.BAR, alt=f"{title} against evaluations"
+    )
+    rows = [
+        {"arm": titles[row["arm"]], "method": row["method"], "nfe": row["nfe"]}
+        | pair(what, row[what])
+        for row in known
+    ]
+    below(study, f"nfe-{what}", rows, "samplers-ARM-SEED-STEPS")
+
+
+def _ladder(study: Found) -> None:
+    ladder = study["ladder"]
+    if not ladder:
+        st.info("The ladder was not made for this theory.", icon=":material/info:")
+        return
+    st.caption(
+        "From standard diffusion to the arms, one change at a time, all with the same schedule "
+        "and rate where they share the noise. A negative change is an improvement."
+    )
+    rows = [
+        {"#": str(number), "model": row["title"]}
+        | pair("kl", row["kl"])
+        | pair("change", row["change"])
+        for number, row in enumerate(ladder, 1)
+    ]
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        figure = resultsplots.dots(
+            [row["#"] for row in rows],
+            [row["kl"] for row in rows],
+            [row["kl_error"] or 0.0 for row in rows],
+            [row["model"] for row in rows],
+            KL,
+        )
+        st.plotly_chart(
+            figure, key="results-ladder", config=resultsplots.BAR, alt="KL along the ladder"
+        )
+    right.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "model": st.column_config.TextColumn(width="large"),
+            "kl": st.column_config.NumberColumn(KL, format="%.4f"),
+            "kl_error": st.column_config.NumberColumn("±", format="%.4f"),
+            "change": st.column_config.NumberColumn("change", format="%+.4f"),
+            "change_error": st.column_config.NumberColumn("± ", format="%.4f"),
+        },
+    )
+    below(study, "ladder", rows, "ladder-MODEL-SEED")
+
+
+FIGURES: Mapping[str, Callable[[Found], None]] = {
+    "Training steps": _steps,
+    "Sampler's steps": _evaluations,
+    "One change at a time": _ladder,
+    "Map of schedules": resultssearch.landscape,
+    "What goes wrong where": resultswhere.draw,
+}

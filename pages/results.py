@@ -1,0 +1,60 @@
+"""Results: the comparison with standard diffusion, as it came out, and your own runs beside it."""
+
+from collections.abc import Callable, Mapping
+
+import streamlit as st
+
+from pages._shared import resultsdata, resultsphi4, resultsverdict
+from pages._shared.resultsdata import Found
+
+COMMAND = "rgdiff study phi4 --budget hour"
+
+
+def phi4(studies: Mapping[str, Found]) -> None:
+    """Draw the results of one φ⁴ theory."""
+    known = {name: study for name, study in studies.items() if "theory" in study}
+    if not known:
+        missing("φ⁴", COMMAND)
+        return
+    name = st.segmented_control(
+        "Theory",
+        list(known),
+        default=next(iter(known)),
+        required=True,
+        key="theory",
+        bind="query-params",
+        format_func=lambda each: known[each]["theory"]["title"],
+    )
+    resultsphi4.draw(known[name])
+
+
+def missing(what: str, command: str) -> None:
+    """Say how results are made."""
+    st.info(f"There are no results of {what} here yet. This makes them:", icon=":material/info:")
+    st.code(command, language="sh")
+
+
+SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {"φ⁴ theory": phi4}
+
+
+def page() -> None:
+    """Draw the page."""
+    st.set_page_config(layout="wide")
+    st.title("Results")
+    studies, problems = resultsdata.read_all()
+    resultsverdict.draw({name: study for name, study in studies.items() if "theory" in study})
+    for text in problems:
+        st.warning(text, icon=":material/error:")
+    section = st.segmented_control(
+        "Section",
+        list(SECTIONS),
+        default=next(iter(SECTIONS)),
+        required=True,
+        key="section",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    SECTIONS[section](studies)
+
+
+page()

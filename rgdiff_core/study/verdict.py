@@ -1,0 +1,202 @@
+"""What a study's numbers say: who is best, by how much, and where each arm errs.
+
+Nothing is measured here. Everything is computed from the JSON that `rgdiff study` writes, so that
+no sentence about the comparison is written by hand.
+
+Two arms differ where their difference is outside of Student's 95 % interval. Its error holds both
+the scatter over seeds, paired where both arms have the same seeds, and that of the held-out
+fields, which are many; the degrees of freedom of the sum are Welch's and Satterthwaite's. With a
+single seed the scatter is not known, and nothing is said.
+"""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scipy import stats
+
+__all__ = [
+    "CONFIDENCE",
+    "HIGHER_IS_BETTER",
+    "Difference",
+    "Outcome",
+    "Place",
+    "Verdict",
+    "against",
+    "between",
+    "combined_error",
+    "phi4_verdict",
+    "worst_place",
+]
+
+CONFIDENCE = 0.95
+HIGHER_IS_BETTER = frozenset({"ess", "acceptance"})
+OURS = "matched-component"  # the arm that the claim is about
+Outcome = Literal["better", "worse", "same", "unknown"]
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One arm's number less another's.
+
+    Attributes:
+        value: the difference.
+        error: one standard error, None where it is not known.
+        freedom: degrees of freedom of the error.
+        higher: whether a higher number is the better one.
+    """
+
+    value: float
+    error: float | None
+    freedom: float
+    higher: bool = False
+
+    @classmethod
+    def of(
+        cls, value: float, seeds: float | None, fields: float, n: int, higher: bool = False
+    ) -> "Difference":
+        """Return a difference of which the error over n seeds and that of the fields are known."""
+        if seeds is None or n < 2:
+            return cls(value, None, 0.0, higher)
+        error = math.hypot(seeds, fields)
+        freedom = (n - 1) * (error / seeds) ** 4 if seeds > 0 else math.inf
+        return cls(value, error, freedom, higher)
+
+    @property
+    def sigmas(self) -> float | None:
+        """By how many standard errors they differ, None where that is not known."""
+        return abs(self.value) / self.error if self.error else None
+
+    @property
+    def outcome(self) -> Outcome:
+        """Whether the first is better, worse, or the same within errors."""
+        if self.sigmas is None:
+            return "unknown"
+        if self.sigmas < stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom):
+            return "same"
+        return "better" if (self.value > 0) == self.higher else "worse"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a theory's study says of the claim.
+
+    Attributes:
+        data: name of the data set.
+        title: for people.
+        ours, baseline, best: arms, as the study has them.
+        difference: of ours from the baseline.
+        lead: of the best arm from the baseline, None where the baseline is the best.
+        tied: titles of the arms that can't be told from the best one.
+        complete: whether all runs are there.
+    """
+
+    data: str
+    title: str
+    ours: Found
+    baseline: Found
+    best: Found
+    difference: Difference
+    lead: Difference | None
+    tied: tuple[str, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where most of an arm's distance sits.
+
+    Attributes:
+        band: of the scale, 0 the coarsest.
+        level: of the data's log-SNR, 0 the noisiest.
+        band_share, level_share: of the whole in that band over all levels, and in that level
+            over all bands.
+    """
+
+    band: int
+    level: int
+    band_share: float
+    level_share: float
+
+
+def combined_error(metric: Found) -> float | None:
+    """Return a mean's standard error with that of the held-out fields, None for one seed."""
+    if metric.get("error") is None:
+        return None
+    return math.hypot(metric["error"], metric.get("sampling_error") or 0.0)
+
+
+def against(arm: Found, name: str) -> Difference | None:
+    """Return by how much an arm's metric is off the baseline's, None where that is not known."""
+    found = (arm.get("against_baseline") or {}).get(name)
+    if found is None:
+        return None
+    fields, higher = found.get("sampling_error") or 0.0, name in HIGHER_IS_BETTER
+    return Difference.of(found["value"], found["error"], fields, found["n"], higher)
+
+
+def between(found: Found, first: str, second: str, name: str = "kl") -> Difference | None:
+    """Return by how much one arm's metric is off another's, paired by seed where both have it.
+
+    None where they have no seed in common. For KL the held-out fields' error is taken for
+    independent, which errs on the large side.
+    """
+    values = [
+        {
+            run["seed"]: run[name]["value"]
+            for run in found["runs"]
+            if run["arm"] == arm and name in run
+        }
+        for arm in (first, second)
+    ]
+    seeds = sorted(set(values[0]) & set(values[1]))
+    if not seeds:
+        return None
+    pairs = [values[0][seed] - values[1][seed] for seed in seeds]
+    arms = {arm["name"]: arm["metrics"].get(name, {}) for arm in found["arms"]}
+    fields = math.hypot(*(arms[arm].get("sampling_error") or 0.0 for arm in (first, second)))
+    scatter = statistics.stdev(pairs) / len(pairs) ** 0.5 if len(pairs) > 1 else None
+    mean, higher = statistics.fmean(pairs), name in HIGHER_IS_BETTER
+    return Difference.of(mean, scatter, fields, len(pairs), higher)
+
+
+def phi4_verdict(found: Found) -> Verdict | None:
+    """Return what a theory's results say; None where an arm of the claim has no run yet."""
+    arms = {arm["name"]: arm for arm in found["arms"]}
+    baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
+    if baseline is None or ours is None:
+        return None
+    difference = against(ours, "kl")
+    if difference is None:
+        return None
+    best = min(arms.values(), key=lambda arm: arm["metrics"]["kl"]["value"])
+    pairs = {name: between(found, name, best["name"]) for name in arms if name != best["name"]}
+    tied = [arms[name]["title"] for name, off in pairs.items() if off and off.outcome == "same"]
+    return Verdict(
+        data=found["theory"]["data"],
+        title=found["theory"]["title"],
+        ours=ours,
+        baseline=baseline,
+        best=best,
+        difference=difference,
+        lead=None if best is baseline else against(best, "kl"),
+        tied=tuple(tied),
+        complete=found["complete"]["runs"] == found["complete"]["of"],
+    )
+
+
+def worst_place(table: Sequence[Sequence[float]]) -> Place | None:
+    """Return where most of a table by scale (rows) and log-SNR (columns) sits.
+
+    None where the table does not add up to something positive: then noise is all there is.
+    """
+    total = math.fsum(map(math.fsum, table))
+    if total <= 0:
+        return None
+    rows = [math.fsum(row) / total for row in table]
+    columns = [math.fsum(column) / total for column in zip(*table, strict=True)]
+    band, level = rows.index(max(rows)), columns.index(max(columns))
+    return Place(band, level, rows[band], columns[level])
