@@ -1,0 +1,59 @@
+"""How much the study of CIFAR-10 may cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rgdiff_core.spec import Spec
+
+__all__ = ["BUDGETS", "ImageBudget"]
+
+
+@dataclass(frozen=True)
+class ImageBudget(Spec):
+    """What is measured on how much.
+
+    Attributes:
+        images, draws: of the test split, and noise levels for each, for the bits of every arm.
+        more_images: the same for the arms that are sampled.
+        flow_images, flow_steps: for the bits of the probability flow.
+        samples, evaluations: drawn for the arms of a headline, at each of these steps.
+        search_samples, search_steps: for the choice among METHODS.
+        scan_steps: at which the arms of a scan are sampled.
+        reference: test images that samples are compared with.
+        shown: steps of the samples whose pictures are kept.
+        rows: images at once.
+    """
+
+    images: int = 2048
+    draws: int = 16
+    more_images: int = 10_000
+    flow_images: int = 256
+    flow_steps: int = 24
+    samples: int = 2000
+    evaluations: tuple[int, ...] = (10, 25, 50, 100)
+    search_samples: int = 500
+    search_steps: int = 25
+    scan_steps: int = 50
+    reference: int = 10_000
+    shown: int = 50
+    rows: int = 500
+
+
+BUDGETS: Mapping[str, ImageBudget] = {
+    "full": ImageBudget(),
+    "tiny": ImageBudget(
+        images=16,
+        draws=2,
+        more_images=32,
+        flow_images=4,
+        flow_steps=1,
+        samples=40,
+        evaluations=(2, 4),
+        search_samples=20,
+        search_steps=2,
+        scan_steps=2,
+        reference=200,
+        shown=4,
+        rows=64,
+    ),
+}

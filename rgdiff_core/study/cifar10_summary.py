@@ -1,0 +1,236 @@
+"""Cells of the study of CIFAR-10 to results: one JSON value that needs no arithmetic any more.
+
+    study, title, data, budget, device
+    complete      {cells, failed: [sentence]}
+    models        [{name, title, universal, parameters, sha256, basis, config}]
+    missing       [name of a model whose file is not there]
+    baseline      name of the arm that differences are to
+    metrics       {name: {title, unit, best}}; best is "low", "high" or a number to be met
+    scale_edges, log_snr_edges      of the tables: rows are bands of scale, columns of log-SNR
+    floor         {n, metrics, rgb, spectrum}: real training images in the place of samples
+    arms          [{name, title, model, model_title, group, headline, color, schedule, basis,
+                    metrics, against_baseline, gain, left, samples}]
+    scans         [{name, title, axis, rows: [{arm, color, softness, metrics}]}]
+    search        [{arm, nfe, method, grid, n, metrics, chosen}]
+    pictures      [{arm, nfe, file}], files beside the results, 8 × 8 images each
+
+`metrics` maps names to {value, error, n}; those of samples are at the budget's `shown` steps.
+`against_baseline` maps "bits" to the paired difference {value, error, n}, None for the baseline.
+`gain` is in bits per dimension, which sum to bits − free_bits; `left` is the share of the free
+theory's squared error that is left, None where the process does not pass. `samples` has a row for
+each number of steps: {nfe, method, grid, n, metrics, rgb, spectrum: {scale, relative, error}}.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from rgdiff_core.evaluation.images_bound import BANDS, EDGES
+from rgdiff_core.lattice import Estimate
+from rgdiff_core.spec import to_dict
+from rgdiff_core.study.cells import OutOfTimeError
+from rgdiff_core.study.cifar10 import ImageStudy, pair
+from rgdiff_core.study.cifar10_arms import BASELINE, DEDICATED, MODELS, ImageArm
+
+__all__ = ["METRICS", "image_summary"]
+
+Cell = dict[str, Any]
+METRICS: dict[str, tuple[str, str, str | float]] = {
+    "bits": ("bits per dimension, bound", "bits/dim", "low"),
+    "flow_bits": ("bits per dimension, probability flow", "bits/dim", "low"),
+    "spectrum_error": ("error of the spectrum, rms of log P/P_data", "", "low"),
+    "sharpness": ("power in the finest third of scales, relative to the data's", "", 1.0),
+    "color_error": ("distance of the colours of a pixel", "grey values", "low"),
+    "frechet_cifar10": ("Fréchet distance, features of a CIFAR-10 classifier", "", "low"),
+    "kernel_cifar10": ("kernel distance, features of a CIFAR-10 classifier", "", "low"),
+    "frechet_inception": ("Fréchet distance, Inception (FID)", "", "low"),
+    "kernel_inception": ("kernel distance, Inception (KID)", "", "low"),
+}
+SCANS = {
+    "cifar10-pca": ("pca-softness", "PCA: soft conditioning by variance", "softness"),
+    "cifar10-haar": ("haar-levels", "Haar wavelets: level by level", "softness"),
+}
+
+
+def image_summary(study: ImageStudy, out: Path, failed: list[str]) -> Cell:
+    """Return the results of the cells that are there, and write the pictures into a folder of
+    `out`.
+
+    Arguments:
+        failed: a sentence for each cell that could not be computed.
+    """
+    known = replace(study, cells=replace(study.cells, until=float("-inf")))
+    headline = {arm.name for name in study.files for arm in _headline(known, name)}
+    rows = [_arm(known, arm, arm.name in headline) for arm in known.arms]
+    return {
+        "study": "cifar10",
+        "title": "CIFAR-10: matched noise and component-wise schedules against standard diffusion",
+        "data": study.data,
+        "budget": to_dict(study.budget),
+        "device": study.device,
+        "complete": {
+            "cells": len(list(study.cells.folder.glob("*.json"))),
+            "failed": failed,
+        },
+        "models": [_model(study, name) for name in MODELS if name in study.files],
+        "missing": [name for name in MODELS if name not in study.files],
+        "baseline": BASELINE,
+        "metrics": {
+            name: {"title": title, "unit": unit, "best": best}
+            for name, (title, unit, best) in METRICS.items()
+        },
+        "scale_edges": [i / BANDS for i in range(BANDS + 1)],
+        "log_snr_edges": list(EDGES),
+        "floor": _result(known.floor),
+        "arms": [row for row in rows if row["metrics"]],
+        "scans": [_scan(known, name) for name in SCANS if name in study.files],
+        "search": [row for arm in known.arms for row in _search(known, arm)],
+        "pictures": _pictures(known, out, sorted(headline)),
+    }
+
+
+def _result(cell: Callable[[], Cell]) -> Cell | None:
+    try:
+        return cell()["result"]
+    except OutOfTimeError:
+        return None
+
+
+def _headline(study: ImageStudy, name: str) -> list[ImageArm]:
+    try:
+        return study.headline(name)
+    except OutOfTimeError:
+        return []
+
+
+def _model(study: ImageStudy, name: str) -> Cell:
+    model = study.model(name)
+    return {
+        "name": name,
+        "title": MODELS[name],
+        "universal": name not in DEDICATED,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "sha256": study.digests[name],
+        "basis": type(model.basis).__name__,
+        "model": to_dict(model.spec),
+        "config": study.config(name),
+    }
+
+
+def _arm(study: ImageStudy, arm: ImageArm, headline: bool) -> Cell:
+    bits, flow = _result(lambda: study.bits(arm)), _result(lambda: study.flow(arm))
+    more = _result(lambda: study.bits(arm, more=True))
+    samples = [row for steps in _steps(study, arm) if (row := _samples(study, arm, steps))]
+    metrics: Cell = {}
+    best = more or bits
+    if best:
+        metrics |= {name: best[name] | {"n": best["n"]} for name in ("bits", "free_bits")}
+    if flow:
+        metrics["flow_bits"] = flow["flow_bits"] | {"n": flow["n"]}
+    for row in samples:
+        if row["nfe"] == study.budget.shown:
+            metrics |= {name: value | {"n": row["n"]} for name, value in row["metrics"].items()}
+    return {
+        "name": arm.name,
+        "title": arm.title,
+        "model": arm.model,
+        "model_title": MODELS[arm.model],
+        "group": arm.group,
+        "headline": headline,
+        "basis": type(study.model(arm.model).basis).__name__,
+        "color": to_dict(arm.color),
+        "schedule": to_dict(arm.schedule),
+        "softness": arm.softness,
+        "metrics": metrics,
+        "against_baseline": _against(study, arm, more=more is not None) if best else None,
+        "gain": best and best["gain"],
+        "left": best and best["left"],
+        "samples": samples,
+    }
+
+
+def _steps(study: ImageStudy, arm: ImageArm) -> list[int]:
+    b = study.budget
+    return sorted({*b.evaluations, *([b.scan_steps] if arm.group == "scan" else [])})
+
+
+def _samples(study: ImageStudy, arm: ImageArm, steps: int) -> Cell | None:
+    return _result(lambda: study.samples(arm, steps))
+
+
+def _against(study: ImageStudy, arm: ImageArm, *, more: bool) -> Cell | None:
+    """Return the difference to the baseline's bits, paired by image; None where it is missing."""
+    base = next((each for each in study.arms if each.name == BASELINE), None)
+    if base is None or base.name == arm.name:
+        return None
+    if not _result(lambda: study.bits(base, more=more)):
+        more = False
+        if not _result(lambda: study.bits(base)) or not _result(lambda: study.bits(arm)):
+            return None
+    change: Tensor = study.values(arm, more=more) - study.values(base, more=more)
+    return {"bits": pair(Estimate.of(change)) | {"n": len(change)}}
+
+
+def _scan(study: ImageStudy, name: str) -> Cell:
+    word, title, axis = SCANS[name]
+    arms = [arm for arm in study.arms if arm.model == name and arm.group == "scan"]
+    rows = [_arm(study, arm, False) for arm in arms]
+    wanted = ("softness", "metrics", "against_baseline")
+    return {
+        "name": word,
+        "title": title,
+        "axis": axis,
+        "model": name,
+        "rows": [
+            {"arm": row["name"], "color": row["color"]["kind"]} | {k: row[k] for k in wanted}
+            for row in rows
+            if row["metrics"]
+        ],
+    }
+
+
+def _search(study: ImageStudy, arm: ImageArm) -> list[Cell]:
+    try:
+        cells, chosen = study.search(arm), study.method(arm)
+    except OutOfTimeError:
+        return []
+    wanted = ("arm", "nfe", "method", "grid", "n", "metrics")
+    return [
+        {name: cell["result"][name] for name in wanted} | {"chosen": i == chosen}
+        for i, cell in enumerate(cells)
+    ]
+
+
+def _pictures(study: ImageStudy, out: Path, names: list[str]) -> list[Cell]:
+    """Write grids of the first samples; return what they show, the real images first."""
+    folder = out / f"study-{study.data}"
+    arms = [arm for arm in study.arms if arm.name in names]
+    steps = study.budget.shown
+    wanted = [("floor", None, "floor")]
+    wanted += [(arm.name, steps, f"{arm.cell}.samples-{steps}") for arm in arms]
+    found = []
+    for name, nfe, cell in wanted:
+        grey = study.shown(cell)
+        if grey is None:
+            continue
+        folder.mkdir(parents=True, exist_ok=True)
+        file = folder / f"{cell}.png"
+        Image.fromarray(_grid(grey)).save(file, optimize=True)
+        found.append({"arm": name, "nfe": nfe, "file": str(file.relative_to(out))})
+    return found
+
+
+def _grid(grey: Tensor, columns: int = 8) -> np.ndarray:
+    """Return images (n, C, H, W) side by side, (rows H, columns W, C); incomplete rows are left
+    out.
+    """
+    n, c, h, w = grey.shape
+    rows = max(1, n // columns)
+    columns = min(columns, n)
+    tiles = grey[: rows * columns].reshape(rows, columns, c, h, w)
+    return tiles.permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c).numpy()

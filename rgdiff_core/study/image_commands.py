@@ -1,0 +1,148 @@
+"""`rgdiff study cifar10`: compare pretrained models of images and their processes."""
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.cifar10 import ImageStudy
+from rgdiff_core.study.cifar10_arms import MODELS
+from rgdiff_core.study.cifar10_budget import BUDGETS
+from rgdiff_core.study.cifar10_phases import PHASES
+from rgdiff_core.study.cifar10_summary import image_summary
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.weights import pretrained_folder, read_metadata
+
+__all__ = ["cifar10_options", "run_cifar10"]
+
+
+def cifar10_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study cifar10`."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help=f"files of models, of {', '.join(MODELS)} (default: those of pretrained/); one whose "
+        "file is missing is left out",
+    )
+    parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
+    parser.add_argument(
+        "--budget", choices=tuple(BUDGETS), default="full", help="default: full, for one GPU"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="where cells and samples are kept; what is finished there is not computed again "
+        "(default: runs/study-cifar10-BUDGET)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+    )
+    parser.add_argument(
+        "--features",
+        nargs="*",
+        choices=("cifar10", "inception"),
+        default=["cifar10"],
+        help="networks whose features samples are compared in (default: cifar10)",
+    )
+
+
+def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Run the study; return what to print as JSON, and the lines for people.
+
+    Raises `ValueError` with one sentence for options that do not fit.
+    """
+    start = time.monotonic()
+    until = None if chosen.minutes is None else start + 60 * chosen.minutes
+    device = _device(chosen.device)
+
+    def say(text: str) -> None:
+        if not chosen.json:
+            print(text, flush=True)
+
+    work = chosen.work or Path("runs") / f"study-cifar10-{chosen.budget}"
+    study = ImageStudy(
+        _files(chosen.models, say),
+        BUDGETS[chosen.budget],
+        Cells(work, say, until),
+        device,
+        chosen.data,
+        tuple(chosen.features),
+    )
+    words = f"rgdiff study cifar10 --budget {chosen.budget}"
+    made = _carried_out(study, chosen.out, {"command": words} | _versions(device))
+    path, complete = chosen.out / f"study-{chosen.data}.json", made["finished"]
+    state = "complete" if complete else "stopped; the same command goes on"
+    lines = [*made["complete"]["failed"], f"{state}: {path}"]
+    return {"file": str(path), "complete": complete}, lines
+
+
+def _carried_out(study: ImageStudy, out: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """Compute what is missing, and write the results after each phase."""
+    out.mkdir(parents=True, exist_ok=True)
+    finished, failed, found = True, [], {}
+    for name, phase in PHASES.items():
+        try:
+            phase(study)
+        except OutOfTimeError:
+            finished = False
+        except RuntimeError as error:  # of the device: what is finished is kept, and it goes on
+            finished = False
+            failed.append(f"{name}: {' '.join(str(error).split())[:300]}")
+            study.cells.say(failed[-1])
+        found = said | {"finished": finished} | image_summary(study, out, failed)
+        text = json.dumps(found, ensure_ascii=False, indent=1)
+        write_text(out / f"study-{study.data}.json", text + "\n")
+    return found
+
+
+def _files(words: list[str], say: Any) -> dict[str, Path]:
+    """Return the models that are there, in the order of MODELS."""
+    files = {name: pretrained_folder() / name / "model.safetensors" for name in MODELS}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or name not in MODELS:
+            raise ValueError(f"{word!r} is not NAME=FILE with a name of {', '.join(MODELS)}.")
+        files[name] = Path(path)
+    for name, path in files.items():
+        if not path.is_file():
+            say(f"{name} is left out: there is no {path}")
+    found = {name: path for name, path in files.items() if path.is_file()}
+    if not found:
+        raise ValueError("there is none of the models: train them, or name files with --models.")
+    for path in found.values():
+        read_metadata(path)
+    return found
+
+
+def _device(chosen: str) -> str:
+    there = torch.cuda.is_available()
+    if chosen == "cuda" and not there:
+        raise ValueError("device = 'cuda', but torch sees no CUDA device.")
+    return "cuda" if there and chosen != "cpu" else "cpu"
+
+
+def _versions(device: str) -> dict[str, Any]:
+    """Return what the numbers were computed with."""
+    machine = (
+        f"{torch.cuda.get_device_name()}, network in bfloat16"
+        if device == "cuda"
+        else f"{platform.machine()}, {torch.get_num_threads()} threads"
+    )
+    return {
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": machine,
+    }
