@@ -44,7 +44,7 @@ THEORIES: Mapping[str, str] = {  # name of the data set: what it is called
     "phi4-8x8-critical": "8×8, critical line",
 }
 NETWORK = LatticeNet(24, 3)
-LRS = (6e-3, 3e-3, 1.2e-2)  # the first is what schedules are compared with
+LRS = (6e-3, 3e-3, 1.2e-2, 2.4e-2)  # the first is what schedules are compared with
 LOW, HIGH = -9.0, 6.0  # γ at the ends of a component-wise schedule
 
 

@@ -68,6 +68,24 @@ class Budget(Spec):
 
 BUDGETS: Mapping[str, Budget] = {
     "full": Budget(),
+    "machine": Budget(  # a hundred minutes of a processor: of 14 processes, seven
+        seeds=3,
+        steps=2000,
+        search_steps=300,
+        ladder_steps=800,
+        ladder_seeds=2,
+        landscape_steps=500,
+        judged=3000,
+        search_judged=1500,
+        trajectories=100,
+        bound=1500,
+        flow_steps=16,
+        flow_test=32,
+        flow_samples=64,
+        evaluations=(4, 8, 16),
+        plain=4000,
+        weighed=64,
+    ),
     "hour": Budget(  # of one core that has nothing else to do
         seeds=3,
         steps=1000,

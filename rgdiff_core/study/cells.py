@@ -54,6 +54,11 @@ class Cells:
         fits = isinstance(cell, dict) and cell.get("inputs") == json.loads(json.dumps(inputs))
         return cell if fits else None
 
+    def begin(self, name: str) -> None:
+        """Raise `OutOfTimeError` where it is too late to begin something."""
+        if self.until is not None and time.monotonic() >= self.until:
+            raise OutOfTimeError(name)
+
     def have(
         self, name: str, inputs: Any, compute: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
@@ -64,8 +69,7 @@ class Cells:
         found = self.read(name, inputs)
         if found is not None:
             return found
-        if self.until is not None and time.monotonic() >= self.until:
-            raise OutOfTimeError(name)
+        self.begin(name)
         wall, processor = time.monotonic(), time.process_time()
         result = compute()
         cell = {

@@ -4,7 +4,6 @@ import argparse
 import json
 import platform
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +11,16 @@ import torch
 
 from rgdiff_core.study.arms import THEORIES
 from rgdiff_core.study.budget import BUDGETS
-from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.phi4 import PHASES, Study
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.phi4 import Study
+from rgdiff_core.study.plan import plan
 from rgdiff_core.study.report import tables
+from rgdiff_core.study.scheduler import Schedule, carried_out
 from rgdiff_core.study.summary import summary
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import keep_memory
 
-__all__ = ["ORDER", "report_options", "run_phi4", "run_report", "study_options"]
-
-CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
-ORDER: tuple[tuple[str, str], ...] = (  # what matters most comes first
-    *((theory, phase) for theory in (CRITICAL, BROKEN) for phase in ("truth", "runs")),
-    (CRITICAL, "ladder"),
-    (CRITICAL, "flows"),
-    (CRITICAL, "samplers"),
-    (SYMMETRIC, "truth"),
-    (SYMMETRIC, "runs"),
-    (CRITICAL, "landscape"),
-    (BROKEN, "flows"),
-    (BROKEN, "samplers"),
-    (BROKEN, "ladder"),
-    (BROKEN, "landscape"),
-    (SYMMETRIC, "flows"),
-    (SYMMETRIC, "ladder"),
-    (SYMMETRIC, "samplers"),
-    (SYMMETRIC, "landscape"),
-    (LARGE, "truth"),
-    (LARGE, "runs"),
-    (LARGE, "flows"),
-    (LARGE, "samplers"),
-)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What a call of the command has done.
-
-    Attributes:
-        files: results that were written.
-        complete: whether no cell is missing.
-    """
-
-    files: tuple[Path, ...]
-    complete: bool
+__all__ = ["report_options", "run_phi4", "run_report", "study_options"]
 
 
 def study_options(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +47,24 @@ def study_options(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
     )
     parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="cells that are computed at once, each by one thread (default: 1)",
+    )
+    parser.add_argument(
         "--minutes", type=float, help="begin no cell after so many; the same command goes on"
     )
 
 
 def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    """Run the study; return what to print as JSON, and the lines for people."""
+    """Run the study; return what to print as JSON, and the lines for people.
+
+    Raises `ValueError` where the number of processes is none.
+    """
+    if chosen.processes < 1:
+        raise ValueError(f"--processes {chosen.processes} is not a number from 1 on.")
     torch.set_num_threads(1)
     keep_memory()
     until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
@@ -101,31 +78,23 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     studies = {
         name: Study(name, budget, Cells(work / name, say, until)) for name in chosen.theories
     }
-    made = _carried_out(studies, chosen.out, chosen.budget)
-    state = "complete" if made.complete else "stopped; the same command goes on"
-    lines = [f"{state}: {', '.join(map(str, made.files))}"]
-    return {"files": [str(path) for path in made.files], "complete": made.complete}, lines
+    command, files = f"rgdiff study phi4 --budget {chosen.budget}", {}
+    chosen.out.mkdir(parents=True, exist_ok=True)
 
-
-def _carried_out(studies: dict[str, Study], out: Path, name: str) -> Made:
-    """Compute what is missing, and write a theory's results after each of its phases."""
-    out.mkdir(parents=True, exist_ok=True)
-    files: dict[str, Path] = {}
-    complete = True
-    for theory, phase in ORDER:
-        if theory not in studies:
-            continue
-        study = studies[theory]
-        try:
-            PHASES[phase](study)
-        except OutOfTimeError:
-            complete = False
-        found = summary(study)
+    def write(theory: str) -> None:
+        found = summary(studies[theory])
         if found is not None:
-            files[theory] = out / f"study-{theory}.json"
-            whole = {"command": f"rgdiff study phi4 --budget {name}"} | versions() | found
+            files[theory] = chosen.out / f"study-{theory}.json"
+            whole = {"command": command} | versions() | found
             write_text(files[theory], json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
-    return Made(tuple(files.values()), complete)
+
+    how = Schedule(chosen.processes, until, say, write)
+    complete = carried_out(plan(chosen.theories, budget), studies, how)
+    for theory in studies:
+        write(theory)
+    state = "complete" if complete else "stopped; the same command goes on"
+    made = list(map(str, files.values()))
+    return {"files": made, "complete": complete}, [f"{state}: {', '.join(made)}"]
 
 
 def versions() -> dict[str, Any]:

@@ -6,12 +6,14 @@ and the map of local schedules.
 """
 
 import json
-from collections.abc import Callable
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,16 +26,18 @@ from rgdiff_core.schedules import Schedule
 from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.study import measures
-from rgdiff_core.study.arms import ARMS, LADDER, LANDSCAPE, LRS, Arm, config
+from rgdiff_core.study.arms import ARMS, LANDSCAPE, LRS, Arm, config
 from rgdiff_core.study.budget import Budget
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.distance import Reference, bound, distance, reference
-from rgdiff_core.study.training import Fields, fields, trained
+from rgdiff_core.study.training import Fields, NotFiniteError, fields, trained
 from rgdiff_core.study.truth import Truth, lattice_of, measure, truth_from
 from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.state import prepare
+from rgdiff_core.training.trainer import fabric_for
 from rgdiff_core.weights import load_model, save_model
 
-__all__ = ["PHASES", "Study"]
+__all__ = ["Study", "score"]
 
 SEARCH_SEED = 1000
 Cell = dict[str, Any]
@@ -97,31 +101,37 @@ class Study:
         """Return the cells of an arm's search: all schedules at one learning rate, then the best
         of them at the other rates.
         """
-        found = [self._candidate(arm, i, LRS[0]) for i in range(len(arm.choices))]
-        best = min(found, key=_score)["result"]["choice"]
-        return found + [self._candidate(arm, best, lr) for lr in LRS[1:]]
+        return self._schedules(arm) + [self.tuned(arm, lr) for lr in LRS[1:]]
+
+    def _schedules(self, arm: Arm) -> list[Cell]:
+        return [self.candidate(arm, i, LRS[0]) for i in range(len(arm.choices))]
+
+    def tuned(self, arm: Arm, lr: float) -> Cell:
+        """Return the cell of the search's best schedule at another learning rate."""
+        best = min(self._schedules(arm), key=score)["result"]["choice"]
+        return self.candidate(arm, best, lr)
 
     def best(self, arm: Arm) -> tuple[Schedule, float, str]:
         """Return what the search chose: schedule, learning rate, the schedule's title."""
-        found = min(self.search(arm), key=_score)["result"]
+        found = min(self.search(arm), key=score)["result"]
         choice = arm.choices[found["choice"]]
         return choice.schedule, found["lr"], choice.title
 
-    def _candidate(self, arm: Arm, choice: int, lr: float) -> Cell:
+    def candidate(self, arm: Arm, choice: int, lr: float) -> Cell:
+        """Return the cell of a schedule and a learning rate; where the loss did not stay finite
+        its distance is None.
+        """
         chosen = arm.choices[choice]
         made = self.config(arm, chosen.schedule, self.budget.search_steps, lr, SEARCH_SEED)
 
         def compute() -> Cell:
-            *_, last = trained(made)
-            x = self.fields().validation[: b.search_judged]
-            each, _ = distance(last.model, self._reference(last.model, made, x, SEARCH_SEED))
-            return {
-                "arm": arm.name,
-                "choice": choice,
-                "schedule": chosen.title,
-                "lr": lr,
-                "kl": _estimate(each),
-            }
+            of = {"arm": arm.name, "choice": choice, "schedule": chosen.title, "lr": lr}
+            try:
+                *_, last = trained(made)
+            except NotFiniteError:
+                return of | {"kl": None}
+            each, _ = distance(last.model, self._reference(made, "validation"))
+            return of | {"kl": _estimate(each)}
 
         name, b = f"search-{arm.name}-{choice}-{lr:g}", self.budget
         inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]}
@@ -144,13 +154,13 @@ class Study:
             x = self.fields().test
             points, known = [], None
             for point in trained(made, b.checkpoints):
-                if known is None:
-                    known = self._reference(point.model, made, x[: b.judged], 0)
-                each, table = distance(point.model, known)
+                known = known or self._reference(made, "test")
+                model, process = point.model, _process(point.model, made)
+                each, table = distance(model, known)
+                limit = bound(model, process, x[: b.bound], b.draws, seed)
                 row = {"step": point.step, "loss": point.loss, "kl": _estimate(each)}
-                points.append(row | {"table": table.tolist()})
-            model, process = point.model, _process(point.model, made)
-            limit = bound(model, process, x[: b.bound], b.draws, seed)
+                row |= {"nll": _estimate(limit.nll), "table": table.tolist()}
+                points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
             save_model(model, self.cells.path(name, ".safetensors"))
             save_file({"kl": each}, self.cells.path(name, ".values.safetensors"))
             return {
@@ -160,9 +170,7 @@ class Study:
                 "lr": lr,
                 "parameters": sum(p.numel() for p in model.network.parameters()),
                 "points": points,
-                "kl": _estimate(each),
-                "table": table.tolist(),
-                "bound_kl": self._above(limit.nll, x[: b.bound]),
+                **{name: points[-1][name] for name in ("kl", "nll", "bound_kl", "table")},
                 "gaussian_kl": self._above(-free_log_density(model, x).double(), x),
             }
 
@@ -180,7 +188,8 @@ class Study:
             nll, drawn = measures.flow(
                 model, process, self.action, x, b.flow_samples, b.flow_steps, seed
             )
-            found = {"flow_kl": self._above(nll, x), "reverse_kl": self._reverse(drawn)}
+            found = {"flow_kl": self._above(nll, x), "flow_nll": _estimate(nll)}
+            found |= {"reverse_kl": self._reverse(drawn)}
             return {"arm": arm.name, "seed": seed} | found | drawn
 
         inputs = {"run": done["inputs"], "sizes": sizes}
@@ -199,24 +208,44 @@ class Study:
         self.run(arm, seed)
         return load_file(self.cells.path(f"run-{arm.name}-{seed}", ".values.safetensors"))
 
-    def _reference(
-        self, model: NetworkDenoiser, made: TrainConfig, x: Tensor, seed: int
-    ) -> Reference:
-        """Return what a perfect denoiser says of fields that the config's process has noised; it
-        is kept, for several models have one process.
+    # -- noised fields and what a perfect denoiser says of them --------------------------------
+
+    def validation_reference(self, arm: Arm, choice: int) -> Reference:
+        """Return those that a schedule of an arm is judged on in the search."""
+        made = self.config(arm, arm.choices[choice].schedule, 1, LRS[0], 0)
+        return self._reference(made, "validation")
+
+    def run_reference(self, arm: Arm) -> Reference:
+        """Return those that an arm's final runs are judged on."""
+        return self._reference(self.config(arm, self.best(arm)[0], 1, LRS[0], 0), "test")
+
+    def rung_reference(self, arm: Arm) -> Reference:
+        """Return those that an arm of the ladder is judged on."""
+        return self._reference(self.config(arm, arm.choices[0].schedule, 1, LRS[0], 0), "test")
+
+    def _reference(self, made: TrainConfig, split: str) -> Reference:
+        """Return fields of the validation or test split that the config's process has noised; they
+        are kept, for several models have one process.
         """
-        of = [_source(made).to_json(), self.budget.trajectories, len(x), seed]
+        b, search = self.budget, split == "validation"
+        count, seed = (b.search_judged, SEARCH_SEED) if search else (b.judged, 0)
+        of = [_source(made).to_json(), b.train, b.trajectories, count, seed]
         digest = sha256(json.dumps(of).encode()).hexdigest()[:12]
         path = self.cells.path(f"reference-{digest}", ".safetensors")
-        if path.is_file():
-            with suppress(SafetensorError):
-                return Reference(load_file(path))
-        found = reference(
-            _process(model, made), model.modes, self.action, x, self.budget.trajectories, seed
-        )
-        part = path.with_suffix(".part")
-        save_file(found.tensors, part)
-        part.replace(path)
+        found = _kept(path)
+        if found is not None:
+            return found
+        self.cells.begin(path.stem)
+        with FileLock(path.with_suffix(".lock")):  # one process computes, others wait for it
+            found = _kept(path)
+            if found is None:
+                learner, *_ = prepare(made, fabric_for("cpu"))
+                x = getattr(self.fields(), split)[:count]
+                process, modes = _process(learner.model, made), learner.model.modes
+                found = reference(process, modes, self.action, x, b.trajectories, seed)
+                part = path.with_suffix(f".{os.getpid()}.part")
+                save_file(found.tensors, part)
+                part.replace(path)
         return found
 
     def _above(self, nll: Tensor, x: Tensor) -> dict[str, float]:
@@ -273,8 +302,7 @@ class Study:
 
         def compute() -> Cell:
             *_, last = trained(made)
-            x = self.fields().test[: b.judged]
-            each, table = distance(last.model, self._reference(last.model, made, x, 0))
+            each, table = distance(last.model, self._reference(made, "test"))
             return {"seed": seed, "kl": _estimate(each), "table": table.tolist()}
 
         b = self.budget
@@ -282,57 +310,16 @@ class Study:
         return self.cells.have(name, inputs, compute)
 
 
-def _truth(study: Study) -> None:
-    study.truth_cell()
+def score(cell: Cell) -> float:
+    """Return what the search chooses by: the distance, infinite where training failed."""
+    kl = cell["result"]["kl"]
+    return float("inf") if kl is None else kl["value"]
 
 
-def _runs(study: Study) -> None:
-    for arm in ARMS.values():
-        study.search(arm)
-    for seed in range(study.budget.seeds):
-        for arm in ARMS.values():
-            study.run(arm, seed)
-
-
-def _flows(study: Study) -> None:
-    for seed in range(study.budget.seeds):
-        for arm in ARMS.values():
-            study.flow(arm, seed)
-
-
-def _samplers(study: Study) -> None:
-    for seed in range(study.budget.seeds):
-        for steps in study.budget.evaluations:
-            for arm in ARMS.values():
-                study.samplers(arm, seed, steps)
-
-
-def _ladder(study: Study) -> None:
-    if study.data in study.budget.ladder:
-        for seed in range(study.budget.ladder_seeds):
-            for arm in LADDER:
-                study.rung(arm, seed)
-
-
-def _landscape(study: Study) -> None:
-    if study.data in study.budget.landscape:
-        for index in range(study.budget.schedules):
-            for color in ("white", "matched"):
-                study.place(color, index)
-
-
-PHASES: dict[str, Callable[[Study], None]] = {
-    "truth": _truth,
-    "runs": _runs,
-    "flows": _flows,
-    "samplers": _samplers,
-    "ladder": _ladder,
-    "landscape": _landscape,
-}
-
-
-def _score(cell: Cell) -> float:
-    return cell["result"]["kl"]["value"]
+def _kept(path: Path) -> Reference | None:
+    with suppress(SafetensorError, FileNotFoundError):
+        return Reference(load_file(path))
+    return None
 
 
 def _source(made: TrainConfig) -> OneProcess:

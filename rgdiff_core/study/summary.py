@@ -16,17 +16,19 @@ from torch import Tensor
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.spec import load_json, to_dict
 from rgdiff_core.study import measures
-from rgdiff_core.study.arms import ARMS, BASELINE, LADDER, LANDSCAPE, THEORIES, Arm
+from rgdiff_core.study.arms import ARMS, BASELINE, LADDER, LANDSCAPE, LRS, THEORIES, Arm
 from rgdiff_core.study.cells import OutOfTimeError
 from rgdiff_core.study.distance import BANDS, EDGES
-from rgdiff_core.study.phi4 import Study
+from rgdiff_core.study.phi4 import Study, score
 
 __all__ = ["METRICS", "over_seeds", "summary"]
 
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str]] = {  # of a run or its flow: what it is, and its unit
     "kl": ("KL(p|q) of the stochastic sampler, by the denoiser's error", "nats"),
+    "nll": ("−log q of held-out configurations, at most: the bound", "nats"),
     "bound_kl": ("the same, by the bound on held-out configurations", "nats"),
+    "flow_nll": ("−log q of held-out configurations by the probability flow", "nats"),
     "flow_kl": ("KL(p|q) of the probability flow", "nats"),
     "reverse_kl": ("KL(q|p) of the probability flow", "nats"),
     "ess": ("effective sample size of the probability flow", ""),
@@ -54,6 +56,7 @@ def summary(study: Study) -> dict[str, Any] | None:
         "budget": to_dict(study.budget),
         "truth": _truth(study, runs),
         "complete": {"runs": done, "of": len(ARMS) * study.budget.seeds},
+        "rates": sorted(LRS),
         "metrics": {name: {"title": t, "unit": unit} for name, (t, unit) in METRICS.items()},
         "baseline": BASELINE,
         "arms": [_arm(study, arm, runs) for arm in ARMS.values() if runs[arm.name]],
@@ -134,6 +137,7 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
         "about": arm.about,
         "schedule_title": results[0]["schedule"],
         "lr": results[0]["lr"],
+        "lr_at_edge": results[0]["lr"] in (min(LRS), max(LRS)),
         "basis": config["basis"],
         "color": config["noise"]["color"],
         "schedule": config["noise"]["schedule"],
@@ -146,7 +150,10 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
         "against_baseline": _against(study, arm, cells, runs[BASELINE], values),
         "curve": [
             {"step": r["step"]}
-            | {"kl": over_seeds([x["points"][i]["kl"]["value"] for x in results])}
+            | {
+                name: over_seeds([x["points"][i][name]["value"] for x in results])
+                for name in ("kl", "nll", "bound_kl")
+            }
             for i, r in enumerate(results[0]["points"])
         ],
         "table": _mean_table([x["table"] for x in results]),
@@ -186,7 +193,7 @@ def _search(study: Study, arm: Arm) -> list[dict[str, Any]]:
         cells = study.search(arm)
     except OutOfTimeError:
         return []
-    best = min(cells, key=lambda cell: cell["result"]["kl"]["value"])
+    best = min(cells, key=score)
     return [
         cell["result"] | {"chosen": cell is best, "seconds": cell["seconds"]} for cell in cells
     ]

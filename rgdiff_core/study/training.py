@@ -12,7 +12,11 @@ from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["Fields", "Point", "fields", "trained"]
+__all__ = ["Fields", "NotFiniteError", "Point", "fields", "trained"]
+
+
+class NotFiniteError(ValueError):
+    """The loss of a training run did not stay finite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +52,7 @@ def fields(name: str, train: int) -> Fields:
 def trained(config: TrainConfig, checkpoints: int = 1) -> Iterator[Point]:
     """Train and give the model after each of so many equal parts of the run.
 
-    Raises `ValueError` where the loss is no longer finite.
+    Raises `NotFiniteError` where the loss is no longer finite.
     """
     learner, batches, _ = prepare(config, fabric_for("cpu"))
     stops = {round(config.steps * (i + 1) / checkpoints) for i in range(checkpoints)}
@@ -59,6 +63,6 @@ def trained(config: TrainConfig, checkpoints: int = 1) -> Iterator[Point]:
         if step + 1 in stops:
             mean = float(loss) / (step + 1 - since)
             if not torch.isfinite(loss):
-                raise ValueError(f"the loss is not finite at step {step + 1}.")
+                raise NotFiniteError(f"the loss is not finite at step {step + 1}.")
             yield Point(step + 1, learner.finished(), mean)
             loss, since = torch.zeros(()), step + 1
