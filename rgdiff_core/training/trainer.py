@@ -171,6 +171,7 @@ class _Run:
             if self.fabric.device.type == "cpu":
                 keep_memory()
                 use_threads(self.config)
+            torch.backends.cudnn.benchmark = True  # every batch has the same shape
             self._status(message="Loading the data.", device=_describe(self.fabric.device))
             self.learner, self.batches, self.material = prepare(self.config, self.fabric)
             if self.kept is not None:
