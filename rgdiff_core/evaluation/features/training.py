@@ -24,6 +24,7 @@ from rgdiff_core.spec import Spec, check_range, check_whole
 __all__ = ["Augmented", "Recipe", "Trained", "accuracy", "train_classifier"]
 
 PADDING = 4
+CHUNK = 10_000  # images that are padded at a time: CUDA takes no more than 65,535
 WARM, TIMED = 10, 30  # steps that the time of a step is measured with
 Say = Callable[[str], None]
 
@@ -79,7 +80,8 @@ class Augmented:
     """Random crops and flips of images (N, 3, H, W), drawn on their device."""
 
     def __init__(self, images: Tensor, seed: int) -> None:
-        self.padded = F.pad(images, (PADDING,) * 4, mode="reflect")
+        parts = (F.pad(x, (PADDING,) * 4, mode="reflect") for x in images.split(CHUNK))
+        self.padded = torch.cat(list(parts))
         self.size = images.shape[-2:]
         self.generator = torch.Generator(images.device).manual_seed(seed)
 
