@@ -29,10 +29,10 @@ CHUNK = 2048  # rows of a kernel matrix that are held at a time
 def frechet_distance(a: Tensor, b: Tensor) -> float:
     r"""Return the Fréchet distance of the Gaussians fitted to features a (N, d) and b (M, d).
 
-    With Σ = RᵀR for each set and M = R_a R_bᵀ, tr (Σ_a Σ_b)^{1/2} is the sum of the singular values
-    of M, taken as the roots of the eigenvalues of M Mᵀ, which is several times faster and good to
-    about 1e-8 of the largest in each. No root of a matrix is taken, and sets of fewer samples than
-    dimensions are no special case.
+    With Σ = RᵀR for each set and M = R_a R_bᵀ, tr (Σ_a Σ_b)^{1/2} is the sum of the singular
+    values of M, taken as the roots of the eigenvalues of M Mᵀ, which is several times faster and
+    good to about 1e-8 of the largest in each. No root of a matrix is taken, and sets of fewer
+    samples than dimensions are no special case.
 
     Raises `ValueError` for shapes that don't fit, and features that are not finite.
     """

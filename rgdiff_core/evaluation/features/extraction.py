@@ -25,7 +25,7 @@ def load_features(name: str, device: torch.device | str = "cpu") -> FeatureNetwo
     if name == "cifar10":
         return load_classifier(pretrained_folder() / "features-cifar10").to(device)
     if name == "inception":
-        return inception.load_inception().to(device)
+        return inception.load_inception(device)
     raise ValueError(f"{name!r} is not a feature space; known are {', '.join(NAMES)}.")
 
 

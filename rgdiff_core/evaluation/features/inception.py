@@ -88,8 +88,8 @@ def find_inception() -> Path:
     )
 
 
-def load_inception() -> Inception:
-    """Load the network, on the CPU and in float32, after its SHA-256 has been checked.
+def load_inception(device: torch.device | str = "cpu") -> Inception:
+    """Load the network, in float32, after its SHA-256 has been checked.
 
     Raises `ValueError` where there is no such file or it is neither the original nor a copy by
     `pack`.
@@ -102,10 +102,10 @@ def load_inception() -> Inception:
         name = "inception, float16 copy"
     else:
         raise ValueError(f"{path} is not the Inception network: its SHA-256 is {digest}.")
-    script = _load(path).float().eval()
+    script = _load(path, device).float().eval()
     for parameter in script.parameters():
         parameter.requires_grad_(False)
-    return Inception(script, name)
+    return Inception(script, name).eval()
 
 
 def pack(path: Path) -> Path:
@@ -133,11 +133,11 @@ def _note(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path, device: torch.device | str = "cpu") -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return torch.jit.load(str(path), map_location="cpu")
+            return torch.jit.load(str(path), map_location=device)
         except RuntimeError as error:
             said = str(error).strip().splitlines()[0]
             raise ValueError(f"{path} can't be read as TorchScript: {said}") from None
