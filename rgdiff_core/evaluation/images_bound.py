@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
 from rgdiff_core.denoisers import Denoiser
@@ -233,7 +234,10 @@ def flow_bits(
     for first in range(0, len(images), rows):
         generator = torch.Generator(like.device).manual_seed(mix(seed, 6, first))
         x = dequantize(images[first : first + rows].to(like), generator)
-        density = log_likelihood(model, process, x, steps, "hutchinson", generator, grid="logsnr")
+        with sdpa_kernel(SDPBackend.MATH):  # whose backward pass takes several directions at once
+            density = log_likelihood(
+                model, process, x, steps, "hutchinson", generator, grid="logsnr"
+            )
         found.append(bits_per_dim(density.detach().double().cpu(), x.shape[1:]))
         if progress is not None:
             progress(min(first + rows, len(images)), len(images))

@@ -5,7 +5,6 @@ those of distances by a jackknife over groups. A distance between finite sets is
 where both are of one distribution: real images in the place of samples, as many, give the floor.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -34,7 +33,7 @@ __all__ = [
 ROWS = 500  # images that are drawn or looked at at once
 SHARP = 2 / 3  # of the largest |k|: scales above it say how sharp an image is
 GROUPS = 10  # of the jackknife
-MOST_FEATURES = 512  # beyond which a jackknife of matrix roots takes too long
+MOST_FEATURES = 512  # beyond which a covariance asks for more samples than are drawn
 
 Features = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [−1, 1] to (N, d)
 
@@ -107,7 +106,7 @@ class SampleQuality:
         color_error: distance of the Gaussians of the colours of a pixel (2-Wasserstein), in grey
             values.
         rgb_mean, rgb_covariance: of the samples, for images in [−1, 1].
-        frechet: Fréchet distance by feature network.
+        frechet: Fréchet distance by feature network, of those with at most MOST_FEATURES.
         kernel: kernel distance by feature network.
         spectrum: of the samples.
     """
@@ -144,7 +143,11 @@ def judge_images(grey: Tensor, known: ImageReference) -> SampleQuality:
     spectrum, sharp, (mean, second) = power_spectrum(x), _sharp(x), _colors(x)
     frechet, kernel = {}, {}
     for name, network in known.networks.items():
-        frechet[name], kernel[name] = _distances(network(x), known.features[name])
+        found = network(x)
+        kernel[name] = kernel_distance(found, known.features[name])
+        if found.shape[1] <= MOST_FEATURES:
+            error = frechet_error(found, known.features[name], GROUPS)
+            frechet[name] = Estimate(frechet_distance(found, known.features[name]), error)
     center, covariance = _moments(mean, second)
     return SampleQuality(
         n=len(x),
@@ -206,13 +209,6 @@ def _ratio(one: Tensor, other: Tensor) -> Estimate:
     a, b = Estimate.of(one), Estimate.of(other)
     relative = ((a.error / a.value) ** 2 + (b.error / b.value) ** 2) ** 0.5
     return Estimate(a.value / b.value, a.value / b.value * relative)
-
-
-def _distances(found: Tensor, known: Tensor) -> tuple[Estimate, Estimate]:
-    error = math.nan
-    if found.shape[1] <= MOST_FEATURES:
-        error = frechet_error(found, known, GROUPS)
-    return Estimate(frechet_distance(found, known), error), kernel_distance(found, known)
 
 
 def _jackknife(statistic: Callable[[Tensor], float], n: int) -> Estimate:

@@ -63,6 +63,7 @@ def _opened(path: Path, digest: str, device: str) -> NetworkDenoiser:
     if device.startswith("cuda"):
         model.autocast = torch.bfloat16
         model.network.to(memory_format=torch.channels_last)
+        model.network.compile()
     return model
 
 
@@ -136,7 +137,8 @@ class ImageStudy:
         return [min(kind, key=self._score) for kind in kinds if kind]
 
     def _score(self, arm: ImageArm) -> float:
-        return self.bits(arm)["result"]["bits"]["value"]
+        value = self.bits(arm)["result"]["bits"]["value"]
+        return math.inf if value is None else value
 
     # -- cells -----------------------------------------------------------------------------------
 
@@ -181,13 +183,14 @@ class ImageStudy:
             model, kept = self.model(arm.model), self.model(arm.model).autocast
             model.autocast = None  # its divergence asks for more digits
             try:
-                found = flow_bits(
-                    model,
-                    self.process(arm),
-                    self.test[: b.flow_images],
-                    b.flow_steps,
-                    rows=min(b.rows, 256),
-                )
+                with torch.compiler.set_stance("force_eager"):  # compiling would take longer
+                    found = flow_bits(
+                        model,
+                        self.process(arm),
+                        self.test[: b.flow_images],
+                        b.flow_steps,
+                        rows=min(b.rows, 256),
+                    )
             finally:
                 model.autocast = kept
             return {"arm": arm.name, "n": len(found), "flow_bits": pair(Estimate.of(found))}
@@ -242,6 +245,11 @@ class ImageStudy:
     def samples(self, arm: ImageArm, steps: int) -> Cell:
         """Return the cell of samples at a number of steps, by the method that the search chose."""
         return self._samples(arm, steps, self.method(arm), self.budget.samples, "samples")
+
+    def scanned(self, arm: ImageArm) -> Cell:
+        """Return the cell of samples of a scan's arm, by the first of METHODS."""
+        b = self.budget
+        return self._samples(arm, b.scan_steps, 0, b.scan_samples, "scan")
 
     def _samples(self, arm: ImageArm, steps: int, method: int, n: int, kind: str) -> Cell:
         name, grid = METHODS[method]

@@ -18,25 +18,26 @@ class ImageBudget(Spec):
         flow_images, flow_steps: for the bits of the probability flow.
         samples, evaluations: drawn for the arms of a headline, at each of these steps.
         search_samples, search_steps: for the choice among METHODS.
-        scan_steps: at which the arms of a scan are sampled.
+        scan_samples, scan_steps: of the arms of a scan, by the first of METHODS.
         reference: test images that samples are compared with.
         shown: steps of the samples whose pictures are kept.
         rows: images at once.
     """
 
-    images: int = 2048
-    draws: int = 16
-    more_images: int = 10_000
-    flow_images: int = 256
-    flow_steps: int = 24
-    samples: int = 2000
+    images: int = 2000
+    draws: int = 8
+    more_images: int = 4096
+    flow_images: int = 128
+    flow_steps: int = 16
+    samples: int = 1024
     evaluations: tuple[int, ...] = (10, 25, 50, 100)
-    search_samples: int = 500
+    search_samples: int = 512
     search_steps: int = 25
+    scan_samples: int = 1000
     scan_steps: int = 50
     reference: int = 10_000
     shown: int = 50
-    rows: int = 500
+    rows: int = 512
 
 
 BUDGETS: Mapping[str, ImageBudget] = {
@@ -51,6 +52,7 @@ BUDGETS: Mapping[str, ImageBudget] = {
         evaluations=(2, 4),
         search_samples=20,
         search_steps=2,
+        scan_samples=20,
         scan_steps=2,
         reference=200,
         shown=4,

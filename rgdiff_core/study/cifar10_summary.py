@@ -14,8 +14,10 @@
     search        [{arm, nfe, method, grid, n, metrics, chosen}]
     pictures      [{arm, nfe, file}], files beside the results, 8 × 8 images each
 
-`metrics` maps names to {value, error, n}; those of samples are at the budget's `shown` steps.
-`against_baseline` maps "bits" to the paired difference {value, error, n}, None for the baseline.
+`metrics` maps names to {value, error, n}; those of samples are at the budget's `shown` steps, in
+a scan at its `scan_steps`.
+`against_baseline` maps "bits" and "bits_more" to paired differences {value, error, n}; it is None
+for the baseline.
 `gain` is in bits per dimension, which sum to bits − free_bits; `left` is the share of the free
 theory's squared error that is left, None where the process does not pass. `samples` has a row for
 each number of steps: {nfe, method, grid, n, metrics, rgb, spectrum: {scale, relative, error}}.
@@ -42,6 +44,8 @@ __all__ = ["METRICS", "image_summary"]
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str, str | float]] = {
     "bits": ("bits per dimension, bound", "bits/dim", "low"),
+    "bits_more": ("the same, on more images", "bits/dim", "low"),
+    "free_bits": ("bits per dimension of the free theory, exact", "bits/dim", "low"),
     "flow_bits": ("bits per dimension, probability flow", "bits/dim", "low"),
     "spectrum_error": ("error of the spectrum, rms of log P/P_data", "", "low"),
     "sharpness": ("power in the finest third of scales, relative to the data's", "", 1.0),
@@ -125,15 +129,23 @@ def _model(study: ImageStudy, name: str) -> Cell:
 def _arm(study: ImageStudy, arm: ImageArm, headline: bool) -> Cell:
     bits, flow = _result(lambda: study.bits(arm)), _result(lambda: study.flow(arm))
     more = _result(lambda: study.bits(arm, more=True))
-    samples = [row for steps in _steps(study, arm) if (row := _samples(study, arm, steps))]
+    table = more or bits
+    if arm.group == "scan":
+        found = [_result(lambda: study.scanned(arm))]
+    else:
+        found = [
+            _result(lambda n=n: study.samples(arm, n)) for n in sorted(study.budget.evaluations)
+        ]
+    samples = [row for row in found if row is not None]
     metrics: Cell = {}
-    best = more or bits
-    if best:
-        metrics |= {name: best[name] | {"n": best["n"]} for name in ("bits", "free_bits")}
+    if bits:
+        metrics |= {name: bits[name] | {"n": bits["n"]} for name in ("bits", "free_bits")}
+    if more:
+        metrics["bits_more"] = more["bits"] | {"n": more["n"]}
     if flow:
         metrics["flow_bits"] = flow["flow_bits"] | {"n": flow["n"]}
     for row in samples:
-        if row["nfe"] == study.budget.shown:
+        if row["nfe"] == study.budget.shown or arm.group == "scan":
             metrics |= {name: value | {"n": row["n"]} for name, value in row["metrics"].items()}
     return {
         "name": arm.name,
@@ -147,33 +159,24 @@ def _arm(study: ImageStudy, arm: ImageArm, headline: bool) -> Cell:
         "schedule": to_dict(arm.schedule),
         "softness": arm.softness,
         "metrics": metrics,
-        "against_baseline": _against(study, arm, more=more is not None) if best else None,
-        "gain": best and best["gain"],
-        "left": best and best["left"],
+        "against_baseline": _against(study, arm) if bits else None,
+        "gain": table and table["gain"],
+        "left": table and table["left"],
         "samples": samples,
     }
 
 
-def _steps(study: ImageStudy, arm: ImageArm) -> list[int]:
-    b = study.budget
-    return sorted({*b.evaluations, *([b.scan_steps] if arm.group == "scan" else [])})
-
-
-def _samples(study: ImageStudy, arm: ImageArm, steps: int) -> Cell | None:
-    return _result(lambda: study.samples(arm, steps))
-
-
-def _against(study: ImageStudy, arm: ImageArm, *, more: bool) -> Cell | None:
-    """Return the difference to the baseline's bits, paired by image; None where it is missing."""
+def _against(study: ImageStudy, arm: ImageArm) -> Cell | None:
+    """Return differences to the baseline's bits, paired by image; None where there are none."""
     base = next((each for each in study.arms if each.name == BASELINE), None)
     if base is None or base.name == arm.name:
         return None
-    if not _result(lambda: study.bits(base, more=more)):
-        more = False
-        if not _result(lambda: study.bits(base)) or not _result(lambda: study.bits(arm)):
-            return None
-    change: Tensor = study.values(arm, more=more) - study.values(base, more=more)
-    return {"bits": pair(Estimate.of(change)) | {"n": len(change)}}
+    found: Cell = {}
+    for name, more in (("bits", False), ("bits_more", True)):
+        if all(_result(lambda x=x, more=more: study.bits(x, more=more)) for x in (base, arm)):
+            change: Tensor = study.values(arm, more=more) - study.values(base, more=more)
+            found[name] = pair(Estimate.of(change)) | {"n": len(change)}
+    return found or None
 
 
 def _scan(study: ImageStudy, name: str) -> Cell:

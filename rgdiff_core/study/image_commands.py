@@ -4,6 +4,7 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.cifar10 import ImageStudy
 from rgdiff_core.study.cifar10_arms import MODELS
 from rgdiff_core.study.cifar10_budget import BUDGETS
-from rgdiff_core.study.cifar10_phases import PHASES
+from rgdiff_core.study.cifar10_phases import PHASES, Task
 from rgdiff_core.study.cifar10_summary import image_summary
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.weights import pretrained_folder, read_metadata
 
 __all__ = ["cifar10_options", "run_cifar10"]
+
+Say = Callable[[str], None]
 
 
 def cifar10_options(parser: argparse.ArgumentParser) -> None:
@@ -96,20 +99,34 @@ def _carried_out(study: ImageStudy, out: Path, said: dict[str, Any]) -> dict[str
     finished, failed, found = True, [], {}
     for name, phase in PHASES.items():
         try:
-            phase(study)
+            failed += _run(name, phase(study), study.cells.say)
         except OutOfTimeError:
             finished = False
-        except RuntimeError as error:  # of the device: what is finished is kept, and it goes on
-            finished = False
-            failed.append(f"{name}: {' '.join(str(error).split())[:300]}")
-            study.cells.say(failed[-1])
-        found = said | {"finished": finished} | image_summary(study, out, failed)
+        found = said | {"finished": finished and not failed} | image_summary(study, out, failed)
         text = json.dumps(found, ensure_ascii=False, indent=1)
         write_text(out / f"study-{study.data}.json", text + "\n")
     return found
 
 
-def _files(words: list[str], say: Any) -> dict[str, Path]:
+def _run(name: str, tasks: Iterator[Task], say: Say) -> list[str]:
+    """Compute the cells of a phase; return a sentence for each that failed.
+
+    What one of them does not survive, a full memory for one, is no reason to lose the others.
+    """
+    failed = []
+    while True:
+        what = name
+        try:
+            what, compute = next(tasks)
+            compute()
+        except StopIteration:
+            return failed
+        except (RuntimeError, ValueError) as error:
+            failed.append(f"{what}: {' '.join(str(error).split())[:300]}")
+            say(failed[-1])
+
+
+def _files(words: list[str], say: Say) -> dict[str, Path]:
     """Return the models that are there, in the order of MODELS."""
     files = {name: pretrained_folder() / name / "model.safetensors" for name in MODELS}
     for word in words:
