@@ -282,6 +282,7 @@ def _report(chosen: argparse.Namespace) -> Outcome:
 
 FEATURES = {
     "train": "Train the network whose features images are compared by.",
+    "check": "Measure the distances between training and test images, a floor for samples.",
     "pack-inception": "Copy the Inception network with weights in half precision.",
 }
 

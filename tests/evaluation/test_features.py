@@ -207,6 +207,10 @@ def test_the_command_trains_and_writes_a_card(
     (tmp_path / "net").rename(tmp_path / "features-cifar10")
     assert load_features("cifar10").dimension == 16
     assert list_pretrained() == []
+    assert main(["features", "check", "--n", "64", "--device", "cpu", "--json"]) == 0
+    floor = json.loads(capsys.readouterr().out)
+    assert floor["n"] == 64
+    assert abs(floor["kernel"]["value"]) < 4 * floor["kernel"]["error"]
     assert main([*words.split(), "x", "--steps", "0"]) == 1
     assert "steps = 0 is outside" in capsys.readouterr().err
 

@@ -1,10 +1,11 @@
-"""`rgdiff features`: train the network of features; pack the Inception network to travel."""
+"""`rgdiff features`: train the network of features, check one on real images, pack Inception."""
 
 import argparse
 import json
 import platform
 import shlex
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +14,12 @@ from typing import Any
 import torch
 
 from rgdiff_core import data
+from rgdiff_core.evaluation.features.distances import (
+    frechet_distance,
+    frechet_error,
+    kernel_distance,
+)
+from rgdiff_core.evaluation.features.extraction import NAMES, extract, load_features
 from rgdiff_core.evaluation.features.inception import pack
 from rgdiff_core.evaluation.features.network import (
     Classifier,
@@ -20,6 +27,7 @@ from rgdiff_core.evaluation.features.network import (
     save_classifier,
 )
 from rgdiff_core.evaluation.features.training import Recipe, Trained, accuracy, train_classifier
+from rgdiff_core.lattice import Estimate
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import bar
 from rgdiff_core.training.checkpoint import write_text
@@ -159,6 +167,40 @@ All numbers are in `card.json`.
 """
 
 
+def _check_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--features", default="cifar10", choices=NAMES, help="the network")
+    parser.add_argument("--n", type=int, default=2000, help="images of each; default %(default)s")
+    parser.add_argument("--batch", type=int, default=100, help="default %(default)s")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--data", default="cifar10", help="data set; default %(default)s")
+
+
+def _check(chosen: argparse.Namespace) -> Words:
+    """Measure the distances between training and test images, which samples can't get below."""
+    check_whole("n", chosen.n, 20, 1_000_000)
+    network = load_features(chosen.features, _device(chosen.device))
+    train, test = (
+        data.load(chosen.data, split, limit=chosen.n, progress=bar).images
+        for split in ("train", "test")
+    )
+    n = min(len(train), len(test))
+    start = time.perf_counter()
+    a, b = (extract(network, x[:n], chosen.batch, bar) for x in (train, test))
+    seconds = time.perf_counter() - start
+    frechet = Estimate(frechet_distance(a, b), frechet_error(a, b))
+    kernel = kernel_distance(a, b)
+    value = {
+        "features": network.name,
+        "data": chosen.data,
+        "n": n,
+        "frechet": {"value": frechet.value, "error": frechet.error},
+        "kernel": {"value": kernel.value, "error": kernel.error},
+        "extraction_s": seconds,
+    }
+    text = f"{n:,} training against {n:,} test images of {chosen.data}, {network.name}: "
+    return value, [f"{text}Fréchet {frechet}, kernel {kernel}; {seconds:.1f} s for the features."]
+
+
 def _pack_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT.pt", help="the copy; a .json goes with it")
 
@@ -174,5 +216,6 @@ COMMANDS: dict[
     str, tuple[Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], Words]]
 ] = {
     "train": (_train_options, _train),
+    "check": (_check_options, _check),
     "pack-inception": (_pack_options, _pack),
 }
