@@ -16,6 +16,7 @@ References:
     Kingma et al., 2107.00630 (one level for each image); Kong, Brekelmans & Ver Steeg, 2302.03792.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,9 +84,9 @@ class _Ladder:
     place: Tensor
 
 
-def _times(process: Process, variance: Tensor, t: Tensor) -> Tensor:
+def _times(process: Process, variance: Tensor, t: Tensor, floor: float) -> Tensor:
     """Return FINE + 1 times, rising, of equal information, with a little of uniform time."""
-    parts = [_log_snr(process, variance, some) for some in t.split(512)]
+    parts = [_log_snr(process, variance, some, floor) for some in t.split(512)]
     information = torch.cat([softplus(x).mean((1, 2, 3)) for x in parts]).double()
     passed = information[0] - information
     passed = 0.9 * passed / passed[-1].clamp_min(1e-12) + 0.1 * t
@@ -95,10 +96,10 @@ def _times(process: Process, variance: Tensor, t: Tensor) -> Tensor:
     return (t[right - 1] + share * (t[right] - t[right - 1])).clamp(0, 1)
 
 
-def _log_snr(process: Process, variance: Tensor, t: Tensor, floor: float = FLOOR) -> Tensor:
+def _log_snr(process: Process, variance: Tensor, t: Tensor, floor: float) -> Tensor:
     """Return log(α²Σ/(σ²S²)) at times t (N,), at most where the noise is at its floor."""
     log_snr = torch.log(variance / process.noise_variance) - process.level(t).gamma
-    return torch.minimum(log_snr, torch.log(variance / floor**2))
+    return torch.minimum(log_snr, torch.log(variance) - 2 * math.log(floor))
 
 
 def _ladder(process: Process, modes: Modes, floor: float) -> _Ladder:
@@ -106,7 +107,7 @@ def _ladder(process: Process, modes: Modes, floor: float) -> _Ladder:
     if variance is None:
         raise ValueError("the bound needs the data's variance: use Modes.fit.")
     u = torch.linspace(0, 1, TABLE, dtype=torch.float64, device=variance.device)
-    times = _times(process, variance, torch.sin(torch.pi / 2 * u) ** 2)
+    times = _times(process, variance, torch.sin(torch.pi / 2 * u) ** 2, floor)
     information = softplus(_log_snr(process, variance, times, floor)) / 2
     middle = (times[1:] + times[:-1]) / 2
     marginal = process.preserved(middle)
@@ -176,7 +177,7 @@ def image_bound(
     nats = torch.cat(free).cpu()
     bits = bits_per_dim(-nats - torch.cat(gained).cpu(), shape, levels or 256)
     gain, before = (sums / len(images)).cpu().reshape(2, BANDS, -1)
-    per_dim = bits_per_dim(-gain, shape) - bits_per_dim(torch.zeros(()), shape)
+    per_dim = gain / (math.prod(shape) * math.log(2))
     left = torch.where(before > 0, 1 + gain / before, torch.nan)
     return ImageBound(bits, bits_per_dim(-nats, shape, levels or 256), per_dim, left)
 
