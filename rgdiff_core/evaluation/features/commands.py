@@ -177,7 +177,7 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 
 def _check(chosen: argparse.Namespace) -> Words:
     """Measure the distances between training and test images, which samples can't get below."""
-    check_whole("n", chosen.n, 20, 1_000_000)
+    check_whole("n", chosen.n, 40, 1_000_000)
     network = load_features(chosen.features, _device(chosen.device))
     train, test = (
         data.load(chosen.data, split, limit=chosen.n, progress=bar).images
