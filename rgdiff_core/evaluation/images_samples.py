@@ -5,6 +5,7 @@ those of distances by a jackknife over groups. A distance between finite sets is
 where both are of one distribution: real images in the place of samples, as many, give the floor.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -132,8 +133,12 @@ def image_reference(images: Tensor, networks: Mapping[str, Features]) -> ImageRe
     return ImageReference(power_spectrum(images), _sharp(images), _colors(images), found, networks)
 
 
-def judge_images(grey: Tensor, known: ImageReference) -> SampleQuality:
+def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) -> SampleQuality:
     """Return the quality of samples, uint8 (n, C, H, W), n ≥ 20.
+
+    Arguments:
+        thorough: whether to take the time for kernel distances where there is a Fréchet distance,
+            and for the errors of the latter.
 
     Raises `ValueError` for fewer.
     """
@@ -143,11 +148,13 @@ def judge_images(grey: Tensor, known: ImageReference) -> SampleQuality:
     spectrum, sharp, (mean, second) = power_spectrum(x), _sharp(x), _colors(x)
     frechet, kernel = {}, {}
     for name, network in known.networks.items():
-        found = network(x)
-        kernel[name] = kernel_distance(found, known.features[name])
-        if found.shape[1] <= MOST_FEATURES:
-            error = frechet_error(found, known.features[name], GROUPS)
-            frechet[name] = Estimate(frechet_distance(found, known.features[name]), error)
+        found, real = network(x), known.features[name]
+        few = found.shape[1] <= MOST_FEATURES
+        if few:
+            error = frechet_error(found, real, GROUPS) if thorough else math.nan
+            frechet[name] = Estimate(frechet_distance(found, real), error)
+        if thorough or not few:
+            kernel[name] = kernel_distance(found, real)
     center, covariance = _moments(mean, second)
     return SampleQuality(
         n=len(x),

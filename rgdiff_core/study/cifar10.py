@@ -279,7 +279,8 @@ class ImageStudy:
             )
             if kind == "samples":
                 self._keep(f"{arm.cell}.{label}", grey)
-            found = numbers(judge_images(grey, self.reference), self.reference)
+            judged = judge_images(grey, self.reference, thorough=kind != "search")
+            found = numbers(judged, self.reference)
             return {"arm": arm.name, "nfe": steps, "method": name, "grid": grid} | found
 
         return self._cell(label, arm, inputs, compute)
