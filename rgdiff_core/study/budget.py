@@ -70,7 +70,7 @@ BUDGETS: Mapping[str, Budget] = {
     "full": Budget(),
     "machine": Budget(  # a hundred minutes of a processor: of 14 processes, seven
         seeds=3,
-        steps=2000,
+        steps=2400,
         search_steps=300,
         ladder_steps=800,
         ladder_seeds=2,

@@ -15,10 +15,12 @@ __all__ = ["ORDER", "Task", "plan"]
 
 CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
 ORDER: tuple[tuple[str, str], ...] = (  # theory and phase: what matters most comes first
-    *((theory, phase) for theory in THEORIES for phase in ("truth", "runs")),
+    *((theory, phase) for theory in (CRITICAL, BROKEN, SYMMETRIC) for phase in ("truth", "runs")),
     (CRITICAL, "ladder"),
     (CRITICAL, "flows"),
     (CRITICAL, "samplers"),
+    (LARGE, "truth"),
+    (LARGE, "runs"),
     (CRITICAL, "landscape"),
     (BROKEN, "flows"),
     (BROKEN, "samplers"),

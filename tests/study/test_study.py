@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import statistics
 from pathlib import Path
 
@@ -17,10 +18,13 @@ from rgdiff_core.networks import LatticeNet
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SoftConditioning
 from rgdiff_core.study import ARMS, BUDGETS, Study
-from rgdiff_core.study.arms import LADDER, LANDSCAPE, LRS
+from rgdiff_core.study.arms import LADDER, LANDSCAPE, LRS, THEORIES
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.distance import BANDS, EDGES, bound, distance, reference
+from rgdiff_core.study.phi4 import score
+from rgdiff_core.study.plan import plan
 from rgdiff_core.study.posterior import posterior_means
+from rgdiff_core.study.scheduler import Schedule, carried_out, missing
 from rgdiff_core.study.summary import METRICS
 
 DATA, TINY = "phi4-6x6", BUDGETS["tiny"]
@@ -78,6 +82,9 @@ def test_means_are_over_seeds_and_differences_are_paired(results):
         found = arm["metrics"]["kl"]
         assert found["value"] == pytest.approx(statistics.mean(values))
         assert found["error"] == pytest.approx(statistics.stdev(values) / TINY.seeds**0.5)
+        # the last point of the curve is the result
+        for name in ("kl", "nll", "bound_kl"):
+            assert arm["curve"][-1][name]["value"] == arm["metrics"][name]["value"]
         if arm["name"] == "standard":
             assert arm["against_baseline"] is None
             continue
@@ -110,6 +117,68 @@ def test_a_second_run_computes_nothing(results, command, capsys):
     capsys.readouterr()
     assert main(["study", "report", str(out / f"study-{DATA}.json")]) == 0
     assert "matched noise, component-wise schedule" in capsys.readouterr().out
+
+
+def test_two_processes_find_the_same(results, command, tmp_path):
+    """What an arm needs is lost, and found by two processes: from its search to its samples."""
+    words, work, _ = command
+    shutil.copytree(work, tmp_path / "work")
+    lost = [
+        *(tmp_path / "work" / DATA).glob("*matched-component*"),
+        *tmp_path.rglob("*landscape*"),
+    ]
+    for path in [*lost, *tmp_path.rglob("reference-*")]:
+        path.unlink()
+    words = [*words[:-4], "--work", str(tmp_path / "work"), "--out", str(tmp_path)]
+    assert main([*words, "--processes", "2"]) == 0
+    assert all(path.is_file() for path in lost)
+    found = json.loads((tmp_path / f"study-{DATA}.json").read_text(encoding="utf-8"))
+    assert _without_times(found) == _without_times(results)
+
+
+def _without_times(found):
+    """Return the results but for how long they took."""
+    if isinstance(found, dict):
+        times = ("seconds", "finished", "processor_minutes")
+        return {k: _without_times(v) for k, v in found.items() if k not in times}
+    return [_without_times(each) for each in found] if isinstance(found, list) else found
+
+
+def test_tasks_come_after_those_that_they_need():
+    done = set()
+    for task in plan(list(THEORIES), BUDGETS["machine"]):
+        assert {(task.theory, name) for name in task.needs} <= done
+        assert (task.theory, task.name) not in done
+        done.add((task.theory, task.name))
+
+
+def test_what_only_prepares_is_left_out_where_nothing_needs_it(results, command):
+    _, work, _ = command
+    tasks = plan([DATA], TINY)
+    studies = {DATA: Study(DATA, TINY, Cells(work / DATA, lambda text: None))}
+    kept = {path: path.read_bytes() for path in (work / DATA).glob("reference-*.safetensors")}
+    assert kept
+    for path in kept:
+        path.unlink()  # too large to take along
+    assert missing(tasks, studies) == []
+    (work / DATA / "run-standard-0.json").unlink()
+    names = [task.name for task in missing(tasks, studies)]
+    assert names[:2] == ["test-standard", "run-standard-0"]
+    assert set(names[2:]) == {"flow-standard-0", "samplers-standard-0-4"}
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert carried_out(tasks, studies, Schedule(say=lambda text: None))
+
+
+def test_no_number_of_processes(command, capsys):
+    assert main([*command[0], "--processes", "0"]) == 1
+    assert "--processes 0 is not a number from 1 on" in capsys.readouterr().err
+
+
+def test_a_search_may_meet_a_loss_that_is_not_finite():
+    failed = {"result": {"kl": None}}
+    fine = {"result": {"kl": {"value": 1e9}}}
+    assert min([failed, fine], key=score) is fine
 
 
 def test_a_lost_cell_is_computed_again_and_is_the_same(results, command):
