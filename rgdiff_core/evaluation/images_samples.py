@@ -86,6 +86,7 @@ class ImageReference:
         pixels: each image's colours: mean, (N, C), and second moments, (N, C, C).
         features: of the images, (N, d) by name of the network.
         networks: what makes them.
+        device: where samples are judged.
     """
 
     spectrum: Spectrum
@@ -93,6 +94,7 @@ class ImageReference:
     pixels: tuple[Tensor, Tensor]
     features: Mapping[str, Tensor]
     networks: Mapping[str, Features]
+    device: torch.device
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +126,21 @@ class SampleQuality:
 
 
 def image_reference(images: Tensor, networks: Mapping[str, Features]) -> ImageReference:
-    """Return what samples are compared with, from held-out images (N, C, H, W) in [−1, 1].
+    """Return what samples are compared with, from held-out images (N, C, H, W) in [−1, 1]; samples
+    are judged on their device.
 
     Arguments:
         networks: functions that make features, by name.
     """
     found = {name: network(images) for name, network in networks.items()}
-    return ImageReference(power_spectrum(images), _sharp(images), _colors(images), found, networks)
+    return ImageReference(
+        power_spectrum(images),
+        _sharp(images),
+        _colors(images),
+        found,
+        networks,
+        images.device,
+    )
 
 
 def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) -> SampleQuality:
@@ -144,7 +154,7 @@ def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) 
     """
     if len(grey) < 2 * GROUPS:
         raise ValueError(f"{len(grey)} samples are too few: at least {2 * GROUPS} are needed.")
-    x = _real(grey)
+    x = _real(grey.to(known.device))
     spectrum, sharp, (mean, second) = power_spectrum(x), _sharp(x), _colors(x)
     frechet, kernel = {}, {}
     for name, network in known.networks.items():

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from rgdiff_core import data
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.evaluation.features import extract, load_features
+from rgdiff_core.evaluation.features import FeatureNetwork, extract, load_features
 from rgdiff_core.evaluation.images_bound import flow_bits, image_bound
 from rgdiff_core.evaluation.images_samples import (
     Features,
@@ -65,6 +65,11 @@ def _opened(path: Path, digest: str, device: str) -> NetworkDenoiser:
         model.network.to(memory_format=torch.channels_last)
         model.network.compile()
     return model
+
+
+@lru_cache(maxsize=4)
+def _network(name: str, device: str) -> FeatureNetwork:
+    return load_features(name, device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +208,7 @@ class ImageStudy:
         found: dict[str, Features] = {}
         for name in self.features:
             try:
-                network = load_features(name, self.device)
+                network = _network(name, self.device)
             except (ValueError, OSError) as error:
                 self.cells.say(f"features {name!r} are left out: {error}")
                 continue
@@ -213,12 +218,13 @@ class ImageStudy:
     @cached_property
     def reference(self) -> ImageReference:
         """What samples are compared with."""
-        return image_reference(self.test[: self.budget.reference], self.networks)
+        images = self.test[: self.budget.reference].to(self.device)
+        return image_reference(images, self.networks)
 
     def floor(self) -> Cell:
         """Return the cell of real training images in the place of samples."""
         n, count = self.budget.samples, self.budget.reference
-        inputs = {"data": self.data, "n": n, "reference": count, "features": list(self.features)}
+        inputs = {"data": self.data, "n": n, "reference": count, "features": list(self.networks)}
 
         def compute() -> Cell:
             x = data.load(self.data).images
@@ -260,7 +266,7 @@ class ImageStudy:
             "method": name,
             "grid": grid,
             "reference": b.reference,
-            "features": list(self.features),
+            "features": list(self.networks),
             "rows": b.rows,
         }
         label = f"{kind}-{steps}" if kind == "samples" else f"{kind}-{name}-{grid}"
