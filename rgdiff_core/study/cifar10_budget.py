@@ -24,7 +24,7 @@ class ImageBudget(Spec):
         rows: images at once.
     """
 
-    images: int = 2000
+    images: int = 2048
     draws: int = 8
     more_images: int = 4096
     flow_images: int = 128
@@ -33,7 +33,7 @@ class ImageBudget(Spec):
     evaluations: tuple[int, ...] = (10, 25, 50, 100)
     search_samples: int = 512
     search_steps: int = 25
-    scan_samples: int = 1000
+    scan_samples: int = 1024
     scan_steps: int = 50
     reference: int = 10_000
     shown: int = 50
