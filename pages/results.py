@@ -4,17 +4,17 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._shared import resultsdata, resultsphi4, resultsverdict
+from pages._shared import resultscifar, resultsdata, resultsphi4, resultsverdict
 from pages._shared.resultsdata import Found
 
-COMMAND = "rgdiff study phi4 --budget hour"
+PHI4, CIFAR = "rgdiff study phi4 --budget hour", "rgdiff study cifar10"
 
 
 def phi4(studies: Mapping[str, Found]) -> None:
     """Draw the results of one φ⁴ theory."""
     known = {name: study for name, study in studies.items() if "theory" in study}
     if not known:
-        missing("φ⁴", COMMAND)
+        missing("φ⁴", PHI4)
         return
     name = st.segmented_control(
         "Theory",
@@ -28,13 +28,25 @@ def phi4(studies: Mapping[str, Found]) -> None:
     resultsphi4.draw(known[name])
 
 
+def cifar(studies: Mapping[str, Found]) -> None:
+    """Draw the results of CIFAR-10."""
+    study = studies.get("cifar10")
+    if study is None:
+        missing("CIFAR-10", CIFAR)
+    else:
+        resultscifar.draw(study)
+
+
 def missing(what: str, command: str) -> None:
     """Say how results are made."""
     st.info(f"There are no results of {what} here yet. This makes them:", icon=":material/info:")
     st.code(command, language="sh")
 
 
-SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {"φ⁴ theory": phi4}
+SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {
+    "φ⁴ theory": phi4,
+    "CIFAR-10": cifar,
+}
 
 
 def page() -> None:
@@ -42,7 +54,7 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Results")
     studies, problems = resultsdata.read_all()
-    resultsverdict.draw({name: study for name, study in studies.items() if "theory" in study})
+    resultsverdict.draw(studies)
     for text in problems:
         st.warning(text, icon=":material/error:")
     section = st.segmented_control(

@@ -8,8 +8,9 @@ from typing import Any
 import streamlit as st
 
 from rgdiff_core.spec import load_json
+from rgdiff_core.study import THEORIES
 
-__all__ = ["Found", "command", "folder", "read_all", "seeds"]
+__all__ = ["Found", "command", "data_of", "folder", "read_all", "seeds", "title_of"]
 
 Found = Mapping[str, Any]
 HOME = Path(__file__).resolve().parents[2]
@@ -32,7 +33,8 @@ def read_all() -> tuple[dict[str, Found], list[str]]:
             problems.append(f"{path.name} can't be read: {' '.join(str(error).split())[:200]}")
             continue
         found[path.stem.removeprefix("study-")] = study
-    return found, problems
+    order = [*THEORIES, *found]
+    return dict(sorted(found.items(), key=lambda item: order.index(item[0]))), problems
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -44,14 +46,26 @@ def _read(path: str, version: int) -> Found:
     return study
 
 
+def data_of(study: Found) -> str:
+    """Return the name of a study's data set."""
+    return study["theory"]["data"] if "theory" in study else study["data"]
+
+
+def title_of(study: Found) -> str:
+    """Return what a study's data set is called."""
+    return f"φ⁴, {study['theory']['title']}" if "theory" in study else "CIFAR-10"
+
+
 def command(study: Found) -> str:
     """Return the command that makes a study's file."""
     told = str(study.get("command", ""))
-    data = study.get("theory", {}).get("data")
-    return f"{told} --theories {data}" if data and "--theories" not in told else told
+    theory = "theory" in study and "--theories" not in told
+    return f"{told} --theories {data_of(study)}" if theory else told
 
 
 def seeds(study: Found) -> str:
     """Return the seeds of a study's final runs, in words."""
-    known = sorted({seed for arm in study["arms"] for seed in arm.get("seeds", ())})
-    return ", ".join(map(str, known)) or "–"
+    known = {seed for arm in study["arms"] for seed in arm.get("seeds", ())}
+    configs = (model.get("config") or {} for model in study.get("models", ()))
+    known |= {config["seed"] for config in configs if "seed" in config}
+    return ", ".join(map(str, sorted(known))) or "–"

@@ -1,6 +1,7 @@
 """From an arm of a study to the other pages: its schedule, its model, its training."""
 
 import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,50 @@ from rgdiff_core.schedules import Schedule
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.training import TrainConfig, runs
 
-__all__ = ["model_of", "noising", "samples", "side_of", "told", "training"]
+__all__ = ["box", "model_of", "noising", "samples", "side_of", "told", "training"]
 
 
-def side_of(arm: Found) -> Side:
+def box(
+    study: Found,
+    arms: Mapping[str, str],
+    words: Callable[[Found], str],
+    sampler: Callable[[Found], dict[str, Any]] = lambda arm: {},
+) -> None:
+    """Draw one arm, and the ways from it to other pages.
+
+    Arguments:
+        arms: Names and titles; the last is shown first.
+        words: What is said of an arm.
+        sampler: Method, steps and grid for the Samples page.
+    """
+    known = {arm["name"]: arm for arm in study["arms"]}
+    with st.container(border=True):
+        name = st.selectbox(
+            "Arm",
+            list(arms),
+            len(arms) - 1,
+            key="arm",
+            bind="query-params",
+            format_func=lambda each: arms[each],
+            help="Its schedule, its model, and the config that it was trained with.",
+        )
+        if name is None:
+            return
+        arm = known[name]
+        st.markdown(words(arm))
+        with st.container(horizontal=True):
+            noising(study, arm, "results-noising")
+            samples(study, arm, "results-samples", **sampler(arm))
+            training(study, arm, "results-training")
+        st.caption(f"On the Samples page: {model_of(study, arm)[1]}.")
+
+
+def side_of(study: Found, arm: Found) -> Side:
     """Return an arm's basis, colour and schedule; raises `ValueError` where a page can't show
     them.
     """
-    basis, color, schedule = (from_dict(arm[name]) for name in ("basis", "color", "schedule"))
+    told = arm["basis"] if isinstance(arm["basis"], dict) else _model(study, arm)["basis"]
+    basis, color, schedule = (from_dict(x) for x in (told, arm["color"], arm["schedule"]))
     if (
         isinstance(basis, BasisSpec)
         and isinstance(color, Color)
@@ -35,7 +72,18 @@ def side_of(arm: Found) -> Side:
     raise ValueError(f"the process of {arm['title']} can't be read.")
 
 
-def noising(data: str, arm: Found, key: str) -> None:
+def _model(study: Found, arm: Found) -> Found:
+    """Return the config of an arm's pretrained model; raises `ValueError` where there is none."""
+    configs = (
+        model["config"] for model in study.get("models", ()) if model["name"] == arm["model"]
+    )
+    config = next(configs, None)
+    if not config:
+        raise ValueError(f"the file of {arm['model']} does not say what its basis is.")
+    return config
+
+
+def noising(study: Found, arm: Found, key: str) -> None:
     """Draw the button that leads to the Noising page with an arm's process."""
     if not st.button(
         "Open in Noising",
@@ -45,7 +93,7 @@ def noising(data: str, arm: Found, key: str) -> None:
     ):
         return
     try:
-        link = Lab(data, (side_of(arm),)).to_json()
+        link = Lab(resultsdata.data_of(study), (side_of(study, arm),)).to_json()
     except ValueError as error:
         st.warning(str(error), icon=":material/info:")
         return
@@ -58,11 +106,10 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
     In this order: the arm's own, where it is pretrained; the one that the study trained, where its
     file is still on this machine; a pretrained universal one of the same data; the free theory.
     """
-    data = study["theory"]["data"]
+    data = resultsdata.data_of(study)
     pretrained = {model.name: model for model in rg.list_pretrained()}
-    if arm.get("model_name") in pretrained:
-        name = arm["model_name"]
-        return f"pretrained/{name}", f"its model, `{name}`"
+    if isinstance(arm["model"], str) and arm["model"] in pretrained:
+        return f"pretrained/{arm['model']}", f"its very model, `{arm['model']}`"
     if own_file(study, arm) is not None:
         return "", "the model that the study trained, which becomes a run of yours"
     for name, model in pretrained.items():
@@ -74,20 +121,26 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
 def own_file(study: Found, arm: Found) -> Path | None:
     """Return the file of an arm's first model in the study's folder, None where it is not here."""
     words = str(study.get("command", "")).split()
-    with suppress(ValueError, IndexError):
+    with suppress(ValueError, IndexError, KeyError):
         budget = words[words.index("--budget") + 1]
         work = resultsdata.HOME / "runs" / f"study-{Path(budget).name}"
-        path = work / study["theory"]["data"] / f"run-{arm['name']}-{arm['seeds'][0]}.safetensors"
+        path = (
+            work / resultsdata.data_of(study) / f"run-{arm['name']}-{arm['seeds'][0]}.safetensors"
+        )
         return path if path.is_file() else None
     return None
 
 
-def samples(study: Found, arm: Found, key: str) -> None:
-    """Draw the button that leads to the Samples page with an arm's model and process."""
+def samples(study: Found, arm: Found, key: str, **sampler: Any) -> None:
+    """Draw the button that leads to the Samples page with an arm's model and process.
+
+    Arguments:
+        sampler: Of the setting there: method, steps, grid.
+    """
 
     def setting() -> Setting:
         model, _ = model_of(study, arm)
-        return Setting(model or _registered(study, arm), side_of(arm))
+        return Setting(model or _registered(study, arm), side_of(study, arm), **sampler)
 
     samplelink.open_button(setting, key)
 
@@ -97,7 +150,7 @@ def _registered(study: Found, arm: Found) -> str:
     path = own_file(study, arm)
     if path is None:
         raise ValueError(f"the model of {arm['title']} is no longer on this machine.")
-    title = f"Study, {study['theory']['title']}: {arm['title']}"[:80]
+    title = f"Study, {resultsdata.title_of(study)}: {arm['title']}"[:80]
     same = [run.id for run in runs.list_runs() if run.title == title and not run.missing]
     return f"run/{same[0] if same else runs.register_model(path.read_bytes(), title).id}"
 
@@ -116,12 +169,9 @@ def training(study: Found, arm: Found, key: str) -> None:
 
 
 def _config(study: Found, arm: Found) -> TrainConfig | None:
-    mine = (run for run in study.get("runs", ()) if run["arm"] == arm["name"])
-    first = next(mine, None)
-    if first is None:
-        return None
+    mine = (run["config"] for run in study.get("runs", ()) if run["arm"] == arm["name"])
     with suppress(ValueError):
-        config = from_dict(first["config"])
+        config = from_dict(next(mine, None) or _model(study, arm))
         return config if isinstance(config, TrainConfig) else None
     return None
 

@@ -22,7 +22,7 @@ def below(study: Found, name: str, rows: Rows, cells: str) -> None:
         rows: With the same names in each.
         cells: Which of the study's cells the numbers are from.
     """
-    data = study["theory"]["data"]
+    data = resultsdata.data_of(study)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.download_button(
             "CSV",
@@ -47,7 +47,7 @@ def _csv(rows: Rows) -> str:
 
 def whole(study: Found) -> None:
     """Draw the download of all of a study, and with what it was computed."""
-    data, versions = study["theory"]["data"], study.get("versions", {})
+    data, versions = resultsdata.data_of(study), study.get("versions", {})
     st.download_button(
         "All numbers (JSON)",
         lambda: json.dumps(study, ensure_ascii=False, indent=1) + "\n",

@@ -16,7 +16,7 @@ from pages._shared.plots import Curve
 from pages._shared.resultsdata import Found
 from pages._shared.resultsorigin import below, pair
 from pages._shared.resultsverdict import MEASURE, phrase
-from rgdiff_core.study.verdict import against
+from rgdiff_core.study.verdict import against, combined_error
 
 __all__ = ["draw", "line"]
 
@@ -41,7 +41,7 @@ def draw(study: Found) -> None:
         st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
         return
     _arms(study)
-    _one(study)
+    resultslinks.box(study, {arm["name"]: arm["title"] for arm in study["arms"]}, _words)
     name = st.segmented_control(
         "Figure",
         list(FIGURES),
@@ -87,7 +87,7 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
     last = max((row for row in samplers), key=lambda row: row["nfe"], default=None)
     return (
         {"arm": arm["title"], "schedule": arm["schedule_title"]}
-        | pair("kl", metrics["kl"])
+        | pair("kl", metrics["kl"] | {"error": combined_error(metrics["kl"])})
         | pair("change", off and {"value": off.value, "error": off.error})
         | {"sigmas": off and off.sigmas}
         | pair("share", arm["share_of_gaussian"], 100)
@@ -124,7 +124,7 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     def number(label: str, about: str, digits: str = "%.4f") -> Any:
         return st.column_config.NumberColumn(label, help=about, format=digits)
 
-    error = "One standard error, over seeds"
+    error = "One standard error; of KL(p‖q) with that of the held-out fields, else over seeds"
     told = {
         "kl": number(KL, MEASURE),
         "change": number(
@@ -146,12 +146,12 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     }
     digits = {"share": "%.1f", "chi": "%.2f"}
     told |= {
-        f"{name}_error": number("±", f"{error}: {name}.", digits.get(name, "%.4f"))
+        f"{name}_error": number("±", f"{error}.", digits.get(name, "%.4f"))
         for name in list(told)
         if name != "sigmas"
     }
     return told | {
-        "arm": st.column_config.TextColumn("arm", width="medium", pinned=True),
+        "arm": st.column_config.TextColumn("arm", width=265, pinned=True),
         "schedule": st.column_config.TextColumn(
             "schedule", help="What the search chose among the arm's four."
         ),
@@ -159,42 +159,22 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     }
 
 
-def _one(study: Found) -> None:
-    """Draw one arm, and the ways from it to other pages."""
-    arms = {arm["name"]: arm for arm in study["arms"]}
-    with st.container(border=True):
-        name = st.selectbox(
-            "Arm",
-            list(arms),
-            len(arms) - 1,
-            key="arm",
-            bind="query-params",
-            format_func=lambda each: arms[each]["title"],
-            help="Its schedule, its model, and the config that it was trained with.",
-        )
-        arm, data = arms[name], study["theory"]["data"]
-        off = against(arm, "kl")
-        words = f" Against standard diffusion: {phrase(off)}." if off else ""
-        st.markdown(f"{arm['about']} The search chose {arm['schedule_title']}.{words}")
-        with st.container(horizontal=True):
-            resultslinks.noising(data, arm, "results-noising")
-            resultslinks.samples(study, arm, "results-samples")
-            resultslinks.training(study, arm, "results-training")
-        st.caption(f"On the Samples page: {resultslinks.model_of(study, arm)[1]}.")
+def _words(arm: Found) -> str:
+    off = against(arm, "kl")
+    text = f"{arm['about']} The search chose {arm['schedule_title']}."
+    return f"{text} Against standard diffusion: {phrase(off)}." if off else text
 
 
 def _steps(study: Found) -> None:
     rows, drawn = [], []
-    for index, arm in enumerate(study["arms"]):
-        color, dash = resultsplots.look(arm["name"], index, len(study["arms"]))
+    for arm in study["arms"]:
         points = arm["curve"]
         drawn.append(
             Curve(
                 arm["title"],
                 [point["step"] for point in points],
                 [point["kl"]["value"] for point in points],
-                color,
-                dash,
+                *resultsplots.look(arm),
                 error=[point["kl"]["error"] or 0.0 for point in points],
                 joined=True,
             )
@@ -243,17 +223,15 @@ def _evaluations(study: Found) -> None:
         format_func=lambda each: METHOD_TITLES.get(each, each),
     )
     drawn, titles = [], {arm["name"]: arm["title"] for arm in study["arms"]}
-    for index, (name, title) in enumerate(titles.items()):
-        mine = [row for row in known if (row["arm"], row["method"]) == (name, method)]
+    for arm in study["arms"]:
+        mine = [row for row in known if (row["arm"], row["method"]) == (arm["name"], method)]
         if mine:
-            color, dash = resultsplots.look(name, index, len(titles))
             drawn.append(
                 Curve(
-                    title,
+                    arm["title"],
                     [row["nfe"] for row in mine],
                     [row[what]["value"] for row in mine],
-                    color,
-                    dash,
+                    *resultsplots.look(arm),
                     error=[row[what]["error"] or 0.0 for row in mine],
                     joined=True,
                 )

@@ -9,29 +9,36 @@ import plotly.graph_objects as go
 from pages._shared import plots
 from pages._shared.plots import Curve
 
-__all__ = ["BAR", "color_of", "curves", "dots", "heat", "look"]
+__all__ = ["BAR", "curves", "dots", "heat", "look"]
 
 BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0}
-MAP = "Viridis"
+MAP, SIGNED = "Viridis", "RdBu_r"
+MOST_WRITTEN = 8  # columns of a map whose numbers are legible
 LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same in every figure
     "standard": (plots.GREY, "dot"),
     "white-scalar": (plots.BLUE, "dash"),
     "white-component": (plots.PURPLE, "dashdot"),
     "matched-scalar": (plots.GREEN, "dash"),
     "matched-component": (plots.ORANGE, "solid"),
+    "cifar10-standard": (plots.GREY, "dot"),
+    "cifar10-matched": (plots.ORANGE, "solid"),
+}
+OTHER = "#b8860b"
+DASHES: Mapping[str, str] = {
+    "cifar10": "dash",
+    "cifar10-pca": "dashdot",
+    "cifar10-haar": "longdash",
 }
 
 
-def look(name: str, index: int, of: int) -> tuple[str, str]:
-    """Return an arm's colour and dash; one that is not known takes its place among all."""
-    return LOOKS.get(name) or (plots.ramp(max(2, of))[index], "solid")
-
-
-def color_of(name: str) -> str:
-    """Return a known arm's colour."""
-    return LOOKS.get(name, (plots.ORANGE, ""))[0]
+def look(arm: Mapping[str, Any]) -> tuple[str, str]:
+    """Return an arm's colour, by its kind of process, and its dash, by its model."""
+    if arm["name"] in LOOKS:
+        return LOOKS[arm["name"]]
+    color = LOOKS.get(arm.get("group", ""), (OTHER, ""))[0]
+    return color, DASHES.get(str(arm.get("model")), "solid")
 
 
 def curves(
@@ -42,6 +49,7 @@ def curves(
     log_x: bool = False,
     log_y: bool = False,
     level: float | None = None,
+    named: str = "",
     height: int = 400,
 ) -> go.Figure:
     """Draw curves with error bars.
@@ -50,10 +58,12 @@ def curves(
         log_x, log_y: Logarithmic axes; x has a tick at every place where there is a point. Where
             a y is not positive its axis stays linear.
         level: Where a thin line is drawn across.
+        named: What that line is.
     """
     figure = go.Figure([plots.trace(each, np.asarray(each.x, dtype=float)) for each in drawn])
     if level is not None:
-        figure.add_hline(y=level, line={"color": plots.GREY, "width": 1})
+        label = {"text": named, "textposition": "start", "font": {"size": 11}}
+        figure.add_hline(y=level, line={"color": plots.GREY, "width": 1}, label=label)
     places = sorted({float(x) for each in drawn for x in each.x})
     axis: dict[str, Any] = {"type": "log"} if log_x else {}
     if len(places) <= 12:
@@ -111,12 +121,16 @@ def heat(
     title: str,
     unit: str = "nats",
     digits: str = ".3f",
+    signed: bool = False,
 ) -> go.Figure:
-    """Draw a table as a map with its numbers in it; what is None stays empty.
+    """Draw a table as a map, with its numbers in it where they fit; what is None stays empty.
 
     Arguments:
         low, high: Where the colours end, so that maps beside each other have the same.
+        digits: Of the numbers in it.
+        signed: Colours that tell below zero from above.
     """
+    written = len(columns) <= MOST_WRITTEN
     z = np.array([[np.nan if v is None else v for v in row] for row in table], dtype=float)
     figure = go.Figure(
         go.Heatmap(
@@ -125,13 +139,14 @@ def heat(
             y=list(rows),
             zmin=low,
             zmax=high if high > low else low + 1,
-            colorscale=MAP,
-            reversescale=True,
-            showscale=False,
+            colorscale=SIGNED if signed else MAP,
+            reversescale=not signed,
+            showscale=not written,
+            colorbar={"thickness": 10, "outlinewidth": 0},
             hoverongaps=False,
             xgap=1,
             ygap=1,
-            texttemplate=f"%{{z:{digits}}}",
+            texttemplate=f"%{{z:{digits}}}" if written else None,
             textfont={"size": 11},
             hovertemplate=f"{y_title} %{{y}}<br>{x_title} %{{x}}<br>%{{z:.4g}} {unit}"
             "<extra></extra>",
@@ -140,7 +155,7 @@ def heat(
     figure.update_xaxes(title=x_title, type="category", showgrid=False)
     figure.update_yaxes(title=y_title, type="category", showgrid=False, autorange="reversed")
     figure.update_layout(
-        height=90 + 34 * len(rows),
+        height=96 + (34 if written else 26) * len(rows),
         margin=MARGIN | {"t": 34},
         title={"text": title, "font": {"size": 14}, "x": 0, "y": 0.98},
     )

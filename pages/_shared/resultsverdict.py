@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import streamlit as st
 
+from pages._shared import resultsdata
 from pages._shared.resultsdata import Found
 from pages._shared.resultsorigin import bracketed
+from rgdiff_core.study import image_verdict
 from rgdiff_core.study.verdict import Difference, Outcome, Verdict, combined_error, phi4_verdict
 
-__all__ = ["CLAIM", "MEASURE", "draw", "phrase", "sentence"]
+__all__ = ["CLAIM", "MEASURE", "draw", "image_sentence", "phrase", "sentence"]
 
 CLAIM = (
     "**The claim:** noise with the spectrum of the data, erased scale by scale, makes a better "
@@ -68,14 +70,63 @@ def _best(verdict: Verdict) -> str:
     return f"{text}."
 
 
+def image_sentence(study: Found, verdict: image_verdict.Verdict) -> str:
+    """Return what CIFAR-10's numbers say of the claim, and which arms are the best."""
+    parts = []
+    for name, off in verdict.differences.items():
+        title, unit = _measure(study, name)
+        ours, base = (
+            bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
+            for arm in (verdict.ours, verdict.baseline)
+        )
+        parts.append(
+            f"{title} of a model trained on matched noise with a component-wise schedule {ours}, "
+            f"of standard diffusion {base}: **{phrase(off, unit)}**"
+        )
+    best = []
+    for name, arm in verdict.best.items():
+        number = bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
+        best.append(
+            f"by {_measure(study, name)[0]} {arm['title']} ({arm['model_title']}), {number}"
+        )
+    return f"{'. '.join(parts)}. The best of all arms: {'; '.join(best)}."
+
+
+def _measure(study: Found, name: str) -> tuple[str, str]:
+    """Return what a measure is called in a sentence, and its unit."""
+    steps = study["budget"]["shown"]
+    return {
+        "bits": ("bits/dim", "bits/dim"),
+        "frechet_cifar10": (
+            f"Fréchet distance in {steps} steps (features of a classifier trained here, not the "
+            "Inception FID)",
+            "in it",
+        ),
+        "frechet_inception": (f"FID in {steps} steps", "in it"),
+    }[name]
+
+
 def draw(studies: Mapping[str, Found]) -> None:
-    """Draw the claim, and the verdict of every theory."""
+    """Draw the claim, and the verdict of every theory and data set."""
     st.markdown(CLAIM, help=MEASURE)
     for study in studies.values():
+        title, (sign, color, text) = resultsdata.title_of(study), _verdict(study)
+        st.markdown(f":{color}[{sign}] **{title}:** {text}")
+
+
+def _verdict(study: Found) -> tuple[str, str, str]:
+    """Return a sign, its colour, and a sentence."""
+    nothing = ":material/hourglass_empty:", "gray", "no verdict yet."
+    if "theory" in study:
         verdict = phi4_verdict(study)
-        title = study["theory"]["title"]
         if verdict is None:
-            st.markdown(f":gray[:material/hourglass_empty:] **φ⁴, {title}:** no verdict yet.")
-            continue
+            return nothing
         sign, color = SIGNS[verdict.difference.outcome]
-        st.markdown(f":{color}[{sign}] **φ⁴, {title}:** {sentence(verdict)}")
+        return sign, color, sentence(verdict)
+    found = image_verdict.image_verdict(study)
+    if found is None or not found.differences:
+        return nothing
+    outcomes: list[Outcome] = [off.outcome for off in found.differences.values()]
+    one = len(set(outcomes)) == 1
+    sign, color = SIGNS[outcomes[0]] if one else (":material/swap_vert:", "orange")
+    return sign, color, image_sentence(study, found)

@@ -8,11 +8,17 @@ import streamlit as st
 from pages._shared import resultsplots
 from pages._shared.resultsdata import Found
 from pages._shared.resultsorigin import below
+from rgdiff_core.study.image_verdict import less
 from rgdiff_core.study.verdict import worst_place
 
-__all__ = ["draw", "edges", "levels"]
+__all__ = ["draw", "edges", "images", "levels"]
 
 ACROSS = 3  # maps beside each other
+WAYS = {
+    "less standard": "Bits less standard diffusion's",
+    "gain": "Bits over the free theory",
+    "left": "Share of the error left",
+}
 
 
 def levels(bounds: Sequence[float]) -> list[str]:
@@ -79,3 +85,78 @@ def _words(arm: Found, columns: Sequence[str], rows: Sequence[str]) -> str:
         f"Most of it at scales {rows[place.band]} ({place.band_share:.0%}) and at log-SNR "
         f"{columns[place.level]} ({place.level_share:.0%})."
     )
+
+
+def images(study: Found, arms: Sequence[Found]) -> None:
+    """Draw maps of bits by scale and log-SNR for the arms of images."""
+    way = st.segmented_control(
+        "Map",
+        list(WAYS),
+        default="less standard",
+        required=True,
+        format_func=lambda each: WAYS[each],
+    )
+    base = next((arm for arm in study["arms"] if arm["name"] == study["baseline"]), None)
+    shown = [(arm, table) for arm in arms if (table := _table(arm, base, way))]
+    if not shown:
+        st.info(
+            "No arm of those chosen has this map: it needs the same basis as standard diffusion.",
+            icon=":material/info:",
+        )
+        return
+    st.caption(
+        {
+            "less standard": "Bits/dim that an arm needs more (red) or less (blue) than standard "
+            "diffusion, by scale and by the data's log-SNR; they add up to the difference of the "
+            "two.",
+            "gain": "Bits/dim that the network adds to the free theory's (negative: saves), by "
+            "scale and the data's log-SNR.",
+            "left": "The network's squared error as a share of the free theory's, by scale and "
+            "the data's log-SNR: 1 where it has learnt nothing.",
+        }[way]
+    )
+    columns, rows = levels(study["log_snr_edges"]), edges(study["scale_edges"])
+    values = [v for _, table in shown for row in table for v in row if v is not None]
+    most = max(map(abs, values))
+    low, high = (0.0, min(most, 1.5)) if way == "left" else (-most, most)
+    for start in range(0, len(shown), 2):
+        for place, (arm, table) in zip(st.columns(2), shown[start : start + 2], strict=False):
+            title = f"{arm['title']} · {arm['model_title']}"
+            figure = resultsplots.heat(
+                table,
+                columns,
+                rows,
+                "log-SNR",
+                "scale",
+                low=low,
+                high=high,
+                title=title,
+                unit="" if way == "left" else "bits/dim",
+                signed=way != "left",
+            )
+            place.plotly_chart(
+                figure,
+                key=f"results-where-{arm['name']}",
+                config=resultsplots.BAR,
+                alt=f"{WAYS[way]} by scale and log-SNR: {title}",
+            )
+    below(
+        study,
+        f"where-{way.replace(' ', '-')}",
+        [
+            {"arm": arm["name"], "scale": scale, "log_snr": level, "value": value}
+            for arm, table in shown
+            for scale, line in zip(rows, table, strict=True)
+            for level, value in zip(columns, line, strict=True)
+        ],
+        "ARM.bits",
+    )
+
+
+def _table(arm: Found, base: Found | None, way: str) -> list[list[float | None]] | None:
+    """Return what a map shows of an arm, None where it has no such map."""
+    if way in ("gain", "left"):
+        return arm[way]
+    if base is None or arm is base or arm["basis"] != base["basis"]:
+        return None
+    return less(arm["gain"], base["gain"])
