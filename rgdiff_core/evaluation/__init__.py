@@ -1,6 +1,8 @@
 """Evaluation: how good a model is, in numbers with errors."""
 
 from rgdiff_core.evaluation.images import held_out_bits
+from rgdiff_core.evaluation.images_bound import ImageBound, flow_bits, image_bound
+from rgdiff_core.evaluation.images_report import ImageReport, Judged, evaluate_images
 from rgdiff_core.evaluation.metropolis import (
     MetropolisChain,
     expected_acceptance,
@@ -22,16 +24,22 @@ from rgdiff_core.evaluation.reweighting import reweighted_observables
 
 __all__ = [
     "HeldOut",
+    "ImageBound",
+    "ImageReport",
+    "Judged",
     "LatticeReport",
     "MetropolisChain",
     "Neighbours",
     "Quality",
     "Weighed",
+    "evaluate_images",
     "evaluate_lattice",
     "expected_acceptance",
     "expected_tau_int",
+    "flow_bits",
     "held_out",
     "held_out_bits",
+    "image_bound",
     "independence_metropolis",
     "nearest",
     "quality",

@@ -3,7 +3,7 @@
 import argparse
 import json
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 
 from rgdiff_core import data
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.evaluation.images import held_out_bits
+from rgdiff_core.evaluation.images_report import ImageReport, Judged, evaluate_images
 from rgdiff_core.evaluation.report import LatticeReport, evaluate_lattice
 from rgdiff_core.lattice import Estimate, Phi4
 from rgdiff_core.models import (
@@ -30,8 +30,8 @@ from rgdiff_core.terminal import bar
 
 __all__ = ["evaluate_options", "run_evaluate"]
 
-STEPS_OF_FLOW, STEPS_OF_SAMPLER, STEPS_OF_BOUND = 16, 20, 100
-SAMPLES, IMAGES = 512, 64
+STEPS_OF_FLOW, STEPS_OF_SAMPLER, STEPS_OF_IMAGES = 16, 20, 25
+SAMPLES, IMAGES, LEAST_SAMPLES = 512, 64, 20
 DETERMINISTIC = tuple(name for name, method in METHODS.items() if method.ode)
 
 
@@ -49,13 +49,13 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         "--steps",
         type=int,
         help=f"of the flow's integrator (default {STEPS_OF_FLOW}), of the sampler that --method "
-        f"names ({STEPS_OF_SAMPLER}), or of the bound for images ({STEPS_OF_BOUND})",
+        f"names ({STEPS_OF_SAMPLER}), or of the sampler for images ({STEPS_OF_IMAGES})",
     )
     parser.add_argument(
         "--method",
         choices=DETERMINISTIC,
         help="lattices: judge what just so many steps of this sampler draw (default: judge the "
-        "probability flow, the limit of many steps)",
+        "probability flow, the limit of many steps); images: draw with it",
     )
     parser.add_argument("--grid", choices=GRIDS, default="uniform", help="times (default uniform)")
     parser.add_argument(
@@ -64,6 +64,13 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         default=100_000,
         metavar="N",
         help="lattices: configurations of hybrid Monte Carlo to compare with (default 100000)",
+    )
+    parser.add_argument(
+        "--flow",
+        type=int,
+        default=0,
+        metavar="N",
+        help="images: so many held-out ones get bits/dim of the probability flow too (default 0)",
     )
     parser.add_argument("--seed", type=int, default=0, help="(default 0)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all numbers there")
@@ -110,25 +117,53 @@ def _or(given: int | None, usual: int) -> int:
 def _images(
     chosen: argparse.Namespace, opened: Opened, model: Denoiser, process: Process
 ) -> tuple[dict[str, Any], list[str]]:
-    if chosen.method is not None:
-        raise ValueError(f"--method {chosen.method} is for lattices: images get a bound.")
-    n, steps = _or(chosen.n, IMAGES), _or(chosen.steps, STEPS_OF_BOUND)
+    n = _or(chosen.n, IMAGES)
     check_whole("n", n, 2, 1_000_000)
-    known = opened.images("test", chosen.data)
-    generator = torch.Generator(process.noise_variance.device).manual_seed(chosen.seed)
-    held_out = replace(known, images=known.images[:n])
-    bits = held_out_bits(
+    opened.images("test", chosen.data)  # refuses those of another shape
+    report = evaluate_images(
         model,
         process,
-        held_out,
-        steps,
-        generator,
-        progress=lambda done, total: bar(done, total, f"bound of {n} images"),
+        chosen.data or opened.data,
+        n if n >= LEAST_SAMPLES else 0,
+        _or(chosen.steps, STEPS_OF_IMAGES),
+        chosen.seed,
+        images=n,
+        flow=chosen.flow,
+        method=chosen.method,
+        grid=chosen.grid,
+        progress=lambda what, done, total: bar(done, total, what),
     )
-    count = len(held_out.images)
-    return {"bits_per_dim": asdict(bits), "images": count, "steps": steps}, [
-        f"at most {bits} bits/dim, on {count} held-out images, by the bound of {steps} steps"
+    found = asdict(report)
+    return found | {"bits_per_dim": found["bits"]}, _seen(report)
+
+
+def _seen(report: ImageReport) -> list[str]:
+    """Return what a person reads of images."""
+    lines = [
+        f"at most {report.bits} bits/dim, on {report.images} held-out images (the free theory: "
+        f"{report.free_bits})"
     ]
+    if report.flow_bits is not None:
+        lines.append(f"{report.flow_bits} bits/dim by the probability flow")
+    if report.samples is None:
+        return lines
+    lines += ["", f"{report.samples.n} samples, {report.steps} steps of {report.method}"]
+    lines.append(f"{'':34}{'samples':>22}{'training images':>22}")
+    known = {} if report.floor is None else _figures(report.floor)
+    for name, value in _figures(report.samples).items():
+        floor = _short(known[name]) if name in known else "–"
+        lines.append(f"{name:34}{_short(value):>22}{floor:>22}")
+    return lines
+
+
+def _figures(found: Judged) -> dict[str, Estimate]:
+    figures = {
+        "error of the spectrum": found.spectrum_error,
+        "sharpness (1 is right)": found.sharpness,
+        "distance of colours, grey values": found.color_error,
+    }
+    figures |= {f"Fréchet distance, {name}": value for name, value in found.frechet.items()}
+    return figures | {f"kernel distance, {name}": value for name, value in found.kernel.items()}
 
 
 def _lattice(

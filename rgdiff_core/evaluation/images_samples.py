@@ -7,7 +7,7 @@ where both are of one distribution: real images in the place of samples, as many
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -120,9 +120,9 @@ class SampleQuality:
     color_error: Estimate
     rgb_mean: tuple[float, ...]
     rgb_covariance: tuple[tuple[float, ...], ...]
-    frechet: Mapping[str, Estimate] = field(default_factory=dict)
-    kernel: Mapping[str, Estimate] = field(default_factory=dict)
-    spectrum: Spectrum | None = None
+    frechet: Mapping[str, Estimate]
+    kernel: Mapping[str, Estimate]
+    spectrum: Spectrum
 
 
 def image_reference(images: Tensor, networks: Mapping[str, Features]) -> ImageReference:

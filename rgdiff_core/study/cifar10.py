@@ -322,11 +322,9 @@ def numbers(quality: SampleQuality, known: ImageReference) -> Cell:
     metrics |= {f"frechet_{name}": pair(value) for name, value in quality.frechet.items()}
     metrics |= {f"kernel_{name}": pair(value) for name, value in quality.kernel.items()}
     colors = {"mean": list(quality.rgb_mean), "covariance": [*map(list, quality.rgb_covariance)]}
-    found: Cell = {"n": quality.n, "metrics": metrics, "rgb": colors}
-    if quality.spectrum is not None:
-        scale, ratio, error = spectrum_ratio(quality.spectrum, known.spectrum)
-        found["spectrum"] = {"scale": scale, "relative": ratio, "error": error}
-    return found
+    scale, ratio, error = spectrum_ratio(quality.spectrum, known.spectrum)
+    spectrum = {"scale": scale, "relative": ratio, "error": error}
+    return {"n": quality.n, "metrics": metrics, "rgb": colors, "spectrum": spectrum}
 
 
 def _error(metrics: Cell) -> float:

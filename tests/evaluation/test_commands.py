@@ -109,6 +109,22 @@ def test_images_get_the_bound_on_held_out_ones(home, capsys):
     assert report["images"] == 30 and report["bits_per_dim"]["error"] > 0
 
 
+def test_samples_of_images_are_compared_with_held_out_ones(home, capsys):
+    words = ["model.safetensors", "--data", "grey", "--n", "40", "--steps", "30", "--flow", "4"]
+    report = ran(capsys, *words, "--method", "heun")
+    assert report["samples"]["n"] == report["floor"]["n"] == 40
+    assert report["method"] == "heun" and report["steps"] == 30
+    for found in (report["samples"], report["floor"]):  # the free theory has the data's spectrum
+        error = found["spectrum_error"]
+        assert error["value"] < 4 * error["error"]
+        assert found["sharpness"]["value"] == pytest.approx(1, abs=0.5)
+        assert len(found["scale"]) == len(found["relative"])
+    flow, bound = report["flow_bits"], report["bits"]
+    assert abs(flow["value"] - bound["value"]) < 4 * (flow["error"] + bound["error"])
+    assert main(["evaluate", *words]) == 0
+    assert "40 samples, 30 steps of dpmpp_2m" in capsys.readouterr().out
+
+
 def test_one_image_has_no_error():
     model = rg.GaussianDenoiser.fit(rg.bases.FourierBasis((1, 4, 4)), FreeField(1.0, 4).sample(50))
     process = rg.Process(
@@ -127,7 +143,7 @@ def test_one_image_has_no_error():
         (["model.safetensors", "--n", "0"], "n = 0"),
         (["model.safetensors", "--steps", "0"], "steps = 0"),
         (["model.safetensors", "--data", "nowhere"], "nowhere"),
-        (["model.safetensors", "--data", "grey", "--method", "ddim"], "is for lattices"),
+        (["model.safetensors", "--data", "grey", "--flow", "-1"], "flow = -1"),
         (["model.safetensors", "--data", "grey", "--n", "1"], "n = 1"),
     ],
 )
