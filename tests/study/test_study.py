@@ -227,7 +227,7 @@ def broken():
 def test_the_bound_is_that_of_many_small_steps(broken, color, schedule):
     """Against the shell sampler's bound, which is computed step by step."""
     model, x, _ = broken
-    process, x = Process(model.basis, color, schedule, model.modes), x[:400]
+    process, x = Process(model.basis, color, schedule, model.modes), x[:250]
     mine = bound(model, process, x, 64, 1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
