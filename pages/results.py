@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._shared import resultscifar, resultsdata, resultsphi4, resultsverdict
+from pages._shared import resultscifar, resultsdata, resultsphi4, resultsruns, resultsverdict
 from pages._shared.resultsdata import Found
 
 PHI4, CIFAR = "rgdiff study phi4 --budget hour", "rgdiff study cifar10"
@@ -46,6 +46,7 @@ def missing(what: str, command: str) -> None:
 SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {
     "φ⁴ theory": phi4,
     "CIFAR-10": cifar,
+    "Your runs": resultsruns.draw,
 }
 
 

@@ -1,0 +1,200 @@
+"""A model of one's own, measured as the arms of the study are, and its numbers kept beside it."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgdiff_core import data
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.evaluation import evaluate_images, evaluate_lattice
+from rgdiff_core.lattice import Estimate, Phi4
+from rgdiff_core.noises import mix
+from rgdiff_core.process import Process
+from rgdiff_core.spec import Spec, load_json, to_dict
+from rgdiff_core.study.distance import distance, reference
+from rgdiff_core.training.checkpoint import write_text
+
+__all__ = ["FILE", "Effort", "evaluate_own", "field_distance", "kept", "keep"]
+
+FILE = "evaluation.json"  # in the run's folder
+PART = 250  # noised fields between two looks at whether to go on
+Progress = Callable[[str, int, int], None] | None
+
+
+@dataclass(frozen=True)
+class Effort(Spec):
+    """How much is measured of a model of one's own.
+
+    Attributes:
+        fields, trajectories: lattices: held-out fields on which the denoiser is compared with a
+            perfect one, and the trajectories that sample that.
+        samples: with their exact density, and held-out configurations; of images, samples.
+        truth: configurations of hybrid Monte Carlo.
+        images, draws: images: held-out ones, and noise levels for each.
+        steps: images: of the sampler.
+    """
+
+    fields: int = 1000
+    trajectories: int = 100
+    samples: int = 256
+    truth: int = 20_000
+    images: int = 128
+    draws: int = 8
+    steps: int = 25
+
+
+def evaluate_own(
+    model: Denoiser,
+    process: Process,
+    name: str,
+    effort: Effort,
+    seed: int = 0,
+    *,
+    progress: Progress = None,
+) -> dict[str, Any]:
+    """Return what the study measures of an arm, {metric: {value, error, n}}, and what it took.
+
+    Arguments:
+        model: in the process' basis.
+        name: of the data set that it is judged on.
+        progress: called with (what is done, done, in all); it may raise to cancel.
+
+    Raises `ValueError` for a data set of another shape, and what the measurements do.
+    """
+    started, action = time.perf_counter(), data.action_of(name)
+    if action is None:
+        metrics = _images(model, process, name, effort, seed, progress)
+    else:
+        metrics = _lattice(model, process, name, action, effort, seed, progress)
+    return {
+        "data": name,
+        "color": to_dict(process.color),
+        "schedule": to_dict(process.schedule),
+        "effort": to_dict(effort),
+        "seed": seed,
+        "metrics": metrics,
+        "seconds": round(time.perf_counter() - started, 2),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _lattice(
+    model: Denoiser,
+    process: Process,
+    name: str,
+    action: Phi4,
+    effort: Effort,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    x = data.load(name, "test").images[: effort.fields]
+    if tuple(x.shape[1:]) != process.basis.shape:
+        raise ValueError(f"fields of {name} have shape {tuple(x.shape[1:])}.")
+    far = field_distance(model, process, action, x, effort.trajectories, seed, progress=progress)
+    report = evaluate_lattice(
+        model,
+        process,
+        action,
+        effort.samples,
+        generator=torch.Generator().manual_seed(seed),
+        n_held_out=effort.samples,
+        n_truth=effort.truth,
+        progress=progress,
+    )
+    chi = next(row for row in report.observables if row.name == "susceptibility")
+    found = {
+        "kl": (far, len(x)),
+        "flow_kl": (report.forward_kl, effort.samples),
+        "reverse_kl": (report.reverse_kl, effort.samples),
+        "ess": (report.quality.ess, effort.samples),
+        "acceptance": (report.acceptance, effort.samples),
+        "susceptibility_percent": (
+            Estimate(
+                100 * (chi.samples.value / chi.hmc.value - 1),
+                100 * chi.samples.error / chi.hmc.value,
+            ),
+            effort.samples,
+        ),
+    }
+    return {name: _told(number, n) for name, (number, n) in found.items() if number is not None}
+
+
+def field_distance(
+    model: Denoiser,
+    process: Process,
+    action: Phi4,
+    x: Tensor,
+    trajectories: int,
+    seed: int,
+    *,
+    progress: Progress = None,
+) -> Estimate:
+    """Return KL(p|q) of the stochastic sampler in nats, by the error of the denoiser on fields x
+    (N, 1, L, L): the study's `distance`, part by part.
+    """
+    parts = []
+    for number, part in enumerate(x.split(PART)):
+        if progress is not None:
+            progress("perfect denoiser", number * PART, len(x))
+        known = reference(process, model.modes, action, part, trajectories, mix(seed, number))
+        parts.append(distance(model, known)[0])
+    return Estimate.of(torch.cat(parts))
+
+
+def _images(
+    model: Denoiser, process: Process, name: str, effort: Effort, seed: int, progress: Progress
+) -> dict[str, Any]:
+    report = evaluate_images(
+        model,
+        process,
+        name,
+        effort.samples,
+        effort.steps,
+        seed,
+        images=effort.images,
+        draws=effort.draws,
+        progress=progress,
+    )
+    found = {
+        "bits": _told(report.bits, report.images),
+        "free_bits": _told(report.free_bits, report.images),
+    }
+    if report.samples is not None:
+        seen, n = report.samples, report.samples.n
+        found |= {
+            metric: _told(getattr(seen, metric), n)
+            for metric in ("spectrum_error", "sharpness", "color_error")
+        }
+        for kind, distances in (("frechet", seen.frechet), ("kernel", seen.kernel)):
+            found |= {f"{kind}_{space}": _told(each, n) for space, each in distances.items()}
+    return found
+
+
+def _told(number: Estimate, n: int) -> dict[str, Any]:
+    return {**{k: asdict(number)[k] for k in ("value", "error")}, "n": n}
+
+
+def keep(folder: Path, found: Mapping[str, Any], version: str) -> None:
+    """Write an evaluation into a run's folder.
+
+    Arguments:
+        version: of the model's file, so that a model that learns on is not taken for this one.
+    """
+    text = json.dumps({"version": version} | dict(found), ensure_ascii=False, indent=1)
+    write_text(folder / FILE, text + "\n")
+
+
+def kept(folder: Path, version: str) -> dict[str, Any] | None:
+    """Return the evaluation in a run's folder, None where there is none of this version."""
+    try:
+        found = load_json((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    fits = isinstance(found, dict) and found.get("version") == version
+    return found if fits and isinstance(found.get("metrics"), dict) else None
