@@ -18,7 +18,9 @@ import torch
 
 from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
+from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
+from rgdiff_core.image_cards import ImageBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.lattice import Estimate, Phi4, hmc, observables
 from rgdiff_core.noises import OneProcess
 from rgdiff_core.process import Process
@@ -28,6 +30,7 @@ from rgdiff_core.training import TrainConfig, load_config, train
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.commands import duration
 from rgdiff_core.training.runs.folder import read_config, read_status
+from rgdiff_core.training.trainer import DEVICES
 from rgdiff_core.weights import load_model, pretrained_folder, save_model, sha256
 
 __all__ = ["PROCESSES", "Card", "pretrain", "pretrain_options", "run_pretrain"]
@@ -44,6 +47,7 @@ PROCESSES: Mapping[str, OneProcess] = {
     ),
 }
 HMC_SAMPLES = 200_000
+MOST_BYTES = 16 << 20  # of a file in pretrained/
 Say = Callable[[str], None]
 
 
@@ -87,37 +91,67 @@ def pretrain(
     samples: int = 512,
     scan_samples: int = 64,
     steps: int = 16,
+    images: ImageBudget | None = None,
+    device: str = "auto",
     say: Say = print,
-) -> Card:
+) -> Card | ImageCard:
     """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.
 
     Arguments:
         work: the run folder; an unfinished run in it goes on, a finished one is evaluated.
         samples, scan_samples: drawn for the card's numbers, and in the scan over processes.
         steps: of the integrator of the density.
+        images: what a model of images is measured on; the three above are for lattices.
+        device: of the training.
 
-    Raises `ValueError` where there is no such config, its data are no lattice, or training fails.
+    Raises `ValueError` where there is no such config, training fails, or a file gets too large.
     """
     home = pretrained_folder() / name
     if Path(name).name != name or not (home / "config.toml").is_file():
         raise ValueError(f"there is no {home / 'config.toml'}.")
     config = load_config(home / "config.toml")
     action = data.action_of(config.data)
-    if action is None:
-        raise ValueError(f"{config.data} is no lattice: only lattice models can be evaluated yet.")
     status = read_status(work)
     if status is None or status.state != "finished" or read_config(work) != config:
-        outcome = train(config, work, resume=True)
+        outcome = train(config, work, resume=True, device=device)
         if outcome.state != "finished":
             step = outcome.step
             raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
     say(f"trained {config.steps} steps")
-    card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
     model = load_model(work / "checkpoint" / "model.safetensors")
+    if action is None:
+        return _install_images(name, config, model, home, work, images or ImageBudget(), say)
+    card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
     save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
     write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
     write_text(home / "card.md", _markdown(card, action))
     _index(card, home / "model.safetensors")
+    return card
+
+
+def _install_images(
+    name: str,
+    config: TrainConfig,
+    model: NetworkDenoiser,
+    home: Path,
+    work: Path,
+    budget: ImageBudget,
+    say: Say,
+) -> ImageCard:
+    """Install a model of images with 16-bit weights, and evaluate what was installed."""
+    path = home / "model.safetensors"
+    extra = {"data": config.data, "name": name, "config": config.to_json()}
+    save_model(model, path, extra, dtype=torch.bfloat16, split=True)
+    for each in sorted(home.glob("*.safetensors")):
+        if each.stat().st_size > MOST_BYTES:
+            raise ValueError(
+                f"{each.name} has {each.stat().st_size >> 20} MiB; a pretrained model's file has "
+                f"at most {MOST_BYTES >> 20}: use a smaller network."
+            )
+    card = image_card(name, config, load_model(path), work, budget, say)
+    write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
+    write_text(home / "card.md", image_markdown(card))
+    _index(card, path)
     return card
 
 
@@ -177,7 +211,7 @@ def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
     return Estimate(float(nll.mean()), float(nll.std() / len(nll) ** 0.5))
 
 
-def _index(card: Card, model: Path) -> None:
+def _index(card: Card | ImageCard, model: Path) -> None:
     path = pretrained_folder() / "index.json"
     entries = load_json(path.read_text(encoding="utf-8")) if path.is_file() else []
     entry = {"name": card.name, "title": card.title, "data": card.data, "sha256": sha256(model)}
@@ -238,6 +272,20 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         help="the run folder (default: runs/pretrain-NAME); an unfinished run in it goes on",
     )
     parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
+    usual = ImageBudget()
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=usual.images,
+        help=f"models of images: held-out ones for bits/dim (default {usual.images})",
+    )
+    parser.add_argument(
+        "--flow",
+        type=int,
+        default=usual.flow,
+        help="models of images: held-out ones for the probability flow (default none)",
+    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
     parser.add_argument(
         "--scan-samples", type=int, default=64, help="for each process of the scan (default 64)"
     )
@@ -252,7 +300,24 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         work,
         samples=chosen.samples,
         scan_samples=chosen.scan_samples,
+        images=_image_budget(chosen),
+        device=chosen.device,
         say=lambda text: None if chosen.json else print(text, flush=True),
     )
     took = duration(time.monotonic() - start)
-    return asdict(card), [f"{card.name}: ESS {card.quality.ess} with {card.best}, in {took}"]
+    if isinstance(card, ImageCard):
+        figure = f"at most {card.report.bits} bits/dim"
+    else:
+        figure = f"ESS {card.quality.ess}"
+    return asdict(card), [f"{card.name}: {figure} with {card.best}, in {took}"]
+
+
+def _image_budget(chosen: argparse.Namespace) -> ImageBudget:
+    there = torch.cuda.is_available() and chosen.device in ("auto", "cuda")
+    return ImageBudget(
+        images=chosen.images,
+        scan_images=min(ImageBudget().scan_images, chosen.images),
+        samples=chosen.samples,
+        flow=chosen.flow,
+        device="cuda" if there else "cpu",
+    )

@@ -5,6 +5,7 @@ import binascii
 import math
 import reprlib
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,28 +30,37 @@ _MODES = ("scale", "mean", "variance", "momentum")
 MAX_BYTES = 1 << 28
 
 
-def basis_to_dict(basis: Basis) -> dict[str, Any]:
-    """Describe a basis by its kind, shape, options and tensors."""
+def basis_to_dict(basis: Basis, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Describe a basis by its kind, shape, options and tensors.
+
+    Arguments:
+        without: names of tensors that are kept elsewhere.
+    """
     data = {"kind": type(basis).__name__, "shape": list(basis.shape)} | basis.options()
     data["channels"] = _encode(basis.channels)
-    if isinstance(basis, PCABasis):
+    if isinstance(basis, PCABasis) and "vectors" not in without:
         data["vectors"] = _encode(basis.vectors)
     return data
 
 
-def basis_from_dict(data: Any) -> Basis:
-    """Rebuild a basis; raises `ValueError` naming an unknown kind or a field that does not fit."""
+def basis_from_dict(data: Any, **kept: Tensor) -> Basis:
+    """Rebuild a basis; raises `ValueError` naming an unknown kind or a field that does not fit.
+
+    Arguments:
+        kept: tensors by name that were kept elsewhere.
+    """
     kind = data.get("kind") if isinstance(data, dict) else data
     if not isinstance(kind, str) or not isinstance(data, dict) or kind not in _BASES:
         known = ", ".join(_BASES)
         raise ValueError(f"unknown basis {reprlib.repr(kind)}; known are {known}.")
-    fields = {k: v for k, v in data.items() if k != "kind"}
+    fields: dict[str, Any] = {k: v for k, v in data.items() if k != "kind"}
     for name in ("channels", "vectors"):
         if name in fields:
             fields[name] = _decode(fields[name])
     for name, value in fields.items():
         if not isinstance(value, Tensor) and len(repr(value)) > 100:
             raise ValueError(f"{kind} can't have {name} = {reprlib.repr(value)}.")
+    fields |= kept
     try:
         return _BASES[kind](**fields)
     except (AttributeError, OverflowError, TypeError) as error:  # a value of another type

@@ -11,12 +11,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from rgdiff_core.bases import Basis, PCABasis
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
+from rgdiff_core.pca_files import read_vectors, write_vectors
 from rgdiff_core.serialize import basis_from_dict, basis_to_dict, modes_from_dict, modes_to_dict
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
@@ -41,12 +44,15 @@ def save_model(
     extra: Mapping[str, str] | None = None,
     *,
     dtype: torch.dtype | None = None,
+    split: bool = False,
 ) -> None:
     """Write a model to one safetensors file, atomically.
 
     Arguments:
         extra: further metadata, text by name.
         dtype: of the weights in the file; default: as they are.
+        split: whether principal components go into files of their own beside it, which have to
+            stay with it; their SHA-256 are in its metadata.
     """
     state = {
         name: value.detach().to("cpu", dtype or value.dtype).contiguous()
@@ -55,7 +61,7 @@ def save_model(
     metadata = dict(extra or {}) | {
         "format": FORMAT,
         "model": json.dumps(to_dict(model.spec)),
-        "basis": json.dumps(basis_to_dict(model.basis)),
+        "basis": json.dumps(_basis_to_dict(model.basis, path.parent, split=split)),
         "modes": json.dumps(modes_to_dict(model.modes)),
     }
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -69,6 +75,20 @@ def save_model(
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _basis_to_dict(basis: Basis, folder: Path, *, split: bool) -> dict[str, Any]:
+    if not split or not isinstance(basis, PCABasis):
+        return basis_to_dict(basis)
+    files = write_vectors(basis.vectors, folder)
+    return basis_to_dict(basis, without=("vectors",)) | {"files": files}
+
+
+def _basis_from_dict(described: Any, folder: Path) -> Basis:
+    if not isinstance(described, dict) or "files" not in described:
+        return basis_from_dict(described)
+    known = {name: value for name, value in described.items() if name != "files"}
+    return basis_from_dict(known, vectors=read_vectors(folder, described["files"]))
 
 
 def read_metadata(path: Path) -> dict[str, str]:
@@ -104,7 +124,7 @@ def load_model(path: Path) -> NetworkDenoiser:
     spec = from_dict(described[0])
     if not isinstance(spec, ModelSpec):
         raise ValueError(f"{path.name} describes a {type(spec).__name__}, not a model.")
-    model = spec.build(basis_from_dict(described[1]), modes_from_dict(described[2]))
+    model = spec.build(_basis_from_dict(described[1], path.parent), modes_from_dict(described[2]))
     wanted = model.network.state_dict()
     with safe_open(path, "pt") as file:
         if set(file.keys()) != set(wanted):

@@ -13,7 +13,8 @@ from rgdiff_core.pretrain import PROCESSES
 from rgdiff_core.training import load_config
 from rgdiff_core.weights import list_pretrained, pretrained_folder
 
-MODELS = [model.name for model in list_pretrained()]
+MODELS = [m.name for m in list_pretrained() if rg.data.action_of(m.data) is not None]
+IMAGES = [m.name for m in list_pretrained() if rg.data.action_of(m.data) is None]
 
 
 def card(name: str) -> dict:
@@ -31,6 +32,18 @@ def test_the_card_belongs_to_the_config_and_the_model(name):
     assert known["parameters"] == sum(p.numel() for p in model.network.parameters())
     assert known["quality"]["ess"]["value"] > 0.9
     assert known["best"] in PROCESSES
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_the_card_of_a_model_of_images_belongs_to_it(name):
+    model, known = rg.load_pretrained(name), card(name)
+    assert known["config"] == load_config(pretrained_folder() / name / "config.toml").to_json()
+    assert known["parameters"] == sum(p.numel() for p in model.network.parameters())
+    assert known["best"] in known["scan"]
+    report = known["report"]
+    assert report["bits"]["value"] < report["free_bits"]["value"]
+    for path in (pretrained_folder() / name).iterdir():
+        assert path.stat().st_size <= 16 << 20
 
 
 @pytest.mark.parametrize("name", MODELS)
