@@ -14,14 +14,14 @@ from pages._shared import (
     resultswhere,
 )
 from pages._shared.plots import Curve
-from pages._shared.resultsdata import Found
+from pages._shared.resultsdata import Found, label
 from pages._shared.resultsorigin import below, bracketed, pair
 from pages._shared.resultsverdict import phrase
 from rgdiff_core.study.verdict import Difference
 
-__all__ = ["COLUMNS", "Chosen", "draw", "label"]
+__all__ = ["COLUMNS", "Chosen", "draw"]
 
-NFE = "steps of the sampler"
+OURS, NFE = "cifar10-matched", "steps of the sampler"
 Chosen = Sequence[Found]
 FIRST = ("cifar10-standard", "cifar10-matched", "cifar10")  # models whose arms are drawn at first
 COLUMNS: Mapping[str, tuple[str, str]] = {  # short title and format of a metric
@@ -59,8 +59,8 @@ def draw(study: Found) -> None:
     )
     _arms(study, nfe)
     shown = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]
-    titles = {arm["name"]: label(arm) for arm in reversed(shown)}
-    resultslinks.box(study, titles, _words, lambda arm: _sampler(arm, nfe))
+    titles = {arm["name"]: label(arm) for arm in shown}
+    resultslinks.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
     name = st.segmented_control(
         "Figure",
         list(FIGURES),
@@ -73,12 +73,6 @@ def draw(study: Found) -> None:
     FIGURES[name](study, nfe)
     _search(study)
     resultsorigin.whole(study)
-
-
-def label(arm: Found) -> str:
-    """Return what an arm is called among those of other models."""
-    dedicated = arm["group"] == "own"
-    return arm["title"] if dedicated else f"{arm['title']} · {arm['model_title']}"
 
 
 def _steps(study: Found) -> list[int]:
@@ -158,7 +152,13 @@ def _arms(study: Found, nfe: int | None) -> None:
     )
     rows = [_line(study, arm, nfe) for arm in study["arms"] if every or arm["headline"]]
     rows += [floor for floor in [_floor(study)] if floor]
-    st.dataframe(rows, hide_index=True, width="stretch", column_config=_columns(study, nfe))
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        column_config=_columns(study, nfe),
+    )
     st.caption(
         "Distances between features are not zero even for real images, as many: the last row. "
         "Those of a classifier that was trained here are **not** the Inception FID, and compare "

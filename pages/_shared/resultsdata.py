@@ -10,7 +10,7 @@ import streamlit as st
 from rgdiff_core.spec import load_json
 from rgdiff_core.study import THEORIES
 
-__all__ = ["Found", "command", "data_of", "folder", "read_all", "seeds", "title_of"]
+__all__ = ["Found", "command", "data_of", "folder", "label", "read_all", "seeds", "title_of"]
 
 Found = Mapping[str, Any]
 HOME = Path(__file__).resolve().parents[2]
@@ -49,6 +49,12 @@ def _read(path: str, version: int) -> Found:
 def data_of(study: Found) -> str:
     """Return the name of a study's data set."""
     return study["theory"]["data"] if "theory" in study else study["data"]
+
+
+def label(arm: Found) -> str:
+    """Return what an arm is called among those of other models."""
+    alone = arm.get("group", "own") == "own"
+    return arm["title"] if alone else f"{arm['title']} · {arm['model_title']}"
 
 
 def title_of(study: Found) -> str:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pages._shared import plots, resultsdata, resultsplots
 from pages._shared.plots import Curve
-from pages._shared.resultsdata import Found
+from pages._shared.resultsdata import Found, label
 from pages._shared.resultsorigin import below, pair
 from rgdiff_core.study.image_verdict import frechet_name
 
@@ -17,14 +17,10 @@ ACROSS, ENLARGED = 3, 2  # pictures beside each other; pixels of the screen for 
 SCAN_COLORS = {"White": (plots.BLUE, "dash"), "Matched": (plots.ORANGE, "solid")}
 
 
-def _name(arm: Found) -> str:
-    return arm["title"] if arm["group"] == "own" else f"{arm['title']} · {arm['model_title']}"
-
-
 def pictures(study: Found, arms: Sequence[Found]) -> None:
     """Draw the first samples of each arm beside real images."""
     known = {row["arm"]: row for row in study["pictures"]}
-    wanted = [("floor", "real images"), *((arm["name"], _name(arm)) for arm in arms)]
+    wanted = [("floor", "real images"), *((arm["name"], label(arm)) for arm in arms)]
     there = [(known[name], title) for name, title in wanted if name in known]
     if not there:
         st.info("No pictures were kept.", icon=":material/hourglass_empty:")
@@ -62,7 +58,7 @@ def spectra(study: Found, nfe: int | None, arms: Sequence[Found]) -> None:
     for arm in arms:
         found = next((row for row in arm["samples"] if row["nfe"] == nfe), None)
         if found:
-            drawn.append(_ratio(_name(arm), found["spectrum"], *resultsplots.look(arm)))
+            drawn.append(_ratio(label(arm), found["spectrum"], *resultsplots.look(arm)))
     if study["floor"]:
         drawn.append(_ratio("real images", study["floor"]["spectrum"], plots.GREY, "dot"))
     if not drawn:
@@ -123,7 +119,8 @@ def softness(study: Found) -> None:
     st.caption(
         "From soft at the right, where all components are noised at the same time, to hard at "
         "the left, one after another. In the PCA scan standard diffusion is the softest with "
-        "white noise, and softness 1 with matched noise, which is ordered by variance."
+        "white noise, and softness 1 with matched noise, which is ordered by variance. The bars "
+        "of bits are those of the difference to standard diffusion, image by image."
     )
     below(study, "softness", rows, "ARM.bits, ARM.samples-STEPS")
 
@@ -141,6 +138,12 @@ def _scanned(
         [row["softness"] for row in mine],
         [number["value"] for number in found],
         *look,
-        error=[number["error"] or 0.0 for number in found],
+        error=[_error(row, metric) for row in mine],
         joined=True,
     )
+
+
+def _error(row: Found, metric: str) -> float:
+    """Return an error to compare rows by: that of the paired difference where there is one."""
+    paired = (row.get("against_baseline") or {}).get(metric)
+    return (paired or row["metrics"][metric])["error"] or 0.0

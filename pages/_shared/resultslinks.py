@@ -25,13 +25,17 @@ __all__ = ["box", "model_of", "noising", "samples", "side_of", "told", "training
 def box(
     study: Found,
     arms: Mapping[str, str],
+    key: str,
+    first: str,
     words: Callable[[Found], str],
     sampler: Callable[[Found], dict[str, Any]] = lambda arm: {},
 ) -> None:
     """Draw one arm, and the ways from it to other pages.
 
     Arguments:
-        arms: Names and titles; the last is shown first.
+        arms: Names and titles.
+        key: Of the choice, in the address too.
+        first: Name of the arm that is shown first.
         words: What is said of an arm.
         sampler: Method, steps and grid for the Samples page.
     """
@@ -40,8 +44,8 @@ def box(
         name = st.selectbox(
             "Arm",
             list(arms),
-            len(arms) - 1,
-            key="arm",
+            list(arms).index(first) if first in arms else 0,
+            key=key,
             bind="query-params",
             format_func=lambda each: arms[each],
             help="Its schedule, its model, and the config that it was trained with.",

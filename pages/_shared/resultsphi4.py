@@ -16,7 +16,7 @@ from pages._shared.plots import Curve
 from pages._shared.resultsdata import Found
 from pages._shared.resultsorigin import below, pair
 from pages._shared.resultsverdict import MEASURE, phrase
-from rgdiff_core.study.verdict import against, combined_error
+from rgdiff_core.study.verdict import OURS, against, combined_error
 
 __all__ = ["draw", "line"]
 
@@ -41,7 +41,8 @@ def draw(study: Found) -> None:
         st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
         return
     _arms(study)
-    resultslinks.box(study, {arm["name"]: arm["title"] for arm in study["arms"]}, _words)
+    titles = {arm["name"]: arm["title"] for arm in study["arms"]}
+    resultslinks.box(study, titles, "arm", OURS, _words)
     name = st.segmented_control(
         "Figure",
         list(FIGURES),
@@ -116,7 +117,13 @@ def _arms(study: Found) -> None:
         for arm in study["arms"]
     ]
     steps = max((row["nfe"] for row in study["samplers"]), default=0)
-    st.dataframe(rows, hide_index=True, width="stretch", column_config=_columns(first, steps))
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        column_config=_columns(first, steps),
+    )
     below(study, "arms", rows, "run-ARM-SEED, flow-ARM-SEED, samplers-ARM-SEED-STEPS")
 
 

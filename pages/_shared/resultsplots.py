@@ -15,7 +15,6 @@ BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0}
 MAP, SIGNED = "Viridis", "RdBu_r"
-MOST_WRITTEN = 8  # columns of a map whose numbers are legible
 LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same in every figure
     "standard": (plots.GREY, "dot"),
     "white-scalar": (plots.BLUE, "dash"),
@@ -122,15 +121,16 @@ def heat(
     unit: str = "nats",
     digits: str = ".3f",
     signed: bool = False,
+    written: bool = False,
 ) -> go.Figure:
-    """Draw a table as a map, with its numbers in it where they fit; what is None stays empty.
+    """Draw a table as a map; what is None stays empty.
 
     Arguments:
         low, high: Where the colours end, so that maps beside each other have the same.
         digits: Of the numbers in it.
         signed: Colours that tell below zero from above.
+        written: Write the numbers, and draw no bar of colours.
     """
-    written = len(columns) <= MOST_WRITTEN
     z = np.array([[np.nan if v is None else v for v in row] for row in table], dtype=float)
     figure = go.Figure(
         go.Heatmap(
@@ -142,7 +142,7 @@ def heat(
             colorscale=SIGNED if signed else MAP,
             reversescale=not signed,
             showscale=not written,
-            colorbar={"thickness": 10, "outlinewidth": 0},
+            colorbar={"thickness": 10, "outlinewidth": 0, "nticks": 5},
             hoverongaps=False,
             xgap=1,
             ygap=1,
@@ -152,7 +152,8 @@ def heat(
             "<extra></extra>",
         )
     )
-    figure.update_xaxes(title=x_title, type="category", showgrid=False)
+    angle = -40 if max(map(len, columns)) > 5 else 0
+    figure.update_xaxes(title=x_title, type="category", showgrid=False, tickangle=angle)
     figure.update_yaxes(title=y_title, type="category", showgrid=False, autorange="reversed")
     figure.update_layout(
         height=96 + (34 if written else 26) * len(rows),

@@ -153,7 +153,7 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     ]
     for arm in study["arms"] if study else ():
         if lattice or arm["headline"]:
-            title = arm["title"] if lattice else resultscifar.label(arm)
+            title = arm["title"] if lattice else resultsdata.label(arm)
             rows.append(_line(title, "study", _measured(study, arm, lattice), columns))
     st.subheader(resultsdata.title_of(study) if study else name)
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]

@@ -24,9 +24,7 @@ def landscape(study: Found) -> None:
     )
     kernels = list(dict.fromkeys(row["kernel"] for row in found))
     numbers = sorted({row["number"] for row in found if row["number"] is not None})
-    columns = [f"{number:g}" for number in numbers]
-    if any(row["number"] is None for row in found):
-        columns.append(NONE)
+    lines = [*(f"{number:g}" for number in numbers), NONE]
     values = [row["kl"]["value"] for row in found]
     colors = list(dict.fromkeys(row["color"] for row in found))
     for place, color in zip(st.columns(len(colors)), colors, strict=True):
@@ -35,30 +33,23 @@ def landscape(study: Found) -> None:
             for row in found
             if row["color"] == color
         }
-        table = [
-            [
-                cells[kernel, column]["value"] if (kernel, column) in cells else None
-                for column in columns
-            ]
-            for kernel in kernels
-        ]
-        with place:
-            figure = resultsplots.heat(
-                table,
-                columns,
-                [kernel.replace(" by variance", "") for kernel in kernels],
-                "width, order or softness",
-                "",
-                low=min(values),
-                high=max(values),
-                title=f"{color} noise",
-            )
-            st.plotly_chart(
-                figure,
-                key=f"results-map-{color}",
-                config=resultsplots.BAR,
-                alt=f"KL by kernel and number, {color} noise",
-            )
+        figure = resultsplots.heat(
+            [[cells.get((kernel, line), {}).get("value") for kernel in kernels] for line in lines],
+            [kernel.replace(" conditioning by variance", "") for kernel in kernels],
+            lines,
+            "",
+            "width, order or softness",
+            low=min(values),
+            high=max(values),
+            title=f"{color} noise",
+            written=True,
+        )
+        place.plotly_chart(
+            figure,
+            key=f"results-map-{color}",
+            config=resultsplots.BAR,
+            alt=f"KL by kernel and number, {color} noise",
+        )
     best = min(found, key=lambda row: row["kl"]["value"])
     number = "" if best["number"] is None else f" {best['number']:g}"
     st.caption(

@@ -6,14 +6,15 @@ from itertools import pairwise
 import streamlit as st
 
 from pages._shared import resultsplots
-from pages._shared.resultsdata import Found
+from pages._shared.resultsdata import Found, label
 from pages._shared.resultsorigin import below
 from rgdiff_core.study.image_verdict import less
 from rgdiff_core.study.verdict import worst_place
 
-__all__ = ["draw", "edges", "images", "levels"]
+__all__ = ["draw", "edges", "images", "levels", "starts"]
 
 ACROSS = 3  # maps beside each other
+AXIS = "log-SNR, from"
 WAYS = {
     "less standard": "Bits less standard diffusion's",
     "gain": "Bits over the free theory",
@@ -25,6 +26,11 @@ def levels(bounds: Sequence[float]) -> list[str]:
     """Return the names of the bins that bounds of the log-SNR cut."""
     inner = [f"{a:g} … {b:g}" for a, b in pairwise(bounds)]
     return [text.replace("-", "−") for text in (f"< {bounds[0]:g}", *inner, f"> {bounds[-1]:g}")]
+
+
+def starts(bounds: Sequence[float]) -> list[str]:
+    """Return the same in short: where each bin begins."""
+    return [text.replace("-", "−") for text in (f"< {bounds[0]:g}", *(f"{a:g}" for a in bounds))]
 
 
 def edges(bounds: Sequence[float]) -> list[str]:
@@ -49,9 +55,9 @@ def draw(study: Found) -> None:
             with place:
                 figure = resultsplots.heat(
                     arm["table"],
-                    columns,
+                    starts(study["log_snr_edges"]),
                     rows,
-                    "log-SNR",
+                    AXIS,
                     "scale",
                     low=0.0,
                     high=high,
@@ -121,12 +127,12 @@ def images(study: Found, arms: Sequence[Found]) -> None:
     low, high = (0.0, min(most, 1.5)) if way == "left" else (-most, most)
     for start in range(0, len(shown), 2):
         for place, (arm, table) in zip(st.columns(2), shown[start : start + 2], strict=False):
-            title = f"{arm['title']} · {arm['model_title']}"
+            title = label(arm)
             figure = resultsplots.heat(
                 table,
-                columns,
+                starts(study["log_snr_edges"]),
                 rows,
-                "log-SNR",
+                AXIS,
                 "scale",
                 low=low,
                 high=high,

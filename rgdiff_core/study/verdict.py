@@ -20,6 +20,7 @@ from scipy import stats
 __all__ = [
     "CONFIDENCE",
     "HIGHER_IS_BETTER",
+    "OURS",
     "Difference",
     "Outcome",
     "Place",
