@@ -164,7 +164,7 @@ def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) 
             error = frechet_error(found, real, GROUPS) if thorough else math.nan
             frechet[name] = Estimate(frechet_distance(found, real), error)
         if thorough or not few:
-            kernel[name] = kernel_distance(found, real)
+            kernel[name] = kernel_distance(found, real, groups=GROUPS)
     center, covariance = _moments(mean, second)
     return SampleQuality(
         n=len(x),
