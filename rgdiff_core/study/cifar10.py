@@ -294,12 +294,9 @@ class ImageStudy:
     def _keep(self, name: str, grey: Tensor) -> None:
         np.savez_compressed(self.cells.path(name, ".npz"), images=grey.numpy())
 
-    def shown(self, name: str) -> Tensor | None:
-        """Return the first samples of a cell, uint8, None where there are none."""
-        path = self.cells.path(name, ".npz")
-        if not path.is_file():
-            return None
-        with np.load(path) as found:
+    def shown(self, name: str) -> Tensor:
+        """Return the first samples of a cell that is there, uint8."""
+        with np.load(self.cells.path(name, ".npz")) as found:
             return torch.from_numpy(found["images"][:PICTURES])
 
 

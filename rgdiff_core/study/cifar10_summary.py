@@ -218,12 +218,12 @@ def _pictures(study: ImageStudy, out: Path, names: list[str]) -> list[Cell]:
     wanted += [(arm.name, steps, f"{arm.cell}.samples-{steps}") for arm in arms]
     found = []
     for name, nfe, cell in wanted:
-        grey = study.shown(cell)
-        if grey is None:
+        made, file = study.cells.path(cell, ".npz"), folder / f"{cell}.png"
+        if not made.is_file():
             continue
-        folder.mkdir(parents=True, exist_ok=True)
-        file = folder / f"{cell}.png"
-        Image.fromarray(_grid(grey)).save(file, optimize=True)
+        if not file.is_file() or file.stat().st_mtime < made.stat().st_mtime:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(_grid(study.shown(cell))).save(file, optimize=True)
         found.append({"arm": name, "nfe": nfe, "file": str(file.relative_to(out))})
     return found
 
