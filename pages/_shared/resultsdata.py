@@ -14,6 +14,9 @@ __all__ = ["Found", "command", "data_of", "folder", "label", "read_all", "seeds"
 
 Found = Mapping[str, Any]
 HOME = Path(__file__).resolve().parents[2]
+COMMON = {"complete", "baseline", "arms", "search", "scale_edges", "log_snr_edges"}
+LATTICE = {"theory", "truth", "samplers", "ladder", "landscape", "runs"}
+IMAGES = {"data", "budget", "models", "missing", "metrics", "floor", "scans", "pictures"}
 PLACE = "RGDIFF_RESULTS"  # the environment variable that names another folder
 
 
@@ -43,6 +46,9 @@ def _read(path: str, version: int) -> Found:
     study = load_json(Path(path).read_text(encoding="utf-8"))
     if not isinstance(study, dict) or not isinstance(study.get("arms"), list):
         raise ValueError("it holds no arms; was it written by `rgdiff study`?")
+    wanted = COMMON | (LATTICE if "theory" in study else IMAGES)
+    if lacking := sorted(wanted - set(study)):
+        raise ValueError(f"it lacks {', '.join(lacking)}; write it anew with `rgdiff study`.")
     return study
 
 
@@ -59,7 +65,9 @@ def label(arm: Found) -> str:
 
 def title_of(study: Found) -> str:
     """Return what a study's data set is called."""
-    return f"φ⁴, {study['theory']['title']}" if "theory" in study else "CIFAR-10"
+    if "theory" in study:
+        return f"φ⁴, {study['theory']['title']}"
+    return "CIFAR-10" if study["data"] == "cifar10" else study["data"]
 
 
 def command(study: Found) -> str:

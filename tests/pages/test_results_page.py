@@ -1,0 +1,229 @@
+"""The Results page, alone and through the router: what files say, links, your runs."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages._shared import latticetasks, resultsdata, resultslinks
+from pages._shared.labstate import Lab
+from pages._shared.resultsverdict import phrase
+from pages._shared.samplestate import Bench
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import LatticeNet
+from rgdiff_core.spec import from_dict
+from rgdiff_core.study import own
+from rgdiff_core.study.verdict import Difference, phi4_verdict
+from rgdiff_core.training import PRESETS, runs, train
+from rgdiff_core.training.config import parse_config
+from tests.tiny_study import DATA, study_text
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60  # seconds
+FIGURES = (
+    "Training steps",
+    "Sampler's steps",
+    "One change at a time",
+    "Map of schedules",
+    "What goes wrong where",
+)
+VIEWS = ("Sampler's steps", "Pictures", "Spectra", "Softness", "What goes wrong where")
+COMMITTED = ROOT / "results" / "study-cifar10.json"
+with_images = pytest.mark.skipif(not COMMITTED.is_file(), reason="no results of CIFAR-10 here")
+SHORT = replace(
+    PRESETS["phi4-2min"].config,
+    data=DATA,
+    model=ModelSpec(LatticeNet(4, 1)),
+    steps=4,
+    batch=8,
+    warmup=1,
+    evaluations=1,
+    previews=0,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a study at a tiny budget."""
+    folder = tmp_path_factory.mktemp("results")
+    (folder / f"study-{DATA}.json").write_text(study_text(), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path):
+    """Show these results, and keep runs in a folder of the test's own."""
+    monkeypatch.setenv("RGDIFF_RESULTS", str(folder))
+    monkeypatch.setenv("RGDIFF_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def study(folder: Path) -> dict:
+    return json.loads((folder / f"study-{DATA}.json").read_text(encoding="utf-8"))
+
+
+def visit(script: str = "pages/results.py", **link: str) -> AppTest:
+    """Open the page, at an address if one is given."""
+    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
+    for name, value in link.items():
+        at.query_params[name] = value
+    return at.run()
+
+
+def healthy(at: AppTest) -> AppTest:
+    assert not at.exception
+    assert not at.error
+    assert not at.warning
+    return at
+
+
+def button(at: AppTest, label: str):
+    return next(each for each in at.button if each.label == label)
+
+
+def said(at: AppTest) -> str:
+    return "\n".join(each.value for each in (*at.markdown, *at.caption, *at.info))
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_drawn(figure):
+    at = healthy(visit(figure=figure))
+    assert at.title[0].value == "Results"
+    assert len(at.get("plotly_chart")) >= 1
+    assert "rgdiff study phi4 --budget tiny --theories phi4-6x6" in said(at)
+
+
+def test_the_verdict_is_the_numbers_own(study):
+    text = said(healthy(visit()))
+    verdict = phi4_verdict(study)
+    assert verdict is not None
+    assert phrase(verdict.difference) in text
+    assert verdict.best["title"] in text
+    words = {"better": "better by", "worse": "worse by", "same": "no difference within errors"}
+    assert words[verdict.difference.outcome] in text
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (Difference(-0.5, 0.1, 30), "better by 0.50(10) nats, 5.0 standard errors"),
+        (Difference(0.5, 0.1, 30), "worse by 0.50(10) nats, 5.0 standard errors"),
+        (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
+        (Difference(0.1, 0.1, 30), "no difference within errors (0.10(10) nats, 1.0 standard"),
+        (Difference(-0.1, None, 0), "lower by 0.1 nats; with one seed nobody can say"),
+    ],
+)
+def test_differences_in_words(difference, words):
+    assert phrase(difference).startswith(words)
+
+
+def test_the_table_has_every_arm_with_its_errors(study):
+    table = healthy(visit()).dataframe[0].value.to_dict("list")
+    assert table["arm"] == [arm["title"] for arm in study["arms"]]
+    assert table["kl"] == [arm["metrics"]["kl"]["value"] for arm in study["arms"]]
+    assert min(table["kl_error"]) > 0
+
+
+@pytest.mark.parametrize("name", ["standard", "matched-scalar", "matched-component"])
+def test_an_arm_opens_its_very_schedule_and_config(study, name):
+    arm = next(each for each in study["arms"] if each["name"] == name)
+    side = resultslinks.side_of(study, arm)
+    assert side.schedule == from_dict(arm["schedule"])
+    at = visit("app.py")
+    at = healthy(at.switch_page("pages/results.py").run())
+    at.selectbox(key="arm").set_value(name).run()
+    at = button(at, "Open in Noising").click().run()
+    assert not at.exception
+    assert at.title[0].value == "Noising"
+    state = Lab.from_json(at.session_state["noising-lab"].to_json())
+    assert (state.data, state.sides) == (DATA, (side,))
+
+
+def test_the_samples_and_training_pages_take_an_arm(study):
+    arm = next(each for each in study["arms"] if each["name"] == "matched-component")
+    at = visit("app.py")
+    at = healthy(at.switch_page("pages/results.py").run())
+    button(at, "Open in Samples").click().run()
+    bench: Bench = at.session_state["samples-lab"]
+    assert bench.setting.model == f"pretrained/{DATA}"
+    assert bench.setting.side.schedule == from_dict(arm["schedule"])
+    run = next(each for each in study["runs"] if each["arm"] == arm["name"])
+    told = json.dumps(resultslinks.told(from_dict(run["config"])))  # type: ignore[arg-type]
+    assert parse_config(told, "The link") == from_dict(run["config"])
+
+
+def test_without_results_the_command_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    for section, command in (("φ⁴ theory", "rgdiff study phi4"), ("CIFAR-10", "study cifar10")):
+        at = healthy(visit(section=section))
+        assert command in at.code[0].value
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"arms": 3}', '{"arms": []}'])
+def test_a_damaged_file_is_a_sentence(monkeypatch, tmp_path, text):
+    (tmp_path / "study-phi4-6x6.json").write_text(text, encoding="utf-8")
+    (tmp_path / "study-phi4-8x8.json").write_text(study_text(), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = visit()
+    assert not at.exception
+    assert "study-phi4-6x6.json can't be read" in at.warning[0].value
+    assert at.dataframe
+
+
+def test_an_unfinished_study_is_said_to_be(monkeypatch, tmp_path, study):
+    study["complete"]["of"] += 1
+    arms = [arm["name"] for arm in study["arms"]][:2]
+    study["arms"] = study["arms"][:2]
+    study["runs"] = [run for run in study["runs"] if run["arm"] in arms]
+    (tmp_path / "study-phi4-6x6.json").write_text(json.dumps(study), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    text = said(healthy(visit()))
+    assert "no verdict yet" in text
+    assert "the same command goes on" in text
+
+
+@with_images
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_of_images_is_drawn(monkeypatch, view):
+    monkeypatch.setenv("RGDIFF_RESULTS", str(COMMITTED.parent))
+    at = healthy(visit(section="CIFAR-10", view=view))
+    assert "not** the Inception FID" in said(at)
+
+
+@with_images
+def test_known_results_are_decided_by_numbers(monkeypatch):
+    monkeypatch.setenv("RGDIFF_RESULTS", str(COMMITTED.parent))
+    text = said(healthy(visit(section="CIFAR-10", view="Known results")))
+    for paper in ("2410.02667", "2505.11278", "2501.09064"):
+        assert paper in text
+
+
+def test_a_run_is_evaluated_and_stands_beside_the_arms(monkeypatch, study):
+    monkeypatch.setattr("pages._shared.resultsruns.EFFORT", own.Effort(64, 4, 32, 5000))
+    assert train(SHORT, runs.runs_root() / "mine").state == "finished"
+    runs.pump()
+    at = healthy(visit(section="Your runs"))
+    assert "None of your runs" in said(at)
+    button(at, "Evaluate").click().run()
+    task = latticetasks.listed("results/mine")[0]
+    end = time.monotonic() + PATIENCE
+    while not task.ended and time.monotonic() < end:
+        time.sleep(0.1)
+    assert (task.error, task.result) == ("", True)
+    table = healthy(at.run()).dataframe[0].value.to_dict("list")
+    assert table["run"] == ["yours · mine", *(arm["title"] for arm in study["arms"])]
+    assert table["kl"][0] > 0 and table["kl_error"][0] > 0
+    found = json.loads((runs.run_folder("mine") / own.FILE).read_text(encoding="utf-8"))
+    assert found["metrics"]["kl"]["value"] == table["kl"][0]
+
+
+def test_no_runs_are_a_hint():
+    assert "Training page" in said(healthy(visit(section="Your runs")))
+
+
+def test_seeds_and_commands_are_the_files_own(study):
+    assert resultsdata.seeds(study) == "0, 1"
+    assert resultsdata.command(study).endswith("--theories phi4-6x6")

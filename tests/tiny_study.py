@@ -1,0 +1,56 @@
+"""The study of φ⁴ at less than its smallest budget, for the tests of what reads its results."""
+
+import json
+import tempfile
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from rgdiff_core.study import BUDGETS, Study, summary
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.commands import versions
+from rgdiff_core.study.plan import plan
+from rgdiff_core.study.scheduler import Schedule, carried_out
+
+__all__ = ["DATA", "study_text"]
+
+DATA = "phi4-6x6"
+BUDGET = replace(
+    BUDGETS["tiny"],
+    judged=32,
+    search_judged=16,
+    trajectories=2,
+    bound=16,
+    draws=1,
+    flow_test=4,
+    flow_samples=4,
+    plain=16,
+    weighed=4,
+    reference=400,
+    ladder=(DATA,),
+    landscape=(DATA,),
+)
+
+
+@cache
+def study_text() -> str:
+    """Carry out the study, and return what is in its file."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            study = Study(DATA, BUDGET, Cells(Path(folder), _quiet))
+            how = Schedule(1, None, _quiet, _quiet)
+            assert carried_out(plan([DATA], BUDGET), {DATA: study}, how)
+            found = summary(study)
+    finally:
+        torch.set_num_threads(threads)
+    assert found is not None
+    whole = {"command": "rgdiff study phi4 --budget tiny"} | versions() | found
+    return json.dumps(whole, ensure_ascii=False)
+
+
+def _quiet(text: str) -> None:
+    del text
