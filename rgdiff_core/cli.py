@@ -268,6 +268,18 @@ def _cifar10(chosen: argparse.Namespace) -> Outcome:
     return Outcome(*image_commands.run_cifar10(chosen))
 
 
+def _ladder_options(parser: argparse.ArgumentParser) -> None:
+    from rgdiff_core.study import image_ladder
+
+    image_ladder.ladder_options(parser)
+
+
+def _ladder(chosen: argparse.Namespace) -> Outcome:
+    from rgdiff_core.study import image_ladder
+
+    return Outcome(*image_ladder.run_ladder(chosen))
+
+
 def _report_options(parser: argparse.ArgumentParser) -> None:
     from rgdiff_core.study import commands
 
@@ -352,6 +364,12 @@ COMMANDS = (
         "Compare models of CIFAR-10 and their processes; it goes on where it was stopped.",
         _cifar10_options,
         _cifar10,
+    ),
+    Command(
+        "study ladder",
+        "Go from standard diffusion of images to ours, a choice at a time; it can be resumed.",
+        _ladder_options,
+        _ladder,
     ),
     Command("study report", "Print the tables of a comparison.", _report_options, _report),
     *(_features_command(word, help) for word, help in FEATURES.items()),

@@ -1,0 +1,176 @@
+"""`rgdiff study ladder`: from standard diffusion of images to ours, a choice or two at a time.
+
+Small networks, one budget, and the bound on held-out images as training goes on: what each choice
+is worth, and whether that lasts.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgdiff_core import data
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.cutoff import SigmoidKernel
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.evaluation import image_bound
+from rgdiff_core.lattice import Estimate
+from rgdiff_core.losses import Objective
+from rgdiff_core.networks import NETWORKS, UNet
+from rgdiff_core.noises import OneProcess
+from rgdiff_core.process import Process
+from rgdiff_core.schedules import Cutoff, LinearGamma
+from rgdiff_core.spec import check_whole, to_dict
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.commands import versions
+from rgdiff_core.study.training import trained
+from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.state import keep_memory
+
+__all__ = ["RUNGS", "Rung", "ladder_options", "run_ladder"]
+
+WHITE = OneProcess(White(), LinearGamma(-12.0, 5.0))
+MATCHED = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
+NARROW = OneProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
+STANDARD = ModelSpec(NETWORKS["unet-0.3m"], sees="scaled", told="time", reference="isotropic")
+SPECTRUM = replace(STANDARD, reference="spectrum")
+OURS = ModelSpec(NETWORKS["unet-0.3m"])
+SIMPLE, UNIT = Objective("simple"), Objective()
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A model and what it is trained on.
+
+    Attributes:
+        title: what people read.
+        model, objective, noise: as of a training config.
+    """
+
+    title: str
+    model: ModelSpec
+    objective: Objective
+    noise: OneProcess
+
+
+RUNGS: dict[str, Rung] = {
+    "standard": Rung("standard diffusion", STANDARD, SIMPLE, WHITE),
+    "ours": Rung("white noise, our denoiser and loss", OURS, UNIT, WHITE),
+    "matched": Rung("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
+    "spectrum": Rung("standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE),
+    "unit": Rung("… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE),
+    "mean": Rung(
+        "… that sees the Gaussian posterior's mean", replace(SPECTRUM, sees="mean"), UNIT, WHITE
+    ),
+    "matched-scaled": Rung(
+        "matched noise, that sees the field in units of its deviation",
+        replace(OURS, sees="scaled"),
+        UNIT,
+        MATCHED,
+    ),
+    "matched-narrow": Rung("matched noise, sigmoid cutoff of width 0.1", OURS, UNIT, NARROW),
+}
+
+
+def ladder_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study ladder`."""
+    parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
+    parser.add_argument(
+        "--rungs", nargs="+", choices=tuple(RUNGS), default=list(RUNGS), help="default: all"
+    )
+    parser.add_argument("--steps", type=int, default=2000, help="of training; default 2000")
+    parser.add_argument("--batch", type=int, default=32, help="images a step; default 32")
+    parser.add_argument("--points", type=int, default=4, help="looks at the model; default 4")
+    parser.add_argument("--width", type=int, default=16, help="of the U-Net; default 16")
+    parser.add_argument("--images", type=int, default=512, help="held out; default 512")
+    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument("--work", type=Path, default=Path("runs/study-ladder"), metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
+
+
+def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Climb; return what to print as JSON, and the lines for people.
+
+    Raises `ValueError` with one sentence for options that do not fit.
+    """
+    check_whole("points", chosen.points, 1, 100)
+    check_whole("images", chosen.images, 16, 10_000)
+    torch.set_num_threads(1)
+    keep_memory()
+    cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
+    rows = []
+    for name in chosen.rungs:
+        rung = RUNGS[name]
+        made = _config(rung, chosen)
+        inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
+        cell = cells.have(
+            f"{chosen.data}-{name}-{chosen.seed}",
+            inputs,
+            lambda made=made: {"points": list(_points(made, chosen))},
+        )
+        rows.append({"name": name, "title": rung.title, "config": cell["inputs"]["config"]})
+        rows[-1] |= {"points": cell["result"]["points"], "seconds": cell["seconds"]}
+    found = {
+        "command": f"rgdiff study ladder --data {chosen.data} --steps {chosen.steps} --batch "
+        f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "
+        f"{chosen.images} --seed {chosen.seed}",
+        **versions(),
+        "rungs": rows,
+    }
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    path = chosen.out / f"ladder-{chosen.data}.json"
+    write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    return found, [*_lines(rows), str(path)]
+
+
+def _config(rung: Rung, chosen: argparse.Namespace) -> TrainConfig:
+    network = UNet(chosen.width, (1, 2, 2), 1, (8,))
+    return TrainConfig(
+        data=chosen.data,
+        basis=BasisSpec(decorrelate=True),
+        noise=rung.noise,
+        model=replace(rung.model, network=network),
+        objective=rung.objective,
+        steps=chosen.steps,
+        batch=chosen.batch,
+        lr=2e-3,
+        decay="constant",  # so that the points along the way count
+        ema=0.995,
+        seed=chosen.seed,
+        precision="bfloat16",
+    )
+
+
+def _points(made: TrainConfig, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield steps and bits per dimension of the averaged model, each with its error."""
+    test = data.load(made.data, "test").images[: chosen.images]
+    for point in trained(made, chosen.points):
+        model, source = point.model, made.noise
+        if not isinstance(source, OneProcess):
+            raise ValueError("a rung is trained on one process.")
+        process = Process(model.basis, source.color, source.schedule, model.modes)
+        found = image_bound(model, process, test, 8)
+        yield {
+            "step": point.step,
+            "bits": _pair(found.estimate),
+            "free_bits": _pair(Estimate.of(found.free)),
+            "gain": found.gain.tolist(),
+        }
+
+
+def _pair(estimate: Estimate) -> dict[str, float]:
+    return {"value": estimate.value, "error": estimate.error}
+
+
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{row['title']}: "
+        + ", ".join(f"{p['step']:,} steps {p['bits']['value']:.3f}" for p in row["points"])
+        for row in rows
+    ]
