@@ -218,14 +218,12 @@ def _evaluations(study: Found, nfe: int | None) -> None:
     if not names:
         st.info("No samples have been drawn yet.", icon=":material/hourglass_empty:")
         return
-    what = st.segmented_control(
+    what = st.selectbox(
         "Measure",
         names,
-        default=names[0],
-        required=True,
         key="measure",
         bind="query-params",
-        format_func=lambda name: COLUMNS[name][0],
+        format_func=lambda name: study["metrics"][name]["title"],
     )
     arms, drawn, rows = chosen(study), [], []
     for arm in arms:

@@ -23,9 +23,9 @@ __all__ = ["draw", "line"]
 KL = "KL(p‖q), nats"
 NFE = "evaluations of the network for one sample"
 METHOD_TITLES: Mapping[str, str] = {
-    "interaction": "Interaction picture (ODE)",
-    "dpmpp_2m": "DPM-Solver++ (ODE)",
-    "ancestral": "Ancestral (SDE)",
+    "interaction": "Interaction",
+    "dpmpp_2m": "DPM-Solver++",
+    "ancestral": "Ancestral",
 }
 QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
     "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),
@@ -228,6 +228,7 @@ def _evaluations(study: Found) -> None:
         required=True,
         key=f"sampler-{'-'.join(methods)}",
         format_func=lambda each: METHOD_TITLES.get(each, each),
+        help="The first two integrate the probability flow; the third is stochastic.",
     )
     drawn, titles = [], {arm["name"]: arm["title"] for arm in study["arms"]}
     for arm in study["arms"]:

@@ -13,7 +13,7 @@ __all__ = ["BAR", "curves", "dots", "heat", "look"]
 
 BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
-LEGEND = {"orientation": "h", "yanchor": "top", "y": -0.22, "x": 0}
+LEGEND = {"orientation": "h", "yanchor": "top", "y": -0.26, "x": 0}
 MAP, SIGNED = "Viridis", "RdBu_r"
 LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same in every figure
     "standard": (plots.GREY, "dot"),

@@ -16,9 +16,9 @@ __all__ = ["draw", "edges", "images", "levels", "starts"]
 ACROSS = 3  # maps beside each other
 AXIS = "log-SNR, from"
 WAYS = {
-    "less standard": "Bits less standard diffusion's",
-    "gain": "Bits over the free theory",
-    "left": "Share of the error left",
+    "less standard": "Less standard",
+    "gain": "Over free theory",
+    "left": "Error left",
 }
 
 
