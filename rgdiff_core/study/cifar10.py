@@ -6,6 +6,7 @@ model the best process of each kind, by bits, is sampled.
 """
 
 import math
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -57,12 +58,14 @@ PICTURES = 64  # samples that are shown
 
 @lru_cache(maxsize=8)
 def _opened(path: Path, digest: str, device: str) -> NetworkDenoiser:
-    """Return a model on a device; on a GPU its network computes in bfloat16."""
+    """Return a model on a device; its network computes in the precision it was trained in."""
     del digest  # a file that has changed is read anew
     model = load_model(path).to(device)
-    if device.startswith("cuda"):
+    config = load_json(read_metadata(path).get("config", "{}"))
+    if device.startswith("cuda") or config.get("precision") == "bfloat16":
         model.autocast = torch.bfloat16
         model.network.to(memory_format=torch.channels_last)
+    if device.startswith("cuda"):
         model.network.compile()
     return model
 
@@ -91,6 +94,13 @@ class ImageStudy:
     device: str = "cpu"
     data: str = "cifar10"
     features: tuple[str, ...] = ("cifar10",)
+
+    @property
+    def machine(self) -> str:
+        """What cells are computed on, in words."""
+        if self.device.startswith("cuda"):
+            return f"{torch.cuda.get_device_name()}, network in bfloat16"
+        return f"{platform.machine()}, {torch.get_num_threads()} threads"
 
     @cached_property
     def test(self) -> Tensor:
@@ -151,11 +161,13 @@ class ImageStudy:
         self, kind: str, arm: ImageArm, inputs: dict[str, Any], compute: Callable[[], Cell]
     ) -> Cell:
         described = {"model": self.digests[arm.model], "arm": to_dict(arm), "data": self.data}
-        return self.cells.have(f"{arm.cell}.{kind}", described | inputs, compute)
+        return self.cells.have(
+            f"{arm.cell}.{kind}", described | inputs, lambda: compute() | {"machine": self.machine}
+        )
 
     def bits(self, arm: ImageArm, *, more: bool = False) -> Cell:
         """Return the cell of the bound on bits per dimension, of more images where asked."""
-        b, kind = self.budget, "bits-more" if more else "bits"
+        b, kind = self.budget, self._bits(more)
         n = b.more_images if more else b.images
 
         def compute() -> Cell:
@@ -177,8 +189,11 @@ class ImageStudy:
 
     def values(self, arm: ImageArm, *, more: bool = False) -> Tensor:
         """Return the bits of each image, (N,), of a cell that is there."""
-        kind = "bits-more" if more else "bits"
-        return load_file(self.cells.path(f"{arm.cell}.{kind}", ".safetensors"))["bits"]
+        return load_file(self.cells.path(f"{arm.cell}.{self._bits(more)}", ".safetensors"))["bits"]
+
+    def _bits(self, more: bool) -> str:
+        """Return the kind of cell: there is one where more images would be no more."""
+        return "bits-more" if more and self.budget.more_images > self.budget.images else "bits"
 
     def flow(self, arm: ImageArm) -> Cell:
         """Return the cell of the probability flow's bits per dimension."""
@@ -236,17 +251,25 @@ class ImageStudy:
         return self.cells.have("floor", inputs, compute)
 
     def search(self, arm: ImageArm) -> list[Cell]:
-        """Return the cells of the choice among METHODS, alike in every arm, for few steps."""
+        """Return the cells of the choice among METHODS, alike in every arm, for few steps; none
+        where the budget has no samples for it.
+        """
         b = self.budget
+        if not b.search_samples:
+            return []
         return [
             self._samples(arm, b.search_steps, i, b.search_samples, "search")
             for i in range(len(METHODS))
         ]
 
     def method(self, arm: ImageArm) -> int:
-        """Return the number of the method with the least error of the spectrum and features."""
+        """Return the number of the method with the least error of the spectrum and features; 0
+        without a search.
+        """
         cells = self.search(arm)
-        return min(range(len(cells)), key=lambda i: _error(cells[i]["result"]["metrics"]))
+        return min(
+            range(len(cells)), key=lambda i: _error(cells[i]["result"]["metrics"]), default=0
+        )
 
     def samples(self, arm: ImageArm, steps: int) -> Cell:
         """Return the cell of samples at a number of steps, by the method that the search chose."""

@@ -17,7 +17,7 @@ class ImageBudget(Spec):
         more_images: the same for the arms that are sampled.
         flow_images, flow_steps: for the bits of the probability flow.
         samples, evaluations: drawn for the arms of a headline, at each of these steps.
-        search_samples, search_steps: for the choice among METHODS.
+        search_samples, search_steps: for the choice among METHODS; 0 for none, and its first.
         scan_samples, scan_steps: of the arms of a scan, by the first of METHODS.
         reference: test images that samples are compared with.
         shown: steps of the samples whose pictures are kept.
@@ -42,6 +42,15 @@ class ImageBudget(Spec):
 
 BUDGETS: Mapping[str, ImageBudget] = {
     "full": ImageBudget(),
+    "cpu": ImageBudget(  # of the samples, about an hour of one core
+        more_images=2048,
+        flow_images=32,
+        flow_steps=8,
+        samples=128,
+        evaluations=(10, 25, 50),
+        search_samples=0,
+        scan_samples=64,
+    ),
     "tiny": ImageBudget(
         images=16,
         draws=2,

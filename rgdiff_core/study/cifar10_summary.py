@@ -2,6 +2,7 @@
 
     study, title, data, budget, device
     complete      {cells, failed: [sentence]}
+    machines      {bits, samples: [what computed them]}
     models        [{name, title, universal, parameters, sha256, basis, config}]
     missing       [name of a model whose file is not there]
     baseline      name of the arm that differences are to
@@ -81,6 +82,7 @@ def image_summary(study: ImageStudy, out: Path, failed: list[str]) -> Cell:
             "cells": len(list(study.cells.folder.glob("*.json"))),
             "failed": failed,
         },
+        "machines": _machines(known),
         "models": [_model(study, name) for name in MODELS if name in study.files],
         "missing": [name for name in MODELS if name not in study.files],
         "baseline": BASELINE,
@@ -96,6 +98,19 @@ def image_summary(study: ImageStudy, out: Path, failed: list[str]) -> Cell:
         "search": [row for arm in known.arms for row in _search(known, arm)],
         "pictures": _pictures(known, out, sorted(headline)),
     }
+
+
+def _machines(study: ImageStudy) -> dict[str, list[str]]:
+    """Return what computed the bits, and what drew the samples."""
+    found: dict[str, set[str]] = {"bits": set(), "samples": set()}
+    for arm in study.arms:
+        rows = {"bits": [_result(lambda arm=arm: study.bits(arm))]}
+        rows["samples"] = [
+            _result(lambda arm=arm, n=n: study.samples(arm, n)) for n in study.budget.evaluations
+        ]
+        for kind, cells in rows.items():
+            found[kind] |= {cell["machine"] for cell in cells if cell and "machine" in cell}
+    return {kind: sorted(names) for kind, names in found.items()}
 
 
 def _result(cell: Callable[[], Cell]) -> Cell | None:

@@ -86,7 +86,9 @@ def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         tuple(chosen.features),
     )
     words = f"rgdiff study cifar10 --budget {chosen.budget}"
-    made = _carried_out(study, chosen.out, {"command": words} | _versions(device))
+    made = _carried_out(
+        study, chosen.out, {"command": words, "machine": study.machine} | _versions()
+    )
     path, complete = chosen.out / f"study-{chosen.data}.json", made["finished"]
     state = "complete" if complete else "stopped; the same command goes on"
     lines = [*made["complete"]["failed"], f"{state}: {path}"]
@@ -152,14 +154,6 @@ def _device(chosen: str) -> str:
     return "cuda" if there and chosen != "cpu" else "cpu"
 
 
-def _versions(device: str) -> dict[str, Any]:
-    """Return what the numbers were computed with."""
-    machine = (
-        f"{torch.cuda.get_device_name()}, network in bfloat16"
-        if device == "cuda"
-        else f"{platform.machine()}, {torch.get_num_threads()} threads"
-    )
-    return {
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": machine,
-    }
+def _versions() -> dict[str, Any]:
+    """Return what the numbers were put together with."""
+    return {"versions": {"python": platform.python_version(), "torch": torch.__version__}}
