@@ -30,7 +30,7 @@ def phi4(studies: Mapping[str, Found]) -> None:
 
 def cifar(studies: Mapping[str, Found]) -> None:
     """Draw the results of CIFAR-10."""
-    study = studies.get("cifar10")
+    study = next((study for study in studies.values() if "theory" not in study), None)
     if study is None:
         missing("CIFAR-10", CIFAR)
     else:
