@@ -131,7 +131,7 @@ def image_card(
     status = load_json((work / "status.json").read_text(encoding="utf-8"))
     return ImageCard(
         name=name,
-        title=next(item.title for item in data.available() if item.name == config.data),
+        title=_title(config),
         data=config.data,
         command=f"rgdiff pretrain {shlex.quote(name)}",
         config=config.to_json(),
@@ -144,6 +144,16 @@ def image_card(
         scan=scan,
         report=report,
     )
+
+
+def _title(config: TrainConfig) -> str:
+    """Return what tells a model from others of the same data."""
+    of = next(item.title for item in data.available() if item.name == config.data)
+    if config.model.reference == "isotropic":
+        return f"{of}, standard diffusion"
+    if isinstance(config.noise, OneProcess):
+        return f"{of}, one process, {config.basis.name}"
+    return f"{of}, universal, {config.basis.name}"
 
 
 def _device(device: str) -> str:

@@ -8,6 +8,7 @@ import argparse
 import json
 import platform
 import shlex
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -31,7 +32,7 @@ from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.commands import duration
 from rgdiff_core.training.runs.folder import read_config, read_status
 from rgdiff_core.training.trainer import DEVICES
-from rgdiff_core.weights import load_model, pretrained_folder, save_model, sha256
+from rgdiff_core.weights import load_model, pretrained_folder, save_model, sha256, weights_type
 
 __all__ = ["PROCESSES", "Card", "pretrain", "pretrain_options", "run_pretrain"]
 
@@ -138,10 +139,16 @@ def _install_images(
     budget: ImageBudget,
     say: Say,
 ) -> ImageCard:
-    """Install a model of images with 16-bit weights, and evaluate what was installed."""
-    path = home / "model.safetensors"
-    extra = {"data": config.data, "name": name, "config": config.to_json()}
-    save_model(model, path, extra, dtype=torch.bfloat16, split=True)
+    """Install a model of images with 16-bit weights, and evaluate what was installed.
+
+    A run whose own file has 16-bit weights already is installed as it is.
+    """
+    path, own = home / "model.safetensors", work / "checkpoint" / "model.safetensors"
+    if weights_type(own) == torch.bfloat16:
+        shutil.copyfile(own, path)
+    else:
+        extra = {"data": config.data, "name": name, "config": config.to_json()}
+        save_model(model, path, extra, dtype=torch.bfloat16, split=True)
     for each in sorted(home.glob("*.safetensors")):
         if each.stat().st_size > MOST_BYTES:
             raise ValueError(

@@ -32,6 +32,7 @@ __all__ = [
     "read_metadata",
     "save_model",
     "sha256",
+    "weights_type",
 ]
 
 FORMAT = "rgdiff-model-1"
@@ -108,6 +109,13 @@ def read_metadata(path: Path) -> dict[str, str]:
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} is a safetensors file, but not one of rgdiff's models.")
     return metadata
+
+
+def weights_type(path: Path) -> torch.dtype | None:
+    """Return the type of a model file's weights, None where they have several."""
+    with safe_open(path, "pt") as file:
+        found = {file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118
+    return found.pop() if len(found) == 1 else None
 
 
 def load_model(path: Path) -> NetworkDenoiser:
