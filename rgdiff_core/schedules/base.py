@@ -146,7 +146,10 @@ def _derivative(
 
 
 def _as_times(t: Tensor | float, modes: Modes) -> Tensor:
-    return torch.as_tensor(t, dtype=None if isinstance(t, Tensor) else modes.scale.dtype)
+    """Return times as a tensor; a number goes to the device of the modes."""
+    if isinstance(t, Tensor):
+        return t
+    return torch.as_tensor(t, dtype=modes.scale.dtype, device=modes.scale.device)
 
 
 def check_gammas(gamma_min: float, gamma_max: float) -> None:
