@@ -24,7 +24,8 @@ def landscape(study: Found) -> None:
     )
     kernels = list(dict.fromkeys(row["kernel"] for row in found))
     numbers = sorted({row["number"] for row in found if row["number"] is not None})
-    lines = [*(f"{number:g}" for number in numbers), NONE]
+    lines = [f"{number:g}" for number in numbers]
+    lines += [NONE] if any(row["number"] is None for row in found) else []
     values = [row["kl"]["value"] for row in found]
     colors = list(dict.fromkeys(row["color"] for row in found))
     for place, color in zip(st.columns(len(colors)), colors, strict=True):

@@ -34,12 +34,12 @@ SIGNS: Mapping[Outcome, tuple[str, str]] = {
 
 def phrase(difference: Difference, unit: str = "nats") -> str:
     """Return how two arms differ, in words with numbers."""
-    size = bracketed(abs(difference.value), difference.error)
+    size = f"{bracketed(abs(difference.value), difference.error)} {unit}".rstrip()
     sigmas = difference.sigmas
     if difference.outcome == "unknown" or sigmas is None:
         side = "lower" if difference.value < 0 else "higher"
-        return f"{side} by {size} {unit}; with one seed nobody can say whether that means anything"
-    off = f"{size} {unit}, {sigmas:.1f} standard errors"
+        return f"{side} by {size}; with one seed nobody can say whether that means anything"
+    off = f"{size}, {sigmas:.1f} standard errors"
     if difference.outcome == "same":
         return f"no difference within errors ({off})"
     return f"{difference.outcome} by {off}"
@@ -86,9 +86,8 @@ def image_sentence(study: Found, verdict: image_verdict.Verdict) -> str:
     best = []
     for name, arm in verdict.best.items():
         number = bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
-        best.append(
-            f"by {_measure(study, name)[0]} {arm['title']} ({arm['model_title']}), {number}"
-        )
+        short, _, _ = _measure(study, name)[0].partition(" (")
+        best.append(f"by {short} {arm['title']} ({arm['model_title']}), {number}")
     return f"{'. '.join(parts)}. The best of all arms: {'; '.join(best)}."
 
 
@@ -100,9 +99,9 @@ def _measure(study: Found, name: str) -> tuple[str, str]:
         "frechet_cifar10": (
             f"Fréchet distance in {steps} steps (features of a classifier trained here, not the "
             "Inception FID)",
-            "in it",
+            "",
         ),
-        "frechet_inception": (f"FID in {steps} steps", "in it"),
+        "frechet_inception": (f"FID in {steps} steps", ""),
     }[name]
 
 

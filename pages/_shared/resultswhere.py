@@ -48,8 +48,15 @@ def draw(study: Found) -> None:
         "arm's KL; those that are a little below zero are noise of the measurement."
     )
     columns, rows = levels(study["log_snr_edges"]), edges(study["scale_edges"])
-    high = max(value for arm in study["arms"] for row in arm["table"] for value in row)
     arms = study["arms"]
+    same = st.toggle(
+        "The same colours in all maps",
+        key="same",
+        bind="query-params",
+        help="Else every map has the range of its own numbers, as its bar of colours says.",
+    )
+    highest = {arm["name"]: max(map(max, arm["table"])) for arm in arms}
+    high = max(highest.values())
     for start in range(0, len(arms), ACROSS):
         for place, arm in zip(st.columns(ACROSS), arms[start : start + ACROSS], strict=False):
             with place:
@@ -60,7 +67,7 @@ def draw(study: Found) -> None:
                     AXIS,
                     "scale",
                     low=0.0,
-                    high=high,
+                    high=high if same else highest[arm["name"]],
                     title=arm["title"],
                 )
                 st.plotly_chart(
