@@ -268,6 +268,7 @@ FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
     "Pictures": lambda study, nfe: resultsimages.pictures(study, chosen(study)),
     "Spectra": lambda study, nfe: resultsimages.spectra(study, nfe, chosen(study)),
     "Softness": lambda study, nfe: resultsimages.softness(study),
+    "One change at a time": lambda study, nfe: resultsimages.ladder(study),
     "What goes wrong where": lambda study, nfe: resultswhere.images(study, chosen(study)),
     "Known results": lambda study, nfe: resultsknown.draw(study),
 }

@@ -10,7 +10,17 @@ import streamlit as st
 from rgdiff_core.spec import load_json
 from rgdiff_core.study import THEORIES
 
-__all__ = ["Found", "command", "data_of", "folder", "label", "read_all", "seeds", "title_of"]
+__all__ = [
+    "Found",
+    "command",
+    "data_of",
+    "folder",
+    "label",
+    "ladder",
+    "read_all",
+    "seeds",
+    "title_of",
+]
 
 Found = Mapping[str, Any]
 HOME = Path(__file__).resolve().parents[2]
@@ -68,6 +78,16 @@ def title_of(study: Found) -> str:
     if "theory" in study:
         return f"φ⁴, {study['theory']['title']}"
     return "CIFAR-10" if study["data"] == "cifar10" else study["data"]
+
+
+def ladder(data: str) -> Found | None:
+    """Return what `rgdiff study ladder` found on a data set, None where it was not run."""
+    path = folder() / f"ladder-{data}.json"
+    try:
+        found = load_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("rungs") else None
 
 
 def command(study: Found) -> str:

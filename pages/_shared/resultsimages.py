@@ -11,9 +11,10 @@ from pages._shared.resultsdata import Found, label
 from pages._shared.resultsorigin import below, pair
 from rgdiff_core.study.image_verdict import frechet_name
 
-__all__ = ["pictures", "softness", "spectra"]
+__all__ = ["ladder", "pictures", "softness", "spectra"]
 
 ACROSS, ENLARGED = 3, 2  # pictures beside each other; pixels of the screen for one of theirs
+DASHES = ("solid", "dash", "dot")
 SCAN_COLORS = {"White": (plots.BLUE, "dash"), "Matched": (plots.ORANGE, "solid")}
 
 
@@ -147,3 +148,33 @@ def _error(row: Found, metric: str) -> float:
     """Return an error to compare rows by: that of the paired difference where there is one."""
     paired = (row.get("against_baseline") or {}).get(metric)
     return (paired or row["metrics"][metric])["error"] or 0.0
+
+
+def ladder(study: Found) -> None:
+    """Draw bits against training steps, from standard diffusion to ours a choice at a time."""
+    found = resultsdata.ladder(resultsdata.data_of(study))
+    if found is None:
+        st.info("The ladder was not made. This makes it:", icon=":material/info:")
+        st.code("rgdiff study ladder", language="sh")
+        return
+    st.caption(
+        "Small networks with one budget and one seed; bits/dim, a bound on held-out images, of "
+        "the averaged weights on the way. Their errors over images are in the file; the images "
+        "are the same for all, so that differences are known far better."
+    )
+    rungs, rows, drawn = found["rungs"], [], []
+    for number, (rung, color) in enumerate(zip(rungs, plots.ramp(len(rungs)), strict=True), 1):
+        points = rung["points"]
+        title = f"{number}. {rung['title']}"
+        values, errors = ([p["bits"][k] for p in points] for k in ("value", "error"))
+        steps = [point["step"] for point in points]
+        drawn.append(Curve(title, steps, values, color, DASHES[number % 3], joined=True))
+        rows += [
+            {"#": number, "model": rung["title"], "step": step, "bits": value, "bits_error": error}
+            for step, value, error in zip(steps, values, errors, strict=True)
+        ]
+    figure = resultsplots.curves(drawn, "training steps", "bits/dim, at most", height=480)
+    st.plotly_chart(
+        figure, key="results-image-ladder", config=resultsplots.BAR, alt="Bits along the ladder"
+    )
+    below(study | {"command": found["command"]}, "ladder", rows, "DATA-RUNG-SEED")
