@@ -177,4 +177,4 @@ def ladder(study: Found) -> None:
     st.plotly_chart(
         figure, key="results-image-ladder", config=resultsplots.BAR, alt="Bits along the ladder"
     )
-    below(study | {"command": found["command"]}, "ladder", rows, "DATA-RUNG-SEED")
+    below({**study, "command": found["command"]}, "ladder", rows, "DATA-RUNG-SEED")
