@@ -1,6 +1,7 @@
 """A model and a process by the words of a command line."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +18,16 @@ from rgdiff_core.presets import PRESETS
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, Schedule, SigmoidKernel
 from rgdiff_core.spec import Spec, from_dict, from_json
-from rgdiff_core.training import runs
+from rgdiff_core.training import TrainConfig, runs
+from rgdiff_core.training.config import parse_config
 from rgdiff_core.training.trainer import DEVICES
-from rgdiff_core.weights import list_pretrained, load_model, load_pretrained, read_metadata
+from rgdiff_core.weights import (
+    list_pretrained,
+    load_model,
+    load_pretrained,
+    pretrained_folder,
+    read_metadata,
+)
 
 __all__ = [
     "Opened",
@@ -45,12 +53,14 @@ class Opened:
         denoiser: The model.
         data: The name of its data set, "" where its file does not say.
         noise: The process that it was trained on, or one that suits a universal model.
+        own: Whether it was trained on that one process.
     """
 
     name: str
     denoiser: NetworkDenoiser
     data: str
     noise: OneProcess
+    own: bool = False
 
     def images(self, split: str, chosen: str | None = None) -> ImageSet:
         """Return its data set, or another; raises `ValueError` where none is known."""
@@ -74,10 +84,13 @@ def open_model(name: str) -> Opened:
     """
     if name.endswith(".safetensors"):
         path = Path(name)
-        return Opened(name, load_model(path), read_metadata(path).get("data", ""), DEFAULT)
+        told = read_metadata(path)
+        return _opened(name, load_model(path), told.get("data", ""), _config(told))
     for each in list_pretrained():
         if each.name == name:
-            return Opened(name, load_pretrained(name), each.data, DEFAULT)
+            model = load_pretrained(name)
+            told = read_metadata(pretrained_folder() / name / "model.safetensors")
+            return _opened(name, model, each.data, _config(told))
     config = next((run.config for run in runs.list_runs() if run.id == name), None)
     if config is None:
         known = ", ".join(each.name for each in list_pretrained())
@@ -85,8 +98,21 @@ def open_model(name: str) -> Opened:
             f"{name!r} is no pretrained model ({known or 'none on this machine'}), no run with a "
             f"config, and no .safetensors file."
         )
-    noise = config.noise if isinstance(config.noise, OneProcess) else DEFAULT
-    return Opened(name, load_model(runs.model_path(name)), config.data, noise)
+    return _opened(name, load_model(runs.model_path(name)), config.data, config)
+
+
+def _opened(name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None) -> Opened:
+    if config is not None and isinstance(config.noise, OneProcess):
+        return Opened(name, denoiser, data, config.noise, own=True)
+    return Opened(name, denoiser, data, DEFAULT)
+
+
+def _config(metadata: Mapping[str, str]) -> TrainConfig | None:
+    """Return the config that a model's file keeps, None where it keeps none that is known."""
+    try:
+        return parse_config(metadata["config"], "the config of the model")
+    except (KeyError, ValueError):
+        return None
 
 
 def placed(opened: Opened, device: str) -> NetworkDenoiser:

@@ -9,9 +9,10 @@ import streamlit as st
 from pages._shared.choices import Bind, basis_widgets, color_widget, schedule_widgets
 from pages._shared.menus import BASES
 from pages._shared.samplemodels import Source, fixes_basis, menu
-from pages._shared.samplesession import bound
+from pages._shared.samplesession import bound, take
 from pages._shared.samplestate import MEASURED, Bench, Zoom
-from rgdiff_core.schedules import Cutoff
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Cutoff, Schedule
 
 __all__ = ["sidebar"]
 
@@ -50,6 +51,7 @@ def sidebar(bench: Bench, source: Source) -> None:
         else:
             shape = source.denoiser.basis.shape
             basis_widgets(side.basis, _bind("basis"), shape)
+        _own_process(source, side.color, side.schedule)
         color_widget(side.color, _bind("color"))
         schedule_widgets(side.schedule, _bind("schedule"))
         if isinstance(side.schedule, Cutoff):
@@ -71,6 +73,15 @@ def sidebar(bench: Bench, source: Source) -> None:
             "on fewer where they are large.",
             **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
         )
+
+
+def _own_process(source: Source, color: Color, schedule: Schedule) -> None:
+    """Say that a model knows one process only, where another is chosen, and offer its own."""
+    own = source.noise
+    if own is None or (own.color, own.schedule) == (color, schedule):
+        return
+    st.caption(":orange[:material/warning:] It was trained on one process only, not on this one.")
+    st.button("Use its own process", on_click=take, args=(own.color, own.schedule))
 
 
 def _ends(schedule: Cutoff) -> None:

@@ -14,6 +14,7 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.models import open_model
+from rgdiff_core.noises import OneProcess
 from rgdiff_core.serialize import basis_to_dict
 from rgdiff_core.training import runs
 
@@ -39,12 +40,14 @@ class Source:
         data: The name of the data set that it was made for.
         basis: Its basis, as a choice.
         version: Tells apart files of the same name.
+        noise: The one process that it was trained on, None where it serves many.
     """
 
     denoiser: Denoiser
     data: str
     basis: BasisSpec
     version: str
+    noise: OneProcess | None = None
 
     @property
     def quick(self) -> bool:
@@ -117,7 +120,9 @@ def _load(model: str, version: str, basis: str) -> Source:
         )
         return Source(denoiser, name, BasisSpec.from_json(basis), version)
     opened = open_model(name)
-    return Source(_placed(opened.denoiser), opened.data, _choice(opened.denoiser.basis), version)
+    basis_choice = _choice(opened.denoiser.basis)
+    noise = opened.noise if opened.own else None
+    return Source(_placed(opened.denoiser), opened.data, basis_choice, version, noise)
 
 
 def _placed(network: NetworkDenoiser) -> NetworkDenoiser:

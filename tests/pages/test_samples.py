@@ -167,6 +167,14 @@ def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
     assert state(at).setting.side.basis.momentum == "lattice"
     choose(at, "model", f"run/{run}")
     assert state(at).setting.model == "run/mine"
+    choose(at, "schedule", "Cosine")  # not what it was trained on
+    next(each for each in at.button if each.label == "Use its own process").click().run()
+    own = PRESETS["phi4-2min"].config.noise
+    assert (state(at).setting.side.color, state(at).setting.side.schedule) == (
+        own.color,
+        own.schedule,
+    )
+    assert "Use its own process" not in {each.label for each in at.button}
     choose(at, "model", "free/phi4-6x6-broken")
     choose(at, "basis", "cosine")
     assert state(at).setting.side.basis.name == "cosine"
