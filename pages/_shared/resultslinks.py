@@ -123,16 +123,19 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
 
 
 def own_file(study: Found, arm: Found) -> Path | None:
-    """Return the file of an arm's first model in the study's folder, None where it is not here."""
+    """Return the file of an arm's first model, None where it is not on this machine.
+
+    It is looked for among the results, models/DATA/ARM.safetensors, and in the folder in which
+    the study's command works.
+    """
+    data = resultsdata.data_of(study)
+    places = [resultsdata.folder() / "models" / data / f"{arm['name']}.safetensors"]
     words = str(study.get("command", "")).split()
     with suppress(ValueError, IndexError, KeyError):
-        budget = words[words.index("--budget") + 1]
-        work = resultsdata.HOME / "runs" / f"study-{Path(budget).name}"
-        path = (
-            work / resultsdata.data_of(study) / f"run-{arm['name']}-{arm['seeds'][0]}.safetensors"
-        )
-        return path if path.is_file() else None
-    return None
+        budget = Path(words[words.index("--budget") + 1]).name
+        work = resultsdata.HOME / "runs" / f"study-{budget}" / data
+        places.append(work / f"run-{arm['name']}-{arm['seeds'][0]}.safetensors")
+    return next((path for path in places if path.is_file()), None)
 
 
 def samples(study: Found, arm: Found, key: str, **sampler: Any) -> None:

@@ -16,6 +16,7 @@ from pages._shared.plots import Curve
 from pages._shared.resultsdata import Found
 from pages._shared.resultsorigin import below, pair
 from pages._shared.resultsverdict import MEASURE, phrase
+from rgdiff_core.study.measures import METHODS
 from rgdiff_core.study.verdict import OURS, against, combined_error
 
 __all__ = ["draw", "line"]
@@ -42,7 +43,7 @@ def draw(study: Found) -> None:
         return
     _arms(study)
     titles = {arm["name"]: arm["title"] for arm in study["arms"]}
-    resultslinks.box(study, titles, "arm", OURS, _words)
+    resultslinks.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
     name = st.segmented_control(
         "Figure",
         list(FIGURES),
@@ -170,6 +171,15 @@ def _words(arm: Found) -> str:
     off = against(arm, "kl")
     text = f"{arm['about']} The search chose {arm['schedule_title']}."
     return f"{text} Against standard diffusion: {phrase(off)}." if off else text
+
+
+def _sampler(study: Found, arm: Found) -> dict[str, Any]:
+    """Return the sampler with which an arm was measured last."""
+    mine = [row for row in study["samplers"] if row["arm"] == arm["name"]]
+    if not mine:
+        return {}
+    method, steps = mine[0]["method"], max(row["nfe"] for row in mine)
+    return {"method": method, "steps": steps, "grid": METHODS.get(method, "uniform")}
 
 
 def _steps(study: Found) -> None:

@@ -58,6 +58,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path):
     """Show these results, and keep runs in a folder of the test's own."""
     monkeypatch.setenv("RGDIFF_RESULTS", str(folder))
     monkeypatch.setenv("RGDIFF_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(resultsdata, "HOME", tmp_path)  # where studies work
 
 
 @pytest.fixture
@@ -153,6 +154,24 @@ def test_the_samples_and_training_pages_take_an_arm(study):
     run = next(each for each in study["runs"] if each["arm"] == arm["name"])
     told = json.dumps(resultslinks.told(from_dict(run["config"])))  # type: ignore[arg-type]
     assert parse_config(told, "The link") == from_dict(run["config"])
+
+
+def test_a_models_own_file_becomes_a_run_only_once(monkeypatch, tmp_path):
+    assert train(SHORT, tmp_path / "trained").state == "finished"
+    (model,) = (tmp_path / "trained").rglob("model.safetensors")
+    place = tmp_path / "models" / DATA / "matched-component.safetensors"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(model.read_bytes())
+    (tmp_path / f"study-{DATA}.json").write_text(study_text(), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    names = set()
+    for _ in range(2):
+        at = visit("app.py")
+        at = healthy(at.switch_page("pages/results.py").run())
+        button(at, "Open in Samples").click().run()
+        names.add(at.session_state["samples-lab"].setting.model)
+    (known,) = runs.list_runs()
+    assert names == {f"run/{known.id}"}
 
 
 def test_without_results_the_command_is_named(monkeypatch, tmp_path):
