@@ -42,11 +42,11 @@ class ImageBudget(Spec):
 
 BUDGETS: Mapping[str, ImageBudget] = {
     "full": ImageBudget(),
-    "cpu": ImageBudget(  # of the samples, about an hour of one core
+    "cpu": ImageBudget(  # about an hour of one core for the samples
         more_images=2048,
         flow_images=32,
         flow_steps=8,
-        samples=128,
+        samples=64,
         evaluations=(10, 25, 50),
         search_samples=0,
         scan_samples=64,
