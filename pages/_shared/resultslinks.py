@@ -1,6 +1,7 @@
 """From an arm of a study to the other pages: its schedule, its model, its training."""
 
 import json
+import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.training import TrainConfig, runs
+from rgdiff_core.weights import load_model, save_model
 
 __all__ = ["box", "model_of", "noising", "samples", "side_of", "told", "training"]
 
@@ -159,7 +161,20 @@ def _registered(study: Found, arm: Found) -> str:
         raise ValueError(f"the model of {arm['title']} is no longer on this machine.")
     title = f"Study, {resultsdata.title_of(study)}: {arm['title']}"[:80]
     same = [run.id for run in runs.list_runs() if run.title == title and not run.missing]
-    return f"run/{same[0] if same else runs.register_model(path.read_bytes(), title).id}"
+    return (
+        f"run/{same[0] if same else runs.register_model(_told_file(study, arm, path), title).id}"
+    )
+
+
+def _told_file(study: Found, arm: Found, path: Path) -> bytes:
+    """Return a model's file that says what it was trained on, as the study knows it."""
+    config = _config(study, arm)
+    if config is None:
+        raise ValueError(f"the study does not say what {arm['title']} was trained on.")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.safetensors"
+        save_model(load_model(path), file, {"data": config.data, "config": config.to_json()})
+        return file.read_bytes()
 
 
 def training(study: Found, arm: Found, key: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 import rgdiff_core as rg
-from pages._shared import latticetasks, resultscifar, resultsdata, samplemodels
+from pages._shared import latticetasks, plots, resultscifar, resultsdata, samplemodels
 from pages._shared.latticemodel import STAGES
 from pages._shared.resultsdata import Found
 from pages._shared.resultsorigin import pair
@@ -104,8 +104,11 @@ def _evaluate(listed: Sequence[tuple[Run, str]]) -> None:
     )
     keys = tuple(_key(by_id[id], version) for id, version in versions.items())
     st.fragment(_progress, run_every=1.0 if busy else None)(keys, bool(busy))
-    effort = f"{EFFORT.samples} samples, seed {SEED}"
-    st.caption(f"`rgdiff evaluate {run.id} --n {EFFORT.samples} --seed {SEED}` · {effort}")
+    lattice = rg.data.action_of(_data(run)) is not None
+    more = f" --truth {EFFORT.truth}" if lattice else ""
+    words = f"rgdiff evaluate {run.id} --n {EFFORT.samples}{more} --seed {SEED}"
+    kl = ", and the denoiser's distance from a perfect one" if lattice else ""
+    st.caption(f"The same as `{words}`{kl}.")
 
 
 def _begin(run: Run, version: str) -> None:
@@ -155,23 +158,36 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
         if lattice or arm["headline"]:
             title = arm["title"] if lattice else resultsdata.label(arm)
             rows.append(_line(title, "study", _measured(study, arm, lattice), columns))
-    st.subheader(resultsdata.title_of(study) if study else name)
+    titles = {info.name: info.title for info in rg.data.available()}
+    st.subheader(resultsdata.title_of(study) if study else titles.get(name, name))
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]
-    shown = {"run", "from", *known, *(f"{metric}_error" for metric in known)}
+    shown = ["run", "from", *(k for metric in known for k in (metric, f"{metric}_error"))]
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]
     st.dataframe(
         rows,
         hide_index=True,
         width="stretch",
+        placeholder="–",
         column_config={"run": st.column_config.TextColumn("run or arm", width=300, pinned=True)}
         | {
-            key: st.column_config.NumberColumn(title, format=digits)
+            key: st.column_config.NumberColumn(title, format=digits, width=90)
             for metric in known
             for key, title, digits in (
                 (metric, columns[metric][0], columns[metric][1]),
                 (f"{metric}_error", "±", columns[metric][1]),
             )
         },
+    )
+    st.download_button(
+        "CSV",
+        lambda: plots.table({k: [row.get(k) for row in rows] for k in dict.fromkeys(shown)}),
+        f"{name}-runs.csv",
+        "text/csv",
+        key=f"results-csv-{name}-runs",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        help="The numbers of this table, with their errors.",
     )
     st.caption(
         "Your numbers are of one run and its errors of the held-out fields; those of the study "

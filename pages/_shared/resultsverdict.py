@@ -115,7 +115,8 @@ def draw(studies: Mapping[str, Found]) -> None:
 
 def _verdict(study: Found) -> tuple[str, str, str]:
     """Return a sign, its colour, and a sentence."""
-    nothing = ":material/hourglass_empty:", "gray", "no verdict yet."
+    missing = "no verdict yet: an arm of the claim has not been measured."
+    nothing = ":material/hourglass_empty:", "gray", missing
     if "theory" in study:
         verdict = phi4_verdict(study)
         if verdict is None:

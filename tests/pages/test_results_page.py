@@ -171,6 +171,9 @@ def test_a_models_own_file_becomes_a_run_only_once(monkeypatch, tmp_path):
         button(at, "Open in Samples").click().run()
         names.add(at.session_state["samples-lab"].setting.model)
     (known,) = runs.list_runs()
+    told = next(r for r in json.loads(study_text())["runs"] if r["arm"] == "matched-component")
+    assert known.config is not None
+    assert known.config.noise == from_dict(told["config"]["noise"])
     assert names == {f"run/{known.id}"}
 
 
