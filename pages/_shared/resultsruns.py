@@ -108,7 +108,7 @@ def _evaluate(listed: Sequence[tuple[Run, str]]) -> None:
     more = f" --truth {EFFORT.truth}" if lattice else ""
     words = f"rgdiff evaluate {run.id} --n {EFFORT.samples}{more} --seed {SEED}"
     kl = ", and the denoiser's distance from a perfect one" if lattice else ""
-    st.caption(f"The same as `{words}`{kl}.")
+    st.caption(f"What `{words}` measures too{kl}.")
 
 
 def _begin(run: Run, version: str) -> None:

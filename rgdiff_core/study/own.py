@@ -24,6 +24,7 @@ __all__ = ["FILE", "Effort", "evaluate_own", "field_distance", "kept", "keep"]
 
 FILE = "evaluation.json"  # in the run's folder
 PART = 250  # noised fields between two looks at whether to go on
+ROWS = 16  # images at once, for the same reason
 Progress = Callable[[str, int, int], None] | None
 
 
@@ -44,7 +45,7 @@ class Effort(Spec):
     trajectories: int = 100
     samples: int = 256
     truth: int = 20_000
-    images: int = 128
+    images: int = 256
     draws: int = 8
     steps: int = 25
 
@@ -159,6 +160,7 @@ def _images(
         seed,
         images=effort.images,
         draws=effort.draws,
+        rows=ROWS,
         progress=progress,
     )
     found = {
