@@ -211,8 +211,22 @@ def test_an_unfinished_study_is_said_to_be(monkeypatch, tmp_path, study):
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_of_images_is_drawn(monkeypatch, view):
     monkeypatch.setenv("RGDIFF_RESULTS", str(COMMITTED.parent))
-    at = healthy(visit(section="CIFAR-10", view=view))
+    at = visit(section="CIFAR-10", view=view)
+    assert not at.exception and not at.error
+    assert not [each.value for each in at.warning if "No such file" in each.value]
     assert "not** the Inception FID" in said(at)
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_the_results_that_come_along_are_shown(monkeypatch, figure):
+    monkeypatch.setenv("RGDIFF_RESULTS", str(COMMITTED.parent))
+    names = [path.stem for path in COMMITTED.parent.glob("study-*.json")]
+    known = resultsdata.read_all()
+    assert not known[1]
+    assert len(known[0]) == len(names)
+    titles = [study["theory"]["title"] for study in known[0].values() if "theory" in study]
+    for title in titles:
+        healthy(visit(theory=title, figure=figure))
 
 
 @with_images
