@@ -14,7 +14,7 @@ from pages._shared import (
 )
 from pages._shared.plots import Curve
 from pages._shared.resultsdata import Found
-from pages._shared.resultsorigin import below, pair
+from pages._shared.resultsorigin import below, bracketed, pair
 from pages._shared.resultsverdict import MEASURE, phrase
 from rgdiff_core.study.measures import METHODS
 from rgdiff_core.study.verdict import OURS, against, combined_error
@@ -306,7 +306,18 @@ def _ladder(study: Found) -> None:
             "change_error": st.column_config.NumberColumn("± ", format="%.4f"),
         },
     )
+    steps = [row for row in ladder if row["change"]]
+    if steps:
+        low, high = (f(steps, key=lambda row: row["change"]["value"]) for f in (min, max))
+        told = [f"The largest gain: {_step(low)}."] if low["change"]["value"] < 0 else []
+        told += [f"The largest loss: {_step(high)}."] if high["change"]["value"] > 0 else []
+        st.caption(" ".join(told))
     below(study, "ladder", rows, "ladder-MODEL-SEED")
+
+
+def _step(row: Found) -> str:
+    change = row["change"]
+    return f"*{row['title']}*, {bracketed(change['value'], change['error'])} nats"
 
 
 FIGURES: Mapping[str, Callable[[Found], None]] = {
