@@ -1,0 +1,41 @@
+"""The ladder of images: a tiny one, its file, and that it goes on where it was."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rgdiff_core.cli import main
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    home = tmp_path_factory.mktemp("ladder")
+    return [
+        *("study", "ladder", "--data", "photographs", "--rungs", "standard", "matched"),
+        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "16", "--width", "8"),
+        *("--work", str(home / "work"), "--out", str(home / "out"), "--json"),
+    ]
+
+
+def test_a_ladder_is_climbed_once(words, capsys):
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads(Path(words[-2], "ladder-photographs.json").read_text("utf-8"))
+    standard, matched = found["rungs"]
+    assert [point["step"] for point in standard["points"]] == [1, 2]
+    for point in matched["points"]:  # two steps from F = 0, which is the free theory
+        assert point["bits"]["value"] == pytest.approx(point["free_bits"]["value"], abs=0.05)
+    for point in standard["points"]:  # which is not where standard diffusion begins
+        assert point["bits"]["value"] > point["free_bits"]["value"] + 0.5
+    assert main(words) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert [row["seconds"] for row in again["rungs"]] == [row["seconds"] for row in found["rungs"]]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--points", "0"), ("--images", "3")])
+def test_what_is_out_of_range_is_named(words, option, value, capsys):
+    changed = list(words)
+    changed[changed.index(option) + 1] = value
+    assert main(changed) != 0
+    assert value in capsys.readouterr().err
