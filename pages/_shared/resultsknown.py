@@ -25,9 +25,9 @@ def draw(study: Found) -> None:
         + "\n".join(map(_row, known))
     )
     st.caption(
-        "A comparison agrees or disagrees where the difference is outside of Student's 95 % "
-        "interval, and can't be decided where it is inside or was not measured. Our networks are "
-        "smaller, and trained for less, than those of the papers."
+        "A difference counts where it is outside of Student's 95 % interval; on par means that it "
+        "is inside. What was not measured can't be said. Our networks are smaller, and trained "
+        "for less, than those of the papers."
     )
     below(
         study,

@@ -87,7 +87,7 @@ def image_sentence(study: Found, verdict: image_verdict.Verdict) -> str:
     for name, arm in verdict.best.items():
         number = bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
         short, _, _ = _measure(study, name)[0].partition(" (")
-        best.append(f"by {short} {arm['title']} ({arm['model_title']}), {number}")
+        best.append(f"by {short} {resultsdata.label(arm)}, {number}")
     return f"{'. '.join(parts)}. The best of all arms: {'; '.join(best)}."
 
 
@@ -127,6 +127,7 @@ def _verdict(study: Found) -> tuple[str, str, str]:
     if found is None or not found.differences:
         return nothing
     outcomes: list[Outcome] = [off.outcome for off in found.differences.values()]
-    one = len(set(outcomes)) == 1
-    sign, color = SIGNS[outcomes[0]] if one else (":material/swap_vert:", "orange")
+    decided = [each for each in outcomes if each in ("better", "worse")]
+    mixed = len(set(decided)) == 2
+    sign, color = (":material/swap_vert:", "orange") if mixed else SIGNS[[*decided, *outcomes][0]]
     return sign, color, image_sentence(study, found)
