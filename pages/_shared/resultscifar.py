@@ -152,6 +152,8 @@ def _arms(study: Found, nfe: int | None) -> None:
     )
     rows = [_line(study, arm, nfe) for arm in study["arms"] if every or arm["headline"]]
     rows += [floor for floor in [_floor(study)] if floor]
+    names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
+    rows = [{name: row.get(name) for name in names} for row in rows]
     st.dataframe(
         rows,
         hide_index=True,

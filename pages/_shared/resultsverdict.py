@@ -127,7 +127,7 @@ def _verdict(study: Found) -> tuple[str, str, str]:
     if found is None or not found.differences:
         return nothing
     outcomes: list[Outcome] = [off.outcome for off in found.differences.values()]
-    decided = [each for each in outcomes if each in ("better", "worse")]
-    mixed = len(set(decided)) == 2
-    sign, color = (":material/swap_vert:", "orange") if mixed else SIGNS[[*decided, *outcomes][0]]
+    outcomes.sort(key=lambda each: each not in ("better", "worse"))  # those that decide first
+    mixed = {"better", "worse"} <= set(outcomes)
+    sign, color = (":material/swap_vert:", "orange") if mixed else SIGNS[outcomes[0]]
     return sign, color, image_sentence(study, found)
