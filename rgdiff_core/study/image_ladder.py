@@ -62,7 +62,9 @@ class Rung:
 RUNGS: dict[str, Rung] = {
     "standard": Rung("standard diffusion", STANDARD, SIMPLE, WHITE),
     "ours": Rung("white noise, our denoiser and loss", OURS, UNIT, WHITE),
+    "simple": Rung("white noise, our denoiser, the loss of the noise", OURS, SIMPLE, WHITE),
     "matched": Rung("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
+    "matched-simple": Rung("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
     "spectrum": Rung("standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE),
     "unit": Rung("… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE),
     "mean": Rung(
