@@ -61,7 +61,7 @@ def whole(study: Found) -> None:
     )
     minutes = study.get("processor_minutes")
     parts = [", ".join(f"{name} {number}" for name, number in versions.items())]
-    parts += [str(study["machine"])] if study.get("machine") else []
+    parts += _machines(study)
     parts += [f"{minutes:g} processor minutes"] if minutes else []
     st.caption(
         "All of it is made by one command, which goes on where it was stopped: "
@@ -81,3 +81,11 @@ def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> di
 def bracketed(value: float, error: float | None) -> str:
     """Return "0.045(3)", with no brackets where the error is not known."""
     return plots.in_brackets(value, error or 0.0).replace("-", "−")
+
+
+def _machines(study: Found) -> list[str]:
+    """Return what computed the numbers, each kind of them where that is known."""
+    kinds = {kind: names for kind, names in (study.get("machines") or {}).items() if names}
+    if kinds:
+        return [f"{kind} on {', '.join(names)}" for kind, names in kinds.items()]
+    return [str(study["machine"])] if study.get("machine") else []
