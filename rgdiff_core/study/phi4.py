@@ -161,7 +161,8 @@ class Study:
                 row = {"step": point.step, "loss": point.loss, "kl": _estimate(each)}
                 row |= {"nll": _estimate(limit.nll), "table": table.tolist()}
                 points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
-            save_model(model, self.cells.path(name, ".safetensors"))
+            told = {"data": self.data, "config": made.to_json()}
+            save_model(model, self.cells.path(name, ".safetensors"), told)
             save_file({"kl": each}, self.cells.path(name, ".values.safetensors"))
             return {
                 "arm": arm.name,
