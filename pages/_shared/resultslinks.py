@@ -13,7 +13,7 @@ import rgdiff_core as rg
 from pages._shared import resultsdata, samplelink
 from pages._shared.labstate import Lab, Side
 from pages._shared.resultsdata import Found
-from pages._shared.samplestate import Setting
+from pages._shared.samplestate import MAX_SAMPLES, Setting
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
@@ -22,6 +22,8 @@ from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.weights import load_model, save_model
 
 __all__ = ["box", "model_of", "noising", "samples", "side_of", "told", "training"]
+
+FEW = 16  # samples of a large model, which one waits for
 
 
 def box(
@@ -151,7 +153,8 @@ def samples(study: Found, arm: Found, key: str, **sampler: Any) -> None:
         model, _ = model_of(study, arm)
         return Setting(model or _registered(study, arm), side_of(study, arm), **sampler)
 
-    samplelink.open_button(setting, key)
+    large = isinstance(arm["model"], str)  # a model of images, which takes a while
+    samplelink.open_button(setting, key, FEW if large else MAX_SAMPLES)
 
 
 def _registered(study: Found, arm: Found) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages._shared.samplestate import Bench, Setting
+from pages._shared.samplestate import MAX_SAMPLES, Bench, Setting
 
 __all__ = ["open_button"]
 
 
-def open_button(make: Callable[[], Setting], key: str) -> None:
-    """Draw a button that leads to the Samples page with a setting."""
+def open_button(make: Callable[[], Setting], key: str, n: int = MAX_SAMPLES) -> None:
+    """Draw a button that leads to the Samples page with a setting, for n samples."""
     if not st.button(
         "Open in Samples",
         key=key,
@@ -19,7 +19,7 @@ def open_button(make: Callable[[], Setting], key: str) -> None:
     ):
         return
     try:
-        link = Bench(setting=make()).to_json()
+        link = Bench(setting=make(), n=n).to_json()
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
         return
