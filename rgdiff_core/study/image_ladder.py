@@ -27,6 +27,7 @@ from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.spec import check_whole, to_dict
 from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.cifar10 import pair
 from rgdiff_core.study.commands import versions
 from rgdiff_core.study.training import trained
 from rgdiff_core.training import TrainConfig
@@ -160,14 +161,10 @@ def _points(made: TrainConfig, chosen: argparse.Namespace) -> Iterator[dict[str,
         found = image_bound(model, process, test, 8)
         yield {
             "step": point.step,
-            "bits": _pair(found.estimate),
-            "free_bits": _pair(Estimate.of(found.free)),
+            "bits": pair(found.estimate),
+            "free_bits": pair(Estimate.of(found.free)),
             "gain": found.gain.tolist(),
         }
-
-
-def _pair(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "error": estimate.error}
 
 
 def _lines(rows: list[dict[str, Any]]) -> list[str]:
