@@ -122,7 +122,7 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found = {
         "command": f"rgdiff study ladder --data {chosen.data} --steps {chosen.steps} --batch "
         f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "
-        f"{chosen.images} --seed {chosen.seed}",
+        f"{chosen.images} --seed {chosen.seed} --rungs {' '.join(chosen.rungs)}",
         **versions(),
         "rungs": rows,
     }
