@@ -60,6 +60,9 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatM
     .map((e) => `${e.tagName} ${e.className}`)"""
 
 
+FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
+
+
 @pytest.fixture(scope="module")
 def faults() -> Iterator[list[str]]:
     """Collect what the console complains of; at the end there must be nothing."""
@@ -99,6 +102,7 @@ def visit(page: Page, app_url: str, lab: Lab = START) -> None:
 
 def settled(page: Page) -> None:
     """Wait until the exact picture is shown."""
+    page.evaluate(FRAME)  # what was just changed is painted in the next one
     expect(ref(page, "canvasA")).to_have_attribute("data-source", "exact")
 
 
@@ -338,7 +342,7 @@ def test_the_blend_leads_from_a_to_b(page: Page, app_url: str):
     slider = page.get_by_role("slider", name="Blend A into B")
     for weight, expected in (("0", alone["A"]), ("1", alone["B"])):
         slider.fill(weight)
-        page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+        page.evaluate(FRAME)
         expect(ref(page, "canvasA")).to_have_attribute("data-source", "painted")
         assert distance(pixels(page), expected) <= 2
         settled(page)
