@@ -59,7 +59,6 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatM
     .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1)
     .map((e) => `${e.tagName} ${e.className}`)"""
 
-
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 
 
@@ -303,14 +302,15 @@ TWO = replace(
 )
 
 
+def alone_in(page: Page, name: str) -> list[int]:
+    ref(page, "views").get_by_role("button", name=name, exact=True).click()
+    settled(page)
+    return pixels(page)
+
+
 def test_the_views_agree_with_each_other(page: Page, app_url: str):
     visit(page, app_url, TWO)
-    view = ref(page, "views")
-    alone = {}
-    for name in ("A", "B"):
-        view.get_by_role("button", name=name, exact=True).click()
-        settled(page)
-        alone[name] = pixels(page)
+    view, alone = ref(page, "views"), {name: alone_in(page, name) for name in "AB"}
     assert distance(alone["A"], alone["B"]) > 50
     view.get_by_role("button", name="Side").click()
     expect(ref(page, "canvasB")).to_be_visible()
@@ -333,11 +333,7 @@ def test_the_views_agree_with_each_other(page: Page, app_url: str):
 
 def test_the_blend_leads_from_a_to_b(page: Page, app_url: str):
     visit(page, app_url, TWO)
-    alone = {}
-    for name in ("A", "B"):
-        ref(page, "views").get_by_role("button", name=name, exact=True).click()
-        settled(page)
-        alone[name] = pixels(page)
+    alone = {name: alone_in(page, name) for name in "AB"}
     ref(page, "views").get_by_role("button", name="Blend").click()
     slider = page.get_by_role("slider", name="Blend A into B")
     for weight, expected in (("0", alone["A"]), ("1", alone["B"])):
