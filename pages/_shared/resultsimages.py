@@ -157,10 +157,16 @@ def ladder(study: Found) -> None:
         st.info("The ladder was not made. This makes it:", icon=":material/info:")
         st.code("rgdiff study ladder", language="sh")
         return
+    seeds = len(found["seeds"])
+    errors_are = (
+        f"Means and standard errors over {seeds} seeds; the images are the same for all."
+        if seeds > 1
+        else "One seed. Errors are over images, which are the same for all, so that differences "
+        "are known far better."
+    )
     st.caption(
-        "Small networks with one budget and one seed; bits/dim, a bound on held-out images, of "
-        "the averaged weights on the way. Their errors over images are in the file; the images "
-        "are the same for all, so that differences are known far better."
+        "Small networks with one budget; bits/dim, a bound on held-out images, of the averaged "
+        f"weights on the way. {errors_are}"
     )
     rungs, rows, drawn = found["rungs"], [], []
     for number, (rung, color) in enumerate(zip(rungs, plots.ramp(len(rungs)), strict=True), 1):
@@ -168,7 +174,9 @@ def ladder(study: Found) -> None:
         title = f"{number}. {rung['title']}"
         values, errors = ([p["bits"][k] for p in points] for k in ("value", "error"))
         steps = [point["step"] for point in points]
-        drawn.append(Curve(title, steps, values, color, DASHES[number % 3], joined=True))
+        bars = errors if seeds > 1 else None
+        dash = DASHES[number % 3]
+        drawn.append(Curve(title, steps, values, color, dash, error=bars, joined=True))
         rows += [
             {"#": number, "model": rung["title"], "step": step, "bits": value, "bits_error": error}
             for step, value, error in zip(steps, values, errors, strict=True)

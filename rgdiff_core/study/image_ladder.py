@@ -1,7 +1,8 @@
 """`rgdiff study ladder`: from standard diffusion of images to ours, a choice or two at a time.
 
 Small networks, one budget, and the bound on held-out images as training goes on: what each choice
-is worth, and whether that lasts.
+is worth, and whether that lasts. With several seeds errors are over seeds: images and noise are
+the same for all, so that they are no part of what differs between two rungs.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import torch
 from rgdiff_core import data
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Matched, White
-from rgdiff_core.cutoff import SigmoidKernel
+from rgdiff_core.cutoff import GaussianKernel, SigmoidKernel
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.evaluation import image_bound
 from rgdiff_core.lattice import Estimate
@@ -39,6 +40,7 @@ __all__ = ["RUNGS", "Rung", "ladder_options", "run_ladder"]
 WHITE = OneProcess(White(), LinearGamma(-12.0, 5.0))
 MATCHED = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
 NARROW = OneProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
+BEHIND = OneProcess(White(), Cutoff(GaussianKernel(), gamma_min=-12.0, gamma_max=5.0))
 STANDARD = ModelSpec(NETWORKS["unet-0.3m"], sees="scaled", told="time", reference="isotropic")
 SPECTRUM = replace(STANDARD, reference="spectrum")
 OURS = ModelSpec(NETWORKS["unet-0.3m"])
@@ -64,6 +66,9 @@ RUNGS: dict[str, Rung] = {
     "standard": Rung("standard diffusion", STANDARD, SIMPLE, WHITE),
     "ours": Rung("white noise, our denoiser and loss", OURS, UNIT, WHITE),
     "simple": Rung("white noise, our denoiser, the loss of the noise", OURS, SIMPLE, WHITE),
+    "white-gaussian": Rung(
+        "white noise, Gaussian cutoff, the loss of the noise", OURS, SIMPLE, BEHIND
+    ),
     "matched": Rung("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
     "matched-simple": Rung("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
     "spectrum": Rung("standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE),
@@ -92,7 +97,9 @@ def ladder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--points", type=int, default=4, help="looks at the model; default 4")
     parser.add_argument("--width", type=int, default=16, help="of the U-Net; default 16")
     parser.add_argument("--images", type=int, default=512, help="held out; default 512")
-    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs/study-ladder"), metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
 
@@ -107,23 +114,17 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     keep_memory()
     cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
-    rows = []
-    for name in chosen.rungs:
-        rung = RUNGS[name]
-        made = _config(rung, chosen)
-        inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
-        cell = cells.have(
-            f"{chosen.data}-{name}-{chosen.seed}",
-            inputs,
-            lambda made=made: {"points": list(_points(made, chosen))},
-        )
-        rows.append({"name": name, "title": rung.title, "config": cell["inputs"]["config"]})
-        rows[-1] |= {"points": cell["result"]["points"], "seconds": cell["seconds"]}
+    rows = [
+        _row(name, [_cell(cells, name, seed, chosen) for seed in chosen.seeds])
+        for name in chosen.rungs
+    ]
     found = {
         "command": f"rgdiff study ladder --data {chosen.data} --steps {chosen.steps} --batch "
         f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "
-        f"{chosen.images} --seed {chosen.seed} --rungs {' '.join(chosen.rungs)}",
+        f"{chosen.images} --seeds {' '.join(map(str, chosen.seeds))} --rungs "
+        f"{' '.join(chosen.rungs)}",
         **versions(),
+        "seeds": chosen.seeds,
         "rungs": rows,
     }
     chosen.out.mkdir(parents=True, exist_ok=True)
@@ -132,7 +133,37 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     return found, [*_lines(rows), str(path)]
 
 
-def _config(rung: Rung, chosen: argparse.Namespace) -> TrainConfig:
+def _cell(cells: Cells, name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
+    made = _config(RUNGS[name], seed, chosen)
+    inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
+    return cells.have(
+        f"{chosen.data}-{name}-{seed}", inputs, lambda: {"points": list(_points(made, chosen))}
+    )
+
+
+def _row(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a rung for the file: of several seeds means, each with its error over seeds."""
+    runs = [cell["result"]["points"] for cell in found]
+    return {
+        "name": name,
+        "title": RUNGS[name].title,
+        "config": found[0]["inputs"]["config"],
+        "points": [_mean(points) for points in zip(*runs, strict=True)],
+        "runs": runs,
+        "seconds": sum(cell["seconds"] for cell in found),
+    }
+
+
+def _mean(points: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """Return a point of all seeds; of one alone the error is that over images."""
+    bits = points[0]["bits"]
+    if len(points) > 1:
+        values = torch.tensor([point["bits"]["value"] for point in points], dtype=torch.float64)
+        bits = pair(Estimate.of(values))
+    return {"step": points[0]["step"], "bits": bits, "free_bits": points[0]["free_bits"]}
+
+
+def _config(rung: Rung, seed: int, chosen: argparse.Namespace) -> TrainConfig:
     network = UNet(chosen.width, (1, 2, 2), 1, (8,))
     return TrainConfig(
         data=chosen.data,
@@ -145,7 +176,7 @@ def _config(rung: Rung, chosen: argparse.Namespace) -> TrainConfig:
         lr=2e-3,
         decay="constant",  # so that the points along the way count
         ema=0.995,
-        seed=chosen.seed,
+        seed=seed,
         precision="bfloat16",
     )
 

@@ -1,6 +1,7 @@
 """The ladder of images: a tiny one, its file, and that it goes on where it was."""
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,22 @@ def test_a_ladder_is_climbed_once(words, capsys):
     assert main(words) == 0
     again = json.loads(capsys.readouterr().out)
     assert [row["seconds"] for row in again["rungs"]] == [row["seconds"] for row in found["rungs"]]
+
+
+def test_seeds_are_averaged(words, capsys):
+    at = words.index("--rungs")
+    several = [*words[:at], "--seeds", "0", "1", "2", *words[at:]]
+    assert main(several) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["seeds"] == [0, 1, 2]
+    assert "--seeds 0 1 2 --rungs standard matched" in found["command"]
+    for rung in found["rungs"]:
+        for index, point in enumerate(rung["points"]):
+            each = [run[index]["bits"]["value"] for run in rung["runs"]]
+            assert len(set(each)) == 3
+            assert point["bits"]["value"] == pytest.approx(statistics.fmean(each), abs=1e-6)
+            error = statistics.stdev(each) / 3**0.5
+            assert point["bits"]["error"] == pytest.approx(error, rel=1e-3)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--points", "0"), ("--images", "3")])
