@@ -26,6 +26,7 @@ from rgdiff_core.noises import OneProcess
 from rgdiff_core.schedules import (
     Cosine,
     Cutoff,
+    FlowMatching,
     LinearBeta,
     LinearGamma,
     Schedule,
@@ -84,12 +85,14 @@ SCALAR = (
     Choice("linear log-SNR, −7 to 4", LinearGamma(-7.0, 4.0)),
     Choice("linear β, 0.1 to 20", LinearBeta()),
     Choice("cosine", Cosine()),
+    Choice("straight line (flow matching)", FlowMatching()),
 )
 COMPONENT_WISE = (
     Choice("sigmoid cutoff of width 0.3", Cutoff(SigmoidKernel(0.3), gamma_max=HIGH)),
     Choice("sigmoid cutoff of width 1", Cutoff(SigmoidKernel(1.0), gamma_max=HIGH)),
     Choice("Butterworth cutoff of order 2", Cutoff(ButterworthKernel(2.0), gamma_max=HIGH)),
     Choice("soft conditioning by variance, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),
+    Choice("Gaussian cutoff", Cutoff(GaussianKernel(), gamma_max=HIGH)),
 )
 OURS = ModelSpec(NETWORK, scaling="variance")
 STANDARD = ModelSpec(NETWORK, sees="scaled", told="time", reference="isotropic")
