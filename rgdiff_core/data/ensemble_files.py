@@ -24,7 +24,7 @@ from rgdiff_core.lattice.ensembles import (
     EnsembleSpec,
     ImportedSpec,
 )
-from rgdiff_core.spec import from_dict, load_json, to_dict
+from rgdiff_core.spec import check_whole, from_dict, load_json, to_dict
 
 __all__ = ["SUFFIXES", "check_ending", "export", "open_file"]
 
@@ -99,6 +99,8 @@ def open_file(
         raise ValueError(f"{place} does not exist.")
     try:
         arrays, numbers, text = read(place)
+        if not np.isfinite(next(iter(arrays.values()))).all():
+            raise ValueError("it holds a value that is not a finite number")
         if text is None:
             return _foreign(place, arrays, numbers, action, n_chains)
         if action is not None or n_chains is not None:
@@ -124,6 +126,10 @@ def _own(arrays: Arrays, text: str) -> Ensemble:
     if all(name in arrays for name in SERIES):
         magnetization, actions = (torch.from_numpy(arrays[name]) for name in SERIES)
         history = History(magnetization, actions, int(about["thermalization"]))
+        length = len(actions)
+        if not (magnetization.shape == actions.shape == (length, spec.n_chains)):
+            raise ValueError("its history is not that of its chains")
+        check_whole("thermalization", history.thermalization, 0, length - 1)
     weight = about.get("exp_delta_h")
     return Ensemble(
         spec=spec,
@@ -151,9 +157,8 @@ def _foreign(
     # In the byte order of this machine.
     array = np.ascontiguousarray(array, dtype=f"f{array.dtype.itemsize}")
     array = array[:, None] if array.ndim == 3 else array
-    if not np.isfinite(array).all():
-        raise ValueError("it holds a value that is not a finite number")
     chains = numbers.get("n_chains", 1) if n_chains is None else n_chains
+    check_whole("n_chains", chains, 1, MAX_SAMPLES)
     spec = ImportedSpec(
         m2=action.m2,
         lam=action.lam,

@@ -111,7 +111,7 @@ class _Run:
     Attributes:
         pieces: What has been saved.
         last: The last trajectory, None before the first.
-        generator: In the state after it.
+        generator: In the state after it, or later where a stop came within a trajectory.
         seconds: How long the run has taken, interruptions left out.
     """
 
@@ -123,6 +123,7 @@ class _Run:
         self.seconds = 0.0
         self._home = home
         self._load()
+        self._random = self.generator.get_state()
         self._measured = sum(len(piece.action) - piece.discarded for piece in self.pieces)
         self._discarded = sum(piece.discarded for piece in self.pieces)
         self._moves: list[Trajectory] = []
@@ -158,7 +159,7 @@ class _Run:
 
     def add(self, move: Trajectory) -> None:
         """Take a trajectory into account."""
-        self.last = move
+        self.last, self._random = move, self.generator.get_state()
         self._measured += not move.thermalizing
         self._discarded += move.thermalizing
         if not move.thermalizing and self._measured % self.spec.thinning == 0:
@@ -187,7 +188,7 @@ class _Run:
             _write(self._home / f"piece-{len(self.pieces):05d}.npz", _arrays(piece))
             state = {
                 **_arrays(self.last),
-                "generator": self.generator.get_state().numpy(),
+                "generator": self._random.numpy(),
                 "pieces": np.array(len(self.pieces) + 1),
                 "seconds": np.array(self.seconds),
                 "done": np.array(self.done),
@@ -229,12 +230,21 @@ class _Run:
                 )
                 for piece in pieces
             ]
+            seconds, trajectory = float(state["seconds"]), Trajectory(**last)
+            # Last, for it may fail; what is taken up is then nothing at all.
             self.generator.set_state(torch.from_numpy(state["generator"]))
-            self.pieces, self.last = found, Trajectory(**last)
-            self.seconds = float(state["seconds"])
+            self.pieces, self.last, self.seconds = found, trajectory, seconds
         except FileNotFoundError:
             clear(self._home)
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            EOFError,
+            KeyError,
+            ValueError,
+            TypeError,
+            RuntimeError,
+            zipfile.BadZipFile,
+        ) as error:
             logger.warning("%s is damaged (%s). The run starts anew.", self._home, error)
             clear(self._home)
 

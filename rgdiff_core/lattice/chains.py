@@ -134,8 +134,8 @@ def trajectories(
         The chains after each trajectory, without end.
 
     Raises:
-        ValueError: When a number is out of its range, start has another shape, or energies are so
-            large that ΔH is lost in rounding errors.
+        ValueError: When a number is out of its range, start has another shape or a value that is
+            not finite, or energies are so large that ΔH is lost in rounding errors.
     """
     check_whole("size", size, *SIZES)
     check_whole("n_chains", n_chains, 1, MAX_SITES // size**2)
@@ -157,6 +157,8 @@ def trajectories(
     start = replace(start, phi=start.phi.to(device, dtype))
     if start.phi.shape != shape:
         raise ValueError(f"start has shape {tuple(start.phi.shape)}; it must be {shape}.")
+    if not bool(torch.isfinite(start.phi).all()):
+        raise ValueError("start holds a value that is not a finite number.")
     # A function of its own, so that errors are raised here and not at the first trajectory.
     return _run(action, start, generator, settings, thermalization)
 

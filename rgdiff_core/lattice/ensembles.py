@@ -193,7 +193,8 @@ class Ensemble:
     def warning(self) -> str | None:
         """A sentence where the ensemble is not what it should be, else None."""
         found, spec = self.identity, self.spec
-        if found is not None and abs(found.deviation(Estimate(1.0, 0.0))) > SUSPICIOUS:
+        # Equal configurations have no error at all; they too are told.
+        if found is not None and abs(found.value - 1) > SUSPICIOUS * found.error:
             return (
                 f"the configurations do not belong to m² = {spec.m2:g}, λ = {spec.lam:g}: the "
                 f"Schwinger–Dyson identity gives {found} instead of 1."

@@ -111,6 +111,8 @@ def test_wrong_couplings_are_noticed(cache):
         ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": -1}, "lam = -1"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": [1, 2], "lam": 1}, "number in it has shape"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": 10}, "n_chains = 10"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": np.inf}, "n_chains = inf"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": 2.5}, "n_chains = 2.5"),
         ({"configurations": np.zeros((9, 4, 4)), "about": "{}"}, "version"),
         ({"configurations": np.zeros((9, 4, 4)), "about": "x" * 70_000}, "too long"),
     ],
@@ -120,6 +122,31 @@ def test_files_that_hold_no_ensemble_are_refused(arrays, says, cache):
     with pytest.raises(ValueError, match=rf"a\.npz cannot be read as an ensemble: .*{says}"):
         ensembles.bring(cache / "a.npz")
     assert ensembles.stored() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"images": np.full((110, 1, 4, 4), np.nan, np.float32)}, "not a finite number"),
+        ({"action": np.zeros((48, 19))}, "not that of its chains"),
+        ({"magnetization": np.zeros((7, 20)), "action": np.zeros((7, 20))}, "thermalization = 30"),
+    ],
+)
+def test_our_own_files_are_not_believed_either(change, says, cache):
+    path = ensembles.export(ensembles.generate(SMALL), cache / "own.npz")
+    with np.load(path) as opened:
+        arrays = {name: opened[name] for name in opened.files}
+    np.savez(path, **(arrays | change))
+    with pytest.raises(ValueError, match=rf"own\.npz cannot be read as an ensemble: .*{says}"):
+        ensembles.open_file(path)
+
+
+def test_equal_configurations_are_noticed(cache):
+    """The identity is then off without any error."""
+    np.savez(cache / "a.npz", configurations=np.zeros((30, 4, 4)))
+    brought = ensembles.bring(cache / "a.npz", Phi4(1.0, 1.0))
+    assert (brought.identity.value, brought.identity.error) == (0, 0)
+    assert brought.warning is not None and "gives 0 ± 0 instead of 1" in brought.warning
 
 
 @pytest.mark.parametrize("name", ["a.txt", "absent.npz", "text.h5", "text.npz"])

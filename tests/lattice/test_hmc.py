@@ -92,6 +92,9 @@ def test_fields_to_start_from():
     assert torch.equal(start, torch.full((3, 6, 6), 2.0))
     with pytest.raises(ValueError, match=r"start has shape \(3, 6, 6\); it must be \(4, 6, 6\)"):
         trajectories(THEORY, 6, 4, start=start)
+    start[1, 2, 3] = math.nan
+    with pytest.raises(ValueError, match="start holds a value that is not a finite number"):
+        trajectories(THEORY, 6, 3, start=start)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
