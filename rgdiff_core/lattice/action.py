@@ -18,6 +18,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from rgdiff_core.spec import check_range
+
 __all__ = ["Half", "Hopping", "Phi4", "neighbours", "sites"]
 
 
@@ -127,10 +129,9 @@ class Phi4:
         such as the Binder cumulant and lengths are the same in both.
 
         Raises:
-            ValueError: Unless κ > 0 and λ >= 0 are finite.
+            ValueError: Unless κ is in [10⁻¹⁰⁰, 10¹⁰⁰] and λ >= 0 is finite.
         """
-        if not (math.isfinite(kappa) and kappa > 0):
-            raise ValueError(f"kappa = {kappa} is not a finite number above 0.")
+        check_range("kappa", kappa, 1e-100, 1e100)  # κ² must not overflow or vanish
         if not (math.isfinite(lam) and lam >= 0):
             raise ValueError(f"lam = {lam} is not a finite number of at least 0.")
         return cls(m2=(1 - 2 * lam) / kappa - 4, lam=lam / kappa**2)
@@ -139,11 +140,18 @@ class Phi4:
         """Return the couplings (κ, λ) of the same theory, the inverse of `from_hopping`.
 
         κ is the positive root of 2λκ² + (4 + m²)κ = 1, and λ_κ = λκ².
+
+        Raises:
+            ValueError: Where κ is too large or too small for a number.
         """
         a = 4 + self.m2
         root = math.sqrt(a * a + 8 * self.lam)
         # Of the two equal forms, the one without cancellation.
         kappa = 2 / (root + a) if a >= 0 else (root - a) / (4 * self.lam)
+        if not 0 < kappa < math.inf:
+            raise ValueError(
+                f"m2 = {self.m2:g}, lam = {self.lam:g}: kappa is beyond the range of numbers."
+            )
         return Hopping(kappa=kappa, lam=self.lam * kappa**2)
 
     @classmethod

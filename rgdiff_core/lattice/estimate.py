@@ -37,10 +37,10 @@ class Estimate:
 
     def deviation(self, other: "Estimate") -> float:
         """Return (self − other)/error of the difference, as for independent measurements; 0 where
-        neither has an error.
+        neither has an error, nan where a value or an error is.
         """
         error = math.hypot(self.error, other.error)
-        return (self.value - other.value) / error if error > 0 else 0.0
+        return (self.value - other.value) / error if error != 0 else 0.0
 
     def __str__(self) -> str:
         return f"{self.value:.6g} ± {self.error:.2g}"

@@ -195,7 +195,7 @@ def criticality(
     Arguments:
         scan: With at least two sizes of four points each; sizes with fewer are left out.
         generator: Of the repetitions; by default one that is seeded with the scan's seed.
-        draws: How many repetitions, 50 to 10,000.
+        draws: How many repetitions, 100 to 10,000.
 
     Raises:
         ValueError: Where there are too few points, or draws is out of its range.

@@ -141,11 +141,24 @@ def test_theories_that_do_not_exist_are_refused(m2, lam, says):
 
 @pytest.mark.parametrize(
     ("kappa", "lam", "says"),
-    [(0.0, 0.5, "kappa = 0.0"), (math.nan, 0.5, "kappa = nan"), (0.2, -1.0, "lam = -1.0")],
+    [
+        (0.0, 0.5, "kappa = 0.0"),
+        (math.nan, 0.5, "kappa = nan"),
+        (1e-200, 0.5, "kappa = 1e-200"),
+        (1e200, 0.5, r"kappa = 1e\+200"),
+        (0.2, -1.0, "lam = -1.0"),
+        (0.2, 1e308, "m2 = -inf"),
+    ],
 )
 def test_hopping_couplings_out_of_range_are_refused(kappa, lam, says):
     with pytest.raises(ValueError, match=says):
         Phi4.from_hopping(kappa, lam)
+
+
+@pytest.mark.parametrize(("m2", "lam"), [(1e200, 1.0), (-1e200, 1e-300), (-10.0, 1e-320)])
+def test_theories_beyond_the_hopping_convention_are_told(m2, lam):
+    with pytest.raises(ValueError, match="kappa is beyond the range of numbers"):
+        Phi4(m2, lam).to_hopping()
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 3, 4, 4), (2, 4, 5), (1, 1, 1, 4, 4)])
