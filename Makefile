@@ -12,6 +12,8 @@ SYNCED := .venv/.stamp-synced
 BROWSER := .venv/.stamp-browser
 CHROMIUM_NAMES := chromium google-chrome google-chrome-stable
 DATA := .venv/.stamp-data
+PYTEST := $(BIN)/python -m pytest
+NO_TEST := 5# what pytest exits with where it was to run none
 EXPORT := export --quiet --frozen --no-dev --no-hashes --no-emit-project --no-annotate --no-header
 
 .PHONY: app test lint format bench requirements lock clean help
@@ -23,8 +25,10 @@ app: $(SYNCED) $(DATA) ## set up, fetch CIFAR-10 once, open the app (PORT=8501 H
 		--server.fileWatcherType=$(WATCH)
 
 test: $(SYNCED) $(BROWSER) ## set up, the browser too, and run all tests (ARGS="-k spectra")
-	@echo "test: pytest $(ARGS)"
-	@$(BIN)/python -m pytest $(ARGS)
+	@echo "test: pytest $(ARGS), on all cores, then what needs a browser, alone"
+	@$(PYTEST) --numprocesses auto -m "not browser" $(ARGS); others=$$?; \
+	$(PYTEST) -m browser $(ARGS); browser=$$?; \
+	case $$others-$$browser in 0-0 | 0-$(NO_TEST) | $(NO_TEST)-0) ;; *) exit 1 ;; esac
 
 lint: $(SYNCED) ## ruff's checks and format, pyright
 	@echo "lint: ruff check, ruff format --check, pyright"

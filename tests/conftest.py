@@ -13,7 +13,9 @@ import torch
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-torch.set_num_threads(min(4, os.cpu_count() or 1))
+# The cores are shared with the other processes of pytest-xdist, where there are any.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+torch.set_num_threads(max(1, min(4, (os.cpu_count() or 1) // WORKERS)))
 
 # As in the Makefile; where the system has none of these, Playwright starts its own.
 CHROMIUM_NAMES = ("chromium", "google-chrome", "google-chrome-stable")
