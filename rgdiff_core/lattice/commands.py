@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import shlex
 from dataclasses import asdict, replace
@@ -50,8 +51,8 @@ def scan_options(parser: argparse.ArgumentParser) -> None:
         help="scan ± W about the published critical value, in units of it (default: the preset's "
         "range for --vary lam --fixed -4, else 0.2)",
     )
-    parser.add_argument("--low", type=float, help="or the range itself, with --high")
-    parser.add_argument("--high", type=float)
+    parser.add_argument("--low", type=float, help="or the range itself: its lower end")
+    parser.add_argument("--high", type=float, help="its upper end; both or neither")
     parser.add_argument("--sizes", metavar="L,L,…", help="sizes of the lattices (the preset's)")
     for name, kind in NUMBERS.items():
         parser.add_argument(f"--{name}", type=kind, help=f"{HELP[name]} (the preset's)")
@@ -89,12 +90,19 @@ def run_scan(chosen: argparse.Namespace) -> tuple[object, list[str]]:
                 _write(scan, chosen.out)
     finally:
         torch.set_num_threads(threads)
-    _write(scan, chosen.out)
-    found = criticality(scan)
-    lines = [*_table(scan), "", *_told(scan, found)]
+    value: dict[str, Any] = json.loads(scan.to_json())
+    lines = [*_table(scan), ""]
+    try:
+        found = criticality(scan)
+    except ValueError as error:  # what was measured is worth having all the same
+        found = None
+        lines.append(f"no critical coupling: {error}")
+    else:
+        value["criticality"] = _plain(found)
+        lines += _told(scan, found)
+    _write(scan, chosen.out, found)
     if chosen.out is not None:
         lines.append(f"written: {chosen.out}")
-    value: dict[str, Any] = json.loads(scan.to_json()) | {"criticality": _plain(found)}
     return value, lines
 
 
@@ -144,13 +152,13 @@ def _before(scan: PhaseScan, path: Path | None) -> tuple:
     return old.points
 
 
-def _write(scan: PhaseScan, path: Path | None) -> None:
-    """Write the scan at once or not at all; a complete one with what it says."""
+def _write(scan: PhaseScan, path: Path | None, found: Criticality | None = None) -> None:
+    """Write the scan, and what it says, at once or not at all."""
     if path is None:
         return
     text = scan.to_json()
-    if scan.complete:
-        told = json.dumps(_plain(criticality(scan)), ensure_ascii=False, allow_nan=False)
+    if found is not None:
+        told = json.dumps(_plain(found), ensure_ascii=False, allow_nan=False)
         text = text.rstrip()[:-1] + f',\n "criticality": {told}\n}}\n'
     part = path.with_suffix(".part")
     part.write_text(text, encoding="utf-8")
@@ -163,7 +171,7 @@ def _plain(found: Criticality) -> dict[str, Any]:
             return {k: finite(v) for k, v in value.items() if v is not None}
         if isinstance(value, list | tuple):
             return [finite(v) for v in value]
-        return None if isinstance(value, float) and value != value else value
+        return None if isinstance(value, float) and math.isnan(value) else value
 
     return finite(asdict(found))
 
@@ -186,14 +194,16 @@ def _told(scan: PhaseScan, found: Criticality) -> list[str]:
     symbol = SYMBOLS[scan.spec.vary]
     lines = [
         f"{CROSSING[each.quantity]:>15} of L = {each.sizes[0]}, {each.sizes[1]} "
-        f"at {symbol} = {_short(each.coupling)}"
+        + (each.coupling.warning or f"at {symbol} = {_short(each.coupling)}")
         for each in found.crossings
     ]
     lines.append(
-        f"{symbol}_c = {found.coupling.value:.5g} ± {found.coupling.error:.2g} (statistical) "
+        f"no critical coupling: {found.coupling.warning}"
+        if found.coupling.warning
+        else f"{symbol}_c = {found.coupling.value:.5g} ± {found.coupling.error:.2g} (statistical) "
         f"± {found.systematic:.2g} (exponent of the correction); "
         f"from L ≥ {found.smallest}; χ² per degree of freedom {found.misfit:.2g}"
     )
-    if found.published == found.published:
+    if not math.isnan(found.published):
         lines.append(f"from the literature: {found.published:.5g}")
     return lines

@@ -280,6 +280,24 @@ def test_the_command_writes_resumes_and_refuses(tmp_path, capsys, monkeypatch):
     assert "another scan" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("--sizes=4 --points=3", "of the sizes (4,) have four points or more"),
+        ("--sizes=4,6 --points=4 --low=9 --high=10", "do not cross in the range"),
+    ],
+)
+def test_a_scan_without_a_critical_coupling_is_written_all_the_same(
+    options, says, tmp_path, capsys
+):
+    out = tmp_path / "scan.json"
+    words = ["lattice", "scan", *options.split(), "--length=20", "--thermalization=20"]
+    assert main([*words, "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "no critical coupling: " in told and says in told and "nan" not in told
+    assert PhaseScan.from_json(out.read_text(encoding="utf-8")).complete
+
+
 def test_the_command_s_options():
     parser = argparse.ArgumentParser()
     commands.scan_options(parser)
