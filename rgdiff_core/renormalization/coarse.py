@@ -11,6 +11,7 @@ even lattice the mean square).
 """
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar
@@ -32,8 +33,43 @@ __all__ = ["BlockSpin", "Decimation", "MomentumShell"]
 LARGEST = 1024
 
 
+class Coarse(Spec):
+    """What the flows to smaller lattices have in common: η, steps by blocks, rescaling.
+
+    Derived classes have the field `eta`, and say what becomes of fields in `coarse`.
+    """
+
+    eta: float
+
+    def __post_init__(self) -> None:
+        check_eta(self.eta)
+
+    def steps(self, size: int) -> tuple[Step, ...]:
+        """Return a step for every b that divides L and leaves at least two sites a side."""
+        check_whole("size", size, SMALLEST, LARGEST)
+        sides = [b for b in range(1, size // SMALLEST + 1) if size % b == 0]
+        return tuple(Step(b, b, math.pi / b, size // b) for b in sides)
+
+    def apply(
+        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Return the fields on L'×L', (n, 1, L', L') float64; nothing is random here.
+
+        Raises `ValueError` where the flow has no L' that is the step's.
+        """
+        del generator
+        fields = as_fields(configurations)
+        check_whole("size", step.size, SMALLEST, fields.shape[-1])
+        factor = fields.shape[-1] / step.size
+        return rescaling(factor, self.eta) * self.coarse(fields, step.size)
+
+    @abstractmethod
+    def coarse(self, fields: Tensor, side: int) -> Tensor:
+        """Return fields (n, 1, L', L') of fields (n, 1, L, L), in the same units; L' = side."""
+
+
 @dataclass(frozen=True)
-class BlockSpin(Spec):
+class BlockSpin(Coarse):
     """Averages over blocks of b×b sites.
 
     Arguments:
@@ -49,29 +85,13 @@ class BlockSpin(Spec):
     about: ClassVar[str] = "Every block of b×b sites becomes one site that has their average."
     axis: ClassVar[str] = "side of a block, b"
 
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
-    def steps(self, size: int) -> tuple[Step, ...]:
-        """Return a step for every b that divides L and leaves at least two sites a side."""
-        return _blocks(size)
-
-    def apply(
-        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return the averages, (n, 1, L/b, L/b) float64; nothing is random here.
-
-        Raises `ValueError` where b does not divide L.
-        """
-        del generator
-        fields = as_fields(configurations)
-        side = _side(fields, step)
-        averages = torch.nn.functional.avg_pool2d(fields, side)
-        return rescaling(side, self.eta) * averages
+    def coarse(self, fields: Tensor, side: int) -> Tensor:
+        """Return the averages; raises `ValueError` where L' does not divide L."""
+        return torch.nn.functional.avg_pool2d(fields, _block(fields, side))
 
 
 @dataclass(frozen=True)
-class Decimation(Spec):
+class Decimation(Coarse):
     """Every b-th site in both directions is kept, the others are integrated out.
 
     Arguments:
@@ -84,28 +104,14 @@ class Decimation(Spec):
     about: ClassVar[str] = "Of every b×b sites one is kept as it is, the others are summed over."
     axis: ClassVar[str] = "distance of the sites that are kept, b"
 
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
-    def steps(self, size: int) -> tuple[Step, ...]:
-        """Return a step for every b that divides L and leaves at least two sites a side."""
-        return _blocks(size)
-
-    def apply(
-        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return the sites kept, (n, 1, L/b, L/b) float64; nothing is random here.
-
-        Raises `ValueError` where b does not divide L.
-        """
-        del generator
-        fields = as_fields(configurations)
-        side = _side(fields, step)
-        return rescaling(side, self.eta) * fields[..., ::side, ::side]
+    def coarse(self, fields: Tensor, side: int) -> Tensor:
+        """Return the sites kept; raises `ValueError` where L' does not divide L."""
+        b = _block(fields, side)
+        return fields[..., ::b, ::b]
 
 
 @dataclass(frozen=True)
-class MomentumShell(Spec):
+class MomentumShell(Coarse):
     """Modes above a falling cutoff are integrated out, and the rest is put on a smaller lattice.
 
     Arguments:
@@ -121,44 +127,27 @@ class MomentumShell(Spec):
     about: ClassVar[str] = "Modes above the cutoff are left out; the lattice shrinks with them."
     axis: ClassVar[str] = "side of the lattice, L'"
 
-    def __post_init__(self) -> None:
-        check_eta(self.eta)
-
     def steps(self, size: int) -> tuple[Step, ...]:
         """Return a step for every L' from L down to 2."""
         check_whole("size", size, SMALLEST, LARGEST)
         sides = range(size, SMALLEST - 1, -1)
         return tuple(Step(side, size / side, math.pi * side / size, side) for side in sides)
 
-    def apply(
-        self, configurations: Tensor, step: Step, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """Return the fields on L'×L', (n, 1, L', L') float64; nothing is random here.
-
-        Raises `ValueError` where L' is not from 2 to L.
-        """
-        del generator
-        fields = as_fields(configurations)
+    def coarse(self, fields: Tensor, side: int) -> Tensor:
+        """Return the long waves, of the height that they had."""
         size = fields.shape[-1]
-        check_whole("size", step.size, SMALLEST, size)
-        matrix = _truncation(size, step.size).to(fields.device)
-        factor = size / step.size
-        return (rescaling(factor, self.eta) / factor) * (matrix @ fields @ matrix.T)
+        matrix = _truncation(size, side).to(fields.device)
+        return (side / size) * (matrix @ fields @ matrix.T)
 
 
-def _blocks(size: int) -> tuple[Step, ...]:
-    check_whole("size", size, SMALLEST, LARGEST)
-    sides = [b for b in range(1, size // SMALLEST + 1) if size % b == 0]
-    return tuple(Step(b, b, math.pi / b, size // b) for b in sides)
-
-
-def _side(fields: Tensor, step: Step) -> int:
-    """Return b of a step, checked against the fields."""
-    size = fields.shape[-1]
-    side, rest = divmod(size, step.size)
-    if rest or side < 1:
-        raise ValueError(f"blocks that leave L' = {step.size} do not fit a lattice of L = {size}.")
-    return side
+def _block(fields: Tensor, side: int) -> int:
+    """Return b = L/L'; raises `ValueError` where it isn't whole."""
+    b, rest = divmod(fields.shape[-1], side)
+    if rest:
+        raise ValueError(
+            f"blocks that leave L' = {side} do not fit a lattice of L = {fields.shape[-1]}."
+        )
+    return b
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,13 @@ import torch
 from scipy.signal import resample
 
 from rgdiff_core.lattice import FreeField, observables
-from rgdiff_core.renormalization import BlockSpin, Decimation, MomentumShell, effective_couplings
+from rgdiff_core.renormalization import (
+    BlockSpin,
+    Decimation,
+    MomentumShell,
+    Step,
+    effective_couplings,
+)
 from rgdiff_core.spec import from_json
 
 FREE = FreeField(0.3, 12)
@@ -157,6 +163,10 @@ def test_wrong_input_is_one_sentence():
         BlockSpin().apply(fields, BlockSpin().steps(16)[1])
     with pytest.raises(ValueError, match=r"size = 16 is outside \[2, 12\]"):
         MomentumShell().apply(fields, MomentumShell().steps(16)[0])
+    for flow in (BlockSpin(), Decimation(), MomentumShell()):
+        for side in (0, 1, 13):
+            with pytest.raises(ValueError, match=rf"size = {side} is outside \[2, 12\]"):
+                flow.apply(fields, Step(1, 1, 1, side))
     with pytest.raises(ValueError, match="eta = 3"):
         BlockSpin(eta=3.0)
     with pytest.raises(ValueError, match="one site"):
