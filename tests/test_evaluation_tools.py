@@ -57,3 +57,4 @@ def test_estimates_of_means_and_their_deviation():
     assert mean.value == 3 and mean.error == pytest.approx(np.std(values.numpy(), ddof=1) / 2)
     assert Estimate(5, 3).deviation(Estimate(0, 4)) == 1
     assert Estimate(5, 0).deviation(Estimate(0, 0)) == 0
+    assert math.isnan(Estimate(5, math.nan).deviation(Estimate(0, 1)))

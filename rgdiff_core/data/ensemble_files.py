@@ -157,8 +157,9 @@ def _foreign(
     # In the byte order of this machine.
     array = np.ascontiguousarray(array, dtype=f"f{array.dtype.itemsize}")
     array = array[:, None] if array.ndim == 3 else array
-    chains = numbers.get("n_chains", 1) if n_chains is None else n_chains
-    check_whole("n_chains", chains, 1, MAX_SAMPLES)
+    chains = float(numbers.get("n_chains", 1) if n_chains is None else n_chains)
+    if not chains.is_integer():
+        raise ValueError(f"n_chains = {chains:g} must be a whole number")
     spec = ImportedSpec(
         m2=action.m2,
         lam=action.lam,

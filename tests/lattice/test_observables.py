@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from rgdiff_core.lattice import Phi4, correlator, effective_sample_size, observables
+from rgdiff_core.lattice import (
+    FreeField,
+    Phi4,
+    correlator,
+    effective_sample_size,
+    observables,
+)
 
 
 def normal(*shape: int, seed: int = 3) -> torch.Tensor:
@@ -72,6 +78,17 @@ def test_errors_allow_for_copies():
     assert repeated.tau_int is not None
     assert repeated.tau_int.value == pytest.approx(12.5, abs=4 * repeated.tau_int.error)
     assert repeated.error == pytest.approx(once.error, rel=0.3)
+
+
+@pytest.mark.parametrize(("size", "first"), [(12, 2), (6, 2), (5, 1)])
+def test_the_mass_is_averaged_where_higher_states_have_died_out(size, first):
+    """Two free fields added: m(t) falls with t, so the average is just below the first m(t)."""
+    n, generator = 20_000, torch.Generator().manual_seed(8)
+    light, heavy = (FreeField(m2, size).sample(n, generator) for m2 in (0.3, 5.0))
+    measured = correlator(light + heavy, n_chains=n)
+    masses = [each.value for each in measured.effective_mass]
+    assert masses[0] - masses[1] > 5 * measured.effective_mass[1].error
+    assert masses[first] < measured.mass.value < masses[first - 1]
 
 
 def test_a_field_without_correlation_has_no_effective_mass_at_large_distance():
