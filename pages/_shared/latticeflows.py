@@ -37,7 +37,7 @@ __all__ = [
 
 LINE, PREFIX = "measuring", "flow/"
 MOST_SITES = 2**21  # of the configurations that are followed
-FEWEST = 24  # chains or configurations, whichever is more
+FEWEST = 24  # configurations; chains stay whole, so it may be a few more than the most
 
 FLOWS = ("block spin", "decimation", "momentum shell", "white noise", "matched noise")
 COLORS: Mapping[str, str] = dict(

@@ -266,7 +266,10 @@ def _line(row: Row) -> dict[str, str]:
         row.deviations,
         strict=True,
     )
-    cells = {way: f"{_short(found)}, {off:+.1f} σ" for way, found, off in ways}
+    cells = {
+        way: f"{_short(found)}, {off:+.1f} σ" if math.isfinite(off) else _short(found)
+        for way, found, off in ways
+    }
     return {"": SHORT.get(row.name, row.name)} | cells | {"HMC": _short(row.hmc)}
 
 

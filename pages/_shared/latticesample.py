@@ -303,21 +303,21 @@ def _diagnostics(found: Ensemble) -> None:
     if history is None or tau is None:
         return
     columns = st.columns(5)
-    columns[0].metric("Acceptance", f"{found.acceptance:.1%}" if found.acceptance else "–")
+    columns[0].metric("Acceptance", "–" if found.acceptance is None else f"{found.acceptance:.1%}")
     if found.exp_delta_h is not None:
         columns[1].metric(
             "⟨e^(−ΔH)⟩",
             plots.in_brackets(found.exp_delta_h.value, found.exp_delta_h.error),
             help="1 for an exact sampler, within its error.",
         )
-    columns[2].metric("Step size", f"{found.step_size:.3g}" if found.step_size else "–")
+    columns[2].metric("Step size", "–" if found.step_size is None else f"{found.step_size:.3g}")
     columns[3].metric(
         "τ of |M|", plots.in_brackets(tau.value, tau.error), help="In trajectories; ½ for none."
     )
     columns[4].metric(
         "Thermalisation",
         f"{history.thermalization:,}",
-        help=f"Trajectories discarded; by Chodera's rule {history.thermalized_at:,} would do. "
+        help=f"Trajectories discarded; by Geweke's test {history.thermalized_at:,} would do. "
         f"The run took {duration(found.seconds or 0)}.",
     )
     if found.warning:

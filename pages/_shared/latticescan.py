@@ -154,10 +154,8 @@ def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
         like = replace(QUICK, sizes=tuple(sorted(sizes)), points=points, length=length)
         spec = scan_around(theory.m2, width=width, like=like)
     except ValueError as error:
-        st.error(
-            f"No scan at m² = {theory.m2:g}: {error} Choose m² below 0 at the side.",
-            icon=":material/error:",
-        )
+        advice = " Choose m² below 0 at the side." if theory.m2 >= 0 else ""
+        st.error(f"No scan at m² = {theory.m2:g}: {error}{advice}", icon=":material/error:")
         return None
     seconds = spec.work / _speed(full)
     st.caption(

@@ -40,7 +40,7 @@ class Theory(Spec):
         size: L, 2 to 256.
 
     Raises:
-        ValueError: Where there is no such theory.
+        ValueError: Where there is no such theory, or not in all conventions.
     """
 
     m2: float = -4.0
@@ -49,7 +49,7 @@ class Theory(Spec):
 
     def __post_init__(self) -> None:
         check_whole("L", self.size, *SIZES)
-        Phi4(self.m2, self.lam)
+        Phi4(self.m2, self.lam).to_hopping()
 
     @property
     def action(self) -> Phi4:

@@ -9,6 +9,7 @@ from pages._shared import latticedata, latticeflows, latticeplots, latticetasks,
 from pages._shared.latticeflows import Way
 from pages._shared.latticequantities import GAUSSIAN, QUANTITIES, curve_of, value_of
 from pages._shared.plots import Curve
+from rgdiff_core.data import DataUnavailable
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import HMC, EnsembleSpec
 from rgdiff_core.lattice.critical import critical_mass2
@@ -59,7 +60,10 @@ def draw(listed: list[EnsembleInfo]) -> None:
     ways = {id: Way(name) for id in chosen}
     for id, way in ways.items():
         if latticeflows.track(id, way) is None:
-            latticeflows.begin(id, way)
+            try:
+                latticeflows.begin(id, way)
+            except (ValueError, OSError, DataUnavailable) as error:
+                st.error(f"{_name(known[id])}: {error}", icon=":material/error:")
     busy = any(t.waited_for for t in _tasks(ways))
     st.fragment(_together, run_every=1.0 if busy else None)(known, ways, busy)
 

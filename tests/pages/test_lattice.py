@@ -126,7 +126,15 @@ def test_bad_numbers_are_one_sentence_and_lose_nothing(name, value, sentence):
     healthy(at.run())
 
 
-@pytest.mark.parametrize("link", [{"lam": "some"}, {"m2": "-1", "lam": "0"}, {"L": "1e9"}])
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"lam": "some"},
+        {"m2": "-1", "lam": "0"},
+        {"L": "1e9"},
+        {"m2": "-10", "lam": "1e-320", "convention": "κ, λ"},
+    ],
+)
 def test_a_bad_address_is_one_sentence(link):
     at = start(**link).run()
     assert len(at.error) == 1
@@ -146,6 +154,9 @@ def test_couplings_can_be_entered_in_any_convention():
     healthy(kappa.set_value(0.25).run())
     assert told(at).action.m2 == pytest.approx(Phi4.from_hopping(0.25, lam).m2)
     assert told(at).action.lam == pytest.approx(Phi4.from_hopping(0.25, lam).lam)
+    next(each for each in at.number_input if each.label == "κ").set_value(1e-200).run()
+    assert [each.value.startswith("kappa = 1e-200") for each in at.error] == [True]
+    assert not at.exception
     at = healthy(start(convention="½: m², g").run())
     healthy(next(each for each in at.number_input if each.label == "g").set_value(12.0).run())
     assert told(at).lam == pytest.approx(2.0)
@@ -233,6 +244,10 @@ def test_a_damaged_ensemble_is_said_and_can_be_made_again():
     path.write_bytes(path.read_bytes()[:2000])
     at = start(view="Configurations", ensemble=spec.id).run()
     assert len(at.error) == 1 and not at.exception
+    several = {"flows": "several ensembles, one flow", "together": spec.id}
+    other = start(view="RG flow", **several).run()
+    assert ["cannot be read" in each.value for each in other.error] == [True]
+    assert not other.exception
     button(at, "Make it again").click().run()
     finished(latticetasks.find(f"{latticedata.PREFIX}{spec.id}"))
     assert torch.equal(ensembles.read(spec.id).configurations, before)
@@ -297,6 +312,9 @@ def test_a_live_scan_is_shown_as_it_goes_on():
 def test_no_scan_where_there_is_no_transition():
     at = start(view="Phase scan", scan="live scan", m2="1").run()
     assert [each.value.startswith("No scan at m² = 1") for each in at.error] == [True]
+    assert at.error[0].value.endswith("Choose m² below 0 at the side.")
+    at = start(view="Phase scan", scan="live scan", m2="-40").run()
+    assert [each.value.endswith("outside [-31.9, 0].") for each in at.error] == [True]
     assert not at.exception
 
 
