@@ -117,6 +117,24 @@ def moving(fields: Tensor, step_size: float) -> Trajectory:
     return Trajectory(0, False, fields, one, one > 0, one, action, step_size)
 
 
+def test_steps_vary_with_the_number_of_the_trajectory_alone(monkeypatch):
+    # By a tenth either way, so that no mode of the free theory returns to where it started.
+    integrate, used = Omelyan.integrate, []
+
+    def recorded(*arguments, step_size, n_steps):
+        used.append(step_size)
+        return integrate(*arguments, step_size=step_size, n_steps=n_steps)
+
+    monkeypatch.setattr(Omelyan, "integrate", recorded)
+    for seed in (1, 2):
+        start = moving(torch.zeros(3, 4, 4), 0.2)
+        for _ in islice(trajectories(THEORY, 4, 3, seeded(seed), start=start), 50):
+            pass
+    assert used[:50] == used[50:]
+    assert 0.18 <= min(used) < 0.182 and 0.218 < max(used) <= 0.22
+    assert sum(used[:50]) / 50 == pytest.approx(0.2, rel=0.01)
+
+
 def test_double_precision_is_precise():
     # At so small a step the energy is conserved to 10⁻⁵, which single precision does not see.
     start = moving(torch.randn((20, 6, 6), generator=seeded(6), dtype=torch.float64), 1e-5)
