@@ -119,9 +119,9 @@ def softness(study: Found) -> None:
         ]
     st.caption(
         "From soft at the right, where all components are noised at the same time, to hard at "
-        "the left, one after another. In the PCA scan standard diffusion is the softest with "
-        "white noise, and softness 1 with matched noise, which is ordered by variance. The bars "
-        "of bits are those of the difference to standard diffusion, image by image."
+        "the left, one after another. By variance, standard diffusion is the softest with white "
+        "noise, and softness 1 with matched noise. The bars of bits are those of the difference "
+        "to white noise at the softest, image by image."
     )
     below(study, "softness", rows, "ARM.bits, ARM.samples-STEPS")
 
@@ -146,7 +146,7 @@ def _scanned(
 
 def _error(row: Found, metric: str) -> float:
     """Return an error to compare rows by: that of the paired difference where there is one."""
-    paired = (row.get("against_baseline") or {}).get(metric)
+    paired = (row.get("against_standard") or {}).get(metric)
     return (paired or row["metrics"][metric])["error"] or 0.0
 
 

@@ -27,6 +27,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same 
 OTHER = "#b8860b"
 DASHES: Mapping[str, str] = {
     "cifar10": "dash",
+    "cifar10-small": "solid",
     "cifar10-pca": "dashdot",
     "cifar10-haar": "longdash",
 }

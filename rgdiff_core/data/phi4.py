@@ -78,8 +78,13 @@ def split(ensemble: Ensemble, name: str, limit: int | None) -> Record:
 
     At least one chain is the test split; of a single chain it is the last tenth. Configurations
     are shuffled, so that the first few come from different chains, in the same way every time.
+
+    Raises:
+        ValueError: For a single configuration.
     """
     spec = ensemble.spec
+    if spec.n_samples < 2:
+        raise ValueError("an ensemble of one configuration has no training and test split.")
     if spec.n_chains > 1:
         test_chains = max(1, spec.n_chains // TEST_SHARE)
         train = sum(chain_lengths(spec.n_samples, spec.n_chains)[:-test_chains])

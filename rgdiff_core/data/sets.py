@@ -115,7 +115,7 @@ def available() -> list[DatasetInfo]:
     """List the data sets that `load` knows: built in, stored ensembles, the user's own.
 
     Of ensembles, those are left out whose size is odd or below 4, which wavelets and networks
-    cannot take.
+    cannot take, and those of a single configuration, which cannot be split.
     """
     listed = [
         DatasetInfo(name, item.title, _cached(name), item.shape, item.description)
@@ -123,7 +123,7 @@ def available() -> list[DatasetInfo]:
     ]
     for item in ensembles.stored():
         size = item.spec.size
-        if size >= 4 and size % 2 == 0:
+        if size >= 4 and size % 2 == 0 and item.spec.n_samples > 1:
             name, shape = f"{ENSEMBLE}{item.id}", (1, size, size)
             listed.append(DatasetInfo(name, item.title, True, shape, phi4.describe(item.spec)))
     for name in folder.names():

@@ -32,7 +32,7 @@ __all__ = ["Ensemble", "EnsembleSpec", "ImportedSpec", "Piece", "assemble", "res
 
 MAX_SAMPLES = 10**6
 MAX_HISTORY = 2**24  # numbers in each series of the history
-SUSPICIOUS = 4  # standard errors
+SUSPICIOUS, UNSURE = 4, 12  # standard errors; where these may be too small themselves
 
 
 @dataclass(frozen=True)
@@ -193,12 +193,14 @@ class Ensemble:
     def warning(self) -> str | None:
         """A sentence where the ensemble is not what it should be, else None."""
         found, spec = self.identity, self.spec
-        # Equal configurations have no error at all; they too are told.
-        if found is not None and abs(found.value - 1) > SUSPICIOUS * found.error:
-            return (
-                f"the configurations do not belong to m² = {spec.m2:g}, λ = {spec.lam:g}: the "
-                f"Schwinger–Dyson identity gives {found} instead of 1."
-            )
+        if found is not None:
+            most = UNSURE if found.warning else SUSPICIOUS
+            # Equal configurations have no error at all; they too are told.
+            if abs(found.value - 1) > most * found.error:
+                return (
+                    f"the configurations do not belong to m² = {spec.m2:g}, λ = {spec.lam:g}: "
+                    f"the Schwinger–Dyson identity gives {found} instead of 1."
+                )
         return None if self.history is None else self.history.warning
 
 

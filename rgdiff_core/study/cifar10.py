@@ -37,6 +37,7 @@ from rgdiff_core.process import Process
 from rgdiff_core.spec import load_json, to_dict
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.cifar10_arms import (
+    BASELINE,
     DEDICATED,
     GROUPS,
     MODELS,
@@ -140,6 +141,20 @@ class ImageStudy:
         """Return an arm's process, on the device."""
         model = self.model(arm.model)
         return Process(model.basis, arm.color, arm.schedule, model.modes)
+
+    def baseline(self, arm: ImageArm) -> ImageArm | None:
+        """Return the arm of standard diffusion where another may be compared with it: where their
+        models have one network and saw as many images.
+        """
+        base = next((each for each in self.arms if each.name == BASELINE), None)
+        if base is None or base.name == arm.name:
+            return None
+        one, other = (self._cost(each.model) for each in (base, arm))
+        return base if one == other else None
+
+    def _cost(self, name: str) -> list[Any]:
+        config = self.config(name)
+        return [config["model"]["network"], config["steps"], config["batch"]]
 
     def headline(self, name: str) -> list[ImageArm]:
         """Return a model's arms that are sampled: of each kind of process the best by bits, of

@@ -24,9 +24,9 @@ __all__ = [
     "BASELINE",
     "DEDICATED",
     "GROUPS",
-    "HAAR_SOFTNESS",
+    "LEVEL_SOFTNESS",
     "MODELS",
-    "PCA_SOFTNESS",
+    "SOFTNESS",
     "UNIVERSAL",
     "ImageArm",
     "scan_arms",
@@ -35,13 +35,14 @@ __all__ = [
 
 BASELINE = "cifar10-standard"
 DEDICATED = ("cifar10-standard", "cifar10-matched")
-UNIVERSAL = ("cifar10", "cifar10-pca", "cifar10-haar")
+UNIVERSAL = ("cifar10", "cifar10-small", "cifar10-pca", "cifar10-haar")
 MODELS: Mapping[str, str] = {  # pretrained name: what people read
     "cifar10-standard": "standard diffusion",
     "cifar10-matched": "trained on matched noise, component-wise",
     "cifar10": "universal, Fourier",
-    "cifar10-pca": "universal, PCA",
-    "cifar10-haar": "universal, Haar wavelets",
+    "cifar10-small": "small universal, Fourier",
+    "cifar10-pca": "small universal, PCA",
+    "cifar10-haar": "small universal, Haar wavelets",
 }
 GROUPS: Mapping[str, str] = {  # kinds of process, the best of which is sampled
     "white-scalar": "white noise, scalar schedule",
@@ -70,8 +71,8 @@ COMPONENT: Mapping[str, tuple[str, Schedule]] = {
     "soft-2": ("soft conditioning by variance, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),
 }
 COLORS: Mapping[str, Color] = {"white": White(), "matched": Matched()}
-PCA_SOFTNESS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0)
-HAAR_SOFTNESS = (1.0, 0.5, 0.25, 0.1, 0.03)
+SOFTNESS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0)
+LEVEL_SOFTNESS = (1.0, 0.5, 0.25, 0.1, 0.03)
 RGDM_MASS2 = 0.01  # of the free theory in the inverse-RG arm
 
 
@@ -139,13 +140,11 @@ def universal_arms(model: str) -> tuple[ImageArm, ...]:
 
 def scan_arms(model: str) -> tuple[ImageArm, ...]:
     """Return the arms of a model's scan of softness, none where it has no scan."""
-    if model == "cifar10-pca":
-        return tuple(
-            _soft(model, color, softness) for color in COLORS for softness in PCA_SOFTNESS
-        )
+    if model in ("cifar10-small", "cifar10-pca"):
+        return tuple(_soft(model, color, softness) for color in COLORS for softness in SOFTNESS)
     if model == "cifar10-haar":
         return tuple(
-            _level(model, color, softness) for color in COLORS for softness in HAAR_SOFTNESS
+            _level(model, color, softness) for color in COLORS for softness in LEVEL_SOFTNESS
         )
     return ()
 

@@ -13,7 +13,7 @@ from rgdiff_core.study.cifar10_arms import DEDICATED, ImageArm
 __all__ = ["PHASES", "Task"]
 
 Task = tuple[str, Callable[[], Any]]
-FIRST, OTHERS = (*DEDICATED, "cifar10"), ("cifar10-pca", "cifar10-haar")
+FIRST, OTHERS = (*DEDICATED, "cifar10"), ("cifar10-small", "cifar10-pca", "cifar10-haar")
 
 
 def _bits(study: ImageStudy, names: Sequence[str]) -> Iterator[Task]:

@@ -11,14 +11,16 @@
     floor         {n, metrics, rgb, spectrum}: real training images in the place of samples
     arms          [{name, title, model, model_title, group, headline, color, schedule, basis,
                     metrics, against_baseline, gain, left, samples}]
-    scans         [{name, title, axis, rows: [{arm, color, softness, metrics}]}]
+    scans         [{name, title, axis, model, rows: [{arm, color, softness, metrics,
+                    against_standard}]}]
     search        [{arm, nfe, method, grid, n, metrics, chosen}]
     pictures      [{arm, nfe, file}], files beside the results, 8 × 8 images each
 
 `metrics` maps names to {value, error, n}; those of samples are at the budget's `shown` steps, in
 a scan at its `scan_steps`.
 `against_baseline` maps "bits" and "bits_more" to paired differences {value, error, n}; it is None
-for the baseline.
+for the baseline and for models of another network or number of images. `against_standard` is
+alike, against the scan's own standard diffusion: white noise at the softest.
 `gain` is in bits per dimension, which sum to bits − free_bits; `left` is the share of the free
 theory's squared error that is left, None where the process does not pass. `samples` has a row for
 each number of steps: {nfe, method, grid, n, metrics, rgb, spectrum: {scale, relative, error}}.
@@ -33,6 +35,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from rgdiff_core.colors import White
 from rgdiff_core.evaluation.images_bound import BANDS, EDGES
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.spec import to_dict
@@ -57,6 +60,7 @@ METRICS: dict[str, tuple[str, str, str | float]] = {
     "kernel_inception": ("kernel distance, Inception (KID)", "", "low"),
 }
 SCANS = {
+    "cifar10-small": ("fourier-softness", "Fourier: soft conditioning by variance", "softness"),
     "cifar10-pca": ("pca-softness", "PCA: soft conditioning by variance", "softness"),
     "cifar10-haar": ("haar-levels", "Haar wavelets: level by level", "softness"),
 }
@@ -174,17 +178,16 @@ def _arm(study: ImageStudy, arm: ImageArm, headline: bool) -> Cell:
         "schedule": to_dict(arm.schedule),
         "softness": arm.softness,
         "metrics": metrics,
-        "against_baseline": _against(study, arm) if bits else None,
+        "against_baseline": _against(study, arm, study.baseline(arm)) if bits else None,
         "gain": table and table["gain"],
         "left": table and table["left"],
         "samples": samples,
     }
 
 
-def _against(study: ImageStudy, arm: ImageArm) -> Cell | None:
-    """Return differences to the baseline's bits, paired by image; None where there are none."""
-    base = next((each for each in study.arms if each.name == BASELINE), None)
-    if base is None or base.name == arm.name:
+def _against(study: ImageStudy, arm: ImageArm, base: ImageArm | None) -> Cell | None:
+    """Return differences to another arm's bits, paired by image; None where there are none."""
+    if base is None:
         return None
     found: Cell = {}
     for name, more in (("bits", False), ("bits_more", True)):
@@ -197,19 +200,15 @@ def _against(study: ImageStudy, arm: ImageArm) -> Cell | None:
 def _scan(study: ImageStudy, name: str) -> Cell:
     word, title, axis = SCANS[name]
     arms = [arm for arm in study.arms if arm.model == name and arm.group == "scan"]
-    rows = [_arm(study, arm, False) for arm in arms]
-    wanted = ("softness", "metrics", "against_baseline")
-    return {
-        "name": word,
-        "title": title,
-        "axis": axis,
-        "model": name,
-        "rows": [
-            {"arm": row["name"], "color": row["color"]["kind"]} | {k: row[k] for k in wanted}
-            for row in rows
-            if row["metrics"]
-        ],
-    }
+    standard = max(arms, key=lambda arm: (isinstance(arm.color, White), arm.softness or 0))
+    found = []
+    for arm in arms:
+        row = _arm(study, arm, False)
+        if row["metrics"]:
+            told = {"arm": arm.name, "color": row["color"]["kind"]}
+            told |= {"softness": arm.softness, "metrics": row["metrics"]}
+            found.append(told | {"against_standard": _against(study, arm, standard)})
+    return {"name": word, "title": title, "axis": axis, "model": name, "rows": found}
 
 
 def _search(study: ImageStudy, arm: ImageArm) -> list[Cell]:

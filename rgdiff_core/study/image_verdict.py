@@ -180,10 +180,10 @@ def _softness(found: Found, color: str) -> Known:
 
 
 def _apart_in_scan(first: Found, second: Found) -> Difference:
-    """Return the difference in bits of two arms, by their paired differences to the baseline
-    where they have them.
+    """Return the difference in bits of two arms, by their paired differences to the scan's own
+    standard diffusion where they have them.
     """
-    one, other = ((row.get("against_baseline") or {}).get("bits") for row in (first, second))
+    one, other = ((row.get("against_standard") or {}).get("bits") for row in (first, second))
     if one and other:
         return apart(one, other)
     return apart(first["metrics"]["bits"], second["metrics"]["bits"])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from rgdiff_core.data import DataUnavailable, action_of, available, ensembles, load
-from rgdiff_core.lattice import FreeField, Phi4
-from rgdiff_core.lattice.ensembles import EnsembleSpec, ImportedSpec
+from rgdiff_core.lattice import FreeField, Phi4, hmc
+from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
 
 SMALL = EnsembleSpec(-4, 6.975, 4, n_samples=110, n_chains=20, thermalization=30, thinning=2)
 
@@ -189,6 +189,26 @@ def test_a_single_chain_is_split_in_time():
     assert len(test) == 5 and len(load(f"lattice-{spec.id}").images) == 45
     last = {row.tobytes() for row in ensemble.configurations[45:].flatten(1).numpy()}
     assert {row.tobytes() for row in test.flatten(1).numpy()} == last
+
+
+def test_a_single_configuration_is_no_data_set():
+    spec = replace(SMALL, n_samples=1, n_chains=1)
+    ensembles.generate(spec)
+    assert f"lattice-{spec.id}" not in {item.name for item in available()}
+    with pytest.raises(ValueError, match="one configuration"):
+        load(f"lattice-{spec.id}")
+
+
+def test_few_configurations_are_not_accused():
+    """In chains this short errors are too small, and so nothing follows from 4 of them."""
+    action = Phi4(-4, 4.3)
+    run = hmc(action, 8, 8 * 80, 80, torch.Generator().manual_seed(1), thinning=1)
+    spec = ImportedSpec(action.m2, action.lam, 8, 8, 1, "short", "")
+    made = [Ensemble(spec, part) for part in run.configurations.split(8)]
+    assert max(abs(each.identity.value - 1) / each.identity.error for each in made) > 4
+    assert all(each.warning is None for each in made)
+    wrong = replace(spec, lam=40.0)
+    assert any(Ensemble(wrong, each.configurations).warning for each in made[:20])
 
 
 def test_a_damaged_ensemble_is_unavailable_as_data(cache):

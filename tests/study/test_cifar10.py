@@ -18,7 +18,10 @@ from rgdiff_core.networks import UNet
 from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.schedules import LinearGamma, Schedule
 from rgdiff_core.spec import from_dict
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.cifar10 import ImageStudy
 from rgdiff_core.study.cifar10_arms import BASELINE, MODELS, UNIVERSAL, scan_arms, universal_arms
+from rgdiff_core.study.cifar10_budget import BUDGETS
 from rgdiff_core.study.cifar10_summary import METRICS
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.weights import save_model
@@ -27,10 +30,10 @@ NETWORK = UNet(8, (1, 2), 1, ())
 STANDARD = ModelSpec(NETWORK, sees="scaled", told="time", reference="isotropic")
 
 
-def save(path: Path, spec: ModelSpec, basis: BasisSpec, noise) -> None:
+def save(path: Path, spec: ModelSpec, basis: BasisSpec, noise, **budget) -> None:
     torch.manual_seed(0)
     images = data.load("photographs", limit=200).images
-    config = TrainConfig(data="photographs", basis=basis, model=spec, noise=noise)
+    config = TrainConfig(data="photographs", basis=basis, model=spec, noise=noise, **budget)
     built = basis.build(images)
     save_model(
         spec.build(built, Modes.fit(built, images)),
@@ -101,6 +104,19 @@ def test_differences_are_paired(results):
         assert change["value"] == pytest.approx(values[0] - values[1], abs=1e-9)
 
 
+def test_only_models_of_one_budget_are_compared(tmp_path):
+    basis, spec = BasisSpec(decorrelate=True), ModelSpec(NETWORK)
+    save(tmp_path / f"{BASELINE}.safetensors", STANDARD, basis, OneProcess())
+    save(tmp_path / "cifar10.safetensors", spec, basis, Universal())
+    save(tmp_path / "cifar10-small.safetensors", spec, basis, Universal(), steps=10)
+    larger = ModelSpec(UNet(16, (1, 2), 1, ()))
+    save(tmp_path / "cifar10-haar.safetensors", larger, BasisSpec("wavelet"), Universal())
+    files = {path.stem: path for path in tmp_path.iterdir()}
+    study = ImageStudy(files, BUDGETS["tiny"], Cells(tmp_path / "work"), data="photographs")
+    compared = {arm.model for arm in study.arms if study.baseline(arm)}
+    assert compared == {"cifar10"}
+
+
 def test_the_best_of_each_kind_is_sampled(results):
     mine = [arm for arm in results["arms"] if arm["model"] == "cifar10-haar"]
     for group in ("white-scalar", "white-component", "matched-scalar", "matched-component"):
@@ -128,6 +144,12 @@ def test_scans_have_a_row_for_each_softness(results):
     (scan,) = results["scans"]
     assert len(scan["rows"]) == len(scan_arms("cifar10-haar"))
     assert all({"bits", "spectrum_error"} <= set(row["metrics"]) for row in scan["rows"])
+    (softest,) = (r for r in scan["rows"] if r["color"] == "White" and r["softness"] == 1)
+    for row in scan["rows"]:  # paired with white noise at the softest
+        change = row["against_standard"]["bits"]
+        values = [each["metrics"]["bits"]["value"] for each in (row, softest)]
+        assert change["value"] == pytest.approx(values[0] - values[1], abs=1e-9)
+        assert (change["error"] == 0) == (row is softest)
 
 
 def test_real_images_are_the_floor_and_pictures_are_written(results, home):
@@ -152,7 +174,7 @@ def test_what_is_finished_is_not_computed_again(results, words, home, monkeypatc
 
 def test_every_universal_model_has_the_same_kinds_of_process():
     kinds = [[(arm.group, arm.color) for arm in universal_arms(name)] for name in UNIVERSAL]
-    assert kinds[0][: len(kinds[1])] == kinds[1] == kinds[2]
+    assert all(each == kinds[0][: len(each)] for each in kinds[1:])
 
 
 @pytest.mark.parametrize(

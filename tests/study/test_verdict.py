@@ -131,7 +131,7 @@ def image_arm(
 
 def scan(bits: dict[str, tuple[float, ...]], frechet: dict[str, float]) -> dict:
     rows = [
-        {"color": color, "softness": softness, "against_baseline": None}
+        {"color": color, "softness": softness, "against_standard": None}
         | {"metrics": {"bits": number(b), "frechet_cifar10": number(frechet[color])}}
         for color, values in bits.items()
         for softness, b in zip((0.1, 1.0, 4.0, 16.0), values, strict=True)
