@@ -87,7 +87,7 @@ def ladder(data: str) -> Found | None:
         found = load_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("rungs") else None
+    return found if isinstance(found, dict) and {"rungs", "seeds"} <= set(found) else None
 
 
 def command(study: Found) -> str:

@@ -161,7 +161,7 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     return told | {
         "arm": st.column_config.TextColumn("arm", width=265, pinned=True),
         "schedule": st.column_config.TextColumn(
-            "schedule", help="What the search chose among the arm's four."
+            "schedule", help="What the search chose among the arm's candidates."
         ),
         "lr": st.column_config.NumberColumn("rate", help="Chosen by the search.", format="%g"),
     }

@@ -113,7 +113,8 @@ def images(study: Found, arms: Sequence[Found]) -> None:
     shown = [(arm, table) for arm in arms if (table := _table(arm, base, way))]
     if not shown:
         st.info(
-            "No arm of those chosen has this map: it needs the same basis as standard diffusion.",
+            "No arm of those chosen has this map: it needs the basis, the network and the "
+            "budget of standard diffusion.",
             icon=":material/info:",
         )
         return
@@ -170,6 +171,6 @@ def _table(arm: Found, base: Found | None, way: str) -> list[list[float | None]]
     """Return what a map shows of an arm, None where it has no such map."""
     if way in ("gain", "left"):
         return arm[way]
-    if base is None or arm is base or arm["basis"] != base["basis"]:
+    if base is None or not arm["against_baseline"] or arm["basis"] != base["basis"]:
         return None
     return less(arm["gain"], base["gain"])
