@@ -19,6 +19,7 @@ from rgdiff_core.lattice import (
     schwinger_dyson,
     trajectories,
 )
+from rgdiff_core.lattice.hmc import mean_weight
 from rgdiff_core.lattice.thermalization import autocorrelation_time, drifts
 from rgdiff_core.spec import Spec
 
@@ -229,6 +230,13 @@ def test_autocorrelation_time_of_an_autoregressive_series(tau):
     found = autocorrelation_time(autoregressive(4_000, 20, tau, seed=21))
     # The window of 5τ leaves out a part e^{-5} of the sum.
     assert abs(found.value - tau) < 4 * found.error + 0.01 * tau
+
+
+def test_the_error_of_the_mean_weight_allows_for_autocorrelation():
+    tau, length, chains = 4.5, 4_000, 20
+    found = mean_weight(1 + 0.1 * autoregressive(length, chains, tau, seed=22))
+    assert found.error == pytest.approx(0.1 * math.sqrt(2 * tau / (length * chains)), rel=0.1)
+    assert abs(found.value - 1) < 4 * found.error
 
 
 def test_autocorrelation_time_of_a_constant():

@@ -81,6 +81,12 @@ def test_varying_the_mass_is_the_same_theory():
     assert abs(point.binder.value - binder) < 4 * point.binder.error
 
 
+def test_points_have_noise_of_their_own():
+    spec = dataclasses.replace(SMALL, high=6.975 + 1e-9)  # twice the same theory
+    one, other = (point.susceptibility for point in phase_scan(spec))
+    assert 0.02 < abs(one.deviation(other)) < 4
+
+
 def test_a_stopped_scan_goes_on_as_if_it_had_not_been(small):
     class Stopped(Exception):
         pass

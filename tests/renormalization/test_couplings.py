@@ -7,6 +7,7 @@ import torch
 
 from rgdiff_core.lattice import FreeField, Phi4, hmc
 from rgdiff_core.renormalization import effective_couplings
+from rgdiff_core.renormalization.couplings import _equations
 
 CHI2 = 21.1
 """Exceeded by χ² of three degrees of freedom with probability 10⁻⁴."""
@@ -39,6 +40,24 @@ def test_chi2_is_distributed_as_such():
     values = [effective_couplings(free.sample(400, generator), 400).chi2 for _ in range(40)]
     mean = sum(values) / len(values)
     assert abs(mean - 3) < 4 * math.sqrt(6 / len(values))
+
+
+def test_chi2_has_the_covariance_that_autograd_gives():
+    """r(averages) by way of c, and of independent fields C = J Cov Jᵀ/n with its Jacobian J."""
+    fields = FreeField(0.5, 4).sample(300, torch.Generator().manual_seed(3)).double()[:, 0]
+    series = _equations(fields, 3).flatten(1)
+
+    def residuals(mean):
+        system = mean.view(6, 4)
+        c = torch.linalg.solve(system[:3, :3], system[:3, 3])
+        return system[3:, :3] @ c - system[3:, 3]
+
+    mean = series.mean(0)
+    jacobian = torch.autograd.functional.jacobian(residuals, mean)
+    covariance = jacobian @ torch.cov(series.T) @ jacobian.T / len(series)
+    r = residuals(mean)
+    expected = float(r @ torch.linalg.solve(covariance, r))
+    assert effective_couplings(fields, len(fields)).chi2 == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_normalisation_of_the_field_drops_out():
