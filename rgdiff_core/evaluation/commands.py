@@ -57,7 +57,7 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="lattices: judge what just so many steps of this sampler draw (default: judge the "
         "probability flow, the limit of many steps); images: draw with it",
     )
-    parser.add_argument("--grid", choices=GRIDS, default="uniform", help="times (default uniform)")
+    parser.add_argument("--grid", choices=GRIDS, help="times (default uniform; of images logsnr)")
     parser.add_argument(
         "--truth",
         type=int,
@@ -130,7 +130,7 @@ def _images(
         images=n,
         flow=chosen.flow,
         method=chosen.method,
-        grid=chosen.grid,
+        grid=chosen.grid or "logsnr",
         progress=lambda what, done, total: bar(done, total, what),
     )
     found = asdict(report)
@@ -170,7 +170,7 @@ def _lattice(
     chosen: argparse.Namespace, model: Denoiser, process: Process, action: Phi4
 ) -> tuple[dict[str, Any], list[str]]:
     usual = STEPS_OF_FLOW if chosen.method is None else STEPS_OF_SAMPLER
-    n, steps = _or(chosen.n, SAMPLES), _or(chosen.steps, usual)
+    n, steps, grid = _or(chosen.n, SAMPLES), _or(chosen.steps, usual), chosen.grid or "uniform"
     report = evaluate_lattice(
         model,
         process,
@@ -179,12 +179,12 @@ def _lattice(
         steps,
         torch.Generator(process.noise_variance.device).manual_seed(chosen.seed),
         method=chosen.method,
-        grid=chosen.grid,
+        grid=grid,
         n_held_out=n,
         n_truth=chosen.truth,
         progress=lambda what, done, total: bar(done, total, what),
     )
-    found = asdict(report) | {"steps": steps, "method": chosen.method, "grid": chosen.grid}
+    found = asdict(report) | {"steps": steps, "method": chosen.method, "grid": grid}
     return found, _told(report, steps, chosen.method)
 
 

@@ -241,6 +241,8 @@ def _jackknife(n: int, function: Callable[[Tensor], float]) -> Estimate:
     """Estimate a function of the rows of n independent samples."""
     rows = torch.arange(n)
     blocks = rows.tensor_split(min(BLOCKS, n))
-    left_out = torch.tensor([function(rows[~torch.isin(rows, block)]) for block in blocks])
+    left_out = torch.tensor(
+        [function(rows[~torch.isin(rows, block)]) for block in blocks], dtype=torch.float64
+    )
     scatter = float(((left_out - left_out.mean()) ** 2).mean())
     return Estimate(function(rows), math.sqrt((len(blocks) - 1) * scatter))

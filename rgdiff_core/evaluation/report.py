@@ -27,7 +27,6 @@ from rgdiff_core.spec import check_whole
 
 __all__ = ["LatticeReport", "LogZs", "Row", "evaluate_lattice"]
 
-NODE_SHARE = 5  # of the configurations of hybrid Monte Carlo, one in so many at each node
 Progress = Callable[[str, int, int], None] | None
 Report = Callable[[int, int], None]
 T = TypeVar("T")
@@ -124,8 +123,8 @@ def evaluate_lattice(
         n: samples, 32 to 100,000.
         steps, method, grid: as of `weigh`.
         n_held_out: configurations for KL(p|q), 32 to 100,000.
-        n_truth: configurations of hybrid Monte Carlo, 5000 to 10⁶, a fifth of them again at each
-            node of the integration.
+        n_truth: configurations of hybrid Monte Carlo that observables are compared with, 5000 to
+            10⁶.
         progress: called with (what is done, done, in all); it may raise to cancel.
 
     Raises `ValueError` for a value out of its range, and what `weigh` does.

@@ -278,8 +278,8 @@ class ImageStudy:
         ]
 
     def method(self, arm: ImageArm) -> int:
-        """Return the number of the method with the least error of the spectrum and features; 0
-        without a search.
+        """Return the number of the method with the least Fréchet distance, of the spectrum's error
+        where there are no features; 0 without a search.
         """
         cells = self.search(arm)
         return min(

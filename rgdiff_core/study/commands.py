@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from rgdiff_core.spec import load_json
 from rgdiff_core.study.arms import THEORIES
 from rgdiff_core.study.budget import BUDGETS
 from rgdiff_core.study.cells import Cells
@@ -108,14 +109,32 @@ def versions() -> dict[str, Any]:
 def report_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff study report`."""
     parser.add_argument(
-        "files", nargs="*", type=Path, metavar="FILE.json", help="default: results/study-*.json"
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE.json",
+        help="default: those of φ⁴ in results",
     )
 
 
 def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    """Print the tables of studies; raises `ValueError` where there is none."""
-    files = chosen.files or sorted(Path("results").glob("study-*.json"))
-    if not files:
+    """Print the tables of studies of φ⁴; raises `ValueError` where there is none."""
+    read = {path: _read(path) for path in chosen.files or Path("results").glob("study-*.json")}
+    other = [path for path, each in read.items() if not _is_lattice(each)]
+    if chosen.files and other:
+        raise ValueError(f"{other[0]} holds no results of `rgdiff study phi4`.")
+    found = [read[path] for path in sorted(read) if path not in other]
+    if not found:
         raise ValueError("there is no results/study-*.json: `rgdiff study phi4` makes them.")
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in files]
     return found, [line for each in found for line in tables(each)]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return load_json(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _is_lattice(found: Any) -> bool:
+    return isinstance(found, dict) and {"theory", "arms", "ladder"} <= set(found)

@@ -7,7 +7,7 @@ the same for all, so that they are no part of what differs between two rungs.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -154,7 +154,7 @@ def _row(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _mean(points: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+def _mean(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return a point of all seeds; of one alone the error is that over images."""
     bits = points[0]["bits"]
     if len(points) > 1:

@@ -6,6 +6,7 @@ and the map of local schedules.
 """
 
 import json
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -312,9 +313,9 @@ class Study:
 
 
 def score(cell: Cell) -> float:
-    """Return what the search chooses by: the distance, infinite where training failed."""
+    """Return what the search chooses by: the distance, infinite where it is no number."""
     kl = cell["result"]["kl"]
-    return float("inf") if kl is None else kl["value"]
+    return kl["value"] if kl and math.isfinite(kl["value"]) else math.inf
 
 
 def _kept(path: Path) -> Reference | None:

@@ -6,7 +6,7 @@ model's samples are from the theory,
 
     KL(p|q) ≤ ½ ∫ Σ_k E|D_k − D*_k|²/V_k |d log V_k|,
 
-with nothing subtracted. Two independent estimates of D* make the square unbiased:
+over all noise levels, with nothing subtracted. Two independent estimates of D* make the square unbiased:
 |D − D*|² = E (D − D̂₁)(D − D̂₂). One chain starts from the field that was noised, which is itself
 drawn from the posterior; the other from the free theory's posterior. The mean of the gradient g of
 the exponent is zero, and for a Gaussian y − V g is the same for every y: so the mean is taken of

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
+from rgdiff_core.study.verdict import combined_error
+
 __all__ = ["tables"]
 
 
 def tables(found: dict[str, Any]) -> list[str]:
-    """Return the lines of all tables of a study's results."""
+    """Return the lines of all tables of a study's results; errors of the arms are those over seeds
+    with those of the held-out fields.
+    """
     theory, truth = found["theory"], found["truth"]
     done = found["complete"]
     lines = [
@@ -35,11 +39,11 @@ def _arms(found: dict[str, Any]) -> list[list[str]]:
                 arm["title"],
                 arm["schedule_title"],
                 f"{arm['lr']:g}",
-                _written(metrics["kl"]),
-                _written(against["kl"]) if against else "",
+                _whole(metrics["kl"]),
+                _whole(against["kl"]) if against else "",
                 f"{100 * arm['share_of_gaussian']['value']:.1f} %",
                 *(
-                    _written(metrics.get(name))
+                    _whole(metrics.get(name))
                     for name in ("bound_kl", "flow_kl", "reverse_kl", "ess")
                 ),
             ]
@@ -61,7 +65,7 @@ def _ladder(found: dict[str, Any]) -> list[list[str]]:
     rows = [["one change at a time", "KL(p|q)", "change"]]
     for row in found["ladder"]:
         change = _written(row["change"]) if row["change"] else ""
-        rows.append([row["title"], _written(row["kl"]), change])
+        rows.append([row["title"], _whole(row["kl"]), change])
     return rows
 
 
@@ -71,6 +75,10 @@ def _landscape(found: dict[str, Any]) -> list[list[str]]:
         number = "" if row["number"] is None else f"{row['number']:g}"
         rows.append([row["color"], row["kernel"], number, _written(row["kl"])])
     return rows
+
+
+def _whole(number: dict[str, Any] | None) -> str:
+    return _written(number and number | {"error": combined_error(number)})
 
 
 def _written(number: dict[str, Any] | None) -> str:

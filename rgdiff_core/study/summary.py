@@ -2,9 +2,12 @@
 
 What is written needs no arithmetic any more. Errors of means over seeds are standard errors; they
 know of everything that differs between seeds, but not of the held-out configurations, which are
-the same for all: that error stands beside them as `sampling_error`.
+the same for all: that error stands beside them as `sampling_error`. For KL it is exact, since
+every run keeps its values; elsewhere it is that of one run, and of a difference as if the two arms
+had other configurations, which errs on the large side.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -34,6 +37,8 @@ METRICS: dict[str, tuple[str, str]] = {  # of a run or its flow: what it is, and
     "ess": ("effective sample size of the probability flow", ""),
     "acceptance": ("acceptance of independence Metropolis", ""),
 }
+
+SHARED = ("nll", "bound_kl", "flow_nll", "flow_kl")  # means over configurations all seeds share
 
 
 def summary(study: Study) -> dict[str, Any] | None:
@@ -108,6 +113,11 @@ def _metric(cell: Cell, name: str) -> float:
     return cell["result"][name]["value"]
 
 
+def _own_error(cells: list[Cell], name: str) -> float:
+    """Return the error that a metric has within one run, over its configurations."""
+    return statistics.fmean(cell["result"][name]["error"] for cell in cells)
+
+
 def _with_flow(study: Study, arm: Arm, seed: int) -> Cell:
     """Return a final run's cell with what is known of its flow."""
     run, flow = study.run(arm, seed), _found(lambda: study.flow(arm, seed))
@@ -129,6 +139,9 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
     config = cells[0]["inputs"]["config"]
     values = [study.values(arm, r["seed"])["kl"] for r in results]
     metrics["kl"]["sampling_error"] = Estimate.of(sum(values[1:], values[0]) / len(values)).error
+    for name in SHARED:
+        if name in metrics:
+            metrics[name]["sampling_error"] = _own_error(_both(cells, name), name)
     gaussian = results[0]["gaussian_kl"]["value"]
     share = [_metric(cell, "kl") / gaussian for cell in cells]
     return {
@@ -180,6 +193,10 @@ def _against(
         if cell["result"]["seed"] in others
     ]
     found["kl"]["sampling_error"] = Estimate.of(sum(same[1:], same[0]) / len(same)).error
+    for name in SHARED:
+        if name in found:
+            sides = (_own_error(_both([*side], name), name) for side in zip(*pairs, strict=True))
+            found[name]["sampling_error"] = math.hypot(*sides)
     return found
 
 
@@ -256,7 +273,7 @@ def _ladder(study: Study) -> list[dict[str, Any]]:
             {
                 "name": arm.name,
                 "title": arm.title,
-                "kl": over_seeds(list(now.values())),
+                "kl": over_seeds(list(now.values())) | {"sampling_error": _own_error(cells, "kl")},
                 "change": over_seeds(change) if change else None,
                 "table": _mean_table([cell["result"]["table"] for cell in cells]),
             }
