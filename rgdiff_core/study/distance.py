@@ -9,7 +9,7 @@ itself, and times drawn from equal turns of the mean angle θ = arctan(σS/(α�
   configuration; excess = (|χ(0) − D|² − |χ(0) − m|²)/V. It needs no D*, but log Z, and many more.
 
 Both are of the sampler that is stochastic, in infinitely many steps, and both integrals go over
-the noise levels that the schedule passes. Beyond its ends the model is the free theory, with D = m:
+the noise levels that the schedule passes. Beyond its ends the model is the free theory, D = m:
 sampling starts from a Gaussian, and the last draw is one. The second has that in its first term;
 the first leaves it out. So it is no bound by itself, and compares only between schedules that pass
 the same levels. For one that ends at γ = −7, what is missing is 0.007 to 0.01 nats on 6×6 away

@@ -191,11 +191,13 @@ class Study:
                 model, process, self.action, x, b.flow_samples, b.flow_steps, seed
             )
             found = {"flow_kl": self._above(nll, x), "flow_nll": _estimate(nll)}
-            found |= {"reverse_kl": self._reverse(drawn)}
             return {"arm": arm.name, "seed": seed} | found | drawn
 
         inputs = {"run": done["inputs"], "sizes": sizes}
-        return self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
+        cell = self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
+        # in the cell it is that by the model's own log Z, which does not see a lost mode
+        other = {"reverse_kl": self._reverse(cell["result"])}
+        return cell | {"result": cell["result"] | other}
 
     def _trained(self, done: Cell) -> tuple[NetworkDenoiser, Process]:
         """Return the model of a final run's cell, and its process."""
