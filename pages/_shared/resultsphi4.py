@@ -89,14 +89,14 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
     last = max((row for row in samplers), key=lambda row: row["nfe"], default=None)
     return (
         {"arm": arm["title"], "schedule": arm["schedule_title"]}
-        | pair("kl", metrics["kl"] | {"error": combined_error(metrics["kl"])})
+        | pair("kl", _whole(metrics["kl"]))
         | pair("change", off and {"value": off.value, "error": off.error})
         | {"sigmas": off and off.sigmas}
         | pair("share", arm["share_of_gaussian"], 100)
         | pair("ess", metrics.get("ess"))
         | pair("reverse_kl", metrics.get("reverse_kl"))
-        | pair("flow_kl", metrics.get("flow_kl"))
-        | pair("bound_kl", metrics.get("bound_kl"))
+        | pair("flow_kl", _whole(metrics.get("flow_kl")))
+        | pair("bound_kl", _whole(metrics.get("bound_kl")))
         | pair("acceptance", metrics.get("acceptance"))
         | pair("chi", last and last["susceptibility_percent"])
         | {
@@ -105,6 +105,11 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
             "seeds": ", ".join(map(str, arm["seeds"])),
         }
     )
+
+
+def _whole(metric: Found | None) -> Found | None:
+    """Return a mean over seeds whose error knows of the held-out fields as well."""
+    return metric and {**metric, "error": combined_error(metric)}
 
 
 def _arms(study: Found) -> None:

@@ -89,6 +89,23 @@ def test_the_denoisers_error_is_the_bounds_distance_from_the_entropy(broken, col
     assert float(learnt.mean()) < 0.1 * expected
 
 
+def test_the_error_of_wrong_variances_is_the_divergence_of_gaussians():
+    """Of a free field and a Gaussian denoiser: ½ Σ_k (r − 1 − log r), r the ratio of variances."""
+    field = FreeField(0.5, 4)
+    basis = rg.bases.FourierBasis((1, 4, 4), momentum="lattice")
+    variance = 1 / (2 * (basis.momentum**2 + 0.5))
+    true, wrong = (
+        rg.Modes(basis.scale, torch.zeros_like(variance), scaled, basis.momentum)
+        for scaled in (variance, 1.6 * variance)
+    )
+    x = field.sample(2000, torch.Generator().manual_seed(0)).float()
+    process = Process(basis, White(), LinearGamma(-12.0, 9.0), true)
+    known = reference(process, true, field.action, x, 8, 0)
+    found = Estimate.of(distance(rg.GaussianDenoiser(basis, wrong), known)[0])
+    exact = 8 * (1 / 1.6 - 1 + math.log(1.6))
+    assert abs(found.value - exact) < 4 * found.error < 0.1 * exact
+
+
 def _check_places(table, known, process, modes, model):
     """Compare a table with a histogram by NumPy."""
     t = {name: value.double().numpy() for name, value in known.tensors.items()}
