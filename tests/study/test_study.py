@@ -115,7 +115,9 @@ def test_errors_of_the_fields_are_those_of_one_sample_and_of_pairs(results, comm
 
 def test_distances_are_from_the_theory(results):
     """By the definition of either divergence, from what the runs keep and held-out fields."""
-    x, action = rg.data.load(DATA, "test").images[: TINY.bound].double(), rg.data.action_of(DATA)
+    x = rg.data.load(DATA, "test").images[: TINY.bound].double()
+    action = rg.data.action_of(DATA)
+    assert action is not None
     log_z = results["truth"]["log_z"]["value"]
     for run in results["runs"]:
         above = run["nll"]["value"] - float(action(x).mean()) - log_z
