@@ -74,6 +74,7 @@ def search(study: Found) -> None:
             "arm": titles.get(row["arm"], row["arm"]),
             "schedule": row["schedule"],
             "lr": row["lr"],
+            "steps": row["steps"],
         }
         | pair("kl", row["kl"])
         | {"chosen": row["chosen"], "seconds": row["seconds"]}
@@ -81,8 +82,9 @@ def search(study: Found) -> None:
     ]
     with st.expander(f"The record of the search: {len(rows)} trials", icon=":material/search:"):
         st.caption(
-            "Alike in every arm: four schedules at one learning rate, then the best of them at "
-            "the others, judged on validation fields that no table above has seen."
+            "Alike in every arm: as many schedules at one learning rate, the best of them at the "
+            "others, then the best two for longer, of which the better one is taken. All are "
+            "judged on validation fields that no table above has seen."
         )
         st.dataframe(
             rows,

@@ -10,11 +10,10 @@ itself, and times drawn from equal turns of the mean angle θ = arctan(σS/(α�
 
 Both are of the sampler that is stochastic, in infinitely many steps, and both integrals go over
 the noise levels that the schedule passes. Beyond its ends the model is the free theory, D = m:
-sampling starts from a Gaussian, and the last draw is one. The second has that in its first term;
-the first leaves it out. So it is no bound by itself, and compares only between schedules that pass
-the same levels. For one that ends at γ = −7, what is missing is 0.007 to 0.01 nats on 6×6 away
-from the critical line, 0.026 on it, and 0.046 at 8×8; for one that ends at γ = −9 or lower, a
-tenth of that or less; at the noisy end below 0.003 for γ = 4, below 1e-4 for γ = 6.
+sampling starts from a Gaussian, and the last draw is one. The bound has that in its first term.
+The distance has not: `ends` is what it lacks, the same integral with D = m from the schedule's
+ends on, where all noise grows or falls alike. It depends on the process and not on the network,
+and only with it are schedules that end at other levels to be compared.
 
 Where the data's log-SNR is above FLOOR the model is the free theory as well: some schedules go on
 to where no network was trained, and every further e-fold there would cost standard diffusion as
@@ -26,7 +25,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers import Denoiser, GaussianDenoiser
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.likelihood.bound import excess_at
 from rgdiff_core.modes import Modes
@@ -36,13 +35,14 @@ from rgdiff_core.sampling import time_grid
 from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.study.posterior import posterior_means
 
-__all__ = ["BANDS", "EDGES", "Bound", "Reference", "bound", "distance", "reference"]
+__all__ = ["BANDS", "EDGES", "Bound", "Reference", "bound", "distance", "ends", "reference"]
 
 BANDS = 5  # of the scale, equal
 EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # of the data's log-SNR log(α²Σ/(σ²S²))
 BINS = BANDS * (len(EDGES) + 1)
 ROWS = 512  # fields that are evaluated at once
 FLOOR = 9.0
+WIDE = 40.0  # log-SNRs beyond it are as good as none and all
 FINE = 1024  # noise levels among which is drawn
 
 
@@ -64,22 +64,53 @@ class _Ladder:
 
 
 def _ladder(process: Process, modes: Modes) -> _Ladder:
+    times = torch.tensor(time_grid(process, modes, FINE, "angle")).flip(0)
+    middle = process.preserved((times[1:] + times[:-1]) / 2)
+    return _rungs(_level(process.preserved(times), modes), middle, modes)
+
+
+def _past_ends(process: Process, modes: Modes) -> _Ladder:
+    """Return noise levels beyond both ends, until no signal can be told, or no noise."""
+    first, last = _level(process.preserved(torch.tensor([0.0, 1.0])), modes).clamp(-WIDE, WIDE)
+    less = (FLOOR - first.min()).clamp_min(0) * torch.linspace(1, 0, FINE // 2 + 1)
+    more = (FLOOR + last.max()).clamp_min(0) * torch.linspace(0, 1, FINE // 2 + 1)
+    steps = (first + less[:, None, None, None], last - more[:, None, None, None])
+    parts = [_rungs(each, _marginal((each[1:] + each[:-1]) / 2, modes), modes) for each in steps]
+    names = ("left", "turn", "place")
+    marginals = [part.middle for part in parts]
+    return _Ladder(
+        Marginal(torch.cat([m.alpha for m in marginals]), torch.cat([m.std for m in marginals])),
+        *(torch.cat([getattr(part, name) for part in parts]) for name in names),
+    )
+
+
+def _level(marginal: Marginal, modes: Modes) -> Tensor:
+    """Return the data's log-SNR."""
     if modes.variance is None:
         raise ValueError("a distance needs the data's variance: use Modes.fit.")
-    times = torch.tensor(time_grid(process, modes, FINE, "angle")).flip(0)
-    variance, middle = modes.variance, process.preserved((times[1:] + times[:-1]) / 2)
-    ends = process.preserved(times)
-    snr = (variance * ends.alpha**2 / ends.std**2).clamp_max(torch.e**FLOOR)
-    left = variance / (1 + snr)  # V, rising with t
-    inner = variance * middle.alpha**2 / middle.std**2
-    level = torch.bucketize(torch.log(inner).contiguous(), torch.tensor(EDGES))
+    return torch.log(modes.variance * marginal.alpha**2 / marginal.std**2)
+
+
+def _marginal(level: Tensor, modes: Modes) -> Marginal:
+    """Return a marginal with this log-SNR."""
+    assert modes.variance is not None  # or there would be no level
+    noise = modes.variance * torch.exp(-level)
+    return Marginal((1 / (1 + noise)).sqrt(), (noise / (1 + noise)).sqrt())
+
+
+def _rungs(levels: Tensor, middle: Marginal, modes: Modes) -> _Ladder:
+    """Return the ladder between falling log-SNRs (n + 1, 1, L, L), with marginals in between."""
+    variance, inner = modes.variance, _level(middle, modes)
+    assert variance is not None
+    left = variance / (1 + torch.exp(levels.clamp_max(FLOOR)))  # V, rising with the noise
     band = (modes.scale * BANDS).long().clamp(0, BANDS - 1)
-    shape = (FINE, *variance.shape)
+    shape = inner.shape
+    place = torch.bucketize(inner.contiguous(), torch.tensor(EDGES))
     return _Ladder(
         middle=Marginal(middle.alpha.expand(shape), middle.std.expand(shape)),
-        left=(variance / (1 + inner)).expand(shape),
+        left=variance / (1 + torch.exp(inner)),
         turn=(torch.log(left[1:] / left[:-1]) / 2).expand(shape),
-        place=(band * (len(EDGES) + 1) + level).expand(shape),
+        place=band * (len(EDGES) + 1) + place,
     )
 
 
@@ -104,7 +135,19 @@ def reference(
     Equal seeds mean equal noise.
     """
     generator = torch.Generator().manual_seed(mix(seed, 5))
-    ladder, n = _ladder(process, modes), len(x)
+    return _noised(_ladder(process, modes), process, modes, action, x, trajectories, generator)
+
+
+def _noised(
+    ladder: _Ladder,
+    process: Process,
+    modes: Modes,
+    action: Phi4,
+    x: Tensor,
+    trajectories: int,
+    generator: torch.Generator,
+) -> Reference:
+    n = len(x)
     places = (torch.arange(n) + torch.rand(n, generator=generator)) * (FINE / n)
     cell = places.long().clamp_max(FINE - 1)[torch.randperm(n, generator=generator)]
     marginal = Marginal(ladder.middle.alpha[cell], ladder.middle.std[cell])
@@ -140,6 +183,18 @@ def distance(model: Denoiser, known: Reference) -> tuple[Tensor, Tensor]:
         parts.append(terms.sum((1, 2, 3)))
         table.index_add_(0, t["place"].flatten(), terms.flatten())
     return torch.cat(parts), table.reshape(BANDS, -1) / count
+
+
+def ends(
+    process: Process, modes: Modes, action: Phi4, x: Tensor, trajectories: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Return what lies beyond the ends of a process' schedule, as `distance` does: how far the
+    free theory is from fields x (n, 1, L, L) there.
+    """
+    generator = torch.Generator().manual_seed(mix(seed, 6))
+    ladder = _past_ends(process, modes)
+    known = _noised(ladder, process, modes, action, x, trajectories, generator)
+    return distance(GaussianDenoiser(process.basis, modes), known)
 
 
 @dataclass(frozen=True, eq=False)

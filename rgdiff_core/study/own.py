@@ -17,7 +17,7 @@ from rgdiff_core.lattice import Estimate, Phi4
 from rgdiff_core.noises import mix
 from rgdiff_core.process import Process
 from rgdiff_core.spec import Spec, load_json, to_dict
-from rgdiff_core.study.distance import distance, reference
+from rgdiff_core.study.distance import distance, ends, reference
 from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["FILE", "Effort", "evaluate_own", "field_distance", "kept", "keep"]
@@ -137,14 +137,14 @@ def field_distance(
     progress: Progress = None,
 ) -> Estimate:
     """Return KL(p|q) of the stochastic sampler in nats, by the error of the denoiser on fields x
-    (N, 1, L, L): the study's `distance`, part by part.
+    (N, 1, L, L): the study's `distance` and `ends`, part by part.
     """
     parts = []
     for number, part in enumerate(x.split(PART)):
         if progress is not None:
             progress("perfect denoiser", number * PART, len(x))
-        known = reference(process, model.modes, action, part, trajectories, mix(seed, number))
-        parts.append(distance(model, known)[0])
+        of = (process, model.modes, action, part, trajectories, mix(seed, number))
+        parts.append(distance(model, reference(*of))[0] + ends(*of)[0])
     return Estimate.of(torch.cat(parts))
 
 

@@ -30,7 +30,7 @@ from rgdiff_core.study import measures
 from rgdiff_core.study.arms import ARMS, LANDSCAPE, LRS, Arm, config
 from rgdiff_core.study.budget import Budget
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.distance import Reference, bound, distance, reference
+from rgdiff_core.study.distance import Reference, bound, distance, ends, reference
 from rgdiff_core.study.training import Fields, NotFiniteError, fields, trained
 from rgdiff_core.study.truth import Truth, lattice_of, measure, truth_from
 from rgdiff_core.training import TrainConfig
@@ -38,9 +38,10 @@ from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 from rgdiff_core.weights import load_model, save_model
 
-__all__ = ["Study", "score"]
+__all__ = ["FINALISTS", "Study", "score"]
 
 SEARCH_SEED = 1000
+FINALISTS = 2  # schedules of an arm that are tried for longer
 Cell = dict[str, Any]
 
 
@@ -99,10 +100,16 @@ class Study:
     # -- the search ------------------------------------------------------------------------------
 
     def search(self, arm: Arm) -> list[Cell]:
-        """Return the cells of an arm's search: all schedules at one learning rate, then the best
-        of them at the other rates.
+        """Return the cells of an arm's search: all schedules at one learning rate, the best of
+        them at the other rates, and the best two for longer.
         """
+        return self._short_trials(arm) + self._long_trials(arm)
+
+    def _short_trials(self, arm: Arm) -> list[Cell]:
         return self._schedules(arm) + [self.tuned(arm, lr) for lr in LRS[1:]]
+
+    def _long_trials(self, arm: Arm) -> list[Cell]:
+        return [self.longer(arm, place) for place in range(FINALISTS)]
 
     def _schedules(self, arm: Arm) -> list[Cell]:
         return [self.candidate(arm, i, LRS[0]) for i in range(len(arm.choices))]
@@ -112,18 +119,28 @@ class Study:
         best = min(self._schedules(arm), key=score)["result"]["choice"]
         return self.candidate(arm, best, lr)
 
+    def longer(self, arm: Arm, place: int) -> Cell:
+        """Return the cell of the best schedule (place 0) or one of the next, at the best learning
+        rate, trained half as long as a final run. What a schedule that ends early lacks is small
+        beside what a short training has not learnt yet.
+        """
+        choice = sorted(self._schedules(arm), key=score)[place]["result"]["choice"]
+        lr = min(self._short_trials(arm), key=score)["result"]["lr"]
+        return self.candidate(arm, choice, lr, self.budget.steps // 2)
+
     def best(self, arm: Arm) -> tuple[Schedule, float, str]:
         """Return what the search chose: schedule, learning rate, the schedule's title."""
-        found = min(self.search(arm), key=score)["result"]
+        found = min(self._long_trials(arm), key=score)["result"]
         choice = arm.choices[found["choice"]]
         return choice.schedule, found["lr"], choice.title
 
-    def candidate(self, arm: Arm, choice: int, lr: float) -> Cell:
-        """Return the cell of a schedule and a learning rate; where the loss did not stay finite
-        its distance is None.
+    def candidate(self, arm: Arm, choice: int, lr: float, steps: int | None = None) -> Cell:
+        """Return the cell of a schedule and a learning rate, of a short trial without a number of
+        steps; where the loss did not stay finite its distance is None.
         """
-        chosen = arm.choices[choice]
-        made = self.config(arm, chosen.schedule, self.budget.search_steps, lr, SEARCH_SEED)
+        chosen, kind = arm.choices[choice], "search" if steps is None else "trial"
+        steps = steps or self.budget.search_steps
+        made = self.config(arm, chosen.schedule, steps, lr, SEARCH_SEED)
 
         def compute() -> Cell:
             of = {"arm": arm.name, "choice": choice, "schedule": chosen.title, "lr": lr}
@@ -134,9 +151,10 @@ class Study:
             each, _ = distance(last.model, self._reference(made, "validation"))
             return of | {"kl": _estimate(each)}
 
-        name, b = f"search-{arm.name}-{choice}-{lr:g}", self.budget
+        name, b = f"{kind}-{arm.name}-{choice}-{lr:g}", self.budget
         inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]}
-        return self.cells.have(name, inputs, compute)
+        cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
+        return cell | {"result": cell["result"] | {"steps": steps}}
 
     # -- the final runs --------------------------------------------------------------------------
 
@@ -177,12 +195,12 @@ class Study:
             }
 
         inputs = {"config": to_dict(made), "sizes": sizes, "truth": self.truth_cell()["result"]}
-        return self.cells.have(name, inputs, compute)
+        return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
     def flow(self, arm: Arm, seed: int) -> Cell:
         """Return the cell of the density of a final run's probability flow."""
         b, done = self.budget, self.run(arm, seed)
-        sizes = [b.flow_steps, b.flow_test, b.flow_samples]
+        sizes = [b.flow_steps, b.flow_test, b.flow_samples, measures.FLOW_GRID]
 
         def compute() -> Cell:
             model, process = self._trained(done)
@@ -252,6 +270,32 @@ class Study:
                 part.replace(path)
         return found
 
+    def _ends(self, made: TrainConfig, split: str) -> Cell:
+        """Return the cell of what lies beyond the ends of a config's schedule."""
+        b, noise = self.budget, _source(made)
+        inputs = {
+            "noise": to_dict(noise),
+            "split": split,
+            "sizes": [b.train, b.judged, b.trajectories],
+        }
+
+        def compute() -> Cell:
+            learner, *_ = prepare(made, fabric_for("cpu"))
+            x, model = getattr(self.fields(), split)[: b.judged], learner.model
+            process = _process(model, made)
+            each, table = ends(process, model.modes, self.action, x, b.trajectories, 0)
+            return {"kl": _estimate(each), "table": table.tolist()}
+
+        digest = sha256(noise.to_json().encode()).hexdigest()[:12]
+        return self.cells.have(f"ends-{split}-{digest}", inputs, compute)
+
+    def _whole(self, cell: Cell, made: TrainConfig, split: str) -> Cell:
+        """Return a cell whose distances hold what lies beyond its schedule's ends, too."""
+        if cell["result"]["kl"] is None:
+            return cell
+        beyond = self._ends(made, split)["result"]
+        return cell | {"result": measures.with_ends(cell["result"], beyond)}
+
     def _above(self, nll: Tensor, x: Tensor) -> dict[str, float]:
         """Return KL(p|q) = ⟨nll − S⟩ − log Z, nats, of fields x."""
         less, log_z = Estimate.of(nll - self.action(x.double())), self.truth.log_z
@@ -311,7 +355,7 @@ class Study:
 
         b = self.budget
         inputs = {"config": to_dict(made), "sizes": [b.judged, b.trajectories]}
-        return self.cells.have(name, inputs, compute)
+        return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
 
 def score(cell: Cell) -> float:

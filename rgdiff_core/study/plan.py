@@ -10,17 +10,16 @@ from typing import Any
 
 from rgdiff_core.study.arms import ARMS, LADDER, LANDSCAPE, LRS, THEORIES, Arm
 from rgdiff_core.study.budget import Budget
+from rgdiff_core.study.phi4 import FINALISTS
 
 __all__ = ["ORDER", "Task", "plan"]
 
 CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
 ORDER: tuple[tuple[str, str], ...] = (  # theory and phase: what matters most comes first
-    *((theory, phase) for theory in (CRITICAL, BROKEN, SYMMETRIC) for phase in ("truth", "runs")),
+    *((theory, phase) for theory in THEORIES for phase in ("truth", "runs")),
     (CRITICAL, "ladder"),
     (CRITICAL, "flows"),
     (CRITICAL, "samplers"),
-    (LARGE, "truth"),
-    (LARGE, "runs"),
     (CRITICAL, "landscape"),
     (BROKEN, "flows"),
     (BROKEN, "samplers"),
@@ -93,6 +92,10 @@ def _runs(theory: str, budget: Budget) -> Iterator[Parts]:
             yield (f"rate-{arm.name}-{lr:g}", "tuned", (arm, lr), needs)
     for arm in ARMS.values():
         needs = tuple(f"rate-{arm.name}-{lr:g}" for lr in LRS[1:])
+        for place in range(FINALISTS):
+            yield (f"trial-{arm.name}-{place}", "longer", (arm, place), needs)
+    for arm in ARMS.values():
+        needs = tuple(f"trial-{arm.name}-{place}" for place in range(FINALISTS))
         yield (f"test-{arm.name}", "run_reference", (arm,), needs, True)
     for seed in range(budget.seeds):
         for arm in ARMS.values():

@@ -22,13 +22,14 @@ from rgdiff_core.study import measures
 from rgdiff_core.study.arms import ARMS, BASELINE, LADDER, LANDSCAPE, LRS, THEORIES, Arm
 from rgdiff_core.study.cells import OutOfTimeError
 from rgdiff_core.study.distance import BANDS, EDGES
-from rgdiff_core.study.phi4 import Study, score
+from rgdiff_core.study.phi4 import FINALISTS, Study, score
 
 __all__ = ["METRICS", "over_seeds", "summary"]
 
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str]] = {  # of a run or its flow: what it is, and its unit
     "kl": ("KL(p|q) of the stochastic sampler, by the denoiser's error", "nats"),
+    "ends": ("of it, what lies beyond the ends of the schedule", "nats"),
     "nll": ("−log q of held-out configurations, at most: the bound", "nats"),
     "bound_kl": ("the same, by the bound on held-out configurations", "nats"),
     "flow_nll": ("−log q of held-out configurations by the probability flow", "nats"),
@@ -138,7 +139,8 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
     }
     config = cells[0]["inputs"]["config"]
     values = [study.values(arm, r["seed"])["kl"] for r in results]
-    metrics["kl"]["sampling_error"] = Estimate.of(sum(values[1:], values[0]) / len(values)).error
+    sampling = Estimate.of(sum(values[1:], values[0]) / len(values)).error
+    metrics["kl"]["sampling_error"] = math.hypot(sampling, _own_error(cells, "ends"))
     for name in SHARED:
         if name in metrics:
             metrics[name]["sampling_error"] = _own_error(_both(cells, name), name)
@@ -192,7 +194,12 @@ def _against(
         for mine, cell in zip(values, cells, strict=True)
         if cell["result"]["seed"] in others
     ]
-    found["kl"]["sampling_error"] = Estimate.of(sum(same[1:], same[0]) / len(same)).error
+    sampling = Estimate.of(sum(same[1:], same[0]) / len(same)).error
+    noises = [side[0]["inputs"]["config"]["noise"] for side in (cells, baseline)]
+    beyond = (
+        [0.0] if noises[0] == noises[1] else [_own_error(c, "ends") for c in (cells, baseline)]
+    )
+    found["kl"]["sampling_error"] = math.hypot(sampling, *beyond)
     for name in SHARED:
         if name in found:
             sides = (_own_error(_both([*side], name), name) for side in zip(*pairs, strict=True))
@@ -210,7 +217,7 @@ def _search(study: Study, arm: Arm) -> list[dict[str, Any]]:
         cells = study.search(arm)
     except OutOfTimeError:
         return []
-    best = min(cells, key=score)
+    best = min(cells[-FINALISTS:], key=score)
     return [
         cell["result"] | {"chosen": cell is best, "seconds": cell["seconds"]} for cell in cells
     ]

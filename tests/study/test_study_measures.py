@@ -14,7 +14,7 @@ from rgdiff_core.lattice import Estimate, FreeField
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SoftConditioning
-from rgdiff_core.study.distance import BANDS, EDGES, bound, distance, reference
+from rgdiff_core.study.distance import BANDS, EDGES, bound, distance, ends, reference
 from rgdiff_core.study.measures import METHODS, plain_numbers
 from rgdiff_core.study.posterior import posterior_means
 
@@ -104,6 +104,36 @@ def test_the_error_of_wrong_variances_is_the_divergence_of_gaussians():
     found = Estimate.of(distance(rg.GaussianDenoiser(basis, wrong), known)[0])
     exact = 8 * (1 / 1.6 - 1 + math.log(1.6))
     assert abs(found.value - exact) < 4 * found.error < 0.1 * exact
+
+
+def test_the_whole_distance_does_not_depend_on_where_a_schedule_ends(broken):
+    """For the free theory: what a short schedule does not pass lies beyond its ends."""
+    model, x, action = broken
+    free = rg.GaussianDenoiser(model.basis, model.modes)
+    found = {}
+    for low, high in ((-12.0, 9.0), (-5.0, 1.0)):
+        process = Process(model.basis, White(), LinearGamma(low, high), model.modes)
+        known = reference(process, model.modes, action, x[:1500], 30, 0)
+        inside, _ = distance(free, known)
+        beyond, table = ends(process, model.modes, action, x[:1500], 30, 0)
+        assert float(table.sum()) == pytest.approx(float(beyond.mean()), rel=1e-6, abs=1e-9)
+        found[low] = Estimate.of(inside), Estimate.of(beyond)
+    (wide, little), (narrow, much) = found.values()
+    error = math.hypot(wide.error, little.error, narrow.error, much.error)
+    assert little.value < 0.01
+    assert 4 * error < much.value  # without it the two would differ
+    assert abs(wide.value + little.value - narrow.value - much.value) < 4 * error
+
+
+def test_nothing_lies_beyond_the_ends_of_a_free_theory():
+    field = FreeField(0.5, 4)
+    basis = rg.bases.FourierBasis((1, 4, 4), momentum="lattice")
+    variance = 1 / (2 * (basis.momentum**2 + 0.5))
+    modes = rg.Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
+    x = field.sample(500, torch.Generator().manual_seed(0)).float()
+    process = Process(basis, White(), LinearGamma(-3.0, 0.0), modes)
+    found = Estimate.of(ends(process, modes, field.action, x, 20, 0)[0])
+    assert abs(found.value) < 1e-8  # exact but for rounding: D* by the control variate
 
 
 def _check_places(table, known, process, modes, model):
