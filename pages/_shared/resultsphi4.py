@@ -92,6 +92,7 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
         | pair("kl", _whole(metrics["kl"]))
         | pair("change", off and {"value": off.value, "error": off.error})
         | {"sigmas": off and off.sigmas}
+        | pair("ends", metrics.get("ends"))
         | pair("share", arm["share_of_gaussian"], 100)
         | pair("ess", metrics.get("ess"))
         | pair("reverse_kl", metrics.get("reverse_kl"))
@@ -144,6 +145,7 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
             "less standard, nats", "KL less that of standard diffusion, paired by seed."
         ),
         "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
+        "ends": number("of it, ends", "Of KL(p‖q), what lies beyond the ends of the schedule."),
         "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
         "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
         "reverse_kl": number("KL(q‖p)", "Of the probability flow, nats."),
@@ -279,7 +281,8 @@ def _ladder(study: Found) -> None:
         return
     st.caption(
         "From standard diffusion to the arms, one change at a time, all with the same schedule "
-        "and rate where they share the noise. A negative change is an improvement."
+        "and rate where they share the noise. A negative change is an improvement; its error is "
+        "over seeds, which are few."
     )
     rows = [
         {"#": str(number), "model": row["title"]}

@@ -15,6 +15,7 @@ from pages._shared.resultsverdict import MEASURE
 from pages._shared.samplestate import Setting
 from rgdiff_core.models import open_model
 from rgdiff_core.study import own
+from rgdiff_core.study.verdict import combined_error
 from rgdiff_core.training import runs
 from rgdiff_core.training.runs import Run
 
@@ -208,7 +209,8 @@ def _measured(study: Found | None, arm: Found, lattice: bool) -> Found:
     first = [row for row in mine if row["method"] == mine[0]["method"]]
     last = max(first, key=lambda row: row["nfe"], default=None)
     chi = {"susceptibility_percent": last["susceptibility_percent"]} if last else {}
-    return {"metrics": arm["metrics"] | chi}
+    metrics = arm["metrics"] | chi
+    return {"metrics": {k: m | {"error": combined_error(m)} for k, m in metrics.items()}}
 
 
 def _line(

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from rgdiff_core import data
+from rgdiff_core.data import store
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation.features import FeatureNetwork, extract, load_features
 from rgdiff_core.evaluation.images_bound import flow_bits, image_bound
@@ -330,7 +331,8 @@ class ImageStudy:
         return self._cell(label, arm, inputs, compute)
 
     def _keep(self, name: str, grey: Tensor) -> None:
-        np.savez_compressed(self.cells.path(name, ".npz"), images=grey.numpy())
+        path, images = self.cells.path(name, ".npz"), grey.numpy()
+        store.replace(path, lambda file: np.savez_compressed(file, images=images))
 
     def shown(self, name: str) -> Tensor:
         """Return the first samples of a cell that is there, uint8."""

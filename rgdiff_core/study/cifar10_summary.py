@@ -228,12 +228,14 @@ def _pictures(study: ImageStudy, out: Path, names: list[str]) -> list[Cell]:
     folder = out / f"study-{study.data}"
     arms = [arm for arm in study.arms if arm.name in names]
     steps = study.budget.shown
+    drawn = [a.name for a in arms if _result(lambda a=a: study.samples(a, steps))]
+    valid = {"floor", *drawn}  # and not those of a model that was there before
     wanted = [("floor", None, "floor")]
     wanted += [(arm.name, steps, f"{arm.cell}.samples-{steps}") for arm in arms]
     found = []
     for name, nfe, cell in wanted:
         made, file = study.cells.path(cell, ".npz"), folder / f"{cell}.png"
-        if not made.is_file():
+        if name not in valid or not made.is_file():
             continue
         if not file.is_file() or file.stat().st_mtime < made.stat().st_mtime:
             folder.mkdir(parents=True, exist_ok=True)

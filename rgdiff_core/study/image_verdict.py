@@ -98,7 +98,9 @@ def image_verdict(found: Found) -> Verdict | None:
     for name in names:
         if name in ours["metrics"] and name in baseline["metrics"]:
             differences[name] = _off(ours, baseline, name)
-        measured = [arm for arm in found["arms"] if name in arm["metrics"]]
+        measured = [
+            arm for arm in found["arms"] if arm["metrics"].get(name, {}).get("value") is not None
+        ]
         if measured:
             best[name] = min(measured, key=lambda arm: arm["metrics"][name]["value"])
     return Verdict(ours, baseline, differences, best)

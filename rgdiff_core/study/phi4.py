@@ -302,9 +302,11 @@ class Study:
         error = (less.error**2 + log_z.error**2) ** 0.5
         return {"value": less.value - log_z.value, "error": error}
 
-    def _reverse(self, drawn: Cell) -> dict[str, float]:
-        """Return KL(q|p) = log Z − ⟨log w⟩_q, nats."""
+    def _reverse(self, drawn: Cell) -> dict[str, float | None]:
+        """Return KL(q|p) = log Z − ⟨log w⟩_q, nats, None where a weight is not finite."""
         log_z, low = self.truth.log_z, drawn["mean_log_w"]
+        if low["value"] is None:
+            return {"value": None, "error": None}
         error = (low["error"] ** 2 + log_z.error**2) ** 0.5
         return {"value": log_z.value - low["value"], "error": error}
 

@@ -126,7 +126,9 @@ def _with_flow(study: Study, arm: Arm, seed: int) -> Cell:
 
 
 def _both(cells: list[Cell], name: str) -> list[Cell]:
-    return [cell for cell in cells if name in cell["result"]]
+    """Return the cells that have a metric, a finite one."""
+    found = ((cell, cell["result"].get(name) or {}) for cell in cells)
+    return [cell for cell, metric in found if metric.get("value") is not None]
 
 
 def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
@@ -255,7 +257,7 @@ def _samplers(study: Study, arm: Arm) -> list[dict[str, Any]]:
 
 def _exact(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Return effective sample size and KL(q|p) of the seeds where the map does not fold."""
-    whole = [row for row in rows if row.get("ess")]
+    whole = [row for row in rows if row.get("ess") and row["reverse_kl"]["value"] is not None]
     if not whole:
         return {"ess": None, "reverse_kl": None, "folded": sum("folded" in row for row in rows)}
     return {

@@ -123,3 +123,11 @@ def test_a_lost_mode_is_seen_with_a_log_z_from_elsewhere_only():
 def test_weights_that_do_not_belong_to_the_samples_are_refused():
     with pytest.raises(ValueError, match="log_w has shape \\(3,\\); x holds 4 samples"):
         reweighted_observables(torch.zeros(4, 1, 2, 2), torch.zeros(3))
+
+
+def test_the_error_of_log_z_is_that_of_a_mean():
+    """By the delta method: that of the mean weight, relative to it."""
+    weighed = drawn(4000)
+    weights = torch.exp(weighed.log_w - weighed.log_w.max())
+    expected = float(weights.std() / weights.mean()) / 4000**0.5
+    assert quality_of(weighed).log_z.error == pytest.approx(expected, rel=0.2)
