@@ -137,7 +137,8 @@ def write_link() -> None:
     """Write the present theory into the address bar, if it is not there yet."""
     st.session_state.pop(_ACTED, None)
     theory = current()
-    link = {name: f"{getattr(theory, field):.12g}" for field, name in NAMES.items()}
+    # the shortest text that is read as the same number
+    link = {name: repr(getattr(theory, field)).removesuffix(".0") for field, name in NAMES.items()}
     if link != _told():
         st.session_state[_LINK] = link
         st.query_params.update(link)

@@ -84,7 +84,8 @@ def _head(study: Found) -> None:
     st.markdown(
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
         "the same noise in every arm; samples are compared with test images. Errors are over "
-        "images, and know nothing of the scatter between trainings."
+        "images, and know nothing of the scatter between trainings. Of a universal model's "
+        "processes of one kind the best by bits is shown, on the same images."
     )
     if study["missing"]:
         st.info(f"Left out, for their files are missing: {', '.join(study['missing'])}.")
