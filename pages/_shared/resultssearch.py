@@ -83,7 +83,7 @@ def search(study: Found) -> None:
     with st.expander(f"The record of the search: {len(rows)} trials", icon=":material/search:"):
         st.caption(
             "Alike in every arm: as many schedules at one learning rate, the best of them at the "
-            "others, then the best two for longer, of which the better one is taken. All are "
+            "others, then the best three for longer, of which the best is taken. All are "
             "judged on validation fields that no table above has seen."
         )
         st.dataframe(

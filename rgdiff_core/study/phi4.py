@@ -41,7 +41,7 @@ from rgdiff_core.weights import load_model, save_model
 __all__ = ["FINALISTS", "Study", "score"]
 
 SEARCH_SEED = 1000
-FINALISTS = 2  # schedules of an arm that are tried for longer
+FINALISTS = 3  # schedules of an arm that are tried for longer
 Cell = dict[str, Any]
 
 
@@ -101,7 +101,7 @@ class Study:
 
     def search(self, arm: Arm) -> list[Cell]:
         """Return the cells of an arm's search: all schedules at one learning rate, the best of
-        them at the other rates, and the best two for longer.
+        them at the other rates, and the best three for longer.
         """
         return self._short_trials(arm) + self._long_trials(arm)
 
