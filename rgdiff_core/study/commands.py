@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from rgdiff_core.data import store
 from rgdiff_core.spec import load_json
 from rgdiff_core.study.arms import THEORIES
 from rgdiff_core.study.budget import BUDGETS
@@ -88,6 +89,7 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             files[theory] = chosen.out / f"study-{theory}.json"
             whole = {"command": command} | versions() | found
             write_text(files[theory], json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+            _keep_models(studies[theory], found, chosen.out / "models" / theory)
 
     how = Schedule(chosen.processes, until, say, write)
     complete = carried_out(plan(chosen.theories, budget), studies, how)
@@ -96,6 +98,16 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     state = "complete" if complete else "stopped; the same command goes on"
     made = list(map(str, files.values()))
     return {"files": made, "complete": complete}, [f"{state}: {', '.join(made)}"]
+
+
+def _keep_models(study: Study, found: dict[str, Any], folder: Path) -> None:
+    """Copy the model of each arm's first seed to where pages find it, ARM.safetensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for arm in found["arms"]:
+        made = study.cells.path(f"run-{arm['name']}-{arm['seeds'][0]}", ".safetensors")
+        content, place = made.read_bytes(), folder / f"{arm['name']}.safetensors"
+        if not place.is_file() or place.read_bytes() != content:
+            store.replace(place, lambda file, content=content: file.write(content))
 
 
 def versions() -> dict[str, Any]:

@@ -72,6 +72,15 @@ def test_every_arm_is_searched_alike(results):
     assert len({json.dumps(config["model"]["network"]) for config in configs}) == 1
 
 
+def test_models_are_kept_beside_the_results(results, command):
+    _, work, out = command
+    for arm in results["arms"]:
+        name = arm["name"]
+        kept = (out / "models" / DATA / f"{name}.safetensors").read_bytes()
+        made = work / DATA / f"run-{name}-{arm['seeds'][0]}.safetensors"
+        assert kept == made.read_bytes()
+
+
 def test_means_are_over_seeds_and_differences_are_paired(results):
     runs = {(run["arm"], run["seed"]): run for run in results["runs"]}
     assert len(runs) == len(ARMS) * TINY.seeds == results["complete"]["of"]
