@@ -174,7 +174,10 @@ def phi4_verdict(found: Found) -> Verdict | None:
     if difference is None:
         return None
     best = min(arms.values(), key=lambda arm: arm["metrics"]["kl"]["value"])
+    lead = None if best is baseline else against(best, "kl")
     pairs = {name: between(found, name, best["name"]) for name in arms if name != best["name"]}
+    if lead is not None:  # which knows that the held-out fields are the same
+        pairs[baseline["name"]] = lead
     tied = [arms[name]["title"] for name, off in pairs.items() if off and off.outcome == "same"]
     return Verdict(
         data=found["theory"]["data"],
@@ -183,7 +186,7 @@ def phi4_verdict(found: Found) -> Verdict | None:
         baseline=baseline,
         best=best,
         difference=difference,
-        lead=None if best is baseline else against(best, "kl"),
+        lead=lead,
         tied=tuple(tied),
         complete=found["complete"]["runs"] == found["complete"]["of"],
     )

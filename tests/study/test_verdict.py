@@ -96,6 +96,17 @@ def test_the_best_arm_and_those_within_errors_of_it():
     assert phi4_verdict(theory(base)) is None
 
 
+def test_what_is_better_than_the_baseline_is_not_tied_with_it():
+    """Even where the held-out fields' error, taken alone, is large."""
+    ours, base = arm("matched-component", 0.45, -0.05), arm("standard", 0.5, None)
+    for each in (ours, base):
+        each["metrics"]["kl"]["sampling_error"] = 1.0
+    verdict = phi4_verdict(theory(base, ours))
+    assert verdict is not None and verdict.lead is not None
+    assert verdict.best is ours and verdict.lead.outcome == "better"
+    assert verdict.tied == ()
+
+
 def test_where_most_of_a_table_sits():
     place = worst_place([[0.0, 1.0], [2.0, 5.0]])
     assert place is not None
