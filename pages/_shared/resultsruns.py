@@ -169,7 +169,7 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
         hide_index=True,
         width="stretch",
         placeholder="–",
-        column_config={"run": st.column_config.TextColumn("run or arm", width=300, pinned=True)}
+        column_config={"run": st.column_config.TextColumn("run or arm", width=240, pinned=True)}
         | {
             key: st.column_config.NumberColumn(title, format=digits, width=90)
             for metric in known
