@@ -68,7 +68,7 @@ class Budget(Spec):
 
 BUDGETS: Mapping[str, Budget] = {
     "full": Budget(),
-    "machine": Budget(  # a hundred minutes of a processor: of 14 processes, seven
+    "machine": Budget(  # four hours of a processor in all
         seeds=3,
         steps=2400,
         search_steps=300,
