@@ -37,15 +37,15 @@ PROCESSES: Mapping[str, NoiseSource] = {
 }
 BASE = TrainConfig(
     basis=BasisSpec(momentum="lattice"),
-    model=ModelSpec(LatticeNet(24, 3), scaling="variance"),
+    model=ModelSpec(LatticeNet(24, 3), c_out="variance"),
     batch=128,
     lr=6e-3,
     ema=0.998,
 )
 ARMS: Mapping[str, TrainConfig] = {
     "universal, V": BASE,
-    "universal, √V": replace(BASE, model=replace(BASE.model, scaling="deviation")),
-    "universal, V, scaled field": replace(BASE, model=replace(BASE.model, sees="scaled")),
+    "universal, √V": replace(BASE, model=replace(BASE.model, c_out="std")),
+    "universal, V, scaled field": replace(BASE, model=replace(BASE.model, network_input="whitened")),
     **{f"only {name}": replace(BASE, noise=noise) for name, noise in PROCESSES.items()},
 }
 

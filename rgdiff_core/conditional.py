@@ -37,7 +37,7 @@ class Conditioned(Denoiser):
         self, model: Denoiser, fields: Tensor, known: Tensor, generator: Generators = None
     ) -> None:
         super().__init__(model.basis, model.modes)
-        if isinstance(model, NetworkDenoiser) and model.spec.told != "levels":
+        if isinstance(model, NetworkDenoiser) and model.spec.conditioning != "noise_levels":
             raise ValueError("this model is told the time only, so no part can be given to it.")
         if fields.ndim != 4 or fields.shape[1:] != model.basis.shape:
             raise ValueError(f"fields {tuple(fields.shape)} do not fit {model.basis.shape}.")

@@ -9,6 +9,7 @@ Randomness is a function of (seed, step) alone, so that a run can be resumed any
 
 import math
 import random
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +28,7 @@ from rgdiff_core.cutoff import (
     LitimKernel,
     SigmoidKernel,
 )
-from rgdiff_core.losses import NoiseBatch, Objective, weights
+from rgdiff_core.losses import NoiseBatch, Objective, posterior_variance, weights
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
@@ -41,9 +42,12 @@ __all__ = [
     "mix",
     "random_process",
     "steps_at_once",
+    "white_level",
 ]
 
+AHEAD = 8  # processes that are tabulated before a GPU needs them
 LEVELS = 64  # times of a process in the universal mixture
+LEVEL_LIMIT = 16.0  # |γ| of white noise in the table that others are compared with
 TABLE = 257  # times at which a process is tabulated to find slices of equal information
 MOST_STEPS, MOST_VALUES = 16, 1 << 17  # of what is drawn at once
 
@@ -162,18 +166,27 @@ def _log_uniform(chance: random.Random, low: float, high: float) -> float:
 
 
 class _Clock:
-    """Places of times in [0, 1] for a process: equal slices of time, or of information."""
+    """Places of times in [0, 1] for a process: equal slices of time, of information, or of a
+    normal density of the log noise level.
+    """
 
     def __init__(self, process: Process, modes: Modes, objective: Objective) -> None:
         self.table: Tensor | None = None
-        if objective.times == "importance" and modes.variance is not None:
-            t = torch.linspace(0, 1, TABLE).to(modes.variance)
+        self.weighted = objective.times == "importance"
+        if objective.times == "stratified" or modes.variance is None:
+            return
+        t = torch.linspace(0, 1, TABLE).to(modes.variance)
+        if self.weighted:
             snr = torch.exp(-process.level(t).gamma) / process.noise_variance
             information = torch.log1p(modes.variance * snr).mean((1, 2, 3))
-            # a little of uniform time, so that no stretch is left out
             passed = (information[0] - information).clamp_min(0)
-            self.table = 0.9 * passed / passed[-1].clamp_min(1e-6) + 0.1 * t
-            self.times = t
+        else:
+            level = white_level(process.preserved(t), modes)
+            place = torch.special.ndtr((level - objective.level_mean) / objective.level_std)
+            passed = (place - place[0]).clamp_min(0)
+        # a little of uniform time, so that no stretch is left out
+        self.table = 0.9 * passed / passed[-1].clamp_min(1e-6) + 0.1 * t
+        self.times = t
 
     def place(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Return times for uniform u (n,), and dt/du there."""
@@ -183,7 +196,26 @@ class _Clock:
         step = self.times[1]
         slope = step / (self.table[right] - self.table[right - 1])
         t = self.times[right - 1] + (u - self.table[right - 1]) * slope
-        return t.clamp(0, 1), slope
+        return t.clamp(0, 1), slope if self.weighted else torch.ones_like(u)
+
+
+def white_level(marginal: Marginal, modes: Modes) -> Tensor:
+    """Return the γ at which white noise leaves as large a mean posterior variance, (B,).
+
+    Arguments:
+        marginal: α and σS of χ/r, each (B, C or 1, H, W).
+        modes: of the data, with variances.
+    """
+    if modes.variance is None:
+        raise ValueError("the white level needs the data's variance: use Modes.fit.")
+    variance = modes.variance
+    levels = torch.linspace(-LEVEL_LIMIT, LEVEL_LIMIT, TABLE).to(variance)
+    spread = (variance.mean() * torch.exp(levels))[:, None, None, None]
+    known = (variance * spread / (variance + spread)).mean((1, 2, 3)).log()
+    wanted = posterior_variance(marginal, variance).mean((1, 2, 3)).log()
+    right = torch.searchsorted(known, wanted).clamp(1, TABLE - 1)
+    part = (wanted - known[right - 1]) / (known[right] - known[right - 1]).clamp_min(1e-12)
+    return torch.lerp(levels[right - 1], levels[right], part.clamp(0, 1))
 
 
 class _One(NoiseSampler):
@@ -208,16 +240,20 @@ class _One(NoiseSampler):
 class _Many(NoiseSampler):
     """A window over an endless sequence of random processes, one new at each step.
 
-    The levels of a process are tabulated once, when it enters, and drawn from while it stays.
+    The levels of a process are tabulated once, when it enters, and drawn from while it stays. For
+    a GPU they are tabulated by threads of the CPU ahead of time, so that it never waits.
     """
 
     def __init__(
         self, source: Universal, basis: Basis, modes: Modes, objective: Objective, seed: int
     ) -> None:
-        self.source, self.basis, self.modes = source, basis, modes
+        self.source, self.basis = source, basis
         self.objective, self.seed = objective, seed
         shape = (3, source.processes, LEVELS, *basis.shape)
         self.window = modes.scale.new_empty(shape)  # α, σS and the weight
+        self.modes = modes.to(modes.scale.cpu())
+        self.threads = ThreadPoolExecutor(AHEAD // 2) if self.window.is_cuda else None
+        self.ahead: dict[int, Future[Tensor]] = {}
         self.last: int | None = None
 
     def draw(self, step: int, n: int) -> NoiseBatch:
@@ -233,17 +269,27 @@ class _Many(NoiseSampler):
         return NoiseBatch(Marginal(alpha, std), weight)
 
     def _enter(self, index: int) -> None:
-        """Tabulate the process of a step, in the place of the one that leaves."""
+        """Put the levels of a step's process in the place of the one that leaves."""
+        coming = self.ahead.pop(index, None)
+        table = self._table(index) if coming is None else coming.result()
+        self.window[:, index % self.source.processes].copy_(table, non_blocking=True)
+        if self.threads is not None:
+            for each in range(index + 1, index + 1 + AHEAD):
+                if each not in self.ahead:
+                    self.ahead[each] = self.threads.submit(self._table, each)
+
+    def _table(self, index: int) -> Tensor:
+        """Return α, σS and the weight of a step's process, (3, LEVELS, C, H, W), on the CPU."""
         seed = mix(self.seed, index)
         process = random_process(self.basis, self.modes, random.Random(seed))
         clock = _Clock(process, self.modes, self.objective)
         generator = torch.Generator().manual_seed(seed)
         batch = _levels(process, self.modes, self.objective, clock, LEVELS, generator)
-        slot = self.window[:, index % self.source.processes]
-        for place, values in zip(
-            slot, (batch.marginal.alpha, batch.marginal.std, batch.weight), strict=True
-        ):
-            place.copy_(values.expand_as(place))
+        table = self.modes.scale.new_empty((3, LEVELS, *self.basis.shape))
+        values = (batch.marginal.alpha, batch.marginal.std, batch.weight)
+        for place, value in zip(table, values, strict=True):
+            place.copy_(value.expand_as(place))
+        return table if self.threads is None else table.pin_memory()
 
 
 def _levels(

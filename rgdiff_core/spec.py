@@ -13,7 +13,8 @@ import json
 import math
 import reprlib
 import types
-from typing import Any, Self, TypeGuard, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
     "Spec",
@@ -24,6 +25,7 @@ __all__ = [
     "from_json",
     "load_json",
     "to_dict",
+    "up_to_date",
 ]
 
 MAX_DEPTH = 16  # of specs, lists and dictionaries within each other
@@ -33,7 +35,15 @@ _KINDS: dict[str, type["Spec"]] = {}
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """A frozen dataclass of plain numbers: compared by value, serialisable with a kind tag."""
+    """A frozen dataclass of plain numbers: compared by value, serialisable with a kind tag.
+
+    Attributes:
+        former_names: fields as older files name them, with the names they have now.
+        former_values: by present field, values as older files write them, with those of now.
+    """
+
+    former_names: ClassVar[Mapping[str, str]] = {}
+    former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -95,6 +105,16 @@ def from_dict(data: Any) -> Spec:
     return _build(data)
 
 
+def up_to_date(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the description of a spec with former names of its fields and values replaced."""
+    cls = _KINDS.get(str(data.get("kind")), Spec)
+    renamed = {cls.former_names.get(name, name): value for name, value in data.items()}
+    for name, values in cls.former_values.items():
+        if isinstance(renamed.get(name), str):
+            renamed[name] = values.get(renamed[name], renamed[name])
+    return renamed
+
+
 def _check_depth(data: Any) -> None:
     level = [data]
     for _ in range(MAX_DEPTH + 1):
@@ -116,7 +136,7 @@ def _build(data: Any) -> Spec:
     cls = known[kind]
     hints = get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    values = {k: v for k, v in data.items() if k != "kind"}
+    values = {k: v for k, v in up_to_date(data).items() if k != "kind"}
     if unknown := sorted(set(values) - set(fields)):
         raise ValueError(
             f"{kind} has no field {reprlib.repr(unknown[0])}; it has {', '.join(fields)}."

@@ -104,7 +104,7 @@ def test_wavelet_levels_are_filled_in_one_by_one():
 def test_what_does_not_fit_is_one_sentence():
     x = fields(SHAPE, 2)
     modes = Modes.fit(BASIS, fields(SHAPE, 60).float())
-    timed = ModelSpec(LatticeNet(4, 1), told="time").build(BASIS, modes)
+    timed = ModelSpec(LatticeNet(4, 1), conditioning="time").build(BASIS, modes)
     for model, fields_, known, match in (
         (MODEL, x, torch.full(SHAPE, 1.5), r"must be in \[0, 1\]"),
         (MODEL, x[..., :3], torch.ones(SHAPE), "do not fit"),

@@ -104,7 +104,7 @@ def test_the_score_is_finite_without_noise():
 
 
 def test_scalar_preconditioning_is_edms():
-    spec = ModelSpec(NET, sees="scaled", told="time", reference="isotropic")
+    spec = ModelSpec(NET, network_input="whitened", conditioning="time", reference="isotropic")
     model = learned(spec)
     data2 = float(model.modes_variance.mean() + (model.modes_mean**2).mean())
     process = Process(model.basis, colors.White(False), schedules.LinearGamma(), model.modes)

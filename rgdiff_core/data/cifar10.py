@@ -28,9 +28,21 @@ from PIL import Image
 
 from rgdiff_core.data.records import DataUnavailable, Progress, Record
 
-__all__ = ["BATCHES", "build", "decode_sheet", "from_npm", "from_torchvision", "verify"]
+__all__ = ["BATCHES", "CLASSES", "build", "decode_sheet", "from_npm", "from_torchvision", "verify"]
 
 BATCH_SIZE = 10_000
+CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 BATCHES = {
     "data_batch_1": "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
     "data_batch_2": "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",

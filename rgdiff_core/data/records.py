@@ -45,6 +45,7 @@ class ImageSet:
         name: The name that `load` knows it by.
         low: The value to paint as the darkest colour, the same for every split of a set.
         high: The value to paint as the brightest.
+        class_names: What each label stands for, () where there are no labels.
     """
 
     images: Tensor
@@ -53,6 +54,7 @@ class ImageSet:
     name: str
     low: float
     high: float
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,4 +79,9 @@ class Record:
         if self.images.dtype == np.uint8:
             images = images.to(torch.float32).div_(127.5).sub_(1)
         labels = None if self.labels is None else torch.from_numpy(np.array(self.labels))
-        return ImageSet(images, labels, self.source, name, self.low, self.high)
+        names = () if labels is None else _numbered(int(labels.max()) + 1)
+        return ImageSet(images, labels, self.source, name, self.low, self.high, names)
+
+
+def _numbered(n: int) -> tuple[str, ...]:
+    return tuple(map(str, range(n)))

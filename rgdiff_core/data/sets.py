@@ -4,7 +4,7 @@ import logging
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class BuiltIn:
     build: Callable[[Progress], dict[str, Record]]
     version: int = 1
     action: Phi4 | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def _lattice(title: str, spec: phi4.LatticeSet, remark: str) -> BuiltIn:
@@ -70,6 +71,7 @@ SETS: Mapping[str, BuiltIn] = {
         (3, 32, 32),
         "60,000 colour images of ten classes (Krizhevsky 2009); a download of about 150 MB.",
         cifar10.build,
+        class_names=cifar10.CLASSES,
     ),
     "phi4-32x32": _lattice(
         "φ⁴ 32×32, near the transition",
@@ -161,7 +163,8 @@ def load(
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
         raise ValueError(f"limit = {limit!r} is not a whole number of at least 1.")
     if name in BUILT_IN:
-        return _built_in(name, split, limit, progress or quiet).image_set(name)
+        found = _built_in(name, split, limit, progress or quiet).image_set(name)
+        return replace(found, class_names=SETS[name].class_names)
     if _ensemble(name) is not None:
         record = phi4.split(ensembles.read(name.removeprefix(ENSEMBLE)), split, limit)
         return record.image_set(name)

@@ -10,6 +10,7 @@ from rgdiff_core.networks.base import (
     parameter_count,
 )
 from rgdiff_core.networks.lattice import LatticeNet
+from rgdiff_core.networks.precision import fast_bfloat16, network_dtype
 from rgdiff_core.networks.unet import UNet
 
 __all__ = [
@@ -19,7 +20,9 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "UNet",
+    "fast_bfloat16",
     "meta_count",
+    "network_dtype",
     "parameter_count",
 ]
 
@@ -31,6 +34,8 @@ NETWORKS: Mapping[str, NetworkSpec] = {
     "unet-0.3m": UNet(16, (1, 2, 2), 1, (8,)),
     "unet-1m": UNet(24, (1, 2, 3), 1, (8,)),
     "unet-3m": UNet(40, (1, 2, 3), 1, (16, 8)),
+    "unet-7m": UNet(64, (1, 2, 2), 2, (8,), group_channels=16, head_channels=128),
     "unet-10m": UNet(64, (1, 2, 3), 2, (16, 8), 0.1),
+    "unet-17m": UNet(128, (1, 2), 2, (8,), patch=2, group_channels=16, head_channels=128),
     "unet-40m": UNet(128, (1, 2, 2, 2), 2, (16, 8), 0.1),
 }

@@ -11,6 +11,7 @@ from rgdiff_core.spec import Spec
 
 __all__ = [
     "MAX_PARAMETERS",
+    "ClassEmbedding",
     "Network",
     "NetworkSpec",
     "NoiseEmbedding",
@@ -25,8 +26,10 @@ MAX_PARAMETERS = 200_000_000
 class Network(nn.Module):
     """A function of fields and noise states. Derived classes write `forward`."""
 
-    def forward(self, x: Tensor, state: Tensor) -> Tensor:
-        """Return (B, C, H, W) for fields x (B, C, H, W) and noise states (B, features)."""
+    def forward(self, x: Tensor, state: Tensor, class_labels: Tensor | None = None) -> Tensor:
+        """Return (B, C, H, W) for fields x (B, C, H, W), noise states (B, features) and, where the
+        network has classes, labels (B,) or (1,), -1 for none.
+        """
         raise TypeError(f"{type(self).__name__} does not say what it computes.")
 
 
@@ -34,12 +37,17 @@ class NetworkSpec(Spec):
     """A network by its numbers. Derived classes are frozen dataclasses that write `build`."""
 
     def build(
-        self, shape: tuple[int, int, int], features: int, in_channels: int | None = None
+        self,
+        shape: tuple[int, int, int],
+        features: int,
+        in_channels: int | None = None,
+        num_classes: int = 0,
     ) -> Network:
         """Return a network for fields of this shape (C, H, W) and this many noise features.
 
         Arguments:
-            in_channels: channels that the network sees; default: C.
+            in_channels: of the network's input; default: C.
+            num_classes: that the network is conditioned on.
 
         Raises `ValueError` where the fields do not fit the network.
         """
@@ -51,6 +59,20 @@ class NoiseEmbedding(nn.Sequential):
 
     def __init__(self, features: int, width: int) -> None:
         super().__init__(nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU())
+
+
+class ClassEmbedding(nn.Embedding):
+    """Class labels (B,) to embeddings (B, width); the null label -1, and None, have one too."""
+
+    def __init__(self, num_classes: int, width: int) -> None:
+        super().__init__(num_classes + 1, width)
+        if not self.weight.is_meta:
+            nn.init.normal_(self.weight, std=0.3)
+
+    def forward(self, input: Tensor | None) -> Tensor:
+        if input is None:
+            return self.weight[-1:]
+        return super().forward(input % self.num_embeddings)
 
 
 def zero(module: nn.Module) -> nn.Module:
@@ -65,7 +87,9 @@ def parameter_count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
-def meta_count(spec: NetworkSpec, shape: tuple[int, int, int], features: int) -> int:
+def meta_count(
+    spec: NetworkSpec, shape: tuple[int, int, int], features: int, num_classes: int = 0
+) -> int:
     """Return the number of parameters that a network would have, without making them."""
     with torch.device("meta"):
-        return parameter_count(spec.build(shape, features))
+        return parameter_count(spec.build(shape, features, num_classes=num_classes))

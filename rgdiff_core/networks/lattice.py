@@ -20,7 +20,13 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import silu
 
-from rgdiff_core.networks.base import Network, NetworkSpec, NoiseEmbedding, zero
+from rgdiff_core.networks.base import (
+    ClassEmbedding,
+    Network,
+    NetworkSpec,
+    NoiseEmbedding,
+    zero,
+)
 from rgdiff_core.spec import check_whole
 
 __all__ = ["LatticeNet"]
@@ -52,32 +58,41 @@ class LatticeNet(NetworkSpec):
             raise ValueError(f"kernel = {self.kernel} must be odd.")
 
     def build(
-        self, shape: tuple[int, int, int], features: int, in_channels: int | None = None
+        self,
+        shape: tuple[int, int, int],
+        features: int,
+        in_channels: int | None = None,
+        num_classes: int = 0,
     ) -> Network:
         """Return the network; raises `ValueError` where the kernel wraps around the lattice."""
         if self.kernel // 2 >= min(shape[1:]):
             raise ValueError(
                 f"kernel = {self.kernel} wraps around a lattice of {shape[1]}×{shape[2]} sites."
             )
-        return _LatticeNetwork(self, shape[0], features, in_channels or shape[0])
+        return _LatticeNetwork(self, shape[0], features, in_channels or shape[0], num_classes)
 
 
 class _LatticeNetwork(Network):
     """Channels come last inside, for most of the work is site by site."""
 
-    def __init__(self, spec: LatticeNet, channels: int, features: int, seen: int) -> None:
+    def __init__(
+        self, spec: LatticeNet, channels: int, features: int, in_channels: int, num_classes: int
+    ) -> None:
         super().__init__()
         width = spec.width
         self.embed = NoiseEmbedding(features, 4 * width)
-        self.first = nn.Linear(seen, width, bias=False)
+        self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
+        self.first = nn.Linear(in_channels, width, bias=False)
         self.blocks = nn.ModuleList(
             _Block(width, 4 * width, spec.kernel) for _ in range(spec.depth)
         )
         self.scale = zero(nn.Linear(4 * width, width))
         self.last = zero(nn.Linear(width, channels, bias=False))
 
-    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+    def forward(self, x: Tensor, state: Tensor, class_labels: Tensor | None = None) -> Tensor:
         embedding = self.embed(state)
+        if self.classes is not None:
+            embedding = embedding + self.classes(class_labels)
         h = self.first(x.movedim(1, -1))
         for block in self.blocks:
             h = block(h, embedding)

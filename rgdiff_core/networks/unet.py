@@ -1,8 +1,11 @@
 """The U-Net for images: residual blocks, attention at low resolution, skip connections.
 
+Channels come last in memory. Normalisation groups of at least 16 channels and attention by plain
+matrix products while training make it several times faster on a CPU.
+
 References:
     Ho, Jain & Abbeel, 2006.11239; Dhariwal & Nichol, 2105.05233 (residual blocks that are scaled
-    and shifted by the embedding).
+    and shifted by the embedding); Hoogeboom et al., 2301.11093 (pixels merged into patches).
 """
 
 import math
@@ -11,16 +14,28 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, scaled_dot_product_attention
+from torch.nn.functional import (
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+    scaled_dot_product_attention,
+    silu,
+)
 
-from rgdiff_core.networks.base import Network, NetworkSpec, NoiseEmbedding, zero
+from rgdiff_core.networks.base import (
+    ClassEmbedding,
+    Network,
+    NetworkSpec,
+    NoiseEmbedding,
+    zero,
+)
 from rgdiff_core.spec import check_range, check_whole
 
 __all__ = ["UNet"]
 
 Padding = Literal["circular", "zeros"]
 
-HEAD = 32  # channels of an attention head
+MAX_GROUPS = 32  # of a normalisation
 
 
 @dataclass(frozen=True)
@@ -32,9 +47,12 @@ class UNet(NetworkSpec):
         multipliers: channels at each resolution, in units of the width; 1 to 6 of them, each 1 to
             8. Each resolution is half of the one before.
         blocks: residual blocks at each resolution, 1 to 8.
-        attention: sides H at which there is attention.
+        attention: sides, in patches, at which there is attention; always so in the middle.
         dropout: in [0, 0.9].
-        periodic: whether convolutions see the opposite edge.
+        periodic: whether convolutions wrap around.
+        patch: side of the squares of pixels that are merged into channels, 1 to 8.
+        group_channels: least channels in a normalisation group, 1 to 64.
+        head_channels: channels of an attention head, 8 to 512.
     """
 
     width: int = 64
@@ -43,6 +61,9 @@ class UNet(NetworkSpec):
     attention: tuple[int, ...] = (16, 8)
     dropout: float = 0.0
     periodic: bool = False
+    patch: int = 1
+    group_channels: int = 4
+    head_channels: int = 32
 
     def __post_init__(self) -> None:
         check_whole("width", self.width, 8, 512)
@@ -55,34 +76,49 @@ class UNet(NetworkSpec):
         for side in self.attention:
             check_whole("attention", side, 1, 64)
         check_range("dropout", self.dropout, 0, 0.9)
+        check_whole("patch", self.patch, 1, 8)
+        check_whole("group_channels", self.group_channels, 1, 64)
+        check_whole("head_channels", self.head_channels, 8, 512)
 
     def build(
-        self, shape: tuple[int, int, int], features: int, in_channels: int | None = None
+        self,
+        shape: tuple[int, int, int],
+        features: int,
+        in_channels: int | None = None,
+        num_classes: int = 0,
     ) -> Network:
         """Return the network; raises `ValueError` where the sides can't be halved often enough."""
-        factor = 2 ** (len(self.multipliers) - 1)
+        factor = self.patch * 2 ** (len(self.multipliers) - 1)
         if shape[1] % factor or shape[2] % factor:
             raise ValueError(
-                f"{len(self.multipliers)} multipliers halve the sides "
-                f"{len(self.multipliers) - 1} times, but {shape[1]}×{shape[2]} is not divisible "
-                f"by {factor}."
+                f"patches of {self.patch} pixels and {len(self.multipliers)} multipliers, which "
+                f"halve the sides {len(self.multipliers) - 1} times, do not fit "
+                f"{shape[1]}×{shape[2]} pixels: they are not divisible by {factor}."
             )
-        return _UNetwork(self, shape, features, in_channels or shape[0])
+        return _UNetwork(self, shape, features, in_channels or shape[0], num_classes)
 
 
 class _UNetwork(Network):
-    def __init__(self, spec: UNet, shape: tuple[int, int, int], features: int, seen: int) -> None:
+    def __init__(
+        self,
+        spec: UNet,
+        shape: tuple[int, int, int],
+        features: int,
+        in_channels: int,
+        num_classes: int,
+    ) -> None:
         super().__init__()
         mode: Padding = "circular" if spec.periodic else "zeros"
-        embedding = 4 * spec.width
+        pixels, self.patch = spec.patch**2, spec.patch
         widths = [spec.width * m for m in spec.multipliers]
-        sides = [shape[1] // 2**i for i in range(len(widths))]
+        sides = [shape[1] // (spec.patch * 2**i) for i in range(len(widths))]
 
         def stage(before: int, after: int, side: int) -> nn.Module:
-            return _Stage(before, after, embedding, side in spec.attention, spec.dropout, mode)
+            return _Stage(spec, before, after, attention=side in spec.attention)
 
-        self.embed = NoiseEmbedding(features, embedding)
-        self.first = nn.Conv2d(seen, spec.width, 3, padding=1, padding_mode=mode)
+        self.embed = NoiseEmbedding(features, 4 * spec.width)
+        self.classes = ClassEmbedding(num_classes, 4 * spec.width) if num_classes else None
+        self.first = nn.Conv2d(in_channels * pixels, spec.width, 3, padding=1, padding_mode=mode)
         skips, now = [spec.width], spec.width
         self.down = nn.ModuleList()
         for level, (width, side) in enumerate(zip(widths, sides, strict=True)):
@@ -94,8 +130,8 @@ class _UNetwork(Network):
                 skips.append(width)
         self.middle = nn.ModuleList(
             [
-                _Stage(now, now, embedding, True, spec.dropout, mode),
-                _Stage(now, now, embedding, False, spec.dropout, mode),
+                _Stage(spec, now, now, attention=True),
+                _Stage(spec, now, now, attention=False),
             ]
         )
         self.up = nn.ModuleList()
@@ -106,14 +142,18 @@ class _UNetwork(Network):
             if level > 0:
                 self.up.append(_Resize(now, mode, up=True))
         self.last = nn.Sequential(
-            _norm(now),
+            _norm(now, spec),
             nn.SiLU(),
-            zero(nn.Conv2d(now, shape[0], 3, padding=1, padding_mode=mode)),
+            zero(nn.Conv2d(now, shape[0] * pixels, 3, padding=1, padding_mode=mode)),
         )
+        self.to(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor, state: Tensor) -> Tensor:
+    def forward(self, x: Tensor, state: Tensor, class_labels: Tensor | None = None) -> Tensor:
         embedding = self.embed(state)
-        h = self.first(x)
+        if self.classes is not None:
+            embedding = embedding + self.classes(class_labels)
+        x = pixel_unshuffle(x, self.patch) if self.patch > 1 else x
+        h = self.first(x.contiguous(memory_format=torch.channels_last))
         skips = [h]
         for layer in self.down:
             h = layer(h, embedding)
@@ -124,52 +164,57 @@ class _UNetwork(Network):
             if isinstance(layer, _Stage):
                 h = torch.cat((h, skips.pop()), 1)
             h = layer(h, embedding)
-        return self.last(h)
+        h = self.last(h)
+        return pixel_shuffle(h, self.patch) if self.patch > 1 else h
 
 
 class _Stage(nn.Module):
     """A residual block, and attention after it where it is wanted."""
 
-    def __init__(
-        self,
-        before: int,
-        after: int,
-        embedding: int,
-        attention: bool,
-        dropout: float,
-        mode: Padding,
-    ) -> None:
+    def __init__(self, spec: UNet, before: int, after: int, *, attention: bool) -> None:
         super().__init__()
-        self.norm = _norm(before)
+        mode: Padding = "circular" if spec.periodic else "zeros"
+        self.norm = _norm(before, spec)
         self.enter = nn.Conv2d(before, after, 3, padding=1, padding_mode=mode)
-        self.modulation = nn.Linear(embedding, 2 * after)
-        self.norm_again = _norm(after)
-        self.dropout = nn.Dropout(dropout)
+        self.modulation = nn.Linear(4 * spec.width, 2 * after)
+        self.norm_again = _norm(after, spec)
+        self.dropout = nn.Dropout(spec.dropout)
         self.leave = zero(nn.Conv2d(after, after, 3, padding=1, padding_mode=mode))
         self.skip = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
-        self.attention = _Attention(after) if attention else nn.Identity()
+        self.attention = _Attention(after, spec) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.enter(nn.functional.silu(self.norm(x)))
+        h = self.enter(silu(self.norm(x)))
         gain, shift = self.modulation(embedding)[..., None, None].chunk(2, 1)
         h = torch.addcmul(shift, self.norm_again(h), 1 + gain)
-        h = self.leave(self.dropout(nn.functional.silu(h)))
+        h = self.leave(self.dropout(silu(h)))
         return self.attention((self.skip(x) + h) * math.sqrt(0.5))
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, spec: UNet) -> None:
         super().__init__()
-        self.heads = max(1, width // HEAD)
-        self.norm = _norm(width)
+        self.heads = max(1, width // spec.head_channels)
+        self.norm = _norm(width, spec)
         self.project = nn.Conv2d(width, 3 * width, 1)
         self.out = zero(nn.Conv2d(width, width, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
-        q, k, v = self.project(self.norm(x)).reshape(b, 3, self.heads, -1, h * w).unbind(1)
-        mixed = scaled_dot_product_attention(q.mT, k.mT, v.mT).mT.reshape(b, c, h, w)
+        tokens = self.project(self.norm(x)).permute(0, 2, 3, 1)
+        q, k, v = tokens.reshape(b, h * w, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = _attend(q, k, v).transpose(1, 2).reshape(b, h, w, c).permute(0, 3, 1, 2)
         return (x + self.out(mixed)) * math.sqrt(0.5)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return softmax(q kᵀ/√d) v, each (B, heads, tokens, d).
+
+    On a CPU the fused kernel is the faster one without gradients, plain products with them.
+    """
+    if not (q.is_cpu and torch.is_grad_enabled()):
+        return scaled_dot_product_attention(q, k, v)
+    return torch.softmax((q * q.shape[-1] ** -0.5) @ k.mT, -1) @ v
 
 
 class _Resize(nn.Module):
@@ -186,5 +231,6 @@ class _Resize(nn.Module):
         return self.convolution(interpolate(x, scale_factor=2.0) if self.up else x)
 
 
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(width, max(1, min(32, width // 4))), width, eps=1e-5)
+def _norm(width: int, spec: UNet) -> nn.GroupNorm:
+    groups = max(1, min(MAX_GROUPS, width // spec.group_channels))
+    return nn.GroupNorm(math.gcd(width, groups), width, eps=1e-5)

@@ -94,8 +94,8 @@ COMPONENT_WISE = (
     Choice("soft conditioning by variance, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),
     Choice("Gaussian cutoff", Cutoff(GaussianKernel(), gamma_max=HIGH)),
 )
-OURS = ModelSpec(NETWORK, scaling="variance")
-STANDARD = ModelSpec(NETWORK, sees="scaled", told="time", reference="isotropic")
+OURS = ModelSpec(NETWORK, c_out="variance")
+STANDARD = ModelSpec(NETWORK, network_input="whitened", conditioning="time", reference="isotropic")
 
 ARMS: Mapping[str, Arm] = {
     arm.name: arm
@@ -200,13 +200,13 @@ LADDER: tuple[Arm, ...] = (
     _rung(
         "mean",
         "… that sees the Gaussian posterior's mean",
-        replace(STANDARD, reference="spectrum", sees="mean"),
+        replace(STANDARD, reference="spectrum", network_input="posterior_mean"),
         Objective(),
     ),
     _rung(
         "variance",
         "… whose correction is scaled by the posterior variance",
-        replace(STANDARD, reference="spectrum", sees="mean", scaling="variance"),
+        replace(STANDARD, reference="spectrum", network_input="posterior_mean", c_out="variance"),
         Objective(),
     ),
     _rung("levels", "… that is told the noise by scale: the white arm", OURS, Objective()),

@@ -41,7 +41,9 @@ WHITE = OneProcess(White(), LinearGamma(-12.0, 5.0))
 MATCHED = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
 NARROW = OneProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
 BEHIND = OneProcess(White(), Cutoff(GaussianKernel(), gamma_min=-12.0, gamma_max=5.0))
-STANDARD = ModelSpec(NETWORKS["unet-0.3m"], sees="scaled", told="time", reference="isotropic")
+STANDARD = ModelSpec(
+    NETWORKS["unet-0.3m"], network_input="whitened", conditioning="time", reference="isotropic"
+)
 SPECTRUM = replace(STANDARD, reference="spectrum")
 OURS = ModelSpec(NETWORKS["unet-0.3m"])
 SIMPLE, UNIT = Objective("simple"), Objective()
@@ -74,11 +76,14 @@ RUNGS: dict[str, Rung] = {
     "spectrum": Rung("standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE),
     "unit": Rung("… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE),
     "mean": Rung(
-        "… that sees the Gaussian posterior's mean", replace(SPECTRUM, sees="mean"), UNIT, WHITE
+        "… that sees the Gaussian posterior's mean",
+        replace(SPECTRUM, network_input="posterior_mean"),
+        UNIT,
+        WHITE,
     ),
     "matched-scaled": Rung(
         "matched noise, that sees the field in units of its deviation",
-        replace(OURS, sees="scaled"),
+        replace(OURS, network_input="whitened"),
         UNIT,
         MATCHED,
     ),

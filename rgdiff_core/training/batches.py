@@ -17,11 +17,17 @@ __all__ = ["Batch", "Batches", "transform"]
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A share of a batch: fields and white noise (B, C, H, W), and noise levels for each."""
+    """A share of a batch: fields and white noise (B, C, H, W), noise levels for each, and class
+    labels (B,), -1 where one was dropped, None where there are no classes.
+    """
 
     x0: Tensor
     noise: Tensor
     levels: NoiseBatch
+    class_labels: Tensor | None = None
+
+
+Fields = tuple[Tensor, Tensor, Tensor | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,8 @@ class Batches:
         symmetries: "none", "flip" or "lattice".
         seed: of everything random.
         rank, world: this process, and how many there are.
+        class_labels: (N,) of the images, None for training without classes.
+        label_dropout: probability that a label is replaced by the null label.
     """
 
     images: Tensor
@@ -44,7 +52,9 @@ class Batches:
     seed: int
     rank: int = 0
     world: int = 1
-    _kept: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict, init=False)
+    class_labels: Tensor | None = None
+    label_dropout: float = 0.0
+    _kept: dict[int, Fields] = field(default_factory=dict, init=False)
 
     def draw(self, step: int) -> Batch:
         """Return this process' rows of the batch of a step."""
@@ -53,20 +63,24 @@ class Batches:
         if number not in self._kept:
             self._kept.clear()
             self._kept[number] = self._fields(number, steps * self.size)
-        x0, noise = self._kept[number]
+        x0, noise, labels = self._kept[number]
         rows = slice(place * self.size + self.rank, (place + 1) * self.size, self.world)
         levels = self.sampler.draw(step, self.size)
         if self.world > 1:
             levels = levels.rows(slice(self.rank, None, self.world))
-        return Batch(x0[rows], noise[rows], levels)
+        return Batch(x0[rows], noise[rows], levels, None if labels is None else labels[rows])
 
-    def _fields(self, number: int, n: int) -> tuple[Tensor, Tensor]:
-        """Return n fields, moved by their symmetries, and white noise."""
+    def _fields(self, number: int, n: int) -> Fields:
+        """Return n fields, moved by their symmetries, white noise, and class labels."""
         device = self.images.device
         generator = torch.Generator(device).manual_seed(mix(self.seed, number))
         chosen = torch.randint(len(self.images), (n,), generator=generator, device=device)
         x0 = transform(self.images[chosen], self.symmetries, generator)
-        return x0, torch.randn(x0.shape, generator=generator, device=device)
+        noise = torch.randn(x0.shape, generator=generator, device=device)
+        if self.class_labels is None:
+            return x0, noise, None
+        kept = torch.rand(n, generator=generator, device=device) >= self.label_dropout
+        return x0, noise, torch.where(kept, self.class_labels[chosen], -1)
 
 
 def transform(x: Tensor, symmetries: str, generator: torch.Generator) -> Tensor:

@@ -99,6 +99,17 @@ class TrainConfig(Spec):
     )
     model: ModelSpec = _set(ModelSpec(), "Model", "The network and what it is told.")
     objective: Objective = _set(Objective(), "Model", "The loss' weighting and its times.")
+    class_conditional: bool = _set(
+        False, "Model", "Whether the network is conditioned on the data's class labels."
+    )
+    label_dropout: float = _set(
+        0.2,
+        "Model",
+        "Share of the labels that are dropped, so that the model is unconditional too and can be"
+        " guided.",
+        0,
+        1,
+    )
     steps: int = _set(2000, "Budget", "Steps of the optimiser.", 1, 100_000_000)
     batch: int = _set(128, "Budget", "Images in a step, over all processes.", 1, 65_536)
     max_minutes: float | None = _set(
@@ -114,8 +125,9 @@ class TrainConfig(Spec):
     decay: str = _set(
         "cosine",
         "Optimiser",
-        "How it falls: not at all, or along a cosine to zero.",
-        choices=("cosine", "constant"),
+        "How it falls: along a cosine to zero, not at all, or linearly to zero over the last fifth"
+        " of the steps.",
+        choices=("cosine", "constant", "cooldown"),
     )
     weight_decay: float = _set(0.0, "Optimiser", "AdamW's weight decay.", 0, 10)
     beta2: float = _set(0.99, "Optimiser", "AdamW's β₂.", 0.5, 0.99999)
@@ -123,12 +135,20 @@ class TrainConfig(Spec):
     ema: float = _set(
         0.999, "Optimiser", "Decay of the weights' moving average, reached gradually.", 0, 0.999999
     )
+    ema_half_life: float | None = _set(
+        None,
+        "Optimiser",
+        "Half-life of the moving average as a share of the steps so far, instead of its decay.",
+        0.0001,
+        1,
+    )
     seed: int = _set(0, "Optimiser", "Seed of everything random.", 0, 2**31 - 1)
     precision: str = _set(
-        "float32",
+        "auto",
         "Speed",
-        "Precision of the network; the basis keeps float32.",
-        choices=("float32", "bfloat16"),
+        "Precision of the network; the basis keeps float32. 'auto' is bfloat16 where the machine"
+        " is faster with it, by a measurement at the start, and float32 for lattices.",
+        choices=("auto", "float32", "bfloat16"),
     )
     compile: bool = _set(False, "Speed", "Compile the network: worth it for long runs on a GPU.")
     log_every: int = _set(20, "Records", "Steps between two points of the curves.", 1, 100_000)

@@ -108,19 +108,27 @@ class HeldOut:
         sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, 4)
         batches = Batches(learned.test, sampler, len(learned.test), "none", 5)
         self.noise, self.levels = (b := batches.draw(0)).noise, b.levels
+        self.labels = learned.test_labels
         self.chunk = 256
 
     @torch.no_grad()
     def evaluate(self, learner: Learner) -> dict[str, Any]:
-        """Return the excess over the Gaussian, its standard error over images, and by scale."""
-        parts = []
+        """Return the loss and the excess over the Gaussian with their standard errors over images,
+        and the excess by scale.
+        """
+        parts, losses = [], []
         for start in range(0, len(self.images), self.chunk):
             rows = slice(start, start + self.chunk)
             levels, noise = self.levels.rows(rows), self.noise[rows]
-            parts.append(denoising_loss(learner.average, self.images[rows], levels, noise).excess)
-        excess = torch.cat(parts)
+            labels = None if self.labels is None else self.labels[rows]
+            terms = denoising_loss(learner.average, self.images[rows], levels, noise, labels)
+            parts.append(terms.excess)
+            losses.append(terms.weighted.mean((1, 2, 3)))
+        excess, loss = torch.cat(parts), torch.cat(losses)
         each = excess.mean((1, 2, 3))
         return {
+            "loss": float(loss.mean()),
+            "loss_error": float(loss.std() / len(loss) ** 0.5),
             "excess": float(each.mean()),
             "excess_error": float(each.std() / len(each) ** 0.5),
             "by_scale": by_scale(excess, self.modes).tolist(),

@@ -27,7 +27,7 @@ class Preset:
 _LATTICE = BasisSpec(momentum="lattice")
 _IMAGES = BasisSpec(decorrelate=True)
 _NOISE_LOSS = Objective("simple")  # on images better than "unit": docs/findings.md
-_UNIVERSAL = ModelSpec(LatticeNet(24, 3), scaling="variance")
+_UNIVERSAL = ModelSpec(LatticeNet(24, 3), c_out="variance")
 
 PRESETS: Mapping[str, Preset] = {
     "phi4-2min": Preset(
@@ -38,7 +38,7 @@ PRESETS: Mapping[str, Preset] = {
             data="phi4-6x6-broken",
             basis=_LATTICE,
             noise=OneProcess(Matched(), schedules.Cutoff(schedules.SigmoidKernel(0.3))),
-            model=ModelSpec(NETWORKS["lattice-small"], scaling="variance"),
+            model=ModelSpec(NETWORKS["lattice-small"], c_out="variance"),
             steps=2000,
             batch=128,
             lr=6e-3,
@@ -109,7 +109,10 @@ PRESETS: Mapping[str, Preset] = {
             basis=_IMAGES,
             noise=OneProcess(White(), schedules.Cosine()),
             model=ModelSpec(
-                NETWORKS["unet-0.3m"], sees="scaled", told="time", reference="isotropic"
+                NETWORKS["unet-0.3m"],
+                network_input="whitened",
+                conditioning="time",
+                reference="isotropic",
             ),
             objective=_NOISE_LOSS,
             steps=4000,

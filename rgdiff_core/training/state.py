@@ -4,7 +4,7 @@ import ctypes
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from lightning_fabric import Fabric
@@ -16,7 +16,7 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.losses import LossTerms, denoising_loss
 from rgdiff_core.modes import Modes
-from rgdiff_core.networks import LatticeNet
+from rgdiff_core.networks import LatticeNet, network_dtype
 from rgdiff_core.noises import mix
 from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
@@ -24,25 +24,48 @@ from rgdiff_core.training.config import TrainConfig
 __all__ = ["Learner", "Material", "keep_memory", "learning_rate", "prepare", "use_threads"]
 
 MALLOC_TOP_PAD, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD = -2, -3, -1
+COOLDOWN = 0.2  # share of the steps over which the learning rate falls to zero at the end
 HELD_OUT = 2048  # images of the test split that a run is evaluated on
 
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What a run learns from: images of both splits in device memory, the basis, the modes."""
+    """What a run learns from: images of both splits in device memory, the basis, the modes; of
+    data with classes their labels and names too.
+    """
 
     train: Tensor
     test: Tensor
     basis: Basis
     modes: Modes
+    train_labels: Tensor | None = None
+    test_labels: Tensor | None = None
+    class_names: tuple[str, ...] = ()
 
 
 def material(config: TrainConfig, device: torch.device) -> Material:
-    """Load a config's data, and fit basis and modes to them."""
-    train = data.load(config.data, limit=config.limit).images.to(device)
-    test = data.load(config.data, "test", limit=HELD_OUT).images.to(device)
-    basis = config.basis.build(train).to(device)
-    return Material(train, test, basis, Modes.fit(basis, train))
+    """Load a config's data, and fit basis and modes to them.
+
+    Raises `ValueError` for a class-conditional config whose data have no labels.
+    """
+    train = data.load(config.data, limit=config.limit)
+    test = data.load(config.data, "test", limit=HELD_OUT)
+    images = train.images.to(device)
+    basis = config.basis.build(images).to(device)
+    found = Material(images, test.images.to(device), basis, Modes.fit(basis, images))
+    if not config.class_conditional:
+        return found
+    if train.labels is None or test.labels is None:
+        raise ValueError(
+            f"class_conditional = true, but {config.data!r} has no class labels: set it to false, "
+            "or choose data with classes."
+        )
+    return replace(
+        found,
+        train_labels=train.labels.to(device),
+        test_labels=test.labels.to(device),
+        class_names=train.class_names,
+    )
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -50,6 +73,9 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     rise = min(1.0, (step + 1) / (config.warmup + 1))
     if config.decay == "constant":
         return config.lr * rise
+    if config.decay == "cooldown":
+        left = (config.steps - step) / (COOLDOWN * config.steps)
+        return config.lr * rise * min(1.0, left)
     return config.lr * rise * (1 + math.cos(math.pi * step / config.steps)) / 2
 
 
@@ -63,15 +89,14 @@ class Learner:
 
     def __init__(self, config: TrainConfig, fabric: Fabric, learned: Material) -> None:
         self.config = config
+        spec = replace(config.model, class_names=learned.class_names)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(config.seed, -1))
-            self.model = config.model.build(learned.basis, learned.modes)
-            self.average = config.model.build(learned.basis, learned.modes)
+            self.model = spec.build(learned.basis, learned.modes)
+            self.average = spec.build(learned.basis, learned.modes)
         self.network: nn.Module = self.model.network
-        if config.precision == "bfloat16":
-            self.model.autocast = self.average.autocast = torch.bfloat16
-        if fabric.device.type == "cuda":
-            self.network.to(memory_format=torch.channels_last)
+        dtype = network_dtype(config.precision, spec.network, fabric.device)
+        self.model.autocast = self.average.autocast = dtype
         self.average.network.load_state_dict(self.network.state_dict())
         self.average.eval().requires_grad_(False)
         self.parameters: list[Tensor] = list(self.network.parameters())
@@ -96,7 +121,7 @@ class Learner:
             torch.manual_seed(mix(self.config.seed, 6, self.step, self.fabric.global_rank))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise)
+        terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise, batch.class_labels)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(terms.loss)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
@@ -107,6 +132,8 @@ class Learner:
 
     def _average(self) -> None:
         decay = min(self.config.ema, (self.step - 1) / (self.step + 8))
+        if self.config.ema_half_life is not None:
+            decay = 0.5 ** (1 / max(1.0, self.config.ema_half_life * self.step))
         get_ema_multi_avg_fn(decay)(self.means, self.parameters, None)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -125,6 +152,9 @@ class Learner:
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _under("optimizer.", tensors).items():
             index, _, key = name.partition(".")
+            like = self.parameters[int(index)]
+            if value.shape == like.shape:  # the fused optimiser needs the weights' memory layout
+                value = torch.empty_like(like).copy_(value)
             state.setdefault(int(index), {})[key] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
@@ -160,6 +190,8 @@ def prepare(config: TrainConfig, fabric: Fabric) -> tuple[Learner, Batches, Mate
         mix(config.seed, 2),
         fabric.global_rank,
         fabric.world_size,
+        learned.train_labels,
+        config.label_dropout,
     )
     return learner, batches, learned
 

@@ -27,7 +27,7 @@ from rgdiff_core.training import TrainConfig
 from rgdiff_core.weights import save_model
 
 NETWORK = UNet(8, (1, 2), 1, ())
-STANDARD = ModelSpec(NETWORK, sees="scaled", told="time", reference="isotropic")
+STANDARD = ModelSpec(NETWORK, network_input="whitened", conditioning="time", reference="isotropic")
 
 
 def save(path: Path, spec: ModelSpec, basis: BasisSpec, noise, **budget) -> None:

@@ -74,7 +74,7 @@ def test_what_a_file_leaves_out_takes_its_default(tmp_path):
     assert load_config(path) == TrainConfig(
         lr=1.0,
         steps=7,
-        model=ModelSpec(NETWORKS["unet-1m"], scaling="variance"),
+        model=ModelSpec(NETWORKS["unet-1m"], c_out="variance"),
         noise=OneProcess(schedule=schedules.Cosine()),
     )
     path.write_text("", encoding="utf-8")
@@ -93,7 +93,7 @@ def test_what_a_file_leaves_out_takes_its_default(tmp_path):
         (["model.network.width=32"], {"model": ModelSpec(LatticeNet(32, 3))}),
         (
             ["model.told=time", "model.sees=scaled"],
-            {"model": ModelSpec(told="time", sees="scaled")},
+            {"model": ModelSpec(conditioning="time", network_input="whitened")},
         ),
         (["noise.processes=3"], {"noise": Universal(3)}),
         (['noise={"kind": "OneProcess"}'], {"noise": OneProcess()}),

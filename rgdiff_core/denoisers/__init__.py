@@ -1,0 +1,41 @@
+"""Denoisers: the posterior of the data, given a noised field.
+
+`base` has what every denoiser is and the exact posterior of Gaussian data, `network` the learned
+denoiser that corrects it, `guidance` what leads samples to a class, or away from a weaker model.
+"""
+
+from rgdiff_core.denoisers.base import (
+    Denoiser,
+    GaussianDenoiser,
+    Posterior,
+    check_labels,
+    gaussian_posterior,
+    gaussian_score,
+)
+from rgdiff_core.denoisers.guidance import (
+    GuidanceCurve,
+    Guided,
+    Interval,
+    free_theory,
+    guided,
+    log_snr,
+)
+from rgdiff_core.denoisers.network import ModelSpec, NetworkDenoiser, NoiseState
+
+__all__ = [
+    "Denoiser",
+    "GaussianDenoiser",
+    "GuidanceCurve",
+    "Guided",
+    "Interval",
+    "ModelSpec",
+    "NetworkDenoiser",
+    "NoiseState",
+    "Posterior",
+    "check_labels",
+    "free_theory",
+    "gaussian_posterior",
+    "gaussian_score",
+    "guided",
+    "log_snr",
+]

@@ -1,0 +1,212 @@
+r"""What every denoiser is, and the exact posterior of Gaussian data.
+
+A denoiser returns the posterior of χ(0) given χ(t), mean and variance, per component. It works in
+components of χ/r, where every process preserves variance, and (α, σS) is all that it takes of the
+process. Score = (α D − χ)/(σ² S²).
+
+For Gaussian data with mean μ and variance Σ the posterior is exact, and with it the score of the
+free theory:
+
+    D = μ + αΣ (χ − αμ)/(α²Σ + σ²S²),    V = Σ σ²S²/(α²Σ + σ²S²),    score = −(χ − αμ)/(α²Σ +
+    σ²S²).
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from rgdiff_core.bases import Basis
+from rgdiff_core.modes import Modes
+from rgdiff_core.process import Marginal, Prior, Process
+
+__all__ = [
+    "Denoiser",
+    "GaussianDenoiser",
+    "Posterior",
+    "check_labels",
+    "gaussian_posterior",
+    "gaussian_score",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """The posterior of the components χ(0): mean (B, C, H, W) and variance, which broadcasts
+    against it.
+    """
+
+    mean: Tensor
+    variance: Tensor
+
+
+class Denoiser(nn.Module):
+    """A denoiser in a basis, with the modes of its data. Derived classes write `posterior`."""
+
+    basis: Basis
+    modes_mean: Tensor
+    modes_variance: Tensor
+
+    class_names: tuple[str, ...] = ()  # of the classes that it can be conditioned on
+
+    def __init__(self, basis: Basis, modes: Modes) -> None:
+        super().__init__()
+        if modes.mean is None or modes.variance is None:
+            raise ValueError("a denoiser needs the data's mean and variance: use Modes.fit.")
+        if modes.shape[1:] != basis.shape[1:] or modes.shape[0] not in (1, basis.shape[0]):
+            raise ValueError(f"modes of {modes.shape} do not fit a basis of shape {basis.shape}.")
+        self.basis = basis
+        for name in ("scale", "mean", "variance", "momentum"):
+            self.register_buffer(f"modes_{name}", getattr(modes, name))
+
+    @property
+    def modes(self) -> Modes:
+        """Return the modes of the data, on the denoiser's device."""
+        names = ("scale", "mean", "variance", "momentum")
+        return Modes(*(getattr(self, f"modes_{name}") for name in names))
+
+    @property
+    def num_classes(self) -> int:
+        """Return the number of classes that the denoiser can be conditioned on, 0 for none."""
+        return len(self.class_names)
+
+    def given(self, class_labels: Tensor | None) -> "Denoiser":
+        """Return the denoiser of fields of given classes, which shares all weights with this one.
+
+        Arguments:
+            class_labels: int64 (B,), or (1,) for one class in the whole batch; -1 is the null
+                label, any class. None is the null label for all.
+
+        Raises `ValueError` for a label that does not exist, and for labels of a denoiser without
+        classes.
+        """
+        if class_labels is not None:
+            check_labels(class_labels, self.num_classes)
+        return self
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the posterior of χ(0) given components c of χ(t)/r and the marginal of χ/r."""
+        raise TypeError(f"{type(self).__name__} does not say what its posterior is.")
+
+    @property
+    def free_mean(self) -> Tensor:
+        """Return the mean of the free theory that the denoiser corrects, as (C, H, W) or more."""
+        return self.modes_mean
+
+    @property
+    def free_variance(self) -> Tensor:
+        """Return the variances of the free theory that the denoiser corrects, (C, H, W)."""
+        return self.modes_variance
+
+    def free(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the free theory's posterior."""
+        return gaussian_posterior(c, marginal, self.free_mean, self.free_variance)
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return f = (D − m)/√V, (B, C, H, W): what goes beyond the free theory's posterior N(m,
+        V), in units of its deviation; 0 where nothing is uncertain.
+        """
+        free = self.free(c, marginal)
+        beyond = self.posterior(c, marginal).mean - free.mean
+        certain = free.variance <= 0
+        return torch.where(certain, 0.0, beyond * torch.rsqrt(free.variance + certain))
+
+    def prior(self, process: Process) -> Prior:
+        """Return where samples start at t = 1: the process' prior, with the denoiser's data
+        statistics where the process has none.
+        """
+        return process.prior(self.modes)
+
+    def denoise(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
+        """Return the posterior mean of the data, as fields (B, C, H, W), given fields x at times
+        t.
+        """
+        c = self.basis.analyze(x) / process.level(t).magnitude
+        return self.basis.synthesize(self.posterior(c, process.preserved(t)).mean)
+
+    def score(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
+        """Return the score ∇ log p_t(φ) at fields x (B, C, H, W) and times t, as fields."""
+        magnitude = process.level(t).magnitude
+        c = self.basis.analyze(x) / magnitude
+        return self.basis.synthesize(self.component_score(c, process.preserved(t)) / magnitude)
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return (α D − χ)/(σ² S²), (B, C, H, W), the score of the components c of χ/r.
+
+        Where there is little noise the two terms cancel to rounding: a denoiser that knows a
+        better form writes it.
+        """
+        mean = self.posterior(c, marginal).mean
+        return (marginal.alpha * mean - c) / marginal.std**2
+
+
+def check_labels(class_labels: Tensor, num_classes: int) -> None:
+    """Raise `ValueError` unless the labels are int64 (B,), each -1 or in [0, num_classes)."""
+    if num_classes == 0:
+        raise ValueError("class_labels were given, but this model has no classes.")
+    if class_labels.ndim != 1 or class_labels.dtype != torch.int64 or len(class_labels) == 0:
+        raise ValueError(
+            f"class_labels must be int64 of shape (B,), got {class_labels.dtype} of shape "
+            f"{tuple(class_labels.shape)}."
+        )
+    wrong = class_labels[(class_labels < -1) | (class_labels >= num_classes)]
+    if len(wrong):
+        raise ValueError(
+            f"class label {int(wrong[0])} is outside [0, {num_classes - 1}] and is not -1, the "
+            "null label."
+        )
+
+
+def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Tensor:
+    """Return −(χ − αμ)/(α²Σ + σ²S²) of components c (B, C, H, W), exact at any noise level.
+
+    Arguments:
+        mean, variance: of the data's components; they broadcast against (C, H, W).
+    """
+    return (marginal.alpha * mean - c) / (marginal.alpha**2 * variance + marginal.std**2)
+
+
+def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Posterior:
+    """Return the exact posterior of components c (B, C, H, W) for Gaussian data.
+
+    Arguments:
+        mean, variance: of the data's components; they broadcast against (C, H, W).
+    """
+    alpha, noise = marginal.alpha, marginal.std**2
+    total = alpha**2 * variance + noise
+    gain = variance / total
+    return Posterior(mean + alpha * gain * (c - alpha * mean), gain * noise)
+
+
+class GaussianDenoiser(Denoiser):
+    """The free theory: the exact posterior of Gaussian data with the given mean and variances.
+
+    It serves every process in its basis.
+    """
+
+    @classmethod
+    def fit(cls, basis: Basis, images: Tensor) -> Self:
+        """Fit mean and variances to images (N, C, H, W), N ≥ 2."""
+        return cls(basis, Modes.fit(basis, images))
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the exact Gaussian posterior."""
+        return gaussian_posterior(c, marginal, self.modes_mean, self.modes_variance)
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return −(χ − αμ)/(α²Σ + σ²S²), exact at any noise level."""
+        return gaussian_score(c, marginal, self.modes_mean, self.modes_variance)
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return zeros: the free theory does not interact."""
+        del marginal
+        return torch.zeros_like(c)
+
+    def log_density(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
+        """Return the exact log density (B,), in nats, of fields x at times t."""
+        marginal = process.marginal(t)
+        variance = marginal.alpha**2 * self.modes_variance + marginal.std**2
+        c = self.basis.analyze(x) - marginal.alpha * self.modes_mean
+        terms = c**2 / variance + torch.log(2 * torch.pi * variance)
+        return -terms.expand(c.shape).flatten(1).sum(1) / 2

@@ -1,0 +1,224 @@
+r"""Guidance: away from a weaker denoiser, along what a better one knows beyond it.
+
+With a denoiser c and a weaker reference u of the same data, samplers are given the mean
+
+    D = u + s (c − u),
+
+with scale s = 1 for c itself. Scores and the interaction picture's forces mix alike, since they
+are affine in D. Three references are at hand: the same network with the null label (classifier-free
+guidance), an earlier snapshot of it (autoguidance), and the free theory, whose posterior is known
+in closed form and costs no evaluation of a network. The scale may depend on the component, and act
+in an interval of noise levels only.
+
+References:
+    Ho & Salimans, 2207.12598; Karras et al., 2406.02507 (autoguidance); Kynkäänniemi et al.,
+    2404.07724 (the interval). The convention of s is that of diffusers and of EDM2; azula's is
+    c + ω (c − u), ω = s − 1.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from scipy.interpolate import PchipInterpolator
+from torch import Tensor
+
+from rgdiff_core.denoisers.base import Denoiser, GaussianDenoiser, Posterior
+from rgdiff_core.modes import Modes
+from rgdiff_core.process import Marginal, Prior, Process
+from rgdiff_core.spec import Spec, check_range, check_whole
+
+__all__ = ["GuidanceCurve", "Guided", "Interval", "free_theory", "guided", "log_snr"]
+
+MAX_SCALE = 50.0
+MAX_LEVEL = 40.0
+MAX_POINTS = 64
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class GuidanceCurve(Spec):
+    """A guidance scale for every scale of the field: monotone cubic between points.
+
+    Arguments:
+        scales: of the points, rising, from 0 (the coarsest) to 1 (the finest).
+        values: s at each of them, 0 to 50.
+    """
+
+    scales: tuple[float, ...] = (0.0, 1.0)
+    values: tuple[float, ...] = (1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        check_whole("number of points", len(self.scales), 2, MAX_POINTS)
+        if len(self.values) != len(self.scales):
+            raise ValueError(f"{len(self.scales)} scales come with {len(self.values)} values.")
+        rising = all(a < b for a, b in zip(self.scales, self.scales[1:], strict=False))
+        if self.scales[0] != 0 or self.scales[-1] != 1 or not rising:
+            raise ValueError(f"scales = {self.scales} must rise from 0 to 1.")
+        for value in self.values:
+            check_range("guidance scale", value, 0, MAX_SCALE)
+
+    def at(self, scale: Tensor) -> Tensor:
+        """Return s for components of given scales, in the shape of `scale`."""
+        found = _cubic(self)(scale.detach().cpu().double().numpy())
+        return torch.from_numpy(found).to(scale)
+
+
+@lru_cache(maxsize=64)
+def _cubic(curve: GuidanceCurve) -> PchipInterpolator:
+    return PchipInterpolator(curve.scales, curve.values)
+
+
+def log_snr(marginal: Marginal, modes: Modes) -> Tensor:
+    """Return log(mean α²Σ / mean σ²S²), (B,) or (), of all components together: −γ for white noise
+    of the data's power.
+
+    Arguments:
+        marginal: α and σS of χ/r, each (B, C or 1, H, W) or without B.
+        modes: of the data, with variances.
+    """
+    if modes.variance is None:
+        raise ValueError("the signal-to-noise ratio needs the data's variance: use Modes.fit.")
+    signal = (marginal.alpha**2 * modes.variance).mean((-3, -2, -1))
+    noise = (marginal.std**2).mean((-3, -2, -1))
+    return torch.log(signal.clamp_min(1e-30)) - torch.log(noise.clamp_min(1e-30))
+
+
+class Guided(Denoiser):
+    """D = u + s (c − u), with the variance of c.
+
+    Arguments:
+        model: c.
+        reference: u, in the same basis.
+        scale: s, or one for every scale of the field.
+        interval: of the log-SNR (`log_snr`) in which s acts; elsewhere c alone; None for all.
+
+    Raises `ValueError` for a scale outside [0, 50], an interval that is upside down or outside
+    ±40, and denoisers that do not fit each other.
+    """
+
+    guidance: Tensor
+
+    def __init__(
+        self,
+        model: Denoiser,
+        reference: Denoiser,
+        scale: float | GuidanceCurve,
+        interval: Interval | None = None,
+    ) -> None:
+        super().__init__(model.basis, model.modes)
+        if reference.basis.shape != model.basis.shape:
+            raise ValueError(
+                f"the guide is for fields {reference.basis.shape}, the model for fields "
+                f"{model.basis.shape}."
+            )
+        if isinstance(scale, GuidanceCurve):
+            strength = scale.at(self.modes.scale)
+        else:
+            check_range("guidance_scale", scale, 0, MAX_SCALE)
+            strength = torch.full_like(self.modes.scale, scale)
+        self.register_buffer("guidance", strength, persistent=False)
+        self.model, self.reference = model, reference
+        self.interval = None if interval is None else _checked(interval)
+
+    @property
+    def free_mean(self) -> Tensor:
+        """Return the mean of the free theory that the model corrects."""
+        return self.model.free_mean
+
+    @property
+    def free_variance(self) -> Tensor:
+        """Return the variances of the free theory that the model corrects."""
+        return self.model.free_variance
+
+    def prior(self, process: Process) -> Prior:
+        """Return the model's prior."""
+        return self.model.prior(process)
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the guided mean and the variance of the model."""
+        own, s = self.model.posterior(c, marginal), self._strength(marginal)
+        if s is None:
+            return own
+        other = self.reference.posterior(c, marginal).mean
+        return Posterior(other + s * (own.mean - other), own.variance)
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return (D − m)/√V of the guided mean."""
+        own, s = self.model.interaction(c, marginal), self._strength(marginal)
+        if s is None:
+            return own
+        other = self.reference.interaction(c, marginal)
+        return other + s * (own - other)
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return the guided score."""
+        own, s = self.model.component_score(c, marginal), self._strength(marginal)
+        if s is None:
+            return own
+        other = self.reference.component_score(c, marginal)
+        return other + s * (own - other)
+
+    def _strength(self, marginal: Marginal) -> Tensor | None:
+        """Return s, which broadcasts to (B, C, H, W); None where the model is alone at work.
+
+        On a GPU it is 1 there, for the host does not wait to learn of it.
+        """
+        if self.interval is None:
+            return self.guidance
+        level = log_snr(marginal, self.modes)[..., None, None, None]
+        inside = (level >= self.interval[0]) & (level <= self.interval[1])
+        if not inside.is_cuda and not inside.any():
+            return None
+        return torch.where(inside, self.guidance, 1.0)
+
+
+def _checked(interval: Interval) -> Interval:
+    low, high = interval
+    check_range("guidance_interval", low, -MAX_LEVEL, MAX_LEVEL)
+    check_range("guidance_interval", high, -MAX_LEVEL, MAX_LEVEL)
+    if low >= high:
+        raise ValueError(
+            f"guidance_interval = ({low:g}, {high:g}) is empty: the first log-SNR must be below "
+            "the second."
+        )
+    return float(low), float(high)
+
+
+def guided(
+    model: Denoiser,
+    class_labels: Tensor | None = None,
+    scale: float | GuidanceCurve = 1.0,
+    interval: Interval | None = None,
+    reference: Denoiser | None = None,
+) -> Denoiser:
+    """Return a model of fields of given classes, guided where the scale is not 1.
+
+    Arguments:
+        class_labels: int64 (B,) or (1,), -1 for the null label; None for no classes.
+        scale: s of D = u + s (c − u), 0 to 50: a number, or one for every scale of the field.
+        interval: of the log-SNR in which the scale acts; default: everywhere.
+        reference: u: an earlier snapshot of the model, say, or `free_theory(model)`; default: the
+            model with the null label.
+
+    Raises `ValueError` for labels that do not exist, for guidance by the null label without
+    labels, and as `Guided`.
+    """
+    own = model.given(class_labels)
+    if not isinstance(scale, GuidanceCurve):
+        check_range("guidance_scale", scale, 0, MAX_SCALE)
+        if scale == 1:
+            return own
+    if reference is not None:
+        return Guided(own, reference, scale, interval)
+    if class_labels is None:
+        raise ValueError(
+            f"guidance_scale = {scale} needs class_labels: without them there is nothing to "
+            "guide to."
+        )
+    return Guided(own, model.given(None), scale, interval)
+
+
+def free_theory(model: Denoiser) -> GaussianDenoiser:
+    """Return the Gaussian denoiser with a model's data statistics: a guide that costs nothing."""
+    return GaussianDenoiser(model.basis, model.modes)

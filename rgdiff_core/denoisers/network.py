@@ -1,0 +1,264 @@
+r"""The learned denoiser: a Gaussian posterior and a network's correction to it.
+
+The network F adds to the Gaussian posterior's mean m
+
+    D = m + c_out · U†F(U m / d, state),    c_out = √V  or  V/d,
+
+with V the Gaussian posterior's variance and d² the mean of Σ. F = 0 is the free theory. With c_out
+= √V the regression target of F has unit variance in every component at every time (EDM's
+preconditioning, per component); with c_out = V/d, F is the force −∇S_int of Polchinski's effective
+interaction at the cutoff that V describes, in units of 1/d.
+
+References:
+    Karras et al., 2206.00364 (preconditioning); Polchinski, Nucl. Phys. B 231 (1984) 269; Ho &
+    Salimans, 2207.12598 (the null label).
+"""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from rgdiff_core.bases import Basis
+from rgdiff_core.denoisers.base import (
+    Denoiser,
+    Posterior,
+    check_labels,
+    gaussian_posterior,
+    gaussian_score,
+)
+from rgdiff_core.modes import Modes
+from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
+from rgdiff_core.process import Marginal
+from rgdiff_core.spec import Spec, check_whole
+
+__all__ = ["ModelSpec", "NetworkDenoiser", "NoiseState"]
+
+STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
+STATE_LIMIT = 12.0  # |log(n²/Σ)| beyond it changes no posterior
+MAX_CLASSES = 10_000
+
+
+@dataclass(frozen=True)
+class ModelSpec(Spec):
+    """A learned denoiser by its choices.
+
+    Arguments:
+        network: the network F.
+        c_out: "std" for √V or "variance" for V/d.
+        network_input: "posterior_mean" for the field U m / d, or "whitened" for the field of unit
+            variance U(c_in χ) with c_in² = 1/(α²Σ + σ²S²).
+        conditioning: on the noise: "noise_levels" for its level as a function of scale, or "time"
+            for one number (the mean log level).
+        reference: the Gaussian that F corrects, "spectrum" for the data's mean and variances, or
+            "isotropic" for their averages over all components (EDM's scalar preconditioning).
+        class_names: of the classes that F is conditioned on, none by default.
+    """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "scaling": "c_out",
+        "sees": "network_input",
+        "told": "conditioning",
+    }
+    former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {
+        "c_out": {"deviation": "std"},
+        "network_input": {"mean": "posterior_mean", "scaled": "whitened"},
+        "conditioning": {"levels": "noise_levels"},
+    }
+
+    network: NetworkSpec = LatticeNet()
+    c_out: str = "std"
+    network_input: str = "posterior_mean"
+    conditioning: str = "noise_levels"
+    reference: str = "spectrum"
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name} = {value!r} is not one of {', '.join(known)}.")
+        check_whole("number of classes", len(self.class_names), 0, MAX_CLASSES)
+
+    def build(self, basis: Basis, modes: Modes) -> "NetworkDenoiser":
+        """Return the denoiser with fresh weights, on the device of the modes."""
+        return NetworkDenoiser(basis, modes, self)
+
+    def parameters(self, shape: tuple[int, int, int]) -> int:
+        """Return how many parameters the network has for fields (C, H, W), without making it.
+
+        Raises `ValueError` where the fields do not fit the network or it is too large.
+        """
+        features = _features(self.conditioning, shape[0])
+        count = meta_count(self.network, shape, features, len(self.class_names))
+        if count > MAX_PARAMETERS:
+            raise ValueError(
+                f"the network has {count / 1e6:.0f} million parameters; at most "
+                f"{MAX_PARAMETERS / 1e6:.0f} are allowed."
+            )
+        return count
+
+
+def _features(conditioning: str, channels: int) -> int:
+    """Return how many numbers describe the noise to a network."""
+    return channels * STATE_POINTS if conditioning == "noise_levels" else 1
+
+
+_CHOICES = {
+    "c_out": ("std", "variance"),
+    "network_input": ("posterior_mean", "whitened"),
+    "conditioning": ("noise_levels", "time"),
+    "reference": ("spectrum", "isotropic"),
+}
+
+
+class NoiseState(nn.Module):
+    """The noise as a network's input: log(n²/Σ), n = σS/α, as a function of scale.
+
+    It is averaged over the components near each of 16 scales, channel by channel; "time" averages
+    over all components instead. Values are cut at ±12 and divided by 4.
+
+    Arguments:
+        modes: the modes of the data.
+        conditioning: "noise_levels" or "time".
+    """
+
+    weights: Tensor
+    variance: Tensor
+
+    def __init__(self, modes: Modes, conditioning: str) -> None:
+        super().__init__()
+        if modes.variance is None:
+            raise ValueError("the noise's state needs the data's variance: use Modes.fit.")
+        scale = modes.scale.expand_as(modes.variance).flatten(1)  # (C, D)
+        if conditioning == "time":
+            weights = torch.full_like(scale, 1 / scale.shape[1])[:, None]
+        else:
+            points = torch.linspace(0, 1, STATE_POINTS).to(scale)
+            distance = (points[:, None] - scale[:, None, :]) * (2 * (STATE_POINTS - 1))
+            weights = torch.softmax(-(distance**2) / 2, -1)
+        self.register_buffer("weights", weights, persistent=False)  # (C, points, D)
+        self.register_buffer("variance", modes.variance, persistent=False)
+        self.features = _features(conditioning, len(scale))
+
+    def forward(self, marginal: Marginal) -> Tensor:
+        """Return the state (B, features) or, for a marginal at one time, (1, features)."""
+        ratio = (marginal.std / marginal.alpha) ** 2 / self.variance
+        level = torch.log(ratio).clamp(-STATE_LIMIT, STATE_LIMIT) / 4
+        level = level.reshape(-1, *self.variance.shape).flatten(2)
+        state = torch.einsum("bcd,cpd->bcp", level, self.weights)
+        return state.mean(1) if self.features == 1 else state.flatten(1)
+
+
+class NetworkDenoiser(Denoiser):
+    """A Gaussian posterior and a network's correction to it.
+
+    It serves every process in its basis. The variance that it returns is the Gaussian one.
+
+    Arguments:
+        basis, modes: as of every denoiser.
+        spec: the choices.
+
+    Attributes:
+        autocast: the type that the network computes in, None for that of its weights; all around
+            it, the basis above all, keeps its own precision.
+        class_labels: of the fields, int64 (B,) or (1,), set by `given`; None for the null label.
+
+    Raises `ValueError` where the fields do not fit the network or it is too large.
+    """
+
+    reference_mean: Tensor
+    reference_variance: Tensor
+
+    def __init__(self, basis: Basis, modes: Modes, spec: ModelSpec) -> None:
+        super().__init__(basis, modes)
+        mean, variance = self.modes_mean, self.modes_variance
+        if spec.reference == "isotropic":
+            power = variance.mean() + (mean**2).mean()
+            mean, variance = torch.zeros_like(mean), power.expand(variance.shape).clone()
+        self.register_buffer("reference_mean", mean)
+        self.register_buffer("reference_variance", variance)
+        self.spec = spec
+        self.state = NoiseState(modes, spec.conditioning)
+        spec.parameters(basis.shape)  # refuses what is too large before memory is taken
+        network = spec.network.build(
+            basis.shape, self.state.features, num_classes=len(spec.class_names)
+        )
+        self.network = network.to(mean)
+        self.autocast: torch.dtype | None = None
+        self.class_labels: Tensor | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the names of the classes that the network is conditioned on."""
+        return self.spec.class_names
+
+    def given(self, class_labels: Tensor | None) -> Self:
+        """Return the same model of fields of given classes; see `Denoiser.given`."""
+        view = copy.copy(self)
+        view.class_labels = None
+        if class_labels is not None:
+            check_labels(class_labels, self.num_classes)
+            view.class_labels = class_labels.to(self.modes_mean.device)
+        return view
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the corrected mean and the Gaussian variance."""
+        gaussian = self.gaussian(c, marginal)
+        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
+        return Posterior(gaussian.mean + correction, gaussian.variance)
+
+    def gaussian(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the posterior of the Gaussian that the network corrects."""
+        return gaussian_posterior(c, marginal, self.reference_mean, self.reference_variance)
+
+    def amplitude(self, variance: Tensor) -> Tensor:
+        """Return c_out, given the Gaussian posterior variance V."""
+        if self.spec.c_out == "std":
+            return variance.sqrt()
+        return variance / self.reference_variance.mean().sqrt()
+
+    def correction(
+        self,
+        c: Tensor,
+        marginal: Marginal,
+        gaussian: Posterior,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Return U†F, (B, C, H, W): the network's output, before it is scaled by c_out.
+
+        Arguments:
+            class_labels: int64 (B,); default: those of `given`.
+        """
+        if self.spec.network_input == "posterior_mean":
+            net_in = gaussian.mean / self.reference_variance.mean().sqrt()
+        else:
+            net_in = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
+        labels = self.class_labels if class_labels is None else class_labels
+        field, state = self.basis.synthesize(net_in), self.state(marginal)
+        with torch.autocast(
+            field.device.type, dtype=self.autocast, enabled=self.autocast is not None
+        ):
+            given = (field, state) if labels is None else (field, state, labels)
+            net_out = self.network(*given)
+        return self.basis.analyze(net_out.to(field.dtype))
+
+    def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
+        gaussian = self.gaussian(c, marginal)
+        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
+        free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
+        return free + marginal.alpha * correction / marginal.std**2
+
+    def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
+        """Return c_out U†F/√V, in which nothing cancels."""
+        if self.spec.reference != "spectrum":
+            return super().interaction(c, marginal)
+        gaussian = self.gaussian(c, marginal)
+        net_out = self.correction(c, marginal, gaussian)
+        if self.spec.c_out == "std":
+            return net_out
+        return gaussian.variance.sqrt() / self.reference_variance.mean().sqrt() * net_out
