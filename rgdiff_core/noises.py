@@ -103,14 +103,17 @@ class Universal(NoiseSource):
     """Random processes, and random times of each.
 
     Arguments:
-        processes: how many contribute to a batch, 1 to 4096. One new process is drawn at each
-            step and takes part in the next so many.
+        processes: how many contribute to a batch, 1 to 4096. The newest takes the place of the
+            oldest.
+        every: steps from one new process to the next, 1 to 1000.
     """
 
     processes: int = 64
+    every: int = 1
 
     def __post_init__(self) -> None:
         check_whole("processes", self.processes, 1, 4096)
+        check_whole("every", self.every, 1, 1000)
 
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
         """Return the sampler."""
@@ -238,7 +241,7 @@ class _One(NoiseSampler):
 
 
 class _Many(NoiseSampler):
-    """A window over an endless sequence of random processes, one new at each step.
+    """A window over an endless sequence of random processes.
 
     The levels of a process are tabulated once, when it enters, and drawn from while it stays. For
     a GPU they are tabulated by threads of the CPU ahead of time, so that it never waits.
@@ -252,34 +255,38 @@ class _Many(NoiseSampler):
         shape = (3, source.processes, LEVELS, *basis.shape)
         self.window = modes.scale.new_empty(shape)  # α, σS and the weight
         self.modes = modes.to(modes.scale.cpu())
-        self.threads = ThreadPoolExecutor(AHEAD // 2) if self.window.is_cuda else None
+        self.threads = _one_thread_each(AHEAD) if self.window.is_cuda else None
         self.ahead: dict[int, Future[Tensor]] = {}
-        self.last: int | None = None
+        self.last: int | None = None  # the newest process in the window, by its number
 
     def draw(self, step: int, n: int) -> NoiseBatch:
-        newest = step if self.last == step - 1 else step - self.source.processes + 1
-        if self.last != step:
-            for index in range(newest, step + 1):
+        newest = step // self.source.every
+        if self.last != newest:
+            follows = self.last == newest - 1
+            for index in range(
+                newest if follows else newest - self.source.processes + 1, newest + 1
+            ):
                 self._enter(index)
-        self.last = step
+            self.last = newest
         generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
         rows = self.window.flatten(1, 2)
-        chosen = torch.randint(rows.shape[1], (n,), generator=generator).to(rows.device)
-        alpha, std, weight = rows[:, chosen]
+        chosen = torch.randint(rows.shape[1], (n,), generator=generator)
+        alpha, std, weight = rows[:, _sent(chosen, rows)]
         return NoiseBatch(Marginal(alpha, std), weight)
 
     def _enter(self, index: int) -> None:
-        """Put the levels of a step's process in the place of the one that leaves."""
-        coming = self.ahead.pop(index, None)
-        table = self._table(index) if coming is None else coming.result()
-        self.window[:, index % self.source.processes].copy_(table, non_blocking=True)
-        if self.threads is not None:
-            for each in range(index + 1, index + 1 + AHEAD):
+        """Put the levels of a process in the place of the one that leaves."""
+        if self.threads is None:
+            table = self._table(index)
+        else:
+            for each in range(index, index + 1 + AHEAD):
                 if each not in self.ahead:
                     self.ahead[each] = self.threads.submit(self._table, each)
+            table = self.ahead.pop(index).result()
+        self.window[:, index % self.source.processes].copy_(table, non_blocking=True)
 
     def _table(self, index: int) -> Tensor:
-        """Return α, σS and the weight of a step's process, (3, LEVELS, C, H, W), on the CPU."""
+        """Return α, σS and the weight of a process, (3, LEVELS, C, H, W), on the CPU."""
         seed = mix(self.seed, index)
         process = random_process(self.basis, self.modes, random.Random(seed))
         clock = _Clock(process, self.modes, self.objective)
@@ -290,6 +297,16 @@ class _Many(NoiseSampler):
         for place, value in zip(table, values, strict=True):
             place.copy_(value.expand_as(place))
         return table if self.threads is None else table.pin_memory()
+
+
+def _sent(x: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor of the CPU on the device of another, which the host does not wait for."""
+    return x.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else x
+
+
+def _one_thread_each(threads: int) -> ThreadPoolExecutor:
+    """Return threads in each of which torch computes on one core."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _levels(
@@ -304,7 +321,7 @@ def _levels(
     """Return the levels of a process at n times for each step, one in each of n slices."""
     slices = torch.cat([torch.randperm(n, generator=generator) for _ in range(steps)])
     u = (slices + torch.rand(len(slices), generator=generator)) / n
-    t, slope = clock.place(u.to(process.noise_variance))
+    t, slope = clock.place(_sent(u.to(process.noise_variance.dtype), process.noise_variance))
     marginal = process.preserved(t)
     weight = weights(objective.weighting, process, t, modes, marginal)
     return NoiseBatch(marginal, weight * slope[:, None, None, None])

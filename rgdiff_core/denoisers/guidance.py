@@ -5,10 +5,10 @@ With a denoiser c and a weaker reference u of the same data, samplers are given 
     D = u + s (c − u),
 
 with scale s = 1 for c itself. Scores and the interaction picture's forces mix alike, since they
-are affine in D. Three references are at hand: the same network with the null label (classifier-free
-guidance), an earlier snapshot of it (autoguidance), and the free theory, whose posterior is known
-in closed form and costs no evaluation of a network. The scale may depend on the component, and act
-in an interval of noise levels only.
+are affine in D. Three references are at hand: the same network with the null label
+(classifier-free guidance), an earlier snapshot of it (autoguidance), and the free theory, whose
+posterior is known in closed form and costs no evaluation of a network. The scale may depend on the
+component, and act in an interval of noise levels only.
 
 References:
     Ho & Salimans, 2207.12598; Karras et al., 2406.02507 (autoguidance); Kynkäänniemi et al.,

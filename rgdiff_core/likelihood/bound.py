@@ -51,6 +51,7 @@ def elbo(
     *,
     grid: Grid = "uniform",
     progress: Callable[[int, int], None] | None = None,
+    class_labels: Tensor | None = None,
 ) -> Tensor:
     """Return an unbiased estimate, (B,), in nats, of a lower bound of log p(x) of fields x.
 
@@ -64,9 +65,11 @@ def elbo(
         generator: one generator, or B of them.
         grid: the times, as of `sample`.
         progress: called with (steps done, steps in all); it may raise to cancel.
+        class_labels: int64 (B,), of a model with classes; -1 and None for any class.
 
     Raises `ValueError` for a value outside its range and a basis that differs.
     """
+    model = model.given(class_labels)
     check_whole("steps", steps, 1, MAX_STEPS)
     check_model(model, process)
     times = torch.tensor(time_grid(process, model.modes, steps, grid))

@@ -58,6 +58,7 @@ def log_likelihood(
     tolerance: float | None = None,
     grid: Grid = "uniform",
     progress: Progress = None,
+    class_labels: Tensor | None = None,
 ) -> Tensor:
     """Return log q(x), (B,), in nats, of fields x (B, C, H, W).
 
@@ -73,6 +74,7 @@ def log_likelihood(
         grid: the times of the Runge–Kutta method, as of `sample`.
         progress: called with (steps done, steps in all), thousandths of the way where the method
             is adaptive; it may raise to cancel.
+        class_labels: int64 (B,), of a model with classes; -1 and None for any class.
 
     Raises `ValueError` for a value outside its range, a basis that differs, a schedule that jumps.
     """
@@ -87,6 +89,7 @@ def log_likelihood(
         tolerance=tolerance,
         grid=grid,
         progress=progress,
+        class_labels=class_labels,
     )
     return flowed.log_density
 
@@ -103,10 +106,12 @@ def flow_density(
     tolerance: float | None = None,
     grid: Grid = "uniform",
     progress: Progress = None,
+    class_labels: Tensor | None = None,
 ) -> Flowed:
     """Return fields with their log density, and how often the denoiser was asked: see
     `log_likelihood`.
     """
+    model = model.given(class_labels)
     integrate = _integrator(steps, tolerance, grid, progress)
     flow = _Flow(model, process, directions_of(divergence, x, generator, probes))
     first = process.level(0.0).magnitude
@@ -129,9 +134,11 @@ def sample_with_density(
     tolerance: float | None = None,
     grid: Grid = "uniform",
     progress: Progress = None,
+    class_labels: Tensor | None = None,
 ) -> Flowed:
     """Draw n fields by the probability flow, with their log density: see `log_likelihood`."""
     check_whole("n", n, 1, 1_000_000)
+    model = model.given(class_labels)
     integrate = _integrator(steps, tolerance, grid, progress)
     c = prior_components(model, process, n, generator)
     flow = _Flow(model, process, directions_of(divergence, c, generator, probes))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases import Basis
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.randomness import Generators, check_generators, source
 from rgdiff_core.sampling.grids import Grid, time_grid
@@ -202,6 +202,9 @@ def trajectory(
     *,
     grid: Grid = "uniform",
     seed: int | None = None,
+    class_labels: Tensor | None = None,
+    guidance_scale: float | GuidanceCurve = 1.0,
+    guidance_interval: Interval | None = None,
 ) -> Iterator[State]:
     """Return an iterator over the states from the prior to the data, steps + 1 of them.
 
@@ -216,12 +219,19 @@ def trajectory(
         generator: one generator, or n of them, one stream per sample.
         grid: the times: "uniform", "logsnr", "angle" (see `grids`), or the steps + 1 times.
         seed: in place of generators, the streams of a seed: sample i is the same whatever n is.
+        class_labels: int64 (n,), or (1,) for all, of a model with classes; -1 for any class.
+        guidance_scale: s of classifier-free guidance, 0 to 50; 1 is off. A curve gives each scale
+            of the field its own.
+        guidance_interval: of the log-SNR in which guidance acts; default: everywhere.
 
     Raises `ValueError` for a value outside its range, a basis that differs, an ODE method with a
-    schedule that jumps, and for a seed together with generators.
+    schedule that jumps, for a seed together with generators, and for guidance without labels.
     """
     check_whole("n", n, 1, MAX_SAMPLES)
     random = source(n, generator, seed)
+    if class_labels is not None and len(class_labels) not in (1, n):
+        raise ValueError(f"{len(class_labels)} class_labels were given for {n} samples.")
+    model = guided(model, class_labels, guidance_scale, guidance_interval)
     taken = _method(method)
     _check_walk(model, process, steps, taken)
     times = time_grid(process, model.modes, steps, grid)
@@ -243,6 +253,9 @@ def sample(
     *,
     grid: Grid = "uniform",
     seed: int | None = None,
+    class_labels: Tensor | None = None,
+    guidance_scale: float | GuidanceCurve = 1.0,
+    guidance_interval: Interval | None = None,
 ) -> Tensor:
     """Draw n fields (n, C, H, W). Arguments and errors as in `trajectory`.
 
@@ -250,7 +263,19 @@ def sample(
         callback: called with every `State`; it may raise to cancel.
     """
     state = None
-    for state in trajectory(model, process, n, steps, method, generator, grid=grid, seed=seed):
+    for state in trajectory(
+        model,
+        process,
+        n,
+        steps,
+        method,
+        generator,
+        grid=grid,
+        seed=seed,
+        class_labels=class_labels,
+        guidance_scale=guidance_scale,
+        guidance_interval=guidance_interval,
+    ):
         if callback is not None:
             callback(state)
     if state is None:

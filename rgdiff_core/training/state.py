@@ -20,6 +20,7 @@ from rgdiff_core.networks import LatticeNet, network_dtype
 from rgdiff_core.noises import mix
 from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.graph import GraphedGradients
 
 __all__ = ["Learner", "Material", "keep_memory", "learning_rate", "prepare", "use_threads"]
 
@@ -114,6 +115,8 @@ class Learner:
         self.model.network = network  # type: ignore[assignment]
         self.fabric, self.step = fabric, 0
         self.drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
+        self.graphs = fabric.device.type == "cuda" and fabric.world_size == 1 and not self.drops
+        self.graph: GraphedGradients | None = None
 
     def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
         """Take one step; return the loss and the norm of the gradient, without waiting for it."""
@@ -121,14 +124,21 @@ class Learner:
             torch.manual_seed(mix(self.config.seed, 6, self.step, self.fabric.global_rank))
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config, self.step)
-        terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise, batch.class_labels)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(terms.loss)
+        if self.graphs and self.graph is None:
+            self.graph = GraphedGradients(self._gradients, batch)
+        terms = self._gradients(batch) if self.graph is None else self.graph(batch)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
         self.optimizer.step()
         self.step += 1
         self._average()
         return terms, norm
+
+    def _gradients(self, batch: Batch) -> LossTerms:
+        """Return the loss, and leave its gradients in the parameters."""
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise, batch.class_labels)
+        self.fabric.backward(terms.loss)
+        return terms
 
     def _average(self) -> None:
         decay = min(self.config.ema, (self.step - 1) / (self.step + 8))
