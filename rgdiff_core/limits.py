@@ -28,7 +28,9 @@ __all__ = [
     "Refused",
     "check_bytes",
     "inflate",
+    "listed",
     "max_bytes",
+    "megabytes",
     "mib",
     "open_npz",
     "read_npy",
@@ -45,6 +47,9 @@ MAX_HEADER = 2**16
 MAX_DIRECTORY = MIB
 """Bytes of the directory of a zip file."""
 
+MAX_LISTED = 5
+"""How many names a sentence lists."""
+
 MAX_DETAIL = 200
 """Characters of a decoder's error that a sentence repeats."""
 
@@ -57,11 +62,20 @@ def max_bytes() -> int:
     """Return how many bytes a file may unpack to: RGDIFF_MAX_UPLOAD_MB, by default 256 MiB.
 
     Raises:
-        ValueError: When the variable is not a whole number from 1 to 1048576.
+        ValueError: As `megabytes`.
     """
-    text = os.environ.get(VARIABLE, str(DEFAULT_MB))
+    return megabytes(VARIABLE, DEFAULT_MB)
+
+
+def megabytes(variable: str, default: int) -> int:
+    """Return the bytes that a variable of the environment gives in MiB.
+
+    Raises:
+        ValueError: When it is not a whole number from 1 to 1048576.
+    """
+    text = os.environ.get(variable, str(default))
     if not re.fullmatch(r"[0-9]{1,7}", text) or not 1 <= int(text) <= MIB:
-        raise ValueError(f"{VARIABLE} = {text!r} is not a whole number from 1 to {MIB}.")
+        raise ValueError(f"{variable} = {text!r} is not a whole number from 1 to {MIB}.")
     return int(text) * MIB
 
 
@@ -81,6 +95,13 @@ def check_bytes(name: str, count: int) -> None:
 def mib(count: int) -> str:
     """Return a number of bytes as text, in MiB."""
     return f"{math.ceil(10 * count / MIB) / 10:,.10g} MiB"
+
+
+def listed(names: Sequence[str], separator: str = ", ") -> str:
+    """Return names as text, the first few and how many more there are."""
+    shown = [name if len(name) <= MAX_DETAIL else f"{name[:MAX_DETAIL]}…" for name in names]
+    more = [f"and {len(names) - MAX_LISTED} more"] if len(names) > MAX_LISTED else []
+    return separator.join(shown[:MAX_LISTED] + more)
 
 
 @contextmanager
