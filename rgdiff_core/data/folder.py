@@ -121,7 +121,7 @@ def keep_folder(
             raise Refused(f"{place} holds no image file ({', '.join(pictures.SUFFIXES)}).")
         title = place.resolve().name
     elif place.is_file() and place.suffix.lower() in (*arrays.SUFFIXES, *pictures.SUFFIXES):
-        files, title = [(str(place), place)], place.stem
+        files, title = [(place.name, place)], place.stem
     elif place.exists():
         raise Refused(
             f"{place} is neither a folder nor a .npz file, a .npy file or a picture "
