@@ -103,7 +103,8 @@ def slug(name: str) -> str:
     Raises:
         ValueError: When it has no letter or digit, or belongs to a set of the product.
     """
-    plain = unicodedata.normalize("NFKD", name.lower())
+    parts = unicodedata.normalize("NFKD", name.lower())
+    plain = "".join(each for each in parts if not unicodedata.combining(each))
     known = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     letters = sum(each.isalnum() for each in plain)
     if not letters:
