@@ -44,7 +44,8 @@ class Question:
 
 
 def draw() -> None:
-    """Draw the place for the user's own images."""
+    """Draw the place for the user's own images, and the question that an upload raises."""
+    _question()
     with st.popover("Your own images", icon=":material/upload:", width="stretch"):
         st.caption(
             "Pictures are cropped to a square and resized; a .npz or .npy file holds an array "
@@ -73,7 +74,6 @@ def draw() -> None:
             key=_FOLDER,
             on_change=partial(_register, _FOLDER),
         )
-        _question()
         _deletion()
 
 
@@ -101,11 +101,12 @@ def _register(key: str, array: str | None = None, skip_bad: bool = False) -> Non
             skip_bad=skip_bad,
         )
     except (ValueError, OSError) as error:
-        st.session_state[PROBLEM] = str(error)
         if isinstance(error, ChooseArray):
             st.session_state[_OPEN] = Question(key, str(error), arrays=error.arrays)
         elif isinstance(error, BadFiles) and error.good:
             st.session_state[_OPEN] = Question(key, str(error), good=error.good)
+        else:
+            st.session_state[PROBLEM] = str(error)
     else:
         st.session_state[WANTED] = kept.name
         st.session_state[SAID] = " ".join(kept.notes)
@@ -126,6 +127,7 @@ def _question() -> None:
             type="primary",
             on_click=partial(_register, question.key, skip_bad=True),
         )
+    st.button("Leave it", on_click=partial(st.session_state.pop, _OPEN, None))
 
 
 def _take_array(key: str) -> None:

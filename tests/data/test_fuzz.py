@@ -83,7 +83,7 @@ def damage(content: bytes, chance: np.random.Generator) -> bytes:
         near = int(chance.integers(0, min(size, 160) if chance.random() < 0.6 else size))
         kind = chance.integers(0, 7)
         if kind == 0:
-            del damaged[int(chance.integers(1, size)) :]
+            del damaged[int(chance.integers(0, size)) :]
         elif kind == 1:
             for place in chance.integers(0, size, int(chance.integers(1, 20))):
                 damaged[place] ^= 1 << int(chance.integers(0, 8))

@@ -150,6 +150,13 @@ def test_bad_files_are_named_together_and_the_others_taken_on_request():
     assert len(rg.data.load(chosen).images) == 5
 
 
+def test_an_upload_is_left_alone_on_request():
+    at = upload_all(start("photographs"), 0, [("a.png", picture(0)), ("b.png", b"")])
+    assert len(shown(at.run())[2]) == 1  # the question stays
+    at.button[1].click().run()
+    assert shown(at) == ("photographs", "photographs", [])
+
+
 def test_an_array_is_chosen_where_several_could_be_meant():
     at = start("photographs")
     content = archive(before=np.zeros((3, 4, 4)), after=np.ones((3, 4, 4)))
