@@ -119,6 +119,8 @@ def _fetch(chosen: argparse.Namespace) -> Outcome:
 
 
 DATA = {
+    "add": "Make a folder of pictures, or a file of arrays, a data set.",
+    "delete": "Delete own images or a stored ensemble.",
     "generate": "Generate φ⁴ configurations by hybrid Monte Carlo.",
     "import": "Import lattice configurations that were made elsewhere.",
     "export": "Write lattice configurations with all that is known of them into a file.",
@@ -126,7 +128,7 @@ DATA = {
 
 
 def _data_command(word: str, help: str) -> Command:
-    """Return a subcommand of `rgdiff data` for ensembles, which is imported when it is called."""
+    """Return a subcommand of `rgdiff data`, which is imported when it is called."""
 
     def options(parser: argparse.ArgumentParser) -> None:
         from rgdiff_core.data import commands
@@ -316,7 +318,7 @@ def _features_command(word: str, help: str) -> Command:
 
 
 GROUPS = {
-    "data": "Data sets: list and fetch them; generate, import and export lattice configurations.",
+    "data": "Data sets: list, fetch, add and delete them; make and move lattice configurations.",
     "features": "Networks whose features images are compared by.",
     "lattice": "φ⁴ on the lattice: scan its phase diagram.",
     "runs": "Training runs: queue them, watch them, stop them, let them go on.",

@@ -1,23 +1,17 @@
 """The menu of data sets: choose one, fetch CIFAR-10, bring one's own images."""
 
-import hashlib
-from pathlib import Path
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import rgdiff_core as rg
-from pages._shared import cache
+from pages._shared import cache, uploads
 from rgdiff_core.data import DatasetInfo, DataUnavailable
 
 __all__ = ["choose", "first", "ready"]
 
 FALLBACKS = ("photographs", "phi4-6x6")  # built from what is installed: no network
-SIZES = (16, 32, 64)
-KINDS = ["png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "npz"]
 
-_MENU, _FILES, _SIZE = (f"dataset-{name}" for name in ("menu", "files", "size"))
-_WANTED, _LAST, _PROBLEM = (f"dataset-{name}" for name in ("wanted", "last", "problem"))
+_MENU, _LAST = "dataset-menu", "dataset-last"
 
 
 def first() -> str:
@@ -34,8 +28,9 @@ def choose(current: str) -> str:
     A set that is not on this machine is fetched or generated here, with a progress bar. What
     can't be had, and an upload that can't be read, is said in one line; the present set stays.
     """
-    wanted = st.session_state.pop(_WANTED, current)
-    problem = st.session_state.pop(_PROBLEM, None)
+    wanted = st.session_state.pop(uploads.WANTED, current)
+    problem = st.session_state.pop(uploads.PROBLEM, None)
+    said = st.session_state.pop(uploads.SAID, None)
     name = wanted
     for name in dict.fromkeys((wanted, current, *FALLBACKS)):
         failure = ready(name)
@@ -55,7 +50,9 @@ def choose(current: str) -> str:
     if problem is not None:
         stays = f" Shown instead: {menu[name].title}." if name != wanted else ""
         st.warning(f"{problem}{stays}", icon=":material/info:")
-    _uploader()
+    if said:
+        st.info(said, icon=":material/photo_library:")
+    uploads.draw()
     return name
 
 
@@ -66,7 +63,7 @@ def _title(info: DatasetInfo) -> str:
 
 
 def _menu_changed() -> None:
-    st.session_state[_WANTED] = st.session_state[_MENU]
+    st.session_state[uploads.WANTED] = st.session_state[_MENU]
 
 
 def _names() -> list[str]:
@@ -97,47 +94,3 @@ def _build(name: str, slot: DeltaGenerator) -> None:
         bar.progress(min(1.0, done / total) if total > 0 else 0.0, text)
 
     rg.data.load(name, limit=1, progress=show)
-
-
-def _uploader() -> None:
-    """Draw the place for the user's own images."""
-    with st.popover("Your own images", icon=":material/upload:", width="stretch"):
-        st.caption(
-            "Pictures are cropped to a square and resized; a .npz file holds one array "
-            "(N, H, W), (N, H, W, C) or (N, C, H, W). They stay on this machine."
-        )
-        st.segmented_control(
-            "Size of the pictures",
-            SIZES,
-            default=32,
-            required=True,
-            key=_SIZE,
-            format_func=lambda side: f"{side}×{side}",
-            help="Side in pixels. A .npz file keeps its own.",
-        )
-        st.file_uploader(
-            "Pictures, or one .npz file",
-            type=KINDS,
-            accept_multiple_files=True,
-            key=_FILES,
-            on_change=_files_changed,
-        )
-
-
-def _files_changed() -> None:
-    """Register what was uploaded; where that fails, keep the sentence that says why."""
-    uploads = st.session_state[_FILES]
-    if not uploads:
-        return
-    files = {upload.name: upload.getvalue() for upload in uploads}
-    arrays = any(name.lower().endswith(".npz") for name in files)
-    # The digest tells apart sets of the same title, so that nothing cached is ever out of date.
-    digest = hashlib.sha256(b"".join(files.values()))
-    digest.update(b"" if arrays else str(st.session_state[_SIZE]).encode())
-    name = f"own-{Path(uploads[0].name).stem[:24]}-{digest.hexdigest()[:6]}"
-    try:
-        own = rg.data.register_upload(name, files, None if arrays else st.session_state[_SIZE])
-    except (ValueError, OSError) as error:
-        st.session_state[_PROBLEM] = str(error)
-    else:
-        st.session_state[_WANTED] = own.name

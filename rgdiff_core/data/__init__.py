@@ -5,20 +5,37 @@ Every set is built once, by download or on the spot, and kept in a cache folder:
 """
 
 from rgdiff_core.data import ensembles
-from rgdiff_core.data.folder import register_folder, register_upload
+from rgdiff_core.data.arrays import ChooseArray
+from rgdiff_core.data.folder import (
+    BadFiles,
+    keep_folder,
+    keep_upload,
+    register_folder,
+    register_upload,
+)
+from rgdiff_core.data.own import Kept
+from rgdiff_core.data.quota import Brought, brought
 from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress
-from rgdiff_core.data.sets import DatasetInfo, action_of, available, load
+from rgdiff_core.data.sets import DatasetInfo, action_of, available, delete, load
 from rgdiff_core.data.store import cache_folder
 
 __all__ = [
+    "BadFiles",
+    "Brought",
+    "ChooseArray",
     "DataUnavailable",
     "DatasetInfo",
     "ImageSet",
+    "Kept",
     "Progress",
     "action_of",
     "available",
+    "brought",
     "cache_folder",
+    "delete",
     "ensembles",
+    "keep_folder",
+    "keep_upload",
     "load",
     "register_folder",
     "register_upload",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from rgdiff_core.data import ensembles
+from rgdiff_core.data import ensembles, own_commands
 from rgdiff_core.data.ensemble_files import SUFFIXES, check_ending
 from rgdiff_core.data.sets import ENSEMBLE, action_of, load
 from rgdiff_core.lattice import (
@@ -203,6 +203,7 @@ COMMANDS: Mapping[str, tuple[Options, Act]] = {
     "generate": (_generate_options, _generate),
     "import": (_import_options, _import),
     "export": (_export_options, _export),
+    **own_commands.COMMANDS,
 }
 """Of each subcommand, what adds its options, and what does the work and returns what `--json`
 prints and the lines for people.

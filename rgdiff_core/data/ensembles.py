@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rgdiff_core.data import store
+from rgdiff_core.data import quota, store
 from rgdiff_core.data.ensemble_files import export, open_file
 from rgdiff_core.data.ensemble_runs import Progress, Watch, clear, make, progress_of, writing
 from rgdiff_core.data.records import DataUnavailable
@@ -182,11 +182,12 @@ def bring(path: str | Path, action: Phi4 | None = None, n_chains: int | None = N
     identity, 1 for the right couplings, and `Ensemble.warning` says so where it is not.
 
     Raises:
-        ValueError: As `open_file`.
+        ValueError: As `open_file`, or when the quota of what is brought is passed.
         DataUnavailable: When the copy cannot be written.
     """
     ensemble = open_file(path, action, n_chains)
     home = _home(ensemble.spec.id)
+    quota.check(ensemble.configurations.nbytes, f"lattice-{ensemble.spec.id}")
     with writing(home):
         home.mkdir(parents=True, exist_ok=True)
     with _alone(home, lambda: None):

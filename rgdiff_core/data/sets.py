@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rgdiff_core.data import cifar10, ensembles, folder, phi4, photographs, store
+from rgdiff_core.data import cifar10, ensembles, own, phi4, photographs, store
 from rgdiff_core.data.records import BUILT_IN, ImageSet, Progress, Record, quiet
 from rgdiff_core.lattice import Phi4
 
-__all__ = ["SETS", "DatasetInfo", "action_of", "available", "load"]
+__all__ = ["SETS", "DatasetInfo", "action_of", "available", "delete", "load"]
 
 ENSEMBLE = "lattice-"
 """What the names of ensembles begin with, followed by their id."""
@@ -128,8 +128,8 @@ def available() -> list[DatasetInfo]:
         if size >= 4 and size % 2 == 0 and item.spec.n_samples > 1:
             name, shape = f"{ENSEMBLE}{item.id}", (1, size, size)
             listed.append(DatasetInfo(name, item.title, True, shape, phi4.describe(item.spec)))
-    for name in folder.names():
-        record = folder.describe(name)
+    for name in own.names():
+        record = own.describe(name)
         listed.append(DatasetInfo(name, name, True, record.shape, record.description))
     return listed
 
@@ -168,12 +168,26 @@ def load(
     if _ensemble(name) is not None:
         record = phi4.split(ensembles.read(name.removeprefix(ENSEMBLE)), split, limit)
         return record.image_set(name)
-    if name in folder.names():
-        return folder.load_own(name, split, limit)
-    known = ", ".join(
-        [*SETS, *(ENSEMBLE + item.id for item in ensembles.stored()), *folder.names()]
-    )
+    if name in own.names():
+        return own.load_own(name, split, limit)
+    known = ", ".join([*SETS, *(ENSEMBLE + item.id for item in ensembles.stored()), *own.names()])
     raise ValueError(f"{name!r} is not a known data set; known are {known}.")
+
+
+def delete(name: str) -> None:
+    """Delete a set of the user's own images or a stored ensemble from the cache.
+
+    Raises:
+        ValueError: For a name of no such set, or an ensemble that is being generated.
+        OSError: When it cannot be deleted.
+    """
+    if name in BUILT_IN:
+        raise ValueError(f"{name!r} comes with rgdiff and cannot be deleted.")
+    id = name.removeprefix(ENSEMBLE)
+    if id != name and ensembles.is_id(id):
+        ensembles.delete(id)
+    else:
+        own.delete(name)
 
 
 def action_of(name: str) -> Phi4 | None:

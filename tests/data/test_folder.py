@@ -184,7 +184,8 @@ BAD_UPLOADS = [
     ({"a.npz": npz(x=NAN)[:200]}, None, "a.npz cannot be read"),
     ({"a.npz": b"", "b.png": GOOD}, None, "a .npz file comes alone"),
     ({"a.npz": npz(x=NAN)}, None, "not a finite number"),
-    ({"a.npz": npz(x=np.zeros((2, 8, 8)), y=np.zeros(2))}, None, "none is called 'images'"),
+    ({"a.npz": npz(u=np.zeros((2, 8, 8)), v=np.zeros((2, 8, 8)))}, None, "say which of them are"),
+    ({"a.npz": npz(u=np.zeros((2, 9)), v=np.zeros(2))}, None, r"holds u \(2, 9\) float64, v"),
     ({"a.npz": npz(x=np.zeros((2, 8, 10)))}, None, "images of 8×10; they must be square"),
     ({"a.npz": npz(x=np.zeros((2, 9, 9)))}, None, "size = 9 "),
     ({"a.npz": npz(x=np.zeros((2, 8, 8)))}, 16, "arrays of 8×8; size = 16 differs"),
@@ -210,7 +211,7 @@ def test_bad_uploads_are_refused_in_one_sentence(cache, files, size, says):
 def test_a_picture_with_too_many_pixels():
     file = io.BytesIO()
     Image.new("1", (9_000, 8_000)).save(file, "PNG")
-    with pytest.raises(ValueError, match=r"big.png has 9000×8000 pixels; at most 64000000"):
+    with pytest.raises(ValueError, match=r"big.png has 9000×8000 pixels; at most 33554432"):
         data.register_upload("own", {"big.png": file.getvalue()})
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
@@ -49,6 +50,18 @@ def archive(**arrays: np.ndarray) -> bytes:
 
 def upload(at: AppTest, name: str, content: bytes) -> AppTest:
     return at.file_uploader[0].set_value([(name, content, "application/octet-stream")]).run()
+
+
+def picture(seed: int) -> bytes:
+    file = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def upload_all(at: AppTest, uploader: int, files: list[tuple[str, bytes]]) -> AppTest:
+    triples = [(name, content, "image/png") for name, content in files]
+    return at.file_uploader[uploader].set_value(triples).run()
 
 
 def test_a_set_is_generated_when_it_is_chosen():
@@ -106,3 +119,81 @@ def test_a_damaged_set_is_one_line_and_another_set():
     chosen, menu, warnings = shown(start(name))
     assert chosen == menu == "photographs"
     assert len(warnings) == 1 and "damaged" in warnings[0]
+
+
+def test_files_of_one_name_are_all_kept():
+    files = [("0.png", picture(i)) for i in range(4)] + [("1.png", picture(9))]
+    chosen, _, warnings = shown(upload_all(start("photographs"), 0, files))
+    assert not warnings
+    assert len(rg.data.load(chosen).images) == 5
+
+
+def test_a_folder_keeps_the_names_of_its_folders_as_labels():
+    at = start("photographs")
+    assert at.file_uploader[1].accept_directory
+    files = [(f"pets/{pet}/{i}.png", picture(i)) for pet in ("dog", "cat") for i in range(3)]
+    chosen, _, warnings = shown(upload_all(at, 1, files))
+    assert chosen.startswith("own-pets-") and not warnings
+    assert "cat, dog" in at.info[0].value
+    assert rg.data.load(chosen).labels.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_bad_files_are_named_together_and_the_others_taken_on_request():
+    at = start("photographs")
+    files = [(f"{i}.png", picture(i)) for i in range(5)] + [("a.png", b""), ("b.png", b"<html>")]
+    chosen, _, warnings = shown(upload_all(at, 0, files))
+    assert chosen == "photographs"
+    assert "a.png" in warnings[0] and "b.png" in warnings[0] and "2 of 7" in warnings[0]
+    at.button[0].click().run()
+    chosen, _, warnings = shown(at)
+    assert not warnings and "a.png, b.png" in at.info[0].value
+    assert len(rg.data.load(chosen).images) == 5
+
+
+def test_an_upload_is_left_alone_on_request():
+    at = upload_all(start("photographs"), 0, [("a.png", picture(0)), ("b.png", b"")])
+    assert len(shown(at.run())[2]) == 1  # the question stays
+    at.button[1].click().run()
+    assert shown(at) == ("photographs", "photographs", [])
+
+
+def test_an_array_is_chosen_where_several_could_be_meant():
+    at = start("photographs")
+    content = archive(before=np.zeros((3, 4, 4)), after=np.ones((3, 4, 4)))
+    chosen, _, warnings = shown(upload(at, "a.npz", content))
+    assert chosen == "photographs" and "before (3, 4, 4)" in warnings[0]
+    at.selectbox(key="dataset-array").set_value("after").run()
+    at.button[0].click().run()
+    chosen, _, warnings = shown(at)
+    assert not warnings
+    assert float(rg.data.load(chosen).images.min()) == 1.0
+
+
+def test_a_set_is_deleted_when_that_is_confirmed():
+    at = start("photographs")
+    chosen, _, _ = shown(upload(at, "gone.npz", archive(images=np.full((3, 4, 4), 0.7))))
+    at.selectbox(key="dataset-gone").set_value(chosen).run()
+    assert rg.data.load(chosen)
+    at.button[0].click().run()
+    assert shown(at)[0] == "photographs"
+    assert chosen not in [each.name for each in rg.data.available()]
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy", "a.png"])
+def test_what_decoders_raise_is_one_sentence(name):
+    """A deflated stream that breaks off, an unknown method, encryption, a header that is none."""
+    good = archive(images=np.zeros((3, 4, 4)))
+    squeezed = io.BytesIO()
+    np.savez_compressed(squeezed, images=np.random.default_rng(0).normal(size=(3, 16, 16)))
+    broken = bytearray(squeezed.getvalue())
+    broken[120:140] = b"\xff" * 20
+    local, central = good.index(b"PK\x03\x04"), good.index(b"PK\x01\x02")
+    method, flags = bytearray(good), bytearray(good)
+    method[local + 8], method[central + 10] = 99, 99
+    flags[local + 6], flags[central + 8] = 1, 1
+    header = b"\x93NUMPY\x01\x00\x10\x00{'descr': ('<f8'" + bytes(64)
+    at = start("photographs")
+    for content in (bytes(broken), bytes(method), bytes(flags), header):
+        chosen, _, warnings = shown(upload(at, name, content))
+        assert chosen == "photographs"
+        assert len(warnings) == 1 and name in warnings[0] and "\n" not in warnings[0]
