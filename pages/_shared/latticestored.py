@@ -20,9 +20,9 @@ from rgdiff_core.training.config import TrainConfig
 
 __all__ = ["links", "remove", "table"]
 
-_PROBLEM, _FILE, _ARRAYS = "lattice-stored-problem", "lattice-file", "lattice-file-arrays"
+_PROBLEM, _REFUSED = "lattice-stored-problem", "lattice-file-problem"
+_FILE, _ARRAYS = "lattice-file", "lattice-file-arrays"
 _CONVENTIONS = {
-    None: "as the file says",
     "lattice": "(∂φ)² + m²φ² + λφ⁴, this page's",
     "half": "½(∂φ)² + ½m²φ² + g/4! φ⁴: times 1/√2",
     "hopping": "−2κ φφ′ + (1 − 2λ)φ² + λφ⁴: times √κ",
@@ -178,9 +178,11 @@ def _upload() -> None:
         )
         convention = st.selectbox(
             "Normalisation of its fields",
-            [None, *CONVENTIONS],
+            list(CONVENTIONS),
+            None,
             key="lattice-foreign-convention",
             format_func=lambda name: _CONVENTIONS[name],
+            placeholder="as the file says",
             help="The action that they belong to. By default hopping where the file gives κ, "
             "half where it gives g of g/4!, else that of this page.",
         )
@@ -215,11 +217,14 @@ def _upload() -> None:
             width="stretch",
             help="Once more, after a change above.",
         )
+        # Here, for the page below is covered.
+        if text := st.session_state.get(_REFUSED):
+            st.error(text, icon=":material/error:")
 
 
 def _uploaded(given: tuple[Phi4 | None, int | None, str | None, str | None]) -> None:
     file = st.session_state[_FILE]
-    st.session_state[_ARRAYS] = []
+    st.session_state[_ARRAYS], st.session_state[_REFUSED] = [], None
     if file is None:
         return
     action, chains, array, convention = given
@@ -232,8 +237,8 @@ def _uploaded(given: tuple[Phi4 | None, int | None, str | None, str | None]) -> 
             array = array if array in st.session_state[_ARRAYS] else None
             found = ensembles.bring(path, action, chains, array=array, convention=convention)
         except (ValueError, OSError, DataUnavailable) as error:
-            st.session_state[_PROBLEM] = str(error).replace(f"{folder}/", "")
+            st.session_state[_REFUSED] = str(error).replace(f"{folder}/", "")
             return
     latticestate.pin(found.spec.id)
     if found.warning:
-        st.session_state[_PROBLEM] = f"It was brought, but {found.warning}"
+        st.session_state[_REFUSED] = f"It was brought, but {found.warning}"
