@@ -32,6 +32,7 @@ __all__ = [
     "max_bytes",
     "megabytes",
     "mib",
+    "npy_header",
     "open_npz",
     "read_npy",
     "reading",
@@ -79,13 +80,13 @@ def megabytes(variable: str, default: int) -> int:
     return int(text) * MIB
 
 
-def check_bytes(name: str, count: int) -> None:
-    """Refuse what would unpack to more than `max_bytes`.
+def check_bytes(name: str, count: int, limit: int | None = None) -> None:
+    """Refuse what would unpack to more than a limit, `max_bytes` by default.
 
     Raises:
         Refused: When `count` passes the limit; the sentence says both.
     """
-    limit = max_bytes()
+    limit = max_bytes() if limit is None else limit
     if count > limit:
         raise Refused(
             f"{name} unpacks to {mib(count)}; at most {mib(limit)} are allowed ({VARIABLE})."
@@ -189,6 +190,16 @@ class Header:
         return math.prod(self.shape) * max(1, self.dtype.itemsize)
 
 
+def npy_header(file: Path | IO[bytes], name: str) -> Header:
+    """Read shape and dtype of a .npy file.
+
+    Raises:
+        Refused: When it is none.
+    """
+    with reading(name, "a .npy file"), _opened(file) as opened:
+        return _header(opened, name)
+
+
 def read_npy(file: Path | IO[bytes], name: str) -> np.ndarray:
     """Read a .npy file within `max_bytes`, never unpickling.
 
@@ -202,11 +213,12 @@ def read_npy(file: Path | IO[bytes], name: str) -> np.ndarray:
 class Npz:
     """An open .npz file: the headers of its arrays by name, and the arrays one by one.
 
-    All that is read of one file stays together within `max_bytes`. Made by `open_npz`.
+    All that is read of one file stays together within the limit. Made by `open_npz`.
     """
 
-    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+    def __init__(self, archive: zipfile.ZipFile, name: str, limit: int | None = None) -> None:
         self.name = name
+        self._limit = limit
         self._archive = archive
         self._used = 0
         self._members = _members(archive, name)
@@ -223,13 +235,14 @@ class Npz:
         """
         member = self._members[key]
         with reading(self.name, "a .npz file"), self._archive.open(member) as opened:
-            array = _read_array(opened, self.name, self._used)
+            array = _read_array(opened, self.name, self._used, self._limit)
         self._used += array.nbytes
         return array
 
     def check(self, keys: Sequence[str]) -> None:
         """Refuse arrays that pass the limit together, before any of them is read."""
-        check_bytes(self.name, self._used + sum(self.headers[key].nbytes for key in keys))
+        wanted = sum(self.headers[key].nbytes for key in keys)
+        check_bytes(self.name, self._used + wanted, self._limit)
 
     def _read_header(self, member: zipfile.ZipInfo) -> Header | None:
         """Return the header of a member, None where it is no array."""
@@ -241,8 +254,11 @@ class Npz:
 
 
 @contextmanager
-def open_npz(file: Path | IO[bytes], name: str) -> Iterator[Npz]:
+def open_npz(file: Path | IO[bytes], name: str, limit: int | None = None) -> Iterator[Npz]:
     """Open a .npz file and read the headers of its arrays.
+
+    Arguments:
+        limit: Bytes that may be read of it, `max_bytes` by default; for files of our own.
 
     Raises:
         Refused: When it cannot be read, two members have one name (`images` and `images.npy`
@@ -254,7 +270,7 @@ def open_npz(file: Path | IO[bytes], name: str) -> Iterator[Npz]:
             directory = BoundedReader(opened, f"the directory of {name}", MAX_DIRECTORY)
             zipfile.ZipFile(directory).close()
             opened.seek(0)
-            arrays = Npz(stack.enter_context(zipfile.ZipFile(opened)), name)
+            arrays = Npz(stack.enter_context(zipfile.ZipFile(opened)), name, limit)
         yield arrays
 
 
@@ -298,11 +314,11 @@ def _header(file: IO[bytes], name: str) -> Header:
     return Header(tuple(int(length) for length in shape), dtype)
 
 
-def _read_array(file: IO[bytes], name: str, used: int = 0) -> np.ndarray:
+def _read_array(file: IO[bytes], name: str, used: int = 0, limit: int | None = None) -> np.ndarray:
     """Read an array from the beginning of a file of which so many bytes have been unpacked."""
     header = _header(file, name)
     if header.dtype.hasobject:
         raise Refused(f"{name} holds Python objects, which are not read.")
-    check_bytes(name, used + header.nbytes)
+    check_bytes(name, used + header.nbytes, limit)
     file.seek(0)
     return np.lib.format.read_array(BoundedReader(file, name, header.nbytes + MAX_HEADER))

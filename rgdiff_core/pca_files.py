@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
+
+from rgdiff_core.bases.pca import MAX_PCA_DIMENSION
 
 __all__ = ["read_vectors", "write_vectors"]
 
@@ -53,11 +56,28 @@ def read_vectors(folder: Path, files: Any) -> Tensor:
             raise ValueError(f"the model's basis is in a file {name!r}, which is missing.")
         if _digest(path) != digest:
             raise ValueError(f"{name} is damaged: its SHA-256 is not that in the model's file.")
-        found = load_file(path)
-        if set(found) != {"rows", "unit"} or found["rows"].ndim != 2:
-            raise ValueError(f"{name} does not hold rows of a basis.")
-        parts.append(found["rows"].float() * found["unit"].float())
+        parts.append(_rows(path))
+        if sum(map(len, parts)) > MAX_PCA_DIMENSION:
+            raise ValueError(f"the model's basis has more than {MAX_PCA_DIMENSION} rows.")
+    if len({part.shape[1] for part in parts}) > 1:
+        raise ValueError("the rows of the model's basis differ in length.")
     return _orthonormal(torch.cat(parts))
+
+
+def _rows(path: Path) -> Tensor:
+    """Return the rows in a file; shapes are known before anything is read."""
+    try:
+        with safe_open(path, "pt") as file:
+            kinds = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(kind.get_shape()) for name, kind in kinds.items()}
+            rows = shapes.get("rows", ())
+            if len(rows) != 2 or shapes != {"rows": rows, "unit": (rows[0], 1)}:
+                raise ValueError(f"{path.name} does not hold rows of a basis.")
+            if max(rows) > MAX_PCA_DIMENSION:
+                raise ValueError(f"{path.name} holds {rows[0]} rows of {rows[1]} numbers.")
+            return file.get_tensor("rows").float() * file.get_tensor("unit").float()
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} is not a safetensors file: {error}.") from None
 
 
 def _digest(path: Path) -> str:

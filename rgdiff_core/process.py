@@ -257,5 +257,6 @@ class Process(nn.Module):
             raise ValueError(f"{type(color).__name__} is not a colour.")
         if not isinstance(schedule, Schedule):
             raise ValueError(f"{type(schedule).__name__} is not a schedule.")
-        basis, modes = basis_from_dict(data.get("basis")), modes_from_dict(data.get("modes"))
+        basis = basis_from_dict(data.get("basis"))
+        modes = modes_from_dict(data.get("modes"), basis.shape)
         return cls(basis, color, schedule, modes)

@@ -20,6 +20,8 @@ from rgdiff_core.bases import (
     PixelBasis,
     WaveletBasis,
 )
+from rgdiff_core.bases.base import checked_shape
+from rgdiff_core.limits import inflate
 from rgdiff_core.modes import Modes
 
 __all__ = ["basis_from_dict", "basis_to_dict", "modes_from_dict", "modes_to_dict"]
@@ -27,7 +29,9 @@ __all__ = ["basis_from_dict", "basis_to_dict", "modes_from_dict", "modes_to_dict
 _BASES = {c.__name__: c for c in (PixelBasis, FourierBasis, CosineBasis, WaveletBasis, PCABasis)}
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _MODES = ("scale", "mean", "variance", "momentum")
-MAX_BYTES = 1 << 28
+MAX_BYTES = 1 << 27  # of one tensor: principal components in float64
+MAX_COMPONENTS = 1 << 22  # of fields
+SMALL = 1 << 16  # numbers that cost nothing to unpack
 
 
 def basis_to_dict(basis: Basis, *, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -54,9 +58,11 @@ def basis_from_dict(data: Any, **kept: Tensor) -> Basis:
         known = ", ".join(_BASES)
         raise ValueError(f"unknown basis {reprlib.repr(kind)}; known are {known}.")
     fields: dict[str, Any] = {k: v for k, v in data.items() if k != "kind"}
-    for name in ("channels", "vectors"):
-        if name in fields:
-            fields[name] = _decode(fields[name])
+    if math.prod(_shape(fields)) > MAX_COMPONENTS:
+        raise ValueError(f"fields of shape {_shape(fields)} have too many components.")
+    for name, of in (("channels", lambda shape: shape[0]), ("vectors", math.prod)):
+        if fields.get(name) is not None:
+            fields[name] = _decode(fields[name], of(_shape(fields)) ** 2)
     for name, value in fields.items():
         if not isinstance(value, Tensor) and len(repr(value)) > 100:
             raise ValueError(f"{kind} can't have {name} = {reprlib.repr(value)}.")
@@ -72,11 +78,26 @@ def modes_to_dict(modes: Modes) -> dict[str, Any]:
     return {name: _encode(getattr(modes, name)) for name in _MODES}
 
 
-def modes_from_dict(data: Any) -> Modes:
-    """Rebuild modes; raises `ValueError` where the data do not describe any."""
+def _shape(fields: dict[str, Any]) -> tuple[int, ...]:
+    shape = fields.get("shape")
+    try:
+        return checked_shape(tuple(shape or ()))
+    except (OverflowError, TypeError):
+        raise ValueError(
+            f"shape = {reprlib.repr(shape)} must be three positive integers."
+        ) from None
+
+
+def modes_from_dict(data: Any, shape: Sequence[int] | None = None) -> Modes:
+    """Rebuild modes; raises `ValueError` where the data do not describe any.
+
+    Arguments:
+        shape: that of the fields; nothing much larger is unpacked.
+    """
+    most = MAX_COMPONENTS if shape is None else math.prod(shape) + SMALL
     if not isinstance(data, dict) or set(data) != set(_MODES):
         raise ValueError(f"modes must have exactly {', '.join(_MODES)}.")
-    tensors = {name: _decode(data[name]) for name in _MODES}
+    tensors = {name: _decode(data[name], most) for name in _MODES}
     if tensors["scale"] is None:
         raise ValueError("modes need a scale.")
     return Modes(**tensors)  # type: ignore[arg-type]
@@ -90,18 +111,20 @@ def _encode(x: Tensor | None) -> dict[str, Any] | None:
     return {"dtype": str(array.dtype), "shape": list(array.shape), "zlib": packed}
 
 
-def _decode(data: Any) -> Tensor | None:
+def _decode(data: Any, most: int) -> Tensor | None:
+    """Return a tensor of at most so many numbers."""
     if data is None:
         return None
     try:
         dtype = _DTYPES[data["dtype"]]
         shape = [int(n) for n in data["shape"]]
-        size = math.prod(shape) * dtype.itemsize
-        if not 0 <= size <= MAX_BYTES:
-            raise ValueError("too large")
-        unpacker = zlib.decompressobj()
-        raw = unpacker.decompress(base64.b64decode(data["zlib"], validate=True), size + 1)
+        count = math.prod(shape)
+        if not 0 <= count <= min(most, MAX_BYTES // dtype.itemsize):
+            raise ValueError(f"too large: its shape is {reprlib.repr(shape)}")
+        content = base64.b64decode(data["zlib"], validate=True)
+        raw = inflate("its content", content, count * dtype.itemsize)
         array = np.frombuffer(raw, dtype=data["dtype"]).reshape(shape)
-    except (KeyError, OverflowError, TypeError, ValueError, binascii.Error, zlib.error) as error:
-        raise ValueError(f"a tensor in the JSON can't be read: {str(error)[:100]}.") from None
+    except (KeyError, OverflowError, TypeError, ValueError, binascii.Error) as error:
+        detail = str(error).rstrip(".")[:100]
+        raise ValueError(f"a tensor in the JSON can't be read: {detail}.") from None
     return torch.from_numpy(array.copy())

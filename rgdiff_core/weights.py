@@ -7,6 +7,7 @@ without executing anything that is in them.
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from safetensors.torch import save_file
 
 from rgdiff_core.bases import Basis, PCABasis
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
+from rgdiff_core.modes import Modes
 from rgdiff_core.pca_files import read_vectors, write_vectors
 from rgdiff_core.serialize import basis_from_dict, basis_to_dict, modes_from_dict, modes_to_dict
 from rgdiff_core.spec import from_dict, load_json, to_dict
@@ -37,6 +39,10 @@ __all__ = [
 
 FORMAT = "rgdiff-model-1"
 MAX_FILE = 1 << 30
+MAX_HEADER = 1 << 26  # bytes; principal components may be among the metadata
+MAX_ITEMS = 100_000  # of one text of the metadata
+MAX_COMPONENTS = 3 * 512**2  # of the fields
+FLOATS = ("F16", "BF16", "F32", "F64")
 
 
 def save_model(
@@ -101,6 +107,10 @@ def read_metadata(path: Path) -> dict[str, str]:
             f"{path.name} has {path.stat().st_size >> 20} MiB; a model has at most "
             f"{MAX_FILE >> 20} MiB."
         )
+    with path.open("rb") as start:
+        header = int.from_bytes(start.read(8), "little")
+    if header > min(MAX_HEADER, path.stat().st_size):
+        raise ValueError(f"{path.name} is not a safetensors file: its header is too long.")
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -108,6 +118,9 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise ValueError(f"{path.name} is not a safetensors file: {error}.") from None
     if metadata.get("format") != FORMAT:
         raise ValueError(f"{path.name} is a safetensors file, but not one of rgdiff's models.")
+    for name, text in metadata.items():
+        if text.count(",") > MAX_ITEMS:
+            raise ValueError(f"{name[:40]!r} in {path.name} has more than {MAX_ITEMS} items.")
     return metadata
 
 
@@ -132,18 +145,36 @@ def load_model(path: Path) -> NetworkDenoiser:
     spec = from_dict(described[0])
     if not isinstance(spec, ModelSpec):
         raise ValueError(f"{path.name} describes a {type(spec).__name__}, not a model.")
-    model = spec.build(_basis_from_dict(described[1], path.parent), modes_from_dict(described[2]))
+    basis = _basis_from_dict(described[1], path.parent)
+    if math.prod(basis.shape) > MAX_COMPONENTS:
+        raise ValueError(f"{path.name} is of fields of shape {basis.shape}, which is too large.")
+    modes = modes_from_dict(described[2], basis.shape)
+    try:
+        with safe_open(path, "pt") as file:
+            return _load(file, path.name, spec, basis, modes)
+    except SafetensorError as error:
+        raise ValueError(f"{path.name} cannot be read: {error}.") from None
+
+
+def _load(file: Any, name: str, spec: ModelSpec, basis: Basis, modes: Modes) -> NetworkDenoiser:
+    """Return a model with the weights of an open file."""
+    shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    # A network of another order of size is not even made.
+    if 2 * sum(map(math.prod, shapes.values())) < spec.parameters(basis.shape):
+        raise ValueError(f"the weights in {name} are not those of its network.")
+    model = spec.build(basis, modes)
     wanted = model.network.state_dict()
-    with safe_open(path, "pt") as file:
-        if set(file.keys()) != set(wanted):
-            raise ValueError(f"the weights in {path.name} are not those of its network.")
-        for name, place in wanted.items():
-            if tuple(file.get_slice(name).get_shape()) != tuple(place.shape):
-                raise ValueError(f"{name} in {path.name} does not have the shape of its network.")
-        state = {name: file.get_tensor(name).to(place) for name, place in wanted.items()}
-    for name, value in state.items():
+    if set(shapes) != set(wanted):
+        raise ValueError(f"the weights in {name} are not those of its network.")
+    for key, place in wanted.items():
+        if shapes[key] != tuple(place.shape):
+            raise ValueError(f"{key} in {name} does not have the shape of its network.")
+        if file.get_slice(key).get_dtype() not in FLOATS:
+            raise ValueError(f"{key} in {name} does not hold floating-point numbers.")
+    state = {key: file.get_tensor(key).to(place) for key, place in wanted.items()}
+    for key, value in state.items():
         if not value.isfinite().all():
-            raise ValueError(f"{name} in {path.name} is not finite.")
+            raise ValueError(f"{key} in {name} is not finite.")
     model.network.load_state_dict(state)
     return model.eval().requires_grad_(False)
 

@@ -19,6 +19,7 @@ import rgdiff_core as rg
 from rgdiff_core import colors, schedules
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.networks import LatticeNet, UNet
+from rgdiff_core.pca_files import read_vectors, write_vectors
 from rgdiff_core.process import Process
 from rgdiff_core.serialize import modes_to_dict
 from rgdiff_core.weights import pretrained_folder, read_metadata, sha256
@@ -158,6 +159,44 @@ def test_damaged_bytes_are_refused_or_harmless(saved, seed):
         assert "\n" not in str(error)
 
 
+def test_a_header_that_is_longer_than_any_is_not_parsed(saved):
+    for length in (1 << 26, 90_000_000):
+        with saved.open("r+b") as file:
+            file.write(struct.pack("<Q", length + 1))
+            file.truncate(length + 100)  # a hole, no bytes
+        assert "its header is too long" in refused(saved)
+
+
+@pytest.mark.parametrize(
+    ("rows", "unit", "message"),
+    [
+        ((1, 3000), (3000, 1), "does not hold rows of a basis"),
+        ((8, 5000), (8, 1), "holds 8 rows of 5000 numbers"),
+        ((4096, 2), (4096, 1), "has more than 4096 rows"),
+        ((8, 4), (8, 1), "as many rows as columns"),
+    ],
+)
+def test_files_of_components_are_checked_before_they_are_read(rows, unit, message, tmp_path):
+    """A product of a row and a column would be of any size."""
+    files = {}
+    for i in range(2):
+        part = {"rows": torch.zeros(rows, dtype=torch.int16), "unit": torch.ones(unit)}
+        path = tmp_path / f"basis-{i}.safetensors"
+        save_file(part, path)
+        files[path.name] = sha256(path)
+    with pytest.raises(ValueError, match=message):
+        read_vectors(tmp_path, files)
+
+
+@pytest.mark.parametrize("name", ["../basis-0.safetensors", "/etc/passwd", "..", "", "a\0b"])
+def test_files_of_components_lie_beside_their_model(name, tmp_path):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    files = write_vectors(torch.eye(4), tmp_path)
+    with pytest.raises(ValueError, match="which is missing"):
+        read_vectors(inner, {name: next(iter(files.values()))})
+
+
 def _reshape(state: dict, meta: dict) -> None:
     del meta
     state["last.weight"] = state["last.weight"][:, :1].clone()
@@ -175,6 +214,11 @@ def _more(state: dict, meta: dict) -> None:
 def _nan(state: dict, meta: dict) -> None:
     del meta
     state["first.weight"][0, 0] = torch.nan
+
+
+def _whole_numbers(state: dict, meta: dict) -> None:
+    del meta
+    state["first.weight"] = state["first.weight"].to(torch.int8)
 
 
 def _json(name: str, **changes: object):
@@ -251,6 +295,18 @@ def _no_data(state: dict, meta: dict) -> None:
         (_json("modes", variance=_tensor([2, 4, 4], bytes(128))), "every variance must be"),
         (_json("modes", mean=_tensor([2, 4, 4], b"\xff" * 128)), "every mean must be finite"),
         (_json("modes", mean=_tensor([2, 4, 4], bytes(1 << 20))), "can't be read"),
+        (
+            _json("modes", mean=_tensor([1, 4000, 4000])),
+            r"too large: its shape is \[1, 4000, 4000\]",
+        ),
+        (
+            _json("basis", channels=_tensor([4000, 4000])),
+            r"too large: its shape is \[4000, 4000\]",
+        ),
+        (_json("basis", shape=[512, 1024, 1024]), "have too many components"),
+        (_json("model", network={"kind": "UNet", "width": 256}), "are not those of its network"),
+        (_set("model", "[" + 100_001 * "0," + "0]"), "'model' in .* more than 100000 items"),
+        (_whole_numbers, "first.weight in model.safetensors does not hold floating-point numbers"),
         (_json("basis", shape=[2, 6, 6]), "modes of .* do not fit a basis of shape"),
         (_json("basis", shape=[2, 40_000, 40_000]), "40000|too large|do not fit"),
         (_other_modes, r"modes of \(2, 6, 6\) do not fit a basis of shape \(2, 4, 4\)"),

@@ -10,15 +10,23 @@ import streamlit as st
 
 from pages._shared import labstate, latticedata, latticestate
 from rgdiff_core.data import DataUnavailable, ensembles
+from rgdiff_core.data.ensemble_files import ENDINGS
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import ImportedSpec, Phi4
+from rgdiff_core.lattice.conventions import CONVENTIONS
 from rgdiff_core.spec import to_dict
 from rgdiff_core.training import PRESETS
 from rgdiff_core.training.config import TrainConfig
 
 __all__ = ["links", "remove", "table"]
 
-_PROBLEM, _FILE = "lattice-stored-problem", "lattice-file"
+_PROBLEM, _REFUSED = "lattice-stored-problem", "lattice-file-problem"
+_FILE, _ARRAYS = "lattice-file", "lattice-file-arrays"
+_CONVENTIONS = {
+    "lattice": "(∂φ)² + m²φ² + λφ⁴, this page's",
+    "half": "½(∂φ)² + ½m²φ² + g/4! φ⁴: times 1/√2",
+    "hopping": "−2κ φφ′ + (1 − 2λ)φ² + λφ⁴: times √κ",
+}
 SMALLEST = 4  # L of a data set of the other pages
 QUICK = 2**26  # bytes up to which a file is read for its autocorrelation time
 
@@ -159,8 +167,8 @@ def remove(id: str) -> None:
 def _upload() -> None:
     with st.popover("Bring one", icon=":material/upload:", width="stretch"):
         st.caption(
-            "A .npz or .h5 file that was downloaded here, or an array (n, L, L) called "
-            "*images*, in lattice units of this page's action."
+            "A .npz or .h5 file that was downloaded here, or one of another program, .npy too: "
+            "an array (n, L, L) or (chains, n, L, L), and its couplings as numbers."
         )
         foreign = st.checkbox(
             "It does not say its couplings: use those at the side",
@@ -168,40 +176,69 @@ def _upload() -> None:
             help="m² and λ of the theory at the side. The Schwinger–Dyson identity then tells "
             "whether they fit.",
         )
+        convention = st.selectbox(
+            "Normalisation of its fields",
+            list(CONVENTIONS),
+            None,
+            key="lattice-foreign-convention",
+            format_func=lambda name: _CONVENTIONS[name],
+            placeholder="as the file says",
+            help="The action that they belong to. By default hopping where the file gives κ, "
+            "half where it gives g of g/4!, else that of this page.",
+        )
         chains = st.number_input(
             "Chains",
             1,
             100_000,
-            1,
+            None,
             key="lattice-foreign-chains",
-            disabled=not foreign,
-            help="Those of one chain stand together in the file.",
+            placeholder="as the file says",
+            help="Where the file doesn't say it; those of one chain stand together in it.",
         )
-        theory = latticestate.current()
-        given = (theory.action, int(chains)) if foreign else None
+        if names := st.session_state.get(_ARRAYS):
+            array = st.selectbox("Array", names, key="lattice-foreign-array")
+        else:
+            array = None
+        action = latticestate.current().action if foreign else None
+        given = (action, chains, array, convention)
         st.file_uploader(
             "File",
-            type=["npz", "h5", "hdf5"],
+            type=[ending[1:] for ending in ENDINGS],
             key=_FILE,
             on_change=_uploaded,
             args=(given,),
             label_visibility="collapsed",
         )
+        st.button(
+            "Import",
+            on_click=_uploaded,
+            args=(given,),
+            disabled=st.session_state[_FILE] is None,
+            width="stretch",
+            help="Once more, after a change above.",
+        )
+        # Here, for the page below is covered.
+        if text := st.session_state.get(_REFUSED):
+            st.error(text, icon=":material/error:")
 
 
-def _uploaded(given: tuple[Phi4, int] | None) -> None:
+def _uploaded(given: tuple[Phi4 | None, int | None, str | None, str | None]) -> None:
     file = st.session_state[_FILE]
+    st.session_state[_ARRAYS], st.session_state[_REFUSED] = [], None
     if file is None:
         return
+    action, chains, array, convention = given
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(file.name).name
         path.write_bytes(file.getvalue())
         try:
-            action, chains = given or (None, None)
-            found = ensembles.bring(path, action, chains)
+            names = list(ensembles.arrays_in(path))
+            st.session_state[_ARRAYS] = names if len(names) > 1 else []
+            array = array if array in st.session_state[_ARRAYS] else None
+            found = ensembles.bring(path, action, chains, array=array, convention=convention)
         except (ValueError, OSError, DataUnavailable) as error:
-            st.session_state[_PROBLEM] = str(error).replace(f"{folder}/", "")
+            st.session_state[_REFUSED] = str(error).replace(f"{folder}/", "")
             return
     latticestate.pin(found.spec.id)
     if found.warning:
-        st.session_state[_PROBLEM] = f"It was brought, but {found.warning}"
+        st.session_state[_REFUSED] = f"It was brought, but {found.warning}"

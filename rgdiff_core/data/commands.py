@@ -18,12 +18,14 @@ from rgdiff_core.lattice import (
     Phi4,
     observables,
 )
+from rgdiff_core.lattice.conventions import CONVENTIONS, Numbers
 from rgdiff_core.spec import to_dict
 from rgdiff_core.terminal import bar
 
 __all__ = ["COMMANDS"]
 
 ENDINGS = f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+PAIRS = ({"m2", "lam"}, {"m2", "g"}, {"kappa", "lam"})
 
 
 def _generate_options(parser: argparse.ArgumentParser) -> None:
@@ -96,11 +98,22 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         metavar="FILE",
-        help=f"{ENDINGS}, with an array called configurations, images or cfgs, (n, L, L), those "
-        "of one chain side by side, and numbers m2, lam and n_chains",
+        help=".npz, .npy, .h5 or .hdf5, with an array (n, L, L), (n, 1, L, L) or "
+        "(chains, n, L, L), those of one chain side by side, and numbers m2, lam and n_chains "
+        "or what other programs call them",
     )
+    parser.add_argument("--array", metavar="NAME", help="which array, where there are several")
     parser.add_argument("--m2", type=float, help="bare mass squared, where the file lacks it")
     parser.add_argument("--lam", type=float, help="coupling λ, where the file lacks it")
+    parser.add_argument("--g", type=float, help="g instead of λ: g/4! φ⁴ beside ½ m² φ²")
+    parser.add_argument("--kappa", type=float, help="κ instead of m²: the hopping convention")
+    parser.add_argument(
+        "--convention",
+        choices=tuple(CONVENTIONS),
+        help="that of the fields: lattice, those of this program; half, those of an action with "
+        "½ (∂φ)², which are √2 times as large; hopping, which are 1/√κ times as large (default: "
+        "hopping with κ, half with g, else lattice)",
+    )
     parser.add_argument("--chains", type=int, help="independent chains, where the file lacks it")
 
 
@@ -109,10 +122,22 @@ def _import(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
     Raises `ValueError` where the file holds none, or one of two couplings is missing.
     """
-    if (chosen.m2 is None) != (chosen.lam is None):
-        raise ValueError("--m2 and --lam belong together; give both or neither.")
-    action = None if chosen.m2 is None else Phi4(chosen.m2, chosen.lam)
-    found = ensembles.bring(chosen.file, action, chosen.chains)
+    words = {name: getattr(chosen, name) for name in ("m2", "lam", "g", "kappa")}
+    couplings = {name: value for name, value in words.items() if value is not None}
+    if couplings and set(couplings) not in PAIRS:
+        raise ValueError(
+            "--m2 and --lam belong together, or --m2 and --g, or --kappa and --lam; give one pair "
+            f"or none, not --{' and --'.join(couplings)}."
+        )
+    told = Numbers(couplings)
+    implied = None if told.convention == "lattice" else told.convention
+    found = ensembles.bring(
+        chosen.file,
+        told.action(),
+        chosen.chains,
+        array=chosen.array,
+        convention=chosen.convention or implied,
+    )
     return _told(found, ENSEMBLE + found.spec.id)
 
 

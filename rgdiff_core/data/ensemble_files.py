@@ -1,12 +1,11 @@
-"""Ensembles as single files: .npz and .h5, our own and those made elsewhere.
+"""Ensembles as single files: our own, .npz and .h5, and those made elsewhere, .npy as well.
 
-Both hold the arrays by name and one JSON text of all the rest, `about`; both carry checksums, of
-zip and of HDF5, which are verified as they are read. Our own files are read back bit for bit.
+Ours hold the arrays by name and one JSON text of all the rest, `about`; they carry checksums, of
+zip and of HDF5, which are verified as they are read, and are read back bit for bit.
 """
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from rgdiff_core.data import store
+from rgdiff_core.data import array_files, store
+from rgdiff_core.data.array_files import ENDINGS, Contents
 from rgdiff_core.lattice import Estimate, History, Phi4
 from rgdiff_core.lattice.chains import MAX_SITES, SIZES
+from rgdiff_core.lattice.conventions import Numbers, field_factor
 from rgdiff_core.lattice.ensembles import (
     MAX_HISTORY,
     MAX_SAMPLES,
@@ -24,9 +25,10 @@ from rgdiff_core.lattice.ensembles import (
     EnsembleSpec,
     ImportedSpec,
 )
+from rgdiff_core.limits import Header, reading
 from rgdiff_core.spec import check_whole, from_dict, load_json, to_dict
 
-__all__ = ["SUFFIXES", "check_ending", "export", "open_file"]
+__all__ = ["ENDINGS", "SUFFIXES", "arrays_in", "check_ending", "export", "open_file"]
 
 VERSION = 1
 SUFFIXES = (".npz", ".h5", ".hdf5")
@@ -34,8 +36,7 @@ FIELDS = ("configurations", "images", "cfgs")
 """Names that the array of configurations may have."""
 
 SERIES = ("magnetization", "action")
-NUMBERS = ("m2", "lam", "n_chains")
-MAX_TEXT = 2**16
+LISTED = 8
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,54 +77,95 @@ def export(ensemble: Ensemble, path: str | Path) -> Path:
 
 
 def open_file(
-    path: str | Path, action: Phi4 | None = None, n_chains: int | None = None
+    path: str | Path,
+    action: Phi4 | None = None,
+    n_chains: int | None = None,
+    *,
+    array: str | None = None,
+    convention: str | None = None,
+    limit: int | None = None,
 ) -> Ensemble:
-    """Read an ensemble from a .npz or .h5 file.
+    """Read an ensemble from a .npz, .npy or .h5 file.
 
-    The configurations are an array called configurations, images or cfgs, (n, L, L) or
-    (n, 1, L, L), float32 or float64. A file made elsewhere may give numbers called m2, lam and
-    n_chains, as arrays in .npz and as attributes or datasets in .h5.
+    The configurations are (n, L, L), (n, 1, L, L), (chains, n, L, L) or (chains, n, 1, L, L),
+    float32 or float64. A file made elsewhere may give the couplings and the number of chains, as
+    arrays in .npz and as attributes or data sets in .h5, by the usual names (`conventions`).
 
     Arguments:
         path: The file.
         action: The theory, where the file does not name it or names another one.
-        n_chains: Number of chains; by default what the file says, else 1.
+        n_chains: Number of chains; by default what shape or file say, else 1.
+        array: Name of the array, where the file holds several that could be configurations.
+        convention: That of the fields, lattice, half or hopping; by default hopping where the
+            file gives κ, half where it gives g, else lattice.
+        limit: Bytes that are read at most, by default as everywhere; for files of our own.
 
     Raises:
         ValueError: When the file cannot be read, is damaged, names no action, or passes a bound;
             the sentence names the file.
     """
+    place = _existing(path)
+    with reading(str(place), "an ensemble"):
+        contents = array_files.survey(place)
+        if contents.about is not None:
+            if any(each is not None for each in (action, n_chains, array, convention)):
+                raise ValueError("it was made by rgdiff and says itself what it is")
+            return _own(place, contents, contents.about, limit)
+        name = _chosen(contents.headers, array)
+        told = Numbers(contents.numbers_of(name))
+        action = told.action() if action is None else action
+        if action is None:
+            raise ValueError("it does not say its couplings; give m2 and lam, or kappa and lam")
+        factor = field_factor(convention or told.convention, action)
+        chains, _, _ = _layout(contents.headers[name].shape)
+        given = told.get("n_chains") if n_chains is None else n_chains
+        if chains is not None and given not in (None, chains):
+            raise ValueError(f"n_chains = {given:g}, but its array is one of {chains} chains")
+        given = (1 if chains is None else chains) if given is None else given
+        fields = array_files.read(place, contents, [name], limit)[name]
+        return _foreign(place, fields, action, float(given), factor)
+
+
+def arrays_in(path: str | Path) -> dict[str, tuple[int, ...]]:
+    """Return the arrays of a file that could be configurations: shapes by name.
+
+    Of several, those whose name says that they are come alone.
+
+    Raises:
+        ValueError: As `open_file`.
+    """
+    place = _existing(path)
+    with reading(str(place), "an ensemble"):
+        contents = array_files.survey(place)
+        return {name: contents.headers[name].shape for name in _possible(contents.headers)}
+
+
+def _existing(path: str | Path) -> Path:
     place = Path(path).expanduser()
-    read = _read_npz if check_ending(place) == ".npz" else _read_h5
+    check_ending(place, ENDINGS)
     if not place.is_file():
         raise ValueError(f"{place} does not exist.")
-    try:
-        arrays, numbers, text = read(place)
-        if not np.isfinite(next(iter(arrays.values()))).all():
-            raise ValueError("it holds a value that is not a finite number")
-        if text is None:
-            return _foreign(place, arrays, numbers, action, n_chains)
-        if action is not None or n_chains is not None:
-            raise ValueError("it was made by rgdiff and says itself what it is")
-        return _own(arrays, text)
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        detail = str(error).rstrip(".") or type(error).__name__
-        raise ValueError(f"{place} cannot be read as an ensemble: {detail}.") from error
+    return place
 
 
-def _own(arrays: Arrays, text: str) -> Ensemble:
+def _own(place: Path, contents: Contents, text: str, limit: int | None) -> Ensemble:
     about = load_json(text)
     if about["version"] != VERSION:
         raise ValueError(f"its version is {about['version']}, not {VERSION}")
     spec = from_dict(about["spec"])
     if not isinstance(spec, EnsembleSpec | ImportedSpec):
         raise ValueError(f"it holds a {type(spec).__name__}")
-    phi = torch.from_numpy(arrays["images"])
+    series = [name for name in SERIES if name in contents.headers]
+    for name in series:
+        _check_series(contents.headers[name])
+    _check_fields(contents.headers["images"])
+    arrays = array_files.read(place, contents, ["images", *series], limit)
+    phi = torch.from_numpy(_finite(arrays["images"]))
     shape = (spec.n_samples, 1, spec.size, spec.size)
     if phi.shape != shape:
         raise ValueError(f"it holds an array of shape {tuple(phi.shape)}, not {shape}")
     history = None
-    if all(name in arrays for name in SERIES):
+    if len(series) == len(SERIES):
         magnetization, actions = (torch.from_numpy(arrays[name]) for name in SERIES)
         history = History(magnetization, actions, int(about["thermalization"]))
         length = len(actions)
@@ -143,54 +185,108 @@ def _own(arrays: Arrays, text: str) -> Ensemble:
 
 
 def _foreign(
-    place: Path,
-    arrays: Arrays,
-    numbers: Mapping[str, float],
-    action: Phi4 | None,
-    n_chains: int | None,
+    place: Path, array: np.ndarray, action: Phi4, chains: float, factor: float
 ) -> Ensemble:
-    if action is None:
-        if "m2" not in numbers or "lam" not in numbers:
-            raise ValueError("it does not say its couplings; give m2 and lam")
-        action = Phi4(numbers["m2"], numbers["lam"])
-    array = next(iter(arrays.values()))
-    # In the byte order of this machine.
-    array = np.ascontiguousarray(array, dtype=f"f{array.dtype.itemsize}")
-    array = array[:, None] if array.ndim == 3 else array
-    chains = float(numbers.get("n_chains", 1) if n_chains is None else n_chains)
     if not chains.is_integer():
         raise ValueError(f"n_chains = {chains:g} must be a whole number")
+    _, n, size = _layout(array.shape)
+    # In the byte order of this machine.
+    fields = np.ascontiguousarray(array, f"f{array.dtype.itemsize}").reshape(n, 1, size, size)
+    source = place.name[:60]
+    if factor != 1:
+        fields *= factor
+        source += f", fields times {factor:.5g}"
     spec = ImportedSpec(
         m2=action.m2,
         lam=action.lam,
-        size=array.shape[-1],
-        n_samples=len(array),
+        size=size,
+        n_samples=n,
         n_chains=int(chains),
-        source=place.name[:80],
-        digest=hashlib.sha256(array.data).hexdigest(),
+        source=source,
+        digest=hashlib.sha256(_finite(fields).data).hexdigest(),
     )
-    return Ensemble(spec, torch.from_numpy(array))
+    return Ensemble(spec, torch.from_numpy(fields))
 
 
-def check_ending(place: Path) -> str:
-    """Return the ending of a file's name; raises `ValueError` where it is none of `SUFFIXES`."""
+def _layout(shape: tuple[int, ...]) -> tuple[int | None, int, int]:
+    """Return the number of chains, where it is one of the dimensions, that of configurations in
+    all, and L.
+    """
+    match shape:
+        case (n, size, other) | (n, 1, size, other) if size == other:
+            return None, n, size
+        case (chains, n, size, other) | (chains, n, 1, size, other) if size == other:
+            return chains, chains * n, size
+    raise ValueError(
+        f"it holds an array of shape {shape}; (n, L, L), (n, 1, L, L) or (chains, n, L, L) is "
+        "needed"
+    )
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    # In parts, for the array may take most of the memory that is allowed.
+    rows = 1 + 2**20 // array[0].size if len(array) else 1
+    if not all(np.isfinite(array[i : i + rows]).all() for i in range(0, len(array), rows)):
+        raise ValueError("it holds a value that is not a finite number")
+    return array
+
+
+def check_ending(place: Path, endings: tuple[str, ...] = SUFFIXES) -> str:
+    """Return the ending of a file's name; raises `ValueError` where it is none of those given."""
     ending = place.suffix.lower()
-    if ending not in SUFFIXES:
-        raise ValueError(f"{place} does not end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}.")
+    if ending not in endings:
+        raise ValueError(f"{place} does not end in {', '.join(endings[:-1])} or {endings[-1]}.")
     return ending
 
 
-def _check_fields(shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _chosen(headers: Mapping[str, Header], array: str | None) -> str:
+    """Return the name of the array of configurations, which is then sure to be one."""
+    if array is not None:
+        name = array.strip("/")
+        if name not in headers:
+            raise ValueError(f"it holds no array called {name[:40]!r}, but {_list(headers)}")
+        _check_fields(headers[name])
+        return name
+    possible = _possible(headers)
+    if len(possible) == 1:
+        return possible[0]
+    if possible:
+        several = _list({name: headers[name] for name in possible})
+        raise ValueError(f"several of its arrays could be the configurations: {several}; name one")
+    if len(headers) == 1:
+        _check_fields(*headers.values())
+    raise ValueError(f"none of its arrays is one of configurations: {_list(headers)}")
+
+
+def _possible(headers: Mapping[str, Header]) -> list[str]:
+    """Return which arrays could be configurations; where some are called so, the first of them."""
+    called = [name for wanted in FIELDS for name in headers if name == wanted]
+    called += [name for name in headers if name.rpartition("/")[2] in FIELDS]
+    possible = [name for name in called or headers if _is_fields(headers[name])]
+    return possible[:1] if called and called[0] in FIELDS else list(dict.fromkeys(possible))
+
+
+def _is_fields(header: Header) -> bool:
+    try:
+        _check_fields(header)
+    except ValueError:
+        return False
+    return True
+
+
+def _list(headers: Mapping[str, Header]) -> str:
+    """Name arrays with their shapes, the first few."""
+    words = [f"{name[:40]} {head.shape} {head.dtype}" for name, head in headers.items()]
+    more = f" and {len(words) - LISTED} more" if len(words) > LISTED else ""
+    return (", ".join(words[:LISTED]) or "there is none") + more
+
+
+def _check_fields(header: Header) -> None:
     """Refuse what are no configurations before they are unpacked."""
-    if len(shape) == 4 and shape[1] == 1:
-        shape = (shape[0], *shape[2:])
-    if len(shape) != 3 or shape[1] != shape[2]:
-        raise ValueError(
-            f"it holds an array of shape {shape}; (n, L, L) or (n, 1, L, L) is needed"
-        )
+    shape, dtype = header.shape, header.dtype
+    _, n, size = _layout(shape)
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
         raise ValueError(f"it holds an array of {dtype}; float32 or float64 is needed")
-    n, size, _ = shape
     if not SIZES[0] <= size <= SIZES[1] or n > MAX_SAMPLES or n * size**2 > MAX_SITES:
         raise ValueError(
             f"it holds an array of shape {shape}; L from {SIZES[0]} to {SIZES[1]}, at most "
@@ -198,21 +294,10 @@ def _check_fields(shape: tuple[int, ...], dtype: np.dtype) -> None:
         )
 
 
-def _check_series(shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _check_series(header: Header) -> None:
+    shape, dtype = header.shape, header.dtype
     if len(shape) != 2 or shape[0] * shape[1] > 8 * MAX_HISTORY or dtype != np.float64:
         raise ValueError(f"it holds a history of shape {shape} and {dtype}")
-
-
-def _check_number(shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if shape != () or dtype.kind not in "iuf":
-        raise ValueError(f"a number in it has shape {shape} and {dtype}")
-
-
-def _fields_name(names: list[str]) -> str:
-    for name in FIELDS:
-        if name in names:
-            return name
-    raise ValueError(f"none of its arrays is called {', '.join(FIELDS[:-1])} or {FIELDS[-1]}")
 
 
 def _write_npz(place: Path, arrays: Arrays, numbers: Mapping[str, float], about: str) -> None:
@@ -220,35 +305,6 @@ def _write_npz(place: Path, arrays: Arrays, numbers: Mapping[str, float], about:
     store.replace(
         place, lambda file: np.savez(file, allow_pickle=False, about=np.array(about), **entries)
     )
-
-
-def _read_npz(place: Path) -> tuple[Arrays, dict[str, float], str | None]:
-    with zipfile.ZipFile(place) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-        own = "about" in names
-        fields = _fields_name(names)
-        checks = {fields: _check_fields}
-        checks |= {name: _check_series for name in SERIES if own and name in names}
-        scalars = {name: _check_number for name in NUMBERS if name in names}
-        for name, check in (checks | scalars).items():
-            check(*_header(archive, name))
-        if own and _header(archive, "about")[1].itemsize > 4 * MAX_TEXT:
-            raise ValueError("its description is too long")
-    with np.load(place, allow_pickle=False) as opened:
-        arrays = {name: opened[name] for name in checks}
-        numbers = {name: float(opened[name]) for name in scalars}
-        return arrays, numbers, str(opened["about"]) if own else None
-
-
-def _header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Return shape and dtype of an array without reading it."""
-    with archive.open(f"{name}.npy") as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_2_0
-        if version == (1, 0):
-            read = np.lib.format.read_array_header_1_0
-        shape, _, dtype = read(member)
-    return shape, dtype
 
 
 def _write_h5(place: Path, arrays: Arrays, numbers: Mapping[str, float], about: str) -> None:
@@ -263,31 +319,3 @@ def _write_h5(place: Path, arrays: Arrays, numbers: Mapping[str, float], about: 
             opened.attrs["about"] = about
 
     store.replace(place, write)
-
-
-def _read_h5(place: Path) -> tuple[Arrays, dict[str, float], str | None]:
-    import h5py
-
-    file: Any = h5py.File(place)  # its types do not tell groups from arrays
-    with file as opened:
-        about = opened.attrs.get("about")
-        names = [name for name, item in opened.items() if isinstance(item, h5py.Dataset)]
-        fields = _fields_name(names)
-        checks = {fields: _check_fields}
-        checks |= {name: _check_series for name in SERIES if about is not None and name in names}
-        for name, check in checks.items():
-            check(opened[name].shape, opened[name].dtype)
-        arrays = {name: opened[name][()] for name in checks}
-        places = (opened.attrs, opened[fields].attrs, opened)
-        numbers = {
-            name: _number(next(place for place in places if name in place)[name])
-            for name in NUMBERS
-            if any(name in place for place in places)
-        }
-        return arrays, numbers, None if about is None else str(about)
-
-
-def _number(value: Any) -> float:
-    array = np.asarray(value)
-    _check_number(array.shape, array.dtype)
-    return float(array)

@@ -7,7 +7,6 @@ it. Both are written beside their place and renamed; zip's checksums tell damage
 
 import logging
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
@@ -21,11 +20,13 @@ from rgdiff_core.data.records import DataUnavailable
 from rgdiff_core.lattice import Estimate, History, Trajectory
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, Piece, assemble, resume
 from rgdiff_core.lattice.hmc import mean_weight
+from rgdiff_core.limits import open_npz
 
 __all__ = ["Progress", "Running", "Watch", "clear", "make", "progress_of", "writing"]
 
 logger = logging.getLogger(__name__)
 
+MAX_BYTES = 2**34  # of a file of our own
 PIECE_SECONDS = 3.0
 WATCH_SECONDS = 0.25
 
@@ -81,12 +82,10 @@ def make(home: Path, spec: EnsembleSpec, progress: Progress, watch: Watch) -> En
 
 def progress_of(home: Path, spec: EnsembleSpec) -> tuple[int, int]:
     """Return how far an unfinished ensemble had come when it was last saved, and how far it is."""
-    try:
-        with np.load(home / "state.npz", allow_pickle=False) as state:
-            done, total = state["done"]
-            return int(done), int(total)
-    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
-        return 0, spec.trajectories
+    with suppress(OSError, KeyError, ValueError, TypeError, OverflowError):
+        done, total = _read(home / "state.npz")["done"].tolist()
+        return int(done), int(total)
+    return 0, spec.trajectories
 
 
 def clear(home: Path) -> None:
@@ -236,15 +235,7 @@ class _Run:
             self.pieces, self.last, self.seconds = found, trajectory, seconds
         except FileNotFoundError:
             clear(self._home)
-        except (
-            OSError,
-            EOFError,
-            KeyError,
-            ValueError,
-            TypeError,
-            RuntimeError,
-            zipfile.BadZipFile,
-        ) as error:
+        except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
             logger.warning("%s is damaged (%s). The run starts anew.", self._home, error)
             clear(self._home)
 
@@ -260,5 +251,7 @@ def _write(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    with np.load(path, allow_pickle=False) as opened:
-        return {name: opened[name] for name in opened.files}
+    """Read arrays; FileNotFoundError where there is no file, `ValueError` where it is damaged."""
+    path.stat()
+    with open_npz(path, str(path), MAX_BYTES) as opened:
+        return {name: opened.read(name) for name in opened.headers}

@@ -20,7 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from rgdiff_core.data import quota, store
-from rgdiff_core.data.ensemble_files import export, open_file
+from rgdiff_core.data.ensemble_files import arrays_in, export, open_file
 from rgdiff_core.data.ensemble_runs import Progress, Watch, clear, make, progress_of, writing
 from rgdiff_core.data.records import DataUnavailable
 from rgdiff_core.lattice import Phi4
@@ -29,6 +29,7 @@ from rgdiff_core.spec import from_dict, load_json, to_dict
 
 __all__ = [
     "EnsembleInfo",
+    "arrays_in",
     "bring",
     "delete",
     "export",
@@ -43,6 +44,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 WAIT_SECONDS = 0.2
+MAX_BYTES = 2**33  # of our own files, whose specs have bounds
 
 
 @dataclass(frozen=True)
@@ -175,8 +177,15 @@ def delete(id: str) -> None:
         raise ValueError(f"ensemble {id!r} is being generated; stop that first.") from None
 
 
-def bring(path: str | Path, action: Phi4 | None = None, n_chains: int | None = None) -> Ensemble:
-    """Import an ensemble from a .npz or .h5 file and keep it; arguments and errors as `open_file`.
+def bring(
+    path: str | Path,
+    action: Phi4 | None = None,
+    n_chains: int | None = None,
+    *,
+    array: str | None = None,
+    convention: str | None = None,
+) -> Ensemble:
+    """Import an ensemble from a .npz, .npy or .h5 file and keep it; all as `open_file`.
 
     What the file says of itself is not believed: `Ensemble.identity` is the Schwinger–Dyson
     identity, 1 for the right couplings, and `Ensemble.warning` says so where it is not.
@@ -185,7 +194,7 @@ def bring(path: str | Path, action: Phi4 | None = None, n_chains: int | None = N
         ValueError: As `open_file`, or when the quota of what is brought is passed.
         DataUnavailable: When the copy cannot be written.
     """
-    ensemble = open_file(path, action, n_chains)
+    ensemble = open_file(path, action, n_chains, array=array, convention=convention)
     home = _home(ensemble.spec.id)
     quota.check(ensemble.configurations.nbytes, f"lattice-{ensemble.spec.id}")
     with writing(home):
@@ -239,7 +248,7 @@ def _open(home: Path) -> Ensemble:
     if not path.is_file():
         raise FileNotFoundError(path)
     try:
-        return open_file(path)
+        return open_file(path, limit=MAX_BYTES)
     except ValueError as error:
         raise store.CorruptCache(str(error)) from error
 

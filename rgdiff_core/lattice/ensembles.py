@@ -21,6 +21,7 @@ from rgdiff_core.lattice.chains import (
     default_thermalization,
     trajectories,
 )
+from rgdiff_core.lattice.conventions import cure
 from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.gamma import FEWEST, chain_lengths
 from rgdiff_core.lattice.hmc import acceptance, mean_weight
@@ -189,17 +190,20 @@ class Ensemble:
             return None
         return schwinger_dyson(self.spec.action, self.configurations, n_chains=self.n_chains)
 
-    @property
+    @cached_property
     def warning(self) -> str | None:
-        """A sentence where the ensemble is not what it should be, else None."""
+        """A sentence where the ensemble is not what it should be, else None; it says which usual
+        factor would heal it.
+        """
         found, spec = self.identity, self.spec
         if found is not None:
             most = UNSURE if found.warning else SUSPICIOUS
             # Equal configurations have no error at all; they too are told.
             if abs(found.value - 1) > most * found.error:
+                healing = cure(spec.action, self.configurations, self.n_chains, most)
                 return (
                     f"the configurations do not belong to m² = {spec.m2:g}, λ = {spec.lam:g}: "
-                    f"the Schwinger–Dyson identity gives {found} instead of 1."
+                    f"the Schwinger–Dyson identity gives {found} instead of 1; {healing}."
                 )
         return None if self.history is None else self.history.warning
 

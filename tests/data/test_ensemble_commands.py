@@ -86,6 +86,32 @@ def test_import_of_what_was_made_elsewhere(cache, capsys):
     assert "--m2 and --lam belong together" in capsys.readouterr().err
 
 
+def test_import_of_other_conventions(cache, capsys):
+    """The same fields as three programs write them are the same ensemble."""
+    x = FreeField(0.5, 4).sample(300, torch.Generator().manual_seed(2), dtype=torch.float64)
+    fields = x[:, 0].numpy()
+    kappa = 1 / 4.5
+    for name, factor in (("lattice", 1), ("half", 2**0.5), ("hopping", kappa**-0.5)):
+        np.savez(cache / f"{name}.npz", a=factor * fields.reshape(30, 10, 4, 4), b=0 * fields)
+    told = {
+        name: report(capsys, "import", cache / f"{name}.npz", "--array", "a", *words)
+        for name, words in {
+            "lattice": ("--m2", 0.5, "--lam", 0),
+            "half": ("--m2", 0.5, "--lam", 0, "--convention", "half"),
+            "hopping": ("--kappa", kappa, "--lam", 0),
+        }.items()
+    }
+    by_g = report(capsys, "import", cache / "half.npz", "--array", "a", "--m2", 0.5, "--g", 0)
+    assert by_g["id"] == told["half"]["id"]
+    for each in told.values():
+        assert each["warning"] is None and each["spec"]["n_chains"] == 30
+        assert each["schwinger_dyson"]["value"] == pytest.approx(
+            told["lattice"]["schwinger_dyson"]["value"]
+        )
+    wrong = report(capsys, "import", cache / "half.npz", "--array", "a", "--m2", 0.5, "--lam", 0)
+    assert "times 1/√2 = 0.70711 (convention half) it is" in wrong["warning"]
+
+
 def test_export_of_a_built_in_set(cache, capsys):
     told = report(capsys, "export", "phi4-6x6", cache / "a.h5")
     assert told["spec"]["n_chains"] == 20_000 and told["warning"] is None
@@ -101,6 +127,7 @@ def test_export_of_a_built_in_set(cache, capsys):
         (("generate", "a.npz", "--n", "0"), "n_samples = 0"),
         (("generate", "--chains", "2000"), "n_chains = 2000"),
         (("import", "absent.npz"), "absent.npz does not exist"),
+        (("import", "a.npz", "--m2", "1", "--kappa", "1"), "not --m2 and --kappa"),
         (("export", "photographs", "a.npz"), "'photographs' is not a stored set of lattice"),
         (("export", "lattice-0123456789ab", "a.npz"), "is not a stored set of lattice"),
         (("export", "phi4-6x6", "a.txt"), "a.txt does not end in .npz"),

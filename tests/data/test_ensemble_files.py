@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from rgdiff_core.data import DataUnavailable, action_of, available, ensembles, load
 from rgdiff_core.lattice import FreeField, Phi4, hmc
@@ -58,7 +59,7 @@ def test_a_damaged_export_is_refused(cache):
         data = bytearray(path.read_bytes())
         data[len(data) // 2] ^= 1
         path.write_bytes(data)
-        with pytest.raises(ValueError, match=rf"out\.{ending} cannot be read as an ensemble"):
+        with pytest.raises(ValueError, match=rf"out\.{ending} cannot be read as"):
             ensembles.open_file(path)
 
 
@@ -89,6 +90,108 @@ def test_files_made_elsewhere_are_imported(cache):
     assert len(ensembles.stored()) == 3
 
 
+KAPPA = Phi4(0.5, 0.3).to_hopping()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "action"),
+    [
+        ({"mass2": 0.5, "lambda": 0.3}, Phi4(0.5, 0.3)),
+        ({"m_sq": 0.5, "lambda_": 0.3, "n_chains": 20}, Phi4(0.5, 0.3)),
+        ({"msq": 0.5, "lamb": 0.3, "M2": 7.0}, Phi4(0.5, 0.3)),
+        ({"m^2": 0.5, "λ": 0.3}, Phi4(0.5, 0.3)),
+        ({"m²": 0.5, "LAMBDA": 0.3}, Phi4(0.5, 0.3)),
+        ({"m2": 0.5, "g": 1.8}, Phi4(0.5, 1.8 / 6)),
+        ({"kappa": KAPPA.kappa, "lambda": KAPPA.lam}, Phi4.from_hopping(KAPPA.kappa, KAPPA.lam)),
+    ],
+)
+@pytest.mark.parametrize("ending", ["npz", "h5"])
+def test_numbers_are_found_under_the_names_of_other_programs(numbers, action, ending, cache):
+    path, fields = cache / f"a.{ending}", free_fields(20)
+    if ending == "npz":
+        np.savez(path, phi=fields, **{name: [value] for name, value in numbers.items()})
+    else:
+        with h5py.File(path, "w") as opened:
+            opened["run/phi"] = fields
+            opened["run"].attrs.update(numbers)
+    brought = ensembles.open_file(path)
+    assert brought.spec.action == action and brought.n_chains == numbers.get("n_chains", 1)
+    scale = action.to_half().factor if "g" in numbers else 1.0
+    scale = action.to_hopping().factor if "kappa" in numbers else scale
+    np.testing.assert_allclose(brought.configurations[:, 0], scale * fields, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz", "h5"])
+def test_the_layouts_of_arrays(ending, cache):
+    fields, action, path = free_fields(24), Phi4(0.5, 0.0), cache / f"a.{ending}"
+    for shape, chains in (
+        ((24, 4, 4), 1),
+        ((24, 1, 4, 4), 1),
+        ((6, 4, 4, 4), 6),
+        ((6, 4, 1, 4, 4), 6),
+    ):
+        array = fields.reshape(shape)
+        if ending == "npy":
+            np.save(path, np.asfortranarray(array).astype(">f8"))
+        elif ending == "npz":
+            np.savez_compressed(path, array)
+        else:
+            with h5py.File(path, "w") as opened:
+                opened.create_dataset("a/b", data=array, compression="lzf", shuffle=True)
+        brought = ensembles.open_file(path, action)
+        assert brought.n_chains == chains
+        assert np.array_equal(brought.configurations[:, 0], fields)
+        assert ensembles.open_file(path, action, 6).n_chains == 6 if chains == 1 else True
+
+
+def test_an_array_is_chosen_by_its_name(cache):
+    fields, action = free_fields(24), Phi4(0.5, 0.0)
+    np.savez(cache / "a.npz", first=fields, second=2 * fields, third=np.zeros(9))
+    with h5py.File(cache / "a.h5", "w") as opened:
+        opened.update({"run/first": fields, "run/second": 2 * fields, "third": np.zeros(9)})
+    for name, group in (("a.npz", ""), ("a.h5", "run/")):
+        path = cache / name
+        shapes = {f"{group}first": (24, 4, 4), f"{group}second": (24, 4, 4)}
+        assert ensembles.arrays_in(path) == shapes
+        brought = ensembles.open_file(path, action, array=f"{group}second")
+        assert np.array_equal(brought.configurations[:, 0], 2 * fields)
+        with pytest.raises(ValueError, match=f"{group}first .*, {group}second .*; name one"):
+            ensembles.open_file(path, action)
+        with pytest.raises(ValueError, match=f"no array called 'fourth', but .*{group}first"):
+            ensembles.open_file(path, action, array="fourth")
+
+
+def with_factor(fields: Tensor, factor: float, m2: float, lam: float) -> Ensemble:
+    n = len(fields)
+    return Ensemble(ImportedSpec(m2, lam, 4, n, n, "made", ""), factor * fields)
+
+
+def test_the_warning_names_what_would_heal_it(cache):
+    action = Phi4(-4, 6.975)
+    generator = torch.Generator().manual_seed(0)
+    run = hmc(action, 4, 800, 800, generator, thermalization=40, thinning=1)
+    fields = run.configurations
+    root = action.to_hopping().factor
+    for factor, m2, lam, says in (
+        (2**0.5, -4, 6.975, "with the fields times 1/√2 = 0.70711 (convention half) it is"),
+        (0.5**0.5, -4, 6.975, "with the fields times √2 = 1.4142 it is"),
+        (1 / root, -4, 6.975, "with the fields times √κ = 0.51744 (convention hopping) it is"),
+        (1, -4, 6 * 6.975, "with λ/6 = 6.975 it is"),
+        (2**0.5, -4, 6.975 / 4, "with λ·4 = 6.975 and the fields times 1/√2"),
+        (1, -3, 6.975, "no usual normalisation of fields and couplings makes it 1"),
+    ):
+        assert says in str(with_factor(fields, factor, m2, lam).warning)
+    assert with_factor(fields, 1, -4, 6.975).warning is None
+    # What the warning names is what an import takes.
+    np.save(cache / "half.npy", 2**0.5 * fields[:, 0].numpy())
+    healed = ensembles.open_file(cache / "half.npy", action, 800, convention="half")
+    torch.testing.assert_close(healed.configurations, fields)
+    assert healed.warning is None
+    assert healed.spec.source == "half.npy, fields times 0.70711"
+    with pytest.raises(ValueError, match="convention = 'ours' is none of lattice, half, hopping"):
+        ensembles.open_file(cache / "half.npy", action, convention="ours")
+
+
 def test_wrong_couplings_are_noticed(cache):
     np.savez(cache / "a.npz", configurations=free_fields())
     brought = ensembles.bring(cache / "a.npz", Phi4(0.8, 0.0), 400)
@@ -100,16 +203,21 @@ def test_wrong_couplings_are_noticed(cache):
     ("arrays", "says"),
     [
         ({"configurations": np.zeros((9, 4, 4))}, "does not say its couplings"),
-        ({"fields": np.zeros((9, 4, 4))}, "none of its arrays is called configurations"),
+        ({"fields": np.zeros((9, 4, 4)), "a": np.ones((9, 4, 4))}, "several of its arrays could"),
+        ({"fields": np.zeros((9, 4)), "a": np.ones(9)}, "none of its arrays is one of config"),
         ({"cfgs": np.zeros((9, 4, 5)), "m2": 1, "lam": 1}, r"shape \(9, 4, 5\)"),
-        ({"cfgs": np.zeros((9, 2, 4, 4)), "m2": 1, "lam": 1}, r"shape \(9, 2, 4, 4\)"),
+        ({"cfgs": np.zeros((9, 2, 4, 3)), "m2": 1, "lam": 1}, r"shape \(9, 2, 4, 3\)"),
+        ({"cfgs": np.zeros((9, 2, 2, 4, 4)), "m2": 1, "lam": 1}, r"shape \(9, 2, 2, 4, 4\)"),
+        ({"cfgs": np.zeros((9, 2, 4, 4)), "n_chains": 3, "m2": 1, "lam": 1}, "one of 9 chains"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "mass2": 2, "lam": 1}, "m2 = 1.0 and mass2 = 2"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "kappa": 2, "lam": 1}, "are both given"),
         ({"cfgs": np.zeros((9, 4, 4), int), "m2": 1, "lam": 1}, "of int64"),
         ({"cfgs": np.zeros((9, 300, 300)), "m2": 1, "lam": 1}, "L from 2 to 256"),
         ({"cfgs": np.zeros((0, 4, 4)), "m2": 1, "lam": 1}, "n_samples = 0"),
         ({"cfgs": np.full((9, 4, 4), np.nan), "m2": 1, "lam": 1}, "not a finite number"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": np.nan, "lam": 1}, "m2 = nan"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": -1}, "lam = -1"),
-        ({"cfgs": np.zeros((9, 4, 4)), "m2": [1, 2], "lam": 1}, "number in it has shape"),
+        ({"cfgs": np.zeros((9, 4, 4)), "m2": [1, 2], "lam": 1}, "m2 in it is not a single number"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": 10}, "n_chains = 10"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": np.inf}, "n_chains = inf"),
         ({"cfgs": np.zeros((9, 4, 4)), "m2": 1, "lam": 1, "n_chains": 2.5}, "n_chains = 2.5"),
@@ -119,7 +227,7 @@ def test_wrong_couplings_are_noticed(cache):
 )
 def test_files_that_hold_no_ensemble_are_refused(arrays, says, cache):
     np.savez(cache / "a.npz", **arrays)
-    with pytest.raises(ValueError, match=rf"a\.npz cannot be read as an ensemble: .*{says}"):
+    with pytest.raises(ValueError, match=rf"a\.npz cannot be read as an ensemble \(.*{says}"):
         ensembles.bring(cache / "a.npz")
     assert ensembles.stored() == []
 
@@ -137,7 +245,7 @@ def test_our_own_files_are_not_believed_either(change, says, cache):
     with np.load(path) as opened:
         arrays = {name: opened[name] for name in opened.files}
     np.savez(path, **(arrays | change))
-    with pytest.raises(ValueError, match=rf"own\.npz cannot be read as an ensemble: .*{says}"):
+    with pytest.raises(ValueError, match=rf"own\.npz cannot be read as an ensemble \(.*{says}"):
         ensembles.open_file(path)
 
 

@@ -1,5 +1,7 @@
 """Ensembles in the making, stopped where it is least convenient."""
 
+import random
+
 import numpy as np
 import pytest
 import torch
@@ -49,6 +51,23 @@ def test_a_key_pressed_within_a_trajectory_changes_nothing(stop, cache, monkeypa
     found = ensembles.generate(SMALL, progress=lambda at, total: done.append(at))
     assert done == list(range(stop, TOTAL + 1))
     assert same(found, without_a_stop(monkeypatch, cache))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_state_is_noticed_whatever_the_damage(seed, cache, monkeypatch):
+    def stop(done: int, total: int) -> None:
+        if done == 33:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensembles.generate(SMALL, progress=stop)
+    chance = random.Random(seed)
+    for path in sorted((cache / "ensembles" / SMALL.id).glob("*.npz"))[seed % 2 :: 2]:
+        content = bytearray(path.read_bytes())
+        for _ in range(40):
+            content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+        path.write_bytes(content)
+    assert same(ensembles.generate(SMALL), without_a_stop(monkeypatch, cache))
 
 
 @pytest.mark.parametrize("lost", ["seconds", "generator"])
