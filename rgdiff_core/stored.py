@@ -34,7 +34,9 @@ def reading(path: Path) -> Iterator[None]:
         reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
     else:
         return
-    raise ValueError(f"{path.name} can't be read: {reason.rstrip('.')}.") from None
+    raise ValueError(
+        f"{path.parent.name}/{path.name} can't be read: {reason.rstrip('.')}."
+    ) from None
 
 
 def read_json(path: Path) -> dict[str, Any]:
