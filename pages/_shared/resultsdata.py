@@ -62,7 +62,7 @@ def _read(path: str, version: int) -> Found:
         wanted = COMMON | (LATTICE if "theory" in study else IMAGES)
         if lacking := sorted(wanted - set(study)):
             raise ValueError(f"it lacks {', '.join(lacking)}; write it anew with `rgdiff study`.")
-        names = [data_of(study), title_of(study)]
+        names = [data_of(study), study.get("theory", {"title": ""})["title"]]
         names += [arm[name] for arm in study["arms"] for name in ("name", "title")]
         if not all(isinstance(name, str) for name in names):
             raise ValueError("a name or a title in it is no text.")

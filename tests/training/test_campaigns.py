@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[2]
 KILLS = os.environ.get("RGDIFF_KILLS", "6")
 SETUP = """
 import json, os, random, shutil, signal, sys, time
@@ -107,10 +108,96 @@ print(json.dumps({"kills": done, "finished": finished, "equal": equal, "lost": l
 )
 
 
-def campaign(program: str, home: Path, environment: dict[str, str]) -> dict[str, int]:
+COMMANDS = (
+    SETUP
+    + """
+import os
+from hashlib import sha256
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import LatticeNet
+from rgdiff_core.study import Study, summary
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.plan import plan
+from rgdiff_core.study.scheduler import Schedule, carried_out
+from rgdiff_core.training import trainer
+from rgdiff_core.training.config import config_to_toml
+from tests.tiny_study import BUDGET, DATA
+
+TIMES = ("seconds", "processor_seconds", "processor_minutes", "finished", "elapsed", "command")
+nothing = lambda *words: None
+SCAN = ["lattice", "scan", "--sizes", "4,6", "--points", "4", "--length", "400",
+    "--thermalization", "50"]
+PRETRAINED = TrainConfig(data="phi4-6x6", model=ModelSpec(LatticeNet(4, 1)), limit=200, steps=60,
+    batch=8, checkpoint_seconds=0.1, evaluations=1, previews=1)
+trainer.TICK = 0.05
+
+def timeless(told):
+    if isinstance(told, dict):
+        return {k: timeless(v) for k, v in told.items() if k not in TIMES}
+    return [timeless(v) for v in told] if isinstance(told, list) else told
+
+def study(place):
+    theory = Study(DATA, BUDGET, Cells(place / "work", nothing))
+    assert carried_out(plan([DATA], BUDGET), {DATA: theory}, Schedule(1, None, nothing, nothing))
+    (place / "study.json").write_text(json.dumps(timeless(summary(theory)), sort_keys=True))
+
+def scan(place):
+    return cli.main([*SCAN, "--out", str(place / "scan.json")])
+
+def pretrain(place):
+    os.environ["RGDIFF_PRETRAINED"] = str(place / "pretrained")
+    home = place / "pretrained" / "small"
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "config.toml").write_text(config_to_toml(PRETRAINED))
+    from rgdiff_core.pretrain import pretrain
+    few = {"samples": 8, "scan_samples": 4, "steps": 4}
+    pretrain("small", place / "work", **few, device="cpu", say=nothing)
+
+def fetch(place):
+    os.environ["RGDIFF_CACHE"] = str(place / "cache")
+    return cli.main(["data", "fetch", "phi4-6x6"])
+
+def digest(path):
+    if path.suffix == ".json":
+        return json.dumps(timeless(json.loads(path.read_text())), sort_keys=True)
+    return sha256(path.read_bytes()).hexdigest()
+
+def found(place):
+    name = {"study": "study.json", "scan": "scan.json", "fetch": "cache/**/*.npy",
+            "pretrain": "pretrained/small/model.safetensors"}[which]
+    paths = sorted(path for path in place.glob(name) if path.is_file())
+    assert paths
+    return [(path.relative_to(place), digest(path)) for path in paths]
+
+which = sys.argv[3]
+act = {"study": study, "scan": scan, "pretrain": pretrain, "fetch": fetch}[which]
+
+def at(place):
+    place.mkdir(exist_ok=True)
+    return lambda: act(place)
+
+if which != "fetch":
+    data.load("phi4-6x6", limit=1)
+longest = whole(at(home / "unkilled"))
+wanted, done, finished, equal, lost = found(home / "unkilled"), 0, 0, 0, 0
+while done < kills or not finished:
+    place = home / f"try-{finished}"
+    while done < kills and killed(at(place), longest):
+        done += 1
+    whole(at(place))
+    finished += 1
+    equal += found(place) == wanted
+    shutil.rmtree(place)
+print(json.dumps({"kills": done, "finished": finished, "equal": equal, "lost": lost}))
+"""
+)
+
+
+def campaign(program: str, home: Path, environment: dict[str, str], *words: str) -> dict[str, int]:
     """Carry out a campaign in a process of its own, and return what it counted."""
     done = subprocess.run(
-        [sys.executable, "-c", program, str(home), KILLS],
+        [sys.executable, "-c", program, str(home), KILLS, *words],
+        cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
@@ -124,4 +211,14 @@ def test_a_killed_run_ends_as_if_it_had_not_been(tmp_path: Path, one_thread: dic
     found = campaign(WORKER, tmp_path, one_thread)
     assert found["kills"] >= int(KILLS)
     assert found["lost"] == 0
+    assert found["equal"] == found["finished"] >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["fetch", "scan", "study", "pretrain"])
+def test_a_killed_command_ends_as_if_it_had_not_been(
+    tmp_path: Path, one_thread: dict[str, str], which: str
+):
+    found = campaign(COMMANDS, tmp_path, one_thread, which)
+    assert found["kills"] >= int(KILLS)
     assert found["equal"] == found["finished"] >= 1
