@@ -193,6 +193,56 @@ print(json.dumps({"kills": done, "finished": finished, "equal": equal, "lost": l
 )
 
 
+SERVERS = (
+    SETUP
+    + """
+from rgdiff_core.training import runs
+from rgdiff_core.training.runs import queue
+
+queue.FREE_DISK = 1 << 60  # nothing starts
+os.environ["RGDIFF_RUNS"] = str(home)
+said = os.open(home.parent / "said", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+
+def serve(number):
+    def act():
+        luck = random.Random(number)
+        while True:
+            made = runs.submit(TrainConfig(), "a run").id
+            os.write(said, f"+{made}\\n".encode())
+            listed = [run.id for run in runs.list_runs()]
+            other = luck.choice(listed)
+            try:
+                act = luck.choice((runs.cancel, runs.resume, runs.delete))
+                if act is runs.delete:
+                    os.write(said, f"-{other}\\n".encode())
+                act(other)
+                runs.rename(luck.choice(listed), "another title")
+            except ValueError:
+                pass  # the other server was there first
+    return act
+
+done = 0
+while done < kills:
+    pair = [begun(serve(done + number)) for number in range(2)]
+    time.sleep(chance.uniform(0, 0.5))
+    for child in pair:
+        os.kill(child, signal.SIGKILL)
+    done += sum(ended(child) == -signal.SIGKILL for child in pair)
+    runs.pump()
+    known = {run.id: run for run in runs.list_runs()}
+    words = (home.parent / "said").read_text().split()
+    there = {word[1:] for word in words if word[0] == "+"}
+    gone = {word[1:] for word in words if word[0] == "-"}
+    lost = (there - gone) - known.keys()
+    bad = [run for run in known.values() if run.problems or (run.missing and run.id not in gone)]
+    folders = {path.name for path in home.iterdir() if path.is_dir() and path.name[0] != "."}
+    assert not lost and not bad and folders <= known.keys(), (lost, bad)
+states = {run.state for run in known.values()} - {"queued", "cancelled"}
+print(json.dumps({"kills": done, "submitted": len(there), "lost": len(lost), "odd": len(states)}))
+"""
+)
+
+
 def campaign(program: str, home: Path, environment: dict[str, str], *words: str) -> dict[str, int]:
     """Carry out a campaign in a process of its own, and return what it counted."""
     done = subprocess.run(
@@ -222,3 +272,11 @@ def test_a_killed_command_ends_as_if_it_had_not_been(
     found = campaign(COMMANDS, tmp_path, one_thread, which)
     assert found["kills"] >= int(KILLS)
     assert found["equal"] == found["finished"] >= 1
+
+
+@pytest.mark.slow
+def test_two_servers_that_are_killed_lose_no_run(tmp_path: Path, one_thread: dict[str, str]):
+    (tmp_path / "runs").mkdir()
+    found = campaign(SERVERS, tmp_path / "runs", one_thread)
+    assert found["kills"] >= int(KILLS) and found["submitted"] > 0
+    assert found["lost"] == 0

@@ -4,8 +4,10 @@ import contextlib
 import io
 import json
 import os
+import resource
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -215,3 +217,79 @@ def test_resume_without_a_run_begins_nothing(tmp_path: Path, capsys):
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "typo holds no run to go on with" in told
     assert not (tmp_path / "typo").exists()
+
+
+@contextlib.contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond a size."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+ACTS = {
+    "submit": lambda: runs.submit(TrainConfig(), "new"),
+    "pump": runs.pump,
+    "rename": lambda: runs.rename("one", "another"),
+    "pause": lambda: runs.pause("waits"),
+    "resume": lambda: runs.resume("stopped"),
+    "delete": lambda: runs.delete("one"),
+}
+
+
+@pytest.mark.parametrize("size", [0, 3000, 40_000])
+@pytest.mark.parametrize("act", ACTS)
+def test_a_full_disk_loses_nothing(root: Path, act: str, size: int):
+    """An act is done or it is not; what it can't do is one sentence."""
+    for name, state in (("waits", "queued"), ("stopped", "cancelled")):
+        shutil.copytree(root / "one", root / name)
+        runs.pump()
+        with registry.transaction() as connection:
+            registry.change(connection, name, state=state)
+    before = {run.id: run for run in runs.list_runs()}
+    with full_disk(size):
+        try:
+            ACTS[act]()
+        except (ValueError, OSError) as error:
+            assert "\n" not in str(error)
+            failed = True
+        else:
+            failed = False
+    runs.pump()
+    after = {run.id: run for run in runs.list_runs()}
+    new = {"submit": 1, "delete": -1}.get(act, 0)
+    assert len(after) == len(before) + (0 if failed else new)
+    assert all(run.problems == () and not run.missing for run in after.values())
+    assert not list(root.glob(".*.part"))
+    if failed:
+        assert {k: (r.state, r.title) for k, r in after.items()} == {
+            k: (r.state, r.title) for k, r in before.items()
+        }
+
+
+def test_a_folder_that_only_others_may_write(sound: Path, monkeypatch: pytest.MonkeyPatch, root):
+    del root
+    with tempfile.TemporaryDirectory() as place:
+        home = Path(place) / "runs"
+        monkeypatch.setenv("RGDIFF_RUNS", str(home))
+        shutil.copytree(sound, home / "one")
+        runs.pump()
+        for path in (Path(place), home, *home.rglob("*")):
+            path.chmod(0o555 if path.is_dir() else 0o444)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            for act in (*ACTS.values(), runs.list_runs):
+                with pytest.raises((ValueError, OSError), match=r"^[^\n]+$"):
+                    act()
+            status, text = said("runs", "list")
+            assert status == 1 and "the registry" in text and text.count("\n") == 2
+        finally:
+            os.seteuid(user)
+            for path in (Path(place), home, *home.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
+        assert runs.get("one").state == "finished"
