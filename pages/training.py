@@ -59,8 +59,8 @@ def page() -> None:
         "closed; come back to it, pause it, compare it, sample from it."
     )
     launch()
+    runlist.look_after()
     try:
-        runs.pump()
         listed = runs.list_runs()
     except (ValueError, OSError) as error:
         st.error(str(error), icon=":material/error:")

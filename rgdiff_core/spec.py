@@ -25,6 +25,7 @@ __all__ = [
     "from_json",
     "load_json",
     "to_dict",
+    "typed",
     "up_to_date",
 ]
 
@@ -145,18 +146,18 @@ def _build(data: Any) -> Spec:
         required = field.default is dataclasses.MISSING
         if required and field.default_factory is dataclasses.MISSING and name not in values:
             raise ValueError(f"{kind} needs the field {name!r}.")
-    return cls(**{k: _typed(v, hints[k], f"{kind}.{k}") for k, v in values.items()})
+    return cls(**{k: typed(v, hints[k], f"{kind}.{k}") for k, v in values.items()})
 
 
-def _typed(value: Any, hint: Any, where: str) -> Any:
+def typed(value: Any, hint: Any, where: str) -> Any:
     """Check a JSON value against a field's annotation, turning lists into tuples and numbers to
-    floats.
+    floats; raises `ValueError` naming the place and the value where they do not fit.
     """
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
         for option in get_args(hint):
             try:
-                return _typed(value, option, where)
+                return typed(value, option, where)
             except ValueError as error:
                 if isinstance(value, dict):
                     raise error from None
@@ -164,9 +165,9 @@ def _typed(value: Any, hint: Any, where: str) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         item = get_args(hint)
         if len(item) == 2 and item[1] is Ellipsis:
-            return tuple(_typed(v, item[0], where) for v in value)
+            return tuple(typed(v, item[0], where) for v in value)
         if len(item) == len(value):
-            return tuple(_typed(v, i, where) for v, i in zip(value, item, strict=True))
+            return tuple(typed(v, i, where) for v, i in zip(value, item, strict=True))
     if isinstance(hint, type):
         if isinstance(value, dict) and not issubclass(hint, int | float | str):
             spec = _build(value)

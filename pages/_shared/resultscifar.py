@@ -14,7 +14,7 @@ from pages._shared import (
     resultswhere,
 )
 from pages._shared.plots import Curve
-from pages._shared.resultsdata import Found, label
+from pages._shared.resultsdata import Found, label, shown
 from pages._shared.resultsorigin import below, bracketed, pair
 from pages._shared.resultsverdict import phrase
 from rgdiff_core.study.verdict import Difference
@@ -39,10 +39,19 @@ COLUMNS: Mapping[str, tuple[str, str]] = {  # short title and format of a metric
 
 def draw(study: Found) -> None:
     """Draw what was found on CIFAR-10."""
-    _head(study)
+    with shown(study):
+        _head(study)
     if not study["arms"]:
         st.info("No arm has been measured yet.", icon=":material/hourglass_empty:")
         return
+    with shown(study):
+        _sections(study)
+    with shown(study):
+        resultsorigin.whole(study)
+
+
+def _sections(study: Found) -> None:
+    """Draw the arms, the figures and the search, in so many steps as are chosen."""
     steps = _steps(study)
     nfe = (
         st.segmented_control(
@@ -57,10 +66,12 @@ def draw(study: Found) -> None:
         if steps
         else None
     )
-    _arms(study, nfe)
-    shown = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]
-    titles = {arm["name"]: label(arm) for arm in shown}
-    resultslinks.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
+    with shown(study):
+        _arms(study, nfe)
+    chosen = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]
+    titles = {arm["name"]: label(arm) for arm in chosen}
+    with shown(study):
+        resultslinks.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
     name = st.segmented_control(
         "Figure",
         list(FIGURES),
@@ -70,9 +81,9 @@ def draw(study: Found) -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
-    FIGURES[name](study, nfe)
+    with shown(study):
+        FIGURES[name](study, nfe)
     _search(study)
-    resultsorigin.whole(study)
 
 
 def _steps(study: Found) -> list[int]:

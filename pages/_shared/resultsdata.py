@@ -1,13 +1,14 @@
 """The files that `rgdiff study` wrote, and what they are called."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from rgdiff_core.spec import load_json
+from rgdiff_core.stored import read_json, reading
 from rgdiff_core.study import THEORIES
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "ladder",
     "read_all",
     "seeds",
+    "shown",
     "title_of",
 ]
 
@@ -43,7 +45,7 @@ def read_all() -> tuple[dict[str, Found], list[str]]:
         try:
             study = _read(str(path), path.stat().st_mtime_ns)
         except (OSError, ValueError) as error:
-            problems.append(f"{path.name} can't be read: {' '.join(str(error).split())[:200]}")
+            problems.append(str(error))
             continue
         found[path.stem.removeprefix("study-")] = study
     order = [*THEORIES, *found]
@@ -53,13 +55,28 @@ def read_all() -> tuple[dict[str, Found], list[str]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _read(path: str, version: int) -> Found:
     del version
-    study = load_json(Path(path).read_text(encoding="utf-8"))
-    if not isinstance(study, dict) or not isinstance(study.get("arms"), list):
-        raise ValueError("it holds no arms; was it written by `rgdiff study`?")
-    wanted = COMMON | (LATTICE if "theory" in study else IMAGES)
-    if lacking := sorted(wanted - set(study)):
-        raise ValueError(f"it lacks {', '.join(lacking)}; write it anew with `rgdiff study`.")
+    study = read_json(Path(path))
+    with reading(Path(path)):
+        if not isinstance(study.get("arms"), list):
+            raise ValueError("it holds no arms; was it written by `rgdiff study`?")
+        wanted = COMMON | (LATTICE if "theory" in study else IMAGES)
+        if lacking := sorted(wanted - set(study)):
+            raise ValueError(f"it lacks {', '.join(lacking)}; write it anew with `rgdiff study`.")
+        names = [data_of(study), study.get("theory", {"title": ""})["title"]]
+        names += [arm[name] for arm in study["arms"] for name in ("name", "title")]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("a name or a title in it is no text.")
     return study
+
+
+@contextmanager
+def shown(study: Found) -> Iterator[None]:
+    """Draw a part of a study; where its file lacks what that needs, say so and go on."""
+    try:
+        with reading(folder() / f"study-{data_of(study)}.json"):
+            yield
+    except (ValueError, OSError) as error:
+        st.warning(f"{error} `rgdiff study` writes it anew.", icon=":material/error:")
 
 
 def data_of(study: Found) -> str:
@@ -84,10 +101,10 @@ def ladder(data: str) -> Found | None:
     """Return what `rgdiff study ladder` found on a data set, None where it was not run."""
     path = folder() / f"ladder-{data}.json"
     try:
-        found = load_json(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and {"rungs", "seeds"} <= set(found) else None
+    return found if {"rungs", "seeds"} <= set(found) else None
 
 
 def command(study: Found) -> str:

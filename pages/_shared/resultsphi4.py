@@ -13,7 +13,7 @@ from pages._shared import (
     resultswhere,
 )
 from pages._shared.plots import Curve
-from pages._shared.resultsdata import Found
+from pages._shared.resultsdata import Found, shown
 from pages._shared.resultsorigin import below, bracketed, pair
 from pages._shared.resultsverdict import MEASURE, phrase
 from rgdiff_core.study.measures import METHODS
@@ -37,13 +37,16 @@ QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the
 
 def draw(study: Found) -> None:
     """Draw a theory's results."""
-    _head(study)
+    with shown(study):
+        _head(study)
     if not study["arms"]:
         st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
         return
-    _arms(study)
+    with shown(study):
+        _arms(study)
     titles = {arm["name"]: arm["title"] for arm in study["arms"]}
-    resultslinks.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
+    with shown(study):
+        resultslinks.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
     name = st.segmented_control(
         "Figure",
         list(FIGURES),
@@ -53,9 +56,9 @@ def draw(study: Found) -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
-    FIGURES[name](study)
-    resultssearch.search(study)
-    resultsorigin.whole(study)
+    for draw_part in (FIGURES[name], resultssearch.search, resultsorigin.whole):
+        with shown(study):
+            draw_part(study)
 
 
 def _head(study: Found) -> None:

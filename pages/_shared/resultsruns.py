@@ -149,16 +149,14 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     """Draw the runs of a data set, and the study's arms below them."""
     lattice = rg.data.action_of(name) is not None
     columns = LATTICE if lattice else resultscifar.COLUMNS
+    mine = [_kept(run, version) for run, version in listed]
     rows = [
-        _line(
-            f"yours · {run.title}", run.state, own.kept(runs.run_folder(run.id), version), columns
-        )
-        for run, version in listed
+        _line(f"yours · {run.title}", run.state, found, columns)
+        for (run, _), found in zip(listed, mine, strict=True)
     ]
-    for arm in study["arms"] if study else ():
-        if lattice or arm["headline"]:
-            title = arm["title"] if lattice else resultsdata.label(arm)
-            rows.append(_line(title, "study", _measured(study, arm, lattice), columns))
+    if study is not None:
+        with resultsdata.shown(study):
+            rows += _arms(study, lattice, columns)
     titles = {info.name: info.title for info in rg.data.available()}
     st.subheader(resultsdata.title_of(study) if study else titles.get(name, name))
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]
@@ -197,13 +195,35 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
         else "Yours are of fewer images and samples: see ±.",
         help=MEASURE if lattice else None,
     )
-    if not any(own.kept(runs.run_folder(run.id), version) for run, version in listed):
+    if not any(mine):
         st.caption("None of your runs on these data has been evaluated yet: press **Evaluate**.")
 
 
-def _measured(study: Found | None, arm: Found, lattice: bool) -> Found:
+def _kept(run: Run, version: str) -> Found | None:
+    """Return a run's evaluation; where its file is damaged a sentence says so."""
+    try:
+        return own.kept(runs.run_folder(run.id), version)
+    except (ValueError, OSError) as error:
+        st.warning(str(error), icon=":material/error:")
+        return None
+
+
+def _arms(study: Found, lattice: bool, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _line(
+            arm["title"] if lattice else resultsdata.label(arm),
+            "study",
+            _measured(study, arm, lattice),
+            columns,
+        )
+        for arm in study["arms"]
+        if lattice or arm["headline"]
+    ]
+
+
+def _measured(study: Found, arm: Found, lattice: bool) -> Found:
     """Return an arm's numbers; a lattice's last sampler gives its susceptibility."""
-    if not lattice or study is None:
+    if not lattice:
         return arm
     mine = [row for row in study["samplers"] if row["arm"] == arm["name"]]
     first = [row for row in mine if row["method"] == mine[0]["method"]]

@@ -109,8 +109,9 @@ def draw(studies: Mapping[str, Found]) -> None:
     """Draw the claim, and the verdict of every theory and data set."""
     st.markdown(CLAIM, help=MEASURE)
     for study in studies.values():
-        title, (sign, color, text) = resultsdata.title_of(study), _verdict(study)
-        st.markdown(f":{color}[{sign}] **{title}:** {text}")
+        with resultsdata.shown(study):
+            title, (sign, color, text) = resultsdata.title_of(study), _verdict(study)
+            st.markdown(f":{color}[{sign}] **{title}:** {text}")
 
 
 def _verdict(study: Found) -> tuple[str, str, str]:

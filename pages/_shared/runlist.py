@@ -13,7 +13,16 @@ from rgdiff_core.training import runs
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import Run
 
-__all__ = ["PARAMETER", "actions", "attempt", "choose", "details", "overview", "upload"]
+__all__ = [
+    "PARAMETER",
+    "actions",
+    "attempt",
+    "choose",
+    "details",
+    "look_after",
+    "overview",
+    "upload",
+]
 
 PARAMETER = "run"
 _PROBLEM, _UPLOAD = "training-run-problem", "training-upload"
@@ -31,6 +40,14 @@ def attempt(act: Callable[[], Result]) -> Result | None:
     except (ValueError, OSError) as error:
         st.session_state[_PROBLEM] = str(error)
         return None
+
+
+def look_after() -> None:
+    """Look after the queue; where that can't be done a sentence says why."""
+    try:
+        runs.pump()
+    except (ValueError, OSError) as error:
+        st.warning(str(error), icon=":material/error:")
 
 
 def choose(listed: list[Run]) -> Run | None:
@@ -210,7 +227,7 @@ def _line(run: Run) -> dict[str, object]:
     return {
         "run": run.title,
         "state": run.state,
-        "progress": status.step / max(1, status.steps) if status else 0.0,
+        "progress": min(1.0, status.step / max(1, status.steps)) if status else 0.0,
         "step": status.step if status else 0,
         "excess × 1000": 1000 * status.excess if status and status.excess is not None else None,
         "data": run.config.data if run.config else "?",
@@ -235,10 +252,9 @@ def details(run: Run) -> None:
                 help="`rgdiff train` and `rgdiff runs submit` take it.",
             )
         try:
-            text = (runs.run_folder(run.id) / "provenance.json").read_text(encoding="utf-8")
-            st.json(json.loads(text), expanded=False)
-        except (OSError, ValueError):
-            st.caption("Where it comes from is not recorded.")
+            st.json(runs.origin(run.id), expanded=False)
+        except (OSError, ValueError) as error:
+            st.caption(f"Where it comes from is not known: {error}")
         st.caption(f"On disk: `{run.id}` in the folder of runs; `rgdiff runs path {run.id}`.")
 
 

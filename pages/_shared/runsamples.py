@@ -16,6 +16,7 @@ from pages._shared.spectraviews import MOMENTUM, draw
 from rgdiff_core.data import ImageSet
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.spectra import Spectrum, power_spectrum
+from rgdiff_core.stored import reading
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.runs import Run
@@ -39,7 +40,8 @@ NAMES: Mapping[str, str] = {
 def _draw(path: str, changed: int, config: str, n: int, steps: int, seed: int) -> Tensor:
     """Return samples of a model file; `changed` tells versions of the file apart."""
     del changed
-    model = rg.load_model(Path(path))
+    with reading(Path(path)):
+        model = rg.load_model(Path(path))
     process = preview_process(TrainConfig.from_json(config), model.basis, model.modes)
     method = "dpmpp_2m" if process.schedule.continuous else "shell"
     generator = torch.Generator().manual_seed(seed)
@@ -79,10 +81,10 @@ def sampling(run: Run) -> None:
         asked.add(run.id)
     if run.id not in asked:
         return
-    changed = path.stat().st_mtime_ns
     try:
+        changed = path.stat().st_mtime_ns
         x = _draw(str(path), changed, run.config.to_json(), int(n), int(steps), int(seed))
-    except ValueError as problem:
+    except (ValueError, OSError) as problem:
         st.warning(str(problem), icon=":material/info:")
         return
     left, right = st.columns(2, gap="large")

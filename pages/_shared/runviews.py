@@ -59,6 +59,8 @@ def _live(run_id: str, state: str, had_model: bool) -> None:
         return
     if run.state != state or _has_model(run_id) != had_model:
         st.rerun()  # other buttons, something to sample from; no timer where nothing happens
+    for text in run.problems:
+        st.warning(text, icon=":material/error:")
     _standing(run)
     if run.missing:
         return
@@ -163,14 +165,15 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
             [1000 * value["excess"] for value in values],
             color,
             points=True,
-            error=[1000 * value["excess_error"] for value in values],
+            error=[1000 * (value["excess_error"] or 0.0) for value in values],
         )
     ]
 
 
 def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
     rows = rows[:: -(-len(rows) // MOST_POINTS)]
-    bands = range(len(rows[0]["by_scale"]))
+    bands = range(len(rows[-1]["by_scale"]))
+    rows = [row for row in rows if len(row["by_scale"]) == len(bands)]
     used = [b for b in bands if any(row["by_scale"][b] is not None for row in rows)]
     curves = []
     for band, color in zip(used, plots.ramp(len(used)), strict=True):
@@ -206,10 +209,20 @@ def _samples(run: Run) -> None:
         key=key,
         help="Drawn with the averaged weights and the same noise every time.",
     )
-    drawn = runs.samples(run.id, chosen if isinstance(chosen, int) else steps[-1])
     source = source_of(run)
-    if drawn is None or source is None:
+    if source is None:
         st.caption("These samples can't be shown: their data set is not on this machine.")
+        return
+    try:
+        drawn = runs.samples(run.id, chosen if isinstance(chosen, int) else steps[-1])
+    except ValueError as error:
+        st.warning(str(error), icon=":material/error:")
+        return
+    if drawn is None:
+        return
+    if drawn.images.shape[1:] != source.images.shape[1:]:
+        shape = tuple(drawn.images.shape[1:])
+        st.warning(f"The samples of step {drawn.step} have shape {shape}, not that of the data.")
         return
     show(drawn.images, source, f"Samples of the model at step {drawn.step:,}")
     show(source.images[: len(drawn.images)], source, "Data")

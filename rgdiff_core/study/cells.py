@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rgdiff_core.spec import load_json
+from rgdiff_core.stored import is_number, read_json
 from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["Cells", "OutOfTimeError"]
@@ -48,11 +48,12 @@ class Cells:
         if not path.is_file():
             return None
         try:
-            cell = load_json(path.read_text(encoding="utf-8"))
-        except ValueError:
+            cell = read_json(path)
+        except (ValueError, OSError):
             return None
-        fits = isinstance(cell, dict) and cell.get("inputs") == json.loads(json.dumps(inputs))
-        return cell if fits else None
+        whole = isinstance(cell.get("result"), dict) and is_number(cell.get("seconds"))
+        fits = cell.get("inputs") == json.loads(json.dumps(inputs))
+        return cell if whole and fits else None
 
     def begin(self, name: str) -> None:
         """Raise `OutOfTimeError` where it is too late to begin something."""

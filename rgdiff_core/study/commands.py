@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rgdiff_core.data import store
-from rgdiff_core.spec import load_json
+from rgdiff_core.stored import read_json, reading
 from rgdiff_core.study.arms import THEORIES
 from rgdiff_core.study.budget import BUDGETS
 from rgdiff_core.study.cells import Cells
@@ -130,23 +130,26 @@ def report_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    """Print the tables of studies of φ⁴; raises `ValueError` where there is none."""
-    read = {path: _read(path) for path in chosen.files or Path("results").glob("study-*.json")}
-    other = [path for path, each in read.items() if not _is_lattice(each)]
-    if chosen.files and other:
-        raise ValueError(f"{other[0]} holds no results of `rgdiff study phi4`.")
-    found = [read[path] for path in sorted(read) if path not in other]
+    """Print the tables of studies of φ⁴, with a sentence for each file that can't be read; raises
+    `ValueError` where there is no other.
+    """
+    found, lines, problems = [], [], []
+    for path in sorted(chosen.files or Path("results").glob("study-*.json")):
+        try:
+            told = read_json(path)
+            if _is_lattice(told):
+                with reading(path):
+                    lines += tables(told)
+                found.append(told)
+            elif chosen.files:
+                raise ValueError(f"{path} holds no results of `rgdiff study phi4`.")
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
     if not found:
-        raise ValueError("there is no results/study-*.json: `rgdiff study phi4` makes them.")
-    return found, [line for each in found for line in tables(each)]
+        missing = "there is no results/study-*.json: `rgdiff study phi4` makes them."
+        raise ValueError(problems[0] if problems else missing)
+    return found, [*lines, *problems]
 
 
-def _read(path: Path) -> Any:
-    try:
-        return load_json(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _is_lattice(found: Any) -> bool:
-    return isinstance(found, dict) and {"theory", "arms", "ladder"} <= set(found)
+def _is_lattice(found: dict[str, Any]) -> bool:
+    return {"theory", "arms", "ladder"} <= set(found)

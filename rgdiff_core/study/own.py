@@ -16,7 +16,8 @@ from rgdiff_core.evaluation import evaluate_images, evaluate_lattice
 from rgdiff_core.lattice import Estimate, Phi4
 from rgdiff_core.noises import mix
 from rgdiff_core.process import Process
-from rgdiff_core.spec import Spec, load_json, to_dict
+from rgdiff_core.spec import Spec, to_dict
+from rgdiff_core.stored import is_number, read_json, reading
 from rgdiff_core.study.distance import distance, ends, reference
 from rgdiff_core.training.checkpoint import write_text
 
@@ -193,10 +194,21 @@ def keep(folder: Path, found: Mapping[str, Any], version: str) -> None:
 
 
 def kept(folder: Path, version: str) -> dict[str, Any] | None:
-    """Return the evaluation in a run's folder, None where there is none of this version."""
+    """Return the evaluation in a run's folder, None where there is none of this version.
+
+    Raises:
+        ValueError: where its file is damaged, with a sentence that names it.
+    """
     try:
-        found = load_json((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / FILE)
+    except FileNotFoundError:
         return None
-    fits = isinstance(found, dict) and found.get("version") == version
-    return found if fits and isinstance(found.get("metrics"), dict) else None
+    if found.get("version") != version:
+        return None
+    with reading(folder / FILE):
+        metrics = found["metrics"]
+        for name, metric in metrics.items():
+            value, error = metric["value"], metric["error"]
+            if not is_number(value) or not (error is None or is_number(error)):
+                raise ValueError(f"{name} is not a number with its error.")
+    return found

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.spec import load_json, to_dict
+from rgdiff_core.stored import reading
 from rgdiff_core.study import measures
 from rgdiff_core.study.arms import ARMS, BASELINE, LADDER, LANDSCAPE, LRS, THEORIES, Arm
 from rgdiff_core.study.cells import OutOfTimeError
@@ -317,6 +318,6 @@ def _minutes(study: Study) -> float:
     """Return the processor minutes of all cells on disk, damaged ones left out."""
     seconds = 0.0
     for path in study.cells.folder.glob("*.json"):
-        with suppress(ValueError):
+        with suppress(ValueError, OSError), reading(path):
             seconds += load_json(path.read_text(encoding="utf-8"))["processor_seconds"]
     return round(seconds / 60, 1)

@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from rgdiff_core.spec import load_json, to_dict
+from rgdiff_core.spec import check_range, check_whole, load_json, to_dict
+from rgdiff_core.stored import LARGEST, reading
 from rgdiff_core.training.config import TrainConfig, config_from_dict, differences
 from rgdiff_core.weights import sha256
 
@@ -84,7 +85,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -
 
 def _sound_text(path: Path) -> str:
     """Return the text of a manifest, nothing where it is missing or damaged."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
+    with suppress(OSError, ValueError), reading(path):
         _manifest(path)
         return path.read_text(encoding="utf-8")
     return ""
@@ -94,7 +95,7 @@ def _clean(folder: Path) -> None:
     """Remove what no manifest names, and what a process that was killed has left half written."""
     named = set()
     for name in (MANIFEST, PREVIOUS):
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError), reading(folder / name):
             named.add(load_json((folder / name).read_text(encoding="utf-8"))["file"])
     for path in (*folder.glob("state-*.safetensors"), *folder.glob(".*.part")):
         if path.name not in named:
@@ -112,19 +113,23 @@ def load_checkpoint(folder: Path, config: TrainConfig) -> Checkpoint | None:
         if not (folder / name).is_file():
             continue
         try:
-            manifest, made = _manifest(folder / name)
-            path = folder / Path(manifest["file"]).name
-            if sha256(path) != manifest["sha256"]:
-                raise ValueError(f"{path.name} is damaged.")
-            tensors = load_file(path)
-        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+            with reading(folder / name):
+                manifest, made = _manifest(folder / name)
+                path = folder / Path(manifest["file"]).name
+                if sha256(path) != manifest["sha256"]:
+                    raise ValueError(f"{path.name} is damaged.")
+                step, elapsed = manifest["step"], manifest["elapsed_s"]
+                check_whole("step", step, 0, int(LARGEST))
+                check_range("elapsed_s", elapsed, 0, LARGEST)
+                checkpoint = Checkpoint(int(step), float(elapsed), load_file(path))
+        except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
         for field, (old, new) in differences(made, config).items():
             raise ValueError(
                 f"this run was started with {field} = {old!r} and can't go on with {new!r}."
             )
-        return Checkpoint(int(manifest["step"]), float(manifest["elapsed_s"]), tensors)
+        return checkpoint
     if problems:
         raise ValueError(f"no checkpoint in {folder} can be read: {problems[0]}")
     return None

@@ -69,6 +69,8 @@ def run_train(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         return {"config": config.to_json()} | asdict(timing), lines
     if chosen.resume and chosen.out is None:
         raise ValueError("--resume needs --out FOLDER, the run to go on with.")
+    if chosen.resume and not (chosen.out / "config.json").is_file():
+        raise ValueError(f"{chosen.out} holds no run to go on with: leave --resume out to begin.")
     folder = chosen.out or Path("runs") / time.strftime(f"{config.data}-%Y%m%d-%H%M%S")
     outcome = train(config, folder, resume=chosen.resume, device=chosen.device, on_point=_show)
     if outcome.state == "failed":

@@ -13,30 +13,29 @@ import json
 import math
 import os
 import socket
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from torch import Tensor
 
+from rgdiff_core.spec import Spec, check_range, from_dict
+from rgdiff_core.stored import LARGEST, read_json, reading
 from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.holding import hold, name_of
 
-if sys.platform != "win32":
-    import fcntl
-
-__all__ = ["STATES", "Records", "Status", "finite"]
+__all__ = ["STATES", "Records", "Status", "finite", "load_status"]
 
 STATES = ("starting", "running", "paused", "cancelled", "finished", "failed")
 REQUESTS = ("pause", "cancel")
 
 
 @dataclass(frozen=True)
-class Status:
+class Status(Spec):
     """Where a run stands.
 
     Attributes:
@@ -44,6 +43,7 @@ class Status:
         step, steps: done and wanted.
         message: one sentence for people, or nothing.
         pid, host: of the process that works on it.
+        worker: its name, see `rgdiff_core.training.holding`.
         started, updated: seconds since 1970.
         elapsed_s: seconds of training, over all resumptions.
         eta_s: seconds to go, None where it isn't known.
@@ -68,6 +68,28 @@ class Status:
     loss: float | None = None
     excess: float | None = None
     checkpoint_step: int = 0
+    worker: str = ""
+
+
+def load_status(folder: Path) -> Status:
+    """Return where a run stands.
+
+    Raises:
+        FileNotFoundError: where nothing has been written yet.
+        ValueError: where the file is damaged, with a sentence that names it.
+    """
+    path = folder / "status.json"
+    told = read_json(path)
+    with reading(path):
+        known = {each.name: told[each.name] for each in fields(Status) if each.name in told}
+        status = from_dict({"kind": "Status"} | known)
+        if not isinstance(status, Status) or status.state not in STATES:
+            raise ValueError(f"state = {told['state']!r} is none of {', '.join(STATES)}.")
+        for name, value in asdict(status).items():
+            if isinstance(value, int | float):
+                least = -LARGEST if name in ("loss", "excess") else 0
+                check_range(name, value, least, LARGEST)
+        return status
 
 
 class Records:
@@ -87,7 +109,7 @@ class Records:
         self.folder = folder
         self.started = time.time()
         (folder / "samples").mkdir(parents=True, exist_ok=True)
-        self.hold = _held(folder)
+        self.lock = hold(folder)
         (folder / "events").mkdir(exist_ok=True)
         self.board = EventsWriter(str(folder / "events" / "events"), f".{os.getpid()}")
         if since:
@@ -96,15 +118,16 @@ class Records:
 
     def close(self) -> None:
         """Flush and close all files, as far as the disk allows."""
-        for file in (self.metrics, self.board, self.hold):
+        for done in (self.metrics.close, self.board.close, self.lock.release):
             with suppress(OSError):
-                file.close()
+                done()
 
     def status(self, status: Status) -> None:
         """Write where the run stands; process, host and times are filled in."""
         known = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
+            "worker": name_of(os.getpid()),
             "started": self.started,
             "updated": time.time(),
         }
@@ -129,25 +152,11 @@ class Records:
         """Return what others ask for, and forget it: "pause", "cancel" or None."""
         path = self.folder / "request"
         try:
-            text = path.read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
+            text = path.read_bytes().decode("utf-8", "replace").strip()
+        except (FileNotFoundError, IsADirectoryError):
             return None
         path.unlink(missing_ok=True)
         return text if text in REQUESTS else None
-
-
-def _held(folder: Path) -> TextIO:
-    """Take a run for this process, which the system knows to end with it."""
-    file = (folder / ".lock").open("w", encoding="utf-8")
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise ValueError(f"another process is training in {folder} now.") from None
-        except OSError:  # a file system without locks
-            pass
-    return file
 
 
 def _appending(path: Path, *, anew: bool) -> TextIO:

@@ -277,7 +277,14 @@ def test_report_is_of_lattices(results, command, tmp_path, monkeypatch, capsys):
     assert "holds no results of `rgdiff study phi4`" in capsys.readouterr().err
     images.write_text("{", encoding="utf-8")
     assert main(["study", "report", str(images)]) == 1
-    assert "study-cifar10.json: not valid JSON" in capsys.readouterr().err
+    assert "study-cifar10.json can't be read: not valid JSON" in capsys.readouterr().err
+    told = json.loads((command[2] / f"study-{DATA}.json").read_text(encoding="utf-8"))
+    del told["truth"]["entropy"], told["arms"][0]["metrics"]["kl"]["value"]
+    images.write_text(json.dumps(told), encoding="utf-8")
+    assert main(["study", "report"]) == 0  # of the others
+    text = capsys.readouterr().out
+    assert "6×6, symmetric phase" in text
+    assert "study-cifar10.json can't be read: it lacks 'entropy'" in text
 
 
 def test_a_folder_of_cells_is_one_theory(tmp_path: Path):

@@ -31,7 +31,7 @@ def command(config: TrainConfig, folder: Path, processes: int = 2) -> list[str]:
     path.write_text(config.to_json(), encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", f"--nproc-per-node={processes}"]
     launcher += ["--master-addr=127.0.0.1", f"--master-port={port}", "-m", "rgdiff_core.cli"]
-    return [*launcher, "train", str(path), "--out", str(folder), "--device", "cpu", "--resume"]
+    return [*launcher, "train", str(path), "--out", str(folder), "--device", "cpu"]
 
 
 def losses(folder: Path) -> dict[int, tuple[float, float, float]]:

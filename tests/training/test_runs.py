@@ -147,7 +147,9 @@ def test_what_is_half_written_is_not_there_yet(monkeypatch):
     assert runs.get(run.id).status is None
     (folder / "samples").mkdir()
     (folder / "samples" / "step-00000005.npz").write_bytes(b"PK")
-    assert runs.samples(run.id, 5) is None
+    with pytest.raises(ValueError, match=r"step-00000005\.npz can.t be read: File is not"):
+        runs.samples(run.id, 5)
+    assert runs.samples(run.id, 6) is None
 
 
 def test_a_resumed_curve_replaces_what_was_beyond_its_checkpoint():

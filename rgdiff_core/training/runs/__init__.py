@@ -9,18 +9,16 @@ from rgdiff_core.training.runs.folder import (
     curves,
     history,
     log_tail,
+    origin,
     run_folder,
     runs_root,
     sample_steps,
     samples,
 )
+from rgdiff_core.training.runs.listing import Run, get, list_runs, model_path
 from rgdiff_core.training.runs.queue import (
-    Run,
     cancel,
     delete,
-    get,
-    list_runs,
-    model_path,
     move,
     pause,
     pump,
@@ -42,6 +40,7 @@ __all__ = [
     "log_tail",
     "model_path",
     "move",
+    "origin",
     "pause",
     "pump",
     "register_model",

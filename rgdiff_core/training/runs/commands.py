@@ -66,15 +66,28 @@ def _line(run: Run) -> str:
 
 def _list(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     del chosen
-    runs.pump()
+    _look_after()
     listed = runs.list_runs()
-    return [_plain(run) for run in listed], [_line(run) for run in listed] or ["no runs"]
+    lines = [line for run in listed for line in (_line(run), *_problems(run))]
+    return [_plain(run) for run in listed], lines or ["no runs"]
+
+
+def _look_after() -> None:
+    """Look after the queue; where that can't be done, what is known of the runs is shown still."""
+    try:
+        runs.pump()
+    except (ValueError, OSError) as error:
+        print(f"rgdiff: {error}", file=sys.stderr)
+
+
+def _problems(run: Run) -> list[str]:
+    return [f"  {each}" for each in run.problems]
 
 
 def _show(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    runs.pump()
+    _look_after()
     run = _find(chosen.id)
-    lines = [_line(run), *filter(None, [run.message])]
+    lines = [_line(run), *filter(None, [run.message]), *_problems(run)]
     if run.config is not None:
         lines.append(run.config.to_json())
     return _plain(run), lines
@@ -136,10 +149,9 @@ def _follow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 def _point(row: Mapping[str, Any]) -> str:
     if "held_out" in row:
         value = row["held_out"]
-        return (
-            f"step {row['step']}: held-out excess {value['excess']:+.5f} "
-            f"± {value['excess_error']:.5f}"
-        )
+        error = value["excess_error"]
+        text = f"step {row['step']}: held-out excess {value['excess']:+.5f}"
+        return text if error is None else f"{text} ± {error:.5f}"
     return f"step {row['step']}: loss {row['loss']}, excess {row['excess']}"
 
 

@@ -1,38 +1,45 @@
 """Reading a run folder: where it stands, its curves, its samples, its log.
 
 The folder is the contract with the trainer (`rgdiff_core.training.records` says what is in it).
-Whatever is missing, half written or damaged is taken for not there yet.
+What is missing is taken for not there yet; what is damaged is a sentence that names the file.
 """
 
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from platformdirs import user_data_path
 from torch import Tensor
 
-from rgdiff_core.spec import load_json
+from rgdiff_core.stored import LARGEST, is_number, read_json, reading
 from rgdiff_core.training.config import TrainConfig
-from rgdiff_core.training.records import Status
+from rgdiff_core.training.records import Status, load_status
 
 __all__ = [
     "Samples",
+    "Standing",
     "curves",
     "history",
+    "is_id",
     "log_tail",
+    "origin",
     "read_config",
     "read_status",
     "run_folder",
     "runs_root",
     "sample_steps",
     "samples",
+    "standing",
 ]
+
+Read = TypeVar("Read")
 
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,79}")
 MAX_READ = 1 << 24  # bytes of the curves that are read in one go
@@ -49,9 +56,14 @@ def runs_root() -> Path:
     return root
 
 
+def is_id(text: object) -> bool:
+    """Tell whether this can be the id of a run."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
 def run_folder(run_id: str) -> Path:
     """Return a run's folder, whether it exists or not; raises `ValueError` for what is no id."""
-    if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
+    if not is_id(run_id):
         raise ValueError(f"{run_id!r} is not the id of a run.")
     path = runs_root() / run_id
     if path.is_symlink():
@@ -59,29 +71,70 @@ def run_folder(run_id: str) -> Path:
     return path
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a run is and where it stands.
+
+    Attributes:
+        config, status: None where there is none, or none that can be read.
+        problems: a sentence for each file that is damaged.
+    """
+
+    config: TrainConfig | None
+    status: Status | None
+    problems: tuple[str, ...]
+
+
+def standing(folder: Path) -> Standing:
+    """Return what a run is and where it stands, whatever its folder holds."""
+    problems: list[str] = []
+
+    def read(reader: Callable[[Path], Read]) -> Read | None:
+        try:
+            return reader(folder)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            problems.append(str(error))
+            return None
+
+    return Standing(read(_load_config), read(load_status), tuple(problems))
+
+
+def _load_config(folder: Path) -> TrainConfig:
+    path = folder / "config.json"
+    with reading(path):
+        return TrainConfig.from_json(path.read_text(encoding="utf-8"))
+
+
 def read_config(folder: Path) -> TrainConfig | None:
     """Return the config of a run, None where it can't be read."""
-    try:
-        return TrainConfig.from_json((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    return standing(folder).config
 
 
 def read_status(folder: Path) -> Status | None:
     """Return where a run stands, None where nothing is known."""
+    return standing(folder).status
+
+
+def origin(run_id: str) -> Mapping[str, Any]:
+    """Return where a run comes from, nothing where that is not recorded.
+
+    Raises:
+        ValueError: where the file that says it is damaged.
+    """
     try:
-        data = load_json((folder / "status.json").read_text(encoding="utf-8"))
-        known = {each.name for each in fields(Status)}
-        return Status(**{name: value for name, value in data.items() if name in known})
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None
+        return read_json(run_folder(run_id) / "provenance.json")
+    except FileNotFoundError:
+        return {}
 
 
 def history(run_id: str, since: int = 0) -> tuple[list[Mapping[str, Any]], int]:
     """Return the points of the curves after a byte offset, and the offset to go on from.
 
-    Half a line at the end is left for the next time. A later point of the same step and kind
-    replaces the earlier one: see `curves`.
+    Half a line at the end is left for the next time, and a line that is no point is passed over;
+    a number that is missing is None. A later point of the same step and kind replaces the earlier
+    one: see `curves`.
     """
     try:
         with (run_folder(run_id) / "metrics.jsonl").open("rb") as file:
@@ -92,15 +145,41 @@ def history(run_id: str, since: int = 0) -> tuple[list[Mapping[str, Any]], int]:
     except OSError:
         return [], 0
     end = data.rfind(b"\n") + 1
-    rows = []
-    for line in data[:end].splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
-    return rows, start + end
+    rows = (_point(line) for line in data[:end].splitlines())
+    return [row for row in rows if row is not None], start + end
+
+
+def _point(line: bytes) -> Mapping[str, Any] | None:
+    """Return a point of the curves, None where a line holds none."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or not _is_count(row.get("step")):
+        return None
+    if "held_out" not in row:
+        return {**_NONE, **row} if _is_sound(row) else None
+    held_out = row["held_out"]
+    if not isinstance(held_out, dict) or not _is_sound(held_out):
+        return None
+    whole = held_out.get("excess") is not None
+    return {**row, "held_out": {"excess_error": None, **held_out}} if whole else None
+
+
+_NONE: Mapping[str, Any] = {"loss": None, "excess": None, "images_per_s": None, "by_scale": []}
+
+
+def _is_sound(numbers: Mapping[str, Any]) -> bool:
+    """Tell whether all that stands at a point is numbers, or lists of them; None is unknown."""
+    by_scale = numbers.get("by_scale", [])
+    if not isinstance(by_scale, list):
+        return False
+    alone = (value for name, value in numbers.items() if name != "by_scale")
+    return all(value is None or is_number(value) for value in (*alone, *by_scale))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and is_number(value) and value >= 0
 
 
 def curves(
@@ -133,17 +212,28 @@ class Samples:
 def sample_steps(run_id: str) -> list[int]:
     """Return the steps at which samples were drawn, in order."""
     found = (run_folder(run_id) / "samples").glob("step-*.npz")
-    names = (re.fullmatch(r"step-(\d+)\.npz", path.name) for path in found)
+    names = (re.fullmatch(r"step-(\d{8,15})\.npz", path.name, re.ASCII) for path in found)
     return sorted(int(name[1]) for name in names if name)
 
 
 def samples(run_id: str, step: int) -> Samples | None:
-    """Return the samples drawn at a step, None where they can't be read."""
+    """Return the samples drawn at a step, None where there are none.
+
+    Raises:
+        ValueError: where their file is damaged, with a sentence that names it.
+    """
+    path = run_folder(run_id) / "samples" / f"step-{step:08d}.npz"
     try:
-        path = run_folder(run_id) / "samples" / f"step-{step:08d}.npz"
-        with np.load(path, allow_pickle=False) as file:
-            return Samples(int(file["step"]), torch.from_numpy(file["images"]))
-    except (OSError, ValueError, KeyError, EOFError):
+        with reading(path), zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            at, images = file["step"], file["images"]
+            if at.shape != () or at.dtype.kind not in "iu" or not 0 <= at <= LARGEST:
+                raise ValueError("its step is not a whole number")
+            if images.ndim != 4 or images.dtype.kind != "f" or 0 in images.shape:
+                raise ValueError(f"images of {images.dtype} {images.shape} are no fields")
+            if not np.isfinite(images).all():
+                raise ValueError("a value of the images is not finite")
+            return Samples(int(at), torch.from_numpy(images.astype(np.float32, copy=False)))
+    except FileNotFoundError:
         return None
 
 

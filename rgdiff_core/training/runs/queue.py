@@ -15,28 +15,35 @@ import subprocess
 import sys
 import time
 import unicodedata
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
+from rgdiff_core.training import holding
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.config import TrainConfig
-from rgdiff_core.training.records import Status
 from rgdiff_core.training.runs import registry
-from rgdiff_core.training.runs.folder import read_config, read_status, run_folder, runs_root
+from rgdiff_core.training.runs.folder import is_id, read_status, run_folder, runs_root
+from rgdiff_core.training.runs.listing import Run, entry, get
 from rgdiff_core.training.runs.provenance import write_provenance
-from rgdiff_core.training.runs.registry import Row, change, insert, remove, rows, transaction
+from rgdiff_core.training.runs.registry import (
+    ENDED,
+    Row,
+    change,
+    insert,
+    mend,
+    remove,
+    rows,
+    transaction,
+)
 
 __all__ = [
-    "ENDED",
-    "Run",
     "cancel",
     "close",
     "delete",
-    "get",
-    "list_runs",
-    "model_path",
+    "entered",
     "move",
     "pause",
     "pump",
@@ -45,43 +52,14 @@ __all__ = [
     "submit",
 ]
 
-ENDED = ("paused", "cancelled", "finished", "failed", "lost")
 TERM_AFTER, KILL_AFTER = 20.0, 40.0  # seconds since a worker was asked to stop
 FREE_DISK, FREE_MEMORY = 500 << 20, 700 << 20  # bytes below which nothing is started
 MAX_TITLE = 80
+UNKNOWN = "How it ended is not known; resume it from the last checkpoint."
+GONE = "lost", "Its worker is gone without a word; resume it from the last checkpoint."
+STOPPED = "cancelled", "It did not stop when asked, and was stopped."
 
 _children: list[subprocess.Popen[bytes]] = []
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as others see it.
-
-    Attributes:
-        id, title, created: of the run.
-        state: "queued", "running", "paused", "cancelled", "finished", "failed", or "lost" where
-            its worker is gone without a word.
-        message: one sentence for people, or nothing.
-        missing: whether its folder is gone.
-        stopping: whether it has been asked to stop.
-        config: None where it can't be read.
-        status: what the trainer wrote last, None where there is nothing.
-    """
-
-    id: str
-    title: str
-    created: float
-    state: str
-    message: str
-    missing: bool
-    stopping: bool
-    config: TrainConfig | None
-    status: Status | None
-
-    @property
-    def active(self) -> bool:
-        """Return whether anything is still going to happen by itself."""
-        return self.state in ("queued", "running")
 
 
 def slots() -> int:
@@ -97,93 +75,153 @@ def submit(config: TrainConfig, title: str = "") -> Run:
     title = _title(title) or config.data
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     word = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:32] or "run"
-    now = time.time()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    folder = run_folder(f"{stamp}-{word}-{os.urandom(2).hex()}")
-    try:
-        folder.mkdir()
+    with entered(word, title, "queued", sys.executable) as (run_id, folder):
         write_text(folder / "config.json", config.to_json())
         write_text(folder / "title", title)
         write_provenance(folder, config)
+    pump()
+    return get(run_id)
+
+
+@contextmanager
+def entered(
+    word: str, title: str, state: str, interpreter: str = ""
+) -> Iterator[tuple[str, Path]]:
+    """Make a run: give its id and a folder to fill, whose name is no run's yet, and enter it.
+
+    Folder and entry become visible at the same moment, so that nobody finds one without the other.
+
+    Arguments:
+        word: in the run's id.
+
+    Raises:
+        ValueError: where the folder or the registry can't be written; then there is no run.
+    """
+    now = time.time()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    folder = run_folder(f"{stamp}-{word}-{os.urandom(2).hex()}")
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        part.mkdir()
+        yield folder.name, part
+        with transaction() as connection:
+            last = max((row.position for row in rows(connection)), default=0.0)
+            row = Row(folder.name, title, now, state, last + 1, interpreter=interpreter)
+            insert(connection, row)
+            part.rename(folder)
     except OSError as error:
         raise ValueError(f"the run folder {folder} can't be written: {error.strerror}.") from None
-    with transaction() as connection:
-        insert(connection, Row(folder.name, title, now, "queued", now, 0, 0.0, sys.executable))
-    pump()
-    return get(folder.name)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)  # where the registry could not be written
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 def pump() -> None:
     """Bring the registry up to date, and start what waits while there is room."""
     _children[:] = [child for child in _children if child.poll() is None]
-    with transaction() as connection:
-        _adopt(connection)
-        for row in rows(connection):
-            if row.state == "running":
-                _attend(connection, row)
-        running = sum(row.state == "running" for row in rows(connection))
-        for row in rows(connection):
-            if row.state != "queued" or running >= slots():
-                continue
-            problem = _problem(run_folder(row.id))
-            if problem:
-                change(connection, row.id, message=problem)
-                continue
-            _start(connection, row)
-            running += 1
+    started: list[subprocess.Popen[bytes]] = []
+    try:
+        with transaction() as connection:
+            _adopt(connection, mend(connection))
+            for row in rows(connection):
+                if row.state in ("running", "lost"):
+                    _attend(connection, row)
+            running = sum(row.state == "running" for row in rows(connection))
+            for row in rows(connection):
+                if row.state == "queued" and running + len(started) < slots():
+                    started += _begun(connection, row)
+    except BaseException:
+        for child in started:  # no entry speaks of them
+            child.kill()
+        raise
+    finally:
+        _children.extend(started)
 
 
-def _adopt(connection: sqlite3.Connection) -> None:
-    """Enter the folders that no row speaks of: after the registry was lost, or copied in."""
+def _begun(connection: sqlite3.Connection, row: Row) -> list[subprocess.Popen[bytes]]:
+    """Start the worker of a run where that is possible now; else say why it isn't."""
+    try:
+        folder = run_folder(row.id)
+        problem = _problem(folder)
+        if not problem:
+            return [_start(connection, row, folder)]
+        change(connection, row.id, message=problem)
+    except (OSError, ValueError) as error:
+        message = f"It can't start: {str(error).rstrip('.')}."
+        change(connection, row.id, state="failed", message=message)
+    return []
+
+
+def _adopt(connection: sqlite3.Connection, mended: set[str]) -> None:
+    """Enter the folders that no entry speaks of: after the registry was lost, or copied in."""
     known = {row.id for row in rows(connection)}
     for folder in runs_root().iterdir():
-        if folder.name in known or folder.is_symlink() or not (folder / "config.json").is_file():
+        if folder.name in known or not is_id(folder.name) or folder.is_symlink():
             continue
-        try:
-            run_folder(folder.name)
-        except ValueError:
+        if not (folder / "config.json").is_file():
             continue
-        status, created = read_status(folder), folder.stat().st_mtime
-        state = status.state if status and status.state in ENDED else "lost"
-        born, pid = 0.0, 0
-        if status and status.state in ("starting", "running") and psutil.pid_exists(status.pid):
-            state, pid, born = "running", status.pid, psutil.Process(status.pid).create_time()
+        created = folder.stat().st_mtime
+        state, message = _ended(folder) or ("lost", UNKNOWN)
+        if folder.name in mended:
+            message = f"Its entry in {registry.NAME} was damaged and is made anew. {message}"
         try:
-            title = (folder / "title").read_text(encoding="utf-8")[:MAX_TITLE]
+            title = (folder / "title").read_bytes().decode("utf-8", "replace")
         except OSError:
             title = folder.name
-        insert(connection, Row(folder.name, title, created, state, created, pid, born))
+        insert(
+            connection, Row(folder.name, _title(title), created, state, created, message=message)
+        )
 
 
 def _attend(connection: sqlite3.Connection, row: Row) -> None:
     """Look after a worker: is it there, and does it stop when it was asked to?"""
-    process = _worker(row)
-    if process is None:
-        status = read_status(run_folder(row.id))
-        state = status.state if status and status.state in ENDED else "lost"
-        message = status.message if status and state != "lost" else ""
-        if state == "lost":
-            message = "Its worker is gone without a word; resume it from the last checkpoint."
-        if row.asked and state == "lost":
-            state, message = "cancelled", "It did not stop when asked, and was stopped."
-        change(connection, row.id, state=state, message=message, pid=0, asked=0.0)
-        return
-    waited = time.time() - row.asked if row.asked else 0.0
-    if waited > KILL_AFTER:
-        process.kill()
-    elif waited > TERM_AFTER:
-        process.send_signal(signal.SIGTERM)
-
-
-def _worker(row: Row) -> psutil.Process | None:
-    """Return the process that works on a run, None where it is gone."""
     try:
-        process = psutil.Process(row.pid)
-        if abs(process.create_time() - row.born) > 2 or process.status() == "zombie":
-            return None
-    except (psutil.Error, ValueError):
-        return None
-    return process
+        folder = run_folder(row.id)
+    except ValueError:  # a link took its place
+        change(connection, row.id, state="lost", pid=0, worker="", asked=0.0)
+        return
+    if row.state == "lost":
+        _look_again(connection, row, folder)
+        return
+    waited = time.monotonic() - row.asked if row.asked else 0.0
+    if holding.is_working(folder, row.worker):
+        process = holding.worker(folder, row.worker) if waited > TERM_AFTER else None
+        if process is not None:
+            process.send_signal(signal.SIGKILL if waited > KILL_AFTER else signal.SIGTERM)
+    elif not _begins_elsewhere(folder, row) or waited > KILL_AFTER:
+        _end(connection, row, folder)
+
+
+def _begins_elsewhere(folder: Path, row: Row) -> bool:
+    """Tell whether another host has started a worker that has not taken the run yet."""
+    status = read_status(folder)
+    spoken = status is not None and status.worker == row.worker
+    return holding.is_elsewhere(row.worker) and not spoken
+
+
+def _look_again(connection: sqlite3.Connection, row: Row, folder: Path) -> None:
+    """Take back that a run is lost where a process works on it, or has said how it ended."""
+    if holding.is_held(folder):
+        status = read_status(folder)
+        change(connection, row.id, state="running", message="")
+        if status is not None:
+            change(connection, row.id, pid=status.pid, worker=status.worker)
+    elif ended := _ended(folder):
+        change(connection, row.id, state=ended[0], message=ended[1])
+
+
+def _ended(folder: Path) -> tuple[str, str] | None:
+    """Return how a run says that it ended, and the sentence with that; None where it is silent."""
+    status = read_status(folder)
+    return (status.state, status.message) if status and status.state in ENDED else None
+
+
+def _end(connection: sqlite3.Connection, row: Row, folder: Path) -> None:
+    """Record how a run ended whose worker is gone."""
+    state, message = _ended(folder) or (STOPPED if row.asked else GONE)
+    change(connection, row.id, state=state, message=message, pid=0, worker="", asked=0.0)
 
 
 def _problem(folder: Path) -> str:
@@ -199,9 +237,8 @@ def _problem(folder: Path) -> str:
     return ""
 
 
-def _start(connection: sqlite3.Connection, row: Row) -> None:
+def _start(connection: sqlite3.Connection, row: Row, folder: Path) -> subprocess.Popen[bytes]:
     """Start the worker of a run, in a session of its own."""
-    folder = run_folder(row.id)
     (folder / "request").unlink(missing_ok=True)
     interpreter = row.interpreter if Path(row.interpreter).is_file() else sys.executable
     with (folder / "log.txt").open("ab") as log:
@@ -214,9 +251,9 @@ def _start(connection: sqlite3.Connection, row: Row) -> None:
             cwd=folder,
             env=os.environ | {"RGDIFF_RUNS": str(runs_root().resolve())} | _library(),
         )
-    _children.append(child)
-    born = psutil.Process(child.pid).create_time()
-    change(connection, row.id, state="running", pid=child.pid, born=born, asked=0.0, message="")
+    change(connection, row.id, state="running", asked=0.0, message="")
+    change(connection, row.id, pid=child.pid, worker=holding.name_of(child.pid))
+    return child
 
 
 def _library() -> dict[str, str]:
@@ -229,47 +266,8 @@ def _library() -> dict[str, str]:
 def close(run_id: str, state: str, message: str) -> None:
     """Record how a run ended: a worker's last word."""
     with transaction() as connection:
-        change(connection, run_id, state=state, message=message, pid=0, asked=0.0)
-
-
-def list_runs() -> list[Run]:
-    """Return all runs, the newest first."""
-    with transaction() as connection:
-        found = rows(connection)
-    return sorted((_view(row) for row in found), key=lambda run: run.created, reverse=True)
-
-
-def get(run_id: str) -> Run:
-    """Return one run; raises `ValueError` where there is none of this id."""
-    return _view(_row(run_id))
-
-
-def _row(run_id: str) -> Row:
-    run_folder(run_id)
-    with transaction() as connection:
-        for row in rows(connection):
-            if row.id == run_id:
-                return row
-    raise ValueError(f"there is no run {run_id!r}.")
-
-
-def _view(row: Row) -> Run:
-    folder = run_folder(row.id)
-    status = read_status(folder)
-    if status is not None and row.state == "running" and status.pid != row.pid:
-        # the last word of an earlier worker: the new one has not spoken yet
-        status = replace(status, state="starting", message="", eta_s=None, images_per_s=None)
-    return Run(
-        id=row.id,
-        title=row.title,
-        created=row.created,
-        state=row.state,
-        message=row.message,
-        missing=not folder.is_dir(),
-        stopping=row.asked > 0,
-        config=read_config(folder),
-        status=status,
-    )
+        ended = {"state": state, "message": message, "asked": 0.0}
+        change(connection, run_id, pid=0, worker="", **ended)
 
 
 def pause(run_id: str) -> None:
@@ -283,67 +281,73 @@ def cancel(run_id: str) -> None:
 
 
 def _ask(run_id: str, request: str, state: str) -> None:
-    row = _row(run_id)
     with transaction() as connection:
+        row = entry(connection, run_id)
         if row.state == "queued" or (row.state == "paused" and request == "cancel"):
             change(connection, run_id, state=state, message="")
         elif row.state == "running":
             if run_folder(run_id).is_dir():
                 write_text(run_folder(run_id) / "request", request)
-            change(connection, run_id, asked=time.time())
+            change(connection, run_id, asked=time.monotonic())
         else:
             raise ValueError(f"the run is {row.state}: there is nothing to {request}.")
 
 
 def resume(run_id: str) -> None:
     """Put a stopped run back into the queue, to go on from its last checkpoint."""
-    row = _row(run_id)
-    if row.state not in ENDED or row.state == "finished":
-        raise ValueError(f"the run is {row.state} and can't be resumed.")
-    if not run_folder(run_id).is_dir():
-        raise ValueError("the run's folder is gone: it can't be resumed.")
     with transaction() as connection:
-        change(connection, run_id, state="queued", message="", position=time.time())
+        row, folder = entry(connection, run_id), run_folder(run_id)
+        if row.state not in ENDED or row.state == "finished":
+            raise ValueError(f"the run is {row.state} and can't be resumed.")
+        if not folder.is_dir():
+            raise ValueError("the run's folder is gone: it can't be resumed.")
+        if holding.is_held(folder):
+            raise ValueError(f"another process is training in {folder} now.")
+        last = max(row.position for row in rows(connection))
+        change(connection, run_id, state="queued", message="", position=last + 1)
     pump()
 
 
 def move(run_id: str, position: float) -> None:
     """Give a queued run another place: those of smaller position come first."""
-    if _row(run_id).state != "queued":
-        raise ValueError("only a queued run has a place in the queue.")
     with transaction() as connection:
+        if entry(connection, run_id).state != "queued":
+            raise ValueError("only a queued run has a place in the queue.")
         change(connection, run_id, position=float(position))
 
 
 def rename(run_id: str, title: str) -> None:
     """Give a run another title, of at most 80 characters."""
-    _row(run_id)
     if not _title(title):
         raise ValueError("a title needs at least one character.")
     with transaction() as connection:
+        entry(connection, run_id)
         change(connection, run_id, title=_title(title))
-    if run_folder(run_id).is_dir():
-        write_text(run_folder(run_id) / "title", _title(title))
+        if run_folder(run_id).is_dir():
+            write_text(run_folder(run_id) / "title", _title(title))
 
 
 def delete(run_id: str) -> None:
-    """Remove a run and its folder; refuses one that runs."""
-    row = _row(run_id)
-    if row.state == "running" and _worker(row) is not None:
-        raise ValueError("the run is running: cancel it before it is deleted.")
-    folder = run_folder(run_id)
+    """Remove a run and its folder.
+
+    Raises:
+        ValueError: where a process works on it.
+        OSError: where its folder can't be removed; what is left of it is no run any more.
+    """
     with transaction() as connection:
+        row, folder = entry(connection, run_id), run_folder(run_id)
+        aside = folder.with_name(f".{run_id}.{os.urandom(2).hex()}.deleted")
+        if holding.is_working(folder, row.worker):
+            raise ValueError("the run is running: cancel it before it is deleted.")
         if folder.is_dir():
-            shutil.rmtree(folder)
+            lock = holding.hold(folder)  # nobody begins to work on it now
+            try:
+                folder.rename(aside)
+            finally:
+                lock.release()
         remove(connection, run_id)
-
-
-def model_path(run_id: str) -> Path:
-    """Return a run's model file; raises `ValueError` where there is none yet."""
-    path = run_folder(run_id) / "checkpoint" / "model.safetensors"
-    if not path.is_file():
-        raise ValueError("the run has no checkpoint yet.")
-    return path
+    if aside.is_dir():
+        shutil.rmtree(aside)
 
 
 def _title(text: str) -> str:

@@ -1,8 +1,6 @@
 """Models from elsewhere: a checkpoint becomes a finished run."""
 
 import json
-import os
-import shutil
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,43 +11,35 @@ from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.runs import queue
-from rgdiff_core.training.runs.folder import run_folder
+from rgdiff_core.training.runs.listing import Run, get
 from rgdiff_core.training.runs.provenance import write_provenance
-from rgdiff_core.training.runs.registry import Row, insert, transaction
 from rgdiff_core.weights import MAX_FILE, load_model, read_metadata
 
 __all__ = ["register_model"]
 
 
-def register_model(data: bytes, title: str) -> queue.Run:
+def register_model(data: bytes, title: str) -> Run:
     """Make a finished run of a model file's bytes.
 
     Raises `ValueError` with one sentence for anything that is not one of rgdiff's models.
     """
     if len(data) > MAX_FILE:
         raise ValueError(f"the file has {len(data) >> 20} MiB; at most {MAX_FILE >> 20} are read.")
-    now = time.time()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
-    folder = run_folder(f"{stamp}-uploaded-{os.urandom(2).hex()}")
-    path = folder / "checkpoint" / "model.safetensors"
+    title = title[: queue.MAX_TITLE]
     try:
-        path.parent.mkdir(parents=True)
-        path.write_bytes(data)
-        config = _config(path)
-        write_text(folder / "config.json", config.to_json())
-        write_text(folder / "title", title)
-        write_provenance(folder, config, "uploaded")
-        done = Status("finished", config.steps, config.steps, updated=now, started=now)
-        write_text(folder / "status.json", json.dumps(asdict(done)))
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise ValueError(f"{folder} can't be written: {error.strerror}.") from None
+        with queue.entered("uploaded", title, "finished") as (run_id, folder):
+            path = folder / "checkpoint" / "model.safetensors"
+            path.parent.mkdir()
+            path.write_bytes(data)
+            config, now = _config(path), time.time()
+            write_text(folder / "config.json", config.to_json())
+            write_text(folder / "title", title)
+            write_provenance(folder, config, "uploaded")
+            done = Status("finished", config.steps, config.steps, updated=now, started=now)
+            write_text(folder / "status.json", json.dumps(asdict(done)))
     except ValueError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise ValueError(str(error).replace(path.name, "the file")) from None
-    with transaction() as connection:
-        insert(connection, Row(folder.name, title[: queue.MAX_TITLE], now, "finished", now))
-    return queue.get(folder.name)
+        raise ValueError(str(error).replace("model.safetensors", "the file")) from None
+    return get(run_id)
 
 
 def _config(path: Path) -> TrainConfig:

@@ -1,0 +1,109 @@
+"""The runs there are, as others see them: what the registry and their folders say."""
+
+import sqlite3
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.records import Status
+from rgdiff_core.training.runs.folder import run_folder, standing
+from rgdiff_core.training.runs.registry import Row, rows, transaction
+
+__all__ = ["Run", "entry", "get", "list_runs", "model_path"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as others see it.
+
+    Attributes:
+        id, title, created: of the run.
+        state: "queued", "running", "paused", "cancelled", "finished", "failed", or "lost" where
+            its worker is gone without a word.
+        message: one sentence for people, or nothing.
+        missing: whether its folder is gone.
+        stopping: whether it has been asked to stop.
+        config: None where it can't be read.
+        status: what the trainer wrote last, None where there is nothing.
+        problems: a sentence for each file of its folder that is damaged.
+    """
+
+    id: str
+    title: str
+    created: float
+    state: str
+    message: str
+    missing: bool
+    stopping: bool
+    config: TrainConfig | None
+    status: Status | None
+    problems: tuple[str, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Return whether anything is still going to happen by itself."""
+        return self.state in ("queued", "running")
+
+
+def list_runs() -> list[Run]:
+    """Return all runs, the newest first."""
+    with transaction() as connection:
+        found = rows(connection)
+    return sorted((_view(row) for row in found), key=lambda run: run.created, reverse=True)
+
+
+def get(run_id: str) -> Run:
+    """Return one run; raises `ValueError` where there is none of this id."""
+    with transaction() as connection:
+        return _view(entry(connection, run_id))
+
+
+def entry(connection: sqlite3.Connection, run_id: str) -> Row:
+    """Return a run's entry in the registry; raises `ValueError` where there is none."""
+    run_folder(run_id)
+    for row in rows(connection):
+        if row.id == run_id:
+            return row
+    raise ValueError(f"there is no run {run_id!r}.")
+
+
+def _view(row: Row) -> Run:
+    try:
+        folder = run_folder(row.id)
+    except ValueError as error:
+        return _run(row, True, None, None, (str(error),))
+    found = standing(folder)
+    status = found.status
+    if status is not None and row.state == "running" and status.pid != row.pid:
+        # the last word of an earlier worker: the new one has not spoken yet
+        status = replace(status, state="starting", message="", eta_s=None, images_per_s=None)
+    return _run(row, not folder.is_dir(), found.config, status, found.problems)
+
+
+def _run(
+    row: Row,
+    missing: bool,
+    config: TrainConfig | None,
+    status: Status | None,
+    problems: tuple[str, ...],
+) -> Run:
+    return Run(
+        id=row.id,
+        title=row.title,
+        created=row.created,
+        state=row.state,
+        message=row.message,
+        missing=missing,
+        stopping=row.asked > 0,
+        config=config,
+        status=status,
+        problems=problems,
+    )
+
+
+def model_path(run_id: str) -> Path:
+    """Return a run's model file; raises `ValueError` where there is none yet."""
+    path = run_folder(run_id) / "checkpoint" / "model.safetensors"
+    if not path.is_file():
+        raise ValueError("the run has no checkpoint yet.")
+    return path
