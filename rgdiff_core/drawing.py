@@ -19,8 +19,10 @@ from rgdiff_core.models import (
     process_options,
 )
 from rgdiff_core.process import Process
+from rgdiff_core.randomness import MAX_SEED, STREAMS, streams
 from rgdiff_core.sampling import GRIDS, METHODS, State, sample
 from rgdiff_core.search import optimal_times
+from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import bar
 
 __all__ = ["run_sample", "sample_options"]
@@ -45,7 +47,12 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
         help=f"times: {', '.join(GRIDS)}, best (found on the model's data), or numbers that fall "
         "from 1 to 0, as 1,0.5,0 (default uniform)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="equal seeds, equal noise (default 0)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="field i is the same for equal seeds, however many are drawn (default 0)",
+    )
     parser.add_argument(
         "--out",
         type=Path,
@@ -62,13 +69,14 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     if chosen.out.suffix not in SUFFIXES:
         raise ValueError(f"{chosen.out} ends neither in .npz nor in .png.")
+    check_whole("n", chosen.n, 1, STREAMS)
+    check_whole("seed", chosen.seed, 0, MAX_SEED)
     opened = open_model(chosen.model)
     model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     method = chosen.method or ("dpmpp_2m" if process.schedule.continuous else "shell")
     grid = _grid(chosen.grid, chosen.steps, opened, process)
     steps = chosen.steps if isinstance(grid, str) else len(grid) - 1
-    generator = torch.Generator(model.modes_variance.device).manual_seed(chosen.seed)
     together = max(1, TOGETHER // math.prod(model.basis.shape))
     parts, start = [], time.perf_counter()
     for done in range(0, max(chosen.n, 1), together):
@@ -78,7 +86,8 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             count = done * steps + here * state.step
             bar(count, chosen.n * steps, f"{count // steps} of {chosen.n} fields")
 
-        x = sample(model, process, here, steps, method, generator, report, grid=grid)
+        random = streams(chosen.seed, here, done)
+        x = sample(model, process, here, steps, method, random, report, grid=grid)
         parts.append(x.cpu())
     seconds = time.perf_counter() - start
     x = torch.cat(parts)

@@ -21,6 +21,7 @@ from torch.nn.functional import softplus
 from rgdiff_core.bases import Basis
 from rgdiff_core.colors import Color
 from rgdiff_core.modes import Modes
+from rgdiff_core.randomness import Generators, check_generators
 from rgdiff_core.schedules import Level, Schedule
 from rgdiff_core.serialize import (
     basis_from_dict,
@@ -34,8 +35,6 @@ __all__ = ["Generators", "Marginal", "Prior", "Process", "clamped", "white_noise
 
 GAMMA_CLAMP = 40.0
 _MODES = ("scale", "mean", "variance", "momentum")
-
-Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +60,14 @@ def white_noise(shape: Sequence[int], like: Tensor, generator: Generators = None
         generator: one generator for all, or n of them, one stream per sample, so that a sample
             does not depend on the batch it is drawn in.
     """
+    check_generators(generator, shape[0])
     if generator is None or isinstance(generator, torch.Generator):
         device = like.device if generator is None else generator.device
         return torch.randn(*shape, generator=generator, dtype=like.dtype, device=device).to(like)
-    if len(generator) != shape[0]:
-        raise ValueError(f"{len(generator)} generators were given for {shape[0]} samples.")
-    rows = [white_noise((1, *shape[1:]), like, g) for g in generator]
-    return torch.cat(rows)
+    noise = torch.empty(*shape, dtype=like.dtype, device=generator[0].device)
+    for row, each in zip(noise, generator, strict=True):
+        row.normal_(generator=each)
+    return noise.to(like)
 
 
 def clamped(level: Level) -> Level:

@@ -90,6 +90,9 @@ def test_process_denoiser_and_sample(images):
         gaussian, process, 4, steps=5, method="dpmpp_2m", generator=None, callback=seen.append
     )
     assert x.shape == (4, *SHAPE) and len(seen) == 6
+    assert torch.equal(
+        rg.sample(gaussian, process, 2, seed=1), rg.sample(gaussian, process, 2, seed=1)
+    )
     states = list(rg.trajectory(gaussian, process, 4, steps=5, method="shell"))
     assert len(states) == 6
     assert rg.Process(basis, rg.colors.White(), rg.schedules.Cosine()).modes.variance is None

@@ -16,12 +16,15 @@ from rgdiff_core import (
     Posterior,
     Process,
     colors,
+    elbo,
+    log_likelihood,
     sample,
     schedules,
     trajectory,
 )
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis, WaveletBasis
-from rgdiff_core.sampling import METHODS, State
+from rgdiff_core.randomness import MAX_SEED, STREAMS, stream, streams
+from rgdiff_core.sampling import METHODS, State, walk
 
 SHAPE = (1, 4, 4)
 ORDERS = {"ddim": 1, "heun": 2, "dpmpp_2m": 2}
@@ -184,6 +187,67 @@ def test_a_stream_for_each_makes_batches_irrelevant(method, name):
         torch.testing.assert_close(whole, torch.stack(one))
     else:
         assert torch.equal(whole, torch.stack(one))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_seed_gives_a_sample_whatever_their_number(method):
+    model, process = made()
+    many = sample(model, process, 5, 6, method, seed=3)
+    few = sample(model, process, 2, 6, method, seed=3)
+    torch.testing.assert_close(few, many[:2], rtol=0, atol=1e-12)
+    own = [generator(3 * 1_000_003 + i) for i in range(5)]
+    assert torch.equal(sample(model, process, 5, 6, method, own), many)
+    *_, last = trajectory(model, process, 5, 6, method, seed=3)
+    assert torch.equal(last.x, many)
+    assert not torch.equal(sample(model, process, 2, 6, method, seed=4), few)
+
+
+def test_the_streams_of_seeds_are_their_own():
+    firsts = [stream(seed, number).initial_seed() for seed in (0, 1, 5) for number in (0, 1, 99)]
+    assert len(set(firsts)) == len(firsts)
+    assert stream(MAX_SEED, STREAMS - 1).initial_seed() < 2**63
+    assert [each.initial_seed() for each in streams(1, 3, first=2)] == [
+        stream(1, number).initial_seed() for number in (2, 3, 4)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"generator": 3}, r"generator = 3 is a number: pass seed=3\."),
+        ({"generator": "three"}, "generator = 'three' is neither a torch.Generator nor a list"),
+        ({"generator": [1, 2]}, r"generator = \[1, 2\] is neither a torch.Generator nor a list"),
+        ({"generator": [generator()]}, r"1 generators were given for 2 samples\."),
+        ({"generator": generator(), "seed": 3}, "seed = 3 and a generator exclude each other"),
+        ({"seed": -1}, r"seed = -1 is outside \[0, "),
+        ({"seed": 10**20}, "seed = 100000000000000000000 is outside"),
+        ({"seed": 0.5}, r"seed = 0\.5 must be a whole number"),
+        ({"seed": math.nan}, "seed = nan must be a finite number"),
+        ({"seed": "three"}, "seed = 'three' must be a finite number"),
+    ],
+)
+def test_what_is_no_randomness_is_one_sentence(given, sentence):
+    model, process = made()
+    for call in (sample, trajectory):
+        with pytest.raises(ValueError, match=sentence) as caught:
+            call(model, process, 2, 3, **given)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [3, "three", [1, 2]])
+def test_a_generator_is_checked_wherever_noise_is_drawn(wrong):
+    model, process = made()
+    x = torch.zeros(2, *SHAPE, dtype=torch.float64)
+    calls = (
+        lambda: process.perturb(x, 0.5, generator=wrong),
+        lambda: process.prior_sample(2, wrong),
+        lambda: walk(model, process, x, 3, generator=wrong),
+        lambda: elbo(model, process, x, 3, generator=wrong),
+        lambda: log_likelihood(model, process, x, 3, "hutchinson", generator=wrong),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match=r"is neither a torch\.Generator nor a list"):
+            call()
 
 
 @pytest.mark.parametrize("method", METHODS)

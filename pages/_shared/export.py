@@ -69,6 +69,7 @@ def python_lines(lab: Lab, index: int) -> str:
 import rgdiff_core as rg
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.process import white_noise
+from rgdiff_core.randomness import streams
 
 data = rg.data.load({lab.data!r}, limit={cache.FIT_LIMIT}).images
 basis = {basis_lines(side.basis)}.build(data)
@@ -79,9 +80,8 @@ process = rg.Process(
     rg.Modes.fit(basis, data),
 )
 images = data[{first} : {first + n}]
-first_seed = {labdata.SEED_STRIDE * lab.seed + lab.first}
-streams = [torch.Generator().manual_seed(first_seed + i) for i in range({n})]
-noised = process.perturb(images, {lab.t!r}, white_noise(images.shape, images, streams))
+noise = white_noise(images.shape, images, streams({lab.seed}, {n}, {lab.first}))
+noised = process.perturb(images, {lab.t!r}, noise)
 """
 
 

@@ -17,10 +17,10 @@ from pages._shared.labstate import Lab, Side
 from rgdiff_core.bands import separable
 from rgdiff_core.colors import BlendedColor
 from rgdiff_core.process import white_noise
+from rgdiff_core.randomness import streams
 from rgdiff_core.schedules import BlendedSchedule
 
 __all__ = [
-    "SEED_STRIDE",
     "blend_note",
     "blended",
     "colormap_of",
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 MAX_VALUES = 64 * 3 * 32 * 32  # of all images together: bounds what travels to the browser
-SEED_STRIDE = 1_000_003  # so that no two seeds share an image's noise
 
 
 def process(data: str, side: Side) -> rg.Process:
@@ -67,8 +66,7 @@ def _free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor
     forward = process(lab.data, lab.sides[0])
     gaussian = rg.GaussianDenoiser(forward.basis, forward.modes)
     n = len(fields(lab))
-    streams = [torch.Generator().manual_seed(SEED_STRIDE * lab.seed + i) for i in range(n)]
-    return rg.sample(gaussian, forward, n, steps, method, streams)
+    return rg.sample(gaussian, forward, n, steps, method, seed=lab.seed)
 
 
 def fields(lab: Lab) -> torch.Tensor:
@@ -84,9 +82,7 @@ def fields(lab: Lab) -> torch.Tensor:
 def noise(lab: Lab) -> torch.Tensor:
     """Return the white noise of the seed, in field space, one stream per image."""
     x0 = fields(lab)
-    start = SEED_STRIDE * lab.seed + lab.first
-    streams = [torch.Generator().manual_seed(start + i) for i in range(len(x0))]
-    return white_noise(x0.shape, x0, streams)
+    return white_noise(x0.shape, x0, streams(lab.seed, len(x0), lab.first))
 
 
 def blend_note(processes: list[rg.Process]) -> str | None:

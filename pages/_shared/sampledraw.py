@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._shared.labdata import MAX_VALUES, SEED_STRIDE
+from pages._shared.labdata import MAX_VALUES
 from pages._shared.samplemodels import Source, load
 from pages._shared.samplestate import MAX_SAMPLES, Request, Setting
 from rgdiff_core.conditional import Conditioned
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.randomness import STREAMS, stream
 from rgdiff_core.sampling import State
 from rgdiff_core.schedules import SigmoidKernel
 
-__all__ = ["Frame", "draw", "drawn", "given", "kept", "levels", "model", "most", "process"]
+__all__ = ["LOOK", "Frame", "draw", "drawn", "given", "kept", "levels", "model", "most", "process"]
 
 MAX_FRAMES = 101
 MAX_BYTES = 8 << 20  # of all frames of one draw, on their way to the browser
+LOOK = STREAMS - 1  # the number of the stream for what is known of an image
 STORED = 256 << 20  # bytes of samples that are kept
 
 
@@ -69,8 +71,7 @@ def model(request: Request, source: Source) -> Denoiser:
     parts = given(request, source)
     if parts is None:
         return source.denoiser
-    look = torch.Generator().manual_seed(SEED_STRIDE * (request.seed + 1) - 1)
-    return Conditioned(source.denoiser, *parts, look)
+    return Conditioned(source.denoiser, *parts, stream(request.seed, LOOK))
 
 
 def most(shape: tuple[int, ...]) -> int:
@@ -99,7 +100,6 @@ def draw(
     forward, setting = process(request.setting, source), request.setting
     n = request.n
     wanted = kept(setting.steps, n * int(np.prod(forward.basis.shape)))
-    streams = [torch.Generator().manual_seed(SEED_STRIDE * request.seed + i) for i in range(n)]
     before: list[State] = []
 
     def follow(state: State) -> None:
@@ -115,9 +115,9 @@ def draw(
         n,
         setting.steps,
         setting.sampler,
-        streams,
-        follow,
+        callback=follow,
         grid=setting.grid,
+        seed=request.seed,
     ).cpu()
     if not x.isfinite().all():
         raise ValueError(

@@ -9,9 +9,8 @@ import torch
 
 from pages._shared.cache import FIT_LIMIT
 from pages._shared.export import basis_lines, spec_source
-from pages._shared.labdata import SEED_STRIDE
 from pages._shared.pictures import png, sheet
-from pages._shared.sampledraw import Frame, draw, drawn, most
+from pages._shared.sampledraw import LOOK, Frame, draw, drawn, most
 from pages._shared.samplemessages import coloured
 from pages._shared.samplemodels import load
 from pages._shared.samplestate import Bench, Request
@@ -54,7 +53,6 @@ def numbers(bench: Bench) -> bytes:
 def python_lines(bench: Bench) -> str:
     """Return the Python lines that draw the samples again."""
     request, setting = shown(bench), bench.setting
-    first = SEED_STRIDE * request.seed
     lines = f"""import torch
 import rgdiff_core as rg
 from rgdiff_core import sampling
@@ -65,15 +63,14 @@ process = rg.Process(
     {spec_source(setting.side.schedule)},
     model.modes,
 )
-streams = [torch.Generator().manual_seed({first} + i) for i in range({request.n})]
 samples = rg.sample(
     model,
     process,
     {request.n},
     steps={setting.steps},
     method=sampling.{setting.sampler!r},
-    generator=streams,
     grid={setting.grid!r},
+    seed={request.seed},
 )
 """
     return lines
@@ -98,15 +95,15 @@ model = open_model({name!r}).denoiser
     if zoom is None:
         return lines
     data = load(setting).data
-    seed = SEED_STRIDE * (request.seed + 1) - 1
     return (
         lines
         + f"""from rgdiff_core.conditional import Conditioned
+from rgdiff_core.randomness import stream
 
 image = rg.data.load({data!r}, limit={zoom.image + 1}).images[-1:]
 kernel = rg.schedules.SigmoidKernel({zoom.softness!r})
 cutoff = torch.full_like(model.basis.scale, {zoom.cutoff!r})
 known = torch.sigmoid(-kernel.gamma(model.basis.scale, cutoff))
-model = Conditioned(model, image, known, torch.Generator().manual_seed({seed}))
+model = Conditioned(model, image, known, stream({request.seed}, {LOOK}))
 """
     )

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.process import Generators, Process, white_noise
+from rgdiff_core.process import Process, white_noise
+from rgdiff_core.randomness import Generators, check_generators, source
 from rgdiff_core.sampling.grids import Grid, time_grid
 from rgdiff_core.sampling.methods import METHODS
 from rgdiff_core.sampling.steps import Memory, Method, Noise, Step
@@ -156,6 +157,7 @@ def walk(
     Arguments:
         c: (n, C, H, W), components at t = 1.
     """
+    check_generators(generator, len(c))
     taken = _method(method)
     _check_walk(model, process, steps, taken)
     return _walk(model, process, c, taken, generator, time_grid(process, model.modes, steps, grid))
@@ -199,6 +201,7 @@ def trajectory(
     generator: Generators = None,
     *,
     grid: Grid = "uniform",
+    seed: int | None = None,
 ) -> Iterator[State]:
     """Return an iterator over the states from the prior to the data, steps + 1 of them.
 
@@ -212,21 +215,21 @@ def trajectory(
         method: a name in METHODS, or a `Method`.
         generator: one generator, or n of them, one stream per sample.
         grid: the times: "uniform", "logsnr", "angle" (see `grids`), or the steps + 1 times.
+        seed: in place of generators, the streams of a seed: sample i is the same whatever n is.
 
-    Raises `ValueError` for a value outside its range, a basis that differs, and for an ODE method
-    with a schedule that jumps.
+    Raises `ValueError` for a value outside its range, a basis that differs, an ODE method with a
+    schedule that jumps, and for a seed together with generators.
     """
     check_whole("n", n, 1, MAX_SAMPLES)
-    if not isinstance(generator, torch.Generator | None) and len(generator) != n:
-        raise ValueError(f"{len(generator)} generators were given for {n} samples.")
+    random = source(n, generator, seed)
     taken = _method(method)
     _check_walk(model, process, steps, taken)
     times = time_grid(process, model.modes, steps, grid)
     with torch.no_grad():
         prior = model.prior(process)
-        noise = white_noise((n, *process.basis.shape), prior.std, generator)
+        noise = white_noise((n, *process.basis.shape), prior.std, random)
         c = (prior.mean + prior.std * noise) / process.level(1.0).magnitude
-    return _quiet_walk(model, process, c, taken, generator, times)
+    return _quiet_walk(model, process, c, taken, random, times)
 
 
 def sample(
@@ -239,6 +242,7 @@ def sample(
     callback: Callable[[State], None] | None = None,
     *,
     grid: Grid = "uniform",
+    seed: int | None = None,
 ) -> Tensor:
     """Draw n fields (n, C, H, W). Arguments and errors as in `trajectory`.
 
@@ -246,7 +250,7 @@ def sample(
         callback: called with every `State`; it may raise to cancel.
     """
     state = None
-    for state in trajectory(model, process, n, steps, method, generator, grid=grid):
+    for state in trajectory(model, process, n, steps, method, generator, grid=grid, seed=seed):
         if callback is not None:
             callback(state)
     if state is None:

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import rgdiff_core as rg
+from rgdiff_core import drawing
 from rgdiff_core.cli import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
+from rgdiff_core.sampling import METHODS
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +58,35 @@ def test_sample_writes_numbers_that_repeat(home, capsys):
         rg.schedules.Schedule.from_json(report["schedule"]),
         model.modes,
     )
-    generator = torch.Generator().manual_seed(7)
-    expected = rg.sample(model, process, 5, 3, generator=generator)
+    expected = rg.sample(model, process, 5, 3, seed=7)
     assert np.array_equal(np.load("a.npz")["images"], expected.numpy())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_field_does_not_depend_on_how_many_are_drawn(home, capsys, monkeypatch, method):
+    words = ["sample", "model.safetensors", "--steps", "3", "--method", method, "--seed", "2"]
+
+    def drawn(n: int) -> np.ndarray:
+        ran(capsys, *words, "--n", str(n), "--out", "c.npz")
+        return np.load("c.npz")["images"]
+
+    five = drawn(5)
+    np.testing.assert_allclose(drawn(2), five[:2], rtol=0, atol=1e-5)
+    monkeypatch.setattr(drawing, "TOGETHER", 2 * 16)  # in batches of two fields
+    np.testing.assert_allclose(drawn(5), five, rtol=0, atol=1e-5)
+
+
+def test_sample_draws_the_fields_of_the_samples_page(home, capsys):
+    """The page's streams have their formula: sample i of seed s has the seed 1,000,003 s + i."""
+    words = ["sample", "model.safetensors", "--steps", "3", "--method", "shell", "--seed", "4"]
+    report = ran(capsys, *words, "--n", "3", "--out", "d.npz")
+    model = rg.load_model(home / "model.safetensors")
+    schedule = rg.schedules.Schedule.from_json(report["schedule"])
+    color = rg.colors.Color.from_json(report["color"])
+    process = rg.Process(model.basis, color, schedule, model.modes)
+    own = [torch.Generator().manual_seed(4 * 1_000_003 + i) for i in range(3)]
+    expected = rg.sample(model, process, 3, 3, "shell", own)
+    assert np.array_equal(np.load("d.npz")["images"], expected.numpy())
 
 
 def test_sample_draws_a_picture_with_any_process(home, capsys):

@@ -1,0 +1,76 @@
+"""Sources of randomness: one generator for a batch, or a stream for each of its samples.
+
+A seed has a million streams, of which number i belongs to sample i. So a sample depends neither on
+how many are drawn nor on the batches they are drawn in, and no two seeds share a stream.
+"""
+
+import reprlib
+from collections.abc import Sequence
+
+import torch
+
+from rgdiff_core.spec import check_whole
+
+__all__ = ["MAX_SEED", "STREAMS", "Generators", "check_generators", "source", "stream", "streams"]
+
+STREAMS = 1_000_003  # of a seed
+MAX_SEED = 2**63 // STREAMS - 1
+
+Generators = torch.Generator | Sequence[torch.Generator] | None
+
+
+def stream(seed: int, number: int) -> torch.Generator:
+    """Return one stream of a seed, on the CPU.
+
+    Raises:
+        ValueError: For a seed or a number outside its range.
+    """
+    check_whole("seed", seed, 0, MAX_SEED)
+    check_whole("the number of a sample", number, 0, STREAMS - 1)
+    return torch.Generator().manual_seed(STREAMS * int(seed) + int(number))
+
+
+def streams(seed: int, n: int, first: int = 0) -> list[torch.Generator]:
+    """Return the streams of n samples of a seed, of which the first has the number `first`.
+
+    Raises:
+        ValueError: For a seed or a number outside its range.
+    """
+    return [stream(seed, first + i) for i in range(n)]
+
+
+def check_generators(generator: Generators, n: int) -> None:
+    """Check that a source of randomness is None, one generator, or n of them on one device.
+
+    Raises:
+        ValueError: For anything else.
+    """
+    if generator is None or isinstance(generator, torch.Generator):
+        return
+    if not isinstance(generator, Sequence) or not all(
+        isinstance(each, torch.Generator) for each in generator
+    ):
+        raise ValueError(
+            f"generator = {reprlib.repr(generator)} is neither a torch.Generator nor a list of "
+            "them, one for each sample."
+        )
+    if len(generator) != n:
+        raise ValueError(f"{len(generator)} generators were given for {n} samples.")
+    if len(devices := {str(each.device) for each in generator}) > 1:
+        raise ValueError(f"the generators are on several devices, {', '.join(sorted(devices))}.")
+
+
+def source(n: int, generator: Generators, seed: int | None) -> Generators:
+    """Return the randomness of n samples: that of a generator, or the streams of a seed.
+
+    Raises:
+        ValueError: For both at once, and for values that are neither.
+    """
+    if seed is None:
+        if isinstance(generator, int | float):
+            raise ValueError(f"generator = {generator!r} is a number: pass seed={generator!r}.")
+        check_generators(generator, n)
+        return generator
+    if generator is not None:
+        raise ValueError(f"seed = {reprlib.repr(seed)} and a generator exclude each other.")
+    return streams(seed, n)
