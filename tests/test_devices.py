@@ -164,5 +164,5 @@ def test_what_is_no_generator_is_one_sentence_on_the_lattice(wrong):
         lambda: rg.lattice.hmc(rg.lattice.Phi4(-4.0, 6.975), 4, 8, generator=wrong),
         lambda: theory.sample(2, wrong),
     ):
-        with pytest.raises(ValueError, match="is not a torch.Generator"):
+        with pytest.raises(ValueError, match=r"is not a torch\.Generator"):
             call()
