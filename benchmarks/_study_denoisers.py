@@ -45,7 +45,9 @@ BASE = TrainConfig(
 ARMS: Mapping[str, TrainConfig] = {
     "universal, V": BASE,
     "universal, √V": replace(BASE, model=replace(BASE.model, c_out="std")),
-    "universal, V, scaled field": replace(BASE, model=replace(BASE.model, network_input="whitened")),
+    "universal, V, scaled field": replace(
+        BASE, model=replace(BASE.model, network_input="whitened")
+    ),
     **{f"only {name}": replace(BASE, noise=noise) for name, noise in PROCESSES.items()},
 }
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import streamlit as st
 
 from pages._shared import (
+    address,
     latticecontrols,
     latticedata,
     latticeflow,
@@ -56,13 +57,12 @@ def page() -> None:
         with st.container(border=True):
             info = latticedata.chosen(listed)
             latticedata.waiting()
-    view = st.segmented_control(
+    view = address.menu(
+        st,
         "View",
         list(VIEWS),
         default=next(iter(VIEWS)),
-        required=True,
         key="view",
-        bind="query-params",
         label_visibility="collapsed",
     )
     latticestate.write_link()

@@ -4,7 +4,14 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._shared import resultscifar, resultsdata, resultsphi4, resultsruns, resultsverdict
+from pages._shared import (
+    address,
+    resultscifar,
+    resultsdata,
+    resultsphi4,
+    resultsruns,
+    resultsverdict,
+)
 from pages._shared.resultsdata import Found
 
 PHI4, CIFAR = "rgdiff study phi4 --budget hour", "rgdiff study cifar10"
@@ -16,13 +23,12 @@ def phi4(studies: Mapping[str, Found]) -> None:
     if not known:
         missing("φ⁴", PHI4)
         return
-    name = st.segmented_control(
+    name = address.menu(
+        st,
         "Theory",
         list(known),
         default=next(iter(known)),
-        required=True,
         key="theory",
-        bind="query-params",
         format_func=lambda each: known[each]["theory"]["title"],
     )
     resultsphi4.draw(known[name])
@@ -58,13 +64,12 @@ def page() -> None:
     resultsverdict.draw(studies)
     for text in problems:
         st.warning(text, icon=":material/error:")
-    section = st.segmented_control(
+    section = address.menu(
+        st,
         "Section",
         list(SECTIONS),
         default=next(iter(SECTIONS)),
-        required=True,
         key="section",
-        bind="query-params",
         label_visibility="collapsed",
     )
     SECTIONS[section](studies)

@@ -3,7 +3,7 @@
 import streamlit as st
 from torch import Tensor
 
-from pages._shared import plots
+from pages._shared import address, plots
 from pages._shared.plots import Curve
 from pages._shared.spectracontrols import Choice, basis_controls, data_controls, noise_controls
 from pages._shared.spectraviews import MOMENTUM, STYLES, VIEWS, Colors, draw
@@ -79,13 +79,12 @@ def fits(choice: Choice, k: Tensor) -> list[Curve]:
 def components(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
     """Draw what is in the basis chosen; its own controls leave the figure above alone."""
     st.subheader("What it looks like, component by component")
-    view = st.segmented_control(
+    view = address.menu(
+        st,
         "View",
         list(VIEWS),
         default=next(iter(VIEWS)),
-        required=True,
         key="view",
-        bind="query-params",
         help="All three are in the basis chosen at the side.",
     )
     try:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from rgdiff_core import data
+from rgdiff_core import data, options
 from rgdiff_core.terminal import bar
 
 __all__ = ["Command", "main"]
@@ -78,6 +78,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
                 groups[path[0]] = group.add_subparsers(metavar="COMMAND", required=True)
             level = groups[path[0]]
         leaf = level.add_parser(word, help=command.help, description=command.help)
+        leaf.register("type", int, options.whole)
+        leaf.register("type", float, options.finite)
         if command.name.split() == [*words[: len(path) + 1]]:
             command.options(leaf)
         leaf.add_argument("--json", action="store_true", help="print one line of JSON")

@@ -48,7 +48,7 @@ class ImageBudget:
         draws: noise levels for each.
         samples, steps: drawn with the best process.
         flow: held-out images for the probability flow.
-        device: "cpu" or "cuda".
+        device: its name.
     """
 
     images: int = 512
@@ -103,7 +103,7 @@ def image_card(
         work: its run's folder.
     """
     model = model.to(budget.device)
-    if budget.device != "cpu":
+    if torch.device(budget.device).type == "cuda":
         model.autocast = torch.bfloat16
     tried = {OWN: config.noise} if isinstance(config.noise, OneProcess) else PROCESSES
     processes = {
@@ -157,9 +157,9 @@ def _title(config: TrainConfig) -> str:
 
 
 def _device(device: str) -> str:
-    if device == "cpu":
-        return f"cpu, {platform.machine()}"
-    return f"{torch.cuda.get_device_name()}, network in bfloat16"
+    if torch.device(device).type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, network in bfloat16"
+    return f"{device}, {platform.machine()}"
 
 
 def image_markdown(card: ImageCard) -> str:

@@ -12,6 +12,7 @@ from rgdiff_core import data
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.devices import device_of, device_option
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.noises import OneProcess
 from rgdiff_core.presets import PRESETS
@@ -20,7 +21,6 @@ from rgdiff_core.schedules import Cutoff, Schedule, SigmoidKernel
 from rgdiff_core.spec import Spec, from_dict, from_json
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
-from rgdiff_core.training.trainer import DEVICES
 from rgdiff_core.weights import (
     list_pretrained,
     load_model,
@@ -121,12 +121,11 @@ def placed(opened: Opened, device: str) -> NetworkDenoiser:
     A lattice network on the CPU is set to compute on one thread, where it is fastest.
     """
     small = isinstance(opened.denoiser.spec.network, LatticeNet)
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() and not small else "cpu"
-    if device == "cpu" and small:
+    place = device_of("cpu" if device == "auto" and small else device)
+    if place.type == "cpu" and small:
         torch.set_num_threads(1)
     try:
-        return opened.denoiser.to(device)
+        return opened.denoiser.to(place)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ValueError(f"the device {device!r} can't be used: {reason}.") from None
@@ -149,7 +148,7 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    device_option(parser)
     parser.add_argument(
         "--precision", choices=("32", "bf16"), default="32", help="of the network (default 32)"
     )

@@ -109,7 +109,9 @@ class Modes:
     def to(self, like: Tensor) -> "Modes":
         """Return a copy of the modes on the device and in the dtype of another tensor."""
         tensors = (self.scale, self.mean, self.variance, self.momentum)
-        return Modes(*(None if x is None else x.to(like, copy=True) for x in tensors))  # type: ignore[arg-type]
+        # the device first: not every device has every precision
+        moved = (None if x is None else x.to(like.device).to(like, copy=True) for x in tensors)
+        return Modes(*moved)  # type: ignore[arg-type]
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -20,6 +20,7 @@ import torch
 from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.devices import device_of, device_option, doubled
 from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
 from rgdiff_core.image_cards import ImageBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.lattice import Estimate, Phi4, hmc, observables
@@ -31,7 +32,6 @@ from rgdiff_core.training import TrainConfig, load_config, train
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.commands import duration
 from rgdiff_core.training.runs.folder import read_config, read_status
-from rgdiff_core.training.trainer import DEVICES
 from rgdiff_core.weights import load_model, pretrained_folder, save_model, sha256, weights_type
 
 __all__ = ["PROCESSES", "Card", "pretrain", "pretrain_options", "run_pretrain"]
@@ -214,7 +214,7 @@ def _evaluate(
 def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
     from rgdiff_core.denoisers import GaussianDenoiser
 
-    nll = -GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process).double()
+    nll = -doubled(GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process))
     return Estimate(float(nll.mean()), float(nll.std() / len(nll) ** 0.5))
 
 
@@ -292,7 +292,7 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         default=usual.flow,
         help="models of images: held-out ones for the probability flow (default none)",
     )
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    device_option(parser)
     parser.add_argument(
         "--scan-samples", type=int, default=64, help="for each process of the scan (default 64)"
     )
@@ -320,11 +320,10 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
 
 def _image_budget(chosen: argparse.Namespace) -> ImageBudget:
-    there = torch.cuda.is_available() and chosen.device in ("auto", "cuda")
     return ImageBudget(
         images=chosen.images,
         scan_images=min(ImageBudget().scan_images, chosen.images),
         samples=chosen.samples,
         flow=chosen.flow,
-        device="cuda" if there else "cpu",
+        device=str(device_of(chosen.device)),
     )

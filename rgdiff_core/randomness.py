@@ -9,9 +9,19 @@ from collections.abc import Sequence
 
 import torch
 
+from rgdiff_core.devices import has_float64
 from rgdiff_core.spec import check_whole
 
-__all__ = ["MAX_SEED", "STREAMS", "Generators", "check_generators", "source", "stream", "streams"]
+__all__ = [
+    "MAX_SEED",
+    "STREAMS",
+    "Generators",
+    "check_generators",
+    "device_for",
+    "source",
+    "stream",
+    "streams",
+]
 
 STREAMS = 1_000_003  # of a seed
 MAX_SEED = 2**63 // STREAMS - 1
@@ -58,6 +68,22 @@ def check_generators(generator: Generators, n: int) -> None:
         raise ValueError(f"{len(generator)} generators were given for {n} samples.")
     if len(devices := {str(each.device) for each in generator}) > 1:
         raise ValueError(f"the generators are on several devices, {', '.join(sorted(devices))}.")
+
+
+def device_for(generator: torch.Generator | None) -> torch.device:
+    """Return where the numbers of a generator come to be, the CPU without one: a device that has
+    float64.
+
+    Raises:
+        ValueError: For what is no generator, and for a device without float64.
+    """
+    if generator is None:
+        return torch.device("cpu")
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(f"generator = {reprlib.repr(generator)} is not a torch.Generator.")
+    if not has_float64(generator.device):
+        raise ValueError(f"a generator on {generator.device} has no float64: use one on the CPU.")
+    return generator.device
 
 
 def source(n: int, generator: Generators, seed: int | None) -> Generators:

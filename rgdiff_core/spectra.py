@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases import Basis, FourierBasis, check_images
+from rgdiff_core.devices import doubled
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Generators, Process, white_noise
@@ -90,7 +91,7 @@ def power_spectrum(
     check_images(images)
     basis = FourierBasis((1, images.shape[-2], images.shape[-1]), momentum)
     count, mean = _shells(basis, bins)
-    transforms = (torch.fft.fft2(x.double(), norm="ortho") for x in images.split(512))
+    transforms = (torch.fft.fft2(doubled(x), norm="ortho") for x in images.split(512))
     power = torch.cat([mean(f.abs().square().mean(1).cpu()) for f in transforms])
     error = power.std(0) / math.sqrt(len(power)) if len(power) > 1 else power[0] * math.nan
     scale, k = mean(basis.scale[0].double()), mean(basis.momentum[0].double())
@@ -107,7 +108,7 @@ def radial_average(
     power spectrum of its noise, (..., n).
     """
     basis = FourierBasis((1, values.shape[-2], values.shape[-1]), momentum)
-    return _shells(basis, bins)[1](values.double().mean(-3).cpu())
+    return _shells(basis, bins)[1](doubled(values).mean(-3).cpu())
 
 
 def log_distance(one: Spectrum, other: Spectrum) -> Estimate:
@@ -171,7 +172,7 @@ def profile(values: Tensor, scale: Tensor, bins: int = 32) -> Profile:
     """
     if not 1 <= bins <= 512:
         raise ValueError(f"bins = {bins} is outside [1, 512].")
-    values, scale = (x.flatten().double() for x in torch.broadcast_tensors(values, scale))
+    values, scale = (doubled(x.flatten()) for x in torch.broadcast_tensors(values, scale))
     label = scale
     if len(torch.unique(scale.float())) > bins:
         least = scale[scale > 0].min()

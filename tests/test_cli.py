@@ -1,5 +1,6 @@
 """The command line, run as a person or a program runs it."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -7,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from rgdiff_core.cli import COMMANDS, main
+from rgdiff_core.cli import COMMANDS, Command, main
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +73,41 @@ def test_every_command_explains_itself(capsys, command):
     text = " ".join(capsys.readouterr().out.split())
     assert command.help in text
     assert "--json" in text
+
+
+def numbers(command: Command) -> list[tuple[list[str], type]]:
+    """Return the options of a command that are numbers, each with as many words as it needs."""
+    parser = argparse.ArgumentParser()
+    command.options(parser)
+    places = sum(not each.option_strings for each in parser._actions)
+    words = [*command.name.split(), *["x"] * places]
+    found = [each for each in parser._actions if each.type in (int, float)]
+    return [([*words, each.option_strings[0]], each.type) for each in found]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_what_is_no_number_is_one_sentence(capsys, command):
+    for words, kind in numbers(command):
+        wrong = ["nan", "inf", "-inf", "1e999", "text", "", "0x10", "ü" * 5000, "1" * 5000]
+        for word in [*wrong, "0.5", "1e308", str(2**63)] if kind is int else wrong:
+            with pytest.raises(SystemExit, match="2"):
+                main([*words[:-1], f"{words[-1]}={word}"])
+            *usage, sentence = capsys.readouterr().err.strip().split("\n")
+            assert usage and words[-1] in sentence and "Traceback" not in sentence
+            assert len(sentence) < 300
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
+    parser = argparse.ArgumentParser()
+    command.options(parser)
+    if not any("--device" in each.option_strings for each in parser._actions):
+        pytest.skip("it computes where there is nothing to choose")
+    for name in ("gpu", "cuda:77", "meta", ""):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command.name.split(), "x", f"--device={name}"])
+        last = capsys.readouterr().err.strip().split("\n")[-1]
+        assert f"device = {name!r} is not one of those here: auto, cpu" in last
 
 
 def test_the_installed_command():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages._shared import latticestate
+from pages._shared import address, latticestate
 from pages._shared.latticestate import Theory, bound, current
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.lattice.critical import LITERATURE, NamedTheory, critical_coupling, phase
@@ -31,13 +31,12 @@ def sidebar() -> Theory:
             "at 32 and above sampling takes minutes.",
             **bound("size", theory.size, lambda t, v: replace(t, size=v)),
         )
-        convention = st.segmented_control(
+        convention = address.menu(
+            st,
             "Couplings",
             list(CONVENTIONS),
             default=next(iter(CONVENTIONS)),
-            required=True,
             key="convention",
-            bind="query-params",
             help="Three ways to write the same action. Numbers that are typed in one are "
             "translated into the others.",
         )

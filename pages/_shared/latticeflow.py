@@ -8,6 +8,7 @@ import numpy as np
 import streamlit as st
 
 from pages._shared import (
+    address,
     latticedata,
     latticeflows,
     latticepictures,
@@ -36,13 +37,12 @@ SHOWN, TILE = 3, 108  # fields, and the side of a picture in pixels
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the flows of the chosen ensemble, or one flow of several."""
     del theory
-    what = st.segmented_control(
+    what = address.menu(
+        st,
         "Compare",
         [ONE, MANY],
         default=ONE,
-        required=True,
         key="flows",
-        bind="query-params",
         label_visibility="collapsed",
     )
     if what == MANY:
@@ -62,13 +62,12 @@ def _one(info: EnsembleInfo | None) -> None:
         "The slider moves all five flows of the same fields."
     )
     left, right = st.columns(2)
-    eta = left.segmented_control(
+    eta = address.menu(
+        left,
         "Rescaling η",
         [0.0, 0.25],
         default=0.25,
-        required=True,
         key="eta",
-        bind="query-params",
         format_func=lambda eta: "0, units stay" if eta == 0 else "¼, Ising class",
         help="Coarse fields are multiplied by b^(η/2). At the critical point, with η = ¼, they "
         "then look the same at all scales. What is drawn below does not depend on it.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import streamlit as st
 import torch
 
-from pages._shared import latticedata, latticeplots, latticestored, plots
+from pages._shared import address, latticedata, latticeplots, latticestored, plots
 from pages._shared.latticedata import Measured
 from pages._shared.latticestate import Theory
 from pages._shared.plots import Curve
@@ -146,13 +146,12 @@ def _estimates(label: str, found: tuple[Estimate, ...], first: int) -> Curve | N
 
 def _correlator(measured: Measured, free: FreeField | None) -> None:
     found = measured.correlator
-    view = st.segmented_control(
+    view = address.menu(
+        st,
         "Correlator",
         ["C(t)", "effective mass"],
         default="C(t)",
-        required=True,
         key="correlator",
-        bind="query-params",
         help="C(t) = Σ_y G(y, t), at zero spatial momentum; and the mass that its fall shows, "
         "arcosh[(C(t−1) + C(t+1))/2C(t)].",
     )

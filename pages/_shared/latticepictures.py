@@ -9,7 +9,7 @@ import torch
 from streamlit.delta_generator import DeltaGenerator
 from torch import Tensor
 
-from pages._shared import latticedata, latticestored, pictures, plots
+from pages._shared import address, latticedata, latticestored, pictures, plots
 from pages._shared.latticestate import Theory
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import Ensemble
@@ -37,13 +37,12 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
 def _browse(id: str, ensemble: Ensemble) -> None:
     lengths = chain_lengths(len(ensemble.configurations), ensemble.n_chains)
     left, middle, right = st.columns([2, 3, 2], vertical_alignment="bottom")
-    way = left.segmented_control(
+    way = address.menu(
+        left,
         "Show",
         [ACROSS, ALONG],
         default=ACROSS,
-        required=True,
         key="browse",
-        bind="query-params",
         help="The same Monte Carlo time of many chains, which are independent; or one chain as "
         "time passes, where neighbours are correlated.",
     )
@@ -90,7 +89,7 @@ def _along(
 ) -> tuple[Tensor, list[str]]:
     first, second = middle.columns(2)
     chain = first.number_input(
-        "Chain", 1, len(lengths), 1, key="chain", bind="query-params", help="Which chain."
+        "Chain", 1, len(lengths), 1, key="chain", bind=address.whole("chain"), help="Which chain."
     )
     last = max(0, lengths[chain - 1] - MOST)
     begin = 0

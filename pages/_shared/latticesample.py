@@ -9,6 +9,7 @@ import streamlit as st
 import torch
 
 from pages._shared import (
+    address,
     latticedata,
     latticeplots,
     latticestate,
@@ -83,7 +84,7 @@ def _asked(theory: Theory) -> EnsembleSpec | str:
         1_000_000,
         None,
         key="therm",
-        bind="query-params",
+        bind=address.whole("therm"),
         placeholder="automatic",
         help="Trajectories that are discarded. Empty: 100 + 8 L, and more while action or "
         "|M| still drift.",
@@ -94,7 +95,7 @@ def _asked(theory: Theory) -> EnsembleSpec | str:
         1000,
         5,
         key="thinning",
-        bind="query-params",
+        bind=address.whole("thinning"),
         help="Trajectories from one kept configuration of a chain to the next.",
     )
     with st.expander("More: how the chains move, precision, seed", icon=":material/tune:"):
@@ -144,7 +145,7 @@ def _moves() -> tuple[HMC, bool, int]:
         100,
         0,
         key="cluster",
-        bind="query-params",
+        bind=address.whole("cluster"),
         help="Wolff clusters of the embedded Ising spins after each trajectory. One or two help "
         "near the critical line, where hybrid Monte Carlo slows down.",
     )
@@ -168,7 +169,7 @@ def _moves() -> tuple[HMC, bool, int]:
         2**31 - 1,
         0,
         key="seed",
-        bind="query-params",
+        bind=address.whole("seed"),
         help="The same numbers everywhere make the same configurations.",
     )
     hmc = HMC(length, target, INTEGRATORS[integrator], cluster)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages._shared import latticeplots, latticetasks, plots
+from pages._shared import address, latticeplots, latticetasks, plots
 from pages._shared.latticestate import Theory
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
@@ -47,13 +47,12 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     full = _committed()
     names = [FULL, LIVE] if full else [LIVE]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
-    which = left.segmented_control(
+    which = address.menu(
+        left,
         "Scan",
         names,
         default=names[0],
-        required=True,
         key="scan",
-        bind="query-params",
         help="The full scan was made once, by the command below it, and comes along. A live one "
         "is made here, about the critical line at the m² of the theory at the side.",
     )

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages._shared import (
+    address,
     resultsimages,
     resultsknown,
     resultslinks,
@@ -54,13 +55,12 @@ def _sections(study: Found) -> None:
     """Draw the arms, the figures and the search, in so many steps as are chosen."""
     steps = _steps(study)
     nfe = (
-        st.segmented_control(
+        address.menu(
+            st,
             "Steps of the sampler",
             steps,
             default=study["budget"]["shown"] if study["budget"]["shown"] in steps else steps[-1],
-            required=True,
             key="steps",
-            bind="query-params",
             help="Samples are drawn in so many steps; each evaluates the network once.",
         )
         if steps
@@ -72,13 +72,12 @@ def _sections(study: Found) -> None:
     titles = {arm["name"]: label(arm) for arm in chosen}
     with shown(study):
         resultslinks.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
-    name = st.segmented_control(
+    name = address.menu(
+        st,
         "Figure",
         list(FIGURES),
         default=next(iter(FIGURES)),
-        required=True,
         key="view",
-        bind="query-params",
         label_visibility="collapsed",
     )
     with shown(study):

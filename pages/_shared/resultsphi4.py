@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages._shared import (
+    address,
     resultslinks,
     resultsorigin,
     resultsplots,
@@ -47,13 +48,12 @@ def draw(study: Found) -> None:
     titles = {arm["name"]: arm["title"] for arm in study["arms"]}
     with shown(study):
         resultslinks.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
-    name = st.segmented_control(
+    name = address.menu(
+        st,
         "Figure",
         list(FIGURES),
         default=next(iter(FIGURES)),
-        required=True,
         key="figure",
-        bind="query-params",
         label_visibility="collapsed",
     )
     for draw_part in (FIGURES[name], resultssearch.search, resultsorigin.whole):
@@ -223,13 +223,12 @@ def _evaluations(study: Found) -> None:
         st.info("The samplers have not been measured yet.", icon=":material/hourglass_empty:")
         return
     left, right = st.columns(2)
-    what = left.segmented_control(
+    what = address.menu(
+        left,
         "Quantity",
         list(QUANTITIES),
         default="susceptibility_percent",
-        required=True,
         key="quantity",
-        bind="query-params",
         format_func=lambda each: QUANTITIES[each][1],
     )
     known = [row for row in study["samplers"] if row.get(what)]

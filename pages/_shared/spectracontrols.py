@@ -6,7 +6,7 @@ import streamlit as st
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._shared import cache, datasets
+from pages._shared import address, cache, datasets
 from pages._shared.labdata import colormap_of
 from pages._shared.menus import BASES
 from rgdiff_core.bases import Basis, orthogonal_wavelets
@@ -84,13 +84,12 @@ def data_controls() -> Choice:
         bind="query-params",
         help="How many are measured. Fewer images, larger errors.",
     )
-    momentum = st.segmented_control(
+    momentum = address.menu(
+        st,
         "Momentum",
         ["auto", "continuum", "lattice"],
         default="auto",
-        required=True,
         key="momentum",
-        bind="query-params",
         help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact. Auto: "
         "the lattice's for lattice fields, |k| for pictures.",
     )

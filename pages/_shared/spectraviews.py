@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import streamlit as st
 import torch
 
-from pages._shared import plots
+from pages._shared import address, plots
 from pages._shared.pictures import pixels
 from pages._shared.plots import Curve
 from pages._shared.spectracontrols import Choice
@@ -37,7 +37,7 @@ def noise_pictures(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
     """Draw the data, and samples of each colour in the basis."""
     basis, modes = choice.basis(spec), choice.modes(spec)
     seed = st.number_input(
-        "Seed", 0, 10**6, key="draw", bind="query-params", help="Of the noise.", width=160
+        "Seed", 0, 10**6, key="draw", bind=address.whole("draw"), help="Of the noise.", width=160
     )
     rows = {"Data": choice.images[:PICTURES]}
     for title, color in colors.items():

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from rgdiff_core.devices import doubled
+
 __all__ = [
     "Basis",
     "PixelBasis",
@@ -41,7 +43,7 @@ def decorrelation(images: Tensor) -> Tensor:
     """
     check_images(images)
     pixels = images.movedim(1, 0).flatten(1)
-    covariance = torch.cov(pixels).reshape(len(pixels), len(pixels)).double()
+    covariance = doubled(torch.cov(pixels).reshape(len(pixels), len(pixels)))
     return principal_axes(covariance)[0].to(images)
 
 
@@ -136,7 +138,7 @@ def rotation(channels: Tensor, shape: Shape) -> Tensor:
     c = shape[0]
     if tuple(channels.shape) != (c, c):
         raise ValueError(f"channels must have shape ({c}, {c}), got {tuple(channels.shape)}.")
-    gram = channels.double() @ channels.double().T
+    gram = doubled(channels) @ doubled(channels).T
     if not torch.allclose(gram, torch.eye(c).to(gram), atol=1e-4):
         raise ValueError("channels must be an orthonormal matrix.")
     return channels

@@ -15,6 +15,7 @@ from rgdiff_core.bases.base import (
     principal_axes,
     rotation,
 )
+from rgdiff_core.devices import doubled
 
 __all__ = ["PCABasis"]
 
@@ -59,8 +60,8 @@ class PCABasis(Basis):
         if d > MAX_PCA_DIMENSION:
             raise ValueError(f"PCA of {d} components is outside [1, {MAX_PCA_DIMENSION}].")
         x = images if channels is None else mix(rotation(channels, shape).to(images), images)
-        vectors, _ = principal_axes(torch.cov(x.flatten(1).T.double()).reshape(d, d))
-        return cls(shape, vectors.to(images.dtype), channels=channels)
+        vectors, _ = principal_axes(torch.cov(doubled(x.flatten(1).T)).reshape(d, d))
+        return cls(shape, vectors.to(images), channels=channels)
 
     def _forward(self, x: Tensor) -> Tensor:
         return (x.flatten(-3) @ self.vectors.to(x.dtype).T).reshape(x.shape)

@@ -7,10 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rgdiff_core import data
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation.images_report import ImageReport, Judged, evaluate_images
 from rgdiff_core.evaluation.report import LatticeReport, evaluate_lattice
 from rgdiff_core.lattice import Estimate, Phi4
@@ -177,7 +176,7 @@ def _lattice(
         action,
         n,
         steps,
-        torch.Generator(process.noise_variance.device).manual_seed(chosen.seed),
+        seeded(process.noise_variance.device, chosen.seed),
         method=chosen.method,
         grid=grid,
         n_held_out=n,

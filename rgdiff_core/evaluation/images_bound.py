@@ -26,13 +26,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled, hosted, seeded
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.likelihood import bits_per_dim, dequantize, log_likelihood
 from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.losses import free_error
 from rgdiff_core.modes import Modes
 from rgdiff_core.noises import mix
-from rgdiff_core.process import Marginal, Process
+from rgdiff_core.process import Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model
 from rgdiff_core.spec import check_range, check_whole
 
@@ -87,10 +88,10 @@ class _Ladder:
 def _times(process: Process, variance: Tensor, t: Tensor, floor: float) -> Tensor:
     """Return FINE + 1 times, rising, of equal information, with a little of uniform time."""
     parts = [_log_snr(process, variance, some, floor) for some in t.split(512)]
-    information = torch.cat([softplus(x).mean((1, 2, 3)) for x in parts]).double()
+    information = torch.cat([softplus(x).mean((1, 2, 3)) for x in parts]).cpu().double()
     passed = information[0] - information
     passed = 0.9 * passed / passed[-1].clamp_min(1e-12) + 0.1 * t
-    wanted = torch.linspace(0, 1, FINE + 1, dtype=torch.float64, device=t.device)
+    wanted = torch.linspace(0, 1, FINE + 1, dtype=torch.float64)
     right = torch.searchsorted(passed, wanted).clamp(1, len(t) - 1)
     share = (wanted - passed[right - 1]) / (passed[right] - passed[right - 1])
     return (t[right - 1] + share * (t[right] - t[right - 1])).clamp(0, 1)
@@ -106,7 +107,7 @@ def _ladder(process: Process, modes: Modes, floor: float) -> _Ladder:
     variance = modes.variance
     if variance is None:
         raise ValueError("the bound needs the data's variance: use Modes.fit.")
-    u = torch.linspace(0, 1, TABLE, dtype=torch.float64, device=variance.device)
+    u = torch.linspace(0, 1, TABLE, dtype=torch.float64)
     times = _times(process, variance, torch.sin(torch.pi / 2 * u) ** 2, floor)
     information = softplus(_log_snr(process, variance, times, floor)) / 2
     middle = (times[1:] + times[:-1]) / 2
@@ -155,20 +156,22 @@ def image_bound(
     check_model(model, process)
     like, each = process.noise_variance, FINE // draws
     ladder = _ladder(process, model.modes, max(floor, 1e-30))
-    sums = torch.zeros(2, BINS, dtype=torch.float64, device=like.device)
+    sums = torch.zeros(2, BINS, dtype=torch.float64, device=hosted(like).device)
     free, gained = [], []
     for first in range(0, len(images), rows):
-        generator = torch.Generator(like.device).manual_seed(mix(seed, 4, first))
+        generator = seeded(like.device, mix(seed, 4, first))
         x = images[first : first + rows].to(like)
         x = x if levels is None else dequantize(x, generator, levels)
         root = model.free_variance.sqrt()
         data = model.basis.analyze(x)
         z = (data - model.free_mean) / root
-        free.append(-normal_log_density(z.double()) + log_volume(root, x).double())
-        total = torch.zeros(len(x), dtype=torch.float64, device=like.device)
+        free.append(-normal_log_density(doubled(z)) + doubled(log_volume(root, x)))
+        total = sums.new_zeros(len(x))
         for draw in range(draws):
-            noise = torch.randn(x.shape, generator=generator, device=like.device).to(like)
-            index = torch.randint(each, (len(x),), generator=generator, device=like.device)
+            noise = white_noise(x.shape, like, generator)
+            index = torch.randint(
+                each, (len(x),), generator=generator, device=generator.device
+            ).to(like.device)
             total += _draw(model, ladder, data, noise, draw * each + index, each, sums)
         gained.append(total)
         if progress is not None:
@@ -205,10 +208,10 @@ def _draw(
     eps = model.basis.analyze(noise)
     error = free_error(data, eps, marginal, model.free_mean, model.free_variance)
     f = model.interaction(marginal.alpha * data + marginal.std * eps, marginal)
-    terms = torch.where(weight > 0, weight * f * (f + 2 * error), 0.0).double()
-    place = ladder.place[cell].flatten()
+    terms = doubled(torch.where(weight > 0, weight * f * (f + 2 * error), 0.0))
+    place = hosted(ladder.place[cell]).flatten()
     sums[0].index_add_(0, place, terms.flatten())
-    sums[1].index_add_(0, place, (weight * error**2).double().flatten())
+    sums[1].index_add_(0, place, doubled(weight * error**2).flatten())
     return terms.sum((1, 2, 3))
 
 
@@ -233,13 +236,13 @@ def flow_bits(
     """
     like, found = process.noise_variance, []
     for first in range(0, len(images), rows):
-        generator = torch.Generator(like.device).manual_seed(mix(seed, 6, first))
+        generator = seeded(like.device, mix(seed, 6, first))
         x = dequantize(images[first : first + rows].to(like), generator)
         with sdpa_kernel(SDPBackend.MATH):  # whose backward pass takes several directions at once
             density = log_likelihood(
                 model, process, x, steps, "hutchinson", generator, grid="logsnr"
             )
-        found.append(bits_per_dim(density.detach().double().cpu(), x.shape[1:]))
+        found.append(bits_per_dim(density.detach().cpu().double(), x.shape[1:]))
         if progress is not None:
             progress(min(first + rows, len(images)), len(images))
     return torch.cat(found)

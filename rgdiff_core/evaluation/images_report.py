@@ -10,6 +10,7 @@ from torch import Tensor
 from rgdiff_core import data
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
+from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation.features import extract, load_features
 from rgdiff_core.evaluation.images_bound import flow_bits, image_bound
 from rgdiff_core.evaluation.images_samples import (
@@ -167,7 +168,7 @@ def evaluate_images(
         device = process.noise_variance.device
         networks = feature_networks(features, x.shape[1:], device)
         known = image_reference(test.images.to(device), networks)
-        generator = torch.Generator(device).manual_seed(mix(seed, 7))
+        generator = seeded(device, mix(seed, 7))
         grey = draw_images(
             model,
             process,

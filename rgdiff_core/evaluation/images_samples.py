@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rgdiff_core.bases import FourierBasis
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.evaluation.features import frechet_distance, frechet_error, kernel_distance
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.process import Generators, Process
@@ -191,14 +192,14 @@ def spectrum_ratio(one: Spectrum, other: Spectrum) -> tuple[list[float], list[fl
 def _sharp(images: Tensor) -> Tensor:
     """Return the mean power of each image above SHARP of the largest |k|, (N,)."""
     _, _, h, w = images.shape
-    fine = (FourierBasis((1, h, w)).scale[0] > SHARP).to(images.device)
-    parts = (torch.fft.fft2(x.double(), norm="ortho").abs().square() for x in images.split(ROWS))
+    fine = (FourierBasis((1, h, w)).scale[0] > SHARP).to(hosted(images).device)
+    parts = (torch.fft.fft2(doubled(x), norm="ortho").abs().square() for x in images.split(ROWS))
     return torch.cat([x[..., fine].mean((1, 2)).cpu() for x in parts])
 
 
 def _colors(images: Tensor) -> tuple[Tensor, Tensor]:
     """Return mean (N, C) and second moments (N, C, C) of the pixels of each image."""
-    parts = [x.double().flatten(2) for x in images.split(ROWS)]
+    parts = [doubled(x).flatten(2) for x in images.split(ROWS)]
     second = [x @ x.transpose(1, 2) / x.shape[2] for x in parts]
     return torch.cat([x.mean(2) for x in parts]).cpu(), torch.cat(second).cpu()
 

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice import Estimate
+from rgdiff_core.randomness import device_for
 
 __all__ = ["MetropolisChain", "expected_acceptance", "expected_tau_int", "independence_metropolis"]
 
@@ -61,7 +62,7 @@ def independence_metropolis(
     """
     log_w = _checked(log_w)
     n = len(log_w)
-    device = None if generator is None else generator.device
+    device = device_for(generator)
     log_u = torch.rand(n, generator=generator, dtype=torch.float64, device=device).log()
     weights, decisions = log_w.tolist(), log_u.tolist()
     at, path = 0, [0]

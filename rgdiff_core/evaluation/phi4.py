@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.evaluation.metropolis import expected_acceptance, expected_tau_int
 from rgdiff_core.lattice import Estimate, Phi4, effective_sample_size, observables
 from rgdiff_core.likelihood import (
@@ -171,9 +172,9 @@ def weigh(
         )
         if drawn.folded:
             raise FoldedError(steps)
-    log_q = drawn.log_density.double()
-    log_w = -action(drawn.x.double()) - log_q
-    return Weighed(action, drawn.x, log_q, log_w, drawn.evaluations)
+    log_q = doubled(drawn.log_density)
+    log_w = -action(doubled(drawn.x)) - log_q
+    return Weighed(action, hosted(drawn.x), log_q, log_w, drawn.evaluations)
 
 
 def quality_of(drawn: Weighed) -> Quality:
@@ -182,7 +183,7 @@ def quality_of(drawn: Weighed) -> Quality:
     Errors are jackknife errors over blocks of samples, which are independent.
     """
     action, x, log_q, log_w, n = drawn.action, drawn.x, drawn.log_q, drawn.log_w, len(drawn.x)
-    magnetization2 = x.double().mean((1, 2, 3)) ** 2 * x[0].numel()
+    magnetization2 = doubled(x).mean((1, 2, 3)) ** 2 * x[0].numel()
 
     def log_mean(rows: Tensor) -> float:
         return float(torch.logsumexp(log_w[rows], 0)) - math.log(len(rows))
@@ -220,8 +221,9 @@ def held_out(
         log_z: of the theory, as `quality` gives it, or of the lattice's own: see
             `lattice.thermodynamic_integration`.
     """
-    nll = -log_likelihood(model, process, x, steps, progress=progress).double()
-    s = action(x.double())
+    x = x.to(process.noise_variance.device)
+    nll = -doubled(log_likelihood(model, process, x, steps, progress=progress))
+    s = action(doubled(x))
     bound, entropy = Estimate.of(nll - s), Estimate.of(s)
     return HeldOut(
         n=len(x),

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation.metropolis import independence_metropolis
 from rgdiff_core.evaluation.phi4 import Quality, Weighed, held_out, quality_of, weigh
 from rgdiff_core.evaluation.reweighting import reweighted_observables
@@ -183,7 +184,7 @@ def evaluate_lattice(
             ),
         )
     chain = independence_metropolis(drawn.log_w, generator)
-    magnetization = drawn.x.double().mean((1, 2, 3))
+    magnetization = doubled(drawn.x).mean((1, 2, 3))
     return LatticeReport(
         action=action,
         size=size,

@@ -31,6 +31,7 @@ from rgdiff_core.lattice.action import Phi4
 from rgdiff_core.lattice.cluster import wolff
 from rgdiff_core.lattice.integrators import Integrator, Omelyan
 from rgdiff_core.lattice.thermalization import drifts
+from rgdiff_core.randomness import device_for
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = ["HMC", "Trajectory", "trajectories"]
@@ -145,7 +146,7 @@ def trajectories(
         raise ValueError(f"dtype = {dtype} is neither torch.float32 nor torch.float64.")
     size, n_chains = int(size), int(n_chains)
     _check_precision(action, size, dtype)
-    device = generator.device if generator is not None else torch.device("cpu")
+    device = device_for(generator)
     vacuum, step_size = _start(action)
     step_size = min(step_size, settings.trajectory_length)
     shape = (n_chains, size, size)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4
+from rgdiff_core.randomness import device_for
 from rgdiff_core.spec import check_range, check_whole
 
 __all__ = ["FreeField"]
@@ -147,7 +148,7 @@ class FreeField:
             ValueError: When n is below 1.
         """
         check_whole("n", n, 1, 10**9)
-        device = generator.device if generator is not None else torch.device("cpu")
+        device = device_for(generator)
         shape = (n, 1, self.size, self.size)
         noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
         amplitude = self.propagator(self._momenta()).sqrt().to(device, dtype)

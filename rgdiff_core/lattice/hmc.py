@@ -24,6 +24,7 @@ from rgdiff_core.lattice.chains import (
 )
 from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
+from rgdiff_core.randomness import device_for
 from rgdiff_core.spec import check_whole
 
 __all__ = [
@@ -140,7 +141,7 @@ def hmc(
         if progress is not None:
             progress(done, max(discarded, usual) + rounds * thinning)
 
-    device = generator.device if generator is not None else "cpu"
+    device = device_for(generator)
     shape = (int(rounds), int(n_chains), int(size), int(size))
     kept = torch.empty(shape, dtype=dtype, device=device)
     return _collect(run, kept, int(n_samples), int(thinning), report)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rgdiff_core.devices import doubled
 from rgdiff_core.process import Generators, white_noise
 from rgdiff_core.spec import check_whole
 
@@ -34,7 +35,7 @@ def dequantize(images: Tensor, generator: Generators = None, levels: int = 256) 
         levels: of a pixel, 2 to 65,536; 256 for 8 bits.
     """
     check_whole("levels", levels, 2, MAX_LEVELS)
-    noise = white_noise(images.shape, images.double(), generator)
+    noise = white_noise(images.shape, doubled(images), generator)
     uniform = torch.special.ndtr(noise) - 0.5  # the share of a Gaussian below its draw
     return images + (uniform * 2 / (levels - 1)).to(images)
 

@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.likelihood.densities import Flowed, log_prior, log_volume, prior_components
 from rgdiff_core.likelihood.jacobians import directions_of, divergence_of
 from rgdiff_core.process import Generators, Process
@@ -191,7 +192,8 @@ class _Flow:
     def mean_angle(self, t: Tensor) -> Tensor:
         """Return the mean of θ over components at times t (N,)."""
         gamma = self.process.level(t).gamma
-        return angle(gamma, self.process.noise_variance, self.sigma).mean((1, 2, 3)).to(t)
+        mean = angle(gamma, self.process.noise_variance, self.sigma).mean((1, 2, 3))
+        return mean.to(t.device).to(t)
 
     @cached_property
     def ends(self) -> tuple[float, float]:
@@ -215,7 +217,7 @@ class _Flow:
         """Return t at which the clock shows u, by ever finer tables."""
         low, high = 0.0, 1.0
         for _ in range(ROUNDS):
-            t = torch.linspace(low, high, TABLE, dtype=torch.float64).to(self.sigma.device)
+            t = torch.linspace(low, high, TABLE, dtype=torch.float64)
             right = int(torch.searchsorted(self.clock(t), u).clamp(1, TABLE - 1))
             low, high = t[right - 1 : right + 1].tolist()
         return (low + high) / 2
@@ -225,7 +227,7 @@ class _Flow:
         self.evaluations += 1
         t = min(1 - EDGE, max(EDGE, t))
         with torch.enable_grad():
-            z = z.detach().to(self.sigma.dtype).requires_grad_()
+            z = z.detach().to(self.sigma).requires_grad_()
             marginal = self.process.preserved(t)
             v = -turning * self.model.interaction(self.outward(z, t), marginal)
             return v.detach(), divergence_of(v, z, self.directions)
@@ -281,7 +283,7 @@ class _Clocked:
         turning = flow.turning(t)
         pace = self.sign * flow.pace(turning)
         v, d = flow.slope(z, t, turning)
-        return (pace * v).to(z), (pace * d).to(z)
+        return (pace * hosted(v)).to(z), (pace * hosted(d)).to(z)
 
     def callback_accept_step(self, u: Tensor, state: tuple[Tensor, Tensor], du: Tensor) -> None:
         del state
@@ -294,8 +296,9 @@ def _adaptive(
 ) -> tuple[Tensor, Tensor]:
     from torchdiffeq import odeint  # which loads SciPy, so only where it is needed
 
-    u = torch.tensor([0.0, 1.0], dtype=torch.float64, device=z.device)
-    state = z.detach().double(), u.new_zeros(len(z))
+    begin = doubled(z.detach())
+    u = torch.tensor([0.0, 1.0], dtype=torch.float64, device=begin.device)
+    state = begin, u.new_zeros(len(z))
     # the end is named as a step, lest the integrator look beyond it and interpolate
     options = {"step_t": u[1:], "min_step": LEAST, "max_step": MOST, "first_step": MOST}
     clocked = _Clocked(flow, end - start, progress)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from rgdiff_core.devices import doubled
 from rgdiff_core.process import Generators, white_noise
 from rgdiff_core.spec import check_whole
 
@@ -78,5 +79,5 @@ def log_determinant(y: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     from x.
     """
     rows = [pulled.flatten(2) for _, pulled in pulled_back(y, x, unit_directions(x))]
-    sign, volume = torch.linalg.slogdet(torch.cat(rows).movedim(0, 1).double())
+    sign, volume = torch.linalg.slogdet(doubled(torch.cat(rows).movedim(0, 1)))
     return sign.to(y), volume.to(y)

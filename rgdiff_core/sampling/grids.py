@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rgdiff_core.devices import doubled
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Process
 from rgdiff_core.spec import check_finite
@@ -53,7 +54,7 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
         raise ValueError(f"grid = {grid!r} is not one of {', '.join(GRIDS)}, and no times.")
     if grid == "uniform":
         return tuple(1 - i / steps for i in range(steps + 1))
-    u = torch.linspace(0, 1, TABLE, dtype=torch.float64, device=process.noise_variance.device)
+    u = torch.linspace(0, 1, TABLE, dtype=torch.float64)
     t = torch.sin(math.pi / 2 * u) ** 2  # dense at both ends, where some schedules are singular
     gamma, noise = process.level(t).gamma, process.noise_variance
     variance = noise if modes.variance is None else modes.variance
@@ -61,10 +62,10 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
         clock = angle(gamma, noise, variance)
     else:
         clock = (gamma + torch.log(noise / variance)).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)
-    passed = clock.double().mean((1, 2, 3)).cpu()
+    passed = doubled(clock).mean((1, 2, 3)).cpu()
     passed = (passed - passed[0]) / (passed[-1] - passed[0])
     # a little of uniform time, so that the clock never stands still
-    passed, t = 0.999 * passed + 0.001 * t.cpu(), t.cpu()
+    passed = 0.999 * passed + 0.001 * t
     wanted = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[1:-1]
     right = torch.searchsorted(passed, wanted).clamp(1, TABLE - 1)
     share = (wanted - passed[right - 1]) / (passed[right] - passed[right - 1])

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rgdiff_core.devices import doubled
 from rgdiff_core.modes import Modes
 from rgdiff_core.spec import Spec, check_range
 
@@ -111,7 +112,7 @@ class Schedule(Spec):
         """
         t = _as_times(t, modes)
         gamma, rate = _derivative(self.gamma, t, modes)
-        return (torch.sigmoid(gamma) * rate).to(t.dtype)
+        return (torch.sigmoid(gamma) * rate).to(t)
 
     def expansion(self, t: Tensor | float, modes: Modes) -> Tensor:
         """Return d log r/dt, (*t.shape, C or 1, H, W); zero for variance-preserving processes."""
@@ -121,7 +122,7 @@ class Schedule(Spec):
             return self._magnitude(per_time(t), modes).expand_as(self.gamma(t, modes))
 
         value, rate = _derivative(magnitude, t, modes)
-        return (rate / value).to(t.dtype)
+        return (rate / value).to(t)
 
 
 def _derivative(
@@ -135,7 +136,7 @@ def _derivative(
     """
     _check_times(t)
     with torch.inference_mode(False), torch.enable_grad():
-        time = t.detach().double().clamp(1e-9, 1 - 1e-9).clone().requires_grad_()
+        time = doubled(t.detach()).clamp(1e-9, 1 - 1e-9).clone().requires_grad_()
         value = function(time, modes.to(time.detach()))
         rate = torch.zeros_like(value)
         if value.requires_grad:

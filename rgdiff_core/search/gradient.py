@@ -34,6 +34,7 @@ from rgdiff_core.cutoff import (
     monotone_cubic,
 )
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import hosted
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.likelihood.bound import excess_at, step_weights_at
 from rgdiff_core.process import Marginal, Process, clamped, white_noise
@@ -173,7 +174,7 @@ def improve(
         raise ValueError(f"{kind} jumps and has no gradient: choose another kernel.")
     if len(images) < 2:
         raise ValueError(f"{len(images)} images are too few to search on.")
-    curve = Curve(process.schedule, points, shape).to(process.noise_variance.device)
+    curve = Curve(process.schedule, points, shape).to(hosted(process.noise_variance).device)
     return _descend(model, process, images, steps, curve, (rounds, batch, rate), seed)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled
 from rgdiff_core.likelihood.bound import excess_at, levels
 from rgdiff_core.process import Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model
@@ -71,7 +72,7 @@ def step_costs(
     starts = [Marginal(a, s) for a, s in zip(marginals.alpha, marginals.std, strict=True)][:-1]
     mean = torch.stack([excess_at(model, x, start, noise).mean(0) for start in starts])
     variance = sigma * marginals.std**2 / (marginals.alpha**2 * sigma + marginals.std**2)
-    left, mean = (a.double().flatten(1) for a in (variance.expand(-1, *mean.shape[1:]), mean))
+    left, mean = (doubled(a).flatten(1) for a in (variance.expand(-1, *mean.shape[1:]), mean))
     moves = left[:-1] > 0
     share = torch.where(moves, mean / torch.where(moves, left[:-1], 1.0), 0.0)
     steps = (torch.where(moves, mean, 0.0).sum(1, keepdim=True) - share @ left.T) / 2

@@ -63,8 +63,8 @@ def step_bound(
     for x in images.to(process.noise_variance).split(MOST_IMAGES):
         total = torch.zeros(len(x), dtype=torch.float64)
         for _ in range(draws):
-            total += elbo(model, process, x, steps, generator, grid=grid).double().cpu()
-        parts.append(free_log_density(model, x).double().cpu() - total / draws)
+            total += elbo(model, process, x, steps, generator, grid=grid).cpu().double()
+        parts.append(free_log_density(model, x).cpu().double() - total / draws)
     return torch.cat(parts)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Estimate, Phi4
 from rgdiff_core.likelihood import FoldedError, sampler_density
@@ -260,7 +261,7 @@ def _by_kl(model: Denoiser, action: Phi4, sweep: Sweep) -> Judge:
             )
             if drawn.folded:
                 raise FoldedError(sweep.steps)
-            energy = drawn.log_density.double() + action(drawn.x.double())
+            energy = doubled(drawn.log_density) + action(doubled(drawn.x))
             values = torch.cat((values, energy.cpu()))
             yield Estimate.of(values)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from rgdiff_core.devices import device_of, device_option
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.cifar10 import ImageStudy
 from rgdiff_core.study.cifar10_arms import MODELS
@@ -48,9 +49,7 @@ def cifar10_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
     )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: auto"
-    )
+    device_option(parser)
     parser.add_argument(
         "--minutes", type=float, help="begin no cell after so many; the same command goes on"
     )
@@ -70,7 +69,7 @@ def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     start = time.monotonic()
     until = None if chosen.minutes is None else start + 60 * chosen.minutes
-    device = _device(chosen.device)
+    device = str(device_of(chosen.device))
 
     def say(text: str) -> None:
         if not chosen.json:
@@ -145,13 +144,6 @@ def _files(words: list[str], say: Say) -> dict[str, Path]:
     for path in found.values():
         read_metadata(path)
     return found
-
-
-def _device(chosen: str) -> str:
-    there = torch.cuda.is_available()
-    if chosen == "cuda" and not there:
-        raise ValueError("device = 'cuda', but torch sees no CUDA device.")
-    return "cuda" if there and chosen != "cpu" else "cpu"
 
 
 def _versions() -> dict[str, Any]:

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from rgdiff_core.devices import device_option
 from rgdiff_core.training.config import TrainConfig, load_config, override, settings
 from rgdiff_core.training.presets import PRESETS
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.timing import measure
-from rgdiff_core.training.trainer import DEVICES, Outcome, train
+from rgdiff_core.training.trainer import Outcome, train
 
 __all__ = ["config_from", "config_options", "run_train", "train_options"]
 
@@ -48,7 +49,7 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     config_options(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder")
     parser.add_argument("--resume", action="store_true", help="go on from its last checkpoint")
-    parser.add_argument("--device", choices=DEVICES, default="auto", help="default: auto")
+    device_option(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="take a few steps and say how long it would take"
     )

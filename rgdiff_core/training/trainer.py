@@ -20,6 +20,7 @@ import torch
 from lightning_fabric import Fabric
 
 from rgdiff_core.bases import Basis
+from rgdiff_core.devices import device_of
 from rgdiff_core.modes import Modes
 from rgdiff_core.noises import OneProcess, mix
 from rgdiff_core.process import Process
@@ -37,9 +38,8 @@ from rgdiff_core.training.records import Records, Status, finite
 from rgdiff_core.training.state import keep_memory, prepare, use_threads
 from rgdiff_core.weights import save_model
 
-__all__ = ["DEVICES", "Outcome", "fabric_for", "preview_process", "train"]
+__all__ = ["Outcome", "fabric_for", "preview_process", "train"]
 
-DEVICES = ("auto", "cpu", "cuda", "mps")
 PREVIEW_IMAGES, PREVIEW_STEPS = 16, 25
 TICK = 1.0  # seconds between two looks at what others ask for
 LOOK_EVERY = 10  # steps between two looks of several processes, which must look together
@@ -63,17 +63,20 @@ class _Stop(Exception):
 
 
 def fabric_for(device: str) -> Fabric:
-    """Return Lightning Fabric for a device, and for the processes that torchrun has started."""
-    if device not in DEVICES:
-        raise ValueError(f"device = {device!r} is not one of {', '.join(DEVICES)}.")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda', but torch sees no CUDA device.")
+    """Return Lightning Fabric for a device, and for the processes that torchrun has started.
+
+    Raises `ValueError` for a name that no device here has, and for one GPU of several processes.
+    """
+    place = device_of(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    accelerator = {"cuda": "gpu"}.get(device, device)
+    if world > 1 and place.index is not None:
+        raise ValueError(f"device = {device!r} is one device for {world} processes: use 'cuda'.")
+    accelerator = {"cuda": "gpu"}.get(place.type, place.type)
     strategy = "ddp" if world > 1 else "auto"
+    devices = here if place.index is None else [place.index]
     fabric = Fabric(
-        accelerator=accelerator, strategy=strategy, devices=here, num_nodes=world // here
+        accelerator=accelerator, strategy=strategy, devices=devices, num_nodes=world // here
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about unused GPUs
@@ -94,7 +97,7 @@ def train(
     Arguments:
         folder: made where it is missing.
         resume: go on from the folder's last checkpoint; otherwise the folder must not have one.
-        device: "auto", "cpu", "cuda" or "mps".
+        device: as of `device_of`.
         on_point: called after each point of the curves, with the row and the status.
 
     Returns:

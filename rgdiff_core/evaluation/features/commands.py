@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from rgdiff_core import data
+from rgdiff_core.devices import device_of, device_option
 from rgdiff_core.evaluation.features.distances import (
     frechet_distance,
     frechet_error,
@@ -54,9 +55,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         default=recipe.seconds,
         help="fewer steps where they would take longer than this; default: all steps",
     )
-    parser.add_argument(
-        "--device", default="auto", help="auto, cpu or cuda; auto takes a GPU where there is one"
-    )
+    device_option(parser)
     parser.add_argument(
         "--limit", type=int, default=None, help="use only so many images of each split"
     )
@@ -73,7 +72,7 @@ def _train(chosen: argparse.Namespace) -> Words:
         lr=chosen.lr,
         seed=chosen.seed,
     )
-    device = _device(chosen.device)
+    device = device_of(chosen.device)
     if chosen.limit is not None:
         check_whole("limit", chosen.limit, 2, 1_000_000)
     train, test = (
@@ -124,15 +123,6 @@ def _labelled(images: data.ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
     return images.images, images.labels
 
 
-def _device(name: str) -> torch.device:
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device = {name!r} must be auto, cpu or cuda.")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device = 'cuda', but torch sees no CUDA device here.")
-    found = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(found if name == "auto" else name)
-
-
 def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
@@ -171,14 +161,14 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--features", default="cifar10", choices=NAMES, help="the network")
     parser.add_argument("--n", type=int, default=2000, help="images of each; default %(default)s")
     parser.add_argument("--batch", type=int, default=100, help="default %(default)s")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    device_option(parser)
     parser.add_argument("--data", default="cifar10", help="data set; default %(default)s")
 
 
 def _check(chosen: argparse.Namespace) -> Words:
     """Measure the distances between training and test images, which samples can't get below."""
     check_whole("n", chosen.n, 40, 1_000_000)
-    network = load_features(chosen.features, _device(chosen.device))
+    network = load_features(chosen.features, device_of(chosen.device))
     train, test = (
         data.load(chosen.data, split, limit=chosen.n, progress=bar).images
         for split in ("train", "test")

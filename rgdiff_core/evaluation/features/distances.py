@@ -18,6 +18,7 @@ References:
 import torch
 from torch import Tensor
 
+from rgdiff_core.devices import doubled
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.spec import check_whole
 
@@ -92,7 +93,7 @@ def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
             "(samples, dimension)."
         )
     check_whole("samples", min(len(a), len(b)), 2, 2**31)
-    a, b = a.double(), b.to(a.device).double()
+    a, b = doubled(a), doubled(b.to(a.device))
     if not (a.isfinite().all() and b.isfinite().all()):
         raise ValueError("the features are not finite: do the images hold nan or inf?")
     return a, b
