@@ -14,6 +14,7 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 import rgdiff_core as rg
+from pages._shared.guard import Hosts
 from pages._shared.lab import unpack
 from pages._shared.labdata import SEED_STRIDE
 from pages._shared.reverse import route as route_module
@@ -24,6 +25,7 @@ from pages._shared.samplemessages import span
 from pages._shared.samplemodels import load
 from pages._shared.samplestate import Bench, Setting, start
 
+HERE = Hosts(frozenset({"testserver"}))
 SAME = {"origin": "http://testserver"}
 BENCH = replace(start(), n=8)
 SLOW = replace(BENCH, setting=Setting(steps=200, method="rk4"), n=64)
@@ -41,7 +43,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def socket() -> Iterator[WebSocketTestSession]:
-    with TestClient(Starlette(routes=[route()])).websocket_connect(PATH, headers=SAME) as open_:
+    with TestClient(Starlette(routes=[route(HERE)])).websocket_connect(
+        PATH, headers=SAME
+    ) as open_:
         yield open_
 
 
@@ -72,7 +76,7 @@ def refusal(socket: WebSocketTestSession) -> tuple[int, str]:
     "headers", [{}, {"origin": "http://elsewhere.org"}, {"origin": "http://testserver.evil.org"}]
 )
 def test_a_page_from_elsewhere_is_refused(headers: dict[str, str]):
-    client = TestClient(Starlette(routes=[route()]))
+    client = TestClient(Starlette(routes=[route(HERE)]))
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(PATH, headers=headers):
         pass
 
@@ -113,7 +117,7 @@ def test_the_latest_request_wins(socket: WebSocketTestSession):
 
 
 def test_a_closed_tab_stops_its_draw():
-    client = TestClient(Starlette(routes=[route()]))
+    client = TestClient(Starlette(routes=[route(HERE)]))
     for _ in range(3):  # more than there are workers
         with client.websocket_connect(PATH, headers=SAME) as left:
             ask(left, 1, SLOW)
