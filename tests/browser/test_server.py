@@ -1,11 +1,16 @@
 """The real server: whom it answers, on its own paths and on Streamlit's."""
 
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from pages._shared.guard import HEADERS
+from pages._shared.reverse.limits import MAX_MESSAGE
 
 pytestmark = pytest.mark.browser
 
@@ -48,3 +53,17 @@ def test_a_foreign_name_is_refused_on_every_path(served_url: str, path: str):
     status, headers = answer(served_url, path, {})
     assert status != 421
     assert {name.lower(): value for name, value in HEADERS.items()}.items() <= headers.items()
+
+
+def test_a_message_that_never_ends_is_not_kept(served_url: str):
+    line = served_url.replace("http", "ws") + "/live/samples"
+    with connect(line, origin=Origin(served_url), open_timeout=60) as socket:
+
+        def endless() -> Iterator[str]:
+            for _ in range(5):
+                yield "x" * MAX_MESSAGE
+            socket.recv(timeout=60)
+
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.send(endless())
+    assert closed.value.rcvd is not None and closed.value.rcvd.code == 1009
