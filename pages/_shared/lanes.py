@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 __all__ = ["LONG", "SHORT", "Lane", "Ticket"]
 
-YIELDING = 10  # by how much a thread of long work stands back for others, as `nice` counts
+YIELDING = 4  # by how much a thread of long work stands back for others, as `nice` counts
 
 
 @dataclass(eq=False)
