@@ -1,6 +1,7 @@
 # docker build -t rgdiff .                          CPU wheels of torch
 # docker build -t rgdiff --build-arg TORCH=cuda .   PyPI's CUDA wheels; run with --gpus all
 # docker run -p 8501:8501 -v rgdiff:/home/rgdiff rgdiff
+#   with -e RGDIFF_ALLOWED_HOSTS=NAME where it has a name: docs/deployment.md
 FROM python:3.11-slim
 
 ARG TORCH=cpu

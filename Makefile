@@ -1,5 +1,6 @@
 # Everything is set up in this folder: .cache/uv holds uv, .venv the packages. `make help` lists
-# the targets. Needed on the machine: make, git and a Python 3 with its venv module.
+# the targets. Needed on the machine: make, git and a Python 3 with its venv module. With
+# HOST=0.0.0.0, RGDIFF_ALLOWED_HOSTS names what the app is called: docs/deployment.md.
 
 PORT ?= 8501
 HOST ?= localhost

@@ -4,11 +4,17 @@ from pathlib import Path
 
 import streamlit as st
 
+SHARED = Path(__file__).parent / "pages" / "_shared"
 # A file, for Streamlit fetches named icons from elsewhere.
-ICON = Path(__file__).parent / "pages" / "_shared" / "icon.png"
+ICON = SHARED / "icon.png"
 
 st.set_page_config(page_title="rgdiff", page_icon=ICON, layout="wide")
-st.html("<style>.stMainBlockContainer { padding-top: 3rem; }</style>")
+st.html(
+    "<style>.stMainBlockContainer { padding-top: 3rem } .st-key-address { display: none }</style>"
+)
+with st.container(key="address"):
+    script = (SHARED / "address.js").read_text("utf-8")
+    st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
 
 st.navigation(
     [

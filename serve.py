@@ -6,12 +6,16 @@ slower first page.
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import streamlit as st
+from starlette.middleware import Middleware
+from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 
+from pages._shared.guard import Guard, Hosts
 from pages._shared.reverse.route import route
 
 # app.py routes by st.navigation. Streamlit learns that only when app.py runs, and until then would
@@ -69,4 +73,23 @@ async def lifespan(app: st.App) -> AsyncIterator[None]:
     await later
 
 
-app = st.App("app.py", lifespan=lifespan, routes=[route()])
+def names() -> Hosts:
+    """Return the names under which the server answers; a bad setting ends it with a sentence."""
+    try:
+        hosts = Hosts.configured(
+            config.get_option("server.address"), config.get_option("server.allowedHosts")
+        )
+    except ValueError as error:
+        sys.exit(str(error))
+    # The guard stands before all of the server; Streamlit's own list covers its stream alone.
+    config.set_option("server.allowedHosts", ["*"])
+    return hosts
+
+
+hosts = names()
+app = st.App(
+    "app.py",
+    lifespan=lifespan,
+    routes=[route(hosts, config.get_option("server.baseUrlPath"))],
+    middleware=[Middleware(Guard, hosts=hosts)],
+)

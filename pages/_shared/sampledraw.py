@@ -14,6 +14,7 @@ from torch import Tensor
 import rgdiff_core as rg
 from pages._shared.labdata import MAX_VALUES
 from pages._shared.samplemodels import Source, load
+from pages._shared.sampleparts import Parted, part
 from pages._shared.samplestate import MAX_SAMPLES, Request, Setting
 from rgdiff_core.conditional import Conditioned
 from rgdiff_core.denoisers import Denoiser
@@ -94,7 +95,7 @@ def draw(
 
     Arguments:
         show: called with every state that is kept.
-        look: called before every step; it may raise to cancel.
+        look: called whenever the model is asked; it may raise to cancel.
     """
     source = load(request.setting)
     forward, setting = process(request.setting, source), request.setting
@@ -103,14 +104,13 @@ def draw(
     before: list[State] = []
 
     def follow(state: State) -> None:
-        look()
         # what the denoiser said in a step belongs to the state that the step began with
         if before and before[0].step in wanted and state.denoised is not None:
             show(Frame(before[0].step, before[0].time, before[0].x.cpu(), state.denoised.cpu()))
         before[:] = [state]
 
     x = rg.sample(
-        model(request, source),
+        Parted(model(request, source), part(source, n), look),
         forward,
         n,
         setting.steps,

@@ -227,6 +227,37 @@ def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, served_url: str
     expect(ref(page, "status")).to_have_text(re.compile("64 samples in"))
 
 
+def test_who_waits_is_told_his_place(
+    page: Page, browser: Browser, faults: list[str], served_url: str
+):
+    other = new_tab(browser, faults)
+    other.goto(f"{served_url}/samples?state={quote(SLOW.to_json())}")
+    expect(ref(other, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
+    page.goto(f"{served_url}/samples?state={quote(replace(SLOW, seed=1).to_json())}")
+    expect(ref(page, "status")).to_have_text("Waiting: place 1 in the queue of long draws")
+    other.close()
+    expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
+
+
+SOCKETS = """window.sockets = []; const Plain = WebSocket;
+    window.WebSocket = class extends Plain {
+        constructor(...all) { super(...all); sockets.push(this); } };"""
+FLOOD = """() => { const live = sockets.find((each) => each.url.endsWith("/live/samples"));
+    for (let seq = 0; seq < 300; seq += 1)
+        live.send(JSON.stringify({kind: "cancel", seq})); }"""
+
+
+def test_a_line_that_was_refused_waits_for_the_hand(page: Page, served_url: str):
+    page.add_init_script(SOCKETS)
+    visit(page, served_url)
+    rested(page)
+    page.evaluate(FLOOD)
+    expect(page.get_by_text("More than 30 messages a second came.")).to_be_visible()
+    ref(page, "again").click()
+    drawn(page, 2)
+    expect(page.get_by_text("More than 30 messages a second came.")).not_to_be_visible()
+
+
 def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, served_url: str):
     page.goto(f"{served_url}/samples?state=nonsense")
     expect(page.get_by_text("This link does not describe a state")).to_be_visible()

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -14,15 +15,17 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 import rgdiff_core as rg
+from pages._shared.guard import Hosts
 from pages._shared.lab import unpack
 from pages._shared.reverse import route as route_module
-from pages._shared.reverse.line import MAX_MESSAGE
+from pages._shared.reverse.limits import MAX_LINES, MAX_MESSAGE
 from pages._shared.reverse.route import PATH, route
 from pages._shared.sampledraw import process
 from pages._shared.samplemessages import span
 from pages._shared.samplemodels import load
 from pages._shared.samplestate import Bench, Setting, start
 
+HERE = Hosts(frozenset({"testserver"}))
 SAME = {"origin": "http://testserver"}
 BENCH = replace(start(), n=8)
 SLOW = replace(BENCH, setting=Setting(steps=200, method="rk4"), n=64)
@@ -40,7 +43,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def socket() -> Iterator[WebSocketTestSession]:
-    with TestClient(Starlette(routes=[route()])).websocket_connect(PATH, headers=SAME) as open_:
+    with TestClient(Starlette(routes=[route(HERE)])).websocket_connect(
+        PATH, headers=SAME
+    ) as open_:
         yield open_
 
 
@@ -49,11 +54,21 @@ def ask(socket: WebSocketTestSession, seq: int, bench: Bench = BENCH, **told: An
     socket.send_text(json.dumps(message | {"told": bench.component() | told}))
 
 
+def frames(socket: WebSocketTestSession) -> tuple[dict, dict]:
+    """Return header and arrays of the next frames, after the wait for them."""
+    while True:
+        message = socket.receive()
+        assert message["type"] == "websocket.send"
+        if message.get("bytes") is not None:
+            return unpack(message["bytes"])
+        assert json.loads(message["text"])["kind"] == "queued"
+
+
 def answer(socket: WebSocketTestSession, seq: int) -> tuple[list[dict], list[dict]]:
     """Return headers and arrays of a draw, until it is done; what is of older ones is left out."""
     headers, arrays = [], []
     while not (headers and headers[-1]["done"]):
-        header, array = unpack(socket.receive_bytes())
+        header, array = frames(socket)
         if header["seq"] == seq:
             headers.append(header)
             arrays.append(array)
@@ -71,7 +86,7 @@ def refusal(socket: WebSocketTestSession) -> tuple[int, str]:
     "headers", [{}, {"origin": "http://elsewhere.org"}, {"origin": "http://testserver.evil.org"}]
 )
 def test_a_page_from_elsewhere_is_refused(headers: dict[str, str]):
-    client = TestClient(Starlette(routes=[route()]))
+    client = TestClient(Starlette(routes=[route(HERE)]))
     with pytest.raises(WebSocketDisconnect), client.websocket_connect(PATH, headers=headers):
         pass
 
@@ -111,15 +126,68 @@ def test_the_latest_request_wins(socket: WebSocketTestSession):
     assert time.monotonic() - began < 60  # the slow ones would have taken minutes
 
 
-def test_a_closed_tab_stops_its_draw():
-    client = TestClient(Starlette(routes=[route()]))
-    for _ in range(3):  # more than there are workers
-        with client.websocket_connect(PATH, headers=SAME) as left:
-            ask(left, 1, SLOW)
-            time.sleep(0.1)
-    with client.websocket_connect(PATH, headers=SAME) as last:
-        ask(last, 1, steps=1)
+def visitor(stack: ExitStack, address: str) -> WebSocketTestSession:
+    client = TestClient(Starlette(routes=[route(HERE)]), client=(address, 50000))
+    return stack.enter_context(client.websocket_connect(PATH, headers=SAME))
+
+
+def test_a_short_draw_waits_for_no_long_one_and_long_ones_queue():
+    with ExitStack() as stack:
+        first, second, third = (visitor(stack, f"10.0.0.{i}") for i in range(3))
+        for other in (first, second):
+            ask(other, 1, SLOW)
+            header, _ = frames(other)  # it is under way
+            assert not header["done"]
+        ask(third, 1, SLOW)
+        assert json.loads(third.receive_text()) == {"kind": "queued", "seq": 1, "place": 1}
+        last = visitor(stack, "10.0.0.9")
+        ask(last, 1)
         assert answer(last, 1)[0][-1]["done"]
+        for other in (first, second):  # theirs went on meanwhile, and were not done
+            ask(other, 2, steps=1)
+            header, _ = frames(other)
+            while header["seq"] == 1:
+                assert not header["done"]
+                header, _ = frames(other)
+        header, _ = frames(third)  # its turn has come
+        assert header["seq"] == 1
+
+
+def test_a_visitor_has_one_long_draw_at_a_time():
+    with ExitStack() as stack:
+        first, second = (visitor(stack, "10.0.0.1") for _ in range(2))
+        ask(first, 1, SLOW)
+        frames(first)
+        ask(second, 1, SLOW)
+        assert json.loads(second.receive_text()) == {"kind": "queued", "seq": 1, "place": 1}
+        first.close()
+        frames(second)
+
+
+def test_who_changes_his_mind_keeps_his_place():
+    with ExitStack() as stack:
+        running = [visitor(stack, f"10.0.0.{i}") for i in range(2)]
+        for other in running:
+            ask(other, 1, SLOW)
+            frames(other)
+        early, late = (visitor(stack, f"10.0.1.{i}") for i in range(2))
+        for place, other in enumerate((early, late), 1):
+            ask(other, 1, SLOW)
+            assert json.loads(other.receive_text())["place"] == place
+        ask(early, 2, SLOW)
+        assert json.loads(early.receive_text()) == {"kind": "queued", "seq": 2, "place": 1}
+
+
+def test_a_closed_tab_stops_its_draw():
+    with ExitStack() as stack:
+        for i in range(3):  # more than there are threads
+            with ExitStack() as short:
+                left = visitor(short, f"10.0.0.{i}")
+                ask(left, 1, SLOW)
+                time.sleep(0.1)
+        last = visitor(stack, "10.0.0.9")
+        ask(last, 1, SLOW)
+        frames(last)
 
 
 def test_what_is_too_large_ends_the_connection(socket: WebSocketTestSession):
@@ -127,6 +195,29 @@ def test_what_is_too_large_ends_the_connection(socket: WebSocketTestSession):
     with pytest.raises(WebSocketDisconnect) as closed:
         socket.receive_text()
     assert closed.value.code == 1009
+    assert "16,384 characters" in closed.value.reason
+
+
+def test_a_flood_ends_the_connection(socket: WebSocketTestSession):
+    for seq in range(300):
+        socket.send_text(json.dumps({"kind": "cancel", "seq": seq}))
+    with pytest.raises(WebSocketDisconnect) as closed:
+        socket.receive_text()
+    assert closed.value.code == 1008
+    assert "30 messages a second" in closed.value.reason
+
+
+def test_a_visitor_has_so_many_lines_and_no_more():
+    with ExitStack() as stack:
+        for _ in range(MAX_LINES):
+            visitor(stack, "10.0.0.1")
+        with pytest.raises(WebSocketDisconnect) as closed:
+            visitor(stack, "10.0.0.1").receive_text()
+        assert closed.value.code == 1013
+        assert f"{MAX_LINES} of these pages" in closed.value.reason
+        other = visitor(stack, "10.0.0.2")
+        ask(other, 1, steps=1)
+        answer(other, 1)
 
 
 @pytest.mark.parametrize(

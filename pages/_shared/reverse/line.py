@@ -1,8 +1,7 @@
 """The line on which samples follow the hand. Its protocol: docs/samples-protocol.md.
 
-A connection has one draw at a time, and the latest request wins: it stops the draw before it.
-Draws run in a small pool of threads that all connections share, so that the event loop never
-waits and visitors share the processor.
+A connection has one draw at a time, and the latest request wins: it stops the draw before it. The
+event loop never waits for a draw: `lanes` has the threads, and who comes next.
 """
 
 import asyncio
@@ -11,27 +10,31 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pages._shared.keeper import short
+from pages._shared.lanes import LONG, SHORT, Lane, Ticket
+from pages._shared.reverse.limits import IDLE, Allowance, Lines, TooMuch
 from pages._shared.sampledraw import Frame, draw, most
 from pages._shared.samplemessages import frames_message, span
-from pages._shared.samplemodels import load
+from pages._shared.samplemodels import Source, load
+from pages._shared.sampleparts import is_short
 from pages._shared.samplestate import Bench, Request, merged
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import load_json
 
-__all__ = ["MAX_MESSAGE", "serve"]
+__all__ = ["serve"]
 
-MAX_MESSAGE = 1 << 14  # characters
-WORKERS = 2  # draws at the same time, of all visitors together
+READERS = 4  # threads that read requests, and models
 FLUSH = 0.08  # seconds between two messages of one draw
-TOO_BIG = 1009  # closing code
+ENOUGH = 1000  # closing code
 
-_pool = ThreadPoolExecutor(WORKERS, "samples")
+_readers = ThreadPoolExecutor(READERS, "requests")
+_lines = Lines()
 
 
 class Cancelled(Exception):
@@ -40,10 +43,25 @@ class Cancelled(Exception):
 
 @dataclass(eq=False)
 class Job:
-    """One request on its way."""
+    """One request on its way.
 
-    seq: int
-    message: dict[str, Any]
+    Attributes:
+        text: the message.
+        loop: where its packets are awaited.
+        packets: what is sent of it; None ends them.
+        seq: its number, −1 while it is not read.
+        since: when its visitor came to wait.
+        begun: whether it is drawn, or was.
+        queued: the lane in which it waits, and its ticket.
+    """
+
+    text: str
+    loop: asyncio.AbstractEventLoop
+    packets: asyncio.Queue[bytes | str | None] = field(default_factory=asyncio.Queue)
+    seq: int = -1
+    since: float = field(default_factory=time.monotonic)
+    begun: bool = False
+    queued: tuple[Lane, Ticket] | None = None
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def look(self) -> None:
@@ -51,100 +69,148 @@ class Job:
         if self.cancelled.is_set():
             raise Cancelled
 
+    def cancel(self) -> None:
+        """Wait for nothing more of it; called in its loop."""
+        self.cancelled.set()
+        self.packets.put_nowait(None)
+        if self.queued is not None:
+            lane, ticket = self.queued
+            lane.leave(ticket)
+
+    def put(self, packet: bytes | str | None) -> None:
+        """Send a packet; called in any thread."""
+        with suppress(RuntimeError):  # its loop has ended, with the server
+            self.loop.call_soon_threadsafe(self.packets.put_nowait, packet)
+
+    def say(self, kind: str, **told: Any) -> None:
+        """Send a message in words; called in any thread."""
+        self.put(json.dumps({"kind": kind, "seq": self.seq} | told))
+
 
 async def serve(socket: WebSocket) -> None:
-    """Draw what a browser asks for until it goes."""
+    """Draw what a browser asks for until it goes, or asks for too much."""
     await socket.accept()
+    visitor = socket.client.host if socket.client else ""
+    try:
+        with _lines.one_of(visitor):
+            await _listen(socket, visitor)
+    except TooMuch as error:
+        await socket.close(error.code, error.sentence)
+    except (WebSocketDisconnect, KeyError):  # closed, or bytes where text belongs
+        pass
+
+
+async def _listen(socket: WebSocket, visitor: str) -> None:
+    loop, allowance = asyncio.get_running_loop(), Allowance()
     latest: asyncio.Queue[Job] = asyncio.Queue()
-    worker = asyncio.create_task(_work(socket, latest))
+    worker = asyncio.create_task(_work(socket, visitor, latest))
     job: Job | None = None
     try:
         while True:
-            text = await socket.receive_text()
-            if job is not None:
-                job.cancelled.set()
-            if len(text) > MAX_MESSAGE:
-                await socket.close(TOO_BIG)
-                return
             try:
-                job = _job(text)
-            except ValueError as error:
-                await _say(socket, -1, str(error))
+                text = await asyncio.wait_for(socket.receive_text(), IDLE)
+            except TimeoutError:
+                if job is None or job.cancelled.is_set():
+                    await socket.close(ENOUGH, "Nothing was asked for a long time.")
+                    return
                 continue
+            allowance.take(text)
+            before, job = job, Job(text, loop)
+            if before is not None:
+                if not (before.begun or before.cancelled.is_set()):  # he waits: it stays his place
+                    job.since = before.since
+                before.cancel()
             latest.put_nowait(job)
-    except (WebSocketDisconnect, KeyError):  # closed, or bytes where text belongs
-        pass
     finally:
         if job is not None:
-            job.cancelled.set()
+            job.cancel()
         worker.cancel()
 
 
-def _job(text: str) -> Job:
-    message = load_json(text)
+async def _work(socket: WebSocket, visitor: str, latest: asyncio.Queue[Job]) -> None:
+    """Do one job after another; those that came while one was done count for nothing, but the
+    last.
+    """
+    while True:
+        job = await latest.get()
+        while not latest.empty():
+            job = latest.get_nowait()
+        _readers.submit(_enter, job, visitor)
+        try:
+            while (packet := await job.packets.get()) is not None:
+                if isinstance(packet, bytes):
+                    await socket.send_bytes(packet)
+                else:
+                    await socket.send_text(packet)
+        except (WebSocketDisconnect, RuntimeError):  # the tab was closed while this was sent
+            return
+        finally:
+            job.cancel()
+
+
+def _enter(job: Job, visitor: str) -> None:
+    """Read a request, and queue the draw that it asks for."""
+
+    def read() -> None:
+        job.look()
+        asked = _asked(job)
+        if asked is None:
+            job.put(None)
+            return
+        source = load(asked.setting)
+        request = replace(asked, n=min(asked.n, most(source.denoiser.basis.shape)))
+        lane = SHORT if is_short(request, source) else LONG
+        ticket = Ticket(
+            visitor,
+            lambda: _guarded(job, lambda: _stream(job, request, source)),
+            lambda place: job.say("queued", place=place),
+            job.since,
+        )
+        job.queued = lane, ticket
+        lane.join(ticket)
+        if job.cancelled.is_set():
+            lane.leave(ticket)
+
+    _guarded(job, read)
+
+
+def _asked(job: Job) -> Request | None:
+    """Return what a message asks for, checked as a link is; None for a cancellation."""
+    message = load_json(job.text)
     if not isinstance(message, dict) or message.get("kind") not in ("draw", "cancel"):
         raise ValueError("the message is neither a 'draw' nor a 'cancel'.")
     seq = message.get("seq")
     if not isinstance(seq, int) or isinstance(seq, bool) or not 0 <= seq < 2**53:
         raise ValueError("seq must be a whole number of at least 0.")
-    return Job(seq, message)
+    if message["kind"] == "cancel":
+        return None
+    job.seq = seq
+    bench = Bench.from_json(json.dumps(message.get("bench")))
+    told = message.get("told")
+    if not isinstance(told, dict):
+        raise ValueError("told must be the part of the state that the browser owns.")
+    return merged(bench, told).request
 
 
-async def _work(socket: WebSocket, latest: asyncio.Queue[Job]) -> None:
-    """Do one job after another; those that came while one was done count for nothing, but the
-    last.
-    """
-    loop = asyncio.get_running_loop()
-    while True:
-        job = await latest.get()
-        while not latest.empty():
-            job = latest.get_nowait()
-        if job.message["kind"] == "cancel":
-            continue
-        packets: asyncio.Queue[bytes | str | None] = asyncio.Queue()
-
-        def put(packet: bytes | str | None, to: asyncio.Queue[Any] = packets) -> None:
-            loop.call_soon_threadsafe(to.put_nowait, packet)
-
-        done = loop.run_in_executor(_pool, _run, job, put)
-        try:
-            while (packet := await packets.get()) is not None:
-                if isinstance(packet, bytes):
-                    await socket.send_bytes(packet)
-                else:
-                    await _say(socket, job.seq, packet)
-        except (WebSocketDisconnect, RuntimeError):  # the tab was closed while this was sent
-            job.cancelled.set()
-            return
-        finally:
-            job.cancelled.set()
-        await done
-
-
-async def _say(socket: WebSocket, seq: int, sentence: str) -> None:
-    await socket.send_text(json.dumps({"kind": "problem", "seq": seq, "sentence": sentence}))
-
-
-def _run(job: Job, put: Callable[[bytes | str | None], None]) -> None:
-    """Draw what a job asks for; None ends its packets."""
+def _guarded(job: Job, work: Callable[[], None]) -> None:
+    """Work for a job; what goes wrong ends it with a sentence."""
     try:
-        _stream(job, put)
+        work()
     except Cancelled:
-        pass
+        job.put(None)
     except (ValueError, OSError, DataUnavailable, MemoryError) as error:
-        put(short(" ".join(str(error).split()) or type(error).__name__))
+        job.say("problem", sentence=short(" ".join(str(error).split()) or type(error).__name__))
+        job.put(None)
     except Exception as error:
-        put(f"The samples can't be drawn: {type(error).__name__}.")
+        job.say("problem", sentence=f"The samples can't be drawn: {type(error).__name__}.")
+        job.put(None)
         raise
-    finally:
-        put(None)
 
 
-def _stream(job: Job, put: Callable[[bytes | str | None], None]) -> None:
-    request = _asked(job.message)
+def _stream(job: Job, request: Request, source: Source) -> None:
+    """Draw, and send the frames as they come."""
     job.look()
-    source = load(request.setting)
-    request = replace(request, n=min(request.n, most(source.denoiser.basis.shape)))
+    job.begun = True
     limits, steps = span(source), request.setting.steps
     began = flushed = time.monotonic()
     waiting: list[Frame] = []
@@ -163,17 +229,9 @@ def _stream(job: Job, put: Callable[[bytes | str | None], None]) -> None:
             "seconds": spent,
             "left": spent * (steps - frame.step - 1) / (frame.step + 1),
         }
-        put(frames_message(waiting, limits, header))
+        job.put(frames_message(waiting, limits, header))
         waiting.clear()
         flushed = now
 
     draw(request, show, job.look)
-
-
-def _asked(message: dict[str, Any]) -> Request:
-    """Return what a message asks for, checked as a link is."""
-    bench = Bench.from_json(json.dumps(message.get("bench")))
-    told = message.get("told")
-    if not isinstance(told, dict):
-        raise ValueError("told must be the part of the state that the browser owns.")
-    return merged(bench, told).request
+    job.put(None)

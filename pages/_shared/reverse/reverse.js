@@ -56,7 +56,7 @@ function createBench(parent) {
     message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
     playing: false, active: 0, point: -1, handles: [], sliders: [], numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
-    changedAt: 0,
+    changedAt: 0, askedAt: 0, place: 0,
     socket: null, live: true, deaf: false, unsaid: false, request: 0, gone: false,
   };
   lab.root.rgdiffDraws = [];

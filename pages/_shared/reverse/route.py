@@ -6,39 +6,53 @@ It imports little, for the server imports it before it answers; `line` has the r
 import asyncio
 import threading
 from importlib import import_module
-from urllib.parse import urlsplit
 
 from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
+
+from pages._shared.guard import POLICY, Hosts
+from pages._shared.reverse.limits import bound
 
 __all__ = ["PATH", "is_served", "route"]
 
 PATH = "/live/samples"
-POLICY = 1008  # closing code
 
 _served = threading.Event()
 
 
-def route() -> WebSocketRoute:
-    """Return the route, and remember that it is served."""
+class Live:
+    """The live line as an ASGI app.
+
+    Arguments:
+        hosts: the names of the server, at which alone a page may ask.
+    """
+
+    def __init__(self, hosts: Hosts) -> None:
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one line."""
+        socket = WebSocket(scope, receive, send)
+        if "origin" not in socket.headers or self.hosts.refusal(socket.headers, live=True):
+            await socket.close(POLICY)
+            return
+        bound(receive)
+        line = await asyncio.to_thread(import_module, "pages._shared.reverse.line")
+        await line.serve(socket)
+
+
+def route(hosts: Hosts, base: str = "") -> WebSocketRoute:
+    """Return the route, and remember that it is served.
+
+    Arguments:
+        hosts: the names of the server.
+        base: the path under which the app is served.
+    """
     _served.set()
-    return WebSocketRoute(PATH, _live)
+    return WebSocketRoute(f"/{base.strip('/')}".rstrip("/") + PATH, Live(hosts))
 
 
 def is_served() -> bool:
     """Tell whether this server has the route."""
     return _served.is_set()
-
-
-def _same_origin(socket: WebSocket) -> bool:
-    """Tell whether the page that asks comes from this very host."""
-    origin, host = socket.headers.get("origin"), socket.headers.get("host")
-    return bool(origin and host) and urlsplit(origin).netloc == host
-
-
-async def _live(socket: WebSocket) -> None:
-    if not _same_origin(socket):
-        await socket.close(POLICY)
-        return
-    line = await asyncio.to_thread(import_module, "pages._shared.reverse.line")
-    await line.serve(socket)

@@ -179,6 +179,7 @@ function showStatus(lab, frame) {
   let text = "";
   if (lab.refused) text = "";
   else if (lab.stopped) text = `Cancelled${frame ? ` at step ${last(draw).step} of ${draw.steps}` : ""}.`;
+  else if (late && lab.place) text = `Waiting: place ${lab.place} in the queue of long draws`;
   else if (late && lab.coming) text = `step ${last(lab.coming).step} of ${lab.coming.steps}${timeLeft(lab.coming.left)}`;
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {

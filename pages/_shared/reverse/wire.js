@@ -2,9 +2,12 @@
 
 const PATIENCE_MS = 250;
 const QUICK_MS = 1200; // a draw that takes less is let finish before the next is asked for
+const SPACING_MS = 40; // between two requests
 const RETRIES = 3;
-const ALONE = "The live line to the server is not there (start the app with serve.py, or look at "
-  + "the proxy): samples are drawn when the hand rests.";
+const ENOUGH = 1000; // codes of a line that the server closed
+const REFUSED = [1008, 1009, 1013];
+const ALONE = "The live line to the server is not there (start the app with serve.py; behind a proxy, "
+  + "see docs/deployment.md): samples are drawn when the hand rests.";
 
 function liveAddress() {
   const folder = location.pathname.replace(/\/+$/, "").replace(/\/[^/]*$/, "");
@@ -21,9 +24,11 @@ function connect(lab) {
     if (lab.wanted) ask(lab);
   });
   on(lab, socket, "message", (event) => hear(lab, event.data));
-  on(lab, socket, "close", () => {
+  on(lab, socket, "close", (event) => {
     if (lab.socket !== socket) return;
     lab.socket = null;
+    if (event.code === ENOUGH && !lab.wanted) return;
+    if (REFUSED.includes(event.code)) return void refuse(lab, event.reason);
     lab.tries += 1;
     lab.wanted = true;
     lab.asked = null;
@@ -53,14 +58,16 @@ function ask(lab) {
   if (!lab.live) return;
   if (!lab.socket) return void connect(lab);
   if (lab.socket.readyState !== WebSocket.OPEN) return;
-  const rest = lab.asked ? patience(lab) - (performance.now() - lab.asked.at) : 0;
+  const rest = lab.askedAt + (lab.asked ? patience(lab) : SPACING_MS) - performance.now();
   if (rest > 0) {
     lab.askTimer = setTimeout(() => ask(lab), rest);
     return;
   }
   lab.wanted = false;
-  lab.asked = { seq: lab.seq, at: performance.now(), input: lab.changedAt };
+  lab.askedAt = performance.now();
+  lab.asked = { seq: lab.seq, at: lab.askedAt, input: lab.changedAt };
   lab.coming = null;
+  lab.place = 0;
   lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, bench: lab.message.bench,
     told: copyState(lab.state) }));
   lab.lateTimer = setTimeout(() => repaint(lab), PATIENCE_MS);
@@ -76,19 +83,23 @@ function stopDrawing(lab) {
   repaint(lab);
 }
 
+/** Shows why the server does not draw, until it is asked again. */
+function refuse(lab, sentence) {
+  Object.assign(lab, { asked: null, stopped: true, refused: sentence });
+  repaint(lab);
+}
+
 function hear(lab, data) {
-  if (typeof data === "string") {
-    const { seq, sentence } = JSON.parse(data);
-    if (lab.asked && (seq === lab.asked.seq || seq < 0)) {
-      lab.asked = null;
-      lab.stopped = true;
-      lab.refused = sentence;
-      if (lab.wanted) ask(lab);
-      repaint(lab);
-    }
-    return;
+  if (typeof data !== "string") return void takeFrames(lab, new Uint8Array(data), true);
+  const { kind, seq, sentence, place } = JSON.parse(data);
+  if (!lab.asked || (seq !== lab.asked.seq && seq >= 0)) return;
+  if (kind === "queued") {
+    lab.place = place;
+    repaint(lab);
+  } else {
+    refuse(lab, sentence);
+    if (lab.wanted) ask(lab);
   }
-  takeFrames(lab, new Uint8Array(data), true);
 }
 
 /** Takes some frames of a draw, from the live line or from the courier. */
@@ -110,6 +121,7 @@ function takeFrames(lab, bytes, heard) {
     x: x.values.subarray(i * size, (i + 1) * size),
     denoised: denoised.values.subarray(i * size, (i + 1) * size) }));
   lab.refused = "";
+  lab.place = 0;
   if (draw.done || performance.now() - draw.at > PATIENCE_MS) lab.draw = draw;
   if (draw.done) {
     lab.asked = null;

@@ -1,0 +1,98 @@
+"""The queues for draws: who came first is served first, and nobody has two threads.
+
+A lane has threads of its own, so that what is short never waits for what is long.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+__all__ = ["LONG", "SHORT", "Lane", "Ticket"]
+
+YIELDING = 4  # by how much a thread of long work stands back for others, as `nice` counts
+
+
+@dataclass(eq=False)
+class Ticket:
+    """A piece of work in a queue.
+
+    Attributes:
+        visitor: for whom; of one visitor's pieces only one is done at a time.
+        work: what is done, in a thread of the lane.
+        told: called with the place in the queue whenever it changes; 1 is the next. It must not
+            wait for anything.
+        since: when the visitor came, as the queue counts; who came first is served first.
+        place: the place that was told last, 0 before.
+    """
+
+    visitor: str
+    work: Callable[[], None]
+    told: Callable[[int], None] = lambda place: None
+    since: float = field(default_factory=time.monotonic)
+    place: int = 0
+
+
+class Lane:
+    """A queue with threads of its own.
+
+    Arguments:
+        name: of its threads.
+        threads: how many pieces of work are done at the same time.
+        yielding: whether its threads stand back where others want the processor too.
+    """
+
+    def __init__(self, name: str, threads: int, yielding: bool = False) -> None:
+        start = _stand_back if yielding else None
+        self._pool = ThreadPoolExecutor(threads, name, initializer=start)
+        self._lock = threading.Lock()
+        self._waiting: list[Ticket] = []
+        self._served: set[str] = set()
+        self._free = threads
+
+    def join(self, ticket: Ticket) -> None:
+        """Queue a piece of work."""
+        with self._lock:
+            self._waiting.append(ticket)
+            self._waiting.sort(key=lambda each: each.since)
+            self._advance()
+
+    def leave(self, ticket: Ticket) -> None:
+        """Take a piece of work out of the queue; where it is done already, nothing happens."""
+        with self._lock:
+            if ticket in self._waiting:
+                self._waiting.remove(ticket)
+                self._advance()
+
+    def _advance(self) -> None:
+        for ticket in tuple(self._waiting):
+            if self._free and ticket.visitor not in self._served:
+                self._waiting.remove(ticket)
+                self._served.add(ticket.visitor)
+                self._free -= 1
+                self._pool.submit(self._do, ticket)
+        for place, ticket in enumerate(self._waiting, 1):
+            if place != ticket.place:
+                ticket.place = place
+                ticket.told(place)
+
+    def _do(self, ticket: Ticket) -> None:
+        try:
+            ticket.work()
+        finally:
+            with self._lock:
+                self._served.discard(ticket.visitor)
+                self._free += 1
+                self._advance()
+
+
+def _stand_back() -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), YIELDING)
+
+
+SHORT = Lane("short-draws", 1)
+LONG = Lane("long-draws", 2, yielding=True)

@@ -1,0 +1,36 @@
+"""The browser's history: Back leads to the page before, from every page."""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+WRITTEN = "(name) => location.pathname.endsWith(name) && location.search.length > 1"
+PAGES = ("Spectra", "Lattice", "Samples", "Training")
+
+
+@pytest.fixture
+def page(browser: Browser) -> Page:
+    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
+    tab.set_default_timeout(90_000)
+    return tab
+
+
+def opened(page: Page, title: str) -> None:
+    """Wait until a page is there and has written its address."""
+    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible(timeout=90_000)
+    page.wait_for_function(WRITTEN, arg="/" if title == "Noising" else f"/{title.lower()}")
+
+
+def test_back_leads_to_the_page_before(page: Page, app_url: str):
+    page.goto(app_url)
+    opened(page, "Noising")
+    first = page.evaluate("history.length")
+    for title in PAGES:
+        page.get_by_role("link", name=title).click()
+        opened(page, title)
+    assert page.evaluate("history.length") == first + len(PAGES)
+    for title in (*reversed(PAGES[:-1]), "Noising"):
+        page.go_back()
+        opened(page, title)
+    page.close()

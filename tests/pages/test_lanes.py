@@ -1,0 +1,117 @@
+"""The queues for draws, what is short, models that are asked for a part, and limits of a line."""
+
+import threading
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+import rgdiff_core as rg
+from pages._shared.lanes import Lane, Ticket
+from pages._shared.reverse.limits import MAX_MESSAGE, Allowance, TooMuch
+from pages._shared.sampledraw import process
+from pages._shared.samplemodels import fitted, load
+from pages._shared.sampleparts import Parted, is_short, part
+from pages._shared.samplestate import Setting, start
+from rgdiff_core.sampling import METHODS
+
+WAIT = 60  # seconds
+
+
+def test_first_come_first_served_one_for_each_visitor():
+    lane, done, began = Lane("test", 2), [], threading.Semaphore(0)
+    gates = [threading.Event() for _ in range(5)]
+    places: list[list[int]] = [[] for _ in gates]
+
+    def work(number: int) -> None:
+        began.release()
+        assert gates[number].wait(WAIT)
+        done.append(number)
+
+    def started(count: int) -> None:
+        for _ in range(count):
+            assert began.acquire(timeout=WAIT)
+
+    tickets = [
+        Ticket(visitor, partial(work, i), places[i].append, since=i)
+        for i, visitor in enumerate("aabcb")
+    ]
+    for ticket in tickets:
+        lane.join(ticket)
+    started(2)  # a's first and b's first
+    assert places == [[], [1], [], [2], [3]]
+    gates[2].set()
+    started(1)  # a has one already, so it is c's turn
+    assert places == [[], [1], [], [2], [3, 2]]
+    lane.leave(tickets[4])
+    gates[0].set()
+    started(1)
+    gates[1].set()
+    gates[3].set()
+    last = threading.Event()
+    lane.join(Ticket("d", last.set))
+    assert last.wait(WAIT)
+    assert done[:2] == [2, 0] and 4 not in done
+
+
+def test_a_lane_goes_on_after_a_failure():
+    lane, done = Lane("test", 1), threading.Event()
+    lane.join(Ticket("a", partial(int, "x")))
+    lane.join(Ticket("a", done.set))
+    assert done.wait(WAIT)
+
+
+def test_images_are_long_work_in_small_parts():
+    short, setting = start().request, fitted(Setting("pretrained/cifar10", steps=200))
+    fields, images = load(short.setting), load(setting)
+    assert is_short(short, fields)
+    assert part(fields, short.n) == short.n
+    assert not is_short(replace(short, setting=setting), images)
+    assert not is_short(replace(short, setting=Setting(method="rk4", steps=200)), fields)
+    if not torch.cuda.is_available():
+        assert part(images, short.n) <= 16
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_asked_for_parts_draws_the_same(method: str):
+    setting = Setting(method=method, steps=4)
+    model = load(setting).denoiser
+    sizes: list[int] = []
+    looks: list[None] = []
+    hook = model.network.register_forward_pre_hook(  # type: ignore[union-attr]
+        lambda _, given: sizes.append(len(given[0]))
+    )
+    drawn = []
+    try:
+        for each in (model, Parted(model, 3, lambda: looks.append(None))):
+            sizes.clear()
+            streams = [torch.Generator().manual_seed(i) for i in range(7)]
+            drawn.append(rg.sample(each, process(setting), 7, 4, setting.sampler, streams))
+    finally:
+        hook.remove()
+    torch.testing.assert_close(drawn[1], drawn[0], atol=1e-4, rtol=1e-4)
+    assert set(sizes) == {3, 1}
+    assert len(looks) == len(sizes)
+
+
+def test_what_a_line_may_send():
+    now = 0.0
+    allowance = Allowance(lambda: now)
+    for _ in range(60):
+        allowance.take("x")
+    with pytest.raises(TooMuch, match="30 messages a second"):
+        allowance.take("x")
+    now, allowance = 0.0, Allowance(lambda: now)
+    for _ in range(2000):  # at the pace of a hand
+        now += 0.04
+        allowance.take("x" * 2000)
+    with pytest.raises(TooMuch, match="16,384 characters"):
+        allowance.take("x" * (MAX_MESSAGE + 1))
+    now, sent = 0.0, 0
+    allowance = Allowance(lambda: now)
+    with pytest.raises(TooMuch, match="128 KiB a second"):
+        while sent < 100:
+            now, sent = now + 1 / 36, sent + 1
+            allowance.take("x" * 15_000)
+    assert sent < 36
