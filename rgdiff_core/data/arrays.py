@@ -1,5 +1,6 @@
 """Images and labels in .npz and .npy files, by the names that are usual."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -177,7 +178,9 @@ def _check(name: str, header: Header, size: int | None) -> None:
     shape, dtype = _channels_first_shape(header.shape), header.dtype
     if dtype.hasobject:
         raise Refused(f"{name} holds Python objects; uint8 or floats are allowed.")
-    unpacked = header.nbytes * (2 if dtype == np.float16 else 1)
+    unpacked = header.nbytes
+    if dtype.kind == "f" and dtype != np.float32:
+        unpacked += 4 * math.prod(shape)  # of the copy in float32
     if (shape and shape[0] > MAX_IMAGES) or unpacked > max_bytes():
         raise Refused(
             f"{name} holds an array of shape {header.shape}; at most {MAX_IMAGES} images and "

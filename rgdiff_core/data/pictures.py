@@ -25,7 +25,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 SIDES = (4, 256)
 
 MAX_PIXELS = 64_000_000
-MAX_DECODED = 2**30
+MAX_DECODED = 2**29
 """Pixels of all frames of one file."""
 
 COST = {"JPEG": 2, "MPO": 2, "WEBP": 16}

@@ -61,12 +61,12 @@ def check(incoming: int, replaced: str = "") -> None:
         return
     if not there:
         raise Refused(
-            f"the set takes {mib(incoming)}; at most {mib(allowed)} are allowed ({VARIABLE})."
+            f"The set takes {mib(incoming)}; at most {mib(allowed)} are allowed ({VARIABLE})."
         )
     oldest = there[0]
     day = time.strftime("%Y-%m-%d", time.localtime(oldest.made))
     raise Refused(
-        f"there is no room for another {mib(incoming)}: {len(there)} data sets that were brought "
+        f"There is no room for another {mib(incoming)}: {len(there)} data sets that were brought "
         f"take {mib(taken)} of {mib(allowed)} ({VARIABLE}); delete one, the oldest is "
         f"{oldest.name} ({mib(oldest.bytes)}, of {day})."
     )

@@ -112,6 +112,14 @@ def test_rounding_beyond_the_range_is_tolerated(dtype, low):
         read(npz((field * 1.01).astype(dtype)))
 
 
+@pytest.mark.parametrize("dtype", ["f2", "f8"])
+def test_floats_count_with_the_copy_that_they_need(monkeypatch, dtype):
+    monkeypatch.setenv("RGDIFF_MAX_UPLOAD_MB", "1")
+    assert len(read(npz(np.zeros((3000, 8, 8), np.float32))).images) == 3000
+    with pytest.raises(Refused, match=r"shape \(3000, 8, 8\); at most 100000 images and 1 MiB"):
+        read(npz(np.zeros((3000, 8, 8), dtype)))
+
+
 def test_two_members_of_one_name_are_refused():
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:

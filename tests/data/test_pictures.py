@@ -166,6 +166,12 @@ def test_every_frame_is_a_picture(form):
     assert [int(pixels.mean()) for pixels in found] == list(levels)
 
 
+def test_the_second_view_of_a_camera_is_left_out():
+    content = saved(GREY, "MPO", save_all=True, append_images=[Image.new("L", (4, 4))])
+    frames = pictures.read("a.jpg", io.BytesIO(content), SIDE, lambda picture: None)
+    assert frames == pictures.Frames(1, 1)
+
+
 def test_previews_are_left_out():
     preview = Image.fromarray(np.zeros((4, 4), np.uint8))
     preview.encoderinfo = {"tiffinfo": {254: 1}}
