@@ -230,8 +230,8 @@ def _uploaded(given: tuple[Phi4 | None, int | None, str | None, str | None]) -> 
     action, chains, array, convention = given
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(file.name).name
-        path.write_bytes(file.getvalue())
         try:
+            path.write_bytes(file.getvalue())
             names = list(ensembles.arrays_in(path))
             st.session_state[_ARRAYS] = names if len(names) > 1 else []
             array = array if array in st.session_state[_ARRAYS] else None

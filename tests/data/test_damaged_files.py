@@ -1,6 +1,6 @@
 """Files of arrays and models, damaged at random: each is read, or refused in one sentence.
 
-RGDIFF_FUZZ says how many of each kind are tried.
+RGDIFF_FUZZ says how many of each kind are tried: by hand, thousands.
 """
 
 import os
@@ -108,13 +108,14 @@ def peak() -> int:
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_or_refused_in_one_sentence(kind, tmp_path):
     make, read = KINDS[kind]
+    count = COUNT // 2 if kind == "hdf5" else COUNT  # each takes a process
     wholes = make(tmp_path)
     for whole in wholes:
         read(whole)
     chance = random.Random(zlib.crc32(kind.encode()))
     contents = [whole.read_bytes() for whole in wholes]
     start, refused, longest, most = peak(), 0, 0.0, 0
-    for _ in range(COUNT):
+    for _ in range(count):
         content = damaged(chance.choice(contents), chance)
         path = tmp_path / f"damaged{wholes[0].suffix}"
         path.write_bytes(content)
@@ -126,6 +127,6 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(kind, tmp_path):
             assert re.fullmatch(r"[^\n]{1,700}\.", str(error)), error
         longest = max(longest, time.monotonic() - begun)
         most = max(most, peak() - before)
-    assert 0 < refused < COUNT
+    assert 0 < refused < count
     assert peak() - start < 300 * MIB
-    print(f"{kind}: {COUNT} files, {refused} refused, {longest:.1f} s, {most // MIB} MiB at most")
+    print(f"{kind}: {count} files, {refused} refused, {longest:.1f} s, {most // MIB} MiB at most")
