@@ -109,7 +109,6 @@ def test_likelihoods_need_no_float64(far):
     generator = torch.Generator
     calls = {
         "exact": lambda x: rg.log_likelihood(model, process, x, 4),
-        "adaptive": lambda x: rg.log_likelihood(model, process, x, tolerance=0.1),
         "bound": lambda x: rg.elbo(model, process, x, 4, generator().manual_seed(0)),
         "sampler": lambda x: (
             sampler_density(model, process, 2, 4, "ddim", generator().manual_seed(0)).log_density

@@ -18,6 +18,7 @@ __all__ = [
     "pinned",
     "prepare",
     "problem",
+    "read",
     "restore",
     "write_link",
 ]
@@ -73,7 +74,7 @@ def prepare() -> None:
     link = _told()
     if link and link != st.session_state.get(_LINK) and not acted:
         st.session_state[_LINK] = link
-        attempt(lambda: _linked(link))
+        attempt(lambda: read(link, current()))
 
 
 def _told() -> dict[str, str]:
@@ -81,7 +82,8 @@ def _told() -> dict[str, str]:
     return {name: st.query_params[name] for name in NAMES.values() if name in st.query_params}
 
 
-def _linked(link: dict[str, str]) -> Theory:
+def read(link: dict[str, str], theory: Theory) -> Theory:
+    """Return a theory with what an address says of it; raises `ValueError` for nonsense."""
     told: dict[str, Any] = {}
     for field, name in NAMES.items():
         if name in link:
@@ -90,7 +92,7 @@ def _linked(link: dict[str, str]) -> Theory:
             except ValueError:
                 text = link[name][:40]
                 raise ValueError(f"the address has {name} = {text!r}, not a number.") from None
-    return replace(current(), **told)
+    return replace(theory, **told)
 
 
 def current() -> Theory:

@@ -18,6 +18,7 @@ __all__ = [
     "prepare",
     "preset_of",
     "problem",
+    "read",
     "restore",
     "write_link",
 ]
@@ -42,10 +43,11 @@ def prepare() -> None:
     link = st.query_params.get(PARAMETER)
     if link is not None and link != st.session_state.get(_LINK) and not acted:
         st.session_state[_LINK] = link
-        attempt(lambda: _linked(link))
+        attempt(lambda: read(link))
 
 
-def _linked(link: str) -> TrainConfig:
+def read(link: str) -> TrainConfig:
+    """Return the config of a link, a preset's name or JSON; raises `ValueError` for nonsense."""
     return PRESETS[link].config if link in PRESETS else parse_config(link, "The link")
 
 

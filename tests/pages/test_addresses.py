@@ -1,0 +1,157 @@
+"""Addresses that say nonsense: every parameter of every page, and what reads them."""
+
+import ast
+import copy
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+import rgdiff_core as rg
+from pages._shared import latticestate, samplestate, trainingstate
+from pages._shared.labstate import Lab
+from pages._shared.labstate import start as lab
+from rgdiff_core.choice import BasisSpec
+from rgdiff_core.process import Process
+from rgdiff_core.spec import from_json
+from rgdiff_core.training import TrainConfig
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = "photographs"
+OWN = {"state", "config", "run", "data", "m2", "lam", "L", "ensemble", "together"}
+NESTED = "[" * 20_000 + "]" * 20_000
+WORDS = (
+    *("", "x", "nan", "inf", "-inf", "1e999", "-1", "0.5", "true", "9" * 400, "1e308", "[[[["),
+    *("%7B%22kind%22", "ü€😀\0", "٣", NESTED, json.dumps({"kind": "x" * 10**5}), '{"kind":{}}'),
+)
+VALUES = (
+    *(None, True, "", "x" * 300, float("nan"), float("inf"), 1e308, -1, 0, 2**64, 10**400, [], {}),
+    *([None], [[1, 2]], {"kind": "Cutoff"}, {"kind": []}, {"kind": "Spec"}, "ü\0\ud800", "haar"),
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep data sets and runs in folders of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("RGDIFF_CACHE", "RGDIFF_RUNS"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("folder")))
+        yield
+
+
+def parameters() -> list[str]:
+    """Find the names of all widgets that the pages keep in the address."""
+    found = set(OWN)
+    for path in (ROOT / "pages").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call):
+                words = {word.arg: word.value for word in call.keywords}
+                bound = "bind" in words or ast.unparse(call.func) == "address.menu"
+                if bound and isinstance(words.get("key"), ast.Constant):
+                    found.add(ast.literal_eval(words["key"]))
+    return sorted(found)
+
+
+def widgets() -> None:
+    """Draw a menu that must have a choice, and fields of whole numbers."""
+    import streamlit as st
+
+    from pages._shared import address
+
+    st.session_state["said"] = [
+        address.menu(st, "A", ["one", "two"], default="two", key="a"),
+        address.menu(st.container(), "B", [0.5, 1.5], default=0.5, key="b"),
+        st.number_input("C", 0, 10, 3, key="c", bind=address.whole("c")),
+        st.number_input("D", 0, 10, None, key="d", bind=address.whole("d")),
+    ]
+
+
+@pytest.mark.parametrize(
+    "word", [word for word in WORDS if word not in ("0.5", "٣") and len(word) < 1000]
+)
+def test_widgets_keep_their_defaults(word):
+    at = AppTest.from_function(widgets, default_timeout=90)
+    for name in "abcd":
+        at.query_params[name] = word
+    assert not at.run().exception
+    assert at.session_state["said"] == ["two", 0.5, 3, None]
+
+
+def test_widgets_take_what_the_address_has():
+    at = AppTest.from_function(widgets, default_timeout=90)
+    for name, word in {"a": "one", "b": "1.5", "c": "4", "d": "5"}.items():
+        at.query_params[name] = word
+    assert not at.run().exception
+    assert at.session_state["said"] == ["one", 1.5, 4, 5]
+
+
+@pytest.mark.parametrize("word", ["", "inf"])
+@pytest.mark.parametrize("page", sorted(path.stem for path in (ROOT / "pages").glob("*.py")))
+def test_a_page_is_drawn_whatever_the_address_says(page, word):
+    at = AppTest.from_file(str(ROOT / f"pages/{page}.py"), default_timeout=110)
+    for name in parameters():
+        at.query_params[name] = word
+    if page == "lattice" and word:
+        at.query_params["view"] = "Sample"
+    assert not at.run().exception
+    for sentence in (*at.error, *at.warning):
+        assert "\n" not in sentence.value and len(sentence.value) < 400
+
+
+def changed(described: Any, chance: random.Random) -> Any:
+    """Return JSON in which one value is another, missing, or has another name."""
+    described = copy.deepcopy(described)
+    places: list[tuple[Any, Any]] = []
+
+    def walk(part: Any) -> None:
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part):
+            places.append((part, key))
+            if isinstance(value, dict | list):
+                walk(value)
+
+    walk(described)
+    part, key = chance.choice(places)
+    if isinstance(part, dict) and chance.random() < 0.2:
+        part[chance.choice(["kind", "x", ""])] = part.pop(key)
+    else:
+        part[key] = copy.deepcopy(chance.choice(VALUES))
+    return described
+
+
+def theory(text: str) -> object:
+    """Read a text as each of the numbers of a theory."""
+    start = latticestate.Theory()
+    return [latticestate.read({name: text}, start) for name in ("m2", "lam", "L")]
+
+
+READERS: dict[str, tuple[Callable[[str], object], str]] = {
+    "noising": (Lab.from_json, lab(DATA).to_json()),
+    "samples": (samplestate.Bench.from_json, samplestate.Bench().to_json()),
+    "training": (trainingstate.read, TrainConfig().to_json()),
+    "spec": (from_json, BasisSpec().to_json()),
+    "process": (Process.from_json, ""),
+    "theory": (theory, '{"a": 1}'),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_nonsense_is_one_sentence_to_every_reader(name):
+    read, sound = READERS[name]
+    if name == "process":
+        basis = rg.bases.WaveletBasis((1, 4, 4))
+        sound = Process(basis, rg.colors.White(), rg.schedules.Cutoff()).to_json()
+    chance = random.Random(name)
+    texts = [json.dumps(changed(json.loads(sound), chance)) for _ in range(80)]
+    texts += [sound[: chance.randrange(len(sound))] for _ in range(10)]
+    refused = 0
+    for text in (*WORDS, *texts):
+        try:
+            read(text)
+        except (ValueError, OSError) as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > len(WORDS) // 2
