@@ -49,6 +49,13 @@ def train_options(parser: argparse.ArgumentParser) -> None:
     config_options(parser)
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder")
     parser.add_argument("--resume", action="store_true", help="go on from its last checkpoint")
+    parser.add_argument(
+        "--from",
+        dest="weights",
+        type=Path,
+        metavar="FILE",
+        help="start from the weights of a .safetensors model of the same network",
+    )
     device_option(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="take a few steps and say how long it would take"
@@ -72,8 +79,17 @@ def run_train(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         raise ValueError("--resume needs --out FOLDER, the run to go on with.")
     if chosen.resume and not (chosen.out / "config.json").is_file():
         raise ValueError(f"{chosen.out} holds no run to go on with: leave --resume out to begin.")
+    if chosen.resume and chosen.weights is not None:
+        raise ValueError("--resume goes on with a run and --from begins one: give one of them.")
     folder = chosen.out or Path("runs") / time.strftime(f"{config.data}-%Y%m%d-%H%M%S")
-    outcome = train(config, folder, resume=chosen.resume, device=chosen.device, on_point=_show)
+    outcome = train(
+        config,
+        folder,
+        resume=chosen.resume,
+        weights=chosen.weights,
+        device=chosen.device,
+        on_point=_show,
+    )
     if outcome.state == "failed":
         raise ValueError(outcome.message)
     return asdict(outcome) | {"folder": str(folder)}, [_summary(outcome, folder)]

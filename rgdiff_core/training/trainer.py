@@ -36,6 +36,7 @@ from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.measures import HeldOut, Row, Window
 from rgdiff_core.training.records import Records, Status, finite
 from rgdiff_core.training.state import keep_memory, prepare, use_threads
+from rgdiff_core.training.warm_start import bring_weights, origin, warm_start
 from rgdiff_core.weights import save_model
 
 __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
@@ -89,6 +90,7 @@ def train(
     folder: Path,
     *,
     resume: bool = False,
+    weights: Path | None = None,
     device: str = "auto",
     on_point: Callable[[Row, Status], None] | None = None,
 ) -> Outcome:
@@ -97,6 +99,7 @@ def train(
     Arguments:
         folder: made where it is missing.
         resume: go on from the folder's last checkpoint; otherwise the folder must not have one.
+        weights: a model file to start from, of the same network; its optimiser starts afresh.
         device: as of `device_of`.
         on_point: called after each point of the curves, with the row and the status.
 
@@ -111,6 +114,9 @@ def train(
     kept = load_checkpoint(folder / "checkpoint", config)
     if kept is not None and not resume:
         raise ValueError(f"{folder} holds a run already: resume it, or choose another folder.")
+    if weights is not None and kept is None and fabric.is_global_zero:
+        bring_weights(weights, folder)
+    fabric.barrier()
     run = _Run(config, folder, fabric, kept, on_point)
     with _signals(run):
         outcome = run.go()
@@ -177,7 +183,9 @@ class _Run:
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
             self._status(message="Loading the data.", device=_describe(self.fabric.device))
             self.learner, self.batches, self.material = prepare(self.config, self.fabric)
-            if self.kept is not None:
+            if self.kept is None:
+                warm_start((self.learner.model, self.learner.average), self.folder)
+            else:
                 self.learner.restore(self.kept.tensors, self.kept.step)
             self.held_out = HeldOut(self.config, self.material)
             self._steps()
@@ -308,6 +316,8 @@ class _Run:
             save_checkpoint(home, checkpoint, self.config)
             self.now = replace(self.now, checkpoint_step=step)
             extra = {"data": self.config.data, "config": self.config.to_json(), "step": str(step)}
+            if started_from := origin(self.folder):
+                extra["started_from"] = started_from
             save_model(self.learner.average, home / "model.safetensors", extra)
         self.now = replace(self.now, checkpoint_step=step)
 
