@@ -115,9 +115,8 @@ class Curve(nn.Module):
         kernel = copy.copy(self.start.kernel)
         if self.named is not None:
             name, low, high = self.named
-            object.__setattr__(
-                kernel, name, self.log_number.exp().clamp(low, high).to(like.dtype).to(like)
-            )
+            number = self.log_number.exp().clamp(low, high)
+            object.__setattr__(kernel, name, number.to(like.dtype).to(like))
         return kernel
 
     @torch.no_grad()
