@@ -102,7 +102,8 @@ class Curve(nn.Module):
     def forward(self, t: Tensor, process: Process) -> Marginal:
         """Return the marginal of χ/r at times (N,), differentiable in the parameters."""
         like = process.noise_variance
-        ordinate = monotone_cubic(self.times, self.values(), t)[:, None, None, None].to(like)
+        ordinate = monotone_cubic(self.times, self.values(), t)[:, None, None, None]
+        ordinate = ordinate.to(like.dtype).to(like)  # gradients come back in this precision
         moving = copy.copy(self.start)
         object.__setattr__(moving, "kernel", self._kernel(like))
         gamma = moving.at_ordinate(ordinate, process.modes)
@@ -114,7 +115,8 @@ class Curve(nn.Module):
         kernel = copy.copy(self.start.kernel)
         if self.named is not None:
             name, low, high = self.named
-            object.__setattr__(kernel, name, self.log_number.exp().clamp(low, high).to(like))
+            number = self.log_number.exp().clamp(low, high)
+            object.__setattr__(kernel, name, number.to(like.dtype).to(like))
         return kernel
 
     @torch.no_grad()
