@@ -32,6 +32,7 @@ MODEL = LabelledMixture(PLAIN.basis, PLAIN.means, PLAIN.variances)
 PROCESS = Process(MODEL.basis, colors.White(), schedules.LinearGamma(-10.0, 6.0), MODEL.modes)
 LABELS = torch.tensor([0, 1, -1, 1, 0, -1])
 TIMES = (0.05, 0.4, 0.8)
+CLEAN = Marginal(torch.ones(SHAPE).double(), torch.zeros(SHAPE).double())
 
 
 def normal(c: torch.Tensor, marginal: Marginal, j: int) -> torch.distributions.Normal:
@@ -75,9 +76,7 @@ def test_scores_and_means_are_the_closed_forms(t, s):
     mean = (c + marginal.std**2 * wanted) / marginal.alpha
     torch.testing.assert_close(model.posterior(c, marginal).mean, mean)
     m = model.free(c, marginal)
-    torch.testing.assert_close(
-        model.interaction(c, marginal), (mean - m.mean) / m.variance.sqrt()
-    )
+    torch.testing.assert_close(model.interaction(c, marginal), (mean - m.mean) / m.variance.sqrt())
     variance = MODEL.given(LABELS).posterior(c, marginal).variance
     assert torch.equal(model.posterior(c, marginal).variance, variance)
 
@@ -90,36 +89,40 @@ def test_scale_one_is_the_model_and_scale_zero_the_reference():
     torch.testing.assert_close(zero, MODEL.posterior(c, marginal).mean, rtol=0, atol=0)
 
 
+WIDE = Process(MODEL.basis, colors.White(), schedules.LinearGamma(-10.0, 16.0), MODEL.modes)
+
+
+def of_label(labels: torch.Tensor, spread: float) -> torch.Tensor:
+    """Return fields near the mean of their label's Gaussian."""
+    return MODEL.basis.synthesize(PLAIN.means[labels] + spread * fields(SHAPE, len(labels)))
+
+
 def test_densities_are_those_of_the_label():
-    x = MODEL.draw(6, seed=5)
-    first = PROCESS.marginal(0.0)
-    wanted = log_densities(MODEL.basis.analyze(x), first, LABELS)
-    found = rg.log_likelihood(MODEL, PROCESS, x, 60, class_labels=LABELS)
-    torch.testing.assert_close(found, wanted, atol=2e-3, rtol=0)
-    alone = rg.log_likelihood(MODEL, PROCESS, x, 60)
-    torch.testing.assert_close(alone, PLAIN.log_density(x, PROCESS), atol=2e-3, rtol=0)
+    labels = torch.tensor([0, 1, 0, 1])
+    x = of_label(labels, 0.4)
+    wanted = log_densities(MODEL.basis.analyze(x), WIDE.marginal(0.0), labels)
+    found = rg.log_likelihood(MODEL, WIDE, x, 60, class_labels=labels)
+    torch.testing.assert_close(found, wanted, atol=1e-2, rtol=0)
+    alone = rg.log_likelihood(MODEL, WIDE, x, 60, class_labels=torch.tensor([-1]))
+    torch.testing.assert_close(alone, PLAIN.log_density(x, WIDE), atol=1e-2, rtol=0)
+    assert (found - alone).abs().min() > 0.1
 
 
-def test_the_bound_is_a_bound_of_the_label_s_density_and_near_to_it():
-    n = 400
-    x = MODEL.draw(1, seed=6).expand(n, *SHAPE)
-    c = MODEL.basis.analyze(x[:1])
-    clean = Marginal(torch.ones_like(c), torch.zeros_like(c))
-    for label in (0, 1):
-        labels = torch.full((1,), label)
-        found = rg.elbo(
-            MODEL, PROCESS, x, 200, torch.Generator().manual_seed(1), class_labels=labels
-        )
-        exact = float(log_densities(c, clean, labels))
-        assert abs(float(found.mean()) - exact) < 4 * float(found.std()) / n**0.5 + 0.05
+@pytest.mark.parametrize("label", [0, 1])
+def test_the_bound_is_below_the_label_s_density_and_near_to_it(label):
+    n, labels = 200, torch.tensor([label])
+    x = of_label(labels, 0.4).expand(n, *SHAPE)
+    generator = torch.Generator().manual_seed(1)
+    found = rg.elbo(MODEL, WIDE, x, 100, generator, class_labels=labels)
+    exact = float(log_densities(MODEL.basis.analyze(x[:1]), CLEAN, labels))
+    error = float(found.std()) / n**0.5
+    assert exact - 0.3 - 4 * error < float(found.mean()) < exact + 4 * error
 
 
 def test_samples_of_a_label_have_its_moments():
-    n = 4000
+    n = 2000
     for label in (0, 1):
-        x = rg.sample(
-            MODEL, PROCESS, n, 100, "heun", seed=7, class_labels=torch.tensor([label])
-        )
+        x = rg.sample(MODEL, PROCESS, n, 50, "heun", seed=7, class_labels=torch.tensor([label]))
         c = MODEL.basis.analyze(x)
         spread = PLAIN.variances[label] + float(PROCESS.marginal(0.0).std.mean()) ** 2
         allowed = 5 * (spread / n).sqrt() + 0.02
@@ -137,8 +140,8 @@ def test_a_label_stays_with_the_model_that_it_was_given_to():
             rg.sample(model, process, 3, 3, seed=1, class_labels=labels),
         ),
         (
-            rg.log_likelihood(view, process, fields((1, 4, 4), 3), 2),
-            rg.log_likelihood(model, process, fields((1, 4, 4), 3), 2, class_labels=labels),
+            rg.log_likelihood(view, process, fields((1, 4, 4), 3), 1),
+            rg.log_likelihood(model, process, fields((1, 4, 4), 3), 1, class_labels=labels),
         ),
     ):
         assert torch.equal(one, other)
@@ -151,7 +154,7 @@ def test_a_label_stays_with_the_model_that_it_was_given_to():
 
 def test_a_curve_gives_each_scale_its_own():
     curve = GuidanceCurve((0.0, 0.3, 1.0), (4.0, 2.5, 0.5))
-    model, marginal = learned(), None
+    model = learned()
     scale = model.modes.scale
     expected = torch.from_numpy(PchipInterpolator(curve.scales, curve.values)(scale.numpy()))
     torch.testing.assert_close(curve.at(scale), expected)
@@ -176,9 +179,11 @@ def test_the_interval_is_of_the_log_snr():
     inside = ((gamma <= 2.5) & (gamma >= -1.5))[:, None, None, None]
     for name in ("component_score", "interaction"):
         on, off = (getattr(m, name)(c, marginal) for m in (always, never))
-        assert torch.equal(getattr(found, name)(c, marginal), torch.where(inside, on, off))
+        wanted = torch.where(inside, on, off)
+        torch.testing.assert_close(getattr(found, name)(c, marginal), wanted)
     on, off = (m.posterior(c, marginal).mean for m in (always, never))
-    assert torch.equal(found.posterior(c, marginal).mean, torch.where(inside, on, off))
+    wanted = torch.where(inside, on, off)
+    torch.testing.assert_close(found.posterior(c, marginal).mean, wanted)
     clean = process.preserved(0.0)  # a single time, outside
     assert torch.equal(found.posterior(c, clean).mean, never.posterior(c, clean).mean)
 
@@ -202,9 +207,7 @@ def test_a_reference_of_other_statistics_is_mixed_by_its_mean():
     model = guided(MODEL, None, 2.0, reference=other)
     mean = 2 * MODEL.posterior(c, marginal).mean - other.posterior(c, marginal).mean
     m = MODEL.free(c, marginal)
-    torch.testing.assert_close(
-        model.interaction(c, marginal), (mean - m.mean) / m.variance.sqrt()
-    )
+    torch.testing.assert_close(model.interaction(c, marginal), (mean - m.mean) / m.variance.sqrt())
 
 
 class Theirs(AzulaDenoiser):
@@ -233,7 +236,7 @@ def test_azula_and_diffusers_guide_alike(s):
     own, free = (model.given(c).denoise(x, t, process) for c in (labels, None))
     for original in (False, True):  # whose scale is s − 1
         guider = ClassifierFreeGuidance(s - original, use_original_formulation=original)
-        theirs = guider(own, free).pred
+        theirs = guider.forward(own, free).pred
         torch.testing.assert_close(ours.denoise(x, t, process), theirs, rtol=1e-6, atol=1e-6)
 
 
@@ -241,7 +244,10 @@ def test_azula_and_diffusers_guide_alike(s):
     ("make", "message"),
     [
         (lambda: guided(MODEL, None, 2.0), "needs class_labels"),
-        (lambda: guided(MODEL, LABELS, 1e9), r"guidance_scale = 1000000000.0 is outside \[0, 50\]"),
+        (
+            lambda: guided(MODEL, LABELS, 1e9),
+            r"guidance_scale = 1000000000.0 is outside \[0, 50\]",
+        ),
         (lambda: guided(MODEL, LABELS, -1.0), r"guidance_scale = -1.0 is outside \[0, 50\]"),
         (lambda: guided(MODEL, LABELS, math.nan), "guidance_scale = nan must be a finite number"),
         (lambda: guided(MODEL, LABELS, 2.0, (3.0, -3.0)), r"\(3, -3\) is empty"),
@@ -256,7 +262,10 @@ def test_azula_and_diffusers_guide_alike(s):
         (lambda: GuidanceCurve((0.0, 0.5), (1.0, 1.0)), r"\(0.0, 0.5\) must rise from 0 to 1"),
         (lambda: GuidanceCurve((0.0, 1.0), (1.0, 51.0)), r"guidance scale = 51.0 is outside"),
         (lambda: GuidanceCurve((0.0, 1.0), (1.0,)), "2 scales come with 1 values"),
-        (lambda: rg.sample(MODEL, PROCESS, 4, 2, class_labels=LABELS), "6 class_labels were given"),
+        (
+            lambda: rg.sample(MODEL, PROCESS, 4, 2, class_labels=LABELS),
+            "6 class_labels were given",
+        ),
         (
             lambda: rg.elbo(learned(), _process(), fields((1, 4, 4), 3), 2, class_labels=LABELS),
             "6 class_labels were given for 3 fields",

@@ -113,7 +113,9 @@ def test_every_setting_has_a_control_that_shows_it():
     for name in settings():
         if name not in SPECS:
             assert shown[name] == getattr(SHORT, name), name
-    assert {"c_out", "network_input", "conditioning", "reference", "weighting", "times"} <= set(shown)
+    assert {"c_out", "network_input", "conditioning", "reference", "weighting", "times"} <= set(
+        shown
+    )
 
 
 def test_controls_change_the_config_and_reset_brings_the_preset_back():
