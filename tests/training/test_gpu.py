@@ -42,9 +42,8 @@ def test_recorded_steps_are_the_plain_ones(small: TrainConfig):
     torch.testing.assert_close(recorded, plain, rtol=1e-3, atol=1e-3)
 
 
-def test_attention_over_64_tokens_stays_finite(small: TrainConfig):
-    """On 4×4 sites 64 tokens would not be; the network is called on 8×8 fields by itself."""
-    torch.manual_seed(0)
+def test_attention_over_64_tokens_stays_finite():
+    """cuDNN's fused attention gives NaN there now and then, going backward."""
     network = UNet(32, (1,), 1, (8,), head_channels=32).build((3, 8, 8), 4).cuda()
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3, fused=True)
     for _ in range(300):
