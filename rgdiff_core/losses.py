@@ -87,7 +87,7 @@ class NoiseBatch:
 
     Attributes:
         marginal: α and σS of χ/r, each (B, C or 1, H, W).
-        weight: on |χ(0) − D|², (B, C or 1, H, W).
+        weight: on |χ(0) − D|², which broadcasts to (B, C, H, W).
     """
 
     marginal: Marginal
@@ -119,7 +119,7 @@ class LossTerms:
 def weights(
     weighting: str, process: Process, t: Tensor, modes: Modes, marginal: Marginal | None = None
 ) -> Tensor:
-    """Return w_k(t) for times (B,), (B, C or 1, H, W).
+    """Return w_k(t) for times (B,), which broadcasts to (B, C, H, W).
 
     The SNR of data to noise is cut at 10⁴, beyond which nothing is left to learn.
 
@@ -168,7 +168,7 @@ def denoising_loss(
     Arguments:
         batch: noise levels for every field.
         noise: white, (B, C, H, W), in component space.
-        class_labels: int64 (B,), -1 for none, of a model with classes.
+        class_labels: int64 (B,), -1 for the null label, of a model with classes.
     """
     data = model.basis.analyze(x0)
     marginal = batch.marginal

@@ -49,6 +49,7 @@ AHEAD = 8  # processes that are tabulated before a GPU needs them
 LEVELS = 64  # times of a process in the universal mixture
 LEVEL_LIMIT = 16.0  # |γ| of white noise in the table that others are compared with
 TABLE = 257  # times at which a process is tabulated to find slices of equal information
+LEAST = 1e-6  # of what passes in all, below which times are uniform
 MOST_STEPS, MOST_VALUES = 16, 1 << 17  # of what is drawn at once
 
 
@@ -188,7 +189,8 @@ class _Clock:
             place = torch.special.ndtr((level - objective.level_mean) / objective.level_std)
             passed = (place - place[0]).clamp_min(0)
         # a little of uniform time, so that no stretch is left out
-        self.table = 0.9 * passed / passed[-1].clamp_min(1e-6) + 0.1 * t
+        share = torch.where(passed[-1] > LEAST, passed / passed[-1].clamp_min(LEAST), t)
+        self.table = 0.9 * share + 0.1 * t
         self.times = t
 
     def place(self, u: Tensor) -> tuple[Tensor, Tensor]:

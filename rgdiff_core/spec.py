@@ -107,8 +107,14 @@ def from_dict(data: Any) -> Spec:
 
 
 def up_to_date(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description of a spec with former names of its fields and values replaced."""
+    """Return the description of a spec with former names of its fields and values replaced.
+
+    Raises `ValueError` for a field under both of its names.
+    """
     cls = _KINDS.get(str(data.get("kind")), Spec)
+    for former, name in cls.former_names.items():
+        if former in data and name in data:
+            raise ValueError(f"{data['kind']} has {name!r} twice, once as {former!r}.")
     renamed = {cls.former_names.get(name, name): value for name, value in data.items()}
     for name, values in cls.former_values.items():
         if isinstance(renamed.get(name), str):

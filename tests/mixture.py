@@ -1,16 +1,17 @@
 """A target whose density, denoiser and samples are all exact: a mixture of Gaussians."""
 
+import copy
 import math
 
 import torch
 from laws import BASES
 from torch import Tensor
 
-from rgdiff_core.denoisers import Denoiser, Posterior, gaussian_posterior
+from rgdiff_core.denoisers import Denoiser, Posterior, check_labels, gaussian_posterior
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 
-__all__ = ["Mixture", "mixture"]
+__all__ = ["LabelledMixture", "Mixture", "mixture"]
 
 
 class Mixture(Denoiser):
@@ -54,6 +55,34 @@ class Mixture(Denoiser):
         j = torch.randint(len(self.means), (n,), generator=generator)
         noise = torch.randn(n, *self.basis.shape, generator=generator, dtype=self.means.dtype)
         return self.basis.synthesize(self.means[j] + self.variances[j].sqrt() * noise)
+
+
+class LabelledMixture(Mixture):
+    """A mixture whose classes are its Gaussians, the first for label 0."""
+
+    class_names = ("low", "high")
+    labels: Tensor | None = None
+
+    def given(self, class_labels: Tensor | None) -> "LabelledMixture":
+        """Return the mixture of fields of given classes."""
+        if class_labels is None:
+            return self
+        check_labels(class_labels, self.num_classes)
+        view = copy.copy(self)
+        view.labels = class_labels
+        return view
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the exact posterior, of the label's Gaussian alone where there is one."""
+        both = super().posterior(c, marginal)
+        if self.labels is None:
+            return both
+        label = self.labels.expand(len(c))
+        known = (label >= 0)[:, None, None, None]
+        chosen = label.clamp_min(0)
+        one = gaussian_posterior(c, marginal, self.means[chosen], self.variances[chosen])
+        mean = torch.where(known, one.mean, both.mean)
+        return Posterior(mean, torch.where(known, one.variance, both.variance))
 
 
 def mixture(shape: tuple[int, int, int] = (1, 2, 2), basis: str = "cosine", n: int = 2) -> Mixture:

@@ -44,7 +44,7 @@ def test_without_learning_it_is_the_free_theory(schedule):
 @pytest.mark.parametrize("name", BASES)
 def test_in_every_basis_and_colour_it_starts_from_the_free_theory(name):
     basis, modes = fitted((2, 4, 8), name)
-    model = ModelSpec(NET, "variance", "scaled", "time").build(basis, modes).double()
+    model = ModelSpec(NET, "variance", "whitened", "time").build(basis, modes).double()
     gaussian = rg.GaussianDenoiser(basis, modes)
     x = fields((2, 4, 8), 3, seed=4)
     for color in COLORS:
@@ -58,28 +58,28 @@ def test_in_every_basis_and_colour_it_starts_from_the_free_theory(name):
             assert beyond.shape == x.shape and not beyond.any()
 
 
-@pytest.mark.parametrize("scaling", ["deviation", "variance"])
-def test_what_the_network_says_enters_where_the_docstring_says(scaling):
+@pytest.mark.parametrize("c_out", ["std", "variance"])
+def test_what_the_network_says_enters_where_the_docstring_says(c_out):
     """D − m = c_out U†F with a network that always says the same."""
-    model, said = learned(ModelSpec(NET, scaling)), fields(SHAPE, 4, seed=8)
+    model, said = learned(ModelSpec(NET, c_out)), fields(SHAPE, 4, seed=8)
     model.network.forward = lambda x, state: said  # type: ignore[method-assign]
     process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
     a, n = process.preserved(0.5).alpha, process.preserved(0.5).std ** 2
     c, S = fields(SHAPE, 4), model.modes_variance
     V = 1 / (1 / S + a**2 / n)  # the precisions of data and noise add
     m = V * (model.modes_mean / S + a * c / n)
-    out = V.sqrt() if scaling == "deviation" else V / S.mean().sqrt()
+    out = V.sqrt() if c_out == "std" else V / S.mean().sqrt()
     found = model.posterior(c, process.preserved(0.5))
     torch.testing.assert_close(found.variance, V)
     torch.testing.assert_close(found.mean, m + out * model.basis.analyze(said))
 
 
 @pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
-@pytest.mark.parametrize("scaling", ["deviation", "variance"])
-@pytest.mark.parametrize("sees", ["mean", "scaled"])
-@pytest.mark.parametrize("told", ["levels", "time"])
-def test_the_score_is_that_of_the_posterior_mean(told, sees, scaling, reference):
-    model = learned(ModelSpec(NET, scaling, sees, told, reference))
+@pytest.mark.parametrize("c_out", ["std", "variance"])
+@pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
+@pytest.mark.parametrize("conditioning", ["noise_levels", "time"])
+def test_the_score_is_that_of_the_posterior_mean(conditioning, network_input, c_out, reference):
+    model = learned(ModelSpec(NET, c_out, network_input, conditioning, reference))
     process = Process(model.basis, colors.PowerLaw(), schedules.Cutoff(), model.modes)
     x = fields(SHAPE, 4)
     for t in (0.2, 0.6, 1.0):
@@ -174,9 +174,9 @@ def test_an_untrained_model_samples_the_matched_gaussian():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scaling": "v"}, "scaling = 'v' is not one of deviation, variance"),
-        ({"sees": "all"}, "sees = 'all' is not one of mean, scaled"),
-        ({"told": ""}, "told = '' is not one of levels, time"),
+        ({"c_out": "v"}, "c_out = 'v' is not one of std, variance"),
+        ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, whitened"),
+        ({"conditioning": ""}, "conditioning = '' is not one of noise_levels, time"),
         ({"reference": "flat"}, "reference = 'flat' is not one of spectrum, isotropic"),
     ],
 )

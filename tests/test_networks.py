@@ -89,7 +89,10 @@ def test_networks_start_as_zero_and_every_parameter_learns(spec, shape):
         (lambda: LatticeNet(8, 2, 4), "kernel = 4 must be odd"),
         (lambda: LatticeNet(8, 2, 9).build((1, 4, 4), 1), "kernel = 9 wraps around"),
         (lambda: UNet(20), "width = 20 must be a multiple of 8"),
-        (lambda: UNet(8, (1, 2, 3)).build((3, 10, 10), 1), "10×10 is not divisible by 4"),
+        (
+            lambda: UNet(8, (1, 2, 3)).build((3, 10, 10), 1),
+            "do not fit 10×10 pixels: they are not divisible by 4",
+        ),
         (lambda: UNet(dropout=1.5), r"dropout = 1.5 is outside \[0, 0.9\]"),
     ],
 )

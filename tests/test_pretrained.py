@@ -10,6 +10,7 @@ import rgdiff_core as rg
 from rgdiff_core.evaluation import held_out, quality
 from rgdiff_core.lattice import Estimate
 from rgdiff_core.pretrain import PROCESSES
+from rgdiff_core.spec import from_json
 from rgdiff_core.training import load_config
 from rgdiff_core.weights import list_pretrained, pretrained_folder
 

@@ -52,7 +52,7 @@ def contents(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 @pytest.mark.parametrize("name", BASES)
 def test_what_is_written_is_read_bit_for_bit(name, tmp_path):
-    spec = ModelSpec(UNet(8, (1, 2), 1, (4,)), "variance", "scaled", "time", "isotropic")
+    spec = ModelSpec(UNet(8, (1, 2), 1, (4,)), "variance", "whitened", "time", "isotropic")
     for each in (ModelSpec(NET), spec):
         model = model_of(name, each).requires_grad_(False)
         rg.save_model(model, tmp_path / "m.safetensors", {"note": "42"})
@@ -284,7 +284,7 @@ def _no_data(state: dict, meta: dict) -> None:
         (_set("model", "7"), "unknown kind"),
         (_set("basis", '{"kind": "os.system"}'), "unknown basis 'os.system'"),
         (_set("modes", "{}"), "modes must have exactly scale, mean, variance, momentum"),
-        (_json("model", scaling="loud"), "scaling = 'loud' is not one of deviation, variance"),
+        (_json("model", c_out="loud"), "c_out = 'loud' is not one of std, variance"),
         (_json("model", colour="red"), "ModelSpec has no field 'colour'"),
         (_json("model", network={"kind": "UNet", "width": 20}), "width = 20 must be a multiple"),
         (

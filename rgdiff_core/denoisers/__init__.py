@@ -5,6 +5,7 @@ denoiser that corrects it, `guidance` what leads samples to a class, or away fro
 """
 
 from rgdiff_core.denoisers.base import (
+    NULL_LABEL,
     Denoiser,
     GaussianDenoiser,
     Posterior,
@@ -20,9 +21,11 @@ from rgdiff_core.denoisers.guidance import (
     guided,
     log_snr,
 )
-from rgdiff_core.denoisers.network import ModelSpec, NetworkDenoiser, NoiseState
+from rgdiff_core.denoisers.network import MAX_CLASSES, ModelSpec, NetworkDenoiser, NoiseState
 
 __all__ = [
+    "MAX_CLASSES",
+    "NULL_LABEL",
     "Denoiser",
     "GaussianDenoiser",
     "GuidanceCurve",

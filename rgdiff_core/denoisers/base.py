@@ -22,6 +22,7 @@ from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Prior, Process
 
 __all__ = [
+    "NULL_LABEL",
     "Denoiser",
     "GaussianDenoiser",
     "Posterior",
@@ -29,6 +30,8 @@ __all__ = [
     "gaussian_posterior",
     "gaussian_score",
 ]
+
+NULL_LABEL = -1  # any class
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,7 @@ class Denoiser(nn.Module):
 
         Arguments:
             class_labels: int64 (B,), or (1,) for one class in the whole batch; -1 is the null
-                label, any class. None is the null label for all.
+                label, any class. None leaves the model as it is.
 
         Raises `ValueError` for a label that does not exist, and for labels of a denoiser without
         classes.
@@ -150,7 +153,7 @@ def check_labels(class_labels: Tensor, num_classes: int) -> None:
             f"class_labels must be int64 of shape (B,), got {class_labels.dtype} of shape "
             f"{tuple(class_labels.shape)}."
         )
-    wrong = class_labels[(class_labels < -1) | (class_labels >= num_classes)]
+    wrong = class_labels[(class_labels < NULL_LABEL) | (class_labels >= num_classes)]
     if len(wrong):
         raise ValueError(
             f"class label {int(wrong[0])} is outside [0, {num_classes - 1}] and is not -1, the "

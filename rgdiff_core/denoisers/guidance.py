@@ -16,14 +16,14 @@ References:
     c + ω (c − u), ω = s − 1.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
-from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
-from rgdiff_core.denoisers.base import Denoiser, GaussianDenoiser, Posterior
+from rgdiff_core.cutoff import monotone_cubic
+from rgdiff_core.denoisers.base import NULL_LABEL, Denoiser, GaussianDenoiser, Posterior
 from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Prior, Process
 from rgdiff_core.spec import Spec, check_range, check_whole
@@ -60,13 +60,8 @@ class GuidanceCurve(Spec):
 
     def at(self, scale: Tensor) -> Tensor:
         """Return s for components of given scales, in the shape of `scale`."""
-        found = _cubic(self)(scale.detach().cpu().double().numpy())
-        return torch.from_numpy(found).to(scale)
-
-
-@lru_cache(maxsize=64)
-def _cubic(curve: GuidanceCurve) -> PchipInterpolator:
-    return PchipInterpolator(curve.scales, curve.values)
+        scales, values = (scale.new_tensor(x) for x in (self.scales, self.values))
+        return monotone_cubic(scales, values, scale)
 
 
 def log_snr(marginal: Marginal, modes: Modes) -> Tensor:
@@ -120,6 +115,9 @@ class Guided(Denoiser):
         self.register_buffer("guidance", strength, persistent=False)
         self.model, self.reference = model, reference
         self.interval = None if interval is None else _checked(interval)
+        self.alike = _same(model.free_mean, reference.free_mean) and _same(
+            model.free_variance, reference.free_variance
+        )
 
     @property
     def free_mean(self) -> Tensor:
@@ -145,6 +143,8 @@ class Guided(Denoiser):
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return (D − m)/√V of the guided mean."""
+        if not self.alike:  # the reference's own is beyond another free theory
+            return super().interaction(c, marginal)
         own, s = self.model.interaction(c, marginal), self._strength(marginal)
         if s is None:
             return own
@@ -162,18 +162,24 @@ class Guided(Denoiser):
     def _strength(self, marginal: Marginal) -> Tensor | None:
         """Return s, which broadcasts to (B, C, H, W); None where the model is alone at work.
 
-        On a GPU it is 1 there, for the host does not wait to learn of it.
+        Beyond the CPU it is 1 there, for the host does not wait to learn of it.
         """
         if self.interval is None:
             return self.guidance
         level = log_snr(marginal, self.modes)[..., None, None, None]
         inside = (level >= self.interval[0]) & (level <= self.interval[1])
-        if not inside.is_cuda and not inside.any():
+        if inside.device.type == "cpu" and not inside.any():
             return None
         return torch.where(inside, self.guidance, 1.0)
 
 
-def _checked(interval: Interval) -> Interval:
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.equal(one, other.to(one))
+
+
+def _checked(interval: Sequence[float]) -> Interval:
+    if len(interval) != 2:
+        raise ValueError(f"guidance_interval = {interval} must be two values of the log-SNR.")
     low, high = interval
     check_range("guidance_interval", low, -MAX_LEVEL, MAX_LEVEL)
     check_range("guidance_interval", high, -MAX_LEVEL, MAX_LEVEL)
@@ -195,7 +201,7 @@ def guided(
     """Return a model of fields of given classes, guided where the scale is not 1.
 
     Arguments:
-        class_labels: int64 (B,) or (1,), -1 for the null label; None for no classes.
+        class_labels: int64 (B,) or (1,), -1 for the null label; None for those of the model.
         scale: s of D = u + s (c − u), 0 to 50: a number, or one for every scale of the field.
         interval: of the log-SNR in which the scale acts; default: everywhere.
         reference: u: an earlier snapshot of the model, say, or `free_theory(model)`; default: the
@@ -205,6 +211,8 @@ def guided(
     labels, and as `Guided`.
     """
     own = model.given(class_labels)
+    if interval is not None:
+        interval = _checked(interval)
     if not isinstance(scale, GuidanceCurve):
         check_range("guidance_scale", scale, 0, MAX_SCALE)
         if scale == 1:
@@ -216,7 +224,7 @@ def guided(
             f"guidance_scale = {scale} needs class_labels: without them there is nothing to "
             "guide to."
         )
-    return Guided(own, model.given(None), scale, interval)
+    return Guided(own, model.given(torch.tensor([NULL_LABEL])), scale, interval)
 
 
 def free_theory(model: Denoiser) -> GaussianDenoiser:

@@ -35,7 +35,7 @@ from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_c
 from rgdiff_core.process import Marginal
 from rgdiff_core.spec import Spec, check_whole
 
-__all__ = ["ModelSpec", "NetworkDenoiser", "NoiseState"]
+__all__ = ["MAX_CLASSES", "ModelSpec", "NetworkDenoiser", "NoiseState"]
 
 STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
 STATE_LIMIT = 12.0  # |log(n²/Σ)| beyond it changes no posterior
@@ -165,7 +165,8 @@ class NetworkDenoiser(Denoiser):
     Attributes:
         autocast: the type that the network computes in, None for that of its weights; all around
             it, the basis above all, keeps its own precision.
-        class_labels: of the fields, int64 (B,) or (1,), set by `given`; None for the null label.
+        class_labels: of the fields, int64 (B,) or (1,), as set by `given`; None, as at first, for
+            the null label.
 
     Raises `ValueError` where the fields do not fit the network or it is too large.
     """
@@ -198,11 +199,11 @@ class NetworkDenoiser(Denoiser):
 
     def given(self, class_labels: Tensor | None) -> Self:
         """Return the same model of fields of given classes; see `Denoiser.given`."""
+        if class_labels is None:
+            return self
+        check_labels(class_labels, self.num_classes)
         view = copy.copy(self)
-        view.class_labels = None
-        if class_labels is not None:
-            check_labels(class_labels, self.num_classes)
-            view.class_labels = class_labels.to(self.modes_mean.device)
+        view.class_labels = class_labels.to(self.modes_mean.device)
         return view
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
@@ -231,13 +232,19 @@ class NetworkDenoiser(Denoiser):
         """Return U†F, (B, C, H, W): the network's output, before it is scaled by c_out.
 
         Arguments:
-            class_labels: int64 (B,); default: those of `given`.
+            class_labels: int64 (B,) or (1,), in range; default: those of `given`.
+
+        Raises `ValueError` for labels of a model without classes, or of another number of fields.
         """
         if self.spec.network_input == "posterior_mean":
             net_in = gaussian.mean / self.reference_variance.mean().sqrt()
         else:
             net_in = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
         labels = self.class_labels if class_labels is None else class_labels
+        if labels is not None and self.num_classes == 0:
+            raise ValueError("class_labels were given, but this model has no classes.")
+        if labels is not None and len(labels) not in (1, len(c)):
+            raise ValueError(f"{len(labels)} class_labels were given for {len(c)} fields.")
         field, state = self.basis.synthesize(net_in), self.state(marginal)
         with torch.autocast(
             field.device.type, dtype=self.autocast, enabled=self.autocast is not None

@@ -65,7 +65,7 @@ def elbo(
         generator: one generator, or B of them.
         grid: the times, as of `sample`.
         progress: called with (steps done, steps in all); it may raise to cancel.
-        class_labels: int64 (B,), of a model with classes; -1 and None for any class.
+        class_labels: int64 (B,) or (1,), -1 for any class; default: those of the model.
 
     Raises `ValueError` for a value outside its range and a basis that differs.
     """

@@ -75,7 +75,7 @@ def log_likelihood(
         grid: the times of the Runge–Kutta method, as of `sample`.
         progress: called with (steps done, steps in all), thousandths of the way where the method
             is adaptive; it may raise to cancel.
-        class_labels: int64 (B,), of a model with classes; -1 and None for any class.
+        class_labels: int64 (B,) or (1,), -1 for any class; default: those of the model.
 
     Raises `ValueError` for a value outside its range, a basis that differs, a schedule that jumps.
     """

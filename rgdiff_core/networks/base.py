@@ -28,7 +28,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Return (B, C, H, W) for fields x (B, C, H, W), noise states (B, features) and, where the
-        network has classes, labels (B,) or (1,), -1 for none.
+        network has classes, labels (B,) or (1,), -1 for the null label.
         """
         raise TypeError(f"{type(self).__name__} does not say what it computes.")
 

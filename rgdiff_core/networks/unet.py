@@ -52,7 +52,7 @@ class UNet(NetworkSpec):
         periodic: whether convolutions wrap around.
         patch: side of the squares of pixels that are merged into channels, 1 to 8.
         group_channels: least channels in a normalisation group, 1 to 64.
-        head_channels: channels of an attention head, 8 to 512.
+        head_channels: least channels of an attention head, 8 to 512.
     """
 
     width: int = 64
@@ -194,7 +194,7 @@ class _Stage(nn.Module):
 class _Attention(nn.Module):
     def __init__(self, width: int, spec: UNet) -> None:
         super().__init__()
-        self.heads = max(1, width // spec.head_channels)
+        self.heads = math.gcd(width, max(1, width // spec.head_channels))
         self.norm = _norm(width, spec)
         self.project = nn.Conv2d(width, 3 * width, 1)
         self.out = zero(nn.Conv2d(width, width, 1))

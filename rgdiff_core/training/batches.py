@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from rgdiff_core.denoisers import NULL_LABEL
 from rgdiff_core.losses import NoiseBatch
 from rgdiff_core.noises import NoiseSampler, mix, steps_at_once
 
@@ -80,7 +81,7 @@ class Batches:
         if self.class_labels is None:
             return x0, noise, None
         kept = torch.rand(n, generator=generator, device=device) >= self.label_dropout
-        return x0, noise, torch.where(kept, self.class_labels[chosen], -1)
+        return x0, noise, torch.where(kept, self.class_labels[chosen], NULL_LABEL)
 
 
 def transform(x: Tensor, symmetries: str, generator: torch.Generator) -> Tensor:

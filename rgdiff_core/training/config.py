@@ -20,7 +20,15 @@ from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.losses import Objective
 from rgdiff_core.networks import NETWORKS, LatticeNet
 from rgdiff_core.noises import NoiseSource, Universal
-from rgdiff_core.spec import Spec, check_range, check_whole, from_dict, load_json, to_dict
+from rgdiff_core.spec import (
+    Spec,
+    check_range,
+    check_whole,
+    from_dict,
+    load_json,
+    to_dict,
+    up_to_date,
+)
 
 __all__ = [
     "FREE",
@@ -97,7 +105,7 @@ class TrainConfig(Spec):
     noise: NoiseSource = _set(
         Universal(), "Process", "What it is trained on: one process, or random ones (universal)."
     )
-    model: ModelSpec = _set(ModelSpec(), "Model", "The network and what it is told.")
+    model: ModelSpec = _set(ModelSpec(), "Model", "The network, its input and its output.")
     objective: Objective = _set(Objective(), "Model", "The loss' weighting and its times.")
     class_conditional: bool = _set(
         False, "Model", "Whether the network is conditioned on the data's class labels."
@@ -282,9 +290,11 @@ def _value(text: str) -> Any:
 
 
 def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `base` with `given` laid over it; a table of another kind replaces the whole."""
+    """Return `base` with `given` laid over it, whose names may be former ones; a table of another
+    kind replaces the whole.
+    """
     merged = dict(base)
-    for name, value in given.items():
+    for name, value in up_to_date({"kind": base.get("kind")} | dict(given)).items():
         if name not in base and name != "kind":
             near = difflib.get_close_matches(name, base, n=1)
             hint = f"; is {near[0]!r} meant?" if near else f"; it has {', '.join(base)}."

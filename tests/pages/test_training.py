@@ -113,7 +113,9 @@ def test_every_setting_has_a_control_that_shows_it():
     for name in settings():
         if name not in SPECS:
             assert shown[name] == getattr(SHORT, name), name
-    assert {"scaling", "sees", "told", "reference", "weighting", "times"} <= set(shown)
+    assert {"c_out", "network_input", "conditioning", "reference", "weighting", "times"} <= set(
+        shown
+    )
 
 
 def test_controls_change_the_config_and_reset_brings_the_preset_back():
@@ -204,8 +206,8 @@ def test_the_number_of_parameters_is_that_of_the_network():
     images = rg.data.load("phi4-6x6-broken", limit=100).images
     basis = FIRST.basis.build(images)
     for name in ("lattice-small", "lattice"):
-        for told in ("levels", "time"):
-            spec = replace(FIRST.model, network=NETWORKS[name], told=told)
+        for conditioning in ("noise_levels", "time"):
+            spec = replace(FIRST.model, network=NETWORKS[name], conditioning=conditioning)
             model = spec.build(basis, rg.Modes.fit(basis, images))
             assert spec.parameters((1, 6, 6)) == parameter_count(model.network)
 

@@ -28,8 +28,10 @@ UNLIKE = TrainConfig(
     augmentation="flip",
     basis=BasisSpec("wavelet", wavelet="db2", levels=2, decorrelate=True),
     noise=OneProcess(colors.BlendedColor(colors.White(), colors.PowerLaw(1.5), 0.25)),
-    model=ModelSpec(UNet(16, (1, 2, 3), 1, (8, 4), 0.1, True), "variance", "scaled", "time"),
-    objective=Objective("elbo", "importance"),
+    model=ModelSpec(UNet(16, (1, 2, 3), 1, (8, 4), 0.1, True), "variance", "whitened", "time"),
+    objective=Objective("edm", "lognormal", -2.0, 3.0),
+    class_conditional=True,
+    label_dropout=0.1,
     steps=3,
     batch=9,
     max_minutes=1.5,
@@ -40,6 +42,7 @@ UNLIKE = TrainConfig(
     beta2=0.95,
     clip=7,
     ema=0.5,
+    ema_half_life=0.05,
     seed=2**31 - 1,
     precision="bfloat16",
     compile=True,
@@ -130,7 +133,7 @@ def out_of_range() -> list[tuple[str, float]]:
 
 def test_every_number_outside_its_range_is_named_with_the_range():
     cases = out_of_range()
-    assert len({name for name, _ in cases}) == 15
+    assert len({name for name, _ in cases}) == 17
     for name, value in cases:
         setting = settings()[name]
         with pytest.raises(ValueError) as caught:

@@ -31,10 +31,15 @@ def rows(folder: Path) -> dict[tuple[int, bool], Mapping]:
     return found
 
 
-@pytest.mark.parametrize("decay", ["cosine", "constant"])
-def test_the_trainer_is_a_plain_loop(tmp_path: Path, toy: TrainConfig, decay: str):
+@pytest.mark.parametrize(
+    ("decay", "half_life"), [("cosine", None), ("constant", 0.04), ("cooldown", 0.3)]
+)
+def test_the_trainer_is_a_plain_loop(
+    tmp_path: Path, toy: TrainConfig, decay: str, half_life: float | None
+):
     """The same draws, AdamW by its formulas, clipping, warm-up, decay and average written out."""
     toy = replace(toy, decay=decay, weight_decay=0.1, clip=0.2, steps=20, beta2=0.95)
+    toy = replace(toy, ema_half_life=half_life)
     assert train(toy, tmp_path, device="cpu").state == "finished"
     images = rg.data.load(toy.data).images
     basis = toy.basis.build(images)
@@ -45,7 +50,7 @@ def test_the_trainer_is_a_plain_loop(tmp_path: Path, toy: TrainConfig, decay: st
     batches = Batches(images, sampler, toy.batch, "lattice", mix(toy.seed, 2))
     weights = list(model.network.parameters())
     first, second = ([torch.zeros_like(w) for w in weights] for _ in range(2))
-    average: list[torch.Tensor] = []
+    average = [w.detach().clone() for w in weights]
     losses, norms = [], []
     for step in range(toy.steps):
         batch = batches.draw(step)
@@ -57,6 +62,8 @@ def test_the_trainer_is_a_plain_loop(tmp_path: Path, toy: TrainConfig, decay: st
         lr = toy.lr * min(1, (step + 1) / (toy.warmup + 1))
         if decay == "cosine":
             lr *= 0.5 + 0.5 * float(torch.cos(torch.tensor(torch.pi * step / toy.steps)))
+        if decay == "cooldown" and step > 16:  # 20 % of the steps
+            lr *= (20 - step) / 4
         with torch.no_grad():
             for w, g, m, v in zip(weights, gradients, first, second, strict=True):
                 g = g * min(1.0, 0.2 / float(norm))
@@ -66,8 +73,9 @@ def test_the_trainer_is_a_plain_loop(tmp_path: Path, toy: TrainConfig, decay: st
                 w.mul_(1 - lr * 0.1).sub_(lr * m_hat / (v_hat.sqrt() + 1e-8))
             done = step + 1
             keep = min(toy.ema, (done - 1) / (done + 8))
-            old = average or weights
-            average = [keep * a + (1 - keep) * w for a, w in zip(old, weights, strict=True)]
+            if half_life is not None:  # of at least one step
+                keep = 0.5 ** (1 / max(1, half_life * done))
+            average = [keep * a + (1 - keep) * w for a, w in zip(average, weights, strict=True)]
     assert max(norms) > 0.2  # clipping was felt
     said = [row for (_, held_out), row in rows(tmp_path).items() if not held_out]
     for number, row in enumerate(said):
