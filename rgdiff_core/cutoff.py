@@ -14,6 +14,7 @@ geometrically for kernels that depend on k/Λ only.
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -38,6 +39,8 @@ __all__ = [
     "LogarithmicPath",
     "Path",
     "SigmoidKernel",
+    "check_times",
+    "cubic_through",
     "log_expm1",
     "monotone_cubic",
 ]
@@ -231,14 +234,9 @@ class CutoffPath(Path):
                 f"a path needs 2 to {MAX_POINTS} points, got {len(times)} times and "
                 f"{len(values)} values."
             )
-        for t, y in zip(times, values, strict=True):
-            check_finite("times", t)
+        check_times(times)
+        for y in values:
             check_range("values", y, 0, 1)
-        if times[0] != 0 or times[-1] != 1:
-            raise ValueError(f"times = {times} must begin at 0 and end at 1.")
-        for a, b in itertools.pairwise(times):
-            if b <= a:
-                raise ValueError(f"times must increase, but {a:g} is followed by {b:g}.")
         for a, b in itertools.pairwise(values):
             if b > a:
                 raise ValueError(f"Λ(t) must never rise, but {a:g} is followed by {b:g}.")
@@ -252,8 +250,26 @@ class CutoffPath(Path):
 
     def ordinate(self, t: Tensor) -> Tensor:
         """Return y(t); differentiable in t."""
-        knots, cubics = (x.to(t) for x in _pieces(self.times, self.values))
-        return _along(knots, cubics, t).clamp(0, 1)
+        return cubic_through(self.times, self.values, t).clamp(0, 1)
+
+
+def check_times(times: Sequence[float]) -> None:
+    """Raise `ValueError` unless there are 2 to 64 times, from 0 to 1, increasing."""
+    if not 2 <= len(times) <= MAX_POINTS:
+        raise ValueError(f"times must be 2 to {MAX_POINTS}, got {len(times)}.")
+    for t in times:
+        check_finite("times", t)
+    if times[0] != 0 or times[-1] != 1:
+        raise ValueError(f"times = {times} must begin at 0 and end at 1.")
+    for a, b in itertools.pairwise(times):
+        if b <= a:
+            raise ValueError(f"times must increase, but {a:g} is followed by {b:g}.")
+
+
+def cubic_through(times: tuple[float, ...], values: tuple[float, ...], t: Tensor) -> Tensor:
+    """Return the monotone cubic through given numbers at times t in [0, 1], of the shape of t."""
+    knots, cubics = (x.to(t) for x in _pieces(times, values))
+    return _along(knots, cubics, t)
 
 
 def monotone_cubic(times: Tensor, values: Tensor, t: Tensor) -> Tensor:

@@ -101,6 +101,12 @@ SCHEDULES = [
     schedules.LinearBeta(),
     schedules.Cosine(),
     schedules.LinearGamma(),
+    schedules.LearnedGamma((0.3,), (0.0, 0.37, 1.0), ((-9.0, -1.0, 5.0),)),
+    schedules.LearnedGamma(
+        (0.0, 0.2, 0.9),
+        (0.0, 0.37, 0.71, 1.0),
+        ((-9.0, -9.0, -2.0, 4.0), (-11.0, -3.0, 2.0, 5.0), (-6.0, 1.0, 1.0, 7.0)),
+    ),
     schedules.VE(),
     schedules.EDM(),
     schedules.FlowMatching(),

@@ -149,7 +149,7 @@ def test_searches_need_no_float64(far):
     def found() -> list[float]:
         times = optimal_times(model, process, data[:8], 3, 6)
         *_, last = improve(model, process, data[:8], 3, rounds=1, batch=4)
-        return [*times, last.bound.value]
+        return [*times, last.objective.value]
 
     expected = found()
     model, process = model.to(far), process.to(far)

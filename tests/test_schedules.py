@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from laws import KERNELS, SCHEDULES, fields, fitted, name_of
+from scipy.interpolate import PchipInterpolator
 from torch import Tensor
 
 from rgdiff_core import schedules
@@ -172,6 +173,20 @@ def test_end_points_are_exact(schedule, first, last, modes):
             torch.testing.assert_close(gamma, expected, rtol=1e-12, atol=1e-12)
 
 
+def test_a_table_is_scipys_pchip_in_time_and_linear_between_scales(modes):
+    rows = ((-9.0, -9.0, -2.0, 4.0), (-11.0, -3.0, 2.0, 5.0), (-6.0, 1.0, 1.0, 7.0))
+    scales, times = (0.1, 0.2, 0.9), (0.0, 0.37, 0.71, 1.0)
+    found = schedules.LearnedGamma(scales, times, rows).gamma(T, modes)
+    table = PchipInterpolator(times, np.array(rows).T)(T.numpy())  # (times, scales)
+    expected = [np.interp(modes.scale.numpy(), scales, row) for row in table]
+    np.testing.assert_allclose(found, np.stack(expected), rtol=1e-12, atol=1e-12)
+
+
+def test_a_straight_table_is_linear_log_snr(modes):
+    table = schedules.LearnedGamma(gammas=((-8.0, 3.0),)).gamma(T, modes)
+    torch.testing.assert_close(table, schedules.LinearGamma(-8.0, 3.0).gamma(T, modes))
+
+
 def test_a_sigmoid_cutoff_on_a_straight_path_is_soft_conditioning(modes):
     cutoff = schedules.Cutoff(
         schedules.SigmoidKernel(0.2), schedules.CutoffPath(), gamma_min=-7.0, gamma_max=3.0
@@ -298,6 +313,16 @@ def test_times_of_another_shape_or_type_are_one_sentence(t, modes):
         ("duration = 0 ", lambda: schedules.Carosso(0)),
         ("mass2 = 0 ", lambda: schedules.Polchinski(0)),
         ("cutoff_max = 0.01 ", lambda: schedules.InverseRG(cutoff_max=0.01)),
+        (
+            r"at scale 0.5 it falls from 2 to 1 between t = 0.25 and 1\.",
+            lambda: schedules.LearnedGamma((0.0, 0.5), (0.0, 0.25, 1.0), ((0, 1, 2), (0, 2, 1))),
+        ),
+        ("at scale 0 is 1 at all", lambda: schedules.LearnedGamma(gammas=((1.0, 1.0),))),
+        ("has 1 values for 2 times", lambda: schedules.LearnedGamma(gammas=((1.0,),))),
+        ("got 2 scales and 1 rows", lambda: schedules.LearnedGamma((0.0, 1.0))),
+        ("scales must increase", lambda: schedules.LearnedGamma((1.0, 0.0), gammas=((0, 1),) * 2)),
+        ("gammas = nan", lambda: schedules.LearnedGamma(gammas=((math.nan, 1.0),))),
+        ("must begin at 0 and end at 1", lambda: schedules.LearnedGamma(times=(0.0, 0.5))),
         ("weight = -1 ", lambda: schedules.BlendedSchedule(schedules.VE(), schedules.VE(), -1)),
     ],
 )

@@ -54,6 +54,7 @@ _SCHEDULES: Mapping[str, Schedule] = {
     "Linear β (VP)": schedules.LinearBeta(),
     "Cosine": schedules.Cosine(),
     "Linear log-SNR": schedules.LinearGamma(),
+    "Learned log-SNR": schedules.LearnedGamma(),
     "Variance exploding": schedules.VE(),
     "EDM": schedules.EDM(),
     "Flow matching": schedules.FlowMatching(),

@@ -24,6 +24,7 @@ from rgdiff_core.schedules.flows import (
     InverseRG,
     Polchinski,
 )
+from rgdiff_core.schedules.learned import LearnedGamma
 from rgdiff_core.schedules.moving import BlendedSchedule, Cutoff
 from rgdiff_core.schedules.ordered import (
     Sequential,
@@ -52,6 +53,7 @@ __all__ = [
     "InverseHeat",
     "InverseRG",
     "Kernel",
+    "LearnedGamma",
     "Level",
     "LinearBeta",
     "LinearGamma",

@@ -3,6 +3,7 @@
 from rgdiff_core.search.gradient import Progress, improve
 from rgdiff_core.search.grids import optimal_times
 from rgdiff_core.search.held_out import Comparison, compare, step_bound
+from rgdiff_core.search.learned import learn, one_draw
 from rgdiff_core.search.space import Space
 from rgdiff_core.search.sweep import Sweep, Trial, best, open_study, run, trials
 
@@ -15,6 +16,8 @@ __all__ = [
     "best",
     "compare",
     "improve",
+    "learn",
+    "one_draw",
     "open_study",
     "optimal_times",
     "run",

@@ -18,8 +18,9 @@ References:
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -39,22 +40,77 @@ from rgdiff_core.lattice import Estimate
 from rgdiff_core.likelihood.bound import excess_at, step_weights_at
 from rgdiff_core.process import Marginal, Process, clamped, white_noise
 from rgdiff_core.sampling import check_model
-from rgdiff_core.schedules import Cutoff, Level
+from rgdiff_core.schedules import Cutoff, Level, Schedule
 from rgdiff_core.spec import check_range, check_whole
 
-__all__ = ["Curve", "Progress", "bound_at", "improve"]
+__all__ = [
+    "Budget",
+    "Curve",
+    "Moving",
+    "Objective",
+    "Progress",
+    "bound_at",
+    "descend",
+    "improve",
+    "few_steps",
+    "terms_at",
+]
 
 MOST_VALUES = 1 << 20  # of fields in one call of the denoiser
+S = TypeVar("S", bound=Schedule)
+Found = TypeVar("Found", bound=Schedule, covariant=True)
 SHAPES = {SigmoidKernel: ("width", 1e-3, 10.0), ButterworthKernel: ("order", 0.25, 32.0)}
 
 
+class Moving(Protocol[Found]):
+    """A schedule with parameters."""
+
+    def __call__(self, t: Tensor, process: Process) -> Marginal:
+        """Return the marginal of χ/r at times (N,), differentiable in the parameters."""
+        ...
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return what is optimised, and what is not (`requires_grad`)."""
+        ...
+
+    def schedule(self) -> Found:
+        """Return the present schedule as a spec."""
+        ...
+
+
 @dataclass(frozen=True)
-class Progress:
+class Objective:
+    """What is made least: a mean over images and noise.
+
+    Attributes:
+        steps: N, times in a round.
+        times: returns the times of a round at which the marginals of χ/r are needed.
+        value: called with the model, fields (B, C, H, W), these marginals and white noise
+            (N, B, C, H, W); returns what each image adds, (B,).
+    """
+
+    steps: int
+    times: Callable[[torch.Generator], Tensor]
+    value: Callable[[Denoiser, Tensor, Marginal, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Gradient steps, images in each, and Adam's rate at the start."""
+
+    rounds: int
+    batch: int
+    rate: float
+
+
+@dataclass(frozen=True)
+class Progress(Generic[S]):
     """Where a search stands.
 
     Attributes:
         round, rounds: of gradient steps.
-        bound: L_N of the present schedule on this round's images, nats above the free theory.
+        objective: of the present schedule on this round's images: L_N, in nats above the free
+            theory, or the second moment that `learn` makes least.
         change: the same less that of the schedule at the start, on the same images and noise.
         schedule: the present one.
         eta_s: seconds left.
@@ -62,9 +118,9 @@ class Progress:
 
     round: int
     rounds: int
-    bound: Estimate
+    objective: Estimate
     change: Estimate
-    schedule: Cutoff
+    schedule: S
     eta_s: float
 
 
@@ -143,7 +199,7 @@ def improve(
     batch: int = 64,
     rate: float = 0.05,
     seed: int = 0,
-) -> Iterator[Progress]:
+) -> Iterator[Progress[Cutoff]]:
     """Return an iterator over the states of a search; to cancel it is to stop iterating.
 
     Arguments:
@@ -177,40 +233,46 @@ def improve(
     if len(images) < 2:
         raise ValueError(f"{len(images)} images are too few to search on.")
     curve = Curve(process.schedule, points, shape).to(hosted(process.noise_variance).device)
-    return _descend(model, process, images, steps, curve, (rounds, batch, rate), seed)
+    budget = Budget(rounds, batch, rate)
+    return descend(model, process, images, curve, few_steps(steps), budget, seed)
 
 
-def _descend(
+def few_steps(steps: int) -> Objective:
+    """Return L_N in so many steps, uniform in t, as what is made least."""
+    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
+    return Objective(steps, lambda _: times, bound_at)
+
+
+def descend(
     model: Denoiser,
     process: Process,
     images: Tensor,
-    steps: int,
-    curve: Curve,
-    budget: tuple[int, int, float],
+    curve: Moving[S],
+    objective: Objective,
+    budget: Budget,
     seed: int,
-) -> Iterator[Progress]:
-    rounds, batch, rate = budget
+) -> Iterator[Progress[S]]:
+    """Return an iterator over the states of a descent: of `improve` and of `learn`."""
     generator = torch.Generator().manual_seed(seed)
-    times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1].to(curve.logits.device)
     parameters = [p for p in curve.parameters() if p.requires_grad]
-    adam = torch.optim.Adam(parameters, lr=rate, betas=(0.9, 0.99))
-    falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, rounds)
-    with torch.no_grad():
-        start = curve(times, process)
+    start = copy.deepcopy(curve)
+    adam = torch.optim.Adam(parameters, lr=budget.rate, betas=(0.9, 0.99))
+    falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, budget.rounds)
+    n, b = objective.steps, budget.batch
     began = time.monotonic()
-    for index in range(rounds + 1):
-        chosen = torch.randint(len(images), (batch,), generator=generator)
+    for index in range(budget.rounds + 1):
+        chosen = torch.randint(len(images), (b,), generator=generator)
         x = images[chosen].to(process.noise_variance)
-        noise = white_noise((steps * batch, *x.shape[1:]), x, generator)
-        noise = noise.unflatten(0, (steps, batch))
+        noise = white_noise((n * b, *x.shape[1:]), x, generator).unflatten(0, (n, b))
+        times = objective.times(generator).to(parameters[0].device)
         with torch.enable_grad():
-            bound = bound_at(model, x, curve(times, process), noise)
-            gradients = torch.autograd.grad(bound.mean(), parameters, allow_unused=True)
+            value = objective.value(model, x, curve(times, process), noise)
+            gradients = torch.autograd.grad(value.mean(), parameters, allow_unused=True)
         with torch.no_grad():
-            before = bound_at(model, x, start, noise)
-        left = (rounds - index) * (time.monotonic() - began) / (index + 1)
-        now, schedule = bound.detach(), curve.schedule()
-        yield Progress(index, rounds, Estimate.of(now), Estimate.of(now - before), schedule, left)
+            before = objective.value(model, x, start(times, process), noise)
+            now, change = Estimate.of(value), Estimate.of(value - before)
+        left = (budget.rounds - index) * (time.monotonic() - began) / (index + 1)
+        yield Progress(index, budget.rounds, now, change, curve.schedule(), left)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         adam.step()
@@ -225,11 +287,25 @@ def bound_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> T
         marginal: of χ/r at the N times that steps start from, latest first, (N, C or 1, H, W).
         noise: white, (N, B, C, H, W), in component space.
     """
-    n, b = noise.shape[:2]
-    alpha, std = (a.expand(n, *noise.shape[2:]) for a in (marginal.alpha, marginal.std))
+    n = len(noise)
+    alpha, std = (a.expand(n, *a.shape[1:]) for a in (marginal.alpha, marginal.std))
     data = Marginal(torch.ones_like(alpha[:1]), torch.zeros_like(std[:1]))
     levels = Marginal(torch.cat((alpha, data.alpha)), torch.cat((std, data.std)))
     weights = step_weights_at(levels, model.free_variance)
+    return terms_at(model, x, marginal, noise, weights).sum(0)
+
+
+def terms_at(
+    model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor, weights: Tensor
+) -> Tensor:
+    """Return ½ Σ_k weight_k excess_k of each time and image, (N, B); differentiable.
+
+    Arguments:
+        x, marginal, noise: as of `bound_at`.
+        weights: (N, C or 1, H, W).
+    """
+    n, b = noise.shape[:2]
+    alpha, std = (a.expand(n, *noise.shape[2:]) for a in (marginal.alpha, marginal.std))
     together = max(1, MOST_VALUES // noise[0].numel())
 
     def part(alpha: Tensor, std: Tensor, noise: Tensor) -> Tensor:
@@ -244,4 +320,4 @@ def bound_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> T
         else [part(*p) for p in parts]
     )
     terms = weights[:, None] * torch.cat(excess).unflatten(0, (n, b))
-    return terms.sum((0, 2, 3, 4)) / 2
+    return terms.sum((2, 3, 4)) / 2
