@@ -119,6 +119,9 @@ class Guided(Denoiser):
             strength = torch.full_like(self.modes.scale, scale)
         self.register_buffer("guidance", strength, persistent=False)
         self.model, self.reference = model, reference
+        self.alike = torch.equal(model.free_mean, reference.free_mean) and torch.equal(
+            model.free_variance, reference.free_variance
+        )  # else their interactions are not in the same units
         self.interval = None if interval is None else _checked(interval)
 
     @property
@@ -145,6 +148,8 @@ class Guided(Denoiser):
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return (D − m)/√V of the guided mean."""
+        if not self.alike:
+            return super().interaction(c, marginal)
         own, s = self.model.interaction(c, marginal), self._strength(marginal)
         if s is None:
             return own
@@ -195,7 +200,7 @@ def guided(
     """Return a model of fields of given classes, guided where the scale is not 1.
 
     Arguments:
-        class_labels: int64 (B,) or (1,), -1 for the null label; None for no classes.
+        class_labels: int64 (B,) or (1,), -1 for the null label; None leaves the model as it is.
         scale: s of D = u + s (c − u), 0 to 50: a number, or one for every scale of the field.
         interval: of the log-SNR in which the scale acts; default: everywhere.
         reference: u: an earlier snapshot of the model, say, or `free_theory(model)`; default: the
@@ -204,7 +209,7 @@ def guided(
     Raises `ValueError` for labels that do not exist, for guidance by the null label without
     labels, and as `Guided`.
     """
-    own = model.given(class_labels)
+    own = model if class_labels is None else model.given(class_labels)
     if not isinstance(scale, GuidanceCurve):
         check_range("guidance_scale", scale, 0, MAX_SCALE)
         if scale == 1:
