@@ -95,9 +95,11 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         parts.append(x.cpu())
     seconds = time.perf_counter() - start
     x, labels = torch.cat(parts), guidance.labels(0, chosen.n)
-    named = {} if labels is None else {"labels": labels.numpy()}
+    arrays = {"images": x.numpy()}
+    if labels is not None:
+        arrays["labels"] = labels.numpy()
     if chosen.out.suffix == ".npz":
-        np.savez_compressed(chosen.out, images=x.numpy(), **named)
+        np.savez_compressed(chosen.out, **arrays)  # type: ignore[arg-type]
     else:
         _picture(x, opened, chosen.out)
     report_of = {

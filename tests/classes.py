@@ -29,7 +29,7 @@ def make_model(
     images: torch.Tensor, names: tuple[str, ...] = NAMES, momentum: str = "lattice"
 ) -> NetworkDenoiser:
     """Return a model whose network says something at random, another thing for each class."""
-    basis = rg.bases.FourierBasis(tuple(images.shape[1:]), momentum=momentum)
+    basis = rg.bases.FourierBasis((1, SIDE, SIDE), momentum=momentum)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
         spec = ModelSpec(LatticeNet(8, 1), class_names=names)
