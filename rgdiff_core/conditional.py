@@ -6,15 +6,16 @@ level n = σS/α. Two Gaussian looks at one number are one look at a lower level
 
     1/n'² = α²/(σ²S²) + 1/τ²,      x' = n'² (α χ/(σ²S²) + y/τ²),
 
-so a denoiser that is told the level of every component answers exactly the conditional question,
-with no guidance and no approximation, and every sampler then draws from the conditional
-distribution. This is what a universal denoiser is for; one that is told the time alone can't.
+so a denoiser that is conditioned on the level of every component answers exactly the conditional
+question, with no guidance and no approximation, and every sampler then draws from the conditional
+distribution. This is what a universal denoiser is for; one that is conditioned on the time alone
+cannot.
 """
 
 import torch
 from torch import Tensor
 
-from rgdiff_core.denoisers import Denoiser, NetworkDenoiser, Posterior
+from rgdiff_core.denoisers import Denoiser, Guided, NetworkDenoiser, Posterior
 from rgdiff_core.process import Generators, Marginal, Prior, Process, white_noise
 
 __all__ = ["Conditioned"]
@@ -24,21 +25,23 @@ class Conditioned(Denoiser):
     """A denoiser of the same data, given a look at some components of given fields.
 
     Arguments:
-        model: a denoiser that is told the level of every component.
+        model: a denoiser that is conditioned on the level of every component; it may be guided.
         fields: (n, C, H, W) or (1, C, H, W), of which a part is known; n samples are then drawn.
         known: κ in [0, 1], which broadcasts to (C, H, W) in the model's basis.
         generator: of the look's noise η; one, or one for each field.
 
-    Raises `ValueError` for κ outside [0, 1], fields that do not fit, and a model that is told the
-    time only.
+    Raises `ValueError` for κ outside [0, 1], fields that do not fit, and a model that is
+    conditioned on the time alone.
     """
 
     def __init__(
         self, model: Denoiser, fields: Tensor, known: Tensor, generator: Generators = None
     ) -> None:
         super().__init__(model.basis, model.modes)
-        if isinstance(model, NetworkDenoiser) and model.spec.conditioning != "noise_levels":
-            raise ValueError("this model is told the time only, so no part can be given to it.")
+        if not _knows_levels(model):
+            raise ValueError(
+                "this model is conditioned on the time alone, so no part can be given to it."
+            )
         if fields.ndim != 4 or fields.shape[1:] != model.basis.shape:
             raise ValueError(f"fields {tuple(fields.shape)} do not fit {model.basis.shape}.")
         if not ((known >= 0) & (known <= 1)).all():
@@ -85,3 +88,10 @@ class Conditioned(Denoiser):
         last = process.marginal(1.0)
         variance = last.alpha**2 * self.free_variance + last.std**2
         return Prior(last.alpha * self.free_mean, variance.sqrt())
+
+
+def _knows_levels(model: Denoiser) -> bool:
+    """Tell whether a model is conditioned on the noise level of every component."""
+    if isinstance(model, Guided):
+        return _knows_levels(model.model) and _knows_levels(model.reference)
+    return not isinstance(model, NetworkDenoiser) or model.spec.conditioning == "noise_levels"

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgdiff_core.guides import guidance_from, guidance_options
 from rgdiff_core.models import (
     Opened,
     hastened,
@@ -36,6 +37,7 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff sample`."""
     model_options(parser)
     process_options(parser)
+    guidance_options(parser)
     parser.add_argument("--n", type=int, default=64, help="number of fields (default 64)")
     parser.add_argument("--steps", type=int, default=20, help="of the sampler (default 20)")
     parser.add_argument(
@@ -58,7 +60,7 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("samples.npz"),
         metavar="FILE",
-        help=".npz for the numbers, .png for a picture (default samples.npz)",
+        help=".npz for the numbers and class labels, .png for a picture (default samples.npz)",
     )
 
 
@@ -74,6 +76,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     opened = open_model(chosen.model)
     model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
+    guidance = guidance_from(chosen, model, process)
     method = chosen.method or ("dpmpp_2m" if process.schedule.continuous else "shell")
     grid = _grid(chosen.grid, chosen.steps, opened, process)
     steps = chosen.steps if isinstance(grid, str) else len(grid) - 1
@@ -87,12 +90,16 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             bar(count, chosen.n * steps, f"{count // steps} of {chosen.n} fields")
 
         random = streams(chosen.seed, here, done)
-        x = sample(model, process, here, steps, method, random, report, grid=grid)
+        guided = guidance.of(model, done, here)
+        x = sample(guided, process, here, steps, method, random, report, grid=grid)
         parts.append(x.cpu())
     seconds = time.perf_counter() - start
-    x = torch.cat(parts)
+    x, labels = torch.cat(parts), guidance.labels(0, chosen.n)
+    arrays = {"images": x.numpy()}
+    if labels is not None:
+        arrays["labels"] = labels.numpy()
     if chosen.out.suffix == ".npz":
-        np.savez_compressed(chosen.out, images=x.numpy())
+        np.savez_compressed(chosen.out, **arrays)  # type: ignore[arg-type]
     else:
         _picture(x, opened, chosen.out)
     report_of = {
@@ -102,6 +109,10 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         "method": method,
         "grid": grid,
         "seed": chosen.seed,
+        "classes": [model.class_names[each] for each in guidance.classes],
+        "guidance": guidance.scale,
+        "guidance_interval": guidance.interval,
+        "guide": chosen.guide,
         "color": process.color.to_json(),
         "schedule": process.schedule.to_json(),
         "seconds": round(seconds, 3),

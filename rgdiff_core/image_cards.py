@@ -150,10 +150,12 @@ def _title(config: TrainConfig) -> str:
     """Return what tells a model from others of the same data."""
     of = next(item.title for item in data.available() if item.name == config.data)
     if config.model.reference == "isotropic":
-        return f"{of}, standard diffusion"
-    if isinstance(config.noise, OneProcess):
-        return f"{of}, one process, {config.basis.name}"
-    return f"{of}, universal, {config.basis.name}"
+        kind = "standard diffusion"
+    elif isinstance(config.noise, OneProcess):
+        kind = f"one process, {config.basis.name}"
+    else:
+        kind = f"universal, {config.basis.name}"
+    return f"{of}, {kind}" + (", by class" if config.class_conditional else "")
 
 
 def _device(device: str) -> str:
@@ -188,7 +190,7 @@ Numbers are for *{card.best}*; errors are one standard error. All numbers are in
 |:--|:--|
 | bound, {report.images} images, {report.draws} noise levels each | {report.bits} |
 | the free theory, exact | {report.free_bits} |
-{_flow_row(report)}
+{_flow_row(report)}{_class_rows(report)}
 {_samples(report)}
 The bound by process, on few images:
 
@@ -202,6 +204,14 @@ def _flow_row(report: ImageReport) -> str:
     return "" if report.flow_bits is None else f"| probability flow | {report.flow_bits} |\n"
 
 
+def _class_rows(report: ImageReport) -> str:
+    rows = (
+        ("bound, given the class of each image", report.class_bits),
+        ("probability flow, given the class", report.class_flow_bits),
+    )
+    return "".join(f"| {name} | {bits} |\n" for name, bits in rows if bits is not None)
+
+
 def _samples(report: ImageReport) -> str:
     """Return the table of what is drawn, beside real images."""
     if report.samples is None:
@@ -211,8 +221,9 @@ def _samples(report: ImageReport) -> str:
         f"| {name} | {value} | {floor.get(name, '–')} |"
         for name, value in _figures(report.samples).items()
     )
-    return f"""{report.samples.n} samples in {report.steps} steps of {report.method}, and as many \
-training images in their place:
+    turns = f", the {report.num_classes} classes in turn" if report.num_classes else ""
+    return f"""{report.samples.n} samples in {report.steps} steps of {report.method}{turns}, and \
+as many training images in their place:
 
 | quantity | samples | training images |
 |:--|:--|:--|

@@ -108,7 +108,7 @@ def test_what_does_not_fit_is_one_sentence():
     for model, fields_, known, match in (
         (MODEL, x, torch.full(SHAPE, 1.5), r"must be in \[0, 1\]"),
         (MODEL, x[..., :3], torch.ones(SHAPE), "do not fit"),
-        (timed, x, torch.ones(SHAPE), "told the time only"),
+        (timed, x, torch.ones(SHAPE), "conditioned on the time alone"),
     ):
         with pytest.raises(ValueError, match=match) as caught:
             Conditioned(model, fields_, known)

@@ -44,7 +44,7 @@ def sidebar(bench: Bench, source: Source) -> None:
             format_func=lambda name: models.get(name, name),
             help="Pretrained models, your runs from their first checkpoint on, and the free "
             "theory: the Gaussian with the data's mean and spectrum.",
-            **bound("model", bench.setting.model, _setting(lambda s, v: replace(s, model=v))),
+            **bound("model", bench.setting.model, _setting(_with_model)),
         )
         if fixes_basis(bench.setting.model):
             st.caption(f"Its basis is fixed: {BASES[source.basis.name].lower()}.")
@@ -73,6 +73,11 @@ def sidebar(bench: Bench, source: Source) -> None:
             "on fewer where they are large.",
             **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
         )
+
+
+def _with_model(setting: Any, model: str) -> Any:
+    """Return a setting of another model, whose classes are others: none of them is chosen."""
+    return replace(setting, model=model, class_label=-1, guidance=1.0)
 
 
 def _own_process(source: Source, color: Color, schedule: Schedule) -> None:

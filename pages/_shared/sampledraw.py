@@ -17,12 +17,24 @@ from pages._shared.samplemodels import Source, load
 from pages._shared.sampleparts import Parted, part
 from pages._shared.samplestate import MAX_SAMPLES, Request, Setting
 from rgdiff_core.conditional import Conditioned
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers import Denoiser, free_theory, guided
 from rgdiff_core.randomness import STREAMS, stream
 from rgdiff_core.sampling import State
 from rgdiff_core.schedules import SigmoidKernel
 
-__all__ = ["LOOK", "Frame", "draw", "drawn", "given", "kept", "levels", "model", "most", "process"]
+__all__ = [
+    "LOOK",
+    "Frame",
+    "draw",
+    "drawn",
+    "given",
+    "kept",
+    "lead",
+    "levels",
+    "model",
+    "most",
+    "process",
+]
 
 MAX_FRAMES = 101
 MAX_BYTES = 8 << 20  # of all frames of one draw, on their way to the browser
@@ -67,12 +79,21 @@ def given(request: Request, source: Source) -> tuple[Tensor, Tensor] | None:
     return images[-1:], known
 
 
+def lead(setting: Setting, source: Source) -> Denoiser:
+    """Return the model of a setting, of its class and guided as it says.
+
+    Raises `ValueError` for a class that the model does not have.
+    """
+    model = source.denoiser
+    if setting.class_label < 0:
+        return guided(model, None, setting.guidance, reference=free_theory(model))
+    return guided(model, torch.tensor([setting.class_label]), setting.guidance)
+
+
 def model(request: Request, source: Source) -> Denoiser:
     """Return the model of a request: of the data, or of the data given a part of one image."""
-    parts = given(request, source)
-    if parts is None:
-        return source.denoiser
-    return Conditioned(source.denoiser, *parts, stream(request.seed, LOOK))
+    parts, own = given(request, source), lead(request.setting, source)
+    return own if parts is None else Conditioned(own, *parts, stream(request.seed, LOOK))
 
 
 def most(shape: tuple[int, ...]) -> int:
@@ -110,7 +131,7 @@ def draw(
         before[:] = [state]
 
     x = rg.sample(
-        Parted(model(request, source), part(source, n), look),
+        Parted(model(request, source), part(source, n, setting.networks), look),
         forward,
         n,
         setting.steps,

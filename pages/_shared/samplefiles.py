@@ -13,7 +13,7 @@ from pages._shared.pictures import png, sheet
 from pages._shared.sampledraw import LOOK, Frame, draw, drawn, most
 from pages._shared.samplemessages import coloured
 from pages._shared.samplemodels import load
-from pages._shared.samplestate import Bench, Request
+from pages._shared.samplestate import Bench, Request, Setting
 
 __all__ = ["numbers", "picture", "python_lines", "shown"]
 
@@ -91,6 +91,7 @@ model = rg.GaussianDenoiser.fit(basis, data)
 
 model = open_model({name!r}).denoiser
 """
+    lines += _lead_lines(setting)
     zoom = setting.zoom
     if zoom is None:
         return lines
@@ -107,3 +108,19 @@ known = torch.sigmoid(-kernel.gamma(model.basis.scale, cutoff))
 model = Conditioned(model, image, known, stream({request.seed}, {LOOK}))
 """
     )
+
+
+def _lead_lines(setting: Setting) -> str:
+    """Return the lines of class and guidance, none where there is neither."""
+    scale, label = setting.guidance, setting.class_label
+    if label >= 0:
+        return f"""from rgdiff_core.denoisers import guided
+
+model = guided(model, torch.tensor([{label}]), {scale!r})
+"""
+    if scale == 1:
+        return ""
+    return f"""from rgdiff_core.denoisers import free_theory, guided
+
+model = guided(model, None, {scale!r}, reference=free_theory(model))
+"""

@@ -20,8 +20,9 @@ from pages._shared.menus import GRID_HELP
 from pages._shared.pictures import pixels
 from pages._shared.sampledraw import Frame, draw, levels, most, process
 from pages._shared.samplemodels import Source, load
-from pages._shared.samplestate import MAX_STEPS, Bench, Request, Setting
+from pages._shared.samplestate import MAX_GUIDANCE, MAX_STEPS, Bench, Request, Setting
 from rgdiff_core.bands import split_bands
+from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.sampling import GRIDS, METHODS
 
 __all__ = ["bench_message", "coloured", "drawn_message", "frames_message", "span"]
@@ -72,6 +73,8 @@ def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
         "state": bench.component(),
         "continuous": bench.setting.side.schedule.continuous,
         "images_in_set": _count(source.data) if bench.setting.zoom else 0,
+        "classes": list(source.denoiser.class_names),
+        "guidance_max": MAX_GUIDANCE if isinstance(source.denoiser, NetworkDenoiser) else 1,
     }
     return pack(header | told, arrays)
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import torch
 
@@ -16,7 +17,9 @@ from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.models import open_model
 from rgdiff_core.noises import OneProcess
 from rgdiff_core.serialize import basis_to_dict
+from rgdiff_core.spec import load_json
 from rgdiff_core.training import runs
+from rgdiff_core.weights import pretrained_folder, read_metadata
 
 __all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "version"]
 
@@ -58,14 +61,40 @@ class Source:
 
 def menu() -> Mapping[str, str]:
     """Return what can be sampled from on this machine: names, and titles for people."""
-    pretrained = {f"pretrained/{m.name}": f"{m.title} · pretrained" for m in rg.list_pretrained()}
-    trained = {f"run/{run.id}": f"{run.title} · run, {run.state}" for run in _runs()}
+    pretrained = {
+        f"pretrained/{m.name}": f"{m.title}{_classes(_file(m.name))} · pretrained"
+        for m in rg.list_pretrained()
+    }
+    trained = {
+        f"run/{run.id}": f"{run.title}{_classes(runs.model_path(run.id))} · run, {run.state}"
+        for run in _runs()
+    }
     free = {
         f"free/{info.name}": f"{info.title} · free theory"
         for info in rg.data.available()
         if info.cached
     }
     return pretrained | trained | free
+
+
+def _file(name: str) -> Path:
+    return pretrained_folder() / name / "model.safetensors"
+
+
+def _classes(path: Path) -> str:
+    """Return how many classes a model's file says that it has, "" for none."""
+    try:
+        count = _num_classes(path, path.stat().st_mtime_ns)
+    except (ValueError, OSError):
+        return ""
+    return f" · {count} classes" if count else ""
+
+
+@lru_cache(maxsize=64)
+def _num_classes(path: Path, modified: int) -> int:
+    del modified
+    described = load_json(read_metadata(path).get("model", "{}"))
+    return len(described.get("class_names", ())) if isinstance(described, dict) else 0
 
 
 def _runs() -> list[runs.Run]:

@@ -27,15 +27,20 @@ def _each(source: Source) -> int:
 
 def is_short(request: Request, source: Source) -> bool:
     """Tell whether a draw takes a second or so."""
-    calls = request.setting.steps * request.setting.sampler.evaluations
+    setting = request.setting
+    calls = setting.steps * setting.sampler.evaluations * setting.networks
     return calls * (CALL + request.n * _each(source)) <= DRAW
 
 
-def part(source: Source, n: int) -> int:
-    """Return for how many of n fields a model is asked at a time, so that a call is soon done."""
+def part(source: Source, n: int, networks: int = 1) -> int:
+    """Return for how many of n fields a model is asked at a time, so that a call is soon done.
+
+    Arguments:
+        networks: that are asked in one call.
+    """
     if source.denoiser.modes_mean.device.type != "cpu":
         return n
-    return max(1, min(n, PART // max(1, _each(source))))
+    return max(1, min(n, PART // max(1, networks * _each(source))))
 
 
 class Parted(Denoiser):

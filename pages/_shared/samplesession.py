@@ -8,8 +8,8 @@ import streamlit as st
 
 from pages._shared.keeper import Keeper
 from pages._shared.labstate import Side
-from pages._shared.sampledraw import process
-from pages._shared.samplemodels import fitted
+from pages._shared.sampledraw import lead, process
+from pages._shared.samplemodels import fitted, load
 from pages._shared.samplestate import MAX_PINS, Bench, Setting, merged, start
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import Color
@@ -53,6 +53,7 @@ def _sound(setting: Setting) -> Setting:
 def _check(bench: Bench) -> None:
     for setting in (bench.setting, *bench.pins):
         process(setting)
+        lead(setting, load(setting))
 
 
 _keeper = Keeper("samples", KEY, _read, _check, merged)

@@ -14,6 +14,7 @@ from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = [
+    "MAX_GUIDANCE",
     "MAX_PINS",
     "MAX_SAMPLES",
     "MAX_STEPS",
@@ -26,7 +27,8 @@ __all__ = [
     "start",
 ]
 
-MAX_SAMPLES, MAX_STEPS, MAX_PINS = 64, 200, 4
+MAX_SAMPLES, MAX_STEPS, MAX_PINS, MAX_GUIDANCE = 64, 200, 4, 6.0
+MAX_CLASSES = 10_000
 MEASURED = (64, 256, 1024, 4096)  # samples that observables are measured on
 FIRST = "pretrained/phi4-6x6"
 MODEL_NAME = 200  # characters
@@ -64,6 +66,9 @@ class Setting(Spec):
         method: one of the samplers' names, and DDIM's η.
         grid: the time grid, by name.
         zoom: generate the fine scales of an image only.
+        class_label: the number of the class that is drawn, −1 for any.
+        guidance: s of u + s (model − u), 1 is off; u is the model without the class or, for any
+            class, the free theory.
     """
 
     model: str = FIRST
@@ -75,6 +80,8 @@ class Setting(Spec):
     steps: int = 20
     grid: str = "uniform"
     zoom: Zoom | None = None
+    class_label: int = -1
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         if len(self.model) > MODEL_NAME:
@@ -85,6 +92,13 @@ class Setting(Spec):
                 raise ValueError(f"{name} = {getattr(self, name)[:40]!r} is not one of {known}.")
         check_range("eta", self.eta, 0, 1)
         check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("class_label", self.class_label, -1, MAX_CLASSES - 1)
+        check_range("guidance", self.guidance, 1, MAX_GUIDANCE)
+
+    @property
+    def networks(self) -> int:
+        """Return how many networks are asked where the denoiser is: guidance by class asks two."""
+        return 2 if self.class_label >= 0 and self.guidance != 1 else 1
 
     @property
     def sampler(self) -> Method:
@@ -161,7 +175,7 @@ class Bench(Spec):
 
 
 _ZOOM = ("image", "cutoff", "softness")
-_SETTING = ("method", "eta", "steps", "grid")
+_SETTING = ("method", "eta", "steps", "grid", "class_label", "guidance")
 _BENCH = ("at", "chosen", "n", "seed")
 
 

@@ -62,6 +62,11 @@ def words(setting: Setting) -> str:
         parts.append(f"Λ through {heights}")
     if zoom is not None:
         parts.append(f"zoom into image {zoom.image} up to {zoom.cutoff:.3g}")
+    if setting.class_label >= 0:
+        parts.append(f"class {load(setting).denoiser.class_names[setting.class_label]}")
+    if setting.guidance != 1:
+        guide = "the null label" if setting.class_label >= 0 else "the free theory"
+        parts.append(f"guidance {setting.guidance:.3g} by {guide}")
     sampler = f"{setting.sampler.title}, {setting.steps} steps, {GRID_HELP[setting.grid]['title']}"
     model = menu().get(setting.model, setting.model)
     lines = (model, describe(side.basis, side.color, side.schedule), *parts, sampler)

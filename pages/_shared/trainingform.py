@@ -21,58 +21,17 @@ from pages._shared.choices import (
     schedule_widgets,
 )
 from pages._shared.trainingstate import attempt, base, bound, current, preset_of, restore
+from pages._shared.trainingwords import HELP, MODEL, OBJECTIVE, label_of
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, NetworkSpec
 from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
+from rgdiff_core.training.state import check_classes
 
 __all__ = ["fit", "form", "presets", "summary"]
 
-LABELS = {
-    "limit": "Images at most",
-    "max_minutes": "Minutes at most",
-    "lr": "Learning rate",
-    "warmup": "Warm-up",
-    "weight_decay": "Weight decay",
-    "beta2": "β₂",
-    "ema": "EMA",
-    "log_every": "Points every so many steps",
-    "checkpoint_seconds": "Seconds between checkpoints",
-}
 NOISES: Mapping[type, str] = {Universal: "Universal", OneProcess: "One process"}
-HELP = {
-    "scaling": "How the network's word enters: times √V (EDM) or times V (a force).",
-    "sees": "The Gaussian posterior mean, or the field scaled to unit variance.",
-    "told": "The noise level as a function of scale, or one number that tells the time.",
-    "reference": "The Gaussian it corrects: the data's spectrum, or the same in all components.",
-    "weighting": "What the squared error is weighted by, in time and scale.",
-    "times": "Equal slices of time, or of information.",
-    "width": "Channels.",
-    "depth": "Residual blocks.",
-    "kernel": "Side of the convolutions in sites, odd.",
-    "multipliers": "Channels at each resolution in units of the width, as 1, 2, 2.",
-    "blocks": "Residual blocks at each resolution.",
-    "attention": "Sides of the picture at which there is attention, as 16, 8.",
-    "dropout": "Share of hidden units that are left out at random.",
-    "periodic": "Whether convolutions see the opposite edge.",
-}
-MODEL: Mapping[str, Mapping[str, str]] = {
-    "scaling": {"deviation": "√V", "variance": "V"},
-    "sees": {"mean": "posterior mean", "scaled": "scaled field"},
-    "told": {"levels": "noise by scale", "time": "time only"},
-    "reference": {"spectrum": "the data's spectrum", "isotropic": "isotropic"},
-}
-OBJECTIVE: Mapping[str, Mapping[str, str]] = {
-    "weighting": {
-        "unit": "unit variance",
-        "simple": "ε (simple)",
-        "x0": "x₀",
-        "v": "v",
-        "elbo": "ELBO",
-    },
-    "times": {"stratified": "stratified", "importance": "importance-sampled"},
-}
 OWN = "own numbers"
 
 
@@ -89,6 +48,7 @@ def form() -> TrainConfig:
         _process(config)
     with st.expander("Model", icon=":material/hub:"):
         _model(config)
+        _classes(config, groups["Model"])
     with st.expander("Budget", expanded=True, icon=":material/timer:"):
         _fields(config, groups["Budget"])
     with st.expander("More settings", icon=":material/tune:"):
@@ -105,6 +65,7 @@ def fit(config: TrainConfig) -> str | None:
     """Return the sentence that says why a config does not fit its data, or None where it does."""
     spec = config.basis.to_json()
     try:
+        check_classes(config, cache.images(config.data))
         _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
         if isinstance(config.noise, OneProcess):
@@ -115,7 +76,10 @@ def fit(config: TrainConfig) -> str | None:
 
 
 def _count(config: TrainConfig) -> int:
-    return _parameters(config.model.to_json(), *cache.images(config.data).images.shape[1:])
+    known = cache.images(config.data)
+    names = known.class_names if config.class_conditional else ()
+    model = replace(config.model, class_names=names)
+    return _parameters(model.to_json(), *known.images.shape[1:])
 
 
 def _title(data: str) -> str:
@@ -184,12 +148,27 @@ def _process(config: TrainConfig) -> None:
             "Processes in a batch",
             1,
             4096,
-            help="How many random processes contribute to a batch; a new one enters every step.",
-            **bound(
-                "processes", noise.processes, lambda c, v: replace(c, noise=Universal(int(v)))
-            ),
+            help="How many random processes contribute to a batch; a new one replaces the oldest.",
+            **_of_universal("processes", noise),
+        )
+        st.number_input(
+            "A new process every so many steps",
+            1,
+            1000,
+            help="1 is the most varied; more steps save the time that a new process takes.",
+            **_of_universal("every", noise),
         )
     _from_noising()
+
+
+def _of_universal(field: str, noise: Universal) -> dict[str, Any]:
+    """Return the arguments of a widget for one number of the universal mixture."""
+
+    def make(config: TrainConfig, new: Any) -> TrainConfig:
+        now = config.noise if isinstance(config.noise, Universal) else Universal()
+        return replace(config, noise=replace(now, **{field: int(new)}))
+
+    return bound(field, getattr(noise, field), make)
 
 
 def _one(config: TrainConfig) -> OneProcess:
@@ -263,15 +242,15 @@ def _number_of(network: NetworkSpec, field: str) -> None:
             new = tuple(_whole(field, word) for word in new.replace(",", " ").split())
         return _with_network(config, replace(now, **{field: new}) if new is not None else now)
 
-    label, told = field.capitalize(), HELP.get(field)
+    label, about = label_of(field), HELP.get(field)
     if isinstance(value, tuple):
         text = ", ".join(map(str, value))
-        st.text_input(label, help=told, **bound(f"network-{field}", text, make))
+        st.text_input(label, help=about, **bound(f"network-{field}", text, make))
     elif isinstance(value, bool):
-        st.toggle(label, help=told, **bound(f"network-{field}", value, make))
+        st.toggle(label, help=about, **bound(f"network-{field}", value, make))
     else:
         step = 1 if isinstance(value, int) else 0.05
-        st.number_input(label, step=step, help=told, **bound(f"network-{field}", value, make))
+        st.number_input(label, step=step, help=about, **bound(f"network-{field}", value, make))
 
 
 def _whole(name: str, word: str) -> int:
@@ -280,16 +259,42 @@ def _whole(name: str, word: str) -> int:
     return int(word)
 
 
+def _classes(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
+    """Draw what concerns class labels; where the data have none it is greyed out, and says so."""
+    known, wanted = cache.images(config.data).class_names, config.class_conditional
+    for name, off in (
+        ("class_conditional", not (known or wanted)),
+        ("label_dropout", not wanted),
+    ):
+        _fields(config, {name: fields[name]}, disabled=off)
+    if not known:
+        st.caption(f"{_title(config.data)} has no class labels to condition on.")
+
+
 def _loss(config: TrainConfig) -> None:
     st.markdown("**Loss**")
     _menus(config, "objective", OBJECTIVE)
+    if config.objective.times == "lognormal":
+        for field in ("level_mean", "level_std"):
+            st.number_input(
+                label_of(field),
+                step=0.1,
+                help=HELP[field],
+                **bound(
+                    field,
+                    getattr(config.objective, field),
+                    lambda c, v, field=field: replace(
+                        c, objective=replace(c.objective, **{field: v})
+                    ),
+                ),
+            )
 
 
 def _menus(config: TrainConfig, part: str, menus: Mapping[str, Mapping[str, str]]) -> None:
     """Draw the choices of one of the config's specs."""
     for field, titles in menus.items():
         st.selectbox(
-            field.capitalize(),
+            label_of(field),
             list(titles),
             format_func=titles.__getitem__,
             help=HELP[field],
@@ -303,14 +308,14 @@ def _menus(config: TrainConfig, part: str, menus: Mapping[str, Mapping[str, str]
         )
 
 
-def _fields(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
+def _fields(config: TrainConfig, fields: Mapping[str, Setting], *, disabled: bool = False) -> None:
     """Draw the plain fields of a group, each by its type and range."""
     hints = get_type_hints(TrainConfig)
     for name, setting in fields.items():
         if name == "data":
             continue
-        label = LABELS.get(name, name.replace("_", " ").capitalize())
-        common: dict[str, Any] = {"help": setting.help} | bound(
+        label = label_of(name)
+        common: dict[str, Any] = {"help": setting.help, "disabled": disabled} | bound(
             name, getattr(config, name), lambda c, v, name=name: replace(c, **{name: v})
         )
         if setting.choices:
@@ -324,7 +329,8 @@ def _fields(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
 def _number(label: str, name: str, setting: Setting, hint: Any, common: dict[str, Any]) -> None:
     kind = int if hint in (int, int | None) else float
     default = getattr(TrainConfig(), name)
-    digits = int(Decimal(str(default or 1)).as_tuple().exponent)
+    usual = default or min(1, (setting.high or 100) / 100)
+    digits = int(Decimal(str(usual)).as_tuple().exponent)
     st.number_input(
         label,
         None if setting.low is None else kind(setting.low),

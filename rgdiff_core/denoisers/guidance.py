@@ -117,7 +117,7 @@ class Guided(Denoiser):
         self.interval = None if interval is None else _checked(interval)
         self.alike = _same(model.free_mean, reference.free_mean) and _same(
             model.free_variance, reference.free_variance
-        )
+        )  # else their interactions are not in the same units
 
     @property
     def free_mean(self) -> Tensor:

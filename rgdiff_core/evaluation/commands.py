@@ -144,9 +144,15 @@ def _seen(report: ImageReport) -> list[str]:
     ]
     if report.flow_bits is not None:
         lines.append(f"{report.flow_bits} bits/dim by the probability flow")
+    if report.class_bits is not None:
+        lines.append(f"at most {report.class_bits} bits/dim, given the class of each image")
+    if report.class_flow_bits is not None:
+        lines.append(f"{report.class_flow_bits} bits/dim by the probability flow, given the class")
     if report.samples is None:
         return lines
     lines += ["", f"{report.samples.n} samples, {report.steps} steps of {report.method}"]
+    if report.num_classes:
+        lines[-1] += f", the {report.num_classes} classes in turn"
     lines.append(f"{'':34}{'samples':>22}{'training images':>22}")
     known = {} if report.floor is None else _figures(report.floor)
     for name, value in _figures(report.samples).items():

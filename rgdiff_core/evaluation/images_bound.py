@@ -135,6 +135,7 @@ def image_bound(
     floor: float = FLOOR,
     rows: int = ROWS,
     progress: Progress = None,
+    class_labels: Tensor | None = None,
 ) -> ImageBound:
     """Return the bound for images (N, C, H, W) in [−1, 1]; equal seeds, equal noise.
 
@@ -146,6 +147,7 @@ def image_bound(
         floor: σS/α below which a component is left to the free theory, in [0, 0.1].
         rows: images that are evaluated at once.
         progress: called with (evaluations done, in all); it may raise to cancel.
+        class_labels: int64 (N,), of a model with classes: the bound given them.
 
     Raises `ValueError` for a value outside its range and a basis that differs.
     """
@@ -166,13 +168,14 @@ def image_bound(
         data = model.basis.analyze(x)
         z = (data - model.free_mean) / root
         free.append(-normal_log_density(doubled(z)) + doubled(log_volume(root, x)))
+        given = model.given(_rows(class_labels, first, rows))
         total = sums.new_zeros(len(x))
         for draw in range(draws):
             noise = white_noise(x.shape, like, generator)
             index = torch.randint(
                 each, (len(x),), generator=generator, device=generator.device
             ).to(like.device)
-            total += _draw(model, ladder, data, noise, draw * each + index, each, sums)
+            total += _draw(given, ladder, data, noise, draw * each + index, each, sums)
         gained.append(total)
         if progress is not None:
             progress(min(first + rows, len(images)) * draws, len(images) * draws)
@@ -183,6 +186,10 @@ def image_bound(
     per_dim = gain / (math.prod(shape) * math.log(2))
     left = torch.where(before > 0, 1 + gain / before, torch.nan)
     return ImageBound(bits, bits_per_dim(-nats, shape, levels or 256), per_dim, left)
+
+
+def _rows(class_labels: Tensor | None, first: int, rows: int) -> Tensor | None:
+    return None if class_labels is None else class_labels[first : first + rows]
 
 
 def _draw(
@@ -224,6 +231,7 @@ def flow_bits(
     *,
     rows: int = 256,
     progress: Progress = None,
+    class_labels: Tensor | None = None,
 ) -> Tensor:
     """Return bits per dimension of the probability flow, (N,) float64, of images in [−1, 1].
 
@@ -233,6 +241,7 @@ def flow_bits(
         steps: of the Runge–Kutta method; each evaluates the model four times, with gradients.
         rows: images at once.
         progress: called with (images done, in all).
+        class_labels: int64 (N,), of a model with classes.
     """
     like, found = process.noise_variance, []
     for first in range(0, len(images), rows):
@@ -240,7 +249,14 @@ def flow_bits(
         x = dequantize(images[first : first + rows].to(like), generator)
         with sdpa_kernel(SDPBackend.MATH):  # whose backward pass takes several directions at once
             density = log_likelihood(
-                model, process, x, steps, "hutchinson", generator, grid="logsnr"
+                model,
+                process,
+                x,
+                steps,
+                "hutchinson",
+                generator,
+                grid="logsnr",
+                class_labels=_rows(class_labels, first, rows),
             )
         found.append(bits_per_dim(density.detach().cpu().double(), x.shape[1:]))
         if progress is not None:

@@ -61,7 +61,8 @@ class ImageReport:
 
     Attributes:
         data: name of the data set.
-        bits: bits per dimension of held-out images, a bound; see `images_bound`.
+        bits: bits per dimension of held-out images, a bound; see `images_bound`. Of a model with
+            classes, for any class.
         free_bits: the same of the free theory, exact.
         images, draws: held-out images, and noise levels for each.
         flow_bits: of the probability flow, None where it was not asked for.
@@ -70,6 +71,9 @@ class ImageReport:
         samples: against held-out images.
         floor: training images, as many, in the place of samples.
         seconds: by part.
+        class_bits, class_flow_bits: as bits and flow_bits, given the images' class labels; None
+            where the model or the data have none.
+        num_classes: that the samples take in turn, 0 for a model without classes.
     """
 
     data: str
@@ -86,6 +90,9 @@ class ImageReport:
     samples: Judged | None
     floor: Judged | None
     seconds: Mapping[str, float]
+    class_bits: Estimate | None = None
+    class_flow_bits: Estimate | None = None
+    num_classes: int = 0
 
 
 def feature_networks(
@@ -123,6 +130,9 @@ def evaluate_images(
 ) -> ImageReport:
     """Evaluate a model of images in [−1, 1], taken for 8-bit ones.
 
+    A model with classes is evaluated for any class, and given the labels of the data where they
+    have as many classes; its samples take the classes in turn.
+
     Arguments:
         model: in the process' basis.
         name: of the data set.
@@ -158,10 +168,21 @@ def evaluate_images(
 
         return tell
 
+    labels = _labels(model, test, images)
     bound = image_bound(model, process, x, draws, seed, rows=rows, progress=told("bound"))
     lap("bound")
     flowed = _flow(model, process, x[:flow], seed, rows, told("flow")) if flow else None
     lap("flow")
+    by_class = class_flowed = None
+    if labels is not None:
+        what = told("bound, by class")
+        by_class = image_bound(
+            model, process, x, draws, seed, rows=rows, progress=what, class_labels=labels
+        ).estimate
+        if flow:
+            what = told("flow, by class")
+            class_flowed = _flow(model, process, x[:flow], seed, rows, what, labels[:flow])
+        lap("by class")
     method = method or ("dpmpp_2m" if process.schedule.continuous else "shell")
     samples = floor = None
     if n:
@@ -179,6 +200,7 @@ def evaluate_images(
             grid=grid,
             rows=rows,
             progress=told("samples"),
+            class_labels=torch.arange(n) % model.num_classes if model.num_classes else None,
         )
         samples = _judged(judge_images(grey, known), known.spectrum)
         real = data.load(name).images
@@ -203,7 +225,18 @@ def evaluate_images(
         samples=samples,
         floor=floor,
         seconds=seconds,
+        class_bits=by_class,
+        class_flow_bits=class_flowed,
+        num_classes=model.num_classes,
     )
+
+
+def _labels(model: Denoiser, test: ImageSet, images: int) -> Tensor | None:
+    """Return the labels of held-out images, None where they are not those of the model."""
+    if test.labels is None or not model.num_classes:
+        return None
+    labels = test.labels[:images]
+    return labels if len(test.class_names) == model.num_classes else None
 
 
 def _checked(name: str, model: Denoiser) -> ImageSet:
@@ -232,12 +265,22 @@ def _flow(
     seed: int,
     rows: int,
     progress: Callable[[int, int], None] | None,
+    class_labels: Tensor | None = None,
 ) -> Estimate:
     kept = model.autocast if isinstance(model, NetworkDenoiser) else None
     if isinstance(model, NetworkDenoiser):
         model.autocast = None  # the divergence asks for all digits
     try:
-        found = flow_bits(model, process, x, FLOW_STEPS, seed, rows=rows, progress=progress)
+        found = flow_bits(
+            model,
+            process,
+            x,
+            FLOW_STEPS,
+            seed,
+            rows=rows,
+            progress=progress,
+            class_labels=class_labels,
+        )
     finally:
         if isinstance(model, NetworkDenoiser):
             model.autocast = kept

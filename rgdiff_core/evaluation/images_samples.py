@@ -60,16 +60,28 @@ def draw_images(
     grid: Grid = "logsnr",
     rows: int = ROWS,
     progress: Callable[[int, int], None] | None = None,
+    class_labels: Tensor | None = None,
 ) -> Tensor:
     """Draw n images as grey values, uint8 (n, C, H, W), on the CPU, `rows` at once; other
     arguments as of `sample`.
 
     Arguments:
         progress: called with (images drawn, n); it may raise to cancel.
+        class_labels: int64 (n,), of a model with classes.
     """
     parts, left = [], n
     while left > 0:
-        x = sample(model, process, min(rows, left), steps, method, generator=generator, grid=grid)
+        here, first = min(rows, left), n - left
+        x = sample(
+            model,
+            process,
+            here,
+            steps,
+            method,
+            generator=generator,
+            grid=grid,
+            class_labels=None if class_labels is None else class_labels[first : first + here],
+        )
         parts.append(eight_bit(x))
         left -= rows
         if progress is not None:

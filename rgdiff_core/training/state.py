@@ -13,6 +13,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from rgdiff_core import data
 from rgdiff_core.bases import Basis
+from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import MAX_CLASSES, NetworkDenoiser
 from rgdiff_core.losses import LossTerms, denoising_loss
 from rgdiff_core.modes import Modes
@@ -23,7 +24,15 @@ from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
 
-__all__ = ["Learner", "Material", "keep_memory", "learning_rate", "prepare", "use_threads"]
+__all__ = [
+    "Learner",
+    "Material",
+    "check_classes",
+    "keep_memory",
+    "learning_rate",
+    "prepare",
+    "use_threads",
+]
 
 MALLOC_TOP_PAD, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD = -2, -3, -1
 COOLDOWN = 0.2  # share of the steps over which the learning rate falls to zero at the end
@@ -56,13 +65,9 @@ def material(config: TrainConfig, device: torch.device) -> Material:
     images = train.images.to(device)
     basis = config.basis.build(images).to(device)
     found = Material(images, test.images.to(device), basis, Modes.fit(basis, images))
-    if not config.class_conditional:
+    check_classes(config, train, test)
+    if not config.class_conditional or train.labels is None or test.labels is None:
         return found
-    if train.labels is None or test.labels is None:
-        raise ValueError(
-            f"class_conditional = true, but {config.data!r} has no class labels: set it to false, "
-            "or choose data with classes."
-        )
     return replace(
         found,
         train_labels=train.labels.to(device),
@@ -76,6 +81,15 @@ def _class_names(names: tuple[str, ...], *labels: Tensor) -> tuple[str, ...]:
     most = max(int(found.max()) for found in labels) + 1
     check_whole("number of classes", most, 1, len(names) or MAX_CLASSES)
     return names or tuple(map(str, range(most)))
+
+
+def check_classes(config: TrainConfig, *splits: ImageSet) -> None:
+    """Raise `ValueError` for a class-conditional config whose data have no labels."""
+    if config.class_conditional and any(split.labels is None for split in splits):
+        raise ValueError(
+            f"class_conditional = true, but {config.data!r} has no class labels: set it to false, "
+            "or choose data with classes."
+        )
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -17,13 +17,16 @@ import rgdiff_core as rg
 from pages._shared import menus, samplefiles, samplemodels
 from pages._shared.lab import unpack
 from pages._shared.labstate import Side
+from pages._shared.sampledraw import process
 from pages._shared.samplemessages import bench_message, drawn_message
 from pages._shared.samplestate import Bench, Setting, Zoom, merged, start
+from pages._shared.sampleviews import words
 from rgdiff_core.choice import BasisSpec
 from rgdiff_core.colors import FreeTheory, Matched, White
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
 from rgdiff_core.training import PRESETS, runs, train
+from tests.classes import NAMES, install_model, make_images
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = replace(start(), n=6, measured=64)
@@ -290,6 +293,93 @@ def test_without_the_live_line_the_server_draws():
     assert header["done"] and header["seq"] == 4 and header["of"] == list(range(21))
     assert arrays["x"].shape == (21, 3, 1, 6, 6)
     assert np.array_equal(arrays["x"][-1], arrays["denoised"][-1])
+
+
+@pytest.fixture
+def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
+    """Install a model of three classes, and return a setting of it."""
+    make_images(tmp_path / "kinds.npz")
+    if "kinds" not in {each.name for each in rg.data.available()}:
+        rg.data.register_folder(tmp_path / "kinds.npz")
+    install_model(tmp_path / "pretrained")
+    monkeypatch.setenv("RGDIFF_PRETRAINED", str(tmp_path / "pretrained"))
+    return Setting("pretrained/kinds", steps=4)
+
+
+def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds: Setting):
+    assert "3 classes" in samplemodels.menu()[kinds.model]
+    bench = replace(SMALL, setting=replace(kinds, class_label=1, guidance=2.5))
+    at = at_bench(bench)
+    assert state(at).setting.class_label == 1 and state(at).setting.guidance == 2.5
+    assert "class dog  \nguidance 2.5 by the null label" in words(state(at).setting)
+    told, _ = unpack(bench_message(state(at).to_json(), "s", True))
+    assert told["classes"] == list(NAMES) and told["guidance_max"] == 6
+    assert (told["state"]["class_label"], told["state"]["guidance"]) == (1, 2.5)
+    healthy(rest(at, class_label=2, guidance=1.0))
+    assert (state(at).setting.class_label, state(at).setting.guidance) == (2, 1.0)
+    own = state(at)
+    source = samplemodels.load(own.setting)
+    known = rg.sample(
+        source.denoiser,
+        process(own.setting, source),
+        6,
+        4,
+        own.setting.sampler,
+        seed=own.seed,
+        class_labels=torch.tensor([2]),
+    )
+    torch.testing.assert_close(samplefiles.drawn(own.request), known)
+    healthy(choose(at, "model", "free/phi4-6x6"))
+    assert (state(at).setting.class_label, state(at).setting.guidance) == (-1, 1.0)
+
+
+def test_each_class_is_drawn_in_its_own_way(kinds: Setting):
+    each = [
+        samplefiles.drawn(Bench(replace(kinds, class_label=k, guidance=s), n=3).request)
+        for k, s in ((-1, 1.0), (-1, 3.0), (0, 1.0), (1, 1.0), (1, 3.0))
+    ]
+    for i, one in enumerate(each):
+        assert all((one - other).abs().max() > 1e-3 for other in each[:i])
+
+
+@pytest.mark.parametrize(
+    ("told", "word"),
+    [
+        ({"class_label": 3}, "class label 3"),
+        ({"class_label": -2}, "class_label"),
+        ({"guidance": 1e9}, "guidance"),
+        ({"guidance": 0.5}, "guidance"),
+    ],
+)
+def test_a_class_that_does_not_exist_is_one_sentence(kinds: Setting, told: dict, word: str):
+    link = json.loads(replace(SMALL, setting=kinds).to_json())
+    link["setting"] |= told
+    at = visit(state=json.dumps(link))
+    assert not at.exception
+    assert [word in error.value and "\n" not in error.value for error in at.error] == [True]
+
+
+def test_links_of_before_have_no_class_and_no_guidance():
+    link = json.loads(SMALL.to_json())
+    for name in ("class_label", "guidance"):
+        del link["setting"][name]
+    assert state(healthy(visit(state=json.dumps(link)))) == SMALL
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_label": 1},
+        {"class_label": 2, "guidance": 2.5},
+        {"guidance": 1.5},
+        {"class_label": 0, "guidance": 2.0, "zoom": Zoom(1, 0.5, 0.1)},
+    ],
+)
+def test_the_python_lines_know_class_and_guidance(kinds: Setting, change: dict):
+    bench = Bench(replace(samplemodels.fitted(kinds), **change), n=3, seed=4)
+    names: dict[str, Any] = {}
+    exec(samplefiles.python_lines(bench), names)
+    assert torch.equal(names["samples"], samplefiles.drawn(bench.request))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,12 +6,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._shared import menus
 from pages._shared.labstate import start as newcomer
+from rgdiff_core.losses import Objective
 from rgdiff_core.networks import NETWORKS, parameter_count
 from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training import PRESETS, TrainConfig, runs, settings, train
@@ -113,9 +115,8 @@ def test_every_setting_has_a_control_that_shows_it():
     for name in settings():
         if name not in SPECS:
             assert shown[name] == getattr(SHORT, name), name
-    assert {"c_out", "network_input", "conditioning", "reference", "weighting", "times"} <= set(
-        shown
-    )
+    specs = {"c_out", "network_input", "conditioning", "reference", "weighting", "times"}
+    assert specs <= set(shown)
 
 
 def test_controls_change_the_config_and_reset_brings_the_preset_back():
@@ -145,6 +146,46 @@ def test_every_entry_of_the_menus_can_be_chosen():
         assert len(seen) == len(options) > 3
     at.selectbox(key="training-form-noise").set_value(Universal).run()
     assert config(at).noise == Universal()
+
+
+def test_classes_are_offered_where_the_data_have_labels(tmp_path: Path):
+    at = healthy(visit())
+    assert at.toggle(key="training-form-class_conditional").disabled
+    assert any("no class labels" in caption.value for caption in at.caption)
+    chance = np.random.default_rng(0)
+    images = chance.random((60, 8, 8), dtype=np.float32)
+    np.savez(tmp_path / "kinds.npz", images=images, labels=np.arange(60) % 3)
+    rg.data.register_folder(tmp_path / "kinds.npz")
+    plain = replace(FIRST, data="kinds")
+    at = healthy(visit(config=linked(plain)))
+    assert at.number_input(key="training-form-label_dropout").disabled
+    healthy(at.toggle(key="training-form-class_conditional").set_value(True).run())
+    healthy(at.number_input(key="training-form-label_dropout").set_value(0.4).run())
+    assert config(at) == replace(plain, class_conditional=True, label_dropout=0.4)
+    assert not button(at, "Start").disabled
+    by_class = replace(FIRST.model, class_names=("0", "1", "2"))
+    told = f"{by_class.parameters((1, 8, 8)):,} parameters"
+    assert told in [caption.value for caption in at.caption]
+
+
+def test_a_config_that_asks_for_classes_of_data_without_can_be_mended():
+    at = visit(config=linked(replace(FIRST, class_conditional=True)))
+    assert not at.exception
+    assert ["no class labels" in error.value for error in at.error] == [True]
+    assert button(at, "Start").disabled
+    healthy(at.toggle(key="training-form-class_conditional").set_value(False).run())
+    assert config(at) == FIRST
+
+
+def test_the_numbers_of_the_noise_and_of_its_levels_are_kept():
+    at = healthy(visit(config=linked(replace(FIRST, noise=Universal(9, 4)))))
+    assert at.number_input(key="training-form-every").value == 4
+    healthy(at.number_input(key="training-form-processes").set_value(7).run())
+    assert config(at).noise == Universal(7, 4)
+    healthy(at.selectbox(key="training-form-weighting").set_value("edm").run())
+    healthy(at.selectbox(key="training-form-times").set_value("lognormal").run())
+    healthy(at.number_input(key="training-form-level_std").set_value(1.5).run())
+    assert config(at).objective == Objective("edm", "lognormal", level_std=1.5)
 
 
 @pytest.mark.parametrize("link", ["{", '{"stepz": 3}', '{"lr": 0}', '{"lr": NaN}', "phi5", "[1]"])

@@ -44,7 +44,8 @@ function readBench(bytes) {
   return { images, sides, colors: colorTable(message, images), most: images.n,
     stamp: String(header.stamp), live: header.live, quick: header.quick, bench: header.bench, state: header.state || {},
     continuous: header.continuous, methods: header.methods, grids: header.grids,
-    stepsMost: header.steps_max, count: header.images_in_set };
+    stepsMost: header.steps_max, count: header.images_in_set,
+    classes: header.classes, guidanceMost: header.guidance_max };
 }
 
 function createBench(parent) {

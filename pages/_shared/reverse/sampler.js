@@ -1,14 +1,25 @@
 // The sampler's panel: method, steps, number, seed, grid; and the zoom's.
 
+const GUIDED = 2; // the guidance that a class begins with
+
 function wireSampler(lab) {
   const { el } = lab;
   for (const name of ["method", "grid"]) {
     on(lab, el[name], "change", () =>
       changeOnce(lab, name, (state) => { state[name] = el[name].value; }));
   }
+  on(lab, el.classLabel, "change", () =>
+    changeOnce(lab, "class", (state) => chooseClass(state, Number(el.classLabel.value))));
   typedNumber(lab, el.seed, el.seedBad, "The seed", () => [0, 2 ** 31 - 1], (value) =>
     changeOnce(lab, "seed", (state) => { state.seed = Math.round(value); }));
   on(lab, el.newSeed, "click", () => newSeed(lab));
+}
+
+/** Changes the class; a first one brings guidance along, and any class ends it. */
+function chooseClass(state, label) {
+  if (label < 0) state.guidance = 1;
+  else if (state.class_label < 0) state.guidance = GUIDED;
+  state.class_label = label;
 }
 
 function newSeed(lab) {
@@ -26,6 +37,9 @@ function buildSampler(lab) {
   el.method.replaceChildren(...message.methods.map((each) =>
     option(each, each.ode && !message.continuous)));
   el.grid.replaceChildren(...message.grids.map((each) => option(each, false)));
+  el.classLabel.replaceChildren(...["any class", ...message.classes].map((title, i) =>
+    make("option", { value: i - 1 }, title)));
+  toggle(el.classRow, message.classes.length > 0);
   el.about.replaceChildren(...[...message.methods, ...message.grids].flatMap(({ title, help }) =>
     [make("dt", {}, title), make("dd", {}, help)]));
   const write = (name) => (gesture, value) =>
@@ -42,6 +56,12 @@ function buildSampler(lab) {
       help: "0: the same noise all the way; 1: fresh noise in every step, as in DDPM." }),
   };
   lab.etaRow = host.lastElementChild;
+  if (message.guidanceMost > 1) {
+    lab.numbers.guidance = slider(host, { name: "guidance", low: 1, high: message.guidanceMost,
+      label: "Guidance", help: "1: off. Above, samples go further than the model from a weaker one: "
+        + "from the model without the class or, for any class, from the free theory. They become "
+        + "clearer and less varied." });
+  }
   toggle(el.zoomPanel, Boolean(lab.state.zoom));
   el.zoomSliders.replaceChildren();
   const into = (name) => (gesture, value) =>
@@ -62,6 +82,7 @@ function showSampler(lab) {
   const { el, message, state } = lab;
   setValue(lab, el.method, state.method);
   setValue(lab, el.grid, state.grid);
+  setValue(lab, el.classLabel, String(state.class_label));
   setValue(lab, el.seed, String(state.seed));
   for (const [name, show] of Object.entries(lab.numbers)) show(state[name]);
   for (const [name, show] of lab.zoomNumbers) show(state.zoom[name]);

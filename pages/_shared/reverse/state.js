@@ -1,7 +1,7 @@
 // The component's state: adopting it, and telling Python when the hand rests.
 
 const REST_MS = 200;
-const SAMPLER = ["method", "eta", "steps", "grid", "n", "seed"];
+const SAMPLER = ["method", "eta", "steps", "grid", "n", "seed", "class_label", "guidance"];
 
 /** A usable state from whatever came. */
 function soundState(message, given) {
@@ -22,6 +22,8 @@ function soundState(message, given) {
     eta: number(given.eta, 0, 1, 0),
     method: known(message.methods, given.method),
     grid: known(message.grids, given.grid),
+    class_label: Math.round(number(given.class_label, -1, message.classes.length - 1, -1)),
+    guidance: number(given.guidance, 1, message.guidanceMost, 1),
     zoom: given.zoom ? { ...given.zoom } : null,
     sides: [{
       points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],

@@ -184,7 +184,9 @@ function showStatus(lab, frame) {
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;
-    const calls = draw.steps * message.methods.find((each) => each.name === state.method).evaluations;
+    const twice = state.class_label >= 0 && state.guidance !== 1; // the null label is asked for too
+    const calls = draw.steps * (twice ? 2 : 1)
+      * message.methods.find((each) => each.name === state.method).evaluations;
     text = `${frame.n} samples${time}, ${calls} evaluations each`;
   }
   setText(el.status, text);

@@ -1,0 +1,81 @@
+"""The words of the Training page's form: labels, help, and the entries of its menus."""
+
+from collections.abc import Mapping
+
+__all__ = ["HELP", "MODEL", "OBJECTIVE", "label_of"]
+
+LABELS = {
+    "limit": "Images at most",
+    "max_minutes": "Minutes at most",
+    "lr": "Learning rate",
+    "warmup": "Warm-up",
+    "weight_decay": "Weight decay",
+    "beta2": "β₂",
+    "ema": "EMA",
+    "ema_half_life": "EMA half-life",
+    "class_conditional": "Condition on classes",
+    "label_dropout": "Share of labels dropped",
+    "c_out": "Output scaling",
+    "network_input": "Network input",
+    "conditioning": "Conditioning on the noise",
+    "reference": "Reference Gaussian",
+    "group_channels": "Channels of a group",
+    "head_channels": "Channels of a head",
+    "patch": "Patch",
+    "level_mean": "Mean of γ",
+    "level_std": "Spread of γ",
+    "log_every": "Points every so many steps",
+    "checkpoint_seconds": "Seconds between checkpoints",
+}
+HELP = {
+    "c_out": "What the network's output is multiplied by: √V (EDM) or V (a force).",
+    "network_input": "The Gaussian posterior mean, or the field scaled to unit variance.",
+    "conditioning": "What the network is given of the noise: its level as a function of scale, or "
+    "one number that stands for the time.",
+    "reference": "The Gaussian that the network corrects: with the data's spectrum, or with the "
+    "same variance in all components.",
+    "weighting": "What the squared error is weighted by, in time and scale; EDM's weighs all "
+    "scales alike and favours the picture as a whole over fine detail.",
+    "times": "Equal slices of time, equal slices of information, or EDM's log-normal noise "
+    "levels, of which a tenth is uniform.",
+    "level_mean": "Centre of the log-normal noise levels: γ = −log-SNR of white noise.",
+    "level_std": "Standard deviation of γ around that centre.",
+    "width": "Channels.",
+    "depth": "Residual blocks.",
+    "kernel": "Side of the convolutions in sites, odd.",
+    "multipliers": "Channels at each resolution in units of the width, as 1, 2, 2.",
+    "blocks": "Residual blocks at each resolution.",
+    "attention": "Sides of the picture at which there is attention, as 16, 8.",
+    "dropout": "Share of hidden units that are left out at random.",
+    "periodic": "Whether convolutions wrap around to the opposite edge.",
+    "patch": "Side of the squares of pixels that are merged into channels: 1 for none; 2 leaves "
+    "a quarter of the sites to compute on.",
+    "group_channels": "Least number of channels that a normalisation averages over; 16 is fast.",
+    "head_channels": "Of the attention; few wide heads are faster than many narrow ones.",
+}
+MODEL: Mapping[str, Mapping[str, str]] = {
+    "c_out": {"std": "√V", "variance": "V"},
+    "network_input": {"posterior_mean": "posterior mean", "whitened": "whitened field"},
+    "conditioning": {"noise_levels": "noise by scale", "time": "time only"},
+    "reference": {"spectrum": "the data's spectrum", "isotropic": "isotropic"},
+}
+OBJECTIVE: Mapping[str, Mapping[str, str]] = {
+    "weighting": {
+        "unit": "unit variance",
+        "simple": "ε (simple)",
+        "x0": "x₀",
+        "v": "v",
+        "elbo": "ELBO",
+        "edm": "EDM",
+    },
+    "times": {
+        "stratified": "stratified",
+        "importance": "importance-sampled",
+        "lognormal": "log-normal",
+    },
+}
+
+
+def label_of(field: str) -> str:
+    """Return what a field of the form is called."""
+    return LABELS.get(field, field.replace("_", " ").capitalize())
