@@ -20,6 +20,7 @@ from rgdiff_core.schedules import (
     Cutoff,
     CutoffPath,
     GaussianKernel,
+    LearnedGamma,
     SigmoidKernel,
     SoftConditioning,
 )
@@ -122,6 +123,19 @@ def test_every_menu_entry_can_be_chosen():
             assert np.isfinite(exact(state(at))).all()
     assert state(at).sides[0].basis.name == "pca"
     assert type(state(at).sides[0].schedule.kernel).__name__ == "ButterworthKernel"
+
+
+def test_a_learned_schedule_comes_by_a_link_and_one_that_falls_is_one_sentence():
+    table = LearnedGamma(
+        (0.0, 0.2, 1.0), (0.0, 0.4, 1.0), ((-9, -6, 5), (-9, -1, 5), (-9.0, 3.0, 5.0))
+    )
+    side = Side(BasisSpec(), White(), table)
+    lab = replace(start(DATA), sides=(side,), t=0.4)
+    at = healthy(visit(lab))
+    assert state(at) == lab and np.isfinite(exact(lab)).all()
+    assert at.selectbox(key="schedule-A").value is LearnedGamma
+    falling = lab.to_json().replace("-1", "6")
+    refused(visit(falling), "scale 0.2", "falls from 6 to 5")
 
 
 def test_the_tour_stops_six_times():
