@@ -21,10 +21,9 @@ from rgdiff_core.denoisers.guidance import (
     guided,
     log_snr,
 )
-from rgdiff_core.denoisers.network import MAX_CLASSES, ModelSpec, NetworkDenoiser, NoiseState
+from rgdiff_core.denoisers.network import ModelSpec, NetworkDenoiser, NoiseState
 
 __all__ = [
-    "MAX_CLASSES",
     "NULL_LABEL",
     "Denoiser",
     "GaussianDenoiser",

@@ -35,7 +35,7 @@ from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_c
 from rgdiff_core.process import Marginal
 from rgdiff_core.spec import Spec, check_whole
 
-__all__ = ["MAX_CLASSES", "ModelSpec", "NetworkDenoiser", "NoiseState"]
+__all__ = ["ModelSpec", "NetworkDenoiser", "NoiseState"]
 
 STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
 STATE_LIMIT = 12.0  # |log(n²/Σ)| beyond it changes no posterior

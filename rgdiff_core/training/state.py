@@ -14,12 +14,11 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from rgdiff_core import data
 from rgdiff_core.bases import Basis
 from rgdiff_core.data import ImageSet
-from rgdiff_core.denoisers import MAX_CLASSES, NetworkDenoiser
+from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.losses import LossTerms, denoising_loss
 from rgdiff_core.modes import Modes
 from rgdiff_core.networks import LatticeNet, network_dtype
 from rgdiff_core.noises import mix
-from rgdiff_core.spec import check_whole
 from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
@@ -57,8 +56,7 @@ class Material:
 def material(config: TrainConfig, device: torch.device) -> Material:
     """Load a config's data, and fit basis and modes to them.
 
-    Raises `ValueError` for a class-conditional config whose data have no labels, or labels without
-    a name.
+    Raises `ValueError` for a class-conditional config whose data have no labels.
     """
     train = data.load(config.data, limit=config.limit)
     test = data.load(config.data, "test", limit=HELD_OUT)
@@ -72,15 +70,9 @@ def material(config: TrainConfig, device: torch.device) -> Material:
         found,
         train_labels=train.labels.to(device),
         test_labels=test.labels.to(device),
-        class_names=_class_names(train.class_names, train.labels, test.labels),
+        # a split, above all a limited one, may lack the last classes
+        class_names=max(train.class_names, test.class_names, key=len),
     )
-
-
-def _class_names(names: tuple[str, ...], *labels: Tensor) -> tuple[str, ...]:
-    """Return the names of the classes that labels stand for: the numbers where there are none."""
-    most = max(int(found.max()) for found in labels) + 1
-    check_whole("number of classes", most, 1, len(names) or MAX_CLASSES)
-    return names or tuple(map(str, range(most)))
 
 
 def check_classes(config: TrainConfig, *splits: ImageSet) -> None:

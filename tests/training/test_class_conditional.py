@@ -19,7 +19,7 @@ from rgdiff_core.noises import OneProcess
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
-from rgdiff_core.training.state import learning_rate
+from rgdiff_core.training.state import learning_rate, material
 from rgdiff_core.weights import load_model
 
 SHAPE = (3, 8, 8)
@@ -30,6 +30,7 @@ def shades(wells: Path) -> str:
     """Return the name of a data set with three classes, which differ in brightness."""
     chance = np.random.default_rng(0)
     labels = chance.integers(0, 3, 400)
+    labels[:40] = 0  # a limited split has no other class
     images = 0.5 * (labels - 1)[:, None, None, None] + 0.1 * chance.standard_normal((400, *SHAPE))
     np.savez(wells / "shades.npz", images=images.clip(-1, 1).astype(np.float32), labels=labels)
     with pytest.MonkeyPatch.context() as patch:
@@ -125,7 +126,7 @@ def test_what_is_written_knows_its_classes_and_what_is_held_out_its_labels(
     model = load_model(tmp_path / "checkpoint" / "model.safetensors")
     test = rg.data.load(conditional.data, "test")
     assert test.labels is not None
-    assert model.class_names == (test.class_names or ("0", "1", "2"))
+    assert model.class_names == ("0", "1", "2")
     assert torch.equal(test.labels, brightness(test.images))
     basis, modes = model.basis, model.modes
     sampler = conditional.noise.sampler(basis, modes, conditional.objective, 4)
@@ -139,6 +140,12 @@ def test_what_is_written_knows_its_classes_and_what_is_held_out_its_labels(
     assert written[-1] == pytest.approx(float(right), rel=1e-5)
     for other in (wrong, none):
         assert abs(float(other) / float(right) - 1) > 2e-4
+
+
+def test_a_few_images_do_not_hide_the_classes_of_the_others(conditional: TrainConfig):
+    found = material(replace(conditional, limit=2), torch.device("cpu"))
+    assert found.train_labels is not None and found.train_labels.tolist() == [0, 0]
+    assert found.class_names == ("0", "1", "2")
 
 
 def test_data_without_labels_are_refused(tmp_path: Path, conditional: TrainConfig):
