@@ -210,9 +210,10 @@ def test_a_perfect_model_is_no_distance_away():
 
 
 def test_an_evaluation_is_of_one_version_of_a_model(tmp_path):
-    own.keep(tmp_path, {"metrics": {"kl": {"value": 1.0}}}, "one")
+    own.keep(tmp_path, {"metrics": {"kl": {"value": 1.0, "error": None}}}, "one")
     found = own.kept(tmp_path, "one")
     assert found is not None and found["metrics"]["kl"]["value"] == 1.0
     assert own.kept(tmp_path, "two") is None
     (tmp_path / own.FILE).write_text("{", encoding="utf-8")
-    assert own.kept(tmp_path, "one") is None
+    with pytest.raises(ValueError, match=f"{own.FILE} can't be read"):
+        own.kept(tmp_path, "one")
