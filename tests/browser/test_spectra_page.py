@@ -83,7 +83,7 @@ def test_a_bad_upload_is_one_sentence(page: Page, app_url: str, tmp_path: Path):
     visit(page, app_url)
     (tmp_path / "note.png").write_text("not a picture")
     page.get_by_text("Your own images").click()
-    page.locator('input[type="file"]').set_input_files(tmp_path / "note.png")
+    page.locator('input[type="file"]').first.set_input_files(tmp_path / "note.png")
     expect(page.get_by_text("note.png cannot be read as an image")).to_be_visible()
     assert len(curve(page, "Data")) == 17
 
