@@ -80,8 +80,8 @@ PRESETS: Mapping[str, Preset] = {
     ),
     "cifar10-classes": Preset(
         "CIFAR-10, by class (CPU)",
-        "A universal U-Net of 1.7 million parameters, conditioned on the ten classes: a first look "
-        "at labels and guidance, in about half an hour of two cores without matrix units for "
+        "A universal U-Net of 1.7 million parameters, conditioned on the ten classes: a first "
+        "look at labels and guidance, in about half an hour of two cores without matrix units for "
         "bfloat16, and less with them.",
         TrainConfig(
             data="cifar10",
