@@ -27,37 +27,32 @@ def preload() -> None:
     """Import the pages' libraries and prepare the first picture, so that no visitor waits."""
     import scipy.optimize
 
-    from pages._shared import cache, datasets, labmessages, spectraviews
-    from pages._shared.labstate import start
+    from pages._noising import messages
+    from pages._noising.state import start
+    from pages._shared import cache, datasets
+    from pages._spectra import views as spectra_views
 
-    del scipy, spectraviews
+    del scipy, spectra_views
     # Streamlit warns where its caches are filled outside a visit, which here is the purpose.
     warnings = logging.getLogger("streamlit.runtime.scriptrunner_utils.script_run_context")
     warnings.disabled = True
     lab = start(datasets.first())
     if cache.has(lab.data):
-        labmessages.layers_messages(lab)
-        labmessages.settled_message(lab, 0, "")
+        messages.layers_messages(lab)
+        messages.settled_message(lab, 0, "")
     warnings.disabled = False
 
 
 def preload_rest() -> None:
     """Import what only the Samples, Training and Lattice pages need."""
-    from pages._shared import (
-        latticemap,
-        latticemodel,
-        latticesample,
-        latticescan,
-        runsamples,
-        sampleviews,
-        searchviews,
-        trainingestimate,
-        trainingform,
-    )
+    from pages._lattice import model, phase_map, sampling, scan
+    from pages._samples import search_views
+    from pages._samples import views as samples_views
     from pages._shared.reverse import line
+    from pages._training import estimate, form, run_samples
 
-    del latticemap, latticemodel, latticesample, latticescan
-    del line, runsamples, sampleviews, searchviews, trainingestimate, trainingform
+    del phase_map, model, sampling, scan
+    del line, run_samples, samples_views, search_views, estimate, form
     import pyerrors  # for errors of correlated chains; of all it takes the longest
 
     del pyerrors

@@ -23,9 +23,9 @@ import torch
 from _report import ROOT, machine
 
 import rgdiff_core as rg
+from rgdiff_core.denoisers.files import load_model, read_metadata, save_model
 from rgdiff_core.training import load_config
 from rgdiff_core.training.runs.folder import read_status
-from rgdiff_core.weights import load_model, read_metadata, save_model
 
 NAMES = ("cifar10-conditional", *(f"cifar10-conditional-{x}" for x in ("standard", "matched")))
 PART = 15 << 20

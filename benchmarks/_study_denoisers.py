@@ -16,14 +16,15 @@ import torch
 from _report import machine, table, write
 from torch import Tensor
 
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.losses import Objective, denoising_loss
 from rgdiff_core.networks import LatticeNet
-from rgdiff_core.noises import NoiseSource, OneProcess, mix
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
+from rgdiff_core.seeds import mix
 from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.losses import Objective, denoising_loss
+from rgdiff_core.training.noise_levels import NoiseSource, OneProcess
 from rgdiff_core.training.state import Learner, Material, keep_memory, prepare
 from rgdiff_core.training.trainer import fabric_for
 

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(ROOT))
 
-from pages._shared.labstate import Lab, start
+from pages._noising.state import Lab, start
 from rgdiff_core.data import available
 from rgdiff_core.schedules import CutoffPath
 

@@ -21,10 +21,10 @@ from _report import ROOT, machine, table, write
 
 import rgdiff_core as rg
 from rgdiff_core.evaluation import quality_of, weigh
-from rgdiff_core.evaluation.efficiency import model_efficiency, monte_carlo_efficiency
+from rgdiff_core.evaluation.lattice.efficiency import model_efficiency, monte_carlo_efficiency
 from rgdiff_core.lattice import HMC, Phi4
 from rgdiff_core.likelihood import FoldedError
-from rgdiff_core.pretrain import PROCESSES
+from rgdiff_core.pretraining.lattice import PROCESSES
 
 MODELS = ("phi4-6x6", "phi4-6x6-broken", "phi4-8x8", "phi4-8x8-critical")
 CRITICAL, SIZES = Phi4(-4.0, 4.2606), (8, 16, 32)

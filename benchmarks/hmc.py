@@ -27,8 +27,9 @@ import torch
 from _hmc_plain import Run, Setting, numpy_chain, ours, torch_batch, torch_chain
 from _report import ROOT, machine, paired, table, write
 
-from rgdiff_core.lattice import HMC, Estimate, Leapfrog, Phi4, trajectories
+from rgdiff_core.lattice import HMC, Leapfrog, Phi4, trajectories
 from rgdiff_core.lattice.gamma import means
+from rgdiff_core.statistics import Estimate
 
 COUPLINGS = {  # size, λ at m² = -4, seconds a round
     "L = 6, λ = 6.975": (6, 6.975, 0.5),

@@ -18,11 +18,11 @@ from torch import Tensor
 import rgdiff_core as rg
 from rgdiff_core.colors import White
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.lattice import Estimate
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import LearnedGamma, LinearGamma
 from rgdiff_core.search import learn, one_draw, step_bound
 from rgdiff_core.spec import to_dict
+from rgdiff_core.statistics import Estimate
 from rgdiff_core.training.state import keep_memory
 
 MODELS = ("phi4-6x6", "phi4-6x6-broken")

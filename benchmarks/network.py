@@ -24,13 +24,13 @@ from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from rgdiff_core.bases import FourierBasis
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import White
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.losses import NoiseBatch, denoising_loss, weights
-from rgdiff_core.modes import Modes
 from rgdiff_core.networks import NETWORKS, UNet, fast_bfloat16, parameter_count
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.schedules import LinearGamma
+from rgdiff_core.training.losses import NoiseBatch, denoising_loss, weights
 from rgdiff_core.training.state import keep_memory
 
 SHAPE, FEATURES, BATCH, ROUNDS = (3, 32, 32), 48, 32, 3

@@ -26,9 +26,9 @@ from websockets.typing import Origin
 
 sys.path.insert(0, str(ROOT))
 
+from pages._samples.state import Bench, Setting, start
 from pages._shared.lab import unpack
-from pages._shared.samplemodels import fitted
-from pages._shared.samplestate import Bench, Setting, start
+from pages._shared.sampling.models import fitted
 
 SHORT = start()
 LONG = replace(SHORT, setting=fitted(Setting("pretrained/cifar10", steps=200)))

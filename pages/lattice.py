@@ -4,20 +4,20 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._shared import (
-    address,
-    latticecontrols,
-    latticedata,
-    latticeflow,
-    latticemap,
-    latticemodel,
-    latticeobservables,
-    latticepictures,
-    latticesample,
-    latticescan,
-    latticestate,
+from pages._lattice import (
+    configurations,
+    controls,
+    ensembles,
+    flow,
+    model,
+    observables,
+    phase_map,
+    sampling,
+    scan,
+    state,
 )
-from pages._shared.latticestate import Theory
+from pages._lattice.state import Theory
+from pages._shared import address
 from rgdiff_core.data.ensembles import EnsembleInfo
 
 Listed = list[EnsembleInfo]
@@ -27,17 +27,17 @@ View = Callable[[Theory, Listed, EnsembleInfo | None], None]
 def phase_diagram(theory: Theory, listed: Listed, info: EnsembleInfo | None) -> None:
     """Draw the first view."""
     del info
-    latticemap.draw(theory, listed)
+    phase_map.draw(theory, listed)
 
 
 VIEWS: Mapping[str, View] = {
     "Theory": phase_diagram,
-    "Sample": latticesample.draw,
-    "Observables": latticeobservables.draw,
-    "Configurations": latticepictures.draw,
-    "Phase scan": latticescan.draw,
-    "RG flow": latticeflow.draw,
-    "Model vs HMC": latticemodel.draw,
+    "Sample": sampling.draw,
+    "Observables": observables.draw,
+    "Configurations": configurations.draw,
+    "Phase scan": scan.draw,
+    "RG flow": flow.draw,
+    "Model vs HMC": model.draw,
 }
 
 
@@ -50,13 +50,13 @@ def page() -> None:
         "phase diagram, sample it, measure it, and follow its configurations along the "
         "renormalization group and into noise."
     )
-    latticestate.prepare()
-    listed = latticedata.newest_first()
+    state.prepare()
+    listed = ensembles.newest_first()
     with st.sidebar:
-        theory = latticecontrols.sidebar()
+        theory = controls.sidebar()
         with st.container(border=True):
-            info = latticedata.chosen(listed)
-            latticedata.waiting()
+            info = ensembles.chosen(listed)
+            ensembles.waiting()
     view = address.menu(
         st,
         "View",
@@ -65,7 +65,7 @@ def page() -> None:
         key="view",
         label_visibility="collapsed",
     )
-    latticestate.write_link()
+    state.write_link()
     VIEWS[view](theory, listed, info)
 
 

@@ -2,10 +2,12 @@
 
 import streamlit as st
 
-from pages._shared import cache, controls, datasets, export, labdata, labmessages, session
+from pages._noising import controls, export, messages, session
+from pages._noising.data import free_theory_samples
+from pages._noising.tour import stops
+from pages._shared import cache, datasets
 from pages._shared.lab import mount_courier, mount_lab, mount_layers
 from pages._shared.pictures import grid
-from pages._shared.tour import stops
 from rgdiff_core.presets import PRESETS
 
 COLUMNS = 8
@@ -55,16 +57,16 @@ def laboratory() -> None:
     """Draw the lab, and answer it when the hand rests."""
     lab = session.current()
     with st.container(gap=None):  # invisible
-        for slot, layers in enumerate(labmessages.layers_messages(lab).values()):
+        for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
-    data = labmessages.bands_message(session.sent(), session.stamp())
+    data = messages.bands_message(session.sent(), session.stamp())
     rest = mount_lab(data, session.KEY, lambda: None)
     session.rested(rest)
     if text := session.problem():
         st.error(text, icon=":material/error:")
     lab = session.current()
     seq = int(rest.get("seq", 0)) if rest and str(rest.get("stamp")) == session.stamp() else 0
-    mount_courier(labmessages.settled_message(lab, seq, session.stamp()), "courier")
+    mount_courier(messages.settled_message(lab, seq, session.stamp()), "courier")
     session.write_link()
     references()
     exports()
@@ -120,12 +122,11 @@ def free_theory() -> None:
     steps = right.slider("Steps", 1, 100, 20)
     lab = session.current()
     try:
-        x = labdata.free_theory_samples(lab, method, steps)
+        x = free_theory_samples(lab, method, steps)
     except ValueError as error:
         st.error(str(error), icon=":material/error:")
         return
-    source = cache.images(lab.data)
-    st.image(grid(x, source, columns=COLUMNS), width="stretch")
+    st.image(grid(x, cache.images(lab.data), columns=COLUMNS), width="stretch")
     st.caption(
         "A network would add what is not Gaussian. The shell step draws from the posterior and "
         "keeps the variance at any number of steps; a point estimate loses some of it."

@@ -4,15 +4,11 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._shared import (
-    address,
-    resultscifar,
-    resultsdata,
-    resultsphi4,
-    resultsruns,
-    resultsverdict,
-)
-from pages._shared.resultsdata import Found
+from pages._results import cifar10, own_runs, verdict
+from pages._results import phi4 as results_phi4
+from pages._results import studies as results_studies
+from pages._results.studies import Found
+from pages._shared import address
 
 PHI4, CIFAR = "rgdiff study phi4 --budget hour", "rgdiff study cifar10"
 
@@ -31,7 +27,7 @@ def phi4(studies: Mapping[str, Found]) -> None:
         key="theory",
         format_func=lambda each: known[each]["theory"]["title"],
     )
-    resultsphi4.draw(known[name])
+    results_phi4.draw(known[name])
 
 
 def cifar(studies: Mapping[str, Found]) -> None:
@@ -40,7 +36,7 @@ def cifar(studies: Mapping[str, Found]) -> None:
     if study is None:
         missing("CIFAR-10", CIFAR)
     else:
-        resultscifar.draw(study)
+        cifar10.draw(study)
 
 
 def missing(what: str, command: str) -> None:
@@ -52,7 +48,7 @@ def missing(what: str, command: str) -> None:
 SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {
     "φ⁴ theory": phi4,
     "CIFAR-10": cifar,
-    "Your runs": resultsruns.draw,
+    "Your runs": own_runs.draw,
 }
 
 
@@ -60,8 +56,8 @@ def page() -> None:
     """Draw the page."""
     st.set_page_config(layout="wide")
     st.title("Results")
-    studies, problems = resultsdata.read_all()
-    resultsverdict.draw(studies)
+    studies, problems = results_studies.read_all()
+    verdict.draw(studies)
     for text in problems:
         st.warning(text, icon=":material/error:")
     section = address.menu(

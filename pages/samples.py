@@ -2,34 +2,33 @@
 
 import streamlit as st
 
-from pages._shared import datasets, samplecontrols, samplesession, sampleviews, searchviews
+from pages._samples import controls, search_views, session, views
+from pages._samples.messages import bench_message, drawn_message
+from pages._shared import datasets
 from pages._shared.lab import mount_courier
 from pages._shared.reverse import mount
 from pages._shared.reverse.route import is_served
-from pages._shared.samplemessages import bench_message, drawn_message
-from pages._shared.samplemodels import load
+from pages._shared.sampling.models import load
 
 
 @st.fragment
 def bench() -> None:
     """Draw the component, and what is measured when the hand rests."""
     live, top = is_served(), st.container()
-    rest = mount(
-        bench_message(samplesession.sent(), samplesession.stamp(), live), samplesession.KEY
-    )
-    samplesession.rested(rest)
-    if text := samplesession.problem():
+    rest = mount(bench_message(session.sent(), session.stamp(), live), session.KEY)
+    session.rested(rest)
+    if text := session.problem():
         top.error(text, icon=":material/error:")
-    state, stamp = samplesession.current(), samplesession.stamp()
+    state, stamp = session.current(), session.stamp()
     told = rest if rest and str(rest.get("stamp")) == stamp else {}
     if not told.get("live", live):
         mount_courier(drawn_message(state.request, int(told.get("seq", 0)), stamp), "drawn")
-    samplesession.write_link()
+    session.write_link()
     if not live or load(state.setting).quick or told.get("drawn"):
-        sampleviews.results(state)
+        views.results(state)
     else:
         st.caption("The samples are measured when they are drawn.")
-    searchviews.panel(state)
+    search_views.panel(state)
 
 
 def page() -> None:
@@ -39,11 +38,11 @@ def page() -> None:
         "Run the flow backwards: from noise to samples of a model. **Drag the curve Λ(t)** and "
         "the samples follow your hand, with the same noise, so that you see what changes."
     )
-    samplesession.prepare()
-    state = samplesession.current()
+    session.prepare()
+    state = session.current()
     source = load(state.setting)
     missing = datasets.ready(source.data)
-    samplecontrols.sidebar(state, source)
+    controls.sidebar(state, source)
     if missing is not None:
         st.info(f"There is nothing to compare the samples with: {missing}", icon=":material/info:")
     bench()

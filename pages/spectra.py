@@ -5,10 +5,10 @@ from torch import Tensor
 
 from pages._shared import address, plots
 from pages._shared.plots import Curve
-from pages._shared.spectracontrols import Choice, basis_controls, data_controls, noise_controls
-from pages._shared.spectraviews import MOMENTUM, STYLES, VIEWS, Colors, draw
-from rgdiff_core.choice import BasisSpec
-from rgdiff_core.spectra import radial_average
+from pages._spectra.controls import Choice, basis_controls, data_controls, noise_controls
+from pages._spectra.views import MOMENTUM, STYLES, VIEWS, Colors, draw
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.spectra.power import radial_average
 
 
 def radial(choice: Choice, colors: Colors) -> None:

@@ -2,30 +2,30 @@
 
 import streamlit as st
 
-from pages._shared import runlist, runsamples, runviews, trainingform, trainingstate
-from pages._shared.trainingestimate import answer, ask
+from pages._training import form, run_list, run_samples, run_views, state
+from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
 
 
 def start(config: TrainConfig) -> None:
     """Queue a run of the form's config, and show it."""
-    preset = trainingstate.preset_of(config)
+    preset = state.preset_of(config)
     title = PRESETS[preset].title if preset else f"{config.data}, own settings"
-    run = runlist.attempt(lambda: runs.submit(config, title))
+    run = run_list.attempt(lambda: runs.submit(config, title))
     if run is not None:
-        st.query_params[runlist.PARAMETER] = run.id
+        st.query_params[run_list.PARAMETER] = run.id
 
 
 def launch() -> None:
     """Draw the presets and what starts a run, and the form at the side."""
-    trainingstate.prepare()
+    state.prepare()
     box = st.container(border=True)
     left, middle, right = box.columns([4, 1, 1], vertical_alignment="bottom")
     with st.sidebar:
-        config = trainingform.form()
+        config = form.form()
     with left:
-        trainingform.presets()
-    problem, unfit = trainingstate.problem(), trainingform.fit(config)
+        form.presets()
+    problem, unfit = state.problem(), form.fit(config)
     middle.button(
         "Start",
         type="primary",
@@ -44,9 +44,9 @@ def launch() -> None:
         if unfit is not None:
             st.error(unfit, icon=":material/error:")
         else:
-            trainingform.summary(config)
+            form.summary(config)
             answer(config)
-    trainingstate.write_link()
+    state.write_link()
 
 
 def page() -> None:
@@ -59,7 +59,7 @@ def page() -> None:
         "closed; come back to it, pause it, compare it, sample from it."
     )
     launch()
-    runlist.look_after()
+    run_list.look_after()
     try:
         listed = runs.list_runs()
     except (ValueError, OSError) as error:
@@ -67,9 +67,9 @@ def page() -> None:
         return
     left, right = st.columns([5, 1], vertical_alignment="bottom")
     with right:
-        runlist.upload()
+        run_list.upload()
     with left:
-        run = runlist.choose(listed)
+        run = run_list.choose(listed)
     if run is None:
         st.info(
             "There are no runs yet. Press **Start**: the first preset takes about two "
@@ -77,12 +77,12 @@ def page() -> None:
             icon=":material/rocket_launch:",
         )
         return
-    runlist.actions(run)
-    runviews.live(run)
+    run_list.actions(run)
+    run_views.live(run)
     if not run.missing:
-        runsamples.sampling(run)
-    runlist.details(run)
-    runlist.overview(listed)
+        run_samples.sampling(run)
+    run_list.details(run)
+    run_list.overview(listed)
 
 
 page()

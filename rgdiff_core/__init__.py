@@ -4,7 +4,8 @@ The core library: bases, noise colours, schedules, processes, denoisers, sampler
 lattices and data.
 """
 
-from rgdiff_core import bases, colors, cutoff, data, lattice, schedules, spectra
+from rgdiff_core import bases, colors, data, lattice, schedules, spectra
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import (
     Denoiser,
     GaussianDenoiser,
@@ -12,11 +13,10 @@ from rgdiff_core.denoisers import (
     NetworkDenoiser,
     Posterior,
 )
+from rgdiff_core.denoisers.files import list_pretrained, load_model, load_pretrained, save_model
 from rgdiff_core.likelihood import elbo, log_likelihood
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import sample, trajectory
-from rgdiff_core.weights import list_pretrained, load_model, load_pretrained, save_model
 
 __all__ = [
     "Denoiser",
@@ -29,7 +29,6 @@ __all__ = [
     "Process",
     "bases",
     "colors",
-    "cutoff",
     "data",
     "elbo",
     "lattice",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.spec import Spec, check_range
 
 __all__ = ["BlendedColor", "Color", "CustomColor", "FreeTheory", "Matched", "PowerLaw", "White"]

@@ -4,13 +4,12 @@ On a device without float64 (Apple's MPS) everything that needs it is computed o
 tensor to `doubled`, and the result back with `.to(like)`.
 """
 
-import argparse
 import reprlib
 
 import torch
 from torch import Tensor
 
-__all__ = ["device_of", "device_option", "doubled", "has_float64", "hosted", "names", "seeded"]
+__all__ = ["device_of", "doubled", "has_float64", "hosted", "names", "seeded"]
 
 WITHOUT_FLOAT64 = ("mps",)  # types of devices
 
@@ -38,26 +37,6 @@ def device_of(name: str = "auto") -> torch.device:
     if name == "auto":
         name = "cuda" if "cuda" in here else "cpu"
     return torch.device(name)
-
-
-def device_option(parser: argparse.ArgumentParser) -> None:
-    """Add the option `--device`."""
-
-    def checked(name: str) -> str:
-        try:
-            device_of(name)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-        return name
-
-    parser.add_argument(
-        "--device",
-        type=checked,
-        default="auto",
-        metavar="NAME",
-        help="auto, cpu, cuda, cuda:1 and so on, or mps; auto takes a CUDA GPU where there is one "
-        "(default: auto)",
-    )
 
 
 def has_float64(device: torch.device) -> bool:

@@ -7,7 +7,7 @@ runs.
 import math
 from dataclasses import dataclass
 
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, FreeTheory, Matched, PowerLaw, White
 from rgdiff_core.schedules import (
     EDM,

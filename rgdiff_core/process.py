@@ -19,16 +19,16 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from rgdiff_core.bases import Basis
-from rgdiff_core.colors import Color
-from rgdiff_core.modes import Modes
-from rgdiff_core.randomness import Generators, check_generators
-from rgdiff_core.schedules import Level, Schedule
-from rgdiff_core.serialize import (
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.bases.serialize import (
     basis_from_dict,
     basis_to_dict,
     modes_from_dict,
     modes_to_dict,
 )
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Level, Schedule
+from rgdiff_core.seeds import Generators, check_generators
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
 __all__ = ["Generators", "Marginal", "Prior", "Process", "clamped", "white_noise"]

@@ -8,8 +8,8 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
+from rgdiff_core.denoisers.files import pretrained_folder, sha256
 from rgdiff_core.networks import LatticeNet
-from rgdiff_core.weights import pretrained_folder, sha256
 
 __all__ = ["NAMES", "SIDE", "install_model", "make_images", "make_model"]
 

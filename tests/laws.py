@@ -10,10 +10,11 @@ import torch
 from scipy.stats import norm
 from torch import Tensor
 
-from rgdiff_core import bases, colors, cutoff, schedules
+from rgdiff_core import bases, colors, schedules
 from rgdiff_core.bases import Basis
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
+from rgdiff_core.schedules import kernels
 
 __all__ = [
     "BASES",
@@ -78,23 +79,23 @@ COLORS = [
 ]
 
 KERNELS = [
-    cutoff.SigmoidKernel(),
-    cutoff.HardKernel(),
-    cutoff.GaussianKernel(),
-    cutoff.ExponentialKernel(),
-    cutoff.LitimKernel(),
-    cutoff.BumpKernel(),
-    cutoff.ButterworthKernel(),
+    kernels.SigmoidKernel(),
+    kernels.HardKernel(),
+    kernels.GaussianKernel(),
+    kernels.ExponentialKernel(),
+    kernels.LitimKernel(),
+    kernels.BumpKernel(),
+    kernels.ButterworthKernel(),
 ]
 
 PATHS = [
-    cutoff.CutoffPath(),
-    cutoff.CutoffPath((0.0, 0.37, 0.71, 1.0), (1.0, 0.93, 0.1, 0.0)),
-    cutoff.CutoffPath((0.0, 0.3, 0.31, 1.0), (1.0, 0.4, 0.4, 0.0)),
-    cutoff.LinearPath(),
-    cutoff.CosinePath(),
-    cutoff.ExponentialPath(),
-    cutoff.LogarithmicPath(),
+    kernels.CutoffPath(),
+    kernels.CutoffPath((0.0, 0.37, 0.71, 1.0), (1.0, 0.93, 0.1, 0.0)),
+    kernels.CutoffPath((0.0, 0.3, 0.31, 1.0), (1.0, 0.4, 0.4, 0.0)),
+    kernels.LinearPath(),
+    kernels.CosinePath(),
+    kernels.ExponentialPath(),
+    kernels.LogarithmicPath(),
 ]
 
 SCHEDULES = [
@@ -111,8 +112,8 @@ SCHEDULES = [
     schedules.EDM(),
     schedules.FlowMatching(),
     *(schedules.Cutoff(kernel) for kernel in KERNELS),
-    *(schedules.Cutoff(cutoff.SigmoidKernel(0.05), path) for path in PATHS[1:]),
-    schedules.Cutoff(cutoff.GaussianKernel(), PATHS[1], -40.0, 40.0),
+    *(schedules.Cutoff(kernels.SigmoidKernel(0.05), path) for path in PATHS[1:]),
+    schedules.Cutoff(kernels.GaussianKernel(), PATHS[1], -40.0, 40.0),
     schedules.SoftConditioning(),
     *(schedules.SoftConditioning(order=o) for o in ("variance", "column", "row", "level")),
     schedules.SoftConditioning(softness=0.05, order=tuple(float(i) for i in range(64))),

@@ -7,8 +7,8 @@ import torch
 from laws import BASES
 from torch import Tensor
 
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser, Posterior, check_labels, gaussian_posterior
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Process
 
 __all__ = ["LabelledMixture", "Mixture", "mixture"]

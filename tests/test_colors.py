@@ -8,7 +8,7 @@ from laws import BASES, COLORS, fields, fitted, name_of
 
 from rgdiff_core import colors
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 
 EVERY_BASIS = [name for name in BASES if name != "pca of few"]
 

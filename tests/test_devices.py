@@ -12,8 +12,8 @@ from torch import Tensor
 import rgdiff_core as rg
 from rgdiff_core import devices
 from rgdiff_core.devices import device_of, doubled, names
-from rgdiff_core.evaluation.images_bound import image_bound
-from rgdiff_core.evaluation.phi4 import held_out, quality
+from rgdiff_core.evaluation.images.bound import image_bound
+from rgdiff_core.evaluation.lattice.quality import held_out, quality
 from rgdiff_core.likelihood import sampler_density
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.sampling import GRIDS, METHODS

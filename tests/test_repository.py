@@ -1,11 +1,10 @@
-"""What holds for the repository as a whole: its lock, its rooms, its size, its words."""
+"""What holds for the repository as a whole: its lock, its packages, its size, its words."""
 
 import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,23 @@ from uv import find_uv_bin
 ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "rgdiff_core"
 
-# A room may import rooms of a lower floor or its own; `cli` stands above all of them.
+# A package, or a module beside the packages, imports what stands on lower floors alone.
 FLOORS = (
-    ("bases", "colors", "schedules"),
-    ("process",),
-    ("denoisers",),
-    ("losses", "sampling", "likelihood"),
-    ("training", "evaluation", "renormalization"),
-    ("search", "study"),
+    ("devices", "spec", "statistics", "terminal"),
+    ("files", "seeds"),
+    ("bases", "networks"),
+    ("colors", "lattice", "schedules"),
+    ("data", "presets", "process"),
+    ("denoisers", "spectra"),
+    ("renormalization", "sampling"),
+    ("likelihood",),
+    ("training",),
+    ("evaluation",),
+    ("pretraining", "search"),
+    ("study",),
     ("cli",),
 )
-BESIDE = ("lattice", "data")
-FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-ABOVE_BESIDE = FLOOR["training"]
+FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
 MAX_LINES = 400
 MAX_PAGE_LINES = 150
@@ -59,16 +62,26 @@ def imports(path: Path) -> Iterator[str]:
             yield from (".".join((*module, alias.name)) for alias in node.names)
 
 
-def room_graph() -> dict[str, set[str]]:
-    """Collect which rooms each room imports, itself left out: `lattice/hmc.py` is in `lattice`."""
+def package_of(path: Path) -> str:
+    """Name the package of the core that a file is in, or the module that it is."""
+    return path.relative_to(CORE).parts[0].removesuffix(".py")
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Collect which packages each package imports, itself left out."""
     graph: dict[str, set[str]] = {}
     for path in CORE.rglob("*.py"):
-        room = path.relative_to(CORE).parts[0].removesuffix(".py")
-        if room != "__init__":
+        package = package_of(path)
+        if package != "__init__":
             names = [name.split(".") for name in imports(path)]
             others = {(*name, "")[1] for name in names if name[0] == CORE.name}
-            graph.setdefault(room, set()).update(others - {room})
+            graph.setdefault(package, set()).update(others - {package})
     return graph
+
+
+def page_of(path: Path) -> str:
+    """Name the page that a file of `pages/` belongs to, "shared" for what all of them use."""
+    return path.relative_to(ROOT / "pages").parts[0].removesuffix(".py").lstrip("_")
 
 
 def test_requirements_are_exported_from_the_lock():
@@ -112,26 +125,44 @@ def test_the_core_imports_no_page():
     assert wrong == set()
 
 
-def test_rooms_import_no_circles():
-    tuple(TopologicalSorter(room_graph()).static_order())
+def test_every_package_has_its_floor():
+    assert set(import_graph()) == set(FLOOR)
 
 
-def test_rooms_import_only_what_stands_below():
+def test_packages_import_only_what_stands_below():
     wrong = [
-        f"{room} imports {other}"
-        for room, others in room_graph().items()
+        f"{package} imports {other}"
+        for package, others in import_graph().items()
         for other in others
-        if (room in FLOOR and other in FLOOR and FLOOR[other] > FLOOR[room])
-        or (room in BESIDE and other in FLOOR and FLOOR[other] > 0)
-        or (room in FLOOR and other in BESIDE and FLOOR[room] < ABOVE_BESIDE)
+        if FLOOR[other] >= FLOOR[package]
     ]
     assert wrong == []
 
 
-def test_rooms_are_imported_by_their_own_names():
-    graph = room_graph()
-    unknown = {room: others - set(graph) for room, others in graph.items()}
-    assert {room: names for room, names in unknown.items() if names} == {}
+def test_packages_are_imported_by_their_own_names():
+    graph = import_graph()
+    unknown = {package: others - set(graph) for package, others in graph.items()}
+    assert {package: names for package, names in unknown.items() if names} == {}
+
+
+def test_the_command_line_is_in_one_package():
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in CORE.rglob("*.py")
+        if package_of(path) != "cli" and "argparse" in set(imports(path))
+    ]
+    assert wrong == []
+
+
+def test_a_page_imports_no_other_pages_modules():
+    wrong = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "pages").rglob("*.py")
+        for name in imports(path)
+        if name.startswith("pages._")
+        and name.split(".")[1] not in ("_shared", "_" + page_of(path))
+    }
+    assert wrong == set()
 
 
 def test_files_are_short():

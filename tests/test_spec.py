@@ -6,7 +6,7 @@ import json
 import pytest
 from laws import COLORS, KERNELS, PATHS, SCHEDULES, name_of
 
-from rgdiff_core.choice import BASES, BasisSpec
+from rgdiff_core.bases.spec import BASES, BasisSpec
 from rgdiff_core.spec import Spec, check_range, from_dict, from_json, to_dict
 
 CHOICES = [BasisSpec(name) for name in BASES] + [

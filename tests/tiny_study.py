@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
-from rgdiff_core.study import BUDGETS, Study, summary
+from rgdiff_core.cli.study_phi4 import versions
+from rgdiff_core.study import BUDGETS, Study
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.commands import versions
-from rgdiff_core.study.plan import plan
-from rgdiff_core.study.scheduler import Schedule, carried_out
+from rgdiff_core.study.lattice import summary
+from rgdiff_core.study.lattice.executor import Schedule, carried_out
+from rgdiff_core.study.lattice.plan import plan
 
 __all__ = ["DATA", "study_text"]
 

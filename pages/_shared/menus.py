@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from rgdiff_core import colors, schedules
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Kernel, Schedule
 

@@ -10,7 +10,7 @@ import numpy as np
 from skimage.util import montage
 from torch import Tensor
 
-from pages._shared.labdata import colormap_of, diverging_colors
+from pages._noising.data import colormap_of, diverging_colors
 from rgdiff_core.data import ImageSet
 
 __all__ = ["film", "grid", "pixels", "png", "sheet"]

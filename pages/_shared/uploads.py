@@ -11,7 +11,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 import rgdiff_core as rg
 from rgdiff_core.data import BadFiles, ChooseArray
-from rgdiff_core.limits import mib
+from rgdiff_core.files.untrusted import mib
 
 __all__ = ["PROBLEM", "SAID", "WANTED", "draw"]
 

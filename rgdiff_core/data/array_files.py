@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rgdiff_core.data import hdf5
-from rgdiff_core.limits import Header, check_bytes, npy_header, open_npz, read_npy
+from rgdiff_core.files.untrusted import Header, check_bytes, npy_header, open_npz, read_npy
 
 __all__ = ["ENDINGS", "Contents", "read", "survey"]
 

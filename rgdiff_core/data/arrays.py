@@ -10,7 +10,7 @@ from typing import IO
 import numpy as np
 
 from rgdiff_core.data.pictures import ROUNDING, check_range, check_side
-from rgdiff_core.limits import (
+from rgdiff_core.files.untrusted import (
     VARIABLE,
     Header,
     Refused,

@@ -15,7 +15,8 @@ import torch
 
 from rgdiff_core.data import array_files, store
 from rgdiff_core.data.array_files import ENDINGS, Contents
-from rgdiff_core.lattice import Estimate, History, Phi4
+from rgdiff_core.files.untrusted import Header, reading
+from rgdiff_core.lattice import History, Phi4
 from rgdiff_core.lattice.chains import MAX_SITES, SIZES
 from rgdiff_core.lattice.conventions import Numbers, field_factor
 from rgdiff_core.lattice.ensembles import (
@@ -25,8 +26,8 @@ from rgdiff_core.lattice.ensembles import (
     EnsembleSpec,
     ImportedSpec,
 )
-from rgdiff_core.limits import Header, reading
 from rgdiff_core.spec import check_whole, from_dict, load_json, to_dict
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["ENDINGS", "SUFFIXES", "arrays_in", "check_ending", "export", "open_file"]
 

@@ -17,10 +17,11 @@ import torch
 
 from rgdiff_core.data import store
 from rgdiff_core.data.records import DataUnavailable
-from rgdiff_core.lattice import Estimate, History, Trajectory
+from rgdiff_core.files.untrusted import open_npz
+from rgdiff_core.lattice import History, Trajectory
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, Piece, assemble, resume
 from rgdiff_core.lattice.hmc import mean_weight
-from rgdiff_core.limits import open_npz
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Progress", "Running", "Watch", "clear", "make", "progress_of", "writing"]
 

@@ -14,7 +14,7 @@ from rgdiff_core.data.own import Kept, Sorted, keep, load_own
 from rgdiff_core.data.pictures import check_side
 from rgdiff_core.data.records import ImageSet
 from rgdiff_core.data.stack import Stack, TooMany
-from rgdiff_core.limits import Refused, listed
+from rgdiff_core.files.untrusted import Refused, listed
 
 __all__ = ["BadFiles", "keep_folder", "keep_upload", "register_folder", "register_upload"]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rgdiff_core.data import quota, store
 from rgdiff_core.data.records import BUILT_IN, DataUnavailable, ImageSet, Record
-from rgdiff_core.limits import Refused
+from rgdiff_core.files.untrusted import Refused
 
 __all__ = ["Kept", "Sorted", "delete", "describe", "keep", "load_own", "names", "slug"]
 

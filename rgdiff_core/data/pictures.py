@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from rgdiff_core.limits import Refused, max_bytes, reading
+from rgdiff_core.files.untrusted import Refused, max_bytes, reading
 
 __all__ = ["ROUNDING", "SUFFIXES", "Frames", "Picture", "check_range", "check_side", "read"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rgdiff_core.data import store
-from rgdiff_core.limits import Refused, megabytes, mib
+from rgdiff_core.files.untrusted import Refused, megabytes, mib
 
 __all__ = ["VARIABLE", "Brought", "brought", "check", "quota"]
 

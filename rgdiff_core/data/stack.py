@@ -6,7 +6,7 @@ import numpy as np
 
 from rgdiff_core.data.arrays import MAX_IMAGES
 from rgdiff_core.data.pictures import ROUNDING, Picture
-from rgdiff_core.limits import VARIABLE, Refused, max_bytes, mib
+from rgdiff_core.files.untrusted import VARIABLE, Refused, max_bytes, mib
 
 __all__ = ["Stack", "TooMany"]
 

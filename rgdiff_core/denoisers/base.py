@@ -18,15 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Marginal, Prior, Process
 
 __all__ = [
-    "NULL_LABEL",
     "Denoiser",
     "GaussianDenoiser",
+    "NULL_LABEL",
     "Posterior",
     "check_labels",
+    "free_error",
     "gaussian_posterior",
     "gaussian_score",
 ]
@@ -213,3 +214,20 @@ class GaussianDenoiser(Denoiser):
         c = self.basis.analyze(x) - marginal.alpha * self.modes_mean
         terms = c**2 / variance + torch.log(2 * torch.pi * variance)
         return -terms.expand(c.shape).flatten(1).sum(1) / 2
+
+
+def free_error(
+    data: Tensor, noise: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor
+) -> Tensor:
+    """Return (m − χ(0))/√V = (α√Σ ε − σS (χ(0) − μ)/√Σ)/√T, T = α²Σ + σ²S², (B, C, H, W).
+
+    It is written with μ − χ(0) and ε, for m − χ(0) cancels where there is little noise.
+
+    Arguments:
+        data: components χ(0), (B, C, H, W).
+        noise: ε, white, in component space.
+        mean, variance: μ and Σ of the Gaussian; they broadcast against (C, H, W).
+    """
+    root = variance.sqrt()
+    total = torch.sqrt(marginal.alpha**2 * variance + marginal.std**2)
+    return (marginal.alpha * root * noise - marginal.std * (data - mean) / root) / total

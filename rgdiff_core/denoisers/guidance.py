@@ -22,10 +22,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.cutoff import monotone_cubic
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import NULL_LABEL, Denoiser, GaussianDenoiser, Posterior
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Marginal, Prior, Process
+from rgdiff_core.schedules.kernels import monotone_cubic
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = ["GuidanceCurve", "Guided", "Interval", "free_theory", "guided", "log_snr"]

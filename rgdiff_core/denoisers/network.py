@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import (
     Denoiser,
     Posterior,
@@ -30,7 +31,6 @@ from rgdiff_core.denoisers.base import (
     gaussian_posterior,
     gaussian_score,
 )
-from rgdiff_core.modes import Modes
 from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
 from rgdiff_core.process import Marginal
 from rgdiff_core.spec import Spec, check_whole

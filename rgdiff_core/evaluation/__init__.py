@@ -1,16 +1,16 @@
 """Evaluation: how good a model is, in numbers with errors."""
 
-from rgdiff_core.evaluation.images import held_out_bits
-from rgdiff_core.evaluation.images_bound import ImageBound, flow_bits, image_bound
-from rgdiff_core.evaluation.images_report import ImageReport, Judged, evaluate_images
-from rgdiff_core.evaluation.metropolis import (
+from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bound
+from rgdiff_core.evaluation.images.held_out import held_out_bits
+from rgdiff_core.evaluation.images.neighbours import Neighbours, nearest
+from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
+from rgdiff_core.evaluation.lattice.metropolis import (
     MetropolisChain,
     expected_acceptance,
     expected_tau_int,
     independence_metropolis,
 )
-from rgdiff_core.evaluation.neighbours import Neighbours, nearest
-from rgdiff_core.evaluation.phi4 import (
+from rgdiff_core.evaluation.lattice.quality import (
     HeldOut,
     Quality,
     Weighed,
@@ -19,8 +19,8 @@ from rgdiff_core.evaluation.phi4 import (
     quality_of,
     weigh,
 )
-from rgdiff_core.evaluation.report import LatticeReport, evaluate_lattice
-from rgdiff_core.evaluation.reweighting import reweighted_observables
+from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattice
+from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 
 __all__ = [
     "HeldOut",

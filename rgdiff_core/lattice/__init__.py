@@ -9,7 +9,6 @@ from rgdiff_core.lattice.annealing import (
 from rgdiff_core.lattice.chains import HMC, Trajectory, trajectories
 from rgdiff_core.lattice.cluster import wolff
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free import FreeField
 from rgdiff_core.lattice.free_energy import Bridge, LogZ
 from rgdiff_core.lattice.hmc import HMCResult, hmc
@@ -28,6 +27,7 @@ from rgdiff_core.lattice.thermodynamic import (
     ThermodynamicLogZ,
     thermodynamic_integration,
 )
+from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "AnnealedLogZ",

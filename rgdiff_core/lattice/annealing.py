@@ -24,10 +24,10 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free_energy import Bridge, LogZ, Progress
 from rgdiff_core.lattice.integrators import Leapfrog
 from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["AnnealedLogZ", "UnevenWeights", "annealed_importance_sampling"]
 

@@ -31,7 +31,7 @@ from rgdiff_core.lattice.action import Phi4
 from rgdiff_core.lattice.cluster import wolff
 from rgdiff_core.lattice.integrators import Integrator, Omelyan
 from rgdiff_core.lattice.thermalization import drifts
-from rgdiff_core.randomness import device_for
+from rgdiff_core.seeds import device_for
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = ["HMC", "Trajectory", "trajectories"]

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.gamma import estimate
 from rgdiff_core.lattice.observables import dyson_terms
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["CONVENTIONS", "Numbers", "cure", "field_factor", "theory"]
 

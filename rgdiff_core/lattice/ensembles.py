@@ -22,12 +22,12 @@ from rgdiff_core.lattice.chains import (
     trajectories,
 )
 from rgdiff_core.lattice.conventions import cure
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.gamma import FEWEST, chain_lengths
 from rgdiff_core.lattice.hmc import acceptance, mean_weight
 from rgdiff_core.lattice.observables import schwinger_dyson
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
 from rgdiff_core.spec import Spec, check_range, check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Ensemble", "EnsembleSpec", "ImportedSpec", "Piece", "assemble", "resume"]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4
-from rgdiff_core.randomness import device_for
+from rgdiff_core.seeds import device_for
 from rgdiff_core.spec import check_range, check_whole
 
 __all__ = ["FreeField"]

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4, sites
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free import FreeField
 from rgdiff_core.spec import check_range, check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Bridge", "LogZ", "Progress"]
 

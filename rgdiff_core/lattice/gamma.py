@@ -36,8 +36,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["chain_lengths", "estimate", "means"]
 

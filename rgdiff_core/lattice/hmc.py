@@ -22,10 +22,10 @@ from rgdiff_core.lattice.chains import (
     default_thermalization,
     trajectories,
 )
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
-from rgdiff_core.randomness import device_for
+from rgdiff_core.seeds import device_for
 from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "HMC",

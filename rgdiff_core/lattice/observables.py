@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4, neighbours, sites
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.gamma import estimate, means
+from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "NAMES",

@@ -35,9 +35,9 @@ from itertools import pairwise
 import numpy as np
 import torch
 
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.scan import PhaseScan, ScanPoint
 from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "CROSSING",

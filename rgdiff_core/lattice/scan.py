@@ -17,7 +17,6 @@ import torch
 
 from rgdiff_core.lattice.action import Phi4
 from rgdiff_core.lattice.critical import critical_coupling, critical_mass2
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.hmc import HMC, hmc
 from rgdiff_core.lattice.observables import observables
 from rgdiff_core.spec import (
@@ -29,6 +28,7 @@ from rgdiff_core.spec import (
     load_json,
     to_dict,
 )
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["FULL", "QUICK", "PhaseScan", "ScanPoint", "ScanSpec", "phase_scan", "scan_around"]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.lattice.estimate import Estimate
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["History", "autocorrelation_time", "drifts"]
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import Phi4, neighbours, sites
-from rgdiff_core.lattice.estimate import Estimate
 from rgdiff_core.lattice.free_energy import Bridge, LogZ, Progress
 from rgdiff_core.lattice.hmc import hmc
 from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Node", "ThermodynamicLogZ", "thermodynamic_integration"]
 

@@ -27,10 +27,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers.base import free_error
 from rgdiff_core.likelihood.densities import log_volume, normal_log_density
-from rgdiff_core.losses import free_error
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Generators, Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model, time_grid
 from rgdiff_core.sampling.grids import Grid

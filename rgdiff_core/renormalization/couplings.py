@@ -37,9 +37,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.lattice import Estimate
 from rgdiff_core.lattice.action import neighbours, sites
 from rgdiff_core.lattice.gamma import estimate
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Couplings", "effective_couplings"]
 

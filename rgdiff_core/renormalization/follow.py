@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.lattice import Estimate, observables
+from rgdiff_core.lattice import observables
 from rgdiff_core.lattice.action import neighbours
 from rgdiff_core.lattice.gamma import estimate
 from rgdiff_core.renormalization.base import Flow, Step, as_fields
 from rgdiff_core.renormalization.couplings import Couplings, effective_couplings
-from rgdiff_core.spectra import Spectrum, power_spectrum
+from rgdiff_core.spectra.power import Spectrum, power_spectrum
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Measurement", "follow", "measure"]
 

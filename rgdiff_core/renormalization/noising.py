@@ -25,13 +25,13 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Process
 from rgdiff_core.renormalization.base import Step, as_fields
 from rgdiff_core.schedules import Schedule
-from rgdiff_core.spectra import data_log_snr
+from rgdiff_core.spectra.power import data_log_snr
 
 __all__ = ["Noising"]
 

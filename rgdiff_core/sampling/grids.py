@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.devices import doubled
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Process
 from rgdiff_core.spec import check_finite
 

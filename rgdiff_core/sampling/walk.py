@@ -15,10 +15,10 @@ from torch import Tensor
 from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
 from rgdiff_core.process import Process, white_noise
-from rgdiff_core.randomness import Generators, check_generators, source
 from rgdiff_core.sampling.grids import Grid, time_grid
 from rgdiff_core.sampling.methods import METHODS
 from rgdiff_core.sampling.steps import Memory, Method, Noise, Step
+from rgdiff_core.seeds import Generators, check_generators, source
 from rgdiff_core.spec import check_whole
 
 __all__ = ["State", "check_model", "sample", "trajectory", "walk"]

@@ -1,6 +1,15 @@
 """Schedules γ_k(t): when each component is erased. `base` has the theory and the interface."""
 
-from rgdiff_core.cutoff import (
+from rgdiff_core.schedules.base import Level, Schedule
+from rgdiff_core.schedules.cutoff import BlendedSchedule, Cutoff
+from rgdiff_core.schedules.flows import (
+    BlurringDiffusion,
+    Carosso,
+    InverseHeat,
+    InverseRG,
+    Polchinski,
+)
+from rgdiff_core.schedules.kernels import (
     BumpKernel,
     ButterworthKernel,
     CosinePath,
@@ -16,16 +25,7 @@ from rgdiff_core.cutoff import (
     Path,
     SigmoidKernel,
 )
-from rgdiff_core.schedules.base import Level, Schedule
-from rgdiff_core.schedules.flows import (
-    BlurringDiffusion,
-    Carosso,
-    InverseHeat,
-    InverseRG,
-    Polchinski,
-)
 from rgdiff_core.schedules.learned import LearnedGamma
-from rgdiff_core.schedules.moving import BlendedSchedule, Cutoff
 from rgdiff_core.schedules.ordered import (
     Sequential,
     SoftConditioning,

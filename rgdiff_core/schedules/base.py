@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.devices import doubled
-from rgdiff_core.modes import Modes
 from rgdiff_core.spec import Spec, check_range
 
 __all__ = ["Level", "Schedule", "check_gammas", "everywhere", "per_time"]

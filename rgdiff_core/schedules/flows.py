@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.cutoff import log_expm1
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.schedules.base import Schedule
+from rgdiff_core.schedules.kernels import log_expm1
 from rgdiff_core.schedules.scalar import Cosine
 from rgdiff_core.spec import check_range
 

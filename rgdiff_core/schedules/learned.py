@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.cutoff import check_times, cubic_through
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.schedules.base import GAMMA_LIMIT, Schedule
+from rgdiff_core.schedules.kernels import check_times, cubic_through
 from rgdiff_core.spec import check_range
 
 __all__ = ["LearnedGamma", "between_scales"]

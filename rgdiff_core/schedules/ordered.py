@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.modes import Modes
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.schedules.base import Schedule, check_gammas
 from rgdiff_core.spec import check_finite, check_range
 

@@ -26,7 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from rgdiff_core.cutoff import (
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import hosted
+from rgdiff_core.likelihood.bound import excess_at, step_weights_at
+from rgdiff_core.process import Marginal, Process, clamped, white_noise
+from rgdiff_core.sampling import check_model
+from rgdiff_core.schedules import Cutoff, Level, Schedule
+from rgdiff_core.schedules.kernels import (
     MAX_POINTS,
     ButterworthKernel,
     CutoffPath,
@@ -34,14 +40,8 @@ from rgdiff_core.cutoff import (
     SigmoidKernel,
     monotone_cubic,
 )
-from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.devices import hosted
-from rgdiff_core.lattice import Estimate
-from rgdiff_core.likelihood.bound import excess_at, step_weights_at
-from rgdiff_core.process import Marginal, Process, clamped, white_noise
-from rgdiff_core.sampling import check_model
-from rgdiff_core.schedules import Cutoff, Level, Schedule
 from rgdiff_core.spec import check_range, check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "Budget",

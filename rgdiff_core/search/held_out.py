@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.lattice import Estimate
 from rgdiff_core.likelihood.bound import elbo
 from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import Grid
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["Comparison", "compare", "free_log_density", "step_bound"]
 

@@ -24,14 +24,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from rgdiff_core.cutoff import MAX_POINTS, monotone_cubic
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.likelihood.bound import excess_at, step_weights_at
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import GAMMA_CLAMP, Marginal, Process, clamped, white_noise
 from rgdiff_core.sampling import check_model
 from rgdiff_core.schedules import LearnedGamma, Level, Schedule
+from rgdiff_core.schedules.kernels import MAX_POINTS, monotone_cubic
 from rgdiff_core.schedules.learned import MAX_SCALES, between_scales
 from rgdiff_core.search.gradient import (
     Budget,

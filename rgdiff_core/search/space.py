@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from rgdiff_core.colors import BlendedColor, Color, FreeTheory, Matched, PowerLaw, White
-from rgdiff_core.cutoff import (
+from rgdiff_core.schedules import Cutoff, LinearGamma, Schedule, SoftConditioning
+from rgdiff_core.schedules.kernels import (
     BumpKernel,
     ButterworthKernel,
     CutoffPath,
@@ -18,7 +19,6 @@ from rgdiff_core.cutoff import (
     LitimKernel,
     SigmoidKernel,
 )
-from rgdiff_core.schedules import Cutoff, LinearGamma, Schedule, SoftConditioning
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 if TYPE_CHECKING:

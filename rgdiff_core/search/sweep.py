@@ -23,15 +23,16 @@ from rgdiff_core.colors import Color
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation import quality
-from rgdiff_core.lattice import Estimate, Phi4
+from rgdiff_core.lattice import Phi4
 from rgdiff_core.likelihood import FoldedError, sampler_density
-from rgdiff_core.noises import mix
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import METHODS
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.search.held_out import step_bound
 from rgdiff_core.search.space import Space
+from rgdiff_core.seeds import mix
 from rgdiff_core.spec import Spec, check_whole, from_json
+from rgdiff_core.statistics import Estimate
 
 if TYPE_CHECKING:
     import optuna

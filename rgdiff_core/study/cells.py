@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rgdiff_core.stored import is_number, read_json
+from rgdiff_core.files.stored import is_number, read_json
 from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["Cells", "OutOfTimeError"]

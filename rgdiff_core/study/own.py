@@ -13,12 +13,13 @@ from torch import Tensor
 from rgdiff_core import data
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.evaluation import evaluate_images, evaluate_lattice
-from rgdiff_core.lattice import Estimate, Phi4
-from rgdiff_core.noises import mix
+from rgdiff_core.files.stored import is_number, read_json, reading
+from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Process
+from rgdiff_core.seeds import mix
 from rgdiff_core.spec import Spec, to_dict
-from rgdiff_core.stored import is_number, read_json, reading
-from rgdiff_core.study.distance import distance, ends, reference
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.lattice.distance import distance, ends, reference
 from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["FILE", "Effort", "evaluate_own", "field_distance", "kept", "keep"]

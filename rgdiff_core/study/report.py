@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rgdiff_core.study.verdict import combined_error
+from rgdiff_core.study.lattice.verdict import combined_error
 
 __all__ = ["tables"]
 

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import NULL_LABEL
-from rgdiff_core.losses import NoiseBatch
-from rgdiff_core.noises import NoiseSampler, mix, steps_at_once
+from rgdiff_core.seeds import mix
+from rgdiff_core.training.losses import NoiseBatch
+from rgdiff_core.training.noise_levels import NoiseSampler, steps_at_once
 
 __all__ = ["Batch", "Batches", "transform"]
 

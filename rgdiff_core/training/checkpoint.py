@@ -16,10 +16,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from rgdiff_core.denoisers.files import sha256
+from rgdiff_core.files.stored import LARGEST, reading
 from rgdiff_core.spec import check_range, check_whole, load_json, to_dict
-from rgdiff_core.stored import LARGEST, reading
 from rgdiff_core.training.config import TrainConfig, config_from_dict, differences
-from rgdiff_core.weights import sha256
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "write_text"]
 

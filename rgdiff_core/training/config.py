@@ -15,11 +15,9 @@ from typing import Any
 
 import tomli_w
 
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.losses import Objective
 from rgdiff_core.networks import NETWORKS, LatticeNet
-from rgdiff_core.noises import NoiseSource, Universal
 from rgdiff_core.spec import (
     Spec,
     check_range,
@@ -29,6 +27,8 @@ from rgdiff_core.spec import (
     to_dict,
     up_to_date,
 )
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import NoiseSource, Universal
 
 __all__ = [
     "FREE",

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rgdiff_core.losses import LossTerms, NoiseBatch
 from rgdiff_core.process import Marginal
 from rgdiff_core.training.batches import Batch
+from rgdiff_core.training.losses import LossTerms, NoiseBatch
 
 __all__ = ["GraphedGradients"]
 

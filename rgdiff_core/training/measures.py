@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgdiff_core.losses import LossTerms, by_scale, denoising_loss
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.losses import LossTerms, by_scale, denoising_loss
 from rgdiff_core.training.state import Learner, Material, learning_rate
 
 __all__ = ["HeldOut", "Row", "Window"]

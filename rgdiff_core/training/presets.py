@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rgdiff_core import schedules
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.losses import Objective
 from rgdiff_core.networks import NETWORKS, LatticeNet, UNet
-from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import OneProcess, Universal
 
 __all__ = ["PRESETS", "Preset"]
 

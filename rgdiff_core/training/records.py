@@ -23,8 +23,8 @@ from typing import Any, TextIO
 import numpy as np
 from torch import Tensor
 
+from rgdiff_core.files.stored import LARGEST, read_json, reading
 from rgdiff_core.spec import Spec, check_range, from_dict
-from rgdiff_core.stored import LARGEST, read_json, reading
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.holding import hold, name_of
 

@@ -13,15 +13,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from rgdiff_core import data
 from rgdiff_core.bases import Basis
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.losses import LossTerms, denoising_loss
-from rgdiff_core.modes import Modes
 from rgdiff_core.networks import LatticeNet, network_dtype
-from rgdiff_core.noises import mix
+from rgdiff_core.seeds import mix
 from rgdiff_core.training.batches import Batch, Batches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
+from rgdiff_core.training.losses import LossTerms, denoising_loss
 
 __all__ = [
     "Learner",

@@ -20,12 +20,13 @@ import torch
 from lightning_fabric import Fabric
 
 from rgdiff_core.bases import Basis
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.denoisers.files import save_model
 from rgdiff_core.devices import device_of
-from rgdiff_core.modes import Modes
-from rgdiff_core.noises import OneProcess, mix
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import sample
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.seeds import mix
 from rgdiff_core.training.checkpoint import (
     Checkpoint,
     load_checkpoint,
@@ -34,10 +35,10 @@ from rgdiff_core.training.checkpoint import (
 )
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.measures import HeldOut, Row, Window
+from rgdiff_core.training.noise_levels import OneProcess
 from rgdiff_core.training.records import Records, Status, finite
 from rgdiff_core.training.state import keep_memory, prepare, use_threads
 from rgdiff_core.training.warm_start import bring_weights, origin, warm_start
-from rgdiff_core.weights import save_model
 
 __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
 

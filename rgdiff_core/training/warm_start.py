@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 
 from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.training.checkpoint import write_text
-from rgdiff_core.weights import load_model, read_metadata, sha256
 
 __all__ = ["bring_weights", "origin", "warm_start"]
 

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-from pages._shared.labstate import Lab, Side, start
-from pages._shared.tour import stops
-from rgdiff_core.choice import BasisSpec
+from pages._noising.state import Lab, Side, start
+from pages._noising.tour import stops
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import Cosine, SigmoidKernel

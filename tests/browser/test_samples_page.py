@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-from pages._shared.samplestate import Bench, Setting, start
+from pages._samples.state import Bench, Setting, start
 from rgdiff_core.schedules import Cutoff
 
 pytestmark = pytest.mark.browser

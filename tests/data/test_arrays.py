@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rgdiff_core.data import ChooseArray, arrays
-from rgdiff_core.limits import Refused
+from rgdiff_core.files.untrusted import Refused
 
 CHANCE = np.random.default_rng(0)
 GREY = CHANCE.integers(0, 256, (12, 8, 8), dtype=np.uint8)

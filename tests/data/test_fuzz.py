@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from rgdiff_core.data import arrays, pictures
-from rgdiff_core.limits import Refused
+from rgdiff_core.files.untrusted import Refused
 
 COUNT = int(os.environ.get("RGDIFF_FUZZ", "300"))
 BATCHES = 10

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rgdiff_core import cli, data
+from rgdiff_core import data
+from rgdiff_core.cli import main
 from rgdiff_core.data import own, quota
 from rgdiff_core.lattice import HMC, EnsembleSpec
 
@@ -225,9 +226,9 @@ def test_the_commands(three_bad, tmp_path, capsys):
         ([tmp_path / "two.npz", "--array", "v", "--name", "Ones"], 0, "ones: 3 images."),
         ([tmp_path / "two.npz", "--array", "w"], 1, "holds no array called 'w'"),
     ):
-        assert cli.main(["data", "add", *map(str, words)]) == status
+        assert main.main(["data", "add", *map(str, words)]) == status
         assert says in "".join(capsys.readouterr())
-    assert cli.main(["data", "delete", "ones", "--json"]) == 0
+    assert main.main(["data", "delete", "ones", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"deleted": "ones"}
-    assert cli.main(["data", "delete", "ones"]) == 1
+    assert main.main(["data", "delete", "ones"]) == 1
     assert "'ones' is not one of your own" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from rgdiff_core.data import pictures
-from rgdiff_core.limits import Refused
+from rgdiff_core.files.untrusted import Refused
 
 SIDE = 16
 RAMP = np.linspace(0, 255, SIDE * SIDE).round().astype(np.uint8).reshape(SIDE, SIDE)

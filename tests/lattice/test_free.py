@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice import (
-    Estimate,
     FreeField,
     Phi4,
     action_density,
@@ -16,6 +15,7 @@ from rgdiff_core.lattice import (
     observables,
     schwinger_dyson,
 )
+from rgdiff_core.statistics import Estimate
 
 SIZES = (1, 2, 3, 6, 10)
 

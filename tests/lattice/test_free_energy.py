@@ -7,7 +7,6 @@ import torch
 
 from rgdiff_core.lattice import (
     Bridge,
-    Estimate,
     FreeField,
     LogZ,
     Phi4,
@@ -15,6 +14,7 @@ from rgdiff_core.lattice import (
     annealed_importance_sampling,
     thermodynamic_integration,
 )
+from rgdiff_core.statistics import Estimate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

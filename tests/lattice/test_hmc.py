@@ -9,7 +9,6 @@ from torch import Tensor
 
 from rgdiff_core.lattice import (
     HMC,
-    Estimate,
     History,
     Leapfrog,
     Omelyan,
@@ -22,6 +21,7 @@ from rgdiff_core.lattice import (
 from rgdiff_core.lattice.hmc import mean_weight
 from rgdiff_core.lattice.thermalization import autocorrelation_time, drifts
 from rgdiff_core.spec import Spec
+from rgdiff_core.statistics import Estimate
 
 THEORY = Phi4(-4, 6.975)
 

@@ -11,7 +11,6 @@ import torch
 
 from rgdiff_core.lattice import (
     HMC,
-    Estimate,
     FreeField,
     HMCResult,
     Leapfrog,
@@ -20,6 +19,7 @@ from rgdiff_core.lattice import (
     observables,
     schwinger_dyson,
 )
+from rgdiff_core.statistics import Estimate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,8 +11,8 @@ import math
 import pytest
 import torch
 
-from rgdiff_core.cli import main
-from rgdiff_core.lattice import HMC, Estimate, commands, scan
+from rgdiff_core.cli import lattice, main
+from rgdiff_core.lattice import HMC, scan
 from rgdiff_core.lattice.critical import critical_coupling, critical_mass2
 from rgdiff_core.lattice.scaling import ISING, collapse, criticality
 from rgdiff_core.lattice.scan import (
@@ -24,6 +24,7 @@ from rgdiff_core.lattice.scan import (
     phase_scan,
     scan_around,
 )
+from rgdiff_core.statistics import Estimate
 
 SMALL = ScanSpec(low=6.975, high=8.0, points=2, sizes=(4,), length=20, thermalization=40)
 EXACT = {6.975: (0.934973, 0.294358, 0.1673918), 8.0: (0.6839676, 0.234675, 0.1477462)}
@@ -306,10 +307,10 @@ def test_a_scan_without_a_critical_coupling_is_written_all_the_same(
 
 def test_the_command_s_options():
     parser = argparse.ArgumentParser()
-    commands.scan_options(parser)
+    lattice.scan_options(parser)
 
     def spec(text: str) -> ScanSpec:
-        return commands._spec(parser.parse_args(text.split()))
+        return lattice._spec(parser.parse_args(text.split()))
 
     assert spec("") == QUICK and spec("--preset full") == FULL
     assert spec("--fixed -1") == scan_around(-1.0)

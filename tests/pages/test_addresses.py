@@ -12,10 +12,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
-from pages._shared import latticestate, samplestate, trainingstate
-from pages._shared.labstate import Lab
-from pages._shared.labstate import start as lab
-from rgdiff_core.choice import BasisSpec
+from pages._lattice import state as lattice_state
+from pages._noising.state import Lab
+from pages._noising.state import start as lab
+from pages._samples import state as samples_state
+from pages._training import state as training_state
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.process import Process
 from rgdiff_core.spec import from_json
 from rgdiff_core.training import TrainConfig
@@ -123,14 +125,14 @@ def changed(described: Any, chance: random.Random) -> Any:
 
 def theory(text: str) -> object:
     """Read a text as each of the numbers of a theory."""
-    start = latticestate.Theory()
-    return [latticestate.read({name: text}, start) for name in ("m2", "lam", "L")]
+    start = lattice_state.Theory()
+    return [lattice_state.read({name: text}, start) for name in ("m2", "lam", "L")]
 
 
 READERS: dict[str, tuple[Callable[[str], object], str]] = {
     "noising": (Lab.from_json, lab(DATA).to_json()),
-    "samples": (samplestate.Bench.from_json, samplestate.Bench().to_json()),
-    "training": (trainingstate.read, TrainConfig().to_json()),
+    "samples": (samples_state.Bench.from_json, samples_state.Bench().to_json()),
+    "training": (training_state.read, TrainConfig().to_json()),
     "spec": (from_json, BasisSpec().to_json()),
     "process": (Process.from_json, ""),
     "theory": (theory, '{"a": 1}'),

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages._shared import resultsdata
+from pages._results import studies
 from rgdiff_core.study import own
 from rgdiff_core.training import PRESETS, runs, train
 from tests.damage import KINDS, damage
@@ -132,7 +132,7 @@ def _training(run: str = "one") -> list[str]:
 def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder with two studies."""
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    monkeypatch.setattr(resultsdata, "HOME", tmp_path)
+    monkeypatch.setattr(studies, "HOME", tmp_path)
     told = json.loads(study_text())
     told["theory"] |= {"data": "phi4-6x6-broken", "title": "the other theory"}
     (tmp_path / "study-phi4-6x6-broken.json").write_text(json.dumps(told))

@@ -16,9 +16,11 @@ from PIL import Image, ImageSequence
 from torch.testing import assert_close
 
 import rgdiff_core as rg
-from pages._shared import cache, export, labdata
-from pages._shared.labstate import Lab, Side, start, with_second
-from rgdiff_core.choice import BasisSpec
+from pages._noising import data as noising_data
+from pages._noising import export
+from pages._noising.state import Lab, Side, start, with_second
+from pages._shared import cache
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import LinearGamma
@@ -39,12 +41,12 @@ def of(preset: str, data: str = LATTICE, **values: object) -> Lab:
     """Return a state with a preset, with as many levels as the images allow."""
     chosen = PRESETS[preset]
     side = Side(chosen.basis, chosen.color, chosen.schedule)
-    return labdata.fitting(replace(Lab(data, (side,)), **values))
+    return noising_data.fitting(replace(Lab(data, (side,)), **values))
 
 
 def exact(lab: Lab, index: int = 0) -> torch.Tensor:
-    process = labdata.process(lab.data, lab.sides[index])
-    return process.perturb(labdata.fields(lab), lab.t, labdata.noise(lab))
+    process = noising_data.process(lab.data, lab.sides[index])
+    return process.perturb(noising_data.fields(lab), lab.t, noising_data.noise(lab))
 
 
 def run(lines: str) -> dict:
@@ -75,14 +77,14 @@ def test_the_json_is_the_process(preset):
     process = rg.Process.from_json(text)
     assert process.to_json() == text
     assert process.schedule == lab.sides[0].schedule and process.color == lab.sides[0].color
-    x0, eps = labdata.fields(lab), labdata.noise(lab)
+    x0, eps = noising_data.fields(lab), noising_data.noise(lab)
     assert torch.equal(process.perturb(x0, lab.t, eps), exact(lab))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_csv_has_the_process_levels(preset):
     lab = of(preset)
-    process = labdata.process(lab.data, lab.sides[0])
+    process = noising_data.process(lab.data, lab.sides[0])
     rows = list(csv.DictReader(io.StringIO(export.curves_csv(lab, 0))))
     table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
     assert list(table) == ["t", "scale", "gamma", "alpha", "sigma", "noise_std", "data_log_snr"]
@@ -162,7 +164,7 @@ def test_a_film_begins_with_the_data_and_ends_with_the_noise(kind, tmp_path):
     height, width, scale = 33 + 1, 2 * 33 + 1, 512 // 64
     assert frames.shape == (export.FILM_FRAMES, height * scale, width * scale, 3)
     for frame, x, most in (
-        (frames[0], labdata.fields(lab), 4),
+        (frames[0], noising_data.fields(lab), 4),
         (frames[-1], exact(replace(lab, t=1.0)), 12),
     ):
         assert np.abs(frame - sheet(x, 2, scale, -1, 1)).mean() < most

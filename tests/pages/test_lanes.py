@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import rgdiff_core as rg
+from pages._samples.parts import Parted, is_short, part
+from pages._samples.state import Setting, start
 from pages._shared.lanes import Lane, Ticket
 from pages._shared.reverse.limits import MAX_MESSAGE, Allowance, TooMuch
-from pages._shared.sampledraw import process
-from pages._shared.samplemodels import fitted, load
-from pages._shared.sampleparts import Parted, is_short, part
-from pages._shared.samplestate import Setting, start
+from pages._shared.sampling.draw import process
+from pages._shared.sampling.models import fitted, load
 from rgdiff_core.sampling import METHODS
 
 WAIT = 60  # seconds

@@ -11,17 +11,12 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
-from pages._shared import (
-    latticedata,
-    latticeflows,
-    latticemap,
-    latticepictures,
-    latticetasks,
-    plots,
-)
-from pages._shared.labdata import colormap_of
-from pages._shared.latticeflows import FLOWS, Way
-from pages._shared.latticestate import Theory
+from pages._lattice import configurations, flows, phase_map
+from pages._lattice import ensembles as lattice_ensembles
+from pages._lattice.flows import FLOWS, Way
+from pages._lattice.state import Theory
+from pages._noising.data import colormap_of
+from pages._shared import jobs, plots
 from pages._shared.pictures import pixels
 from rgdiff_core.data import ensembles
 from rgdiff_core.lattice import EnsembleSpec, FreeField, Phi4, observables
@@ -71,7 +66,7 @@ def told(at: AppTest) -> Theory:
     return at.session_state["lattice-theory"]
 
 
-def finished(task: latticetasks.Task | None) -> latticetasks.Task:
+def finished(task: jobs.Task | None) -> jobs.Task:
     """Wait for work in the background."""
     assert task is not None
     end = time.monotonic() + PATIENCE
@@ -100,7 +95,7 @@ def test_the_router_leads_here():
 
 
 def test_the_first_look_is_of_the_theory_itself():
-    run = latticemap.look(0.5, 0.0, 6)
+    run = phase_map.look(0.5, 0.0, 6)
     exact = FreeField(0.5, 6)
     found = observables(run.configurations, n_chains=run.n_chains)
     for name in ("phi2", "susceptibility", "energy"):
@@ -192,7 +187,7 @@ def test_an_ensemble_is_sampled_in_the_background_and_is_then_a_data_set():
     at = healthy(start(view="Sample", lam="5", L="4", n="64", chains="8", therm="20").run())
     healthy(button(at, "Start").click().run())
     id = at.query_params["ensemble"]
-    finished(latticetasks.find(f"{latticedata.PREFIX}{id}"))
+    finished(jobs.find(f"{lattice_ensembles.PREFIX}{id}"))
     at = healthy(start(view="Observables", ensemble=id).run())
     made = ensembles.read(id)
     assert (made.spec.m2, made.spec.lam, made.spec.size) == (-4.0, 5.0, 4)
@@ -205,7 +200,7 @@ def test_an_ensemble_is_sampled_in_the_background_and_is_then_a_data_set():
 
 def test_what_was_cancelled_can_be_resumed():
     spec = EnsembleSpec(-4.0, 5.5, 8, 4000, 8, thermalization=20, thinning=5)
-    task = latticedata.sample(spec)
+    task = lattice_ensembles.sample(spec)
     end = time.monotonic() + PATIENCE
     while task.live is None and time.monotonic() < end:
         time.sleep(0.01)
@@ -219,7 +214,7 @@ def test_what_was_cancelled_can_be_resumed():
     at = healthy(start(view="Sample").run())
     assert any("stopped on its way" in each.value for each in at.markdown)
     button(at, "Resume").click().run()
-    again = latticetasks.find(f"{latticedata.PREFIX}{spec.id}")
+    again = jobs.find(f"{lattice_ensembles.PREFIX}{spec.id}")
     assert again is not None and again is not task
     again.stop.set()
     finished(again)
@@ -249,7 +244,7 @@ def test_a_damaged_ensemble_is_said_and_can_be_made_again():
     assert ["cannot be read" in each.value for each in other.error] == [True]
     assert not other.exception
     button(at, "Make it again").click().run()
-    finished(latticetasks.find(f"{latticedata.PREFIX}{spec.id}"))
+    finished(jobs.find(f"{lattice_ensembles.PREFIX}{spec.id}"))
     assert torch.equal(ensembles.read(spec.id).configurations, before)
 
 
@@ -257,7 +252,7 @@ def test_pictures_are_of_the_configurations():
     at = healthy(start(view="Configurations").run())
     pictures = sum(each.proto.body.count("<img") for each in at.get("html"))
     assert pictures == 40 + 1 + 1  # one of each chain, the colour map, the enlarged one
-    bound = latticepictures.bound_of(SPEC.id)
+    bound = configurations.bound_of(SPEC.id)
     field = ensembles.read(SPEC.id).configurations[8:9]  # the first one of the second chain
     drawn = plots.tiles(pixels(field, -bound, bound, "diverging"), ["chain 2"])
     source = drawn.split('src="')[1].split('"')[0]
@@ -269,7 +264,7 @@ def test_the_flows_of_one_ensemble_are_followed():
     at = healthy(start(view="RG flow").run())
     for name in FLOWS:
         way = Way(name, 0.25)
-        track = finished(latticeflows.track(SPEC.id, way)).result
+        track = finished(flows.track(SPEC.id, way)).result
         assert track[0].step.factor == pytest.approx(1.0, rel=1e-4)
         # Nothing has happened yet: it is the ensemble itself.
         known = observables(ensembles.read(SPEC.id).configurations, n_chains=SPEC.n_chains)
@@ -287,7 +282,7 @@ def test_the_flows_of_one_ensemble_are_followed():
 def test_several_ensembles_flow_together():
     at = start(view="RG flow", flows="several ensembles, one flow", together=SPEC.id).run()
     healthy(at)
-    finished(latticeflows.track(SPEC.id, Way("block spin")))
+    finished(flows.track(SPEC.id, Way("block spin")))
     at = healthy(
         start(view="RG flow", flows="several ensembles, one flow", together=SPEC.id).run()
     )
@@ -300,7 +295,7 @@ def test_a_live_scan_is_shown_as_it_goes_on():
     at.query_params["scan-sizes"] = ["4", "6"]
     healthy(at.run())
     button(at, "Start").click().run()
-    task = finished(latticetasks.listed("scan/")[-1])
+    task = finished(jobs.listed("scan/")[-1])
     assert isinstance(task.result, PhaseScan) and task.result.complete
     assert task.result.spec.sizes == (4, 6)
     healthy(at.run())
@@ -329,7 +324,7 @@ def test_a_perfect_model_is_perfect():
     menu.set_value(title)
     healthy(at.run())
     button(at, "Measure").click().run()
-    task = finished(latticetasks.listed("model/")[-1])
+    task = finished(jobs.listed("model/")[-1])
     assert task.error == ""
     report = task.result.report
     assert report.log_z.independent.value == pytest.approx(FreeField(0.5, 4).log_z, abs=1e-6)
@@ -344,7 +339,7 @@ def test_a_perfect_model_is_perfect():
 def test_work_in_the_background_queues_stops_and_says_why_it_failed():
     going, gate = [], []
 
-    def slow(task: latticetasks.Task) -> int:
+    def slow(task: jobs.Task) -> int:
         going.append(task.key)
         while not gate:
             task.progress(1, 4, "half way")
@@ -352,13 +347,13 @@ def test_work_in_the_background_queues_stops_and_says_why_it_failed():
         task.progress(2, 4)
         return 7
 
-    def bad(task: latticetasks.Task) -> int:
+    def bad(task: jobs.Task) -> int:
         raise ValueError("n = 0 is\ntoo few.")
 
-    first = latticetasks.begin("test", "test/1", "First", slow)
-    second = latticetasks.begin("test", "test/2", "Second", slow)
-    third = latticetasks.begin("test", "test/3", "Third", bad)
-    assert latticetasks.begin("test", "test/1", "First", slow) is first
+    first = jobs.begin("test", "test/1", "First", slow)
+    second = jobs.begin("test", "test/2", "Second", slow)
+    third = jobs.begin("test", "test/3", "Third", bad)
+    assert jobs.begin("test", "test/1", "First", slow) is first
     second.stop.set()
     assert not second.waited_for  # it waits for its turn, but nobody for it
     while not going:

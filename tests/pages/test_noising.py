@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages._shared import labmessages
+from pages._noising import messages
+from pages._noising.state import Lab, Side, start
+from pages._noising.tour import stops
 from pages._shared.lab import unpack
-from pages._shared.labstate import Lab, Side, start
-from pages._shared.tour import stops
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import PowerLaw, White
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import (
@@ -82,7 +82,7 @@ def rest(at: AppTest, **values: object) -> AppTest:
 
 def exact(lab: Lab, side: int = 0) -> np.ndarray:
     """Return the picture that the courier brings."""
-    return unpack(labmessages.settled_message(lab, 1, "s"))[1][f"{side}/exact"]
+    return unpack(messages.settled_message(lab, 1, "s"))[1][f"{side}/exact"]
 
 
 def test_a_newcomer_sees_real_images_without_an_address():
@@ -183,7 +183,7 @@ def test_an_address_restores_everything():
     lab = Lab(DATA, sides, 9, 3, 17, 0.625, "blend", 0.25, 0.75, 2.0)
     at = healthy(visit(lab))
     assert state(at) == lab
-    told, _ = unpack(labmessages.bands_message(at.session_state["noising-sent"], "s"))
+    told, _ = unpack(messages.bands_message(at.session_state["noising-sent"], "s"))
     assert told["state"] == lab.component()
     assert told["state"]["sides"][0] == {
         "points": [[0, 0.9], [0.3, 0.7], [0.8, 0.2], [1, 0.1]],

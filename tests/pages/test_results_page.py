@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages._shared import latticetasks, resultsdata, resultslinks
-from pages._shared.labstate import Lab
-from pages._shared.resultsverdict import phrase
-from pages._shared.samplestate import Bench
+from pages._noising.state import Lab
+from pages._results import links, studies
+from pages._results.verdict import phrase
+from pages._samples.state import Bench
+from pages._shared import jobs
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study import own
-from rgdiff_core.study.verdict import Difference, phi4_verdict
+from rgdiff_core.study.lattice.verdict import Difference, phi4_verdict
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.config import parse_config
 from tests.tiny_study import DATA, study_text
@@ -58,7 +59,7 @@ def places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: Path):
     """Show these results, and keep runs in a folder of the test's own."""
     monkeypatch.setenv("RGDIFF_RESULTS", str(folder))
     monkeypatch.setenv("RGDIFF_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(resultsdata, "HOME", tmp_path)  # where studies work
+    monkeypatch.setattr(studies, "HOME", tmp_path)  # where studies work
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_the_table_has_every_arm_with_its_errors(study):
 @pytest.mark.parametrize("name", ["standard", "matched-scalar", "matched-component"])
 def test_an_arm_opens_its_very_schedule_and_config(study, name):
     arm = next(each for each in study["arms"] if each["name"] == name)
-    side = resultslinks.side_of(study, arm)
+    side = links.side_of(study, arm)
     assert side.schedule == from_dict(arm["schedule"])
     at = visit("app.py")
     at = healthy(at.switch_page("pages/results.py").run())
@@ -152,7 +153,7 @@ def test_the_samples_and_training_pages_take_an_arm(study):
     assert bench.setting.model == f"pretrained/{DATA}"
     assert bench.setting.side.schedule == from_dict(arm["schedule"])
     run = next(each for each in study["runs"] if each["arm"] == arm["name"])
-    told = json.dumps(resultslinks.told(from_dict(run["config"])))  # type: ignore[arg-type]
+    told = json.dumps(links.told(from_dict(run["config"])))  # type: ignore[arg-type]
     assert parse_config(told, "The link") == from_dict(run["config"])
 
 
@@ -221,7 +222,7 @@ def test_every_view_of_images_is_drawn(monkeypatch, view):
 def test_the_results_that_come_along_are_shown(monkeypatch, figure):
     monkeypatch.setenv("RGDIFF_RESULTS", str(COMMITTED.parent))
     names = [path.stem for path in COMMITTED.parent.glob("study-*.json")]
-    known = resultsdata.read_all()
+    known = studies.read_all()
     assert not known[1]
     assert len(known[0]) == len(names)
     titles = [study["theory"]["title"] for study in known[0].values() if "theory" in study]
@@ -238,13 +239,13 @@ def test_known_results_are_decided_by_numbers(monkeypatch):
 
 
 def test_a_run_is_evaluated_and_stands_beside_the_arms(monkeypatch, study):
-    monkeypatch.setattr("pages._shared.resultsruns.EFFORT", own.Effort(64, 4, 32, 5000))
+    monkeypatch.setattr("pages._results.own_runs.EFFORT", own.Effort(64, 4, 32, 5000))
     assert train(SHORT, runs.runs_root() / "mine").state == "finished"
     runs.pump()
     at = healthy(visit(section="Your runs"))
     assert "None of your runs" in said(at)
     button(at, "Evaluate").click().run()
-    task = latticetasks.listed("results/mine")[0]
+    task = jobs.listed("results/mine")[0]
     end = time.monotonic() + PATIENCE
     while not task.ended and time.monotonic() < end:
         time.sleep(0.1)
@@ -261,5 +262,5 @@ def test_no_runs_are_a_hint():
 
 
 def test_seeds_and_commands_are_the_files_own(study):
-    assert resultsdata.seeds(study) == "0, 1"
-    assert resultsdata.command(study).endswith("--theories phi4-6x6")
+    assert studies.seeds(study) == "0, 1"
+    assert studies.command(study).endswith("--theories phi4-6x6")

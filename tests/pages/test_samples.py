@@ -14,14 +14,16 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
-from pages._shared import menus, samplefiles, samplemodels
+from pages._noising.state import Side
+from pages._samples import files
+from pages._samples.messages import bench_message, drawn_message
+from pages._samples.state import Bench, Setting, Zoom, merged, start
+from pages._samples.views import words
+from pages._shared import menus
 from pages._shared.lab import unpack
-from pages._shared.labstate import Side
-from pages._shared.sampledraw import process
-from pages._shared.samplemessages import bench_message, drawn_message
-from pages._shared.samplestate import Bench, Setting, Zoom, merged, start
-from pages._shared.sampleviews import words
-from rgdiff_core.choice import BasisSpec
+from pages._shared.sampling import models
+from pages._shared.sampling.draw import process
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory, Matched, White
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
@@ -181,7 +183,7 @@ def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
     choose(at, "model", "free/phi4-6x6-broken")
     choose(at, "basis", "cosine")
     assert state(at).setting.side.basis.name == "cosine"
-    assert set(samplemodels.menu()) >= {"pretrained/phi4-6x6", "run/mine", "free/phi4-6x6"}
+    assert set(models.menu()) >= {"pretrained/phi4-6x6", "run/mine", "free/phi4-6x6"}
 
 
 def test_what_rests_in_the_browser_is_measured_and_kept():
@@ -247,9 +249,9 @@ def test_a_zoom_keeps_the_coarse_scales_of_an_image():
     setting = replace(SMALL.setting, zoom=Zoom(2, 0.7, 0.01))
     at = at_bench(replace(SMALL, setting=setting))
     assert at.toggle(key="samples-zoom").value
-    x = samplefiles.drawn(replace(state(at).request, n=6))
+    x = files.drawn(replace(state(at).request, n=6))
     image = rg.data.load("phi4-6x6", limit=3).images[-1:]
-    basis = samplemodels.load(setting).denoiser.basis
+    basis = models.load(setting).denoiser.basis
     apart = (basis.analyze(x) - basis.analyze(image)).abs().amax(0)
     scale = basis.scale.expand_as(apart)
     assert apart[scale < 0.6].max() < 0.05 < apart[scale > 0.8].min()
@@ -272,19 +274,19 @@ def test_a_zoom_keeps_the_coarse_scales_of_an_image():
 def test_the_python_lines_draw_the_same_samples(setting: Setting):
     bench = Bench(setting, n=3, seed=4)
     names: dict[str, Any] = {}
-    exec(samplefiles.python_lines(bench), names)
-    assert torch.equal(names["samples"], samplefiles.drawn(bench.request))
+    exec(files.python_lines(bench), names)
+    assert torch.equal(names["samples"], files.drawn(bench.request))
 
 
 def test_the_files_hold_the_samples():
     bench = replace(SMALL, n=3)
-    samples = samplefiles.drawn(bench.request)
-    with np.load(io.BytesIO(samplefiles.numbers(bench))) as file:
+    samples = files.drawn(bench.request)
+    with np.load(io.BytesIO(files.numbers(bench))) as file:
         assert np.array_equal(file["samples"], samples.numpy())
         assert np.array_equal(file["fields"][-1], samples.numpy())
         assert file["times"][0] == 1 and file["times"][-1] == 0 and len(file["times"]) == 21
         assert json.loads(str(file["settings"])) == json.loads(bench.request.to_json())
-    assert samplefiles.picture(bench).startswith(b"\x89PNG")
+    assert files.picture(bench).startswith(b"\x89PNG")
 
 
 def test_without_the_live_line_the_server_draws():
@@ -307,7 +309,7 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 
 def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds: Setting):
-    assert "3 classes" in samplemodels.menu()[kinds.model]
+    assert "3 classes" in models.menu()[kinds.model]
     bench = replace(SMALL, setting=replace(kinds, class_label=1, guidance=2.5))
     at = at_bench(bench)
     assert state(at).setting.class_label == 1 and state(at).setting.guidance == 2.5
@@ -318,7 +320,7 @@ def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds:
     healthy(rest(at, class_label=2, guidance=1.0))
     assert (state(at).setting.class_label, state(at).setting.guidance) == (2, 1.0)
     own = state(at)
-    source = samplemodels.load(own.setting)
+    source = models.load(own.setting)
     known = rg.sample(
         source.denoiser,
         process(own.setting, source),
@@ -328,14 +330,14 @@ def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds:
         seed=own.seed,
         class_labels=torch.tensor([2]),
     )
-    torch.testing.assert_close(samplefiles.drawn(own.request), known)
+    torch.testing.assert_close(files.drawn(own.request), known)
     healthy(choose(at, "model", "free/phi4-6x6"))
     assert (state(at).setting.class_label, state(at).setting.guidance) == (-1, 1.0)
 
 
 def test_each_class_is_drawn_in_its_own_way(kinds: Setting):
     each = [
-        samplefiles.drawn(Bench(replace(kinds, class_label=k, guidance=s), n=3).request)
+        files.drawn(Bench(replace(kinds, class_label=k, guidance=s), n=3).request)
         for k, s in ((-1, 1.0), (-1, 3.0), (0, 1.0), (1, 1.0), (1, 3.0))
     ]
     for i, one in enumerate(each):
@@ -376,14 +378,14 @@ def test_links_of_before_have_no_class_and_no_guidance():
     ],
 )
 def test_the_python_lines_know_class_and_guidance(kinds: Setting, change: dict):
-    bench = Bench(replace(samplemodels.fitted(kinds), **change), n=3, seed=4)
+    bench = Bench(replace(models.fitted(kinds), **change), n=3, seed=4)
     names: dict[str, Any] = {}
-    exec(samplefiles.python_lines(bench), names)
-    assert torch.equal(names["samples"], samplefiles.drawn(bench.request))
+    exec(files.python_lines(bench), names)
+    assert torch.equal(names["samples"], files.drawn(bench.request))
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("grid", GRIDS)
 def test_every_sampler_and_grid_draws(method: str, grid: str):
     told = SMALL.component() | {"n": 2, "method": method, "grid": grid}
-    assert samplefiles.drawn(merged(SMALL, told).request).shape == (2, 1, 6, 6)
+    assert files.drawn(merged(SMALL, told).request).shape == (2, 1, 6, 6)

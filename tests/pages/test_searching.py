@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages._shared.samplestate import Bench, Setting, start
+from pages._samples.state import Bench, Setting, start
 from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
 
 ROOT = Path(__file__).resolve().parents[2]

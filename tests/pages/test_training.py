@@ -11,13 +11,13 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
+from pages._noising.state import start as newcomer
 from pages._shared import menus
-from pages._shared.labstate import start as newcomer
-from rgdiff_core.losses import Objective
 from rgdiff_core.networks import NETWORKS, parameter_count
-from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training import PRESETS, TrainConfig, runs, settings, train
 from rgdiff_core.training.config import config_to_toml, parse_config
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import OneProcess, Universal
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = PRESETS["phi4-2min"].config

@@ -7,10 +7,10 @@ import torch
 
 from rgdiff_core import colors, schedules
 from rgdiff_core.bases import FourierBasis
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.lattice import FreeField, Phi4, hmc
 from rgdiff_core.lattice.gamma import estimate
-from rgdiff_core.modes import Modes
 from rgdiff_core.process import Process
 from rgdiff_core.renormalization import Noising, effective_couplings
 

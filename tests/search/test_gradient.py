@@ -6,7 +6,9 @@ import pytest
 import torch
 
 import rgdiff_core as rg
-from rgdiff_core.cutoff import (
+from rgdiff_core.process import Marginal
+from rgdiff_core.schedules import Cutoff, LinearGamma
+from rgdiff_core.schedules.kernels import (
     ButterworthKernel,
     CosinePath,
     CutoffPath,
@@ -15,8 +17,6 @@ from rgdiff_core.cutoff import (
     HardKernel,
     SigmoidKernel,
 )
-from rgdiff_core.process import Marginal
-from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.search import compare, improve, step_bound
 from rgdiff_core.search.gradient import Curve, bound_at
 

@@ -9,11 +9,11 @@ import torch
 from scipy import stats
 
 import rgdiff_core as rg
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.lattice import FreeField
-from rgdiff_core.modes import Modes
 from rgdiff_core.study import own
-from rgdiff_core.study.image_verdict import apart, image_verdict, known_results, less
-from rgdiff_core.study.verdict import Difference, between, phi4_verdict, worst_place
+from rgdiff_core.study.images.verdict import apart, image_verdict, known_results, less
+from rgdiff_core.study.lattice.verdict import Difference, between, phi4_verdict, worst_place
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 2.0, -2.0])

@@ -12,8 +12,8 @@ import torch
 import rgdiff_core as rg
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
-from rgdiff_core.noises import OneProcess
 from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.noise_levels import OneProcess
 
 WELL = 0.5  # every site is ± this, and a little noise
 

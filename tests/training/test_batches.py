@@ -8,9 +8,9 @@ from laws import fitted
 from scipy.stats import chi2
 
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.losses import Objective
-from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training.batches import Batches, transform
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import OneProcess, Universal
 
 SHAPE = (1, 6, 6)
 

@@ -13,14 +13,14 @@ import torch
 from laws import fitted
 
 import rgdiff_core as rg
-from rgdiff_core.losses import Objective, denoising_loss
+from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.networks import UNet
-from rgdiff_core.noises import OneProcess
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
+from rgdiff_core.training.losses import Objective, denoising_loss
+from rgdiff_core.training.noise_levels import OneProcess
 from rgdiff_core.training.state import learning_rate, material
-from rgdiff_core.weights import load_model
 
 SHAPE = (3, 8, 8)
 

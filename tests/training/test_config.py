@@ -8,11 +8,9 @@ from dataclasses import fields, replace
 import pytest
 
 from rgdiff_core import colors, schedules
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.losses import Objective
 from rgdiff_core.networks import NETWORKS, LatticeNet, UNet
-from rgdiff_core.noises import OneProcess, Universal
 from rgdiff_core.training import PRESETS, TrainConfig, load_config, override, settings
 from rgdiff_core.training.config import (
     FREE,
@@ -21,6 +19,8 @@ from rgdiff_core.training.config import (
     differences,
     parse_config,
 )
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import OneProcess, Universal
 
 UNLIKE = TrainConfig(
     data="photographs",

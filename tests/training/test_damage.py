@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from rgdiff_core import cli
-from rgdiff_core.models import open_model
+from rgdiff_core.cli import main
 from rgdiff_core.study import own
 from rgdiff_core.training import TrainConfig, runs, train
 from rgdiff_core.training.checkpoint import load_checkpoint
+from rgdiff_core.training.models import open_model
 from rgdiff_core.training.runs import queue, registry
 from tests.damage import KINDS, damage
 
@@ -68,7 +68,7 @@ def said(*words: str) -> tuple[int, str]:
     """Call the command line; return its exit status and all that it says."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        status = cli.main(words)
+        status = main.main(words)
     return status, out.getvalue()
 
 
@@ -213,7 +213,7 @@ def test_a_worker_that_cannot_start_stops_nobody(root: Path, monkeypatch):
 
 def test_resume_without_a_run_begins_nothing(tmp_path: Path, capsys):
     words = ["train", "phi4-2min", "--resume", "--out", str(tmp_path / "typo")]
-    assert cli.main(words) == 1
+    assert main.main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "typo holds no run to go on with" in told
     assert not (tmp_path / "typo").exists()

@@ -16,9 +16,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from rgdiff_core.noises import Universal
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.checkpoint import load_checkpoint
+from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 
 

@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 
 import rgdiff_core as rg
-from rgdiff_core.losses import Objective, denoising_loss
-from rgdiff_core.noises import Universal, mix
+from rgdiff_core.denoisers.files import load_model
+from rgdiff_core.seeds import mix
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
-from rgdiff_core.weights import load_model
+from rgdiff_core.training.losses import Objective, denoising_loss
+from rgdiff_core.training.noise_levels import Universal
 
 TIMES = ("elapsed_s", "images_per_s")
 

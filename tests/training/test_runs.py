@@ -13,7 +13,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.training import TrainConfig, runs

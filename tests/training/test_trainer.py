@@ -18,13 +18,13 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from rgdiff_core.cli import main
-from rgdiff_core.losses import denoising_loss
+from rgdiff_core.denoisers.files import load_model, read_metadata
 from rgdiff_core.networks import UNet
-from rgdiff_core.noises import Universal
 from rgdiff_core.training import TrainConfig, measure, train
 from rgdiff_core.training.checkpoint import load_checkpoint
+from rgdiff_core.training.losses import denoising_loss
+from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.records import Records, Status
-from rgdiff_core.weights import load_model, read_metadata
 
 TIMES = ("elapsed_s", "images_per_s")
 

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from rgdiff_core.cli import main
+from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.training import TrainConfig, train
-from rgdiff_core.weights import load_model, read_metadata, sha256
 
 
 @pytest.fixture

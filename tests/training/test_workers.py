@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.training import TrainConfig, holding, runs
 from rgdiff_core.training.runs import queue, registry
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from pages._shared.keeper import short
+from pages._samples.messages import frames_message, span
+from pages._samples.parts import is_short
+from pages._samples.state import Bench, Request, merged
 from pages._shared.lanes import LONG, SHORT, Lane, Ticket
+from pages._shared.page_state import short
 from pages._shared.reverse.limits import IDLE, Allowance, Lines, TooMuch
-from pages._shared.sampledraw import Frame, draw, most
-from pages._shared.samplemessages import frames_message, span
-from pages._shared.samplemodels import Source, load
-from pages._shared.sampleparts import is_short
-from pages._shared.samplestate import Bench, Request, merged
+from pages._shared.sampling.draw import Frame, draw, most
+from pages._shared.sampling.models import Source, load
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import load_json
 

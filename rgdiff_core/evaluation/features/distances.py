@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.devices import doubled
-from rgdiff_core.lattice import Estimate
 from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
 
 __all__ = ["frechet_distance", "frechet_error", "kernel_distance"]
 

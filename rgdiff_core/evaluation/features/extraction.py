@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.data.records import Progress, quiet
+from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.evaluation.features import inception
 from rgdiff_core.evaluation.features.network import FeatureNetwork, load_classifier
 from rgdiff_core.spec import check_whole
-from rgdiff_core.weights import pretrained_folder
 
 __all__ = ["NAMES", "extract", "load_features"]
 

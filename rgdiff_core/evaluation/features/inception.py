@@ -23,9 +23,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rgdiff_core.denoisers.files import sha256
 from rgdiff_core.evaluation.features.network import FeatureNetwork
 from rgdiff_core.training.checkpoint import write_text
-from rgdiff_core.weights import sha256
 
 __all__ = ["Inception", "enlarge", "find_inception", "load_inception", "pack"]
 

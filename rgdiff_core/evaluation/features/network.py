@@ -19,9 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from rgdiff_core.denoisers.files import sha256
 from rgdiff_core.spec import check_whole, load_json
 from rgdiff_core.training.checkpoint import write_text
-from rgdiff_core.weights import sha256
 
 __all__ = ["Classifier", "FeatureNetwork", "load_classifier", "save_classifier"]
 

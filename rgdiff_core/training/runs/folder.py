@@ -18,7 +18,7 @@ import torch
 from platformdirs import user_data_path
 from torch import Tensor
 
-from rgdiff_core.stored import LARGEST, is_number, read_json, reading
+from rgdiff_core.files.stored import LARGEST, is_number, read_json, reading
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.records import Status, load_status
 

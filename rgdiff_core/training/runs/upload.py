@@ -5,15 +5,15 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rgdiff_core.noises import Universal
+from rgdiff_core.denoisers.files import MAX_FILE, load_model, read_metadata
 from rgdiff_core.spec import from_json
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.runs import queue
 from rgdiff_core.training.runs.listing import Run, get
 from rgdiff_core.training.runs.provenance import write_provenance
-from rgdiff_core.weights import MAX_FILE, load_model, read_metadata
 
 __all__ = ["register_model"]
 

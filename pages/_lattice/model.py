@@ -1,0 +1,348 @@
+"""A model against its theory on the Lattice page: log Z, weights, Metropolis, HMC beside it."""
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+import torch
+
+import rgdiff_core as rg
+from pages._lattice.state import Theory
+from pages._samples.state import Setting
+from pages._shared import jobs, plots
+from pages._shared.sampling import models
+from rgdiff_core.data.ensembles import EnsembleInfo
+from rgdiff_core.evaluation.lattice.efficiency import (
+    Efficiency,
+    model_efficiency,
+    monte_carlo_efficiency,
+)
+from rgdiff_core.evaluation.lattice.report import LatticeReport, Row, evaluate_lattice
+from rgdiff_core.lattice import Phi4
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.terminal import duration
+from rgdiff_core.training import runs
+from rgdiff_core.training.models import open_model
+
+__all__ = ["draw"]
+
+LINE, PREFIX = "measuring", "model/"
+COUNTS = (128, 256, 512, 1024, 2048)
+TRUTHS = (10_000, 20_000, 50_000, 100_000)
+STAGES = {
+    "samples": "drawing and weighing samples",
+    "thermodynamic integration": "log Z by thermodynamic integration",
+    "annealed importance sampling": "log Z by annealed importance sampling",
+    "hybrid Monte Carlo": "hybrid Monte Carlo to compare with",
+    "held-out configurations": "density of fresh configurations",
+    "speed": "the speed of hybrid Monte Carlo",
+}
+SHORT: Mapping[str, str] = {
+    "abs_magnetization": "⟨|M|⟩",
+    "susceptibility": "χ",
+    "connected_susceptibility": "χ, connected",
+    "binder": "U₄",
+    "phi2": "⟨φ²⟩",
+    "phi4": "⟨φ⁴⟩",
+    "energy": "E",
+    "correlation_length": "ξ",
+}
+TIMED_CHAINS, TIMED_TRAJECTORIES = 64, 1000
+CRITICALITY = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "criticality.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was measured.
+
+    Attributes:
+        report: Of the model.
+        speed: Of hybrid Monte Carlo for the same theory.
+    """
+
+    report: LatticeReport
+    speed: Efficiency
+
+
+def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
+    """Draw the choice of a model, and what is measured of it."""
+    del listed, info
+    st.subheader("How good is a model, against the theory itself?")
+    st.markdown(
+        "Samples of a model come with their density q, so they can be weighed against e^(−S), "
+        "and the distance from the truth is a number of nats, once log Z is known: here by two "
+        "ways that owe nothing to the model."
+    )
+    menu = _menu()
+    if not menu:
+        st.info(
+            "There is no model of a φ⁴ theory on this machine: train one on the Training page.",
+            icon=":material/rocket_launch:",
+        )
+        return
+    first, second, third = st.columns([3, 1, 1])
+    model = first.selectbox(
+        "Model",
+        list(menu),
+        _first(menu, theory),
+        key="model",
+        bind="query-params",
+        format_func=lambda each: f"{menu[each][0]}, {_named(menu[each][1])}",
+        help="Pretrained models, runs that were trained here, and the Gaussian with the "
+        "spectrum of a data set.",
+    )
+    n = second.selectbox(
+        "Samples",
+        COUNTS,
+        COUNTS.index(256),
+        key="model-samples",
+        bind="query-params",
+        help="Weighed, and as many fresh configurations for KL(p‖q).",
+    )
+    truth = third.selectbox(
+        "HMC",
+        TRUTHS,
+        TRUTHS.index(20_000),
+        key="model-truth",
+        bind="query-params",
+        help="Configurations of hybrid Monte Carlo to compare with; a fifth of them at each node "
+        "of the thermodynamic integration.",
+    )
+    if model is None:
+        return
+    try:
+        version = models.version(model)
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    key = f"{PREFIX}{model}/{version}/{n}/{truth}"
+    task = jobs.find(key)
+    busy = task is not None and task.waited_for
+    if task is None or (task.ended and task.result is None):
+        st.button(
+            "Measure",
+            type="primary",
+            icon=":material/straighten:",
+            on_click=lambda: _begin(key, model, n, truth),
+            help="In the background, with progress; it can be cancelled.",
+        )
+    st.fragment(_progress, run_every=1.0 if busy else None)(key, busy)
+    _benchmark()
+
+
+def _menu() -> dict[str, tuple[str, Phi4]]:
+    """Return the models of lattice theories: titles and actions by name."""
+    data = {f"pretrained/{each.name}": each.data for each in rg.list_pretrained()}
+    with suppress(ValueError, OSError):  # without a registry there are no runs
+        data |= {f"run/{run.id}": run.config.data for run in runs.list_runs() if run.config}
+    found = {}
+    for name, title in models.menu().items():
+        action = rg.data.action_of(data.get(name, name.removeprefix("free/")))
+        if action is not None:
+            found[name] = title, action
+    return found
+
+
+def _first(menu: Mapping[str, tuple[str, Phi4]], theory: Theory) -> int:
+    same = [
+        index
+        for index, (name, (_, action)) in enumerate(menu.items())
+        if action == theory.action and models.fixes_basis(name)
+    ]
+    return same[0] if same else 0
+
+
+def _named(action: Phi4) -> str:
+    return f"m² = {action.m2:g}, λ = {action.lam:g}".replace("-", "−")
+
+
+def _begin(key: str, model: str, n: int, truth: int) -> None:
+    jobs.begin(LINE, key, "Measuring", partial(_measure, model, n, truth))
+
+
+def _measure(model: str, n: int, truth: int, task: jobs.Task) -> Judged:
+    kind, _, name = model.partition("/")
+    setting = models.fitted(Setting(model))
+    source = models.load(setting)
+    color, schedule = setting.side.color, setting.side.schedule
+    if kind != "free":
+        noise = open_model(name).noise
+        color, schedule = noise.color, noise.schedule
+    denoiser = source.denoiser
+    action = rg.data.action_of(source.data)
+    if action is None:
+        raise ValueError(f"{name} is not of a lattice theory.")
+    stages = list(STAGES)
+
+    def progress(what: str, done: int, total: int) -> None:
+        stage = f"{stages.index(what) + 1} of {len(stages)}, {STAGES[what]}"
+        if task.live != what:
+            task.live, task.done = what, done + 1  # another stage: the time left begins anew
+        task.progress(done, total, stage)
+
+    report = evaluate_lattice(
+        denoiser,
+        rg.Process(denoiser.basis, color, schedule, denoiser.modes),
+        action,
+        n,
+        generator=torch.Generator().manual_seed(0),
+        n_held_out=n,
+        n_truth=truth,
+        progress=progress,
+    )
+    speed = monte_carlo_efficiency(
+        action,
+        report.size,
+        TIMED_TRAJECTORIES,
+        TIMED_CHAINS,
+        torch.Generator().manual_seed(0),
+        progress=partial(progress, "speed"),
+    )
+    return Judged(report, speed)
+
+
+def _progress(key: str, busy: bool) -> None:
+    task = jobs.find(key)
+    if task is None:
+        st.info(
+            "Press **Measure**: for a 6×6 model it takes a minute or two.",
+            icon=":material/rocket_launch:",
+        )
+        return
+    if busy and not task.waited_for:
+        st.rerun()
+    if task.waited_for:
+        jobs.bar(task, "model")
+    if task.error:
+        st.error(task.error, icon=":material/error:")
+    if isinstance(task.result, Judged):
+        _report(task.result)
+
+
+def _report(judged: Judged) -> None:
+    report = judged.report
+    quality = report.quality
+    columns = st.columns(5)
+    for column, title, value, about in (
+        (columns[0], "ESS", quality.ess, "Effective sample size, of 1 for a perfect model."),
+        (columns[1], "KL(q‖p), nats", report.reverse_kl, "With the independent log Z; 0 is best."),
+        (columns[2], "KL(p‖q), nats", report.forward_kl, "On fresh configurations of HMC."),
+        (columns[3], "Metropolis acceptance", report.acceptance, "Of the independence chain."),
+        (columns[4], "Metropolis τ", report.tau_int, "In proposals; ½ for independent samples."),
+    ):
+        column.metric(title, _short(value), help=about)
+    left, right = st.columns([2, 1], gap="large")
+    with left:
+        _rows(report)
+    with right:
+        _log_z(report)
+        _speed(judged)
+
+
+def _short(value: Estimate | None) -> str:
+    if value is None or not math.isfinite(value.value):
+        return "–"
+    return plots.in_brackets(value.value, value.error)
+
+
+def _rows(report: LatticeReport) -> None:
+    st.markdown("**Observables**")
+    st.dataframe([_line(row) for row in report.observables], hide_index=True, width="stretch")
+    st.caption(
+        "Behind each number of the model, how many standard errors it is off hybrid Monte Carlo. "
+        "Reweighted and Metropolis are exact within errors for every model whose q covers the "
+        "theory; the bare samples are not. "
+        f"{report.positive.value:.0%} of the samples have M > 0, ½ where no well is lost."
+    )
+
+
+def _line(row: Row) -> dict[str, str]:
+    ways = zip(
+        ("samples", "reweighted", "Metropolis"),
+        (row.samples, row.reweighted, row.metropolis),
+        row.deviations,
+        strict=True,
+    )
+    cells = {
+        way: f"{_short(found)}, {off:+.1f} σ" if math.isfinite(off) else _short(found)
+        for way, found, off in ways
+    }
+    return {"": SHORT.get(row.name, row.name)} | cells | {"HMC": _short(row.hmc)}
+
+
+def _log_z(report: LatticeReport) -> None:
+    found = report.log_z
+    st.markdown(
+        "**log Z**\n\n| | nats |\n|:--|--:|\n"
+        f"| of the model's weights | {_short(found.model)} |\n"
+        f"| thermodynamic integration | {_short(found.thermodynamic)} |\n"
+        f"| annealed importance sampling | {_short(found.annealed)} |\n"
+        f"| the last two together | {_short(found.independent)} |"
+    )
+    if found.annealed is None:
+        st.caption("Annealed importance sampling: too few fields carry the weight to say.")
+
+
+def _speed(judged: Judged) -> None:
+    report = judged.report
+    weights, chain = model_efficiency(report.quality, report.seconds["samples"])
+    rows = {
+        "the model, weighed": weights,
+        "the model, Metropolis": chain,
+        "hybrid Monte Carlo": judged.speed,
+    }
+    lines = [f"| {title} | {_short(each.per_second)} |" for title, each in rows.items()]
+    st.markdown("| independent samples a second | |\n|:--|--:|\n" + "\n".join(lines))
+    took = ", ".join(f"{what} {duration(s)}" for what, s in report.seconds.items())
+    st.caption(
+        f"Measured here and now, on this machine: {took}. Hybrid Monte Carlo by τ of |M|, with "
+        f"{TIMED_CHAINS} chains, after {judged.speed.before:.1f} s of thermalisation; what the "
+        "model's training took comes on top."
+    )
+
+
+def _benchmark() -> None:
+    """Draw the committed comparison near the critical point, where it is there."""
+    rows = _committed()
+    if rows:
+        with st.expander("On the way to criticality", expanded=True):
+            st.dataframe(rows, hide_index=True, width="stretch")
+            st.caption(
+                "Independent samples a second of one core, from `benchmarks/criticality.py`: "
+                "models, and hybrid Monte Carlo with and without Wolff clusters, on the "
+                "models' lattices and on the critical line as L grows."
+            )
+
+
+def _committed() -> list[dict[str, str | float]]:
+    try:
+        told = json.loads(CRITICALITY.read_text(encoding="utf-8"))["figures"]
+        lines = [
+            (name, f"{way}, {by}", found)
+            for name, model in told["models"].items()
+            for way, ways in model.items()
+            if isinstance(ways, dict)
+            for by, found in ways.items()
+        ]
+        lines += [
+            (f"critical line, {size}", f"hybrid Monte Carlo, {by}", found)
+            for size, ways in told["critical line, hybrid Monte Carlo"].items()
+            for by, found in ways.items()
+        ]
+        return [
+            {
+                "theory": name,
+                "way": way,
+                "independent samples/s": float(f"{found['per_second']['value']:.4g}"),
+                "error": float(f"{found['per_second']['error']:.2g}"),
+            }
+            for name, way, found in lines
+            if isinstance(found, dict) and "per_second" in found
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []  # not there, or of another release

@@ -1,0 +1,135 @@
+"""What the Noising page shows, computed from its state: processes, images, noise, exact
+pictures.
+"""
+
+from dataclasses import replace
+from functools import cache as cache_in_memory
+
+import numpy as np
+import plotly.colors
+import streamlit as st
+import torch
+
+import rgdiff_core as rg
+from pages._noising.state import Lab, Side
+from pages._shared import cache
+from pages._shared.knobs import color_knob
+from rgdiff_core.colors import BlendedColor
+from rgdiff_core.process import white_noise
+from rgdiff_core.schedules import BlendedSchedule
+from rgdiff_core.seeds import streams
+from rgdiff_core.spectra.bands import separable
+
+__all__ = [
+    "blend_note",
+    "blended",
+    "colormap_of",
+    "diverging_colors",
+    "draggable_color",
+    "fields",
+    "fitting",
+    "free_theory_samples",
+    "noise",
+    "process",
+]
+
+MAX_VALUES = 64 * 3 * 32 * 32  # of all images together: bounds what travels to the browser
+
+
+def process(data: str, side: Side) -> rg.Process:
+    """Return the process of one side, with the data's statistics."""
+    spec = side.basis.to_json()
+    return rg.Process(cache.basis(data, spec), side.color, side.schedule, cache.modes(data, spec))
+
+
+def fitting(lab: Lab) -> Lab:
+    """Return the state with all wavelet levels where the images do not allow as many as asked."""
+    for index, side in enumerate(lab.sides):
+        try:
+            process(lab.data, side)
+        except ValueError:
+            lab = lab.with_side(index, replace(side, basis=replace(side.basis, levels=None)))
+    return lab
+
+
+def free_theory_samples(lab: Lab, method: str, steps: int) -> torch.Tensor:
+    """Return samples, as many as images are shown, of side A's process with the exact Gaussian
+    denoiser.
+    """
+    same = Lab(lab.data, lab.sides[:1], lab.images, lab.first, lab.seed)
+    return _free_theory_samples(same.to_json(), method, steps)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Sampling the free theory …")
+def _free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
+    lab = Lab.from_json(lab_json)
+    forward = process(lab.data, lab.sides[0])
+    gaussian = rg.GaussianDenoiser(forward.basis, forward.modes)
+    n = len(fields(lab))
+    return rg.sample(gaussian, forward, n, steps, method, seed=lab.seed)
+
+
+def fields(lab: Lab) -> torch.Tensor:
+    """Return the images shown, (n, C, H, W); fewer than asked where they are large or the set
+    ends.
+    """
+    every = cache.images(lab.data).images
+    most = max(1, MAX_VALUES // every[0].numel())
+    first = min(lab.first, len(every) - 1)
+    return every[first : first + min(lab.images, most)]
+
+
+def noise(lab: Lab) -> torch.Tensor:
+    """Return the white noise of the seed, in field space, one stream per image."""
+    x0 = fields(lab)
+    return white_noise(x0.shape, x0, streams(lab.seed, len(x0), lab.first))
+
+
+def blend_note(processes: list[rg.Process]) -> str | None:
+    """Return a sentence that says why two processes can't be blended, or None where they can."""
+    if len(processes) < 2:
+        return "Blending needs two processes to compare."
+    first, second = processes
+    if first.basis is not second.basis:
+        return "A and B can be blended only in the same basis: choose it for both."
+    labels = [p.schedule.label(p.modes) for p in processes]
+    if labels[0].shape != labels[1].shape or not torch.equal(*labels):
+        return "A and B order the components differently, so there is nothing between them."
+    return None
+
+
+def blended(lab: Lab, weight: float) -> rg.Process:
+    """Return the process between A and B: linear in the log-SNR and in the amplitude of the
+    noise.
+    """
+    first, second = (process(lab.data, side) for side in lab.sides)
+    return rg.Process(
+        first.basis,
+        BlendedColor(first.color, second.color, weight),
+        BlendedSchedule(first.schedule, second.schedule, weight),
+        first.modes,
+    )
+
+
+def colormap_of(data: str, channels: int) -> str:
+    """Return how fields are coloured: "rgb", "gray", or "diverging" for lattice fields of either
+    sign.
+    """
+    if channels == 3:
+        return "rgb"
+    return "diverging" if data.startswith(("phi4", "lattice-")) else "gray"
+
+
+def draggable_color(data: str, side: Side) -> bool:
+    """Tell whether the lab can drag the colour's number: S must depend on the schedule's label
+    only.
+    """
+    return color_knob(side.color) is not None and separable(process(data, side))
+
+
+@cache_in_memory
+def diverging_colors() -> np.ndarray:
+    """Return a colour-blind-safe diverging map, uint8 (256, 3), white in the middle."""
+    shades = np.linspace(0, 1, 256).tolist()
+    colors = plotly.colors.sample_colorscale("RdBu_r", shades, colortype="tuple")
+    return np.round(255 * np.array(colors)).astype(np.uint8)

@@ -1,0 +1,319 @@
+"""The messages of docs/lab-protocol.md: band images, tables, exact pictures."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import streamlit as st
+import torch
+
+import rgdiff_core as rg
+from pages._noising.data import (
+    blend_note,
+    blended,
+    colormap_of,
+    diverging_colors,
+    fields,
+    noise,
+    process,
+)
+from pages._noising.state import MAX_POINTS, Lab, Side
+from pages._shared import cache
+from pages._shared.knobs import Knob
+from pages._shared.lab import pack
+from pages._shared.menus import describe
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import White
+from rgdiff_core.schedules import (
+    CosinePath,
+    Cutoff,
+    CutoffPath,
+    ExponentialPath,
+    LinearBeta,
+    LinearPath,
+    LogarithmicPath,
+    SoftConditioning,
+)
+from rgdiff_core.spec import Spec
+from rgdiff_core.spectra.bands import (
+    Bands,
+    band_power,
+    data_bands,
+    noise_bands,
+    separable,
+    split_bands,
+    tabulate,
+)
+from rgdiff_core.spectra.power import information
+
+__all__ = [
+    "bands_message",
+    "centred",
+    "curve_tables",
+    "layers_messages",
+    "settled_message",
+    "side_header",
+]
+
+NAMED_PATHS = {
+    "linear": CutoffPath.sampled(LinearPath(), 2),
+    "cosine": CutoffPath.sampled(CosinePath(), 5),
+    "exponential": CutoffPath.sampled(ExponentialPath(), 6),
+    "logarithmic": CutoffPath.sampled(LogarithmicPath(), 6),
+}
+BLENDS = 17
+INFORMATION_RANGE = (-40.0, 40.0)
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Band images that the browser keeps under an identity: of the data, or of the noise, of one
+    side.
+    """
+
+    identity: str
+    data: bool
+    state: str
+
+
+def layers_messages(lab: Lab) -> dict[str, bytes]:
+    """Return the messages with band images, by identity; sides that share images share a
+    message.
+    """
+    every = [each for side in lab.sides for each in _pair(lab, side)]
+    return {each.identity: _layers(each.identity, each.data, each.state) for each in every}
+
+
+def _pair(lab: Lab, side: Side) -> tuple[Layers, Layers]:
+    """Say what the data and the noise bands of a side depend on: not on what is dragged, nor on
+    most menus.
+    """
+    colored = not separable(process(lab.data, side))
+    white = White(normalize=False)
+    order = getattr(side.schedule, "order", None)
+    by_scale = order in (None, "scale")  # as all that have no order of their own
+    schedule = LinearBeta() if by_scale else SoftConditioning(order=order)
+    states = [
+        Lab(lab.data, (Side(side.basis, white, schedule),), lab.images, lab.first),
+        Lab(
+            lab.data,
+            (Side(side.basis, side.color if colored else white, schedule),),
+            lab.images,
+            lab.first,
+            lab.seed,
+        ),
+    ]
+    pair = []
+    for data, state in zip((True, False), states, strict=True):
+        text = state.to_json()
+        digest = hashlib.sha256(f"{data}{text}".encode()).hexdigest()[:16]
+        pair.append(Layers(digest, data, text))
+    return pair[0], pair[1]
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _layers(identity: str, data: bool, state: str) -> bytes:
+    lab = Lab.from_json(state)
+    proc = process(lab.data, lab.sides[0])
+    bands = split_bands(proc)
+    images = data_bands(bands, fields(lab)) if data else noise_bands(bands, proc, noise(lab))
+    header = {"kind": "layers", "id": identity}
+    return pack(header, {"layers": images.numpy().astype(np.float16)})
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def bands_message(lab_json: str, stamp: str) -> bytes:
+    """Return the bands message of docs/lab-protocol.md for a state, under a stamp."""
+    lab = Lab.from_json(lab_json)
+    header, arrays = _bands(_frozen(lab).to_json())
+    return pack(header | {"stamp": stamp, "state": lab.component()}, arrays)
+
+
+def _frozen(lab: Lab) -> Lab:
+    """Return the state with all that is dragged at a fixed place: bands and tables do not depend
+    on it.
+    """
+    sides = tuple(centred(side) for side in lab.sides)
+    return Lab(lab.data, sides, lab.images, lab.first, lab.seed)
+
+
+def centred(side: Side) -> Side:
+    """Return a side with all that is dragged at a fixed place."""
+    schedule, color = side.schedule, side.color
+    if isinstance(schedule, Cutoff):
+        schedule = replace(schedule, path=LinearPath())
+    shape, tint = side.knobs()
+    return Side(
+        side.basis,
+        color if tint is None else _centred(tint, color),
+        schedule if shape is None else _centred(shape, schedule),
+    )
+
+
+def _centred(knob: Knob, spec: S) -> S:
+    inside = knob.low <= knob.value(spec) <= knob.high
+    return knob.turn(spec, knob.grid()[knob.steps // 2]) if inside else spec
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    lab = Lab.from_json(lab_json)
+    every = cache.images(lab.data)
+    n, channels, height, width = fields(lab).shape
+    arrays = {"information": _information_table(), "colormap": diverging_colors()}
+    header = {
+        "kind": "bands",
+        "images": {
+            "n": n,
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "low": every.low,
+            "high": every.high,
+            "colormap": colormap_of(lab.data, channels),
+        },
+        "information": dict(zip(("low", "high"), INFORMATION_RANGE, strict=True)),
+        "sides": [],
+    }
+    for index, side in enumerate(lab.sides):
+        proc = process(lab.data, side)
+        bands = split_bands(proc)
+        for name, tensor in _tables(lab.data, side, proc, bands).items():
+            arrays[f"{index}/{name}"] = tensor.numpy().astype(np.float32)
+        data, noisy = _pair(lab, side)
+        stores = {"data": data.identity, "noise": noisy.identity}
+        fixed = {} if separable(proc) else {"tint": None}  # painted from bands, it can't move
+        header["sides"].append(side_header(side, proc, bands) | fixed | stores)
+    return header, arrays
+
+
+def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
+    """Return what the curve's editor is told of a side, without its tables."""
+    shape, tint = side.knobs()
+    return {
+        "title": describe(side.basis, side.color, side.schedule),
+        "axis": {"label": _axis(side, proc, bands), "discrete": bands.discrete},
+        "nodes": bands.nodes.tolist(),
+        "counts": bands.counts.tolist(),
+        "path": isinstance(side.schedule, Cutoff),
+        "points_max": MAX_POINTS,
+        "shape": None if shape is None else _knob_header(shape, side.schedule),
+        "tint": None if tint is None else _knob_header(tint, side.color),
+        "presets": {
+            name: list(zip(*_lists(path), strict=True)) for name, path in NAMED_PATHS.items()
+        },
+        "note": "",
+    }
+
+
+def _lists(path: CutoffPath) -> tuple[list[float], list[float]]:
+    return [round(t, 4) for t in path.times], [round(y, 4) for y in path.values]
+
+
+def _knob_header(knob: Knob, spec: Spec) -> dict[str, Any]:
+    grid = knob.grid(knob.value(spec))
+    return {
+        "name": knob.field,
+        "label": knob.label,
+        "help": knob.help,
+        "grid": grid,
+        "log": knob.log,
+    }
+
+
+def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
+    order = getattr(side.schedule, "order", "scale")
+    if order in ("column", "row"):
+        return f"{order} (first to last)"
+    if order == "variance":
+        return "weak components →"
+    if bands.basis is not proc.basis:
+        return "|k| / k_max"
+    names = {"wavelet": "wavelet level", "pca": "rank / number of components"}
+    return names.get(side.basis.name, "|k| / k_max")
+
+
+def _tables(data: str, side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+    tint = side.knobs()[1]
+    tables = curve_tables(side, proc, bands)
+    if not separable(proc):
+        tables["tint"] = torch.ones(1, len(bands.nodes))
+        tables["noise_power"] = _noise_power(proc, bands)[None]
+    else:
+        colors = [side.color]
+        if tint is not None:
+            colors = [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]
+        power = torch.stack([bands.at_nodes(c.variance(proc.modes)) for c in colors])
+        tables |= {"tint": power.sqrt(), "noise_power": power}
+    return tables | {"data_power": _data_power(data, side, proc, bands)}
+
+
+def curve_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+    """Return α, σ and γ over (shape, ordinate, band) and, for a path, the front over (shape,
+    ordinate).
+    """
+    shape = side.knobs()[0]
+    turned = [side.schedule]
+    if shape is not None:
+        turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]
+    table = tabulate(proc, turned, bands)
+    tables = {"alpha": table.alpha, "sigma": table.sigma, "gamma": table.gamma}
+    return tables if table.front is None else tables | {"front": table.front}
+
+
+def _noise_power(proc: rg.Process, bands: Bands) -> torch.Tensor:
+    if bands.basis is proc.basis:
+        return bands.mean(proc.noise_variance)
+    return proc.noise_variance.mean().expand(len(bands.nodes))
+
+
+def _data_power(data: str, side: Side, proc: rg.Process, bands: Bands) -> torch.Tensor:
+    if bands.basis is proc.basis:
+        return band_power(bands, proc.modes)
+    fourier = BasisSpec("fourier", decorrelate=side.basis.decorrelate)
+    return band_power(bands, cache.modes(data, fourier.to_json()))
+
+
+def settled_message(lab: Lab, seq: int, stamp: str) -> bytes:
+    """Return the settled message of docs/lab-protocol.md: the exact pictures at the lab's time."""
+    x0, eps = fields(lab), noise(lab)
+    processes = [process(lab.data, side) for side in lab.sides]
+    tensors = {f"{i}/exact": p.perturb(x0, lab.t, eps) for i, p in enumerate(processes)}
+    header = {
+        "kind": "settled",
+        "seq": seq,
+        "stamp": stamp,
+        "t": lab.t,
+        "sides": len(processes),
+        "blend": None,
+    }
+    arrays = {}
+    if lab.view == "blend":
+        note = blend_note(processes)
+        if note is None:
+            header["blend"] = {"weights": BLENDS}
+            tensors["blend/exact"] = blended(lab, lab.blend).perturb(x0, lab.t, eps)
+            arrays = _blend_tables(lab)
+        else:
+            header["blend_note"] = note
+    arrays |= {name: tensor.numpy().astype(np.float16) for name, tensor in tensors.items()}
+    return pack(header, arrays)
+
+
+def _blend_tables(lab: Lab) -> dict[str, np.ndarray]:
+    frozen = [process(lab.data, side) for side in _frozen(lab).sides]
+    bands = split_bands(frozen[0])
+    between = blended(lab, 0.5)
+    schedules = [replace(between.schedule, weight=w / (BLENDS - 1)) for w in range(BLENDS)]
+    table = tabulate(between, schedules, bands, ordinates=129)
+    return {
+        f"blend/{name}": getattr(table, name).numpy().astype(np.float32)
+        for name in ("alpha", "sigma")
+    }
+
+
+def _information_table() -> np.ndarray:
+    return information(torch.linspace(*INFORMATION_RANGE, 801)).numpy().astype(np.float32)

@@ -1,0 +1,45 @@
+"""The Noising page's state in the session and in the address bar."""
+
+from dataclasses import replace
+
+from pages._noising.data import fitting, process
+from pages._noising.state import Lab, merged, start
+from pages._shared.page_state import Keeper
+
+__all__ = [
+    "KEY",
+    "attempt",
+    "change",
+    "current",
+    "prepare",
+    "problem",
+    "rested",
+    "sent",
+    "stamp",
+    "started",
+    "with_data",
+    "write_link",
+]
+
+KEY = "lab"  # of the component
+
+
+def _check(lab: Lab) -> None:
+    for side in lab.sides:
+        process(lab.data, side)
+
+
+_keeper = Keeper("noising", KEY, Lab.from_json, _check, merged)
+attempt, change, current = _keeper.attempt, _keeper.change, _keeper.current
+problem, rested, sent = _keeper.problem, _keeper.rested, _keeper.sent
+stamp, started, write_link = _keeper.stamp, _keeper.started, _keeper.write_link
+
+
+def prepare(data: str) -> None:
+    """Take the state from a new address, or start afresh with this data set."""
+    _keeper.prepare(lambda: start(data))
+
+
+def with_data(data: str) -> Lab:
+    """Return the state on another data set, with as many wavelet levels as its images allow."""
+    return fitting(replace(current(), data=data, first=0))

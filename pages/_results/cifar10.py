@@ -1,0 +1,280 @@
+"""The CIFAR-10 section of the Results page: models, processes, numbers of steps."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages._results import error_map, figures, images, links, literature, provenance
+from pages._results.provenance import below, bracketed, pair
+from pages._results.studies import Found, label, shown
+from pages._results.verdict import phrase
+from pages._shared import address
+from pages._shared.plots import Curve
+from rgdiff_core.study.lattice.verdict import Difference
+
+__all__ = ["COLUMNS", "Chosen", "draw"]
+
+OURS, NFE = "cifar10-matched", "steps of the sampler"
+Chosen = Sequence[Found]
+FIRST = ("cifar10-standard", "cifar10-matched", "cifar10")  # models whose arms are drawn at first
+COLUMNS: Mapping[str, tuple[str, str]] = {  # short title and format of a metric
+    "bits": ("bits/dim ≤", "%.4f"),
+    "flow_bits": ("bits/dim, ODE", "%.4f"),
+    "frechet_cifar10": ("Fréchet, own features", "%.2f"),
+    "kernel_cifar10": ("kernel, own features", "%.4f"),
+    "frechet_inception": ("Inception FID", "%.2f"),
+    "kernel_inception": ("Inception KID", "%.5f"),
+    "spectrum_error": ("spectrum error", "%.3f"),
+    "sharpness": ("sharpness", "%.3f"),
+    "color_error": ("colour error", "%.2f"),
+}
+
+
+def draw(study: Found) -> None:
+    """Draw what was found on CIFAR-10."""
+    with shown(study):
+        _head(study)
+    if not study["arms"]:
+        st.info("No arm has been measured yet.", icon=":material/hourglass_empty:")
+        return
+    with shown(study):
+        _sections(study)
+    with shown(study):
+        provenance.whole(study)
+
+
+def _sections(study: Found) -> None:
+    """Draw the arms, the figures and the search, in so many steps as are chosen."""
+    steps = _steps(study)
+    nfe = (
+        address.menu(
+            st,
+            "Steps of the sampler",
+            steps,
+            default=study["budget"]["shown"] if study["budget"]["shown"] in steps else steps[-1],
+            key="steps",
+            help="Samples are drawn in so many steps; each evaluates the network once.",
+        )
+        if steps
+        else None
+    )
+    with shown(study):
+        _arms(study, nfe)
+    chosen = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]
+    titles = {arm["name"]: label(arm) for arm in chosen}
+    with shown(study):
+        links.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
+    name = address.menu(
+        st,
+        "Figure",
+        list(FIGURES),
+        default=next(iter(FIGURES)),
+        key="view",
+        label_visibility="collapsed",
+    )
+    with shown(study):
+        FIGURES[name](study, nfe)
+    _search(study)
+
+
+def _steps(study: Found) -> list[int]:
+    return sorted({row["nfe"] for arm in study["arms"] for row in arm["samples"]})
+
+
+def _head(study: Found) -> None:
+    models = "; ".join(f"*{model['title']}*, {_budget(model)}" for model in study["models"])
+    st.markdown(
+        f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
+        "the same noise in every arm; samples are compared with test images. Errors are over "
+        "images, and know nothing of the scatter between trainings. Of a universal model's "
+        "processes of one kind the best by bits is shown, on the same images."
+    )
+    if study["missing"]:
+        st.info(f"Left out, for their files are missing: {', '.join(study['missing'])}.")
+    for text in study["complete"]["failed"]:
+        st.warning(text, icon=":material/error:")
+
+
+def _budget(model: Found) -> str:
+    """Return what a model cost, in words."""
+    config = model["config"] or {}
+    steps = f", {config['steps']:,} steps of {config['batch']} images" if "steps" in config else ""
+    return f"{model['parameters'] / 1e6:.3g} M parameters{steps}"
+
+
+def _at(arm: Found, nfe: int | None) -> Found:
+    """Return what was measured of an arm's samples in so many steps, {} where nothing was."""
+    return next((row for row in arm["samples"] if row["nfe"] == nfe), {})
+
+
+def _sampler(arm: Found, nfe: int | None) -> dict[str, Any]:
+    row = _at(arm, nfe)
+    return {"method": row["method"], "steps": row["nfe"], "grid": row["grid"]} if row else {}
+
+
+def _measured(study: Found) -> list[str]:
+    """Return the metrics of samples that there are."""
+    rows = [row["metrics"] for arm in study["arms"] for row in arm["samples"]]
+    return [name for name in COLUMNS if any(name in row for row in rows)]
+
+
+def _line(study: Found, arm: Found, nfe: int | None) -> dict[str, Any]:
+    metrics, row = arm["metrics"], _at(arm, nfe)
+    return (
+        {"arm": label(arm)}
+        | pair("bits", metrics.get("bits"))
+        | pair("change", (arm["against_baseline"] or {}).get("bits"))
+        | pair("flow_bits", metrics.get("flow_bits"))
+        | _pairs(_measured(study), row.get("metrics", {}))
+        | {"sampler": f"{row['method']}, {row['grid']}" if row else None, "n": row.get("n")}
+    )
+
+
+def _floor(study: Found) -> dict[str, Any] | None:
+    floor = study["floor"]
+    if not floor:
+        return None
+    told: dict[str, Any] = {"arm": "real training images, as many"}
+    return told | _pairs(_measured(study), floor["metrics"]) | {"n": floor["n"]}
+
+
+def _pairs(names: Iterable[str], metrics: Found) -> dict[str, Any]:
+    """Return metrics and their errors as columns."""
+    return {k: v for name in names for k, v in pair(name, metrics.get(name)).items()}
+
+
+def _arms(study: Found, nfe: int | None) -> None:
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    left.subheader("The arms")
+    every = right.toggle(
+        "All processes",
+        key="every",
+        bind="query-params",
+        help="All that were measured; else of each kind of process the best by bits, which is "
+        "sampled.",
+    )
+    rows = [_line(study, arm, nfe) for arm in study["arms"] if every or arm["headline"]]
+    rows += [floor for floor in [_floor(study)] if floor]
+    names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
+    rows = [{name: row.get(name) for name in names} for row in rows]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        column_config=_columns(study, nfe),
+    )
+    st.caption(
+        "Distances between features are not zero even for real images, as many: the last row. "
+        "Those of a classifier that was trained here are **not** the Inception FID, and compare "
+        "only with each other."
+    )
+    below(study, "arms", rows, "ARM.bits, ARM.samples-STEPS, ARM.flow")
+
+
+def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "arm": st.column_config.TextColumn("arm", width="large", pinned=True),
+        "change": st.column_config.NumberColumn(
+            "less standard",
+            format="%+.4f",
+            help="Bits less those of standard diffusion, paired by test image.",
+        ),
+        "change_error": st.column_config.NumberColumn("±", format="%.4f"),
+    }
+    for name, (title, digits) in COLUMNS.items():
+        about = study["metrics"].get(name, {}).get("title", title)
+        about += "" if "bits" in name else f"; samples in {nfe} steps"
+        told[name] = st.column_config.NumberColumn(title, format=digits, help=about)
+        told[f"{name}_error"] = st.column_config.NumberColumn("±", format=digits, help=about)
+    return told
+
+
+def _words(arm: Found) -> str:
+    metrics = arm["metrics"]
+    text = f"{label(arm)}."
+    if "bits" in metrics:
+        text += f" {bracketed(metrics['bits']['value'], metrics['bits']['error'])} bits/dim."
+    off = (arm["against_baseline"] or {}).get("bits")
+    if off:
+        told = phrase(Difference(off["value"], off["error"], off["n"] - 1), "bits/dim")
+        text += f" Against standard diffusion: {told}."
+    return text
+
+
+def chosen(study: Found) -> Chosen:
+    """Draw the choice of the arms that figures show."""
+    known = {arm["name"]: arm for arm in study["arms"] if arm["headline"]}
+    first = [name for name, arm in known.items() if arm["model"] in FIRST]
+    names = st.multiselect(
+        "Arms in the figure",
+        list(known),
+        first or list(known)[:6],
+        key="results-arms",
+        format_func=lambda name: label(known[name]),
+        placeholder="Choose arms",
+    )
+    return [known[name] for name in names]
+
+
+def _evaluations(study: Found, nfe: int | None) -> None:
+    del nfe
+    names = _measured(study)
+    if not names:
+        st.info("No samples have been drawn yet.", icon=":material/hourglass_empty:")
+        return
+    what = st.selectbox(
+        "Measure",
+        names,
+        key="measure",
+        bind="query-params",
+        format_func=lambda name: study["metrics"][name]["title"],
+    )
+    arms, drawn, rows = chosen(study), [], []
+    for arm in arms:
+        points = [(r["nfe"], r["metrics"][what]) for r in arm["samples"] if what in r["metrics"]]
+        rows += [{"arm": label(arm), "steps": n} | pair(what, number) for n, number in points]
+        if points:
+            x, y = zip(*points, strict=True)
+            values, errors = [v["value"] for v in y], [v["error"] or 0.0 for v in y]
+            drawn.append(
+                Curve(label(arm), x, values, *figures.look(arm), error=errors, joined=True)
+            )
+    floor = ((study["floor"] or {}).get("metrics") or {}).get(what)
+    if drawn:
+        title = study["metrics"][what]["title"]
+        level = floor and floor["value"]
+        figure = figures.curves(
+            drawn, NFE, COLUMNS[what][0], log_x=True, level=level, named="real images", height=460
+        )
+        st.plotly_chart(
+            figure, key="results-cifar-nfe", config=figures.BAR, alt=f"{title} by steps"
+        )
+        st.caption(f"{title}, of samples against test images.")
+        below(study, f"steps-{what}", rows, "ARM.samples-STEPS")
+
+
+def _search(study: Found) -> None:
+    rows = [
+        {"arm": row["arm"], "method": row["method"], "grid": row["grid"], "steps": row["nfe"]}
+        | _pairs(row["metrics"], row["metrics"])
+        | {"n": row["n"], "chosen": row["chosen"]}
+        for row in study["search"]
+    ]
+    if rows:
+        with st.expander(f"The choice of samplers: {len(rows)} trials", icon=":material/search:"):
+            st.caption("Alike in every arm: the same samplers and time grids, in few steps.")
+            st.dataframe(rows, hide_index=True, width="stretch")
+            below(study, "search", rows, "ARM.search-…")
+
+
+FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
+    "Sampler's steps": _evaluations,
+    "Pictures": lambda study, nfe: images.pictures(study, chosen(study)),
+    "Spectra": lambda study, nfe: images.spectra(study, nfe, chosen(study)),
+    "Softness": lambda study, nfe: images.softness(study),
+    "One change at a time": lambda study, nfe: images.ladder(study),
+    "What goes wrong where": lambda study, nfe: error_map.images(study, chosen(study)),
+    "Known results": lambda study, nfe: literature.draw(study),
+}

@@ -1,0 +1,333 @@
+"""The φ⁴ section of the Results page: the arms of one theory, and what each gets wrong."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from pages._results import error_map, figures, links, provenance, search
+from pages._results.provenance import below, bracketed, pair
+from pages._results.studies import Found, shown
+from pages._results.verdict import MEASURE, phrase
+from pages._shared import address
+from pages._shared.plots import Curve
+from rgdiff_core.study.lattice.measures import METHODS
+from rgdiff_core.study.lattice.verdict import OURS, against, combined_error
+
+__all__ = ["draw", "line"]
+
+KL = "KL(p‖q), nats"
+NFE = "evaluations of the network for one sample"
+METHOD_TITLES: Mapping[str, str] = {
+    "interaction": "Interaction",
+    "dpmpp_2m": "DPM-Solver++",
+    "ancestral": "Ancestral",
+}
+QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
+    "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),
+    "ess": ("effective sample size", "ESS", 1.0),
+    "reverse_kl": ("KL(q‖p), nats", "KL(q‖p)", 0.0),
+}
+
+
+def draw(study: Found) -> None:
+    """Draw a theory's results."""
+    with shown(study):
+        _head(study)
+    if not study["arms"]:
+        st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
+        return
+    with shown(study):
+        _arms(study)
+    titles = {arm["name"]: arm["title"] for arm in study["arms"]}
+    with shown(study):
+        links.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
+    name = address.menu(
+        st,
+        "Figure",
+        list(FIGURES),
+        default=next(iter(FIGURES)),
+        key="figure",
+        label_visibility="collapsed",
+    )
+    for draw_part in (FIGURES[name], search.search, provenance.whole):
+        with shown(study):
+            draw_part(study)
+
+
+def _head(study: Found) -> None:
+    theory, truth, done = study["theory"], study["truth"], study["complete"]
+    known = {
+        "entropy ⟨S⟩ + log Z": truth["entropy"],
+        "log Z": truth["log_z"],
+        "susceptibility": truth["susceptibility"],
+        "distance of the data's Gaussian": truth.get("gaussian_kl"),
+    }
+    told = ", ".join(
+        f"{name} {provenance.bracketed(each['value'], each['error'])}"
+        for name, each in known.items()
+        if each
+    )
+    st.markdown(
+        f"m² = {theory['m2']:g}, λ = {theory['lam']:g}, {theory['size']}×{theory['size']} sites. "
+        f"From Monte Carlo alone, in nats: {told}.".replace("-", "−")
+    )
+    if done["runs"] < done["of"]:
+        st.info(
+            f"{done['runs']} of {done['of']} runs are there; the same command goes on.",
+            icon=":material/hourglass_empty:",
+        )
+
+
+def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
+    """Return an arm as a row of the table."""
+    metrics = arm["metrics"]
+    off = against(arm, "kl")
+    last = max((row for row in samplers), key=lambda row: row["nfe"], default=None)
+    return (
+        {"arm": arm["title"], "schedule": arm["schedule_title"]}
+        | pair("kl", _whole(metrics["kl"]))
+        | pair("change", off and {"value": off.value, "error": off.error})
+        | {"sigmas": off and off.sigmas}
+        | pair("ends", metrics.get("ends"))
+        | pair("share", arm["share_of_gaussian"], 100)
+        | pair("ess", metrics.get("ess"))
+        | pair("reverse_kl", metrics.get("reverse_kl"))
+        | pair("flow_kl", _whole(metrics.get("flow_kl")))
+        | pair("bound_kl", _whole(metrics.get("bound_kl")))
+        | pair("acceptance", metrics.get("acceptance"))
+        | pair("chi", last and last["susceptibility_percent"])
+        | {
+            "lr": arm["lr"],
+            "parameters": arm["parameters"],
+            "seeds": ", ".join(map(str, arm["seeds"])),
+        }
+    )
+
+
+def _whole(metric: Found | None) -> Found | None:
+    """Return a mean over seeds whose error knows of the held-out fields as well."""
+    return metric and {**metric, "error": combined_error(metric)}
+
+
+def _arms(study: Found) -> None:
+    st.subheader("The arms")
+    methods = list(dict.fromkeys(row["method"] for row in study["samplers"]))
+    first = methods[0] if methods else ""
+    rows = [
+        line(
+            arm, [r for r in study["samplers"] if (r["arm"], r["method"]) == (arm["name"], first)]
+        )
+        for arm in study["arms"]
+    ]
+    steps = max((row["nfe"] for row in study["samplers"]), default=0)
+    st.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        column_config=_columns(first, steps),
+    )
+    below(study, "arms", rows, "run-ARM-SEED, flow-ARM-SEED, samplers-ARM-SEED-STEPS")
+
+
+def _columns(method: str, steps: int) -> dict[str, Any]:
+    def number(label: str, about: str, digits: str = "%.4f") -> Any:
+        return st.column_config.NumberColumn(label, help=about, format=digits)
+
+    error = "One standard error; of KL(p‖q) with that of the held-out fields, else over seeds"
+    told = {
+        "kl": number(KL, MEASURE),
+        "change": number(
+            "less standard, nats", "KL less that of standard diffusion, paired by seed."
+        ),
+        "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
+        "ends": number("of it, ends", "Of KL(p‖q), what lies beyond the ends of the schedule."),
+        "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
+        "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
+        "reverse_kl": number("KL(q‖p)", "Of the probability flow, nats."),
+        "flow_kl": number("KL(p‖q), flow", "Of the probability flow, nats."),
+        "bound_kl": number("KL(p‖q), bound", "By the bound on held-out configurations, nats."),
+        "acceptance": number("acceptance", "Of independence Metropolis with the flow."),
+        "chi": number(
+            "χ error, %",
+            f"Of the susceptibility, with {METHOD_TITLES.get(method, method)} at {steps} "
+            "evaluations.",
+            "%.2f",
+        ),
+    }
+    digits = {"share": "%.1f", "chi": "%.2f"}
+    told |= {
+        f"{name}_error": number("±", f"{error}.", digits.get(name, "%.4f"))
+        for name in list(told)
+        if name != "sigmas"
+    }
+    return told | {
+        "arm": st.column_config.TextColumn("arm", width=265, pinned=True),
+        "schedule": st.column_config.TextColumn(
+            "schedule", help="What the search chose among the arm's candidates."
+        ),
+        "lr": st.column_config.NumberColumn("rate", help="Chosen by the search.", format="%g"),
+    }
+
+
+def _words(arm: Found) -> str:
+    off = against(arm, "kl")
+    text = f"{arm['about']} The search chose {arm['schedule_title']}."
+    return f"{text} Against standard diffusion: {phrase(off)}." if off else text
+
+
+def _sampler(study: Found, arm: Found) -> dict[str, Any]:
+    """Return the sampler with which an arm was measured last."""
+    mine = [row for row in study["samplers"] if row["arm"] == arm["name"]]
+    if not mine:
+        return {}
+    method, steps = mine[0]["method"], max(row["nfe"] for row in mine)
+    return {"method": method, "steps": steps, "grid": METHODS.get(method, "uniform")}
+
+
+def _steps(study: Found) -> None:
+    rows, drawn = [], []
+    for arm in study["arms"]:
+        points = arm["curve"]
+        drawn.append(
+            Curve(
+                arm["title"],
+                [point["step"] for point in points],
+                [point["kl"]["value"] for point in points],
+                *figures.look(arm),
+                error=[point["kl"]["error"] or 0.0 for point in points],
+                joined=True,
+            )
+        )
+        rows += [
+            {"arm": arm["title"], "step": point["step"]} | pair("kl", point["kl"])
+            for point in points
+        ]
+    st.caption("Averaged weights on the way; error bars are standard errors over seeds.")
+    figure = figures.curves(drawn, "training steps", KL, log_y=True)
+    st.plotly_chart(
+        figure, key="results-steps", config=figures.BAR, alt="KL against training steps"
+    )
+    below(study, "steps", rows, "run-ARM-SEED")
+
+
+def _evaluations(study: Found) -> None:
+    if not study["samplers"]:
+        st.info("The samplers have not been measured yet.", icon=":material/hourglass_empty:")
+        return
+    left, right = st.columns(2)
+    what = address.menu(
+        left,
+        "Quantity",
+        list(QUANTITIES),
+        default="susceptibility_percent",
+        key="quantity",
+        format_func=lambda each: QUANTITIES[each][1],
+    )
+    known = [row for row in study["samplers"] if row.get(what)]
+    methods = list(dict.fromkeys(row["method"] for row in known))
+    if not methods:
+        st.info(
+            "No sampler has this number: the map of its few steps folds, so that its samples "
+            "have no density.",
+            icon=":material/info:",
+        )
+        return
+    method = right.segmented_control(
+        "Sampler",
+        methods,
+        default=methods[0],
+        required=True,
+        key=f"sampler-{'-'.join(methods)}",
+        format_func=lambda each: METHOD_TITLES.get(each, each),
+        help="The first two integrate the probability flow; the third is stochastic.",
+    )
+    drawn, titles = [], {arm["name"]: arm["title"] for arm in study["arms"]}
+    for arm in study["arms"]:
+        mine = [row for row in known if (row["arm"], row["method"]) == (arm["name"], method)]
+        if mine:
+            drawn.append(
+                Curve(
+                    arm["title"],
+                    [row["nfe"] for row in mine],
+                    [row[what]["value"] for row in mine],
+                    *figures.look(arm),
+                    error=[row[what]["error"] or 0.0 for row in mine],
+                    joined=True,
+                )
+            )
+    axis, title, perfect = QUANTITIES[what]
+    figure = figures.curves(drawn, NFE, axis, log_x=True, level=perfect)
+    st.plotly_chart(
+        figure, key="results-nfe", config=figures.BAR, alt=f"{title} against evaluations"
+    )
+    rows = [
+        {"arm": titles[row["arm"]], "method": row["method"], "nfe": row["nfe"]}
+        | pair(what, row[what])
+        for row in known
+    ]
+    below(study, f"nfe-{what}", rows, "samplers-ARM-SEED-STEPS")
+
+
+def _ladder(study: Found) -> None:
+    ladder = study["ladder"]
+    if not ladder:
+        st.info("The ladder was not made for this theory.", icon=":material/info:")
+        return
+    st.caption(
+        "From standard diffusion to the arms, one change at a time, all with the same schedule "
+        "and rate where they share the noise. A negative change is an improvement; its error is "
+        "over seeds, which are few."
+    )
+    rows = [
+        {"#": str(number), "model": row["title"]}
+        | pair("kl", row["kl"])
+        | pair("change", row["change"])
+        for number, row in enumerate(ladder, 1)
+    ]
+    left, right = st.columns([2, 3], gap="medium")
+    with left:
+        figure = figures.dots(
+            [row["#"] for row in rows],
+            [row["kl"] for row in rows],
+            [row["kl_error"] or 0.0 for row in rows],
+            [row["model"] for row in rows],
+            KL,
+        )
+        st.plotly_chart(
+            figure, key="results-ladder", config=figures.BAR, alt="KL along the ladder"
+        )
+    right.dataframe(
+        rows,
+        hide_index=True,
+        width="stretch",
+        column_config={
+            "model": st.column_config.TextColumn(width="large"),
+            "kl": st.column_config.NumberColumn(KL, format="%.4f"),
+            "kl_error": st.column_config.NumberColumn("±", format="%.4f"),
+            "change": st.column_config.NumberColumn("change", format="%+.4f"),
+            "change_error": st.column_config.NumberColumn("± ", format="%.4f"),
+        },
+    )
+    steps = [row for row in ladder if row["change"]]
+    if steps:
+        low, high = (f(steps, key=lambda row: row["change"]["value"]) for f in (min, max))
+        told = [f"The largest gain: {_step(low)}."] if low["change"]["value"] < 0 else []
+        told += [f"The largest loss: {_step(high)}."] if high["change"]["value"] > 0 else []
+        st.caption(" ".join(told))
+    below(study, "ladder", rows, "ladder-MODEL-SEED")
+
+
+def _step(row: Found) -> str:
+    change = row["change"]
+    return f"*{row['title']}*, {bracketed(change['value'], change['error'])} nats"
+
+
+FIGURES: Mapping[str, Callable[[Found], None]] = {
+    "Training steps": _steps,
+    "Sampler's steps": _evaluations,
+    "One change at a time": _ladder,
+    "Map of schedules": search.landscape,
+    "What goes wrong where": error_map.draw,
+}

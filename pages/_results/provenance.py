@@ -1,0 +1,90 @@
+"""Below every table and figure: its numbers as a file, and what made them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages._results import studies
+from pages._results.studies import Found
+from pages._shared import plots
+
+__all__ = ["below", "bracketed", "pair", "whole"]
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+def below(study: Found, name: str, rows: Rows, cells: str) -> None:
+    """Draw the download of a table's or figure's rows, with the command and the seeds behind it.
+
+    Arguments:
+        name: In the file's name, and of the button.
+        rows: With the same names in each.
+        cells: Which of the study's cells the numbers are from.
+    """
+    data = studies.data_of(study)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.download_button(
+            "CSV",
+            lambda: _csv(rows),
+            f"{data}-{name}.csv",
+            "text/csv",
+            key=f"results-csv-{data}-{name}",
+            icon=":material/download:",
+            type="tertiary",
+            on_click="ignore",
+            help="The numbers of this table or figure, with their errors.",
+        )
+        st.caption(f"`{studies.command(study)}` · seeds {studies.seeds(study)} · cells `{cells}`")
+
+
+def _csv(rows: Rows) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return plots.table({name: [row.get(name) for row in rows] for name in names})
+
+
+def whole(study: Found) -> None:
+    """Draw the download of all of a study, and with what it was computed."""
+    data, versions = studies.data_of(study), study.get("versions", {})
+    st.download_button(
+        "All numbers (JSON)",
+        lambda: json.dumps(study, ensure_ascii=False, indent=1) + "\n",
+        f"study-{data}.json",
+        "application/json",
+        key=f"results-json-{data}",
+        icon=":material/download:",
+        on_click="ignore",
+        help="The file as the command wrote it: every run with its config and seed, the search, "
+        "all errors.",
+    )
+    minutes = study.get("processor_minutes")
+    parts = [", ".join(f"{name} {number}" for name, number in versions.items())]
+    parts += _machines(study)
+    parts += [f"{minutes:g} processor minutes"] if minutes else []
+    st.caption(
+        "All of it is made by one command, which goes on where it was stopped: "
+        f"`{studies.command(study)}`. {' · '.join(filter(None, parts))}"
+    )
+
+
+def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> dict[str, Any]:
+    """Return a number and its error as two columns, empty where there is none."""
+    value, error = (number or {}).get("value"), (number or {}).get("error")
+    return {
+        name: None if value is None else factor * value,
+        f"{name}_error": None if error is None else factor * error,
+    }
+
+
+def bracketed(value: float, error: float | None) -> str:
+    """Return "0.045(3)", with no brackets where the error is not known."""
+    return plots.in_brackets(value, error or 0.0).replace("-", "−")
+
+
+def _machines(study: Found) -> list[str]:
+    """Return what computed the numbers, each kind of them where that is known."""
+    kinds = {kind: names for kind, names in (study.get("machines") or {}).items() if names}
+    if kinds:
+        return [f"{kind} on {', '.join(names)}" for kind, names in kinds.items()]
+    return [str(study["machine"])] if study.get("machine") else []

@@ -1,0 +1,140 @@
+"""The verdict in sentences, every word of which follows from the numbers."""
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+from pages._results import studies as results_studies
+from pages._results.provenance import bracketed
+from pages._results.studies import Found
+from rgdiff_core.study.images import verdict as images_verdict
+from rgdiff_core.study.lattice.verdict import (
+    Difference,
+    Outcome,
+    Verdict,
+    combined_error,
+    phi4_verdict,
+)
+
+__all__ = ["CLAIM", "MEASURE", "draw", "image_sentence", "phrase", "sentence"]
+
+CLAIM = (
+    "**The claim:** noise with the spectrum of the data, erased scale by scale, makes a better "
+    "generative model than standard diffusion, at equal network, steps and seeds."
+)
+MEASURE = (
+    "KL(p‖q) is the distance of the model q from the theory p, in nats per field: how many more "
+    "nats a code made for q spends on a field of p than the best code does. 0 is perfect. On φ⁴ "
+    "it is absolute, since p is known. Here it is that of the stochastic sampler in infinitely "
+    "many steps, by the denoiser's squared error. Errors are one standard error, over seeds and "
+    "held-out fields; two arms differ where their difference is outside of Student's 95 % "
+    "interval."
+)
+SIGNS: Mapping[Outcome, tuple[str, str]] = {
+    "better": (":material/trending_up:", "green"),
+    "worse": (":material/trending_down:", "red"),
+    "same": (":material/drag_handle:", "gray"),
+    "unknown": (":material/help:", "gray"),
+}
+
+
+def phrase(difference: Difference, unit: str = "nats") -> str:
+    """Return how two arms differ, in words with numbers."""
+    size = f"{bracketed(abs(difference.value), difference.error)} {unit}".rstrip()
+    sigmas = difference.sigmas
+    if difference.outcome == "unknown" or sigmas is None:
+        side = "lower" if difference.value < 0 else "higher"
+        return f"{side} by {size}; with one seed nobody can say whether that means anything"
+    off = f"{size}, {sigmas:.1f} standard errors"
+    if difference.outcome == "same":
+        return f"no difference within errors ({off})"
+    return f"{difference.outcome} by {off}"
+
+
+def sentence(verdict: Verdict) -> str:
+    """Return what a theory's numbers say of the claim, and which arm is the best."""
+    ours, base = (
+        bracketed(arm["metrics"]["kl"]["value"], combined_error(arm["metrics"]["kl"]))
+        for arm in (verdict.ours, verdict.baseline)
+    )
+    text = (
+        f"matched noise with a component-wise schedule is {ours} nats from the theory, standard "
+        f"diffusion {base}: **{phrase(verdict.difference)}**. "
+    )
+    text += _best(verdict)
+    return text if verdict.complete else f"{text} Not all runs are there yet."
+
+
+def _best(verdict: Verdict) -> str:
+    metric = verdict.best["metrics"]["kl"]
+    number = bracketed(metric["value"], combined_error(metric))
+    text = f"The lowest of all arms: {verdict.best['title']}, {number}"
+    if verdict.lead is not None and verdict.best is not verdict.ours:
+        text += f", against standard diffusion {phrase(verdict.lead)}"
+    if verdict.tied:
+        text += f"; within errors of it: {'; '.join(verdict.tied)}"
+    return f"{text}."
+
+
+def image_sentence(study: Found, verdict: images_verdict.Verdict) -> str:
+    """Return what CIFAR-10's numbers say of the claim, and which arms are the best."""
+    parts = []
+    for name, off in verdict.differences.items():
+        title, unit = _measure(study, name)
+        ours, base = (
+            bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
+            for arm in (verdict.ours, verdict.baseline)
+        )
+        parts.append(
+            f"{title} of a model trained on matched noise with a component-wise schedule {ours}, "
+            f"of standard diffusion {base}: **{phrase(off, unit)}**"
+        )
+    best = []
+    for name, arm in verdict.best.items():
+        number = bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
+        short, _, _ = _measure(study, name)[0].partition(" (")
+        best.append(f"by {short} {results_studies.label(arm)}, {number}")
+    return f"{'. '.join(parts)}. The best of all arms: {'; '.join(best)}."
+
+
+def _measure(study: Found, name: str) -> tuple[str, str]:
+    """Return what a measure is called in a sentence, and its unit."""
+    steps = study["budget"]["shown"]
+    return {
+        "bits": ("bits/dim", "bits/dim"),
+        "frechet_cifar10": (
+            f"Fréchet distance in {steps} steps (features of a classifier trained here, not the "
+            "Inception FID)",
+            "",
+        ),
+        "frechet_inception": (f"FID in {steps} steps", ""),
+    }[name]
+
+
+def draw(studies: Mapping[str, Found]) -> None:
+    """Draw the claim, and the verdict of every theory and data set."""
+    st.markdown(CLAIM, help=MEASURE)
+    for study in studies.values():
+        with results_studies.shown(study):
+            title, (sign, color, text) = results_studies.title_of(study), _verdict(study)
+            st.markdown(f":{color}[{sign}] **{title}:** {text}")
+
+
+def _verdict(study: Found) -> tuple[str, str, str]:
+    """Return a sign, its colour, and a sentence."""
+    missing = "no verdict yet: an arm of the claim has not been measured."
+    nothing = ":material/hourglass_empty:", "gray", missing
+    if "theory" in study:
+        verdict = phi4_verdict(study)
+        if verdict is None:
+            return nothing
+        sign, color = SIGNS[verdict.difference.outcome]
+        return sign, color, sentence(verdict)
+    found = images_verdict.image_verdict(study)
+    if found is None or not found.differences:
+        return nothing
+    outcomes: list[Outcome] = [off.outcome for off in found.differences.values()]
+    outcomes.sort(key=lambda each: each not in ("better", "worse"))  # those that decide first
+    mixed = {"better", "worse"} <= set(outcomes)
+    sign, color = (":material/swap_vert:", "orange") if mixed else SIGNS[outcomes[0]]
+    return sign, color, image_sentence(study, found)

@@ -1,0 +1,106 @@
+"""The sidebar of the Samples page: model, basis, colour, schedule, zoom, measurements."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages._samples.session import bound, take
+from pages._samples.state import MEASURED, Bench, Zoom
+from pages._shared.menus import BASES
+from pages._shared.process_widgets import Bind, basis_widgets, color_widget, schedule_widgets
+from pages._shared.sampling.models import Source, fixes_basis, menu
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Cutoff, Schedule
+
+__all__ = ["sidebar"]
+
+
+def _setting(change: Callable[[Any, Any], Any]) -> Callable[[Bench, Any], Bench]:
+    return lambda bench, value: replace(bench, setting=change(bench.setting, value))
+
+
+def _bind(field: str) -> Bind:
+    """Keep the values of the widgets of one of the three choices."""
+
+    def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
+        def change(setting: Any, new: Any) -> Any:
+            side = setting.side
+            return replace(setting, side=replace(side, **{field: make(getattr(side, field), new)}))
+
+        return bound(what, value, _setting(change))
+
+    return bind
+
+
+def sidebar(bench: Bench, source: Source) -> None:
+    """Draw the controls."""
+    side, models = bench.setting.side, menu()
+    with st.sidebar:
+        st.selectbox(
+            "Model",
+            list(dict.fromkeys((*models, bench.setting.model))),
+            format_func=lambda name: models.get(name, name),
+            help="Pretrained models, your runs from their first checkpoint on, and the free "
+            "theory: the Gaussian with the data's mean and spectrum.",
+            **bound("model", bench.setting.model, _setting(_with_model)),
+        )
+        if fixes_basis(bench.setting.model):
+            st.caption(f"Its basis is fixed: {BASES[source.basis.name].lower()}.")
+        else:
+            shape = source.denoiser.basis.shape
+            basis_widgets(side.basis, _bind("basis"), shape)
+        _own_process(source, side.color, side.schedule)
+        color_widget(side.color, _bind("color"))
+        schedule_widgets(side.schedule, _bind("schedule"))
+        if isinstance(side.schedule, Cutoff):
+            _ends(side.schedule)
+        st.toggle(
+            "Zoom into an image",
+            help="Keep the coarse scales of an image of the data set, and generate the rest.",
+            **bound(
+                "zoom",
+                bench.setting.zoom is not None,
+                _setting(lambda s, on: replace(s, zoom=Zoom() if on else None)),
+            ),
+        )
+        st.selectbox(
+            "Measured on",
+            MEASURED,
+            format_func=lambda n: f"{n:,} samples",
+            help="Spectra and observables are measured when the hand rests, on so many samples; "
+            "on fewer where they are large.",
+            **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
+        )
+
+
+def _with_model(setting: Any, model: str) -> Any:
+    """Return a setting of another model, whose classes are others: none of them is chosen."""
+    return replace(setting, model=model, class_label=-1, guidance=1.0)
+
+
+def _own_process(source: Source, color: Color, schedule: Schedule) -> None:
+    """Say that a model knows one process only, where another is chosen, and offer its own."""
+    own = source.noise
+    if own is None or (own.color, own.schedule) == (color, schedule):
+        return
+    st.caption(":orange[:material/warning:] It was trained on one process only, not on this one.")
+    st.button("Use its own process", on_click=take, args=(own.color, own.schedule))
+
+
+def _ends(schedule: Cutoff) -> None:
+    """Draw the noise levels at which a cutoff schedule begins and ends."""
+    left, right = st.columns(2)
+    names = (("gamma_min", "γ at t = 0", left), ("gamma_max", "γ at t = 1", right))
+    for name, label, place in names:
+        place.number_input(
+            label,
+            -20.0,
+            20.0,
+            step=0.5,
+            help="−log-SNR of every component at that end, at least.",
+            **_bind("schedule")(
+                name, float(getattr(schedule, name)), lambda s, v, n=name: replace(s, **{n: v})
+            ),
+        )

@@ -1,0 +1,126 @@
+"""What the Samples page gives away: a picture, numbers, and the Python lines behind them."""
+
+import io
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from pages._noising.export import basis_lines, spec_source
+from pages._samples.messages import coloured
+from pages._samples.state import Bench, Request, Setting
+from pages._shared.cache import FIT_LIMIT
+from pages._shared.pictures import png, sheet
+from pages._shared.sampling.draw import LOOK, Frame, draw, drawn, most
+from pages._shared.sampling.models import load
+
+__all__ = ["numbers", "picture", "python_lines", "shown"]
+
+
+def shown(bench: Bench) -> Request:
+    """Return the request whose samples are on the screen."""
+    return replace(bench.request, n=min(bench.n, most(load(bench.setting).denoiser.basis.shape)))
+
+
+def picture(bench: Bench) -> bytes:
+    """Return the samples as a PNG file."""
+    x = drawn(shown(bench))
+    columns = math.ceil(math.sqrt(len(x)))
+    tiles = coloured(x, load(bench.setting))
+    return png(sheet(tiles, columns, max(1, 1024 // (columns * x.shape[-1]))))
+
+
+def numbers(bench: Bench) -> bytes:
+    """Return samples (n, C, H, W), the states on the way (K, n, C, H, W) with their times, and
+    the settings as JSON, as a .npz file.
+    """
+    frames: list[Frame] = []
+    request = shown(bench)
+    samples = draw(request, frames.append)
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        samples=samples.numpy(),
+        times=np.array([frame.time for frame in frames]),
+        fields=torch.stack([frame.x for frame in frames]).numpy(),
+        denoised=torch.stack([frame.denoised for frame in frames]).numpy(),
+        settings=np.array(request.to_json()),
+    )
+    return file.getvalue()
+
+
+def python_lines(bench: Bench) -> str:
+    """Return the Python lines that draw the samples again."""
+    request, setting = shown(bench), bench.setting
+    lines = f"""import torch
+import rgdiff_core as rg
+from rgdiff_core import sampling
+{_model_lines(request)}
+process = rg.Process(
+    model.basis,
+    {spec_source(setting.side.color)},
+    {spec_source(setting.side.schedule)},
+    model.modes,
+)
+samples = rg.sample(
+    model,
+    process,
+    {request.n},
+    steps={setting.steps},
+    method=sampling.{setting.sampler!r},
+    grid={setting.grid!r},
+    seed={request.seed},
+)
+"""
+    return lines
+
+
+def _model_lines(request: Request) -> str:
+    setting = request.setting
+    kind, _, name = setting.model.partition("/")
+    if kind == "free":
+        lines = f"""from rgdiff_core.bases.spec import BasisSpec
+
+data = rg.data.load({name!r}, limit={FIT_LIMIT}).images
+basis = {basis_lines(setting.side.basis)}.build(data)
+model = rg.GaussianDenoiser.fit(basis, data)
+"""
+    else:
+        lines = f"""from rgdiff_core.training.models import open_model
+
+model = open_model({name!r}).denoiser
+"""
+    lines += _lead_lines(setting)
+    zoom = setting.zoom
+    if zoom is None:
+        return lines
+    data = load(setting).data
+    return (
+        lines
+        + f"""from rgdiff_core.denoisers.conditional import Conditioned
+from rgdiff_core.randomness import stream
+
+image = rg.data.load({data!r}, limit={zoom.image + 1}).images[-1:]
+kernel = rg.schedules.SigmoidKernel({zoom.softness!r})
+cutoff = torch.full_like(model.basis.scale, {zoom.cutoff!r})
+known = torch.sigmoid(-kernel.gamma(model.basis.scale, cutoff))
+model = Conditioned(model, image, known, stream({request.seed}, {LOOK}))
+"""
+    )
+
+
+def _lead_lines(setting: Setting) -> str:
+    """Return the lines of class and guidance, none where there is neither."""
+    scale, label = setting.guidance, setting.class_label
+    if label >= 0:
+        return f"""from rgdiff_core.denoisers import guided
+
+model = guided(model, torch.tensor([{label}]), {scale!r})
+"""
+    if scale == 1:
+        return ""
+    return f"""from rgdiff_core.denoisers import free_theory, guided
+
+model = guided(model, None, {scale!r}, reference=free_theory(model))
+"""

@@ -1,0 +1,161 @@
+"""The messages of docs/samples-protocol.md: what the page's component is told, and frames."""
+
+import json
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import streamlit as st
+import torch
+
+import rgdiff_core as rg
+from pages._noising.data import colormap_of, diverging_colors
+from pages._noising.messages import centred, curve_tables, side_header
+from pages._samples.state import MAX_GUIDANCE, MAX_STEPS, Bench, Request, Setting
+from pages._shared import cache
+from pages._shared.lab import pack
+from pages._shared.menus import GRID_HELP
+from pages._shared.pictures import pixels
+from pages._shared.sampling.draw import Frame, draw, levels, most, process
+from pages._shared.sampling.models import Source, load
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.sampling import GRIDS, METHODS
+from rgdiff_core.spectra.bands import split_bands
+
+__all__ = ["bench_message", "coloured", "drawn_message", "frames_message", "span"]
+
+
+@lru_cache(maxsize=32)
+def _span(data: str, known: bool) -> tuple[float, float] | None:
+    if not known:
+        return None
+    first = rg.data.load(data, limit=1)
+    return first.low, first.high
+
+
+def span(source: Source) -> tuple[float, float]:
+    """Return the values that are painted darkest and brightest: those of the data, or ±3 standard
+    deviations where there are none on this machine.
+    """
+    found = _span(source.data, cache.has(source.data))
+    if found is not None:
+        return found
+    if source.denoiser.basis.shape[0] == 3:
+        return -1.0, 1.0
+    variance = source.denoiser.modes.variance
+    bound = 3.0 if variance is None else 3 * float(variance.mean().sqrt())
+    return -bound, bound
+
+
+def coloured(x: torch.Tensor, source: Source) -> np.ndarray:
+    """Return fields (n, C, H, W) as pictures, uint8 (n, H, W, 3)."""
+    return pixels(x, *span(source), colormap_of(source.data, x.shape[1]))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
+    """Return the bench message for a state, under a stamp.
+
+    Arguments:
+        live: whether the server draws while the hand moves.
+    """
+    bench = Bench.from_json(bench_json)
+    header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
+    source = load(bench.setting)
+    told = {
+        "stamp": stamp,
+        "live": live,
+        "quick": source.quick,
+        "bench": json.loads(replace(bench, pins=()).to_json()),
+        "state": bench.component(),
+        "continuous": bench.setting.side.schedule.continuous,
+        "images_in_set": _count(source.data) if bench.setting.zoom else 0,
+        "classes": list(source.denoiser.class_names),
+        "guidance_max": MAX_GUIDANCE if isinstance(source.denoiser, NetworkDenoiser) else 1,
+    }
+    return pack(header | told, arrays)
+
+
+def _count(data: str) -> int:
+    return len(cache.images(data).images) if cache.has(data) else 0
+
+
+def _frozen(setting: Setting) -> Setting:
+    """Return a setting with all that is dragged at a fixed place."""
+    return Setting(setting.model, centred(setting.side))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    del version
+    setting = Setting.from_json(setting_json)
+    source = load(setting)
+    proc = deepcopy(process(setting, source)).cpu()  # the model stays where it is
+    bands = split_bands(proc)
+    channels, height, width = proc.basis.shape
+    tables = curve_tables(setting.side, proc, bands)
+    arrays = {f"0/{name}": x.numpy().astype(np.float32) for name, x in tables.items()}
+    arrays["colormap"] = diverging_colors()
+    header = {
+        "kind": "bench",
+        "images": {
+            "n": most(proc.basis.shape),
+            "channels": channels,
+            "height": height,
+            "width": width,
+            "low": 0,
+            "high": 255,
+            "colormap": colormap_of(source.data, channels),
+        },
+        "sides": [side_header(setting.side, proc, bands)],
+        "steps_max": MAX_STEPS,
+        "methods": [
+            {
+                "name": name,
+                "title": method.title,
+                "help": method.help,
+                "ode": method.ode,
+                "evaluations": method.evaluations,
+            }
+            for name, method in METHODS.items()
+        ],
+        "grids": [{"name": name, **GRID_HELP[name]} for name in GRIDS],
+    }
+    return header, arrays
+
+
+def frames_message(
+    frames: Sequence[Frame], limits: tuple[float, float], header: dict[str, Any]
+) -> bytes:
+    """Return some frames of one draw as bytes for the browser."""
+    told = {
+        "kind": "frames",
+        "of": [frame.step for frame in frames],
+        "times": [frame.time for frame in frames],
+    }
+    fields = {
+        name: levels(torch.stack([getattr(frame, name) for frame in frames]), *limits)
+        for name in ("x", "denoised")
+        if frames
+    }
+    return pack(header | told, fields)
+
+
+def drawn_message(request: Request, seq: int, stamp: str) -> bytes:
+    """Draw the samples of a request here, for a browser that can't follow the hand, and return
+    all frames.
+    """
+    return _drawn_message(request.to_json(), seq, stamp, load(request.setting).version)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Drawing …")
+def _drawn_message(request_json: str, seq: int, stamp: str, version: str) -> bytes:
+    del version
+    request = Request.from_json(request_json)
+    source, frames = load(request.setting), []
+    draw(replace(request, n=min(request.n, most(source.denoiser.basis.shape))), frames.append)
+    header = {"seq": seq, "stamp": stamp, "steps": request.setting.steps, "done": True}
+    return frames_message(frames, span(source), header)

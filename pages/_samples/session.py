@@ -1,0 +1,124 @@
+"""The Samples page's state in the session and in the address bar."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages._noising.state import Side
+from pages._samples.state import MAX_PINS, Bench, Setting, merged, start
+from pages._shared.page_state import Keeper
+from pages._shared.sampling.draw import lead, process
+from pages._shared.sampling.models import fitted, load
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Schedule
+from rgdiff_core.training.models import open_model
+
+__all__ = [
+    "KEY",
+    "bound",
+    "current",
+    "of_run",
+    "pin",
+    "prepare",
+    "problem",
+    "rested",
+    "restore",
+    "sent",
+    "stamp",
+    "take",
+    "unpin",
+    "write_link",
+]
+
+KEY = "bench"  # of the component
+
+
+def _read(link: str) -> Bench:
+    bench = Bench.from_json(link)
+    return replace(
+        bench, setting=_sound(bench.setting), pins=tuple(_sound(each) for each in bench.pins)
+    )
+
+
+def _sound(setting: Setting) -> Setting:
+    """Return a setting in its model's basis, with a sampler that can take its schedule."""
+    setting = fitted(setting)
+    jumps = setting.sampler.ode and not setting.side.schedule.continuous
+    return replace(setting, method="shell") if jumps else setting
+
+
+def _check(bench: Bench) -> None:
+    for setting in (bench.setting, *bench.pins):
+        process(setting)
+        lead(setting, load(setting))
+
+
+_keeper = Keeper("samples", KEY, _read, _check, merged)
+current, problem, rested = _keeper.current, _keeper.problem, _keeper.rested
+sent, stamp, write_link = _keeper.sent, _keeper.stamp, _keeper.write_link
+
+
+def prepare() -> None:
+    """Take the state from a new address, or start afresh."""
+    _keeper.prepare(start)
+
+
+def of_run(run_id: str) -> Setting:
+    """Return the setting that suits a run's model: the process that it was trained on, where
+    there is only one.
+    """
+    noise = open_model(run_id).noise
+    return _sound(Setting(f"run/{run_id}", Side(BasisSpec(), noise.color, noise.schedule)))
+
+
+def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:
+    """Return a widget's arguments: it shows `value`, and when it changes, `make` gives the new
+    state of the present one and the new value.
+    """
+    name = f"samples-{key}"
+    st.session_state[name] = value
+
+    def put() -> Bench:
+        bench = make(current(), st.session_state[name])
+        return replace(bench, setting=_sound(bench.setting))
+
+    return {"key": name, "on_change": lambda: _keeper.attempt(put)}
+
+
+def _noted(make: Callable[[Bench], Bench]) -> None:
+    """Change what the browser does not own."""
+    rested(st.session_state.get(KEY, {}).get("rest"))
+    _keeper.note(make(current()))
+
+
+def pin() -> None:
+    """Pin the present setting, to compare others with it."""
+    _noted(lambda bench: replace(bench, pins=(*bench.pins, bench.setting)[:MAX_PINS]))
+
+
+def take(color: Color, schedule: Schedule) -> None:
+    """Go on with another colour and schedule, which were made for steps uniform in its time."""
+
+    def put() -> Bench:
+        setting = current().setting
+        side = replace(setting.side, color=color, schedule=schedule)
+        return replace(current(), setting=_sound(replace(setting, side=side, grid="uniform")))
+
+    _keeper.attempt(put)
+
+
+def unpin(index: int) -> None:
+    """Let a pinned setting go."""
+    _noted(
+        lambda bench: replace(
+            bench, pins=tuple(each for i, each in enumerate(bench.pins) if i != index)
+        )
+    )
+
+
+def restore(index: int) -> None:
+    """Go back to a pinned setting."""
+    _keeper.attempt(lambda: replace(current(), setting=current().pins[index]))

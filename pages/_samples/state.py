@@ -1,0 +1,206 @@
+"""The state of the Samples page as a spec: what the permalink says, and what is asked of the
+server while the hand moves.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from pages._noising.state import Side, points_of, turned
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Matched
+from rgdiff_core.sampling import DDIM, GRIDS, METHODS, Method
+from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.spec import Spec, check_range, check_whole
+
+__all__ = [
+    "MAX_GUIDANCE",
+    "MAX_PINS",
+    "MAX_SAMPLES",
+    "MAX_STEPS",
+    "MEASURED",
+    "Bench",
+    "Request",
+    "Setting",
+    "Zoom",
+    "merged",
+    "start",
+]
+
+MAX_SAMPLES, MAX_STEPS, MAX_PINS, MAX_GUIDANCE = 64, 200, 4, 6.0
+MAX_CLASSES = 10_000
+MEASURED = (64, 256, 1024, 4096)  # samples that observables are measured on
+FIRST = "pretrained/phi4-6x6"
+MODEL_NAME = 200  # characters
+
+S = TypeVar("S", bound=Spec)
+
+
+@dataclass(frozen=True)
+class Zoom(Spec):
+    """An image whose coarse scales are kept, while the rest is generated.
+
+    Arguments:
+        image: its number in the data set.
+        cutoff: the scale up to which it is kept, in [0, 1].
+        softness: over how many scales the weight falls, in [0.01, 1].
+    """
+
+    image: int = 0
+    cutoff: float = 0.3
+    softness: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_whole("image", self.image, 0, 1_000_000)
+        check_range("cutoff", self.cutoff, 0, 1)
+        check_range("softness", self.softness, 0.01, 1)
+
+
+@dataclass(frozen=True)
+class Setting(Spec):
+    """How samples are made: what is pinned and compared.
+
+    Arguments:
+        model: "pretrained/NAME", "run/ID", or "free/DATA" for the free theory of a data set.
+        side: basis, colour and schedule; only the free theory's basis is free.
+        method: one of the samplers' names, and DDIM's η.
+        grid: the time grid, by name.
+        zoom: generate the fine scales of an image only.
+        class_label: the number of the class that is drawn, −1 for any.
+        guidance: s of u + s (model − u), 1 is off; u is the model without the class or, for any
+            class, the free theory.
+    """
+
+    model: str = FIRST
+    side: Side = Side(
+        BasisSpec(momentum="lattice"), Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)
+    )
+    method: str = "interaction"
+    eta: float = 0.0
+    steps: int = 20
+    grid: str = "uniform"
+    zoom: Zoom | None = None
+    class_label: int = -1
+    guidance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if len(self.model) > MODEL_NAME:
+            raise ValueError(f"a model's name has at most {MODEL_NAME} characters.")
+        for name, menu in (("method", METHODS), ("grid", GRIDS)):
+            if getattr(self, name) not in menu:
+                known = ", ".join(menu)
+                raise ValueError(f"{name} = {getattr(self, name)[:40]!r} is not one of {known}.")
+        check_range("eta", self.eta, 0, 1)
+        check_whole("steps", self.steps, 1, MAX_STEPS)
+        check_whole("class_label", self.class_label, -1, MAX_CLASSES - 1)
+        check_range("guidance", self.guidance, 1, MAX_GUIDANCE)
+
+    @property
+    def networks(self) -> int:
+        """Return how many networks are asked where the denoiser is: guidance by class asks two."""
+        return 2 if self.class_label >= 0 and self.guidance != 1 else 1
+
+    @property
+    def sampler(self) -> Method:
+        """Return the sampler."""
+        return DDIM(self.eta) if self.method == "ddim" else METHODS[self.method]
+
+
+@dataclass(frozen=True)
+class Request(Spec):
+    """What is drawn: a setting, the number of samples and their seed."""
+
+    setting: Setting
+    n: int = MAX_SAMPLES
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_whole("n", self.n, 1, MEASURED[-1])
+        check_whole("seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True)
+class Bench(Spec):
+    """Everything the page shows.
+
+    Arguments:
+        setting: that which is edited.
+        n, seed: number and seed of the samples, the same for all settings.
+        at: where on the way from noise (0) to samples (1) the pictures stand.
+        chosen: the sample that is looked at closely.
+        pins: settings to compare with, at most four.
+        measured: how many samples observables and spectra are measured on.
+    """
+
+    setting: Setting = Setting()
+    n: int = MAX_SAMPLES
+    seed: int = 0
+    at: float = 1.0
+    chosen: int = 0
+    pins: tuple[Setting, ...] = ()
+    measured: int = 256
+
+    def __post_init__(self) -> None:
+        check_whole("n", self.n, 1, MAX_SAMPLES)
+        check_whole("seed", self.seed, 0, 2**31 - 1)
+        check_range("at", self.at, 0, 1)
+        check_whole("chosen", self.chosen, 0, MAX_SAMPLES - 1)
+        check_range("number of pinned settings", len(self.pins), 0, MAX_PINS)
+        if self.measured not in MEASURED:
+            raise ValueError(
+                f"measured = {self.measured!r} is not one of {', '.join(map(str, MEASURED))}."
+            )
+
+    @property
+    def request(self) -> Request:
+        """Return what is drawn for the setting that is edited."""
+        return Request(self.setting, self.n, self.seed)
+
+    def component(self) -> dict[str, Any]:
+        """Return the part that the browser owns, as in docs/samples-protocol.md."""
+        setting, side = self.setting, self.setting.side
+        shape, tint = (
+            knob and knob.value(spec)
+            for knob, spec in zip(side.knobs(), (side.schedule, side.color), strict=True)
+        )
+        zoom = setting.zoom
+        return {
+            "at": self.at,
+            "chosen": self.chosen,
+            "n": self.n,
+            "seed": self.seed,
+            "sides": [{"points": points_of(side.schedule), "shape": shape, "tint": tint}],
+            "zoom": zoom and {name: getattr(zoom, name) for name in _ZOOM},
+        } | {name: getattr(setting, name) for name in _SETTING}
+
+
+_ZOOM = ("image", "cutoff", "softness")
+_SETTING = ("method", "eta", "steps", "grid", "class_label", "guidance")
+_BENCH = ("at", "chosen", "n", "seed")
+
+
+def start() -> Bench:
+    """Return the state that a newcomer sees."""
+    return Bench()
+
+
+def merged(bench: Bench, told: dict[str, Any]) -> Bench:
+    """Return the state with the part that the browser owns.
+
+    Raises `ValueError` in one sentence where that is not a valid state.
+    """
+    try:
+        side = turned(bench.setting.side, told["sides"][0])
+        numbers = {name: told[name] for name in _SETTING}
+        if bench.setting.zoom is not None and told.get("zoom"):
+            numbers["zoom"] = {"kind": "Zoom"} | {name: told["zoom"][name] for name in _ZOOM}
+        own = {name: told[name] for name in _BENCH}
+    except (IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"the state of the page can't be read: {error!r}.") from None
+    setting = _with(replace(bench.setting, side=side), numbers)
+    return _with(replace(bench, setting=setting), own)
+
+
+def _with(spec: S, values: dict[str, Any]) -> S:
+    """Return a spec with other values, checked as a link's."""
+    return type(spec).from_json(json.dumps(json.loads(spec.to_json()) | values))

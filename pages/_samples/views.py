@@ -1,0 +1,243 @@
+"""What is measured of samples when the hand rests, for up to five settings side by side."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+from torch import Tensor
+
+import rgdiff_core as rg
+from pages._noising.state import points_of
+from pages._samples import extras, quality, session
+from pages._samples.messages import coloured
+from pages._samples.state import MAX_PINS, Bench, Request, Setting
+from pages._shared import cache, plots
+from pages._shared.menus import GRID_HELP, describe
+from pages._shared.pictures import sheet
+from pages._shared.plots import Curve
+from pages._shared.sampling.draw import drawn, most
+from pages._shared.sampling.models import Source, load, menu
+from pages._spectra.views import MOMENTUM, draw
+from pages._training.run_samples import NAMES
+from rgdiff_core.data import ImageSet
+from rgdiff_core.schedules import Cutoff
+from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
+from rgdiff_core.statistics import Estimate
+
+__all__ = ["Column", "results", "words"]
+
+COLORS = (plots.ORANGE, plots.BLUE, plots.PURPLE, "#b8860b", plots.GREY)
+PICTURES = 16  # of a column
+NBSP = "\u00a0"  # a number and its unit stay on one line
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """One setting in the comparison.
+
+    Attributes:
+        name: "Now", or the letter of a pinned setting.
+        request: What is measured.
+        source: Its model.
+        x: Samples (n, C, H, W).
+        color: Of its curve.
+    """
+
+    name: str
+    request: Request
+    source: Source
+    x: Tensor
+    color: str
+
+
+def words(setting: Setting) -> str:
+    """Return a setting in a few lines."""
+    side, zoom = setting.side, setting.zoom
+    parts = [
+        f"{knob.label} {knob.value(spec):.4g}"
+        for knob, spec in zip(side.knobs(), (side.schedule, side.color), strict=True)
+        if knob is not None
+    ]
+    if isinstance(side.schedule, Cutoff):
+        heights = ", ".join(f"{y:.3g}" for _, y in points_of(side.schedule))
+        parts.append(f"Λ through {heights}")
+    if zoom is not None:
+        parts.append(f"zoom into image {zoom.image} up to {zoom.cutoff:.3g}")
+    if setting.class_label >= 0:
+        parts.append(f"class {load(setting).denoiser.class_names[setting.class_label]}")
+    if setting.guidance != 1:
+        guide = "the null label" if setting.class_label >= 0 else "the free theory"
+        parts.append(f"guidance {setting.guidance:.3g} by {guide}")
+    sampler = f"{setting.sampler.title}, {setting.steps} steps, {GRID_HELP[setting.grid]['title']}"
+    model = menu().get(setting.model, setting.model)
+    lines = (model, describe(side.basis, side.color, side.schedule), *parts, sampler)
+    return "  \n".join(lines)
+
+
+def results(bench: Bench) -> None:
+    """Draw the measurements of the present setting and of those that are pinned."""
+    st.divider()
+    head, button = st.columns([4, 1], vertical_alignment="bottom")
+    head.subheader("Against the data")
+    settings = (bench.setting, *bench.pins)
+    button.button(
+        "Pin this setting",
+        icon=":material/keep:",
+        width="stretch",
+        on_click=session.pin,
+        disabled=len(bench.pins) >= MAX_PINS or bench.setting in bench.pins,
+        help="Keep it as a column to compare with; up to four, all with the same seed.",
+    )
+    columns = []
+    for name, setting, color in zip(("Now", *"ABCD"), settings, COLORS, strict=False):
+        try:
+            columns.append(_column(name, setting, bench, color))
+        except (ValueError, OSError) as error:
+            st.warning(f"{name}: {error}", icon=":material/info:")
+    if not columns:
+        return
+    extras.zoomed(bench)
+    if len(columns) > 1:
+        _side_by_side(columns)
+    data = columns[0].source.data
+    images = cache.images(data) if cache.has(data) else None
+    table = _observables if rg.data.action_of(data) is not None else _moments
+    if len(columns) == 1:
+        left, right = st.columns(2, gap="large")
+        with left:
+            _spectra(columns, images)
+        with right:
+            table(columns, images)
+    else:
+        _spectra(columns, images)
+        table(columns, images)
+    quality.draw([(c.name, c.request.setting) for c in columns], bench.seed)
+    extras.neighbours(bench)
+    extras.files(bench)
+
+
+def _column(name: str, setting: Setting, bench: Bench, color: str) -> Column:
+    source = load(setting)
+    n = bench.measured if source.quick else min(bench.n, most(source.denoiser.basis.shape))
+    request = Request(setting, max(2, n), bench.seed)
+    return Column(name, request, source, drawn(request), color)
+
+
+def _side_by_side(columns: Sequence[Column]) -> None:
+    """Draw the first samples of each setting, with what it is and what can be done with it."""
+    for index, (place, column) in enumerate(zip(st.columns(len(columns)), columns, strict=True)):
+        with place.container(border=True):
+            st.markdown(f":{'orange' if index == 0 else 'gray'}-badge[{column.name}]")
+            tiles = coloured(column.x[:PICTURES], column.source)
+            st.image(
+                sheet(tiles, 4, max(1, 96 // column.x.shape[-1])),
+                width="stretch",
+                alt=f"Samples of {column.name}",
+            )
+            st.caption(words(column.request.setting))
+            if index:
+                with st.container(horizontal=True):
+                    st.button(
+                        "Restore",
+                        key=f"samples-restore-{index}",
+                        on_click=session.restore,
+                        args=(index - 1,),
+                        help="Go on from this setting.",
+                    )
+                    st.button(
+                        "Unpin",
+                        key=f"samples-unpin-{index}",
+                        on_click=session.unpin,
+                        args=(index - 1,),
+                        help="Take it out of the comparison.",
+                    )
+
+
+def _spectra(columns: Sequence[Column], images: ImageSet | None) -> None:
+    curves = []
+    if images is not None:
+        data = cache.spectrum(images.name, "continuum", cache.FIT_LIMIT)
+        curves.append(_points("Data", data, plots.GREEN))
+    for column in columns:
+        spectrum = power_spectrum(column.x)
+        curves.append(_points(column.name, spectrum, column.color))
+    draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")
+    st.caption(f"Measured on {len(columns[0].x):,} samples; error bars are one standard error.")
+
+
+def _points(label: str, spectrum: Spectrum, color: str) -> Curve:
+    return Curve(
+        label, spectrum.momentum, spectrum.power, color, points=True, error=spectrum.error
+    )
+
+
+def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
+    """Draw the observables of lattice fields, with how far they are from the data's."""
+    # Data sets are shuffled: as independent as samples, and then errors are quick.
+    data = None if images is None else _measured(images.images)
+    measured = {column.name: _measured(column.x) for column in columns}
+    _table(NAMES, data, measured, "data (HMC)")
+    st.caption(
+        "In brackets: the standard error, in units of the last digit. Then how many standard "
+        "errors of the difference the samples are away from the data."
+    )
+
+
+def _measured(x: Tensor) -> Mapping[str, Estimate]:
+    return rg.lattice.observables(x, n_chains=len(x))
+
+
+def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
+    """Draw mean, spread and distance of the spectrum of images."""
+    names = {"mean": "mean", "std": "standard deviation", "spectrum": "spectrum, log distance"}
+    data = None if images is None else _of_images(images.images, None)
+    known = None
+    if images is not None:
+        known = cache.spectrum(images.name, "continuum", cache.FIT_LIMIT)
+    measured = {column.name: _of_images(column.x, known) for column in columns}
+    _table(names, data, measured, "data")
+    st.caption(
+        "In brackets: the standard error, in units of the last digit. Log distance: root mean "
+        "square over scales of log(power/power of the data); its brackets are what chance alone "
+        "would give."
+    )
+
+
+def _of_images(x: Tensor, known: Spectrum | None) -> Mapping[str, Estimate]:
+    each = x.flatten(1)
+    found = {"mean": Estimate.of(each.mean(1)), "std": Estimate.of(each.std(1))}
+    if known is not None:
+        found["spectrum"] = log_distance(power_spectrum(x), known)
+    return found
+
+
+def _table(
+    names: Mapping[str, str],
+    data: Mapping[str, Estimate] | None,
+    measured: Mapping[str, Mapping[str, Estimate]],
+    title: str,
+) -> None:
+    head = ["", *([title] if data else []), *measured]
+    lines = [f"| {' | '.join(head)} |", "|:--|" + "--:|" * (len(head) - 1)]
+    for key, name in names.items():
+        cells = []
+        known = data.get(key) if data else None
+        if data:
+            cells.append(_write(known) if known else "")
+        for column in measured.values():
+            cells.append(_against(column[key], known) if key in column else "–")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    st.markdown("\n".join(lines))
+
+
+def _against(value: Estimate, known: Estimate | None) -> str:
+    text = _write(value)
+    if known is None:
+        return text
+    away = value.deviation(known)
+    mark = f"{away:+.1f}{NBSP}σ".replace("-", "−")
+    return f"{text} :{'red' if abs(away) > 3 else 'gray'}[{mark}]"
+
+
+def _write(estimate: Estimate) -> str:
+    return plots.in_brackets(estimate.value, estimate.error)

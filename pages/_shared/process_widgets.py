@@ -1,0 +1,156 @@
+"""The widgets of the three choices, basis, colour and schedule, wherever their values are kept."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from pages._shared.knobs import Knob, color_knob, schedule_knob
+from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
+from rgdiff_core.bases import orthogonal_wavelets
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning
+
+__all__ = [
+    "Bind",
+    "basis_widgets",
+    "color_number",
+    "color_widget",
+    "deepest",
+    "schedule_number",
+    "schedule_widgets",
+]
+
+Bind = Callable[[str, Any, Callable[[Any, Any], Any]], dict[str, Any]]
+"""Called with a widget's name, its present value, and what makes the new spec of the present one
+and a new value; returns the widget's arguments.
+"""
+
+
+def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:
+    """Draw the choice of a basis for images (C, H, W)."""
+
+    def field(name: str) -> Callable[[BasisSpec, Any], BasisSpec]:
+        return lambda b, v: replace(b, **{name: v})
+
+    st.selectbox(
+        "Basis U — where",
+        list(BASES),
+        format_func=BASES.__getitem__,
+        help="The components in which noise is added independently.",
+        **bind("basis", basis.name, lambda b, v: replace(b, name=v, levels=None)),
+    )
+    if basis.name in ("fourier", "cosine"):
+        st.selectbox(
+            "Momentum",
+            ["continuum", "lattice"],
+            help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact.",
+            **bind("momentum", basis.momentum, field("momentum")),
+        )
+    if basis.name == "wavelet":
+        left, right = st.columns([2, 1])
+        left.selectbox(
+            "Wavelet",
+            orthogonal_wavelets(),
+            help="Every orthogonal wavelet that PyWavelets has.",
+            **bind("wavelet", basis.wavelet, field("wavelet")),
+        )
+        right.number_input(
+            "Levels",
+            1,
+            10,
+            help="How often the picture is halved.",
+            **bind("levels", basis.levels or deepest(shape), field("levels")),
+        )
+    if shape[0] > 1:
+        st.checkbox(
+            "Decorrelate the colour channels",
+            help="First rotate red, green and blue to their principal axes (orthonormal).",
+            **bind("decorrelate", basis.decorrelate, field("decorrelate")),
+        )
+
+
+def deepest(shape: tuple[int, ...]) -> int:
+    """Return how often images (C, H, W) can be halved, at least 1."""
+    return max(1, min((n & -n).bit_length() - 1 for n in shape[-2:]))
+
+
+def color_widget(color: Color, bind: Bind) -> None:
+    """Draw the choice of a colour, without its number."""
+    st.selectbox(
+        "Noise colour S — how loud",
+        _kinds(COLORS, color),
+        format_func=lambda c: _title(COLORS, c),
+        help="The noise's spectrum, and so the fixed point in which the flow ends.",
+        **bind("color", type(color), lambda c, v: _chosen(COLORS, c, v)),
+    )
+
+
+def color_number(color: Color, bind: Bind) -> None:
+    """Draw the number of a colour, where it has one."""
+    _number("tint", color_knob(color), color, bind)
+
+
+def schedule_widgets(schedule: Schedule, bind: Bind) -> None:
+    """Draw the choice of a schedule, its kernel and its order, without its number."""
+    st.selectbox(
+        "Schedule γ(t) — when",
+        _kinds(SCHEDULES, schedule),
+        format_func=lambda s: _title(SCHEDULES, s),
+        help="When each component is erased. Only Cutoff has a Λ(t) to drag.",
+        **bind("schedule", type(schedule), lambda s, v: _chosen(SCHEDULES, s, v)),
+    )
+    if isinstance(schedule, Cutoff):
+        st.selectbox(
+            "Kernel K_Λ(k)",
+            _kinds(KERNELS, schedule.kernel),
+            format_func=lambda k: _title(KERNELS, k),
+            help="How sharply the cutoff divides signal from noise.",
+            **bind(
+                "kernel",
+                type(schedule.kernel),
+                lambda s, v: replace(s, kernel=_chosen(KERNELS, s.kernel, v)),
+            ),
+        )
+    if isinstance(schedule, Sequential | SoftConditioning):
+        st.selectbox(
+            "Order",
+            list(ORDERS),
+            format_func=ORDERS.__getitem__,
+            help="Which components go first into the noise; generation runs the other way.",
+            **bind("order", schedule.order, lambda s, v: replace(s, order=v)),
+        )
+
+
+def schedule_number(schedule: Schedule, bind: Bind) -> None:
+    """Draw the number of a schedule, where it has one."""
+    _number("shape", schedule_knob(schedule), schedule, bind)
+
+
+def _number(name: str, knob: Knob | None, spec: Any, bind: Bind) -> None:
+    if knob is None:
+        return
+    value = knob.value(spec)
+    st.number_input(
+        knob.label,
+        float(min(knob.low, value)),
+        float(max(knob.high, value)),
+        format="%.4g",
+        help=knob.help,
+        **bind(name, value, lambda s, v: knob.turn(s, float(v))),
+    )
+
+
+def _kinds(menu: Mapping[type, tuple[str, Any]], spec: Any) -> list[type]:
+    """Return the menu's kinds, and that of a spec from a file that is not in the menu."""
+    return list(dict.fromkeys((*menu, type(spec))))
+
+
+def _title(menu: Mapping[type, tuple[str, Any]], kind: type) -> str:
+    return menu[kind][0] if kind in menu else kind.__name__
+
+
+def _chosen(menu: Mapping[type, tuple[str, Any]], spec: Any, kind: type) -> Any:
+    return menu[kind][1] if kind in menu else spec

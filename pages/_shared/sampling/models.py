@@ -1,0 +1,173 @@
+"""The models to sample from: pretrained ones, runs, and the free theory of the data."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+import rgdiff_core as rg
+from pages._samples.state import Setting
+from pages._shared import cache
+from rgdiff_core.bases import Basis
+from rgdiff_core.bases.serialize import basis_to_dict
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
+from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
+from rgdiff_core.spec import load_json
+from rgdiff_core.training import runs
+from rgdiff_core.training.models import open_model
+from rgdiff_core.training.noise_levels import OneProcess
+
+__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "version"]
+
+LARGE = 1_000_000  # parameters from which a GPU is worth its way
+SOON = 1 << 25  # parameters times values of a field up to which a draw is soon done
+_KINDS = {
+    "PixelBasis": "pixel",
+    "FourierBasis": "fourier",
+    "CosineBasis": "cosine",
+    "WaveletBasis": "wavelet",
+    "PCABasis": "pca",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A model to sample from.
+
+    Attributes:
+        denoiser: The model.
+        data: The name of the data set that it was made for.
+        basis: Its basis, as a choice.
+        version: Tells apart files of the same name.
+        noise: The one process that it was trained on, None where it serves many.
+    """
+
+    denoiser: Denoiser
+    data: str
+    basis: BasisSpec
+    version: str
+    noise: OneProcess | None = None
+
+    @property
+    def quick(self) -> bool:
+        """Return whether a visitor can wait for some hundred samples: no large network."""
+        parameters = sum(p.numel() for p in self.denoiser.parameters())
+        return math.prod(self.denoiser.basis.shape) * parameters <= SOON
+
+
+def menu() -> Mapping[str, str]:
+    """Return what can be sampled from on this machine: names, and titles for people."""
+    pretrained = {
+        f"pretrained/{m.name}": f"{m.title}{_classes(_file(m.name))} · pretrained"
+        for m in rg.list_pretrained()
+    }
+    trained = {
+        f"run/{run.id}": f"{run.title}{_classes(runs.model_path(run.id))} · run, {run.state}"
+        for run in _runs()
+    }
+    free = {
+        f"free/{info.name}": f"{info.title} · free theory"
+        for info in rg.data.available()
+        if info.cached
+    }
+    return pretrained | trained | free
+
+
+def _file(name: str) -> Path:
+    return pretrained_folder() / name / "model.safetensors"
+
+
+def _classes(path: Path) -> str:
+    """Return how many classes a model's file says that it has, "" for none."""
+    try:
+        count = _num_classes(path, path.stat().st_mtime_ns)
+    except (ValueError, OSError):
+        return ""
+    return f" · {count} classes" if count else ""
+
+
+@lru_cache(maxsize=64)
+def _num_classes(path: Path, modified: int) -> int:
+    del modified
+    described = load_json(read_metadata(path).get("model", "{}"))
+    return len(described.get("class_names", ())) if isinstance(described, dict) else 0
+
+
+def _runs() -> list[runs.Run]:
+    try:
+        return [run for run in runs.list_runs() if run.config is not None and _has_model(run.id)]
+    except (ValueError, OSError):
+        return []
+
+
+def _has_model(run_id: str) -> bool:
+    try:
+        return runs.model_path(run_id).is_file()
+    except ValueError:
+        return False
+
+
+def fixes_basis(model: str) -> bool:
+    """Tell whether a model has a basis of its own."""
+    return not model.startswith("free/")
+
+
+def version(model: str) -> str:
+    """Return what tells apart files of the same name; raises `ValueError` for an unknown model."""
+    kind, _, name = model.partition("/")
+    if kind == "pretrained":
+        for each in rg.list_pretrained():
+            if each.name == name:
+                return each.sha256
+    elif kind == "run":
+        runs.get(name)
+        return str(runs.model_path(name).stat().st_mtime_ns)
+    elif kind == "free" and cache.has(name):
+        return ""
+    raise ValueError(f"the model {model[:80]!r} is not on this machine.")
+
+
+def load(setting: Setting) -> Source:
+    """Return the model of a setting; raises `ValueError` with one sentence where it can't be
+    had.
+    """
+    model = setting.model
+    basis = BasisSpec() if fixes_basis(model) else setting.side.basis
+    return _load(model, version(model), basis.to_json())
+
+
+@lru_cache(maxsize=6)
+def _load(model: str, version: str, basis: str) -> Source:
+    kind, _, name = model.partition("/")
+    if kind == "free":
+        denoiser: Denoiser = rg.GaussianDenoiser(
+            cache.basis(name, basis), cache.modes(name, basis)
+        )
+        return Source(denoiser, name, BasisSpec.from_json(basis), version)
+    opened = open_model(name)
+    basis_choice = _choice(opened.denoiser.basis)
+    noise = opened.noise if opened.own else None
+    return Source(_placed(opened.denoiser), opened.data, basis_choice, version, noise)
+
+
+def _placed(network: NetworkDenoiser) -> NetworkDenoiser:
+    """Move a large network to the GPU, where there is one."""
+    large = sum(p.numel() for p in network.parameters()) > LARGE
+    return network.to("cuda") if large and torch.cuda.is_available() else network
+
+
+def _choice(basis: Basis) -> BasisSpec:
+    """Return a model's basis as a choice."""
+    told = basis_to_dict(basis)
+    options = {k: v for k, v in basis.options().items() if k in ("momentum", "wavelet", "levels")}
+    return BasisSpec(_KINDS[told["kind"]], decorrelate=basis.channels is not None, **options)  # type: ignore[arg-type]
+
+
+def fitted(setting: Setting) -> Setting:
+    """Return a setting with the model's own basis, where it has one."""
+    side = replace(setting.side, basis=load(setting).basis)
+    return replace(setting, side=side)

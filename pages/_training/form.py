@@ -1,0 +1,394 @@
+"""The form of a training run: every control is made from the config's own definition."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from types import UnionType
+from typing import Any, get_type_hints
+
+import streamlit as st
+
+import rgdiff_core as rg
+from pages._noising import session
+from pages._shared import cache, datasets
+from pages._shared.process_widgets import (
+    Bind,
+    basis_widgets,
+    color_number,
+    color_widget,
+    schedule_number,
+    schedule_widgets,
+)
+from pages._training.state import attempt, base, bound, current, preset_of, restore
+from pages._training.words import HELP, MODEL, OBJECTIVE, label_of
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import NETWORKS, NetworkSpec
+from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
+from rgdiff_core.training.config import config_to_toml, parse_config
+from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.state import check_classes
+
+__all__ = ["fit", "form", "presets", "summary"]
+
+NOISES: Mapping[type, str] = {Universal: "Universal", OneProcess: "One process"}
+OWN = "own numbers"
+
+
+def form() -> TrainConfig:
+    """Draw the form, but for its presets, and return the config."""
+    name = datasets.choose(current().data)
+    if name != current().data:
+        attempt(lambda: replace(current(), data=name))
+    config = current()
+    groups: dict[str, dict[str, Setting]] = {}
+    for field, setting in settings().items():
+        groups.setdefault(setting.group, {})[field] = setting
+    with st.expander("Process", expanded=True, icon=":material/blur_on:"):
+        _process(config)
+    with st.expander("Model", icon=":material/hub:"):
+        _model(config)
+        _classes(config, groups["Model"])
+    with st.expander("Budget", expanded=True, icon=":material/timer:"):
+        _fields(config, groups["Budget"])
+    with st.expander("More settings", icon=":material/tune:"):
+        _loss(config)
+        for group in ("Optimiser", "Data", "Speed", "Records"):
+            st.markdown(f"**{group}**")
+            _fields(config, groups[group])
+    with st.expander("As a file", icon=":material/data_object:"):
+        _file(config)
+    return config
+
+
+def fit(config: TrainConfig) -> str | None:
+    """Return the sentence that says why a config does not fit its data, or None where it does."""
+    spec = config.basis.to_json()
+    try:
+        check_classes(config, cache.images(config.data))
+        _count(config)
+        basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
+        if isinstance(config.noise, OneProcess):
+            rg.Process(basis, config.noise.color, config.noise.schedule, modes)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _count(config: TrainConfig) -> int:
+    known = cache.images(config.data)
+    names = known.class_names if config.class_conditional else ()
+    model = replace(config.model, class_names=names)
+    return _parameters(model.to_json(), *known.images.shape[1:])
+
+
+def _title(data: str) -> str:
+    return next((info.title for info in rg.data.available() if info.name == data), data)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _parameters(model: str, channels: int, height: int, width: int) -> int:
+    return ModelSpec.from_json(model).parameters((channels, height, width))
+
+
+def presets() -> None:
+    """Draw the menu of presets."""
+    st.selectbox(
+        "Preset",
+        list(PRESETS),
+        index=None,
+        format_func=lambda each: PRESETS[each].title,
+        placeholder="none: your own settings",
+        help="A whole config; every setting at the side may be changed afterwards.",
+        **bound(
+            "preset",
+            preset_of(current()),
+            lambda c, name: PRESETS[name].config if name else c,
+        ),
+    )
+
+
+def summary(config: TrainConfig) -> None:
+    """Say what the config is; where it is no preset, offer the way back to the last one."""
+    name = preset_of(config)
+    if name is not None:
+        st.caption(PRESETS[name].about)
+    else:
+        st.button(
+            f"Reset to “{PRESETS[base()].title}”",
+            icon=":material/undo:",
+            on_click=lambda: restore(PRESETS[base()].config),
+            help="Undo all changes to the preset.",
+        )
+    st.caption(
+        f"{_title(config.data)} · {config.steps:,} steps of {config.batch:,} images · "
+        f"{_count(config):,} parameters"
+    )
+
+
+def _process(config: TrainConfig) -> None:
+    shape = tuple(cache.images(config.data).images.shape[1:])
+    basis_widgets(config.basis, _part(lambda c: c, "basis"), shape)
+    noise = config.noise
+    kinds: list[Any] = list(dict.fromkeys((*NOISES, type(noise))))
+    st.selectbox(
+        "Trained on",
+        kinds,
+        format_func=lambda kind: NOISES.get(kind) or kind.__name__,
+        help="Universal: random colours and schedules, so that one model serves all of them.",
+        **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),
+    )
+    if isinstance(noise, OneProcess):
+        color_widget(noise.color, _part(_one, "color"))
+        color_number(noise.color, _part(_one, "color"))
+        schedule_widgets(noise.schedule, _part(_one, "schedule"))
+        schedule_number(noise.schedule, _part(_one, "schedule"))
+    elif isinstance(noise, Universal):
+        st.number_input(
+            "Processes in a batch",
+            1,
+            4096,
+            help="How many random processes contribute to a batch; a new one replaces the oldest.",
+            **_of_universal("processes", noise),
+        )
+        st.number_input(
+            "A new process every so many steps",
+            1,
+            1000,
+            help="1 is the most varied; more steps save the time that a new process takes.",
+            **_of_universal("every", noise),
+        )
+    _from_noising()
+
+
+def _of_universal(field: str, noise: Universal) -> dict[str, Any]:
+    """Return the arguments of a widget for one number of the universal mixture."""
+
+    def make(config: TrainConfig, new: Any) -> TrainConfig:
+        now = config.noise if isinstance(config.noise, Universal) else Universal()
+        return replace(config, noise=replace(now, **{field: int(new)}))
+
+    return bound(field, getattr(noise, field), make)
+
+
+def _one(config: TrainConfig) -> OneProcess:
+    return config.noise if isinstance(config.noise, OneProcess) else OneProcess()
+
+
+def _part(of: Callable[[TrainConfig], Any], field: str) -> Bind:
+    """Keep the values of the widgets of the config's basis, or of its process' colour or
+    schedule.
+    """
+
+    def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
+        def changed(config: TrainConfig, new: Any) -> TrainConfig:
+            whole = of(config)
+            whole = replace(whole, **{field: make(getattr(whole, field), new)})
+            return whole if isinstance(whole, TrainConfig) else replace(config, noise=whole)
+
+        return bound(what, value, changed)
+
+    return bind
+
+
+def _from_noising() -> None:
+    if not session.started():
+        return
+    for name, side in zip("AB", session.current().sides, strict=False):
+        noise = OneProcess(side.color, side.schedule)
+        st.button(
+            f"Take process {name} of the Noising page",
+            icon=":material/content_paste_go:",
+            help="Basis, colour and schedule as they are set there, with the Λ(t) drawn there.",
+            on_click=lambda basis=side.basis, noise=noise: attempt(
+                lambda: replace(current(), basis=basis, noise=noise)
+            ),
+        )
+
+
+def _model(config: TrainConfig) -> None:
+    network = config.model.network
+    same = next((name for name, spec in NETWORKS.items() if spec == network), OWN)
+    st.selectbox(
+        "Network",
+        list(dict.fromkeys((*NETWORKS, same))),
+        help="By name, from small to large. Lattice networks are periodic and odd under φ → −φ; "
+        "for pictures a U-Net's name says its number of parameters.",
+        **bound("network", same, lambda c, v: _with_network(c, NETWORKS.get(v))),
+    )
+    try:
+        st.caption(f"{_count(config):,} parameters")
+    except ValueError as error:
+        st.caption(str(error))
+    with st.popover("The network's numbers", icon=":material/straighten:", width="stretch"):
+        for field in dataclasses.fields(network):
+            _number_of(network, field.name)
+    _menus(config, "model", MODEL)
+
+
+def _with_network(config: TrainConfig, network: NetworkSpec | None) -> TrainConfig:
+    if network is None:
+        return config
+    return replace(config, model=replace(config.model, network=network))
+
+
+def _number_of(network: NetworkSpec, field: str) -> None:
+    """Draw one number of a network; its range is the network's own to check."""
+    value = getattr(network, field)
+
+    def make(config: TrainConfig, new: Any) -> TrainConfig:
+        now = config.model.network
+        if isinstance(new, str):
+            new = tuple(_whole(field, word) for word in new.replace(",", " ").split())
+        return _with_network(config, replace(now, **{field: new}) if new is not None else now)
+
+    label, about = label_of(field), HELP.get(field)
+    if isinstance(value, tuple):
+        text = ", ".join(map(str, value))
+        st.text_input(label, help=about, **bound(f"network-{field}", text, make))
+    elif isinstance(value, bool):
+        st.toggle(label, help=about, **bound(f"network-{field}", value, make))
+    else:
+        step = 1 if isinstance(value, int) else 0.05
+        st.number_input(label, step=step, help=about, **bound(f"network-{field}", value, make))
+
+
+def _whole(name: str, word: str) -> int:
+    if not word.isdigit():
+        raise ValueError(f"{name}: {word[:20]!r} is not a whole number.")
+    return int(word)
+
+
+def _classes(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
+    """Draw what concerns class labels; where the data have none it is greyed out, and says so."""
+    known, wanted = cache.images(config.data).class_names, config.class_conditional
+    for name, off in (
+        ("class_conditional", not (known or wanted)),
+        ("label_dropout", not wanted),
+    ):
+        _fields(config, {name: fields[name]}, disabled=off)
+    if not known:
+        st.caption(f"{_title(config.data)} has no class labels to condition on.")
+
+
+def _loss(config: TrainConfig) -> None:
+    st.markdown("**Loss**")
+    _menus(config, "objective", OBJECTIVE)
+    if config.objective.times == "lognormal":
+        for field in ("level_mean", "level_std"):
+            st.number_input(
+                label_of(field),
+                step=0.1,
+                help=HELP[field],
+                **bound(
+                    field,
+                    getattr(config.objective, field),
+                    lambda c, v, field=field: replace(
+                        c, objective=replace(c.objective, **{field: v})
+                    ),
+                ),
+            )
+
+
+def _menus(config: TrainConfig, part: str, menus: Mapping[str, Mapping[str, str]]) -> None:
+    """Draw the choices of one of the config's specs."""
+    for field, titles in menus.items():
+        st.selectbox(
+            label_of(field),
+            list(titles),
+            format_func=titles.__getitem__,
+            help=HELP[field],
+            **bound(
+                field,
+                getattr(getattr(config, part), field),
+                lambda c, v, field=field: replace(
+                    c, **{part: replace(getattr(c, part), **{field: v})}
+                ),
+            ),
+        )
+
+
+def _fields(config: TrainConfig, fields: Mapping[str, Setting], *, disabled: bool = False) -> None:
+    """Draw the plain fields of a group, each by its type and range."""
+    hints = get_type_hints(TrainConfig)
+    for name, setting in fields.items():
+        if name == "data":
+            continue
+        label = label_of(name)
+        common: dict[str, Any] = {"help": setting.help, "disabled": disabled} | bound(
+            name, getattr(config, name), lambda c, v, name=name: replace(c, **{name: v})
+        )
+        if setting.choices:
+            st.selectbox(label, setting.choices, **common)
+        elif hints[name] is bool:
+            st.toggle(label, **common)
+        else:
+            _number(label, name, setting, hints[name], common)
+
+
+def _number(label: str, name: str, setting: Setting, hint: Any, common: dict[str, Any]) -> None:
+    kind = int if hint in (int, int | None) else float
+    default = getattr(TrainConfig(), name)
+    usual = default or min(1, (setting.high or 100) / 100)
+    digits = int(Decimal(str(usual)).as_tuple().exponent)
+    st.number_input(
+        label,
+        None if setting.low is None else kind(setting.low),
+        None if setting.high is None else kind(setting.high),
+        step=1 if kind is int else 10.0**digits,
+        format=None if kind is int else "%.6g",
+        placeholder="none" if isinstance(hint, UnionType) else None,
+        **common,
+    )
+
+
+def _file(config: TrainConfig) -> None:
+    plain = json.dumps(json.loads(config.to_json()), indent=1, ensure_ascii=False)
+    with st.container(horizontal=True):
+        for kind, text in (("TOML", config_to_toml(config)), ("JSON", plain)):
+            st.download_button(
+                kind,
+                text,
+                f"config.{kind.lower()}",
+                on_click="ignore",
+                icon=":material/download:",
+                help="All settings in one file.",
+            )
+    word = preset_of(config) or "config.toml"
+    st.code(f"rgdiff train {word}\nrgdiff runs submit {word}", language="bash")
+    st.caption("The same on the command line: train here and now, or queue a run as Start does.")
+    st.text_area(
+        "Paste a config",
+        key="training-pasted",
+        placeholder='lr = 3e-3\nmodel.network = "lattice"',
+        help="TOML or JSON. What is left out takes its default; a network may be named.",
+    )
+    st.button("Use what is pasted", icon=":material/content_paste:", on_click=_use_pasted)
+    st.file_uploader(
+        "Open a config",
+        type=["toml", "json"],
+        key="training-file",
+        on_change=_opened,
+        help="A config that was downloaded here or written by hand.",
+    )
+
+
+def _use_pasted() -> None:
+    text = st.session_state["training-pasted"]
+    if text.strip():
+        kind = "json" if text.lstrip().startswith("{") else "toml"
+        attempt(lambda: parse_config(text, f"pasted.{kind}"))
+
+
+def _opened() -> None:
+    upload = st.session_state["training-file"]
+    if upload is not None:
+        attempt(lambda: _read(upload.getvalue(), upload.name))
+
+
+def _read(data: bytes, name: str) -> TrainConfig:
+    try:
+        return parse_config(data.decode(), name)
+    except UnicodeDecodeError:
+        raise ValueError(f"{name} is not a text file.") from None

@@ -1,0 +1,125 @@
+"""Samples from a run's model: pictures, spectrum, observables."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import streamlit as st
+import torch
+from torch import Tensor
+
+import rgdiff_core as rg
+from pages._samples import session
+from pages._shared import cache, plots
+from pages._shared.plots import Curve
+from pages._shared.sampling.link import open_button
+from pages._spectra.views import MOMENTUM, draw
+from pages._training.run_views import show, source_of
+from rgdiff_core.data import ImageSet
+from rgdiff_core.files.stored import reading
+from rgdiff_core.spectra.power import Spectrum, power_spectrum
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.training import runs
+from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.runs import Run
+from rgdiff_core.training.trainer import preview_process
+
+__all__ = ["sampling"]
+
+NUMBERS = (16, 64, 256, 1024)
+MOST_VALUES = 1 << 18  # in all samples together: keeps a large network within minutes
+NAMES: Mapping[str, str] = {
+    "abs_magnetization": "⟨\\|M\\|⟩",
+    "susceptibility": "χ = V⟨M²⟩",
+    "binder": "Binder cumulant",
+    "phi2": "⟨φ²⟩",
+    "phi4": "⟨φ⁴⟩",
+    "energy": "neighbours ⟨φφ⟩",
+}
+
+
+@st.cache_resource(max_entries=8, show_spinner="Sampling …")
+def _draw(path: str, changed: int, config: str, n: int, steps: int, seed: int) -> Tensor:
+    """Return samples of a model file; `changed` tells versions of the file apart."""
+    del changed
+    with reading(Path(path)):
+        model = rg.load_model(Path(path))
+    process = preview_process(TrainConfig.from_json(config), model.basis, model.modes)
+    method = "dpmpp_2m" if process.schedule.continuous else "shell"
+    generator = torch.Generator().manual_seed(seed)
+    return rg.sample(model, process, n, steps, method, generator)
+
+
+@st.fragment
+def sampling(run: Run) -> None:
+    """Draw the controls and, once asked for, samples from a run's model."""
+    st.subheader("Sample from this run")
+    source = source_of(run)
+    try:
+        path = runs.model_path(run.id)
+    except ValueError:
+        st.caption("There is something to sample from after the first checkpoint.")
+        return
+    if run.config is None or source is None:
+        st.caption("Its data set is not on this machine, or its config can't be read.")
+        return
+    open_button(lambda: session.of_run(run.id), "training-open")
+    columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
+    numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MOST_VALUES]
+    n = columns[0].selectbox("Samples", numbers, index=1, key="training-n", help="How many.")
+    steps = columns[1].number_input(
+        "Steps",
+        1,
+        200,
+        25,
+        key="training-steps",
+        help="Of DPM-Solver++(2M), or of the shell sampler where the schedule jumps.",
+    )
+    seed = columns[2].number_input(
+        "Seed", 0, 2**31 - 1, 0, key="training-seed", help="Equal seeds, equal noise."
+    )
+    asked = st.session_state.setdefault("training-asked", set())
+    if columns[3].button("Draw samples", type="primary", width="stretch", key="training-draw"):
+        asked.add(run.id)
+    if run.id not in asked:
+        return
+    try:
+        changed = path.stat().st_mtime_ns
+        x = _draw(str(path), changed, run.config.to_json(), int(n), int(steps), int(seed))
+    except (ValueError, OSError) as problem:
+        st.warning(str(problem), icon=":material/info:")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        show(x[:64], source, f"{len(x)} samples" if len(x) <= 64 else f"64 of {len(x)} samples")
+        show(source.images[: min(len(x), 64)], source, "Data")
+    with right:
+        _spectrum(x, source)
+        if rg.data.action_of(run.config.data) is not None:
+            _observables(x, source)
+
+
+def _spectrum(x: Tensor, source: ImageSet) -> None:
+    curves = [
+        _points("Data", cache.spectrum(source.name, "continuum", cache.FIT_LIMIT), plots.GREEN),
+        _points("Samples", power_spectrum(x), plots.ORANGE),
+    ]
+    draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")
+
+
+def _points(label: str, spectrum: Spectrum, color: str) -> Curve:
+    return Curve(
+        label, spectrum.momentum, spectrum.power, color, points=True, error=spectrum.error
+    )
+
+
+def _observables(x: Tensor, source: ImageSet) -> None:
+    # Data sets are shuffled: as independent as samples.
+    samples, data = (rg.lattice.observables(y, n_chains=len(y)) for y in (x, source.images))
+    lines = [
+        f"| {NAMES[name]} | {_write(samples[name])} | {_write(data[name])} |" for name in NAMES
+    ]
+    st.markdown("\n".join(("| observable | samples | data (HMC) |", "|:--|--:|--:|", *lines)))
+
+
+def _write(estimate: Estimate) -> str:
+    return plots.with_error(estimate.value, estimate.error)

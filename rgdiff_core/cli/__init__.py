@@ -1,0 +1,3 @@
+"""The command line: a module of this package for each subcommand or family of them."""
+
+__all__ = ()

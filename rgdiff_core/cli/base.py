@@ -1,0 +1,31 @@
+"""What a subcommand consists of."""
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+__all__ = ["Entries", "Entry", "Work", "no_options"]
+
+Work = Callable[[argparse.Namespace], tuple[object, list[str]]]
+"""What a subcommand does: it returns what `--json` prints and the lines for people."""
+
+
+class Entry(NamedTuple):
+    """One subcommand.
+
+    Attributes:
+        options: Adds its options to a parser.
+        run: Does the work.
+    """
+
+    options: Callable[[argparse.ArgumentParser], None]
+    run: Work
+
+
+Entries = Mapping[str, Entry]
+"""The subcommands of a module by their last word."""
+
+
+def no_options(parser: argparse.ArgumentParser) -> None:
+    """Add nothing."""
+    del parser

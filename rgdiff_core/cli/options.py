@@ -1,0 +1,139 @@
+"""Options that name a model, a process or a device."""
+
+import argparse
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from rgdiff_core.colors import Color
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.devices import device_of
+from rgdiff_core.networks import LatticeNet
+from rgdiff_core.presets import PRESETS
+from rgdiff_core.process import Process
+from rgdiff_core.schedules import Schedule
+from rgdiff_core.spec import Spec, from_dict, from_json
+from rgdiff_core.training.models import Opened
+
+__all__ = [
+    "device_option",
+    "hastened",
+    "model_options",
+    "placed",
+    "process_from",
+    "process_options",
+    "spec_from",
+]
+
+
+S = TypeVar("S", bound=Spec)
+
+
+def placed(opened: Opened, device: str) -> NetworkDenoiser:
+    """Return the model on a device; "auto" takes a GPU where there is one and it is worth its way.
+
+    A lattice network on the CPU is set to compute on one thread, where it is fastest.
+    """
+    small = isinstance(opened.denoiser.spec.network, LatticeNet)
+    place = device_of("cpu" if device == "auto" and small else device)
+    if place.type == "cpu" and small:
+        torch.set_num_threads(1)
+    try:
+        return opened.denoiser.to(place)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ValueError(f"the device {device!r} can't be used: {reason}.") from None
+
+
+def hastened(model: NetworkDenoiser, precision: str, compiled: bool) -> NetworkDenoiser:
+    """Return the model, its network computing in bfloat16 or compiled (on a GPU with CUDA graphs).
+
+    All around the network keeps its precision.
+    """
+    model.autocast = torch.bfloat16 if precision == "bf16" else None
+    if compiled:
+        on_gpu = model.modes_variance.device.type == "cuda"
+        model.network.compile(mode="reduce-overhead" if on_gpu else "default")
+    return model
+
+
+def model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a model and where it computes."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
+    )
+    device_option(parser)
+    parser.add_argument(
+        "--precision", choices=("32", "bf16"), default="32", help="of the network (default 32)"
+    )
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the network: for many samples or steps"
+    )
+
+
+def process_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a process."""
+    parser.add_argument(
+        "--process",
+        metavar="FILE.json",
+        help=f"a process, as exported and as sweeps write it; or a preset: {', '.join(PRESETS)}",
+    )
+    for name, example in (("schedule", "Cosine"), ("color", "White")):
+        parser.add_argument(
+            f"--{name}",
+            metavar="SPEC",
+            help=f"another {name}: JSON, a file with JSON, or a kind with its defaults, as "
+            f"{example} (default: what the model was trained on, or matched noise with a sigmoid "
+            "cutoff)",
+        )
+
+
+def process_from(chosen: argparse.Namespace, opened: Opened) -> Process:
+    """Return the process that the options name, in the model's basis.
+
+    Raises `ValueError` with one sentence where the options or the model do not fit.
+    """
+    model, color, schedule = opened.denoiser, opened.noise.color, opened.noise.schedule
+    modes = model.modes
+    if chosen.process in PRESETS:
+        color, schedule = PRESETS[chosen.process].color, PRESETS[chosen.process].schedule
+    elif chosen.process is not None:
+        read = Process.from_json(Path(chosen.process).read_text(encoding="utf-8"))
+        color, schedule = read.color, read.schedule
+    color = spec_from(chosen.color, Color) if chosen.color else color
+    schedule = spec_from(chosen.schedule, Schedule) if chosen.schedule else schedule
+    return Process(model.basis, color, schedule, modes)
+
+
+def spec_from(text: str, kind: type[S]) -> S:
+    """Return the spec that is given as JSON, as a file with JSON, or by its kind's name."""
+    if text.lstrip().startswith("{"):
+        spec = from_json(text)
+    elif text.endswith(".json"):
+        spec = from_json(Path(text).read_text(encoding="utf-8"))
+    else:
+        spec = from_dict({"kind": text})
+    if not isinstance(spec, kind):
+        raise ValueError(f"{type(spec).__name__} is not a {kind.__name__}.")
+    return spec
+
+
+def device_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--device`."""
+
+    def checked(name: str) -> str:
+        try:
+            device_of(name)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+        return name
+
+    parser.add_argument(
+        "--device",
+        type=checked,
+        default="auto",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:1 and so on, or mps; auto takes a CUDA GPU where there is one "
+        "(default: auto)",
+    )

@@ -1,0 +1,78 @@
+"""`rgdiff pretrain`."""
+
+import argparse
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.options import device_option
+from rgdiff_core.devices import device_of
+from rgdiff_core.pretraining.images import ImageBudget, ImageCard
+from rgdiff_core.pretraining.lattice import pretrain
+from rgdiff_core.terminal import duration
+
+__all__ = ["pretrain_options", "run_pretrain"]
+
+
+def pretrain_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff pretrain`."""
+    parser.add_argument("name", metavar="NAME", help="a folder of pretrained/ with a config.toml")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="the run folder (default: runs/pretrain-NAME); an unfinished run in it goes on",
+    )
+    parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
+    usual = ImageBudget()
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=usual.images,
+        help=f"models of images: held-out ones for bits/dim (default {usual.images})",
+    )
+    parser.add_argument(
+        "--flow",
+        type=int,
+        default=usual.flow,
+        help="models of images: held-out ones for the probability flow (default none)",
+    )
+    device_option(parser)
+    parser.add_argument(
+        "--scan-samples", type=int, default=64, help="for each process of the scan (default 64)"
+    )
+
+
+def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Make a pretrained model; return what to print as JSON, and the lines for people."""
+    start = time.monotonic()
+    work = chosen.work or Path("runs") / f"pretrain-{Path(chosen.name).name}"
+    card = pretrain(
+        chosen.name,
+        work,
+        samples=chosen.samples,
+        scan_samples=chosen.scan_samples,
+        images=_image_budget(chosen),
+        device=chosen.device,
+        say=lambda text: None if chosen.json else print(text, flush=True),
+    )
+    took = duration(time.monotonic() - start)
+    if isinstance(card, ImageCard):
+        figure = f"at most {card.report.bits} bits/dim"
+    else:
+        figure = f"ESS {card.quality.ess}"
+    return asdict(card), [f"{card.name}: {figure} with {card.best}, in {took}"]
+
+
+def _image_budget(chosen: argparse.Namespace) -> ImageBudget:
+    return ImageBudget(
+        images=chosen.images,
+        scan_images=min(ImageBudget().scan_images, chosen.images),
+        samples=chosen.samples,
+        flow=chosen.flow,
+        device=str(device_of(chosen.device)),
+    )
+
+
+COMMANDS: Entries = {"pretrain": Entry(pretrain_options, run_pretrain)}

@@ -1,0 +1,156 @@
+"""`rgdiff study cifar10`: compare pretrained models of images and their processes."""
+
+import argparse
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.options import device_option
+from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
+from rgdiff_core.devices import device_of
+from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.images.arms import MODELS
+from rgdiff_core.study.images.budget import BUDGETS
+from rgdiff_core.study.images.phases import PHASES, Task
+from rgdiff_core.study.images.study import ImageStudy
+from rgdiff_core.study.images.summary import image_summary
+from rgdiff_core.training.checkpoint import write_text
+
+__all__ = ["cifar10_options", "run_cifar10"]
+
+Say = Callable[[str], None]
+
+
+def cifar10_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study cifar10`."""
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=[],
+        metavar="NAME=FILE",
+        help=f"files of models, of {', '.join(MODELS)} (default: those of pretrained/); one whose "
+        "file is missing is left out",
+    )
+    parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
+    parser.add_argument(
+        "--budget", choices=tuple(BUDGETS), default="full", help="default: full, for one GPU"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="where cells and samples are kept; what is finished there is not computed again "
+        "(default: runs/study-cifar10-BUDGET)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
+    )
+    device_option(parser)
+    parser.add_argument(
+        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+    )
+    parser.add_argument(
+        "--features",
+        nargs="*",
+        choices=("cifar10", "inception"),
+        default=["cifar10"],
+        help="networks whose features samples are compared in (default: cifar10)",
+    )
+
+
+def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Run the study; return what to print as JSON, and the lines for people.
+
+    Raises `ValueError` with one sentence for options that do not fit.
+    """
+    start = time.monotonic()
+    until = None if chosen.minutes is None else start + 60 * chosen.minutes
+    device = str(device_of(chosen.device))
+
+    def say(text: str) -> None:
+        if not chosen.json:
+            print(text, flush=True)
+
+    work = chosen.work or Path("runs") / f"study-cifar10-{chosen.budget}"
+    study = ImageStudy(
+        _files(chosen.models, say),
+        BUDGETS[chosen.budget],
+        Cells(work, say, until),
+        device,
+        chosen.data,
+        tuple(chosen.features),
+    )
+    words = f"rgdiff study cifar10 --budget {chosen.budget}"
+    made = _carried_out(
+        study, chosen.out, {"command": words, "machine": study.machine} | _versions()
+    )
+    path, complete = chosen.out / f"study-{chosen.data}.json", made["finished"]
+    state = "complete" if complete else "stopped; the same command goes on"
+    lines = [*made["complete"]["failed"], f"{state}: {path}"]
+    return {"file": str(path), "complete": complete}, lines
+
+
+def _carried_out(study: ImageStudy, out: Path, said: dict[str, Any]) -> dict[str, Any]:
+    """Compute what is missing, and write the results after each phase."""
+    out.mkdir(parents=True, exist_ok=True)
+    finished, failed, found = True, [], {}
+    for name, phase in PHASES.items():
+        try:
+            failed += _run(name, phase(study), study.cells.say)
+        except OutOfTimeError:
+            finished = False
+        found = said | {"finished": finished and not failed} | image_summary(study, out, failed)
+        text = json.dumps(found, ensure_ascii=False, indent=1)
+        write_text(out / f"study-{study.data}.json", text + "\n")
+    return found
+
+
+def _run(name: str, tasks: Iterator[Task], say: Say) -> list[str]:
+    """Compute the cells of a phase; return a sentence for each that failed.
+
+    What one of them does not survive, a full memory for one, is no reason to lose the others.
+    """
+    failed = []
+    while True:
+        what = name
+        try:
+            what, compute = next(tasks)
+            compute()
+        except StopIteration:
+            return failed
+        except (RuntimeError, ValueError) as error:
+            failed.append(f"{what}: {' '.join(str(error).split())[:300]}")
+            say(failed[-1])
+
+
+def _files(words: list[str], say: Say) -> dict[str, Path]:
+    """Return the models that are there, in the order of MODELS."""
+    files = {name: pretrained_folder() / name / "model.safetensors" for name in MODELS}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not equals or name not in MODELS:
+            raise ValueError(f"{word!r} is not NAME=FILE with a name of {', '.join(MODELS)}.")
+        files[name] = Path(path)
+    for name, path in files.items():
+        if not path.is_file():
+            say(f"{name} is left out: there is no {path}")
+    found = {name: path for name, path in files.items() if path.is_file()}
+    if not found:
+        raise ValueError("there is none of the models: train them, or name files with --models.")
+    for path in found.values():
+        read_metadata(path)
+    return found
+
+
+def _versions() -> dict[str, Any]:
+    """Return what the numbers were put together with."""
+    return {"versions": {"python": platform.python_version(), "torch": torch.__version__}}
+
+
+COMMANDS: Entries = {"cifar10": Entry(cifar10_options, run_cifar10)}

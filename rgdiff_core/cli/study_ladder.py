@@ -1,0 +1,67 @@
+"""`rgdiff study ladder`."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.study_phi4 import versions
+from rgdiff_core.spec import check_whole
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.images.ablation import RUNGS, cell, lines, row
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.state import keep_memory
+
+__all__ = ["ladder_options", "run_ladder"]
+
+
+def ladder_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study ladder`."""
+    parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
+    parser.add_argument(
+        "--rungs", nargs="+", choices=tuple(RUNGS), default=list(RUNGS), help="default: all"
+    )
+    parser.add_argument("--steps", type=int, default=2000, help="of training; default 2000")
+    parser.add_argument("--batch", type=int, default=32, help="images a step; default 32")
+    parser.add_argument("--points", type=int, default=4, help="looks at the model; default 4")
+    parser.add_argument("--width", type=int, default=16, help="of the U-Net; default 16")
+    parser.add_argument("--images", type=int, default=512, help="held out; default 512")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
+    )
+    parser.add_argument("--work", type=Path, default=Path("runs/study-ladder"), metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
+
+
+def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Climb; return what to print as JSON, and the lines for people.
+
+    Raises `ValueError` with one sentence for options that do not fit.
+    """
+    check_whole("points", chosen.points, 1, 100)
+    check_whole("images", chosen.images, 16, 10_000)
+    torch.set_num_threads(1)
+    keep_memory()
+    cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
+    rows = [
+        row(name, [cell(cells, name, seed, chosen) for seed in chosen.seeds])
+        for name in chosen.rungs
+    ]
+    found = {
+        "command": f"rgdiff study ladder --data {chosen.data} --steps {chosen.steps} --batch "
+        f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "
+        f"{chosen.images} --seeds {' '.join(map(str, chosen.seeds))} --rungs "
+        f"{' '.join(chosen.rungs)}",
+        **versions(),
+        "seeds": chosen.seeds,
+        "rungs": rows,
+    }
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    path = chosen.out / f"ladder-{chosen.data}.json"
+    write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    return found, [*lines(rows), str(path)]
+
+
+COMMANDS: Entries = {"ladder": Entry(ladder_options, run_ladder)}

@@ -1,0 +1,162 @@
+"""`rgdiff study`: run the comparison, or print what it has found."""
+
+import argparse
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.data import store
+from rgdiff_core.files.stored import read_json, reading
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.lattice.arms import THEORIES
+from rgdiff_core.study.lattice.budget import BUDGETS
+from rgdiff_core.study.lattice.executor import Schedule, carried_out
+from rgdiff_core.study.lattice.plan import plan
+from rgdiff_core.study.lattice.study import Study
+from rgdiff_core.study.lattice.summary import summary
+from rgdiff_core.study.report import tables
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.state import keep_memory
+
+__all__ = ["report_options", "run_phi4", "run_report", "study_options"]
+
+
+def study_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study phi4`."""
+    parser.add_argument(
+        "--theories",
+        nargs="+",
+        choices=tuple(THEORIES),
+        default=list(THEORIES),
+        metavar="NAME",
+        help=f"data sets, of {', '.join(THEORIES)} (default: all)",
+    )
+    parser.add_argument(
+        "--budget", choices=tuple(BUDGETS), default="full", help="default: full, hours on one core"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="where cells and models are kept; what is finished there is not computed again "
+        "(default: runs/study-BUDGET)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
+    )
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=1,
+        metavar="N",
+        help="cells that are computed at once, each by one thread (default: 1)",
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+    )
+
+
+def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Run the study; return what to print as JSON, and the lines for people.
+
+    Raises `ValueError` where the number of processes is none.
+    """
+    if chosen.processes < 1:
+        raise ValueError(f"--processes {chosen.processes} is not a number from 1 on.")
+    torch.set_num_threads(1)
+    keep_memory()
+    until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
+    work = chosen.work or Path("runs") / f"study-{chosen.budget}"
+
+    def say(text: str) -> None:
+        if not chosen.json:
+            print(text, flush=True)
+
+    budget = BUDGETS[chosen.budget]
+    studies = {
+        name: Study(name, budget, Cells(work / name, say, until)) for name in chosen.theories
+    }
+    command, files = f"rgdiff study phi4 --budget {chosen.budget}", {}
+    chosen.out.mkdir(parents=True, exist_ok=True)
+
+    def write(theory: str) -> None:
+        found = summary(studies[theory])
+        if found is not None:
+            files[theory] = chosen.out / f"study-{theory}.json"
+            whole = {"command": command} | versions() | found
+            write_text(files[theory], json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+            _keep_models(studies[theory], found, chosen.out / "models" / theory)
+
+    how = Schedule(chosen.processes, until, say, write)
+    complete = carried_out(plan(chosen.theories, budget), studies, how)
+    for theory in studies:
+        write(theory)
+    state = "complete" if complete else "stopped; the same command goes on"
+    made = list(map(str, files.values()))
+    return {"files": made, "complete": complete}, [f"{state}: {', '.join(made)}"]
+
+
+def _keep_models(study: Study, found: dict[str, Any], folder: Path) -> None:
+    """Copy the model of each arm's first seed to where pages find it, ARM.safetensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for arm in found["arms"]:
+        made = study.cells.path(f"run-{arm['name']}-{arm['seeds'][0]}", ".safetensors")
+        content, place = made.read_bytes(), folder / f"{arm['name']}.safetensors"
+        if not place.is_file() or place.read_bytes() != content:
+            store.replace(place, lambda file, content=content: file.write(content))
+
+
+def versions() -> dict[str, Any]:
+    """Return what the numbers were computed with."""
+    return {
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": f"{platform.machine()}, one thread",
+    }
+
+
+def report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study report`."""
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE.json",
+        help="default: those of φ⁴ in results",
+    )
+
+
+def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Print the tables of studies of φ⁴, with a sentence for each file that can't be read; raises
+    `ValueError` where there is no other.
+    """
+    found, lines, problems = [], [], []
+    for path in sorted(chosen.files or Path("results").glob("study-*.json")):
+        try:
+            told = read_json(path)
+            if _is_lattice(told):
+                with reading(path):
+                    lines += tables(told)
+                found.append(told)
+            elif chosen.files:
+                raise ValueError(f"{path} holds no results of `rgdiff study phi4`.")
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    if not found:
+        missing = "there is no results/study-*.json: `rgdiff study phi4` makes them."
+        raise ValueError(problems[0] if problems else missing)
+    return found, [*lines, *problems]
+
+
+def _is_lattice(found: dict[str, Any]) -> bool:
+    return {"theory", "arms", "ladder"} <= set(found)
+
+
+COMMANDS: Entries = {
+    "phi4": Entry(study_options, run_phi4),
+    "report": Entry(report_options, run_report),
+}

@@ -1,0 +1,3 @@
+"""How good a model of images is."""
+
+__all__ = ()

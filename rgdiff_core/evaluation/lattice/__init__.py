@@ -1,0 +1,3 @@
+"""How good a model of a lattice theory is."""
+
+__all__ = ()

@@ -1,0 +1,251 @@
+r"""How good a model of φ⁴ is, in absolute terms.
+
+With q the density of the model's probability flow, or of a sampler's few steps, and p = e^{−S}/Z,
+weights w = e^{−S}/q give
+
+- the effective sample size ESS = (Σw)²/(N Σw²), 1 for a perfect model,
+- log Z = log⟨w⟩, and with it the divergences KL(q|p) = ⟨log q + S⟩_q + log Z and
+  KL(p|q) = ⟨−log q − S⟩_p − log Z, both in nats and 0 for a perfect model,
+- the acceptance of independence Metropolis and the autocorrelation time of its rejections,
+- observables that are exact within their errors, reweighted or not.
+
+Where q has lost a mode, its weights don't say so: log⟨w⟩ comes out too small by the logarithm of
+the share that is left (log 2 where one of two wells is missing), so that ESS, acceptance and
+KL(q|p) look perfect. A log Z that owes nothing to the model, see
+`lattice.thermodynamic_integration`, brings that to light.
+
+References:
+    Albergo, Kanwar & Shanahan, 1904.12072; Nicoli et al., 2007.07115.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import doubled, hosted
+from rgdiff_core.evaluation.lattice.metropolis import expected_acceptance, expected_tau_int
+from rgdiff_core.lattice import Phi4, effective_sample_size, observables
+from rgdiff_core.likelihood import (
+    FoldedError,
+    log_likelihood,
+    sample_with_density,
+    sampler_density,
+)
+from rgdiff_core.process import Process
+from rgdiff_core.sampling import Method
+from rgdiff_core.sampling.grids import Grid
+from rgdiff_core.statistics import Estimate
+
+__all__ = ["HeldOut", "Quality", "Weighed", "held_out", "quality", "quality_of", "weigh"]
+
+BLOCKS = 32
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What samples with a density say of a model.
+
+    Attributes:
+        n: Number of samples.
+        nfe: Evaluations of the network for each.
+        ess: Effective sample size, as a fraction.
+        log_z: Of the theory, estimated.
+        reverse_kl: KL(q|p), nats.
+        susceptibility: V⟨M²⟩ of the samples as they are.
+        reweighted: V⟨M²⟩ with weights w.
+        mean_log_w: ⟨log w⟩_q = ⟨−S − log q⟩_q, the lower bound of log Z.
+        acceptance: of independence Metropolis, in equilibrium.
+        tau_int: of its rejections, in proposals; ½ for a perfect model.
+    """
+
+    n: int
+    nfe: int
+    ess: Estimate
+    log_z: Estimate
+    reverse_kl: Estimate
+    susceptibility: Estimate
+    reweighted: Estimate
+    mean_log_w: Estimate
+    acceptance: Estimate
+    tau_int: Estimate
+
+    def reverse_kl_given(self, log_z: Estimate) -> Estimate:
+        """Return KL(q|p) = log Z − ⟨log w⟩_q with log Z from elsewhere."""
+        return _less(log_z, self.mean_log_w)
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What held-out configurations say of a model.
+
+    Attributes:
+        n: Number of configurations.
+        nll: ⟨−log q⟩_p, nats.
+        entropy: ⟨S⟩_p + log Z on the same configurations: the least that nll can be.
+        forward_kl: KL(p|q) = nll − entropy; the error is that of the paired difference.
+        bound: ⟨−log q − S⟩_p, the upper bound of log Z.
+    """
+
+    n: int
+    nll: Estimate
+    entropy: Estimate
+    forward_kl: Estimate
+    bound: Estimate
+
+    def forward_kl_given(self, log_z: Estimate) -> Estimate:
+        """Return KL(p|q) = ⟨−log q − S⟩_p − log Z with log Z from elsewhere."""
+        return _less(self.bound, log_z)
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """Samples of a model with their weights.
+
+    Attributes:
+        action: what they are weighed against.
+        x: fields in lattice units, (n, 1, L, L).
+        log_q: their log density, (n,) float64, nats.
+        log_w: log w = −S − log q, (n,) float64, nats.
+        nfe: evaluations of the network for each.
+    """
+
+    action: Phi4
+    x: Tensor
+    log_q: Tensor
+    log_w: Tensor
+    nfe: int
+
+
+def quality(
+    model: Denoiser,
+    process: Process,
+    action: Phi4,
+    n: int,
+    steps: int,
+    generator: torch.Generator | None = None,
+    *,
+    method: str | Method | None = None,
+    grid: Grid = "uniform",
+    progress: Callable[[int, int], None] | None = None,
+) -> Quality:
+    """Draw n samples with their density and say what they are worth: `weigh`, `quality_of`."""
+    drawn = weigh(
+        model, process, action, n, steps, generator, method=method, grid=grid, progress=progress
+    )
+    return quality_of(drawn)
+
+
+def weigh(
+    model: Denoiser,
+    process: Process,
+    action: Phi4,
+    n: int,
+    steps: int,
+    generator: torch.Generator | None = None,
+    *,
+    method: str | Method | None = None,
+    grid: Grid = "uniform",
+    progress: Callable[[int, int], None] | None = None,
+) -> Weighed:
+    """Draw n samples with their density and weigh them.
+
+    Arguments:
+        model: in the process' basis, of fields (1, L, L) in lattice units.
+        steps: of the Runge–Kutta integrator, or of the sampler.
+        method: a deterministic sampler, to judge what just that many of its steps draw; without
+            one, the probability flow is judged.
+        grid: the times, as of `sample`.
+        progress: called with (done, in all); it may raise to cancel.
+
+    Raises `FoldedError`, a `ValueError`, where so few steps of the sampler fold its map.
+    """
+    if method is None:
+        drawn = sample_with_density(
+            model, process, n, steps, generator=generator, grid=grid, progress=progress
+        )
+    else:
+        drawn = sampler_density(
+            model, process, n, steps, method, generator, grid=grid, progress=progress
+        )
+        if drawn.folded:
+            raise FoldedError(steps)
+    log_q = doubled(drawn.log_density)
+    log_w = -action(doubled(drawn.x)) - log_q
+    return Weighed(action, hosted(drawn.x), log_q, log_w, drawn.evaluations)
+
+
+def quality_of(drawn: Weighed) -> Quality:
+    """Say what weighed samples are worth.
+
+    Errors are jackknife errors over blocks of samples, which are independent.
+    """
+    action, x, log_q, log_w, n = drawn.action, drawn.x, drawn.log_q, drawn.log_w, len(drawn.x)
+    magnetization2 = doubled(x).mean((1, 2, 3)) ** 2 * x[0].numel()
+
+    def log_mean(rows: Tensor) -> float:
+        return float(torch.logsumexp(log_w[rows], 0)) - math.log(len(rows))
+
+    def reweighted(rows: Tensor) -> float:
+        return float((torch.softmax(log_w[rows], 0) * magnetization2[rows]).sum())
+
+    return Quality(
+        n=n,
+        nfe=drawn.nfe,
+        ess=_jackknife(n, lambda rows: effective_sample_size(action, x[rows], log_q[rows])),
+        log_z=_jackknife(n, log_mean),
+        reverse_kl=_jackknife(n, lambda rows: log_mean(rows) - float(log_w[rows].mean())),
+        susceptibility=observables(x, n_chains=n)["susceptibility"],
+        reweighted=_jackknife(n, reweighted),
+        mean_log_w=Estimate.of(log_w),
+        acceptance=_jackknife(n, lambda rows: expected_acceptance(log_w[rows])),
+        tau_int=_jackknife(n, lambda rows: expected_tau_int(log_w[rows])),
+    )
+
+
+def held_out(
+    model: Denoiser,
+    process: Process,
+    action: Phi4,
+    x: Tensor,
+    steps: int,
+    log_z: Estimate,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> HeldOut:
+    """Return the negative log-likelihood of held-out configurations x (N, 1, L, L).
+
+    Arguments:
+        log_z: of the theory, as `quality` gives it, or of the lattice's own: see
+            `lattice.thermodynamic_integration`.
+    """
+    x = x.to(process.noise_variance.device)
+    nll = -doubled(log_likelihood(model, process, x, steps, progress=progress))
+    s = action(doubled(x))
+    bound, entropy = Estimate.of(nll - s), Estimate.of(s)
+    return HeldOut(
+        n=len(x),
+        nll=Estimate.of(nll),
+        entropy=Estimate(entropy.value + log_z.value, math.hypot(entropy.error, log_z.error)),
+        forward_kl=_less(bound, log_z),
+        bound=bound,
+    )
+
+
+def _less(first: Estimate, second: Estimate) -> Estimate:
+    """Return the difference of independent estimates."""
+    return Estimate(first.value - second.value, math.hypot(first.error, second.error))
+
+
+def _jackknife(n: int, function: Callable[[Tensor], float]) -> Estimate:
+    """Estimate a function of the rows of n independent samples."""
+    rows = torch.arange(n)
+    blocks = rows.tensor_split(min(BLOCKS, n))
+    left_out = torch.tensor(
+        [function(rows[~torch.isin(rows, block)]) for block in blocks], dtype=torch.float64
+    )
+    scatter = float(((left_out - left_out.mean()) ** 2).mean())
+    return Estimate(function(rows), math.sqrt((len(blocks) - 1) * scatter))

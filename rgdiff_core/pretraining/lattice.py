@@ -1,0 +1,274 @@
+"""Pretrained models: train, evaluate, write the card, install. One command makes each of them.
+
+`pretrained/<name>/config.toml` is the config; the command writes `model.safetensors`, `card.json`
+with all numbers and `card.md` for people beside it, and the file's SHA-256 into `index.json`.
+"""
+
+import json
+import platform
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgdiff_core import data
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers.files import (
+    load_model,
+    pretrained_folder,
+    save_model,
+    sha256,
+    weights_type,
+)
+from rgdiff_core.devices import doubled
+from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
+from rgdiff_core.lattice import Phi4, hmc, observables
+from rgdiff_core.pretraining.images import ImageBudget, ImageCard, image_card, image_markdown
+from rgdiff_core.process import Process
+from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
+from rgdiff_core.spec import load_json
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.terminal import duration
+from rgdiff_core.training import TrainConfig, load_config, train
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.runs.folder import read_config, read_status
+
+__all__ = ["Card", "PROCESSES", "pretrain"]
+
+# What a universal model of a lattice is tried with; the best of them is on the card.
+PROCESSES: Mapping[str, OneProcess] = {
+    "matched noise, linear log-SNR": OneProcess(Matched(), LinearGamma(-9.0, 6.0)),
+    "matched noise, sigmoid cutoff of width 0.3": OneProcess(
+        Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0)
+    ),
+    "white noise, linear log-SNR": OneProcess(White(), LinearGamma(-9.0, 6.0)),
+    "white noise, sigmoid cutoff of width 0.3": OneProcess(
+        White(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0)
+    ),
+}
+HMC_SAMPLES = 200_000
+MOST_BYTES = 16 << 20  # of a file in pretrained/
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is known of a pretrained lattice model.
+
+    Attributes:
+        name, title, data, command: of the model.
+        config: its training config, JSON.
+        parameters, steps, train_s, device: its budget.
+        best: the process, by name, of the largest effective sample size in the scan.
+        scan: quality by process, few samples each.
+        quality: of the best process, many samples.
+        held_out: on the test split, with the best process.
+        hmc: susceptibility from a fresh hybrid Monte Carlo run.
+        gaussian_nll: of the free theory on the same configurations.
+    """
+
+    name: str
+    title: str
+    data: str
+    command: str
+    config: str
+    parameters: int
+    steps: int
+    train_s: float
+    device: str
+    best: str
+    scan: Mapping[str, Quality]
+    quality: Quality
+    held_out: HeldOut
+    hmc: Estimate
+    gaussian_nll: Estimate
+
+
+def pretrain(
+    name: str,
+    work: Path,
+    *,
+    samples: int = 512,
+    scan_samples: int = 64,
+    steps: int = 16,
+    images: ImageBudget | None = None,
+    device: str = "auto",
+    say: Say = print,
+) -> Card | ImageCard:
+    """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.
+
+    Arguments:
+        work: the run folder; an unfinished run in it goes on, a finished one is evaluated.
+        samples, scan_samples: drawn for the card's numbers, and in the scan over processes.
+        steps: of the integrator of the density.
+        images: what a model of images is measured on; the three above are for lattices.
+        device: of the training.
+
+    Raises `ValueError` where there is no such config, training fails, or a file gets too large.
+    """
+    home = pretrained_folder() / name
+    if Path(name).name != name or not (home / "config.toml").is_file():
+        raise ValueError(f"there is no {home / 'config.toml'}.")
+    config = load_config(home / "config.toml")
+    action = data.action_of(config.data)
+    status = read_status(work)
+    if status is None or status.state != "finished" or read_config(work) != config:
+        outcome = train(config, work, resume=True, device=device)
+        if outcome.state != "finished":
+            step = outcome.step
+            raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
+    say(f"trained {config.steps} steps")
+    model = load_model(work / "checkpoint" / "model.safetensors")
+    if action is None:
+        return _install_images(name, config, model, home, work, images or ImageBudget(), say)
+    card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
+    save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
+    write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
+    write_text(home / "card.md", _markdown(card, action))
+    _index(card, home / "model.safetensors")
+    return card
+
+
+def _install_images(
+    name: str,
+    config: TrainConfig,
+    model: NetworkDenoiser,
+    home: Path,
+    work: Path,
+    budget: ImageBudget,
+    say: Say,
+) -> ImageCard:
+    """Install a model of images with 16-bit weights, and evaluate what was installed.
+
+    A run whose own file has 16-bit weights already is installed as it is.
+    """
+    path, own = home / "model.safetensors", work / "checkpoint" / "model.safetensors"
+    if weights_type(own) == torch.bfloat16:
+        shutil.copyfile(own, path)
+    else:
+        extra = {"data": config.data, "name": name, "config": config.to_json()}
+        save_model(model, path, extra, dtype=torch.bfloat16, split=True)
+    for each in sorted(home.glob("*.safetensors")):
+        if each.stat().st_size > MOST_BYTES:
+            raise ValueError(
+                f"{each.name} has {each.stat().st_size >> 20} MiB; a pretrained model's file has "
+                f"at most {MOST_BYTES >> 20}: use a smaller network."
+            )
+    card = image_card(name, config, load_model(path), work, budget, say)
+    write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
+    write_text(home / "card.md", image_markdown(card))
+    _index(card, path)
+    return card
+
+
+def _evaluate(
+    name: str,
+    config: TrainConfig,
+    action: Phi4,
+    work: Path,
+    budget: tuple[int, int, int],
+    say: Say,
+) -> Card:
+    n, few, steps = budget
+    model = load_model(work / "checkpoint" / "model.safetensors")
+    test = data.load(config.data, "test")
+    x = test.images[:n]
+    generator = torch.Generator().manual_seed(config.seed)
+    processes = {
+        title: Process(model.basis, each.color, each.schedule, model.modes)
+        for title, each in PROCESSES.items()
+    }
+    scan: dict[str, Quality] = {}
+    for title, process in processes.items():
+        scan[title] = quality(model, process, action, few, steps, generator)
+        say(f"{title}: ESS {scan[title].ess}")
+    best = max(scan, key=lambda title: scan[title].ess.value)
+    measured = quality(model, processes[best], action, n, steps, generator)
+    say(f"{best}, {n} samples: ESS {measured.ess}")
+    held = held_out(model, processes[best], action, x, steps, measured.log_z)
+    say(f"held out: {held.nll} nats, {held.forward_kl} above the entropy")
+    free = _gaussian_nll(model, processes[best], x)
+    size = x.shape[-1]
+    reference = hmc(action, size, HMC_SAMPLES, generator=generator, thinning=4)
+    status = load_json((work / "status.json").read_text(encoding="utf-8"))
+    return Card(
+        name=name,
+        title=next(item.title for item in data.available() if item.name == config.data),
+        data=config.data,
+        command=f"rgdiff pretrain {shlex.quote(name)}",
+        config=config.to_json(),
+        parameters=sum(p.numel() for p in model.network.parameters()),
+        steps=config.steps,
+        train_s=status["elapsed_s"],
+        device=f"{status['device']}, {platform.machine()}",
+        best=best,
+        scan=scan,
+        quality=measured,
+        held_out=held,
+        hmc=observables(reference.configurations, n_chains=reference.n_chains)["susceptibility"],
+        gaussian_nll=free,
+    )
+
+
+def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
+    from rgdiff_core.denoisers import GaussianDenoiser
+
+    nll = -doubled(GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process))
+    return Estimate(float(nll.mean()), float(nll.std() / len(nll) ** 0.5))
+
+
+def _index(card: Card | ImageCard, model: Path) -> None:
+    path = pretrained_folder() / "index.json"
+    entries = load_json(path.read_text(encoding="utf-8")) if path.is_file() else []
+    entry = {"name": card.name, "title": card.title, "data": card.data, "sha256": sha256(model)}
+    kept = [each for each in entries if each["name"] != card.name]
+    ordered = sorted([*kept, entry], key=lambda each: each["name"])
+    write_text(path, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+
+
+def _markdown(card: Card, action: Phi4) -> str:
+    q, held = card.quality, card.held_out
+    rows = "\n".join(
+        f"| {title} | {each.ess} | {each.reverse_kl} | {each.susceptibility} |"
+        for title, each in card.scan.items()
+    )
+    gap = card.gaussian_nll.value - held.entropy.value
+    return f"""# {card.name}: {card.title}
+
+A universal denoiser in the Fourier basis: one network for every schedule and every colour.
+
+- **Data**: φ⁴ at m² = {action.m2:g}, λ = {action.lam:g}, `{card.data}`, generated by hybrid Monte
+  Carlo; 20,000 configurations to train on.
+- **Budget**: {card.parameters:,} parameters, {card.steps:,} steps, {duration(card.train_s)} on
+  {card.device}; the seed is in `config.toml`.
+- **Command**: `{card.command}`
+
+Numbers are for the probability flow of the best process of the scan, *{card.best}*, integrated
+with {q.nfe} evaluations; errors are one standard error. All numbers are in `card.json`.
+
+| quantity | value |
+|:--|:--|
+| effective sample size, {q.n} samples | {q.ess} |
+| KL(q\\|p) in nats | {q.reverse_kl} |
+| log Z from the weights | {q.log_z} |
+| held-out NLL in nats, {held.n} configurations | {held.nll} |
+| the same for the free theory | {card.gaussian_nll} |
+| entropy ⟨S⟩ + log Z, the least possible | {held.entropy} |
+| KL(p\\|q) in nats | {held.forward_kl} |
+| share of the free theory's distance that is left | {held.forward_kl.value / gap:.1%} |
+| susceptibility of the samples | {q.susceptibility} |
+| the same, reweighted | {q.reweighted} |
+| the same, hybrid Monte Carlo | {card.hmc} |
+
+The scan, {next(iter(card.scan.values())).n} samples each:
+
+| process | ESS | KL(q\\|p) | susceptibility |
+|:--|:--|:--|:--|
+{rows}
+"""

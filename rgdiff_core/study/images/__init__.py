@@ -1,0 +1,3 @@
+"""The comparison on images."""
+
+__all__ = ()

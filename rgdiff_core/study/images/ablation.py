@@ -1,0 +1,159 @@
+"""`rgdiff study ladder`: from standard diffusion of images to ours, a choice or two at a time.
+
+Small networks, one budget, and the bound on held-out images as training goes on: what each choice
+is worth, and whether that lasts. With several seeds errors are over seeds: images and noise are
+the same for all, so that they are no part of what differs between two rungs.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from rgdiff_core import data
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.evaluation import image_bound
+from rgdiff_core.networks import NETWORKS, UNet
+from rgdiff_core.process import Process
+from rgdiff_core.schedules import Cutoff, LinearGamma
+from rgdiff_core.schedules.kernels import GaussianKernel, SigmoidKernel
+from rgdiff_core.spec import to_dict
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.images.study import pair
+from rgdiff_core.study.lattice.training import trained
+from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import OneProcess
+
+__all__ = ["RUNGS", "Rung"]
+
+WHITE = OneProcess(White(), LinearGamma(-12.0, 5.0))
+MATCHED = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
+NARROW = OneProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
+BEHIND = OneProcess(White(), Cutoff(GaussianKernel(), gamma_min=-12.0, gamma_max=5.0))
+STANDARD = ModelSpec(
+    NETWORKS["unet-0.3m"], network_input="whitened", conditioning="time", reference="isotropic"
+)
+SPECTRUM = replace(STANDARD, reference="spectrum")
+OURS = ModelSpec(NETWORKS["unet-0.3m"])
+SIMPLE, UNIT = Objective("simple"), Objective()
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A model and what it is trained on.
+
+    Attributes:
+        title: what people read.
+        model, objective, noise: as of a training config.
+    """
+
+    title: str
+    model: ModelSpec
+    objective: Objective
+    noise: OneProcess
+
+
+RUNGS: dict[str, Rung] = {
+    "standard": Rung("standard diffusion", STANDARD, SIMPLE, WHITE),
+    "ours": Rung("white noise, our denoiser and loss", OURS, UNIT, WHITE),
+    "simple": Rung("white noise, our denoiser, the loss of the noise", OURS, SIMPLE, WHITE),
+    "white-gaussian": Rung(
+        "white noise, Gaussian cutoff, the loss of the noise", OURS, SIMPLE, BEHIND
+    ),
+    "matched": Rung("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
+    "matched-simple": Rung("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
+    "spectrum": Rung("standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE),
+    "unit": Rung("… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE),
+    "mean": Rung(
+        "… that sees the Gaussian posterior's mean",
+        replace(SPECTRUM, network_input="posterior_mean"),
+        UNIT,
+        WHITE,
+    ),
+    "matched-scaled": Rung(
+        "matched noise, that sees the field in units of its deviation",
+        replace(OURS, network_input="whitened"),
+        UNIT,
+        MATCHED,
+    ),
+    "matched-narrow": Rung("matched noise, sigmoid cutoff of width 0.1", OURS, UNIT, NARROW),
+}
+
+
+def cell(cells: Cells, name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
+    made = _config(RUNGS[name], seed, chosen)
+    inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
+    return cells.have(
+        f"{chosen.data}-{name}-{seed}", inputs, lambda: {"points": list(_points(made, chosen))}
+    )
+
+
+def row(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return a rung for the file: of several seeds means, each with its error over seeds."""
+    runs = [cell["result"]["points"] for cell in found]
+    return {
+        "name": name,
+        "title": RUNGS[name].title,
+        "config": found[0]["inputs"]["config"],
+        "points": [_mean(points) for points in zip(*runs, strict=True)],
+        "runs": runs,
+        "seconds": sum(cell["seconds"] for cell in found),
+    }
+
+
+def _mean(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a point of all seeds; of one alone the error is that over images."""
+    bits = points[0]["bits"]
+    if len(points) > 1:
+        values = torch.tensor([point["bits"]["value"] for point in points], dtype=torch.float64)
+        bits = pair(Estimate.of(values))
+    return {"step": points[0]["step"], "bits": bits, "free_bits": points[0]["free_bits"]}
+
+
+def _config(rung: Rung, seed: int, chosen: argparse.Namespace) -> TrainConfig:
+    network = UNet(chosen.width, (1, 2, 2), 1, (8,))
+    return TrainConfig(
+        data=chosen.data,
+        basis=BasisSpec(decorrelate=True),
+        noise=rung.noise,
+        model=replace(rung.model, network=network),
+        objective=rung.objective,
+        steps=chosen.steps,
+        batch=chosen.batch,
+        lr=2e-3,
+        decay="constant",  # so that the points along the way count
+        ema=0.995,
+        seed=seed,
+        precision="bfloat16",
+    )
+
+
+def _points(made: TrainConfig, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield steps and bits per dimension of the averaged model, each with its error."""
+    test = data.load(made.data, "test").images[: chosen.images]
+    for point in trained(made, chosen.points):
+        model, source = point.model, made.noise
+        if not isinstance(source, OneProcess):
+            raise ValueError("a rung is trained on one process.")
+        process = Process(model.basis, source.color, source.schedule, model.modes)
+        found = image_bound(model, process, test, 8)
+        yield {
+            "step": point.step,
+            "bits": pair(found.estimate),
+            "free_bits": pair(Estimate.of(found.free)),
+            "gain": found.gain.tolist(),
+        }
+
+
+def lines(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{row['title']}: "
+        + ", ".join(f"{p['step']:,} steps {p['bits']['value']:.3f}" for p in row["points"])
+        for row in rows
+    ]

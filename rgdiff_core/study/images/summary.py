@@ -1,0 +1,255 @@
+"""Cells of the study of CIFAR-10 to results: one JSON value that needs no arithmetic any more.
+
+    study, title, data, budget, device
+    complete      {cells, failed: [sentence]}
+    machines      {bits, samples: [what computed them]}
+    models        [{name, title, universal, parameters, sha256, basis, config}]
+    missing       [name of a model whose file is not there]
+    baseline      name of the arm that differences are to
+    metrics       {name: {title, unit, best}}; best is "low", "high" or a number to be met
+    scale_edges, log_snr_edges      of the tables: rows are bands of scale, columns of log-SNR
+    floor         {n, metrics, rgb, spectrum}: real training images in the place of samples
+    arms          [{name, title, model, model_title, group, headline, color, schedule, basis,
+                    metrics, against_baseline, gain, left, samples}]
+    scans         [{name, title, axis, model, rows: [{arm, color, softness, metrics,
+                    against_standard}]}]
+    search        [{arm, nfe, method, grid, n, metrics, chosen}]
+    pictures      [{arm, nfe, file}], files beside the results, 8 × 8 images each
+
+`metrics` maps names to {value, error, n}; those of samples are at the budget's `shown` steps, in
+a scan at its `scan_steps`.
+`against_baseline` maps "bits" and "bits_more" to paired differences {value, error, n}; it is None
+for the baseline and for models of another network or number of images. `against_standard` is
+alike, against the scan's own standard diffusion: white noise at the softest.
+`gain` is in bits per dimension, which sum to bits − free_bits; `left` is the share of the free
+theory's squared error that is left, None where the process does not pass. `samples` has a row for
+each number of steps: {nfe, method, grid, n, metrics, rgb, spectrum: {scale, relative, error}}.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from rgdiff_core.colors import White
+from rgdiff_core.evaluation.images.bound import BANDS, EDGES
+from rgdiff_core.spec import to_dict
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.cells import OutOfTimeError
+from rgdiff_core.study.images.arms import BASELINE, DEDICATED, MODELS, ImageArm
+from rgdiff_core.study.images.study import ImageStudy, pair
+
+__all__ = ["METRICS", "image_summary"]
+
+Cell = dict[str, Any]
+METRICS: dict[str, tuple[str, str, str | float]] = {
+    "bits": ("bits per dimension, bound", "bits/dim", "low"),
+    "bits_more": ("the same, on more images", "bits/dim", "low"),
+    "free_bits": ("bits per dimension of the free theory, exact", "bits/dim", "low"),
+    "flow_bits": ("bits per dimension, probability flow", "bits/dim", "low"),
+    "spectrum_error": ("error of the spectrum, rms of log P/P_data", "", "low"),
+    "sharpness": ("power in the finest third of scales, relative to the data's", "", 1.0),
+    "color_error": ("distance of the colours of a pixel", "grey values", "low"),
+    "frechet_cifar10": ("Fréchet distance, features of a CIFAR-10 classifier", "", "low"),
+    "kernel_cifar10": ("kernel distance, features of a CIFAR-10 classifier", "", "low"),
+    "frechet_inception": ("Fréchet distance, Inception (FID)", "", "low"),
+    "kernel_inception": ("kernel distance, Inception (KID)", "", "low"),
+}
+SCANS = {
+    "cifar10-small": ("fourier-softness", "Fourier: soft conditioning by variance", "softness"),
+    "cifar10-pca": ("pca-softness", "PCA: soft conditioning by variance", "softness"),
+    "cifar10-haar": ("haar-levels", "Haar wavelets: level by level", "softness"),
+}
+
+
+def image_summary(study: ImageStudy, out: Path, failed: list[str]) -> Cell:
+    """Return the results of the cells that are there, and write the pictures into a folder of
+    `out`.
+
+    Arguments:
+        failed: a sentence for each cell that could not be computed.
+    """
+    known = replace(study, cells=replace(study.cells, until=float("-inf")))
+    headline = {arm.name for name in study.files for arm in _headline(known, name)}
+    rows = [_arm(known, arm, arm.name in headline) for arm in known.arms]
+    return {
+        "study": "cifar10",
+        "title": "CIFAR-10: matched noise and component-wise schedules against standard diffusion",
+        "data": study.data,
+        "budget": to_dict(study.budget),
+        "device": study.device,
+        "complete": {
+            "cells": len(list(study.cells.folder.glob("*.json"))),
+            "failed": failed,
+        },
+        "machines": _machines(known),
+        "models": [_model(study, name) for name in MODELS if name in study.files],
+        "missing": [name for name in MODELS if name not in study.files],
+        "baseline": BASELINE,
+        "metrics": {
+            name: {"title": title, "unit": unit, "best": best}
+            for name, (title, unit, best) in METRICS.items()
+        },
+        "scale_edges": [i / BANDS for i in range(BANDS + 1)],
+        "log_snr_edges": list(EDGES),
+        "floor": _result(known.floor),
+        "arms": [row for row in rows if row["metrics"]],
+        "scans": [_scan(known, name) for name in SCANS if name in study.files],
+        "search": [row for arm in known.arms for row in _search(known, arm)],
+        "pictures": _pictures(known, out, sorted(headline)),
+    }
+
+
+def _machines(study: ImageStudy) -> dict[str, list[str]]:
+    """Return what computed the bits, and what drew the samples."""
+    found: dict[str, set[str]] = {"bits": set(), "samples": set()}
+    for arm in study.arms:
+        rows = {"bits": [_result(lambda arm=arm: study.bits(arm))]}
+        rows["samples"] = [
+            _result(lambda arm=arm, n=n: study.samples(arm, n)) for n in study.budget.evaluations
+        ]
+        for kind, cells in rows.items():
+            found[kind] |= {cell["machine"] for cell in cells if cell and "machine" in cell}
+    return {kind: sorted(names) for kind, names in found.items()}
+
+
+def _result(cell: Callable[[], Cell]) -> Cell | None:
+    try:
+        return cell()["result"]
+    except OutOfTimeError:
+        return None
+
+
+def _headline(study: ImageStudy, name: str) -> list[ImageArm]:
+    try:
+        return study.headline(name)
+    except OutOfTimeError:
+        return []
+
+
+def _model(study: ImageStudy, name: str) -> Cell:
+    model = study.model(name)
+    return {
+        "name": name,
+        "title": MODELS[name],
+        "universal": name not in DEDICATED,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "sha256": study.digests[name],
+        "basis": type(model.basis).__name__,
+        "model": to_dict(model.spec),
+        "config": study.config(name),
+    }
+
+
+def _arm(study: ImageStudy, arm: ImageArm, headline: bool) -> Cell:
+    bits, flow = _result(lambda: study.bits(arm)), _result(lambda: study.flow(arm))
+    more = _result(lambda: study.bits(arm, more=True))
+    table = more or bits
+    if arm.group == "scan":
+        found = [_result(lambda: study.scanned(arm))]
+    else:
+        found = [
+            _result(lambda n=n: study.samples(arm, n)) for n in sorted(study.budget.evaluations)
+        ]
+    samples = [row for row in found if row is not None]
+    metrics: Cell = {}
+    if bits:
+        metrics |= {name: bits[name] | {"n": bits["n"]} for name in ("bits", "free_bits")}
+    if more:
+        metrics["bits_more"] = more["bits"] | {"n": more["n"]}
+    if flow:
+        metrics["flow_bits"] = flow["flow_bits"] | {"n": flow["n"]}
+    for row in samples:
+        if row["nfe"] == study.budget.shown or arm.group == "scan":
+            metrics |= {name: value | {"n": row["n"]} for name, value in row["metrics"].items()}
+    return {
+        "name": arm.name,
+        "title": arm.title,
+        "model": arm.model,
+        "model_title": MODELS[arm.model],
+        "group": arm.group,
+        "headline": headline,
+        "basis": type(study.model(arm.model).basis).__name__,
+        "color": to_dict(arm.color),
+        "schedule": to_dict(arm.schedule),
+        "softness": arm.softness,
+        "metrics": metrics,
+        "against_baseline": _against(study, arm, study.baseline(arm)) if bits else None,
+        "gain": table and table["gain"],
+        "left": table and table["left"],
+        "samples": samples,
+    }
+
+
+def _against(study: ImageStudy, arm: ImageArm, base: ImageArm | None) -> Cell | None:
+    """Return differences to another arm's bits, paired by image; None where there are none."""
+    if base is None:
+        return None
+    found: Cell = {}
+    for name, more in (("bits", False), ("bits_more", True)):
+        if all(_result(lambda x=x, more=more: study.bits(x, more=more)) for x in (base, arm)):
+            change: Tensor = study.values(arm, more=more) - study.values(base, more=more)
+            found[name] = pair(Estimate.of(change)) | {"n": len(change)}
+    return found or None
+
+
+def _scan(study: ImageStudy, name: str) -> Cell:
+    word, title, axis = SCANS[name]
+    arms = [arm for arm in study.arms if arm.model == name and arm.group == "scan"]
+    standard = max(arms, key=lambda arm: (isinstance(arm.color, White), arm.softness or 0))
+    found = []
+    for arm in arms:
+        row = _arm(study, arm, False)
+        if row["metrics"]:
+            told = {"arm": arm.name, "color": row["color"]["kind"]}
+            told |= {"softness": arm.softness, "metrics": row["metrics"]}
+            found.append(told | {"against_standard": _against(study, arm, standard)})
+    return {"name": word, "title": title, "axis": axis, "model": name, "rows": found}
+
+
+def _search(study: ImageStudy, arm: ImageArm) -> list[Cell]:
+    try:
+        cells, chosen = study.search(arm), study.method(arm)
+    except OutOfTimeError:
+        return []
+    wanted = ("arm", "nfe", "method", "grid", "n", "metrics")
+    return [
+        {name: cell["result"][name] for name in wanted} | {"chosen": i == chosen}
+        for i, cell in enumerate(cells)
+    ]
+
+
+def _pictures(study: ImageStudy, out: Path, names: list[str]) -> list[Cell]:
+    """Write grids of the first samples; return what they show, the real images first."""
+    folder = out / f"study-{study.data}"
+    arms = [arm for arm in study.arms if arm.name in names]
+    steps = study.budget.shown
+    drawn = [a.name for a in arms if _result(lambda a=a: study.samples(a, steps))]
+    valid = {"floor", *drawn}  # and not those of a model that was there before
+    wanted = [("floor", None, "floor")]
+    wanted += [(arm.name, steps, f"{arm.cell}.samples-{steps}") for arm in arms]
+    found = []
+    for name, nfe, cell in wanted:
+        made, file = study.cells.path(cell, ".npz"), folder / f"{cell}.png"
+        if name not in valid or not made.is_file():
+            continue
+        if not file.is_file() or file.stat().st_mtime < made.stat().st_mtime:
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(_grid(study.shown(cell))).save(file, optimize=True)
+        found.append({"arm": name, "nfe": nfe, "file": str(file.relative_to(out))})
+    return found
+
+
+def _grid(grey: Tensor, columns: int = 8) -> np.ndarray:
+    """Return images (n, C, H, W) side by side, (rows H, columns W, C); incomplete rows are left
+    out.
+    """
+    n, c, h, w = grey.shape
+    rows = max(1, n // columns)
+    columns = min(columns, n)
+    tiles = grey[: rows * columns].reshape(rows, columns, c, h, w)
+    return tiles.permute(0, 3, 1, 4, 2).reshape(rows * h, columns * w, c).numpy()

@@ -1,0 +1,3 @@
+"""The comparison on lattice φ⁴."""
+
+__all__ = ()

@@ -1,0 +1,153 @@
+"""The tasks of a study, in order of importance, each with those that have to be done before.
+
+A task is a call of one method of `Study`. It computes one cell, or, where it only prepares, noised
+fields that several cells share.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rgdiff_core.study.lattice.arms import ARMS, LADDER, LANDSCAPE, LRS, THEORIES, Arm
+from rgdiff_core.study.lattice.budget import Budget
+from rgdiff_core.study.lattice.study import FINALISTS
+
+__all__ = ["ORDER", "Task", "plan"]
+
+CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
+ORDER: tuple[tuple[str, str], ...] = (  # theory and phase: what matters most comes first
+    *((theory, phase) for theory in THEORIES for phase in ("truth", "runs")),
+    (CRITICAL, "ladder"),
+    (CRITICAL, "flows"),
+    (CRITICAL, "samplers"),
+    (CRITICAL, "landscape"),
+    (BROKEN, "flows"),
+    (BROKEN, "samplers"),
+    (BROKEN, "ladder"),
+    (SYMMETRIC, "flows"),
+    (SYMMETRIC, "samplers"),
+    (LARGE, "flows"),
+    (LARGE, "samplers"),
+    (BROKEN, "landscape"),
+    (SYMMETRIC, "ladder"),
+    (SYMMETRIC, "landscape"),
+    (LARGE, "ladder"),
+    (LARGE, "landscape"),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A call of a method of `Study`.
+
+    Attributes:
+        theory: the data set.
+        phase: of `ORDER`.
+        name: no two tasks of a theory share one.
+        method, arguments: the call.
+        needs: names of tasks of this theory that have to be done before.
+        prepares: whether it computes no cell: where nothing is left that needs it, it is left out.
+    """
+
+    theory: str
+    phase: str
+    name: str
+    method: str
+    arguments: tuple[Any, ...] = ()
+    needs: tuple[str, ...] = ()
+    prepares: bool = False
+
+
+def plan(theories: list[str], budget: Budget) -> list[Task]:
+    """Return the tasks of these theories; none comes before one that it needs."""
+    return [
+        Task(theory, phase, *parts)
+        for theory, phase in ORDER
+        if theory in theories
+        for parts in PHASES[phase](theory, budget)
+    ]
+
+
+Parts = tuple[Any, ...]  # of a task, beyond theory and phase
+
+
+def _truth(theory: str, budget: Budget) -> Iterator[Parts]:
+    del theory, budget
+    yield ("truth", "truth_cell")
+
+
+def _runs(theory: str, budget: Budget) -> Iterator[Parts]:
+    del theory
+    seen: set[str] = set()
+    for arm in ARMS.values():
+        for index, choice in enumerate(arm.choices):
+            noised = f"noised-{arm.color.to_json()}-{choice.schedule.to_json()}"
+            if noised not in seen:  # two arms may share a process
+                seen.add(noised)
+                yield (noised, "validation_reference", (arm, index), (), True)
+            yield (f"search-{arm.name}-{index}", "candidate", (arm, index, LRS[0]), (noised,))
+    for arm in ARMS.values():
+        needs = tuple(f"search-{arm.name}-{index}" for index in range(len(arm.choices)))
+        for lr in LRS[1:]:
+            yield (f"rate-{arm.name}-{lr:g}", "tuned", (arm, lr), needs)
+    for arm in ARMS.values():
+        needs = tuple(f"rate-{arm.name}-{lr:g}" for lr in LRS[1:])
+        for place in range(FINALISTS):
+            yield (f"trial-{arm.name}-{place}", "longer", (arm, place), needs)
+    for arm in ARMS.values():
+        needs = tuple(f"trial-{arm.name}-{place}" for place in range(FINALISTS))
+        yield (f"test-{arm.name}", "run_reference", (arm,), needs, True)
+    for seed in range(budget.seeds):
+        for arm in ARMS.values():
+            yield (_run(arm, seed), "run", (arm, seed), (f"test-{arm.name}", "truth"))
+
+
+def _run(arm: Arm, seed: int) -> str:
+    return f"run-{arm.name}-{seed}"
+
+
+def _flows(theory: str, budget: Budget) -> Iterator[Parts]:
+    del theory
+    for seed in range(budget.seeds):
+        for arm in ARMS.values():
+            yield (f"flow-{arm.name}-{seed}", "flow", (arm, seed), (_run(arm, seed),))
+
+
+def _samplers(theory: str, budget: Budget) -> Iterator[Parts]:
+    del theory
+    for seed in range(budget.seeds):
+        for steps in budget.evaluations:
+            for arm in ARMS.values():
+                name = f"samplers-{arm.name}-{seed}-{steps}"
+                yield (name, "samplers", (arm, seed, steps), (_run(arm, seed),))
+
+
+def _ladder(theory: str, budget: Budget) -> Iterator[Parts]:
+    if theory not in budget.ladder:
+        return
+    seen: set[str] = set()
+    for seed in range(budget.ladder_seeds):
+        for arm in LADDER:
+            noised = f"ladder-{arm.color.to_json()}-{arm.choices[0].schedule.to_json()}"
+            if noised not in seen:
+                seen.add(noised)
+                yield (noised, "rung_reference", (arm,), (), True)
+            yield (f"ladder-{arm.name}-{seed}", "rung", (arm, seed), (noised,))
+
+
+def _landscape(theory: str, budget: Budget) -> Iterator[Parts]:
+    if theory not in budget.landscape:
+        return
+    for index in range(min(budget.schedules, len(LANDSCAPE))):
+        for color in ("white", "matched"):
+            yield (f"landscape-{color}-{index}", "place", (color, index))
+
+
+PHASES: dict[str, Callable[[str, Budget], Iterator[Parts]]] = {
+    "truth": _truth,
+    "runs": _runs,
+    "flows": _flows,
+    "samplers": _samplers,
+    "ladder": _ladder,
+    "landscape": _landscape,
+}

@@ -1,0 +1,97 @@
+"""A model by its name or file, with its data and a process that suits it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rgdiff_core import data
+from rgdiff_core.colors import Matched
+from rgdiff_core.data import ImageSet
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers.files import (
+    list_pretrained,
+    load_model,
+    load_pretrained,
+    pretrained_folder,
+    read_metadata,
+)
+from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.training import TrainConfig, runs
+from rgdiff_core.training.config import parse_config
+from rgdiff_core.training.noise_levels import OneProcess
+
+__all__ = ["Opened", "open_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A model that was asked for by name.
+
+    Attributes:
+        name: What it was asked for by.
+        denoiser: The model.
+        data: The name of its data set, "" where its file does not say.
+        noise: The process that it was trained on, or one that suits a universal model.
+        own: Whether it was trained on that one process.
+    """
+
+    name: str
+    denoiser: NetworkDenoiser
+    data: str
+    noise: OneProcess
+    own: bool = False
+
+    def images(self, split: str, chosen: str | None = None) -> ImageSet:
+        """Return its data set, or another; raises `ValueError` where none is known."""
+        name = chosen or self.data
+        if not name:
+            raise ValueError(f"{self.name} does not say what its data are: use --data NAME.")
+        found = data.load(name, split)
+        shape = tuple(found.images.shape[1:])
+        if shape != self.denoiser.basis.shape:
+            raise ValueError(
+                f"the images of {name} have shape {shape}, those of {self.name} "
+                f"{self.denoiser.basis.shape}."
+            )
+        return found
+
+
+def open_model(name: str) -> Opened:
+    """Return the model of a pretrained name, a run's id, or a path that ends in .safetensors.
+
+    Raises `ValueError` with one sentence where there is none.
+    """
+    if name.endswith(".safetensors"):
+        path = Path(name)
+        told = read_metadata(path)
+        return _opened(name, load_model(path), told.get("data", ""), _config(told))
+    for each in list_pretrained():
+        if each.name == name:
+            model = load_pretrained(name)
+            told = read_metadata(pretrained_folder() / name / "model.safetensors")
+            return _opened(name, model, each.data, _config(told))
+    config = next((run.config for run in runs.list_runs() if run.id == name), None)
+    if config is None:
+        known = ", ".join(each.name for each in list_pretrained())
+        raise ValueError(
+            f"{name!r} is no pretrained model ({known or 'none on this machine'}), no run with a "
+            f"config, and no .safetensors file."
+        )
+    return _opened(name, load_model(runs.model_path(name)), config.data, config)
+
+
+def _opened(name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None) -> Opened:
+    if config is not None and isinstance(config.noise, OneProcess):
+        return Opened(name, denoiser, data, config.noise, own=True)
+    return Opened(name, denoiser, data, DEFAULT)
+
+
+def _config(metadata: Mapping[str, str]) -> TrainConfig | None:
+    """Return the config that a model's file keeps, None where it keeps none that is known."""
+    try:
+        return parse_config(metadata["config"], "the config of the model")
+    except (KeyError, ValueError):
+        return None
+
+
+DEFAULT = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))

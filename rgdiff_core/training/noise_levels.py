@@ -1,0 +1,324 @@
+r"""What a model is trained on: one process, or all of them.
+
+A denoiser of basis-diagonal noise needs to know n_k = σ_kS_k/α_k and nothing else of the process.
+The universal model is trained over random colours and schedules: scalar ones, cutoffs with every
+kernel, from soft to hard conditioning, from white to matched noise.
+
+Randomness is a function of (seed, step) alone, so that a run can be resumed anywhere.
+"""
+
+import math
+import random
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core import schedules
+from rgdiff_core.bases import Basis
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.colors import BlendedColor, Color, FreeTheory, Matched, PowerLaw, White
+from rgdiff_core.process import Marginal, Process
+from rgdiff_core.schedules import Schedule
+from rgdiff_core.schedules.kernels import (
+    BumpKernel,
+    ButterworthKernel,
+    ExponentialKernel,
+    GaussianKernel,
+    HardKernel,
+    Kernel,
+    LitimKernel,
+    SigmoidKernel,
+)
+from rgdiff_core.seeds import mix
+from rgdiff_core.spec import Spec, check_whole
+from rgdiff_core.training.losses import NoiseBatch, Objective, posterior_variance, weights
+
+__all__ = [
+    "NoiseSampler",
+    "NoiseSource",
+    "OneProcess",
+    "Universal",
+    "random_process",
+    "steps_at_once",
+    "white_level",
+]
+
+AHEAD = 8  # processes that are tabulated before a GPU needs them
+LEVELS = 64  # times of a process in the universal mixture
+LEVEL_LIMIT = 16.0  # |γ| of white noise in the table that others are compared with
+TABLE = 257  # times at which a process is tabulated to find slices of equal information
+LEAST = 1e-6  # of what passes in all, below which times are uniform
+MOST_STEPS, MOST_VALUES = 16, 1 << 17  # of what is drawn at once
+
+
+def steps_at_once(values: int) -> int:
+    """Return for how many steps to draw at once, given how many values a step takes.
+
+    For small fields the calls cost more than the numbers.
+    """
+    return max(1, min(MOST_STEPS, MOST_VALUES // max(1, values)))
+
+
+class NoiseSampler:
+    """Draws noise levels. Derived classes write `draw`."""
+
+    def draw(self, step: int, n: int) -> NoiseBatch:
+        """Return noise levels for n samples, a function of the seed, the step and n alone."""
+        raise TypeError(f"{type(self).__name__} does not say what it draws.")
+
+
+class NoiseSource(Spec):
+    """What processes a model is trained on. Derived classes write `sampler`."""
+
+    def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
+        """Return what draws noise levels, on the device of the modes."""
+        raise TypeError(f"{type(self).__name__} does not say how it is drawn.")
+
+
+@dataclass(frozen=True)
+class OneProcess(NoiseSource):
+    """One process.
+
+    Arguments:
+        color: S.
+        schedule: γ_k(t).
+    """
+
+    color: Color = Matched()
+    schedule: Schedule = schedules.Cutoff()
+
+    def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
+        """Return the sampler; raises `ValueError` where the process does not fit the modes."""
+        return _One(Process(basis, self.color, self.schedule, modes), modes, objective, seed)
+
+
+@dataclass(frozen=True)
+class Universal(NoiseSource):
+    """Random processes, and random times of each.
+
+    Arguments:
+        processes: how many contribute to a batch, 1 to 4096. The newest takes the place of the
+            oldest.
+        every: steps from one new process to the next, 1 to 1000.
+    """
+
+    processes: int = 64
+    every: int = 1
+
+    def __post_init__(self) -> None:
+        check_whole("processes", self.processes, 1, 4096)
+        check_whole("every", self.every, 1, 1000)
+
+    def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
+        """Return the sampler."""
+        return _Many(self, basis, modes, objective, seed)
+
+
+def random_process(basis: Basis, modes: Modes, chance: random.Random) -> Process:
+    """Draw a process of the universal mixture."""
+    return Process(basis, _color(chance), _schedule(chance), modes)
+
+
+def _color(chance: random.Random) -> Color:
+    kind = chance.random()
+    if kind < 0.3:
+        return White()
+    if kind < 0.6:
+        return Matched()
+    if kind < 0.8:
+        return BlendedColor(White(), Matched(), chance.random())
+    if kind < 0.9:
+        return FreeTheory(_log_uniform(chance, 0.01, 10))
+    return PowerLaw(chance.uniform(-1, 3))
+
+
+def _schedule(chance: random.Random) -> Schedule:
+    low, high = chance.uniform(-12, -6), chance.uniform(3, 9)
+    kind = chance.random()
+    if kind < 0.3:
+        return schedules.LinearGamma(low, high)
+    if kind < 0.75:
+        return schedules.Cutoff(_kernel(chance), gamma_min=low, gamma_max=high)
+    order = "scale" if chance.random() < 0.75 else "variance"
+    return schedules.SoftConditioning(low, high, _log_uniform(chance, 0.03, 10), order)
+
+
+def _kernel(chance: random.Random) -> Kernel:
+    return chance.choice(
+        (
+            SigmoidKernel(_log_uniform(chance, 0.01, 1)),
+            SigmoidKernel(_log_uniform(chance, 0.01, 1)),
+            HardKernel(),
+            GaussianKernel(),
+            ExponentialKernel(),
+            LitimKernel(),
+            BumpKernel(),
+            ButterworthKernel(_log_uniform(chance, 0.5, 8)),
+        )
+    )
+
+
+def _log_uniform(chance: random.Random, low: float, high: float) -> float:
+    return math.exp(chance.uniform(math.log(low), math.log(high)))
+
+
+class _Clock:
+    """Places of times in [0, 1] for a process: equal slices of time, of information, or of a
+    normal density of the log noise level.
+    """
+
+    def __init__(self, process: Process, modes: Modes, objective: Objective) -> None:
+        self.table: Tensor | None = None
+        self.weighted = objective.times == "importance"
+        if objective.times == "stratified" or modes.variance is None:
+            return
+        t = torch.linspace(0, 1, TABLE).to(modes.variance)
+        if self.weighted:
+            snr = torch.exp(-process.level(t).gamma) / process.noise_variance
+            information = torch.log1p(modes.variance * snr).mean((1, 2, 3))
+            passed = (information[0] - information).clamp_min(0)
+        else:
+            level = white_level(process.preserved(t), modes)
+            place = torch.special.ndtr((level - objective.level_mean) / objective.level_std)
+            passed = (place - place[0]).clamp_min(0)
+        # a little of uniform time, so that no stretch is left out
+        share = torch.where(passed[-1] > LEAST, passed / passed[-1].clamp_min(LEAST), t)
+        self.table = 0.9 * share + 0.1 * t
+        self.times = t
+
+    def place(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Return times for uniform u (n,), and dt/du there."""
+        if self.table is None:
+            return u, torch.ones_like(u)
+        right = torch.searchsorted(self.table, u).clamp(1, TABLE - 1)
+        step = self.times[1]
+        slope = step / (self.table[right] - self.table[right - 1])
+        t = self.times[right - 1] + (u - self.table[right - 1]) * slope
+        return t.clamp(0, 1), slope if self.weighted else torch.ones_like(u)
+
+
+def white_level(marginal: Marginal, modes: Modes) -> Tensor:
+    """Return the γ at which white noise leaves as large a mean posterior variance, (B,).
+
+    Arguments:
+        marginal: α and σS of χ/r, each (B, C or 1, H, W).
+        modes: of the data, with variances.
+    """
+    if modes.variance is None:
+        raise ValueError("the white level needs the data's variance: use Modes.fit.")
+    variance = modes.variance
+    levels = torch.linspace(-LEVEL_LIMIT, LEVEL_LIMIT, TABLE).to(variance)
+    spread = (variance.mean() * torch.exp(levels))[:, None, None, None]
+    known = (variance * spread / (variance + spread)).mean((1, 2, 3)).log()
+    wanted = posterior_variance(marginal, variance).mean((1, 2, 3)).log()
+    right = torch.searchsorted(known, wanted).clamp(1, TABLE - 1)
+    part = (wanted - known[right - 1]) / (known[right] - known[right - 1]).clamp_min(1e-12)
+    return torch.lerp(levels[right - 1], levels[right], part.clamp(0, 1))
+
+
+class _One(NoiseSampler):
+    def __init__(self, process: Process, modes: Modes, objective: Objective, seed: int) -> None:
+        self.process, self.modes, self.objective, self.seed = process, modes, objective, seed
+        self.clock = _Clock(process, modes, objective)
+        self.kept: dict[tuple[int, int], NoiseBatch] = {}  # the last draw, by number and n
+
+    def draw(self, step: int, n: int) -> NoiseBatch:
+        steps = steps_at_once(n * self.modes.scale.numel())
+        number, place = divmod(step, steps)
+        if (number, n) not in self.kept:
+            self.kept.clear()
+            self.kept[number, n] = self._several(number, n, steps)
+        return self.kept[number, n].rows(slice(place * n, (place + 1) * n))
+
+    def _several(self, number: int, n: int, steps: int) -> NoiseBatch:
+        generator = torch.Generator().manual_seed(mix(self.seed, number))
+        return _levels(self.process, self.modes, self.objective, self.clock, n, generator, steps)
+
+
+class _Many(NoiseSampler):
+    """A window over an endless sequence of random processes.
+
+    The levels of a process are tabulated once, when it enters, and drawn from while it stays. For
+    a GPU they are tabulated by threads of the CPU ahead of time, so that it never waits.
+    """
+
+    def __init__(
+        self, source: Universal, basis: Basis, modes: Modes, objective: Objective, seed: int
+    ) -> None:
+        self.source, self.basis = source, basis
+        self.objective, self.seed = objective, seed
+        shape = (3, source.processes, LEVELS, *basis.shape)
+        self.window = modes.scale.new_empty(shape)  # α, σS and the weight
+        self.modes = modes.to(modes.scale.cpu())
+        self.threads = _one_thread_each(AHEAD) if self.window.is_cuda else None
+        self.ahead: dict[int, Future[Tensor]] = {}
+        self.last: int | None = None  # the newest process in the window, by its number
+
+    def draw(self, step: int, n: int) -> NoiseBatch:
+        newest = step // self.source.every
+        if self.last != newest:
+            follows = self.last == newest - 1
+            for index in range(
+                newest if follows else newest - self.source.processes + 1, newest + 1
+            ):
+                self._enter(index)
+            self.last = newest
+        generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
+        rows = self.window.flatten(1, 2)
+        chosen = torch.randint(rows.shape[1], (n,), generator=generator)
+        alpha, std, weight = rows[:, _sent(chosen, rows)]
+        return NoiseBatch(Marginal(alpha, std), weight)
+
+    def _enter(self, index: int) -> None:
+        """Put the levels of a process in the place of the one that leaves."""
+        if self.threads is None:
+            table = self._table(index)
+        else:
+            for each in range(index, index + 1 + AHEAD):
+                if each not in self.ahead:
+                    self.ahead[each] = self.threads.submit(self._table, each)
+            table = self.ahead.pop(index).result()
+        self.window[:, index % self.source.processes].copy_(table, non_blocking=True)
+
+    def _table(self, index: int) -> Tensor:
+        """Return α, σS and the weight of a process, (3, LEVELS, C, H, W), on the CPU."""
+        seed = mix(self.seed, index)
+        process = random_process(self.basis, self.modes, random.Random(seed))
+        clock = _Clock(process, self.modes, self.objective)
+        generator = torch.Generator().manual_seed(seed)
+        batch = _levels(process, self.modes, self.objective, clock, LEVELS, generator)
+        table = self.modes.scale.new_empty((3, LEVELS, *self.basis.shape))
+        values = (batch.marginal.alpha, batch.marginal.std, batch.weight)
+        for place, value in zip(table, values, strict=True):
+            place.copy_(value.expand_as(place))
+        return table if self.threads is None else table.pin_memory()
+
+
+def _sent(x: Tensor, like: Tensor) -> Tensor:
+    """Return a tensor of the CPU on the device of another, which the host does not wait for."""
+    return x.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else x
+
+
+def _one_thread_each(threads: int) -> ThreadPoolExecutor:
+    """Return threads in each of which torch computes on one core."""
+    return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _levels(
+    process: Process,
+    modes: Modes,
+    objective: Objective,
+    clock: _Clock,
+    n: int,
+    generator: torch.Generator,
+    steps: int = 1,
+) -> NoiseBatch:
+    """Return the levels of a process at n times for each step, one in each of n slices."""
+    slices = torch.cat([torch.randperm(n, generator=generator) for _ in range(steps)])
+    u = (slices + torch.rand(len(slices), generator=generator)) / n
+    t, slope = clock.place(_sent(u.to(process.noise_variance.dtype), process.noise_variance))
+    marginal = process.preserved(t)
+    weight = weights(objective.weighting, process, t, modes, marginal)
+    return NoiseBatch(marginal, weight * slope[:, None, None, None])

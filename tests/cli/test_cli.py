@@ -1,0 +1,118 @@
+"""The command line, run as a person or a program runs it."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from rgdiff_core.cli import main
+from rgdiff_core.cli.main import COMMANDS, Command
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path / "cache"))
+
+
+def test_list_for_programs(capsys):
+    assert main(["data", "list", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {item["name"]: item["cached"] for item in listed}["photographs"] is False
+
+
+def test_list_for_people(capsys):
+    assert main(["data", "list"]) == 0
+    assert "CIFAR-10" not in (lines := capsys.readouterr().out).split("\n")[0].split()[0]
+    assert lines.startswith("cifar10")
+
+
+def test_fetch(capsys):
+    assert main(["data", "fetch", "photographs", "phi4-6x6", "--json"]) == 0
+    photographs, lattice = json.loads(capsys.readouterr().out)
+    assert photographs["name"] == "photographs"
+    assert lattice["images"] == {"train": 20_000, "test": 5_000}
+
+
+def test_generate(tmp_path, capsys):
+    out = tmp_path / "fields.npz"
+    options = ["--size", "4", "--n", "100", "--m2", "1", "--lam", "1", "--seed", "3"]
+    assert main(["data", "generate", str(out), *options, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert 0.5 < report["acceptance"] <= 1
+    first = np.load(out)["images"]
+    assert first.shape == (100, 1, 4, 4)
+    assert main(["data", "generate", str(out), *options]) == 0
+    assert "τ_int" in capsys.readouterr().out
+    assert np.array_equal(np.load(out)["images"], first)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["data", "fetch", "imagenet"], "'imagenet' is not a known data set"),
+        (["data", "generate", "a.npz", "--size", "1"], "size = 1"),
+        (["data", "generate", "a.npz", "--lam", "-1"], "lam = -1.0"),
+        (["data", "generate", "a.txt"], "a.txt does not end in .npz"),
+    ],
+)
+def test_errors_are_one_line(capsys, arguments, says):
+    assert main(arguments) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("rgdiff: ")
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_every_command_explains_itself(capsys, command):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.name.split(), "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert command.help in text
+    assert "--json" in text
+
+
+def numbers(command: Command) -> list[tuple[list[str], type]]:
+    """Return the options of a command that are numbers, each with as many words as it needs."""
+    parser = argparse.ArgumentParser()
+    command.options(parser)
+    places = sum(not each.option_strings for each in parser._actions)
+    words = [*command.name.split(), *["x"] * places]
+    found = [each for each in parser._actions if each.type in (int, float)]
+    return [([*words, each.option_strings[0]], each.type) for each in found]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_what_is_no_number_is_one_sentence(capsys, command):
+    for words, kind in numbers(command):
+        wrong = ["nan", "inf", "-inf", "1e999", "text", "", "0x10", "ü" * 5000, "1" * 5000]
+        for word in [*wrong, "0.5", "1e308", str(2**63)] if kind is int else wrong:
+            with pytest.raises(SystemExit, match="2"):
+                main([*words[:-1], f"{words[-1]}={word}"])
+            *usage, sentence = capsys.readouterr().err.strip().split("\n")
+            assert usage and words[-1] in sentence and "Traceback" not in sentence
+            assert len(sentence) < 300
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
+    parser = argparse.ArgumentParser()
+    command.options(parser)
+    if not any("--device" in each.option_strings for each in parser._actions):
+        pytest.skip("it computes where there is nothing to choose")
+    for name in ("gpu", "cuda:77", "meta", ""):
+        with pytest.raises(SystemExit, match="2"):
+            main([*command.name.split(), "x", f"--device={name}"])
+        last = capsys.readouterr().err.strip().split("\n")[-1]
+        assert f"device = {name!r} is not one of those here: auto, cpu" in last
+
+
+def test_the_installed_command():
+    code = "import sys; from rgdiff_core.cli import main; sys.exit(main(['data', 'list']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "phi4-6x6" in done.stdout

@@ -1,0 +1,197 @@
+"""Measures of image models against closed forms, SciPy, and the bound in many steps."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+
+import rgdiff_core as rg
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.denoisers import Denoiser, GaussianDenoiser, Posterior, gaussian_posterior
+from rgdiff_core.evaluation.images.bound import BANDS, EDGES, flow_bits, image_bound
+from rgdiff_core.evaluation.images.samples import (
+    draw_images,
+    eight_bit,
+    image_reference,
+    judge_images,
+    spectrum_ratio,
+)
+from rgdiff_core.likelihood import bits_per_dim, elbo
+from rgdiff_core.process import Marginal, Process
+from rgdiff_core.schedules import Cutoff, LinearGamma, SoftConditioning
+from rgdiff_core.schedules.kernels import SigmoidKernel
+
+SHAPE = (3, 8, 8)
+BASIS = rg.bases.FourierBasis(SHAPE)
+VARIANCE = (0.06 / (BASIS.momentum**2 + 0.3)).expand(SHAPE)
+TRUE = Modes(BASIS.scale, torch.zeros(SHAPE), VARIANCE, BASIS.momentum)
+FREE = Modes(BASIS.scale, torch.full(SHAPE, 0.05), 1.6 * VARIANCE**0.8, BASIS.momentum)
+BROAD = (-14.0, 14.0)
+
+
+class Informed(Denoiser):
+    """A denoiser whose free theory is wrong, and whose posterior is that of the data."""
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        return gaussian_posterior(c, marginal, TRUE.mean, TRUE.variance)  # type: ignore[arg-type]
+
+
+def fields(n: int, seed: int = 0) -> Tensor:
+    noise = torch.randn(n, *SHAPE, generator=torch.Generator().manual_seed(seed))
+    return BASIS.synthesize(VARIANCE.sqrt() * noise)
+
+
+def exact(x: Tensor) -> Tensor:
+    """The density of the data themselves, in bits."""
+    still = Process(BASIS, White(), LinearGamma(-39.0, 14.0), TRUE)
+    return bits_per_dim(GaussianDenoiser(BASIS, TRUE).log_density(x, 0.0, still).double(), SHAPE)
+
+
+@pytest.mark.parametrize("color", [White(), Matched()], ids=["white", "matched"])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        LinearGamma(*BROAD),
+        Cutoff(SigmoidKernel(0.3), gamma_min=BROAD[0], gamma_max=BROAD[1]),
+        SoftConditioning(*BROAD, 2.0, "variance"),
+    ],
+    ids=["scalar", "cutoff", "soft"],
+)
+def test_the_bound_of_the_perfect_denoiser_is_the_density(color, schedule):
+    x = fields(400)
+    process = Process(BASIS, color, schedule, FREE)
+    found = image_bound(Informed(BASIS, FREE), process, x, 16, levels=None, floor=1e-9)
+    off = found.bits - exact(x)
+    assert abs(off.mean()) < 4 * off.std() / len(x) ** 0.5  # the noise of the levels alone
+    assert (found.free - found.bits).mean() > 0.3  # where the free theory is far off
+    assert found.gain.shape == (BANDS, len(EDGES) + 1)
+    assert float(found.gain.sum()) == pytest.approx(float((found.bits - found.free).mean()))
+
+
+def test_the_bound_is_that_of_many_steps():
+    x = fields(200)
+    process = Process(BASIS, Matched(), LinearGamma(-10.0, 4.0), FREE)
+    model = Informed(BASIS, FREE)
+    found = image_bound(model, process, x, 64, levels=None, floor=1e-9).bits
+    steps = elbo(model, process, x, 400, torch.Generator().manual_seed(0), grid="logsnr")
+    off = found - bits_per_dim(steps.double(), SHAPE)
+    assert float(off.mean()) == pytest.approx(0, abs=4 * float(off.std()) / len(x) ** 0.5 + 0.01)
+
+
+def test_what_is_left_is_one_for_the_free_theory():
+    images = fields(8).clamp(-1, 1)
+    process = Process(BASIS, White(), LinearGamma(*BROAD), FREE)
+    found = image_bound(GaussianDenoiser(BASIS, FREE), process, images, 4)
+    assert torch.equal(found.bits, found.free)
+    assert torch.all((found.left == 1) | found.left.isnan())
+
+
+def test_equal_seeds_are_equal_noise():
+    x = fields(40)
+    process = Process(BASIS, White(), LinearGamma(*BROAD), FREE)
+    model = Informed(BASIS, FREE)
+    one, same = (image_bound(model, process, x, 8, seed=3).bits for _ in range(2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, image_bound(model, process, x, 8, seed=4).bits)
+
+
+@pytest.mark.parametrize(("draws", "floor"), [(3, 1e-3), (0, 1e-3), (8, 0.5)])
+def test_the_bound_refuses(draws, floor):
+    process = Process(BASIS, White(), LinearGamma(), FREE)
+    with pytest.raises(ValueError, match=r"draws|floor"):
+        image_bound(GaussianDenoiser(BASIS, FREE), process, fields(2), draws, floor=floor)
+
+
+def test_the_flow_of_the_free_theory_is_its_density():
+    images = fields(6).clamp(-1, 1)
+    process = Process(BASIS, Matched(), LinearGamma(-13.0, 6.0), FREE)
+    found = flow_bits(GaussianDenoiser(BASIS, FREE), process, images, 1)
+    bound = image_bound(GaussianDenoiser(BASIS, FREE), process, images, 1).free
+    # each has its own dequantisation
+    assert torch.allclose(found, bound, atol=0.2)
+
+
+def photographs(split: str = "train", n: int = 120) -> Tensor:
+    return rg.data.load("photographs", split, limit=n).images
+
+
+def test_the_same_images_differ_in_nothing():
+    x = photographs()
+    found = judge_images(eight_bit(x), image_reference(x, {}))
+    assert found.spectrum_error.value < 1e-3
+    assert found.sharpness.value == pytest.approx(1, abs=1e-3)
+    assert found.color_error.value < 0.1
+    assert found.rgb_mean == pytest.approx(x.mean((0, 2, 3)).tolist(), abs=1e-2)
+
+
+def test_blurred_images_are_not_sharp():
+    x = photographs()
+    soft = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
+    known = image_reference(x, {})
+    found = judge_images(eight_bit(soft), known)
+    assert found.sharpness.value < 0.3
+    scale, relative, error = spectrum_ratio(found.spectrum, known.spectrum)
+    assert relative[-1] < -0.7 < relative[1]
+    assert len(scale) == len(error) == len(relative)
+
+
+def test_errors_of_samples_are_the_scatter_of_repeated_samples():
+    """Sharpness and colours of 40 sets of white noise; a jackknife of ten groups is known to a
+    quarter.
+    """
+    draw = torch.Generator().manual_seed(0)
+    known = image_reference(0.3 * torch.randn(4000, *SHAPE, generator=draw), {})
+    sets = [0.4 * torch.randn(60, *SHAPE, generator=draw) + 0.1 for _ in range(40)]
+    found = [judge_images(eight_bit(x), known) for x in sets]
+    for name in ("sharpness", "color_error"):
+        each = [getattr(one, name) for one in found]
+        spread = np.std([one.value for one in each], ddof=1)
+        error = np.mean([one.error**2 for one in each]) ** 0.5
+        assert error == pytest.approx(spread, rel=0.45), name
+
+
+def test_colors_are_compared_as_gaussians():
+    x, other = photographs(), 0.6 * photographs().flip(1) + 0.1
+    found = judge_images(eight_bit(other), image_reference(x, {})).color_error.value
+    a, b = (y.movedim(1, 0).flatten(1).double().numpy() for y in (other, x))
+    first, second = np.cov(a), np.cov(b)
+    root = np.asarray(scipy.linalg.sqrtm(first))
+    overlap = np.asarray(scipy.linalg.sqrtm(root @ second @ root))
+    squared = ((a.mean(1) - b.mean(1)) ** 2).sum() + np.trace(first + second - 2 * overlap)
+    assert found == pytest.approx(127.5 * squared**0.5, rel=5e-3)
+
+
+def test_features_are_compared_where_there_are_networks():
+    x = photographs()
+    known = image_reference(x, {"cells": lambda y: y.mean(1)[:, ::8, ::8].flatten(1)})
+    same, quick = (judge_images(eight_bit(x), known, thorough=t) for t in (True, False))
+    assert same.frechet["cells"].value == pytest.approx(0, abs=1e-3)
+    assert set(same.kernel) == {"cells"}
+    assert not quick.kernel
+    far = judge_images(eight_bit(-x), known)
+    assert far.frechet["cells"].value > 10 * same.frechet["cells"].error
+
+
+def test_drawing_goes_in_rows():
+    process = Process(BASIS, White(), LinearGamma(-6.0, 4.0), TRUE)
+    seen: list[tuple[int, int]] = []
+    grey = draw_images(
+        GaussianDenoiser(BASIS, TRUE),
+        process,
+        7,
+        2,
+        generator=torch.Generator().manual_seed(0),
+        rows=4,
+        progress=lambda done, n: seen.append((done, n)),
+    )
+    assert grey.shape == (7, *SHAPE)
+    assert grey.dtype == torch.uint8
+    assert seen == [(4, 7), (7, 7)]
+
+
+def test_too_few_samples_are_refused():
+    x = photographs(n=30)
+    with pytest.raises(ValueError, match="5 samples are too few"):
+        judge_images(eight_bit(x[:5]), image_reference(x, {}))

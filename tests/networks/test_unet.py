@@ -1,0 +1,131 @@
+"""The U-Net's patches, norms, attention and class labels, each against the same thing by hand."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from scrambled import FEATURES, scrambled
+from torch import nn
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import (
+    NETWORKS,
+    LatticeNet,
+    UNet,
+    meta_count,
+    network_dtype,
+    parameter_count,
+)
+
+SMALL = UNet(16, (1, 2), 1, (4,), group_channels=16, head_channels=16)
+SHAPE = (3, 8, 8)
+CONDITIONAL = [(SMALL, SHAPE), (replace(SMALL, patch=2), SHAPE), (LatticeNet(8, 2), (1, 4, 4))]
+
+
+def batch(shape=SHAPE, n: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(n, *shape, generator=generator)
+    return x, torch.randn(n, FEATURES, generator=generator)
+
+
+def test_patches_are_the_network_of_pixels_merged_by_hand():
+    patched = replace(SMALL, patch=2, attention=(2,)).build(SHAPE, FEATURES)
+    plain = replace(SMALL, attention=(2,)).build((12, 4, 4), FEATURES)
+    scrambled(patched)
+    plain.load_state_dict(patched.state_dict())
+    x, state = batch()
+    by_hand = pixel_shuffle(plain(pixel_unshuffle(x, 2), state), 2)
+    torch.testing.assert_close(patched(x, state), by_hand)
+
+
+@pytest.mark.parametrize("name", ["unet-7m", "unet-17m"])
+def test_the_fast_networks_have_16_channels_in_a_group_and_wide_heads(name):
+    with torch.device("meta"):
+        network = NETWORKS[name].build((3, 32, 32), 48)
+    norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm)]
+    assert norms and all(m.num_channels // m.num_groups >= 16 for m in norms)
+    heads = [(m.heads, m.project.in_channels) for m in network.modules() if hasattr(m, "heads")]
+    assert heads and all(width // n >= 128 for n, width in heads)
+
+
+@pytest.mark.parametrize("width", [16, 24, 104])
+def test_attention_is_the_same_with_gradients_and_without(width):
+    """Width 104 has heads of 32 channels that do not divide it, so it has one head."""
+    spec = replace(SMALL, width=width, multipliers=(1,), attention=(8,), head_channels=32)
+    network = scrambled(spec.build(SHAPE, FEATURES))
+    x, state = batch(n=2)
+    with torch.no_grad():
+        fused = network(x, state)
+    torch.testing.assert_close(network(x, state), fused, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("spec", "shape"), CONDITIONAL)
+def test_class_labels(spec, shape):
+    network = scrambled(spec.build(shape, FEATURES, num_classes=3))
+    x, state = batch(shape)
+    with torch.no_grad():
+        free = network(x, state)
+        assert torch.equal(network(x, state, torch.full((4,), -1)), free)
+        assert torch.equal(network(x, state, torch.tensor([-1])), free)
+        each = torch.stack([network(x, state, torch.tensor([label])) for label in (0, 1, 2)])
+        for label in (0, 1, 2):
+            assert (each[label] - free).std() > 0.003 * free.std()
+        labels = torch.tensor([2, 0, -1, 1])
+        mixed = torch.stack([each[2, 0], each[0, 1], free[2], each[1, 3]])
+        torch.testing.assert_close(network(x, state, labels), mixed)
+        order = torch.tensor([3, 1, 0, 2])
+        moved = network(x[order], state[order], labels[order])
+        torch.testing.assert_close(moved, mixed[order])
+
+
+@pytest.mark.parametrize("spec", [*(s for s, _ in CONDITIONAL), NETWORKS["unet-0.3m"]])
+@pytest.mark.parametrize("classes", [0, 10])
+def test_the_count_of_parameters_is_that_of_the_network(spec, classes):
+    real = spec.build((3, 8, 8), FEATURES, num_classes=classes)
+    count = meta_count(spec, (3, 8, 8), FEATURES, classes)
+    assert count == parameter_count(real)
+    assert count - meta_count(spec, (3, 8, 8), FEATURES) == (11 * 4 * spec.width if classes else 0)
+
+
+def test_the_count_of_a_model_knows_its_classes():
+    names = tuple(map(str, range(10)))
+    one, other = (ModelSpec(SMALL, class_names=n).parameters(SHAPE) for n in (names, ()))
+    assert one - other == 11 * 4 * SMALL.width
+
+
+@pytest.mark.parametrize(
+    ("precision", "network", "dtype"),
+    [
+        ("auto", LatticeNet(), None),
+        ("float32", UNet(), None),
+        ("bfloat16", UNet(), torch.bfloat16),
+        ("bfloat16", LatticeNet(), torch.bfloat16),
+    ],
+)
+def test_the_precision_of_a_network(precision, network, dtype):
+    assert network_dtype(precision, network, torch.device("cpu")) == dtype
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UNet(patch=0), r"patch = 0 is outside \[1, 8\]"),
+        (lambda: UNet(patch=9), r"patch = 9 is outside \[1, 8\]"),
+        (lambda: UNet(group_channels=65), r"group_channels = 65 is outside \[1, 64\]"),
+        (lambda: UNet(head_channels=4), r"head_channels = 4 is outside \[8, 512\]"),
+        (lambda: UNet(head_channels=16.5), "head_channels = 16.5 must be a whole number"),
+        (
+            lambda: UNet(8, (1, 2), patch=4).build((3, 12, 12), 1),
+            r"patches of 4 pixels and 2 multipliers.* do not fit 12×12 pixels.* by 8",
+        ),
+        (
+            lambda: ModelSpec(class_names=("x",) * 10_001),
+            r"number of classes = 10001 is outside \[0, 10000\]",
+        ),
+    ],
+)
+def test_bad_values_are_named(make, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        make()
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,198 @@
+"""Power spectra against Parseval and known powers, fits against known laws, information."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from laws import BASES, dense, fields, name_of
+from scipy.stats import kstest
+from torch import Tensor
+
+from rgdiff_core import Modes, Process, colors, schedules
+from rgdiff_core.bases import FourierBasis
+from rgdiff_core.spectra import power as spectra_power
+
+
+def draw(power: Tensor, n: int, seed: int) -> Tensor:
+    """Draw n Gaussian fields (n, 1, H, W) whose power at every momentum is known, (1, H, W)."""
+    eps = torch.randn(n, *power.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return FourierBasis(tuple(power.shape)).synthesize(power.sqrt() * eps)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 5, 8), (2, 32, 32), (1, 1, 6), (1, 1, 1)])
+@pytest.mark.parametrize("bins", [None, 1, 5, 100])
+@pytest.mark.parametrize("momentum", ["continuum", "lattice"])
+def test_parseval(shape, bins, momentum):
+    x = fields(shape, 7)
+    spectrum = spectra_power.power_spectrum(x, bins, momentum=momentum)
+    count = spectrum.count.double()
+    assert int(count.sum()) == shape[1] * shape[2] and (count > 0).all()
+    total = (spectrum.power * count).sum() / count.sum()
+    torch.testing.assert_close(total, x.square().mean())
+    torch.testing.assert_close(
+        spectrum.power[0], x.mean((-2, -1)).square().mean() * math.prod(shape[1:])
+    )
+    assert spectrum.scale[0] == 0 and spectrum.count[0] == 1
+    assert (spectrum.momentum.diff() > 0).all() and float(spectrum.scale.max()) <= 1
+
+
+def test_the_power_at_each_momentum_is_numpys():
+    """A shell per momentum: the power is the mean of |fft2|² over the modes of that |k|."""
+    x = fields((2, 6, 6), 9)
+    spectrum = spectra_power.power_spectrum(x, 512)
+    power = np.abs(np.fft.fft2(x.numpy(), norm="ortho")) ** 2
+    n = np.fft.fftfreq(6) * 6
+    square = np.rint(n[:, None] ** 2 + n**2).astype(int)
+    values = np.unique(square)
+    expected = [power[..., square == v].mean() for v in values]
+    np.testing.assert_allclose(spectrum.power, expected)
+    np.testing.assert_allclose(spectrum.momentum, np.sqrt(values) * 2 * math.pi / 6, rtol=1e-6)
+    error = [power[..., square == v].mean((1, 2)).std(ddof=1) / 3 for v in values]
+    np.testing.assert_allclose(spectrum.error, error)
+
+
+def test_white_noise_is_flat_within_its_errors():
+    z = []
+    for seed in range(20):
+        spectrum = spectra_power.power_spectrum(draw(torch.full((1, 16, 16), 2.0), 200, seed))
+        z.append((spectrum.power - 2.0) / spectrum.error)
+    z = torch.stack(z).flatten()
+    assert float(z.abs().max()) < 5.5 and float(z.square().mean()) == pytest.approx(1, abs=0.3)
+
+
+def test_a_single_image_has_power_and_no_error():
+    spectrum = spectra_power.power_spectrum(fields((1, 8, 8), 1))
+    assert torch.isfinite(spectrum.power).all() and torch.isnan(spectrum.error).all()
+    with pytest.raises(ValueError, match="at least 3 shells"):
+        spectra_power.fit_power_law(spectrum)
+
+
+def pulls(
+    fit, names: tuple[str, ...], power: Tensor, truth: tuple[float, ...], **options
+) -> Tensor:
+    """Return (estimate − truth)/error over 80 data sets of 300 images, (80, parameters)."""
+    rows = []
+    for seed in range(80):
+        result = fit(spectra_power.power_spectrum(draw(power, 300, seed), **options))
+        estimates = [getattr(result, name) for name in names]
+        rows.append([(e.value - v) / e.error for e, v in zip(estimates, truth, strict=True)])
+        assert 0.2 < result.chi2 < 4
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+def check_coverage(z: Tensor) -> None:
+    """The pulls' mean and spread are those of a standard normal, within 4 standard errors."""
+    n = len(z)
+    assert (z.mean(0).abs() < 4 / n**0.5).all(), z.mean(0)
+    assert ((z.std(0) - 1).abs() < 4 / (2 * n) ** 0.5).all(), z.std(0)
+    for column in z.T:
+        assert kstest(column.numpy(), "norm").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0])
+def test_a_known_power_law_is_recovered_within_errors(exponent):
+    k = FourierBasis((1, 32, 32)).double().momentum
+    k[0, 0, 0] = 1
+    names = ("amplitude", "exponent")
+    z = pulls(spectra_power.fit_power_law, names, 0.7 * k**-exponent, (0.7, exponent))
+    check_coverage(z)
+
+
+@pytest.mark.parametrize("mass2", [0.1, 1.0])
+def test_free_fields_mass_is_recovered_within_errors(mass2):
+    k = FourierBasis((1, 32, 32), "lattice").double().momentum
+    power = 0.5 / (k**2 + mass2)
+    names = ("amplitude", "mass2")
+    check_coverage(
+        pulls(spectra_power.fit_free_theory, names, power, (0.5, mass2), momentum="lattice")
+    )
+
+
+def test_fits_give_back_exact_spectra():
+    k = FourierBasis((1, 16, 16)).double().momentum
+    flat = spectra_power.power_spectrum(draw(torch.ones(1, 16, 16), 50, 0), 512)
+    steep = type(flat)(**{**vars(flat), "power": 3 * flat.momentum**-1.7})
+    law = spectra_power.fit_power_law(steep)
+    assert law.exponent.value == pytest.approx(1.7) and law.amplitude.value == pytest.approx(3)
+    torch.testing.assert_close(law.power(k[k > 0]), 3 * k[k > 0] ** -1.7, rtol=1e-5, atol=0)
+    free = type(flat)(**{**vars(flat), "power": 3 / (flat.momentum**2 + 0.4)})
+    fit = spectra_power.fit_free_theory(free)
+    assert fit.mass2.value == pytest.approx(0.4, rel=1e-3)
+    torch.testing.assert_close(fit.power(k), 3 / (k**2 + 0.4), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("exponent", [2.0, 3.0])
+def test_a_free_theory_fit_to_a_massless_spectrum_stops_at_zero(exponent):
+    k = FourierBasis((1, 16, 16)).double().momentum
+    k[0, 0, 0] = 1
+    fit = spectra_power.fit_free_theory(spectra_power.power_spectrum(draw(k**-exponent, 100, 0)))
+    assert 0 <= fit.mass2.value < 0.02
+    assert math.isfinite(fit.mass2.error) and math.isfinite(fit.amplitude.error)
+
+
+def made(name: str, schedule: schedules.Schedule) -> Process:
+    shape = (2, 4, 4)
+    basis = BASES[name](shape)
+    modes = Modes.fit(basis, fields(shape, 60))
+    return Process(basis, colors.FreeTheory(), schedule, modes).double()
+
+
+@pytest.mark.parametrize("name", ["pixel", "fourier", "haar", "pca, decorrelated"])
+@pytest.mark.parametrize(
+    "schedule",
+    [schedules.Cutoff(), schedules.EDM(), schedules.Polchinski(duration=0.3)],
+    ids=name_of,
+)
+def test_information_is_that_of_the_dense_gaussian_channel(name, schedule):
+    """I(φ(0); φ(t)) = ½ log₂ det(ΛΣΛ + N)/det N, with dense matrices in field space."""
+    process = made(name, schedule)
+    u = dense(process.basis).T
+    for t in (0.1, 0.5, 0.9):
+        marginal = process.marginal(t)
+        shape = process.basis.shape
+        signal = (marginal.alpha**2 * process.modes.variance).flatten()
+        noise = (marginal.std**2).expand(shape).flatten()
+        total, rest = (u @ torch.diag(d) @ u.T for d in (signal + noise, noise))
+        bits = (torch.linalg.slogdet(total)[1] - torch.linalg.slogdet(rest)[1]) / 2 / math.log(2)
+        torch.testing.assert_close(
+            spectra_power.information_left(process, t), bits, rtol=1e-6, atol=1e-9
+        )
+        ratio = torch.log(signal / noise).reshape(shape)
+        torch.testing.assert_close(
+            spectra_power.data_log_snr(process, t), ratio, rtol=1e-8, atol=1e-8
+        )
+
+
+def test_information_never_grows():
+    process = made("fourier", schedules.Cutoff())
+    t = torch.linspace(0, 1, 101, dtype=torch.float64)
+    left = spectra_power.information_left(process, t)
+    assert left.shape == (101,) and (left.diff() <= 0).all()
+    assert float(spectra_power.information(torch.tensor(-200.0))) == pytest.approx(0, abs=1e-30)
+    assert float(spectra_power.information(torch.tensor(2000.0))) == pytest.approx(
+        1000 / math.log(2)
+    )
+
+
+def test_what_does_not_fit_is_one_sentence():
+    x = fields((1, 8, 8), 3)
+    for match, call in (
+        (r"bins = 0 is outside \[1, 512\]", lambda: spectra_power.power_spectrum(x, 0)),
+        ("must have shape", lambda: spectra_power.power_spectrum(x[0])),
+        ("NaN", lambda: spectra_power.power_spectrum(x * math.nan)),
+        ("momentum = 'k'", lambda: spectra_power.power_spectrum(x, momentum="k")),
+        (
+            "at least 3 shells",
+            lambda: spectra_power.fit_free_theory(spectra_power.power_spectrum(x[..., :1, :2])),
+        ),
+        (
+            "needs the data's variance",
+            lambda: spectra_power.information_left(
+                Process(FourierBasis((1, 4, 4)), colors.White(), schedules.Cutoff()), 0.5
+            ),
+        ),
+    ):
+        with pytest.raises(ValueError, match=match) as caught:
+            call()
+        assert str(caught.value).endswith(".")

@@ -1,0 +1,107 @@
+"""Noise sources: a function of seed and step alone, and everything that is promised occurs."""
+
+import random
+
+import pytest
+import torch
+from laws import fitted
+
+from rgdiff_core import colors, schedules
+from rgdiff_core.process import Process
+from rgdiff_core.seeds import mix
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import OneProcess, Universal, random_process
+
+SHAPE = (1, 6, 6)
+SOURCES = [OneProcess(), OneProcess(colors.White(), schedules.Cosine()), Universal(8)]
+
+
+@pytest.mark.parametrize("times", ["stratified", "importance"])
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_draw_depends_on_seed_and_step_alone(source, times):
+    basis, modes = fitted(SHAPE)
+    walked, fresh, other = (
+        source.sampler(basis, modes, Objective(times=times), seed) for seed in (3, 3, 4)
+    )
+    for step in range(20):
+        batch = walked.draw(step, 10)
+    again, different = fresh.draw(19, 10), other.draw(19, 10)
+    torch.testing.assert_close(batch.marginal.alpha, again.marginal.alpha, rtol=0, atol=0)
+    torch.testing.assert_close(batch.weight, again.weight, rtol=0, atol=0)
+    assert not torch.equal(batch.marginal.std, different.marginal.std)
+    assert not torch.equal(batch.marginal.std, walked.draw(20, 10).marginal.std)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_draws_may_jump_forth_and_back(source):
+    basis, modes = fitted(SHAPE)
+    jumping = source.sampler(basis, modes, Objective(), 3)
+    for step in (0, 30, 29, 29, 3, 40, 41, 5):
+        fresh = source.sampler(basis, modes, Objective(), 3).draw(step, 9)
+        batch = jumping.draw(step, 9)
+        assert torch.equal(batch.marginal.alpha, fresh.marginal.alpha)
+        assert torch.equal(batch.marginal.std, fresh.marginal.std)
+        assert torch.equal(batch.weight, fresh.weight)
+
+
+def test_times_are_stratified():
+    basis, modes = fitted(SHAPE)
+    source = OneProcess(colors.White(), schedules.LinearGamma(0.0, 1.0))
+    batch = source.sampler(basis, modes, Objective(), 0).draw(5, 50)
+    snr = batch.marginal.alpha**2 / (1 - batch.marginal.alpha**2)
+    t = -torch.log(snr)[:, 0, 0, 0]
+    assert (torch.sort(t).values * 50).floor().tolist() == list(range(50))
+
+
+def test_levels_are_those_of_the_process():
+    basis, modes = fitted(SHAPE)
+    color, schedule = colors.FreeTheory(0.3), schedules.LinearGamma(-5.0, 5.0)
+    batch = OneProcess(color, schedule).sampler(basis, modes, Objective(), 0).draw(0, 20)
+    process = Process(basis, color, schedule, modes)
+    alpha2 = batch.marginal.alpha**2
+    t = (torch.log((1 - alpha2) / alpha2)[:, 0, 0, 0] + 5) / 10
+    expected = process.preserved(t)
+    torch.testing.assert_close(batch.marginal.alpha, expected.alpha.expand_as(alpha2))
+    torch.testing.assert_close(batch.marginal.std, expected.std.expand_as(batch.marginal.std))
+
+
+def test_the_universal_mixture_holds_all_that_it_promises():
+    basis, modes = fitted(SHAPE)
+    chance = random.Random(0)
+    drawn = [random_process(basis, modes, chance) for _ in range(300)]
+    kinds = {type(p.color).__name__ for p in drawn}
+    assert kinds == {"White", "Matched", "BlendedColor", "FreeTheory", "PowerLaw"}
+    kernels = {
+        type(p.schedule.kernel).__name__ for p in drawn if isinstance(p.schedule, schedules.Cutoff)
+    }
+    assert len(kernels) == 7
+    softness = [
+        p.schedule.softness for p in drawn if isinstance(p.schedule, schedules.SoftConditioning)
+    ]
+    assert min(softness) < 0.1
+    assert max(softness) > 3
+    assert any(isinstance(p.schedule, schedules.LinearGamma) for p in drawn)
+
+
+def test_universal_batches_mix_processes_and_stay_finite():
+    basis, modes = fitted(SHAPE)
+    sampler = Universal(16).sampler(basis, modes, Objective(), 0)
+    batch = sampler.draw(40, 256)
+    assert batch.marginal.alpha.shape == (256, *SHAPE)
+    for x in (batch.marginal.alpha, batch.marginal.std, batch.weight):
+        assert x.isfinite().all()
+        assert (x > 0).all()
+    total = batch.marginal.std[:, 0, 0, 0] ** 2 / (1 - batch.marginal.alpha[:, 0, 0, 0] ** 2)
+    assert len(torch.unique((total * 1e6).round())) > 10  # colours: S² of one component
+
+
+def test_every_argument_of_a_seed_matters():
+    seeds = {mix(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
+    assert len(seeds) == 125
+    assert mix(1, 23) != mix(12, 3)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_bad_sizes_are_named():
+    with pytest.raises(ValueError, match=r"processes = 0 is outside \[1, 4096\]"):
+        Universal(0)
