@@ -39,4 +39,4 @@ EXPOSE 8501
 HEALTHCHECK --start-period=2m CMD ["python", "-c", \
     "import urllib.request as r; r.urlopen('http://localhost:8501/_stcore/health', timeout=5)"]
 CMD ["sh", "-c", "rgdiff data fetch cifar10 || echo 'the app starts with other data'; \
-    exec streamlit run serve.py --server.address=0.0.0.0 --server.port=8501 --server.headless=true"]
+    exec streamlit run app.py --server.address=0.0.0.0 --server.port=8501 --server.headless=true"]

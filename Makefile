@@ -22,7 +22,7 @@ EXPORT := export --quiet --frozen --no-dev --no-hashes --no-emit-project --no-an
 
 app: $(SYNCED) $(DATA) ## set up, fetch CIFAR-10 once, open the app (PORT=8501 HOST=localhost WATCH=none)
 	@echo "app: http://$(HOST):$(PORT)"
-	@exec $(BIN)/streamlit run serve.py --server.port=$(PORT) --server.address=$(HOST) \
+	@exec $(BIN)/streamlit run app.py --server.port=$(PORT) --server.address=$(HOST) \
 		--server.fileWatcherType=$(WATCH)
 
 test: $(SYNCED) $(BROWSER) ## set up, the browser too, and run all tests (ARGS="-k spectra")

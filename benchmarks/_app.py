@@ -62,7 +62,7 @@ def running_app() -> Iterator[App]:
         started = time.monotonic()
         with log.open("wb") as output:
             server = subprocess.Popen(
-                [sys.executable, "-m", "streamlit", "run", "serve.py", *options],
+                [sys.executable, "-m", "streamlit", "run", "app.py", *options],
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,

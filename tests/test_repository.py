@@ -145,26 +145,6 @@ def test_packages_are_imported_by_their_own_names():
     assert {package: names for package, names in unknown.items() if names} == {}
 
 
-def test_the_command_line_is_in_one_package():
-    wrong = [
-        str(path.relative_to(ROOT))
-        for path in CORE.rglob("*.py")
-        if package_of(path) != "cli" and "argparse" in set(imports(path))
-    ]
-    assert wrong == []
-
-
-def test_a_page_imports_no_other_pages_modules():
-    wrong = {
-        f"{path.relative_to(ROOT)}: {name}"
-        for path in (ROOT / "pages").rglob("*.py")
-        for name in imports(path)
-        if name.startswith("pages._")
-        and name.split(".")[1] not in ("_shared", "_" + page_of(path))
-    }
-    assert wrong == set()
-
-
 def test_files_are_short():
     limits = {
         path: MAX_PAGE_LINES if path.parent == ROOT / "pages" else MAX_LINES

@@ -13,20 +13,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-START = 60  # seconds
+START = 300  # seconds; a guard against hangs
 
 
 @pytest.fixture(scope="session")
 def app_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start app.py on a free port, and return its address, without a slash at the end."""
     with running("app.py", tmp_path_factory.mktemp("app")) as url:
-        yield url
-
-
-@pytest.fixture(scope="session")
-def served_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Start serve.py, which has the live line too, and return its address."""
-    with running("serve.py", tmp_path_factory.mktemp("serve")) as url:
         yield url
 
 

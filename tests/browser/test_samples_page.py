@@ -98,8 +98,8 @@ def grip(page: Page, index: int) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-def test_samples_follow_the_curve_with_the_same_noise(page: Page, served_url: str):
-    visit(page, served_url)
+def test_samples_follow_the_curve_with_the_same_noise(page: Page, app_url: str):
+    visit(page, app_url)
     rested(page)
     first, before = picture(page), drawings(page)
     ref(page, "add").click()
@@ -126,8 +126,8 @@ def test_samples_follow_the_curve_with_the_same_noise(page: Page, served_url: st
     assert picture(page) == first  # same curve, same noise, same samples
 
 
-def test_the_way_from_noise_is_scrubbed_and_played(page: Page, served_url: str):
-    visit(page, served_url)
+def test_the_way_from_noise_is_scrubbed_and_played(page: Page, app_url: str):
+    visit(page, app_url)
     last = picture(page)
     assert picture(page, "canvasD") == last  # at the end, both are the samples
     ref(page, "canvasX").focus()
@@ -146,8 +146,8 @@ def test_the_way_from_noise_is_scrubbed_and_played(page: Page, served_url: str):
     page.wait_for_function(IN_ADDRESS, arg='"at":0.5')
 
 
-def test_a_sample_is_enlarged_and_the_next_is_chosen(page: Page, served_url: str):
-    visit(page, served_url)
+def test_a_sample_is_enlarged_and_the_next_is_chosen(page: Page, app_url: str):
+    visit(page, app_url)
     box = ref(page, "canvasX").bounding_box()
     assert box is not None
     ref(page, "canvasX").click(position={"x": box["width"] / 2, "y": box["height"] / 2})
@@ -159,8 +159,8 @@ def test_a_sample_is_enlarged_and_the_next_is_chosen(page: Page, served_url: str
     page.wait_for_function(IN_ADDRESS, arg='"chosen":5')
 
 
-def test_seed_steps_and_sampler_change_the_samples(page: Page, served_url: str):
-    visit(page, served_url)
+def test_seed_steps_and_sampler_change_the_samples(page: Page, app_url: str):
+    visit(page, app_url)
     seen = [picture(page)]
     ref(page, "newSeed").click()
     drawn(page, 2)
@@ -183,8 +183,8 @@ def test_seed_steps_and_sampler_change_the_samples(page: Page, served_url: str):
     assert bench.setting.method == "shell" and bench.seed != 0
 
 
-def test_a_link_opens_the_same_samples(page: Page, browser: Browser, faults, served_url: str):
-    visit(page, served_url, replace(SMALL, seed=11))
+def test_a_link_opens_the_same_samples(page: Page, browser: Browser, faults, app_url: str):
+    visit(page, app_url, replace(SMALL, seed=11))
     ref(page, "presets").get_by_text("cosine").click()
     drawn(page, 2)
     page.wait_for_function(IN_ADDRESS, arg='"values":[1.0,0.8')
@@ -196,8 +196,8 @@ def test_a_link_opens_the_same_samples(page: Page, browser: Browser, faults, ser
     other.close()
 
 
-def test_settings_are_pinned_and_compared(page: Page, served_url: str):
-    visit(page, served_url)
+def test_settings_are_pinned_and_compared(page: Page, app_url: str):
+    visit(page, app_url)
     rested(page)
     page.get_by_role("button", name="Pin this setting").click()
     expect(page.get_by_alt_text("Samples of A")).to_be_visible()
@@ -213,8 +213,8 @@ def test_settings_are_pinned_and_compared(page: Page, served_url: str):
     expect(page.get_by_alt_text("Samples of A")).to_have_count(0)
 
 
-def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, served_url: str):
-    page.goto(f"{served_url}/samples?state={quote(SLOW.to_json())}")
+def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, app_url: str):
+    page.goto(f"{app_url}/samples?state={quote(SLOW.to_json())}")
     expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
     expect(ref(page, "canvasD")).to_have_attribute("data-step", re.compile(r"\d+"))
     ref(page, "cancel").click()
@@ -228,12 +228,12 @@ def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, served_url: str
 
 
 def test_who_waits_is_told_his_place(
-    page: Page, browser: Browser, faults: list[str], served_url: str
+    page: Page, browser: Browser, faults: list[str], app_url: str
 ):
     other = new_tab(browser, faults)
-    other.goto(f"{served_url}/samples?state={quote(SLOW.to_json())}")
+    other.goto(f"{app_url}/samples?state={quote(SLOW.to_json())}")
     expect(ref(other, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
-    page.goto(f"{served_url}/samples?state={quote(replace(SLOW, seed=1).to_json())}")
+    page.goto(f"{app_url}/samples?state={quote(replace(SLOW, seed=1).to_json())}")
     expect(ref(page, "status")).to_have_text("Waiting: place 1 in the queue of long draws")
     other.close()
     expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
@@ -247,9 +247,9 @@ FLOOD = """() => { const live = sockets.find((each) => each.url.endsWith("/live/
         live.send(JSON.stringify({kind: "cancel", seq})); }"""
 
 
-def test_a_line_that_was_refused_waits_for_the_hand(page: Page, served_url: str):
+def test_a_line_that_was_refused_waits_for_the_hand(page: Page, app_url: str):
     page.add_init_script(SOCKETS)
-    visit(page, served_url)
+    visit(page, app_url)
     rested(page)
     page.evaluate(FLOOD)
     expect(page.get_by_text("More than 30 messages a second came.")).to_be_visible()
@@ -258,8 +258,8 @@ def test_a_line_that_was_refused_waits_for_the_hand(page: Page, served_url: str)
     expect(page.get_by_text("More than 30 messages a second came.")).not_to_be_visible()
 
 
-def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, served_url: str):
-    page.goto(f"{served_url}/samples?state=nonsense")
+def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, app_url: str):
+    page.goto(f"{app_url}/samples?state=nonsense")
     expect(page.get_by_text("This link does not describe a state")).to_be_visible()
     drawn(page, 1)
     assert address(page) == start()
@@ -275,10 +275,10 @@ def test_without_the_live_line_samples_come_when_the_hand_rests(page: Page, app_
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_cut_off_on_a_phone(browser: Browser, faults, served_url: str, scheme: str):
+def test_nothing_is_cut_off_on_a_phone(browser: Browser, faults, app_url: str, scheme: str):
     size = {"width": 390, "height": 844}
     tab = new_tab(browser, faults, viewport=size, color_scheme=scheme)
-    visit(tab, served_url)
+    visit(tab, app_url)
     rested(tab)
     assert ref(tab, "root").get_attribute("data-theme") == scheme
     assert tab.evaluate("document.documentElement.scrollWidth") == 390

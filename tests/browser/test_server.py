@@ -34,30 +34,30 @@ def answer(url: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str,
 
 
 @pytest.mark.parametrize("path", ["/_stcore/stream", "/live/samples"])
-def test_a_stream_is_opened_for_pages_of_this_server_only(served_url: str, path: str):
-    here = urlsplit(served_url).netloc
+def test_a_stream_is_opened_for_pages_of_this_server_only(app_url: str, path: str):
+    here = urlsplit(app_url).netloc
     for host, origin, status in (
-        (here, served_url, 101),
+        (here, app_url, 101),
         ("evil.example:8501", "http://evil.example:8501", 403),
         (here, "http://evil.example:8501", 403),
         (here, "http://[::1", 403),
     ):
         told = {"Host": host, "Origin": origin}
-        assert answer(served_url, path, UPGRADE | told)[0] == status, told
+        assert answer(app_url, path, UPGRADE | told)[0] == status, told
 
 
 @pytest.mark.parametrize("path", ["/", "/_stcore/health", "/_stcore/host-config", "/media/x"])
-def test_a_foreign_name_is_refused_on_every_path(served_url: str, path: str):
-    status, headers = answer(served_url, path, {"Host": "evil.example:8501"})
+def test_a_foreign_name_is_refused_on_every_path(app_url: str, path: str):
+    status, headers = answer(app_url, path, {"Host": "evil.example:8501"})
     assert status == 421
-    status, headers = answer(served_url, path, {})
+    status, headers = answer(app_url, path, {})
     assert status != 421
     assert {name.lower(): value for name, value in HEADERS.items()}.items() <= headers.items()
 
 
-def test_a_message_that_never_ends_is_not_kept(served_url: str):
-    line = served_url.replace("http", "ws") + "/live/samples"
-    with connect(line, origin=Origin(served_url), open_timeout=60) as socket:
+def test_a_message_that_never_ends_is_not_kept(app_url: str):
+    line = app_url.replace("http", "ws") + "/live/samples"
+    with connect(line, origin=Origin(app_url), open_timeout=60) as socket:
 
         def endless() -> Iterator[str]:
             for _ in range(5):
