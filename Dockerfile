@@ -18,9 +18,9 @@ RUN pip install --no-cache-dir \
 # Both variants install the locked versions; without CUDA, torch's own packages come from the
 # index of its CPU wheels, and the CUDA libraries they would bring are pruned.
 RUN case "$TORCH" in \
-    cuda) uv sync --frozen --no-dev --no-install-project ;; \
+    cuda) uv sync --frozen --no-dev --extra app --no-install-project ;; \
     cpu) uv venv \
-      && uv export --quiet --frozen --no-dev --no-hashes --no-emit-project \
+      && uv export --quiet --frozen --no-dev --extra app --no-hashes --no-emit-project \
         --prune torch --prune torchvision --output-file /tmp/rest.txt \
       && grep -E '^torch(vision)?==' requirements.txt > /tmp/torch.txt \
       && uv pip install --torch-backend cpu -r /tmp/torch.txt -r /tmp/rest.txt ;; \

@@ -15,9 +15,9 @@ CHROMIUM_NAMES := chromium google-chrome google-chrome-stable
 DATA := .venv/.stamp-data
 PYTEST := $(BIN)/python -m pytest
 NO_TEST := 5# what pytest exits with where it was to run none
-EXPORT := export --quiet --frozen --no-dev --no-hashes --no-emit-project --no-annotate --no-header
+EXPORT := export --quiet --frozen --no-default-groups --group test --no-hashes --no-emit-project --no-annotate --no-header
 
-.PHONY: app test lint format bench requirements lock clean help
+.PHONY: app test lint format bench docs requirements lock clean help
 .DEFAULT_GOAL := help
 
 app: $(SYNCED) $(DATA) ## set up, fetch CIFAR-10 once, open the app (PORT=8501 HOST=localhost WATCH=none)
@@ -46,6 +46,10 @@ format: $(SYNCED) ## let ruff repair and format the code
 bench: $(SYNCED) $(BROWSER) ## run every benchmark; each writes JSON to benchmarks/results
 	@set -e; for benchmark in benchmarks/[!_]*.py; do \
 		echo "bench: $$benchmark"; $(BIN)/python "$$benchmark"; done
+
+docs: $(SYNCED) ## build the site of the documentation into build/site
+	@$(BIN)/mkdocs build --strict --quiet --site-dir build/site
+	@echo "docs: build/site/index.html"
 
 requirements: | $(UV) ## export requirements.txt from the lock
 	@echo "requirements: exported from uv.lock"

@@ -18,6 +18,8 @@ from rgdiff_core.likelihood import elbo, log_likelihood
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import sample, trajectory
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Denoiser",
     "GaussianDenoiser",

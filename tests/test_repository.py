@@ -1,6 +1,7 @@
 """What holds for the repository as a whole: its lock, its packages, its size, its words."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -203,3 +204,25 @@ def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S), 1):
         exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path):
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
+    done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["noise_and_spectra.py", "five_minute_training.py --steps 3", "phi4_ess.py --samples 16"],
+)
+def test_examples_run(words: str, tmp_path: Path):
+    script, *options = words.split()
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / script, *options],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -37,11 +37,19 @@ class Command(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 for an error, 130 when stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    chosen = _parser(words).parse_args(words)
     try:
+        chosen = _parser(words).parse_args(words)
         value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
         print(f"rgdiff: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] == "rgdiff_core":
+            raise
+        print(
+            f"rgdiff: this needs {error.name}, which is not installed: pip install 'rgdiff[app]'",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("rgdiff: stopped.", file=sys.stderr)

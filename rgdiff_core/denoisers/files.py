@@ -208,21 +208,31 @@ class Pretrained:
 
 
 def pretrained_folder() -> Path:
-    """Return where pretrained models are: RGDIFF_PRETRAINED, else beside the library."""
+    """Return where pretrained models are: RGDIFF_PRETRAINED, else the folder of the repository, or
+    the one inside the library where it was installed from a wheel.
+    """
     chosen = os.environ.get("RGDIFF_PRETRAINED")
-    return Path(chosen) if chosen else Path(__file__).resolve().parents[2] / "pretrained"
+    if chosen:
+        return Path(chosen)
+    library = Path(__file__).resolve().parents[1]
+    installed = library / "pretrained"
+    return installed if installed.is_dir() else library.parent / "pretrained"
 
 
 def list_pretrained() -> list[Pretrained]:
-    """List the models of `pretrained/index.json`, none where there is no such file."""
-    index = pretrained_folder() / "index.json"
+    """List the models of `pretrained/index.json` that are on this machine: a wheel has those of
+    the lattice only.
+    """
+    folder = pretrained_folder()
+    index = folder / "index.json"
     if not index.is_file():
         return []
     listed = load_json(index.read_text(encoding="utf-8"))
     try:
-        return [Pretrained(**entry) for entry in listed]
+        models = [Pretrained(**entry) for entry in listed]
     except TypeError as error:
         raise ValueError(f"pretrained/index.json can't be read: {error}.") from None
+    return [model for model in models if (folder / model.name).is_dir()]
 
 
 def load_pretrained(name: str) -> NetworkDenoiser:
