@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pages._noising.data import fitting, process
 from pages._noising.state import Lab, merged, start
-from pages._shared.page_state import Keeper
+from pages._shared.page_state import DraggedState, json_address
 
 __all__ = [
     "KEY",
@@ -29,15 +29,15 @@ def _check(lab: Lab) -> None:
         process(lab.data, side)
 
 
-_keeper = Keeper("noising", KEY, Lab.from_json, _check, merged)
-attempt, change, current = _keeper.attempt, _keeper.change, _keeper.current
-problem, rested, sent = _keeper.problem, _keeper.rested, _keeper.sent
-stamp, started, write_link = _keeper.stamp, _keeper.started, _keeper.write_link
+_page = DraggedState("noising", json_address(Lab.from_json), _check, KEY, merged)
+attempt, change, current = _page.attempt, _page.change, _page.current
+problem, rested, sent = _page.problem, _page.rested, _page.sent
+stamp, started, write_link = _page.stamp, _page.started, _page.write_link
 
 
 def prepare(data: str) -> None:
     """Take the state from a new address, or start afresh with this data set."""
-    _keeper.prepare(lambda: start(data))
+    _page.prepare(lambda: start(data))
 
 
 def with_data(data: str) -> Lab:

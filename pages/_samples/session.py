@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._noising.state import Side
 from pages._samples.state import MAX_PINS, Bench, Setting, merged, start
-from pages._shared.page_state import Keeper
+from pages._shared.page_state import DraggedState, json_address
 from pages._shared.sampling.draw import lead, process
 from pages._shared.sampling.models import fitted, load
 from rgdiff_core.bases.spec import BasisSpec
@@ -56,14 +56,14 @@ def _check(bench: Bench) -> None:
         lead(setting, load(setting))
 
 
-_keeper = Keeper("samples", KEY, _read, _check, merged)
-current, problem, rested = _keeper.current, _keeper.problem, _keeper.rested
-sent, stamp, write_link = _keeper.sent, _keeper.stamp, _keeper.write_link
+_page = DraggedState("samples", json_address(_read), _check, KEY, merged)
+current, problem, rested = _page.current, _page.problem, _page.rested
+sent, stamp, write_link = _page.sent, _page.stamp, _page.write_link
 
 
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
-    _keeper.prepare(start)
+    _page.prepare(start)
 
 
 def of_run(run_id: str) -> Setting:
@@ -75,23 +75,19 @@ def of_run(run_id: str) -> Setting:
 
 
 def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:
-    """Return a widget's arguments: it shows `value`, and when it changes, `make` gives the new
-    state of the present one and the new value.
-    """
-    name = f"samples-{key}"
-    st.session_state[name] = value
+    """Return a widget's arguments, as `PageState.bound`; the setting is fitted to its model."""
 
-    def put() -> Bench:
-        bench = make(current(), st.session_state[name])
+    def put(bench: Bench, new: Any) -> Bench:
+        bench = make(bench, new)
         return replace(bench, setting=_sound(bench.setting))
 
-    return {"key": name, "on_change": lambda: _keeper.attempt(put)}
+    return _page.bound(key, value, put)
 
 
 def _noted(make: Callable[[Bench], Bench]) -> None:
     """Change what the browser does not own."""
     rested(st.session_state.get(KEY, {}).get("rest"))
-    _keeper.note(make(current()))
+    _page.note(make(current()))
 
 
 def pin() -> None:
@@ -107,7 +103,7 @@ def take(color: Color, schedule: Schedule) -> None:
         side = replace(setting.side, color=color, schedule=schedule)
         return replace(current(), setting=_sound(replace(setting, side=side, grid="uniform")))
 
-    _keeper.attempt(put)
+    _page.attempt(put)
 
 
 def unpin(index: int) -> None:
@@ -121,4 +117,4 @@ def unpin(index: int) -> None:
 
 def restore(index: int) -> None:
     """Go back to a pinned setting."""
-    _keeper.attempt(lambda: replace(current(), setting=current().pins[index]))
+    _page.attempt(lambda: replace(current(), setting=current().pins[index]))

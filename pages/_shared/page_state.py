@@ -1,7 +1,8 @@
 """A page's state in the session and in the address bar: one place to read it, one to change it.
 
-The state is a spec. Its browser component owns what is dragged; a *stamp* marks a state that the
-server decided, which the component then adopts.
+The state is a spec. An `Address` says how the address bar spells it. Where a browser component
+owns what is dragged, a `DraggedState` adds a *stamp* that marks a state which the server decided
+and the component then adopts.
 """
 
 import json
@@ -15,31 +16,55 @@ import streamlit as st
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import Spec
 
-__all__ = ["Keeper", "short"]
+__all__ = ["Address", "DraggedState", "PageState", "json_address", "short"]
 
-PARAMETER = "state"
 SENTENCE = 300  # characters
 
 S = TypeVar("S", bound=Spec)
 
 
 @dataclass(frozen=True)
-class Keeper(Generic[S]):
+class Address(Generic[S]):
+    """How the address bar spells a state.
+
+    Attributes:
+        names: The parameters.
+        read: Makes a state of the parameters that an address has, and of the present state;
+            raises `ValueError` for nonsense.
+        write: Returns the parameters of a state; none of them where it is too long for a link.
+    """
+
+    names: tuple[str, ...]
+    read: Callable[[dict[str, str], S], S]
+    write: Callable[[S], dict[str, str]]
+
+    def present(self) -> dict[str, str]:
+        """Return the parameters that the address bar has."""
+        return {name: st.query_params[name] for name in self.names if name in st.query_params}
+
+
+def json_address(read: Callable[[str], S]) -> Address[S]:
+    """Return the address of a state that is spelt as JSON, in one parameter."""
+
+    def write(state: S) -> dict[str, str]:
+        return {"state": json.dumps(json.loads(state.to_json()), separators=(",", ":"))}
+
+    return Address(("state",), lambda link, state: read(link["state"]), write)
+
+
+@dataclass(frozen=True)
+class PageState(Generic[S]):
     """Keeps the state of one page.
 
     Attributes:
         page: What the page's entries in the session begin with.
-        component: The key of the browser component that holds what is dragged.
-        read: Makes a state of a link's JSON.
-        check: Raises `ValueError` where a state can't be shown.
-        merge: Puts into a state what the browser says when the hand rests.
+        address: How the address bar spells the state.
+        check: Raises `ValueError` where a state cannot be shown.
     """
 
     page: str
-    component: str
-    read: Callable[[str], S]
-    check: Callable[[S], None]
-    merge: Callable[[S, dict[str, Any]], S]
+    address: Address[S]
+    check: Callable[[S], None] = lambda state: None
 
     def _name(self, what: str) -> str:
         return f"{self.page}-{what}"
@@ -54,76 +79,119 @@ class Keeper(Generic[S]):
         acted = st.session_state.pop(self._name("acted"), False)
         if not self.started():
             self._adopt(start())
-        link = st.query_params.get(PARAMETER)
-        if link is not None and link != st.session_state.get(self._name("link")) and not acted:
+        link = self.address.present()
+        if link and link != st.session_state.get(self._name("link")) and not acted:
             st.session_state[self._name("link")] = link
             with st.spinner("Opening the link …"):
-                self.attempt(lambda: self.read(link), "This link does not describe a state: ")
+                self.attempt(
+                    lambda: self.address.read(link, self.current()),
+                    "This link does not describe a state: ",
+                )
 
     def current(self) -> S:
         """Return the present state."""
-        return st.session_state[self._name("lab")]
+        return st.session_state[self._name("state")]
 
     def started(self) -> bool:
-        """Tell whether the page has been open in this session."""
-        return self._name("lab") in st.session_state
-
-    def stamp(self) -> str:
-        """Return the stamp under which the browser was last told a state."""
-        return st.session_state[self._name("stamp")]
-
-    def sent(self) -> str:
-        """Return the state, as JSON, that the browser was last told."""
-        return st.session_state[self._name("sent")]
+        """Return whether the page has been open in this session."""
+        return self._name("state") in st.session_state
 
     def _adopt(self, state: S) -> None:
-        st.session_state[self._name("lab")] = state
-        # unique beyond this session, for the browser may outlive it
-        st.session_state[self._name("stamp")] = secrets.token_hex(6)
-        st.session_state[self._name("sent")] = state.to_json()
+        st.session_state[self._name("state")] = state
 
     def change(self, state: S) -> None:
-        """Make this the state and tell the browser; raises `ValueError` where it can't be
-        built.
-        """
+        """Make this the state; raises `ValueError` where it cannot be built."""
         self.check(state)
         self._adopt(state)
-
-    def note(self, state: S) -> None:
-        """Make this the state without telling the browser, whose part of it is the same."""
-        st.session_state[self._name("lab")] = state
+        st.session_state[self._name("acted")] = True
 
     def attempt(self, make: Callable[[], S], prefix: str = "") -> None:
-        """Change to a state that is made here, of what the hand left in the browser; where it
-        can't be, keep the last one and say why.
-        """
-        self.rested(st.session_state.get(self.component, {}).get("rest"))
+        """Change to a state that is made here; where that fails, keep the last one and say why."""
         st.session_state[self._name("acted")] = True
         try:
             self.change(make())
         except (ValueError, OSError, DataUnavailable) as error:
-            st.session_state[self._name("problem")] = short(f"{prefix}{error}")
+            self._refuse(f"{prefix}{error}")
+
+    def _refuse(self, sentence: str) -> None:
+        st.session_state[self._name("problem")] = short(" ".join(sentence.split()))
 
     def problem(self) -> str | None:
         """Return, once, the sentence that says why the last change was refused."""
         return st.session_state.pop(self._name("problem"), None)
 
-    def rested(self, rest: dict[str, Any] | None) -> None:
-        """Take over what the browser says when the hand rests, unless it is of an older state."""
-        if not rest or str(rest.get("stamp")) != self.stamp():
-            return
-        try:
-            self.note(self.merge(self.current(), rest))
-        except ValueError as error:
-            st.session_state[self._name("problem")] = short(str(error))
+    def bound(self, name: str, value: Any, make: Callable[[S, Any], S]) -> dict[str, Any]:
+        """Return a widget's arguments: it shows `value`, and when it changes, `make` gives the
+        new state of the present one and the new value. An emptied field changes nothing.
+        """
+        key = self._name(name)
+        st.session_state[key] = value
+
+        def changed() -> None:
+            new = st.session_state[key]
+            if new is not None:
+                self.attempt(lambda: make(self.current(), new))
+
+        return {"key": key, "on_change": changed}
 
     def write_link(self) -> None:
         """Write the present state into the address bar, if it is not there yet."""
         st.session_state.pop(self._name("acted"), None)
-        link = json.dumps(json.loads(self.current().to_json()), separators=(",", ":"))
-        if link != st.query_params.get(PARAMETER):
-            st.session_state[self._name("link")] = link
-            st.query_params[PARAMETER] = link
+        link = self.address.write(self.current())
+        if link == self.address.present():
+            return
+        st.session_state[self._name("link")] = link
+        for name in self.address.names:
+            if name not in link:
+                st.query_params.pop(name, None)
+        st.query_params.update(link)
+
+
+@dataclass(frozen=True)
+class DraggedState(PageState[S]):
+    """The state of a page of which a browser component owns a part.
+
+    Attributes:
+        component: The key of the component.
+        merge: Puts into a state what the component reports when dragging stops.
+    """
+
+    component: str = ""
+    merge: Callable[[S, dict[str, Any]], S] = lambda state, report: state
+
+    def stamp(self) -> str:
+        """Return the stamp under which the browser last got a state."""
+        return st.session_state[self._name("stamp")]
+
+    def sent(self) -> str:
+        """Return the state, as JSON, that the browser last got."""
+        return st.session_state[self._name("sent")]
+
+    def _adopt(self, state: S) -> None:
+        super()._adopt(state)
+        # unique beyond this session, for the browser may outlive it
+        st.session_state[self._name("stamp")] = secrets.token_hex(6)
+        st.session_state[self._name("sent")] = state.to_json()
+
+    def note(self, state: S) -> None:
+        """Make this the state without sending it to the browser, whose part of it is the same."""
+        st.session_state[self._name("state")] = state
+
+    def attempt(self, make: Callable[[], S], prefix: str = "") -> None:
+        """Change to a state that is made here, from what was dragged last; where that fails, keep
+        the last one and say why.
+        """
+        self.rested(st.session_state.get(self.component, {}).get("rest"))
+        super().attempt(make, prefix)
+
+    def rested(self, report: dict[str, Any] | None) -> None:
+        """Take over what the component reports, unless it is of an older state."""
+        if not report or str(report.get("stamp")) != self.stamp():
+            return
+        try:
+            self.note(self.merge(self.current(), report))
+        except ValueError as error:
+            self._refuse(str(error))
 
 
 def short(text: str) -> str:

@@ -63,7 +63,7 @@ def healthy(at: AppTest) -> AppTest:
 
 
 def told(at: AppTest) -> Theory:
-    return at.session_state["lattice-theory"]
+    return at.session_state["lattice-state"]
 
 
 def finished(task: jobs.Task | None) -> jobs.Task:

@@ -64,7 +64,7 @@ def refused(at: AppTest, *words: str) -> AppTest:
 def state(at: AppTest) -> Lab:
     """Return the state in the address bar, which must be the session's."""
     lab = Lab.from_json(at.query_params["state"])
-    assert lab == at.session_state["noising-lab"]
+    assert lab == at.session_state["noising-state"]
     return lab
 
 

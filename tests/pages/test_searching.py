@@ -52,7 +52,7 @@ def said(at: AppTest) -> str:
 
 
 def setting(at: AppTest) -> Setting:
-    return at.session_state["samples-lab"].setting
+    return at.session_state["samples-state"].setting
 
 
 def test_a_curve_is_bent_and_put_into_the_editor():

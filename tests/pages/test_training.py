@@ -66,7 +66,7 @@ def config(at: AppTest) -> TrainConfig:
     link = at.query_params["config"]
     link = link[0] if isinstance(link, list) else link
     told = PRESETS[link].config if link in PRESETS else parse_config(link, "link")
-    assert told == at.session_state["training-config"]
+    assert told == at.session_state["training-form-state"]
     return told
 
 
