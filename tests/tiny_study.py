@@ -4,11 +4,14 @@ import json
 import tempfile
 from dataclasses import replace
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 
 from rgdiff_core.cli.study_phi4 import versions
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.study import BUDGETS, Study
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice import summary
@@ -17,6 +20,7 @@ from rgdiff_core.study.lattice.plan import plan
 
 __all__ = ["DATA", "study_text"]
 
+ROOT = Path(__file__).resolve().parents[1]
 DATA = "phi4-6x6"
 BUDGET = replace(
     BUDGETS["tiny"],
@@ -37,7 +41,28 @@ BUDGET = replace(
 
 @cache
 def study_text() -> str:
-    """Carry out the study, and return what is in its file."""
+    """Return what is in the study's file; it is carried out once for a state of the sources, and
+    kept for other processes and the next sessions of pytest.
+    """
+    path = ROOT / ".pytest_cache" / f"study-{_state()}.json"
+    path.parent.mkdir(exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            for old in path.parent.glob("study-*.json"):
+                old.unlink()
+            write_text(path, _carried_out())
+        return path.read_text(encoding="utf-8")
+
+
+def _state() -> str:
+    """Return a digest of all that the study depends on."""
+    digest = sha256()
+    for each in (*sorted((ROOT / "rgdiff_core").rglob("*.py")), Path(__file__), ROOT / "uv.lock"):
+        digest.update(each.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _carried_out() -> str:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

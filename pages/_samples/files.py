@@ -12,8 +12,9 @@ from pages._samples.messages import coloured
 from pages._samples.state import Bench, Request, Setting
 from pages._shared.cache import FIT_LIMIT
 from pages._shared.pictures import png, sheet
-from pages._shared.sampling.draw import LOOK, Frame, draw, drawn, most
+from pages._shared.sampling.draw import LOOK, most
 from pages._shared.sampling.models import load
+from pages._shared.sampling.turns import drawn, followed
 
 __all__ = ["numbers", "picture", "python_lines", "shown"]
 
@@ -35,13 +36,12 @@ def numbers(bench: Bench) -> bytes:
     """Return samples (n, C, H, W), the states on the way (K, n, C, H, W) with their times, and
     the settings as JSON, as a .npz file.
     """
-    frames: list[Frame] = []
     request = shown(bench)
-    samples = draw(request, frames.append)
+    frames = followed(request)
     file = io.BytesIO()
     np.savez_compressed(
         file,
-        samples=samples.numpy(),
+        samples=frames[-1].x.numpy(),
         times=np.array([frame.time for frame in frames]),
         fields=torch.stack([frame.x for frame in frames]).numpy(),
         denoised=torch.stack([frame.denoised for frame in frames]).numpy(),

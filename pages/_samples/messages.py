@@ -19,8 +19,9 @@ from pages._shared import cache
 from pages._shared.lab import pack
 from pages._shared.menus import GRID_HELP
 from pages._shared.pictures import pixels
-from pages._shared.sampling.draw import Frame, draw, levels, most, process
+from pages._shared.sampling.draw import Frame, levels, most, process
 from pages._shared.sampling.models import Source, load
+from pages._shared.sampling.turns import followed
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.spectra.bands import split_bands
@@ -155,7 +156,7 @@ def drawn_message(request: Request, seq: int, stamp: str) -> bytes:
 def _drawn_message(request_json: str, seq: int, stamp: str, version: str) -> bytes:
     del version
     request = Request.from_json(request_json)
-    source, frames = load(request.setting), []
-    draw(replace(request, n=min(request.n, most(source.denoiser.basis.shape))), frames.append)
+    source = load(request.setting)
+    frames = followed(replace(request, n=min(request.n, most(source.denoiser.basis.shape))))
     header = {"seq": seq, "stamp": stamp, "steps": request.setting.steps, "done": True}
     return frames_message(frames, span(source), header)

@@ -15,8 +15,9 @@ from pages._shared import cache, plots
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
 from pages._shared.plots import Curve
-from pages._shared.sampling.draw import drawn, most
+from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, load, menu
+from pages._shared.sampling.turns import drawn
 from pages._spectra.views import MOMENTUM, draw
 from pages._training.run_samples import NAMES
 from rgdiff_core.data import ImageSet

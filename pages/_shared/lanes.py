@@ -8,12 +8,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-__all__ = ["LONG", "SHORT", "Lane", "Ticket"]
+__all__ = ["LONG", "SHORT", "Cancelled", "Lane", "Ticket", "in_turn"]
 
+T = TypeVar("T")
+TICK = 0.2  # seconds between two words to one who waits
 YIELDING = 4  # by how much a thread of long work stands back for others, as `nice` counts
+
+
+class Cancelled(Exception):
+    """Nobody waits any more for what is done: there is a newer request, or a tab was closed."""
 
 
 @dataclass(eq=False)
@@ -87,6 +94,45 @@ class Lane:
                 self._served.discard(ticket.visitor)
                 self._free += 1
                 self._advance()
+
+
+def in_turn(
+    lane: Lane,
+    visitor: str,
+    work: Callable[[Callable[[], None]], T],
+    waiting: Callable[[int], None] = lambda place: None,
+) -> T:
+    """Do a piece of work in a lane, wait for it, and return its result or raise its error.
+
+    Arguments:
+        visitor: as of a `Ticket`.
+        work: given a function to call now and then, which raises `Cancelled` where nobody waits.
+        waiting: called a few times a second with the place in the queue, 0 while the work is
+            done; where it raises, the work is given up.
+    """
+    begun, given_up = threading.Event(), threading.Event()
+    result: Future[T] = Future()
+
+    def look() -> None:
+        if given_up.is_set():
+            raise Cancelled
+
+    def do() -> None:
+        begun.set()
+        try:
+            result.set_result(work(look))
+        except BaseException as error:
+            result.set_exception(error)
+
+    ticket = Ticket(visitor, do)
+    lane.join(ticket)
+    try:
+        while not wait((result,), TICK).done:
+            waiting(0 if begun.is_set() else ticket.place)
+        return result.result()
+    finally:
+        given_up.set()
+        lane.leave(ticket)
 
 
 def _stand_back() -> None:

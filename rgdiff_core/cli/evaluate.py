@@ -14,9 +14,11 @@ from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
 from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattice
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS, METHODS
+from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_whole
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import bar
@@ -77,6 +79,8 @@ def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
+    check_whole("flow", chosen.flow, 0, 1_000_000)
+    check_whole("seed", chosen.seed, 0, MAX_SEED)
     opened = open_model(chosen.model)
     name = chosen.data or opened.data
     if not name:
@@ -99,7 +103,7 @@ def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     } | found
     if chosen.out is not None:
         text = json.dumps(value, indent=1, ensure_ascii=False)
-        chosen.out.write_text(text + "\n", encoding="utf-8")
+        write_text(chosen.out, text + "\n")
         lines.append(f"written: {chosen.out}")
     return value, lines
 

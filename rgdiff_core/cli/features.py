@@ -30,10 +30,10 @@ from rgdiff_core.evaluation.features.network import (
     save_classifier,
 )
 from rgdiff_core.evaluation.features.training import Recipe, Trained, accuracy, train_classifier
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.spec import check_whole
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import bar, duration
-from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["COMMANDS"]
 
@@ -168,6 +168,7 @@ def _check_options(parser: argparse.ArgumentParser) -> None:
 def _check(chosen: argparse.Namespace) -> Words:
     """Measure the distances between training and test images, which samples can't get below."""
     check_whole("n", chosen.n, 40, 1_000_000)
+    check_whole("batch", chosen.batch, 1, 65_536)
     network = load_features(chosen.features, device_of(chosen.device))
     train, test = (
         data.load(chosen.data, split, limit=chosen.n, progress=bar).images

@@ -3,7 +3,6 @@
 import argparse
 import json
 import math
-import os
 import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.lattice.scaling import CROSSING, Criticality, criticality
 from rgdiff_core.lattice.scan import FULL, QUICK, PhaseScan, ScanSpec, phase_scan, scan_around
 from rgdiff_core.statistics import Estimate
@@ -161,9 +161,7 @@ def _write(scan: PhaseScan, path: Path | None, found: Criticality | None = None)
     if found is not None:
         told = json.dumps(_plain(found), ensure_ascii=False, allow_nan=False)
         text = text.rstrip()[:-1] + f',\n "criticality": {told}\n}}\n'
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
+    write_text(path, text)
 
 
 def _plain(found: Criticality) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rgdiff_core.cli.options import device_option
 from rgdiff_core.devices import device_of
 from rgdiff_core.pretraining.images import ImageBudget, ImageCard
 from rgdiff_core.pretraining.lattice import pretrain
+from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import duration
 
 __all__ = ["pretrain_options", "run_pretrain"]
@@ -46,6 +47,9 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
 
 def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Make a pretrained model; return what to print as JSON, and the lines for people."""
+    for name in ("samples", "scan_samples", "images"):
+        check_whole(name, getattr(chosen, name), 2, 1_000_000)
+    check_whole("flow", chosen.flow, 0, 1_000_000)
     start = time.monotonic()
     work = chosen.work or Path("runs") / f"pretrain-{Path(chosen.name).name}"
     card = pretrain(

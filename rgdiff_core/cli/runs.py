@@ -9,6 +9,7 @@ from typing import Any
 
 from rgdiff_core.cli.base import Entries, Entry, Work, no_options
 from rgdiff_core.cli.train import config_from, config_options
+from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
 from rgdiff_core.training.runs import Run
@@ -118,6 +119,7 @@ def _rename(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
 
 def _log(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    check_whole("lines", chosen.lines, 1, 1_000_000)
     text = runs.log_tail(_find(chosen.id).id, chosen.lines)
     return {"log": text}, text.splitlines()
 

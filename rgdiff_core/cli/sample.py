@@ -12,6 +12,7 @@ from torch import Tensor
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.guidance import guidance_from, guidance_options
 from rgdiff_core.cli.options import hastened, model_options, placed, process_from, process_options
+from rgdiff_core.files.atomic import replacing
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS, METHODS, State, sample
 from rgdiff_core.search import optimal_times
@@ -93,7 +94,8 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     if labels is not None:
         arrays["labels"] = labels.numpy()
     if chosen.out.suffix == ".npz":
-        np.savez_compressed(chosen.out, **arrays)  # type: ignore[arg-type]
+        with replacing(chosen.out) as part, part.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     else:
         _picture(x, opened, chosen.out)
     report_of = {
@@ -141,7 +143,9 @@ def _picture(x: Tensor, opened: Opened, path: Path) -> None:
     share = ((x - low) / (high - low)).clamp(0, 1)
     large = share.repeat_interleave(4, -1).repeat_interleave(4, -2)
     tiles = make_grid(large, max(1, round(len(x) ** 0.5)), 4, pad_value=1)
-    iio.imwrite(path, (255 * tiles).round().byte().movedim(0, -1).numpy())
+    pixels = (255 * tiles).round().byte().movedim(0, -1).numpy()
+    with replacing(path) as part:
+        part.write_bytes(iio.imwrite("<bytes>", pixels, extension=".png"))
 
 
 COMMANDS: Entries = {"sample": Entry(sample_options, run_sample)}

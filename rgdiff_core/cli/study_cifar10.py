@@ -3,7 +3,6 @@
 import argparse
 import json
 import platform
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,13 @@ from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import device_option
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
 from rgdiff_core.devices import device_of
-from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.files.atomic import write_text
+from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.arms import MODELS
 from rgdiff_core.study.images.budget import BUDGETS
 from rgdiff_core.study.images.phases import PHASES, Task
 from rgdiff_core.study.images.study import ImageStudy
 from rgdiff_core.study.images.summary import image_summary
-from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["cifar10_options", "run_cifar10"]
 
@@ -64,13 +63,13 @@ def cifar10_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@resumable()
 def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Run the study; return what to print as JSON, and the lines for people.
 
     Raises `ValueError` with one sentence for options that do not fit.
     """
-    start = time.monotonic()
-    until = None if chosen.minutes is None else start + 60 * chosen.minutes
+    until = end_of(chosen.minutes)
     device = str(device_of(chosen.device))
 
     def say(text: str) -> None:

@@ -9,7 +9,7 @@ import torch
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.study_phi4 import versions
 from rgdiff_core.spec import check_whole
-from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.cells import Cells, resumable
 from rgdiff_core.study.images.ablation import RUNGS, cell, lines, row
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import keep_memory
@@ -35,6 +35,7 @@ def ladder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
 
 
+@resumable()
 def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Climb; return what to print as JSON, and the lines for people.
 

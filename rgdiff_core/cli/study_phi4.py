@@ -3,7 +3,6 @@
 import argparse
 import json
 import platform
-import time
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import torch
 
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.data import store
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json, reading
-from rgdiff_core.study.cells import Cells
+from rgdiff_core.spec import check_whole
+from rgdiff_core.study.cells import Cells, end_of, resumable
 from rgdiff_core.study.lattice.arms import THEORIES
 from rgdiff_core.study.lattice.budget import BUDGETS
 from rgdiff_core.study.lattice.executor import Schedule, carried_out
@@ -20,10 +21,12 @@ from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import Study
 from rgdiff_core.study.lattice.summary import summary
 from rgdiff_core.study.report import tables
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import keep_memory
 
 __all__ = ["report_options", "run_phi4", "run_report", "study_options"]
+
+
+MOST_PROCESSES = 64
 
 
 def study_options(parser: argparse.ArgumentParser) -> None:
@@ -61,16 +64,16 @@ def study_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@resumable()
 def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Run the study; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` where the number of processes is none.
+    Raises `ValueError` with one sentence for options that do not fit.
     """
-    if chosen.processes < 1:
-        raise ValueError(f"--processes {chosen.processes} is not a number from 1 on.")
+    check_whole("processes", chosen.processes, 1, MOST_PROCESSES)
     torch.set_num_threads(1)
     keep_memory()
-    until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
+    until = end_of(chosen.minutes)
     work = chosen.work or Path("runs") / f"study-{chosen.budget}"
 
     def say(text: str) -> None:

@@ -11,12 +11,15 @@ from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import model_options, placed, process_from, process_options, spec_from
 from rgdiff_core.data import action_of
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.stored import LARGEST
 from rgdiff_core.process import Process
 from rgdiff_core.search.gradient import improve
 from rgdiff_core.search.held_out import Comparison, compare
 from rgdiff_core.search.space import COLORS, FAMILIES, KERNELS, Space
 from rgdiff_core.search.sweep import OBJECTIVES, Sweep, Trial, best, open_study, run, trials
-from rgdiff_core.spec import to_dict
+from rgdiff_core.seeds import MAX_SEED
+from rgdiff_core.spec import check_range, check_whole, to_dict
 from rgdiff_core.terminal import bar, duration
 from rgdiff_core.training.models import Opened, open_model
 from rgdiff_core.training.state import keep_memory
@@ -79,6 +82,10 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
     Raises `ValueError` with one sentence for options that do not fit.
     """
+    check_whole("seed", chosen.seed, 0, MAX_SEED)
+    check_whole("trials", chosen.trials, 1, 1_000_000)
+    if chosen.timeout is not None:
+        check_range("timeout", chosen.timeout, 0, LARGEST)
     opened = open_model(chosen.model)
     model, start = placed(opened, chosen.device), process_from(chosen, opened)
     keep_memory()
@@ -90,7 +97,7 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     held_out = opened.images("test", chosen.data).images[:HELD_OUT]
     comparison = compare(model, start, found, held_out, chosen.steps)
     if chosen.out is not None:
-        chosen.out.write_text(found.to_json() + "\n", encoding="utf-8")
+        write_text(chosen.out, found.to_json() + "\n")
         lines.append(f"written: {chosen.out}")
     value = {
         "process": json.loads(found.to_json()),

@@ -88,13 +88,14 @@ def generate(
         watch: Called a few times a second with the history so far.
 
     Raises:
-        ValueError: When no proposal at all was accepted.
+        ValueError: When no proposal at all was accepted, or the quota is passed.
         DataUnavailable: When the folder cannot be written, for instance since the disk is full.
     """
     report = progress or (lambda done, total: None)
     home = _home(spec.id)
     with suppress(FileNotFoundError, store.CorruptCache):
         return _open(home)
+    quota.check(spec.bytes, f"lattice-{spec.id}")
     with writing(home):
         home.mkdir(parents=True, exist_ok=True)
     with _alone(home, lambda: report(*progress_of(home, spec))):

@@ -1,6 +1,5 @@
-"""How much room the data sets that people bring may take on disk, all together."""
+"""How much room the images that people bring and all ensembles may take on disk, all together."""
 
-import json
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +16,9 @@ DEFAULT_MB = 4096
 
 @dataclass(frozen=True)
 class Brought:
-    """A set that was brought: its name for `load`, the time it was last written, its bytes."""
+    """A set that was brought or generated: its name for `load`, the time it was last written, its
+    bytes.
+    """
 
     name: str
     made: float
@@ -34,15 +35,15 @@ def quota() -> int:
 
 
 def brought() -> list[Brought]:
-    """List people's own images and the ensembles that they imported, the oldest first."""
+    """List people's own images, and ensembles: imported, generated or begun; the oldest first."""
     cache = store.cache_folder()
     own = [_measure(home, home.name) for home in cache.glob("own/[!.]*/")]
-    imported = [
+    ensembles = [
         _measure(home, f"lattice-{home.name}")
         for home in cache.glob("ensembles/[!.]*/")
-        if _is_imported(home)
+        if home.is_dir()
     ]
-    return sorted(own + imported, key=lambda each: each.made)
+    return sorted(own + ensembles, key=lambda each: each.made)
 
 
 def check(incoming: int, replaced: str = "") -> None:
@@ -66,8 +67,8 @@ def check(incoming: int, replaced: str = "") -> None:
     oldest = there[0]
     day = time.strftime("%Y-%m-%d", time.localtime(oldest.made))
     raise Refused(
-        f"There is no room for another {mib(incoming)}: {len(there)} data sets that were brought "
-        f"take {mib(taken)} of {mib(allowed)} ({VARIABLE}); delete one, the oldest is "
+        f"There is no room for another {mib(incoming)}: what was brought or generated takes "
+        f"{mib(taken)} of {mib(allowed)} ({VARIABLE}); delete a set, the oldest is "
         f"{oldest.name} ({mib(oldest.bytes)}, of {day})."
     )
 
@@ -81,11 +82,3 @@ def _measure(home: Path, name: str) -> Brought:
         max((each.st_mtime for each in found), default=0.0),
         sum(each.st_size for each in found),
     )
-
-
-def _is_imported(home: Path) -> bool:
-    try:
-        about = json.loads((home / "about.json").read_text(encoding="utf-8"))
-        return about["spec"]["kind"] == "ImportedSpec"
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

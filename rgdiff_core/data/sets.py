@@ -228,7 +228,9 @@ def _built_in(name: str, split: str, limit: int | None, progress: Progress) -> R
             for each, record in records.items():
                 store.write(home, each, record)
         except OSError as error:
-            logger.warning("%s is not kept: %s cannot be written (%s).", name, home, error)
+            logger.warning(
+                "%s is not kept: %s cannot be written (%s).", name, home, error.strerror or error
+            )
         record = records[split]
         labels = None if record.labels is None else record.labels[:limit]
         return Record(record.images[:limit], labels, record.source, record.low, record.high)

@@ -9,7 +9,6 @@ the first few images of a large file are checked without reading the rest.
 
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 import platformdirs
 
 from rgdiff_core.data.records import Record
+from rgdiff_core.files.atomic import replacing
 
 __all__ = ["CorruptCache", "cache_folder", "exists", "read", "replace", "write"]
 
@@ -143,15 +143,7 @@ def replace(path: Path, write_to: Callable[[IO[bytes]], object]) -> None:
     """Write a file beside the path, force it to disk, and move it into place in one step.
 
     Raises:
-        OSError: When it cannot be written; what was there before is then untouched.
+        WriteError: When it cannot be written; what was there before is then untouched.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            write_to(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as part, part.open("w+b") as file:
+        write_to(file)

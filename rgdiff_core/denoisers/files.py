@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from rgdiff_core.bases import Basis, PCABasis
 from rgdiff_core.bases.modes import Modes
@@ -28,6 +27,7 @@ from rgdiff_core.bases.serialize import (
 )
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
+from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
 __all__ = [
@@ -76,17 +76,7 @@ def save_model(
         "basis": json.dumps(_basis_to_dict(model.basis, path.parent, split=split)),
         "modes": json.dumps(modes_to_dict(model.modes)),
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        try:
-            save_file(state, part, metadata)
-        except SafetensorError as error:
-            raise OSError(str(error)) from None
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, state, metadata)
 
 
 def _basis_to_dict(basis: Basis, folder: Path, *, split: bool) -> dict[str, Any]:

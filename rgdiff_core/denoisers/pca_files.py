@@ -10,10 +10,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from rgdiff_core.bases.pca import MAX_PCA_DIMENSION
+from rgdiff_core.files.atomic import write_tensors
 
 __all__ = ["read_vectors", "write_vectors"]
 
@@ -34,7 +34,7 @@ def write_vectors(vectors: Tensor, folder: Path) -> dict[str, str]:
         chosen = slice(first, first + rows)
         part = {"rows": rounded[chosen].contiguous(), "unit": unit[chosen].cpu().contiguous()}
         name = f"basis-{number}.safetensors"
-        save_file(part, folder / name)
+        write_tensors(folder / name, part)
         files[name] = _digest(folder / name)
     return files
 

@@ -91,6 +91,11 @@ class EnsembleSpec(Spec):
         return discarded + self.measured
 
     @property
+    def bytes(self) -> int:
+        """Size of the configurations."""
+        return self.n_samples * self.size**2 * (8 if self.double else 4)
+
+    @property
     def measured(self) -> int:
         """Trajectories of each chain after thermalisation."""
         return self.thinning * -(-self.n_samples // self.n_chains)

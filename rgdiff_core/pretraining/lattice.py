@@ -27,6 +27,7 @@ from rgdiff_core.denoisers.files import (
 )
 from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
+from rgdiff_core.files.atomic import WriteError, replacing, write_text
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.pretraining.images import ImageBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.process import Process
@@ -35,7 +36,6 @@ from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig, load_config, train
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.noise_levels import OneProcess
 from rgdiff_core.training.runs.folder import read_config, read_status
 
@@ -125,13 +125,14 @@ def pretrain(
             raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
     say(f"trained {config.steps} steps")
     model = load_model(work / "checkpoint" / "model.safetensors")
-    if action is None:
-        return _install_images(name, config, model, home, work, images or ImageBudget(), say)
-    card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
-    save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
-    write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
-    write_text(home / "card.md", _markdown(card, action))
-    _index(card, home / "model.safetensors")
+    try:
+        if action is None:
+            return _install_images(name, config, model, home, work, images or ImageBudget(), say)
+        card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
+        save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
+        _write_card(card, _markdown(card, action), home)
+    except WriteError as error:
+        raise OSError(f"{error}; the model is kept in {work}.") from error
     return card
 
 
@@ -150,7 +151,8 @@ def _install_images(
     """
     path, own = home / "model.safetensors", work / "checkpoint" / "model.safetensors"
     if weights_type(own) == torch.bfloat16:
-        shutil.copyfile(own, path)
+        with replacing(path) as part:
+            shutil.copyfile(own, part)
     else:
         extra = {"data": config.data, "name": name, "config": config.to_json()}
         save_model(model, path, extra, dtype=torch.bfloat16, split=True)
@@ -161,10 +163,15 @@ def _install_images(
                 f"at most {MOST_BYTES >> 20}: use a smaller network."
             )
     card = image_card(name, config, load_model(path), work, budget, say)
-    write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
-    write_text(home / "card.md", image_markdown(card))
-    _index(card, path)
+    _write_card(card, image_markdown(card), home)
     return card
+
+
+def _write_card(card: Card | ImageCard, markdown: str, home: Path) -> None:
+    """Write what is known of a model beside it, and enter it in the index."""
+    write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
+    write_text(home / "card.md", markdown)
+    _index(card, home / "model.safetensors")
 
 
 def _evaluate(

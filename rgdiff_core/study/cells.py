@@ -6,19 +6,42 @@ changed. Files are written beside their place and renamed: a reader sees the old
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rgdiff_core.files.stored import is_number, read_json
-from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.files.atomic import WriteError, write_text
+from rgdiff_core.files.stored import LARGEST, is_number, read_json
+from rgdiff_core.spec import check_range
 
-__all__ = ["Cells", "OutOfTimeError"]
+__all__ = ["Cells", "OutOfTimeError", "end_of", "resumable"]
 
 
 class OutOfTimeError(Exception):
     """The time that a study was given has passed; its finished cells are kept."""
+
+
+def end_of(minutes: float | None) -> float | None:
+    """Return when so many minutes have passed, as of `time.monotonic`; None for no limit.
+
+    Raises `ValueError` for fewer than none.
+    """
+    if minutes is None:
+        return None
+    check_range("minutes", minutes, 0, LARGEST)
+    return time.monotonic() + 60 * minutes
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Add to an error of writing what is kept."""
+    try:
+        yield
+    except WriteError as error:
+        kept = "what is finished is kept, and the same command goes on."
+        raise OSError(f"{error}; {kept}") from error
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 from rgdiff_core import data
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.evaluation import evaluate_images, evaluate_lattice
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import is_number, read_json, reading
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Process
@@ -20,7 +21,6 @@ from rgdiff_core.seeds import mix
 from rgdiff_core.spec import Spec, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.distance import distance, ends, reference
-from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["FILE", "Effort", "evaluate_own", "field_distance", "kept", "keep"]
 

@@ -6,22 +6,21 @@ last; the checkpoint before stays until the next, for the case that the disk dam
 """
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from rgdiff_core.denoisers.files import sha256
+from rgdiff_core.files.atomic import write_tensors, write_text
 from rgdiff_core.files.stored import LARGEST, reading
 from rgdiff_core.spec import check_range, check_whole, load_json, to_dict
 from rgdiff_core.training.config import TrainConfig, config_from_dict, differences
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "write_text"]
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
 MANIFEST, PREVIOUS = "state.json", "previous.json"
 
@@ -41,35 +40,12 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file so that readers see the old one or the new one."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, config: TrainConfig) -> None:
     """Write a checkpoint into a folder; raises `OSError` where that fails, the last one stays."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"state-{checkpoint.step:09d}.safetensors"
-    part = folder / f".{path.name}.{os.getpid()}.part"
-    try:
-        try:
-            save_file({k: v.contiguous().cpu() for k, v in checkpoint.tensors.items()}, part)
-        except SafetensorError as error:
-            raise OSError(str(error)) from None
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        digest = sha256(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, checkpoint.tensors)
+    digest = sha256(path)
     manifest = {
         "file": path.name,
         "sha256": digest,

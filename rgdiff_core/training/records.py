@@ -23,9 +23,9 @@ from typing import Any, TextIO
 import numpy as np
 from torch import Tensor
 
+from rgdiff_core.files.atomic import naming, replacing, write_text
 from rgdiff_core.files.stored import LARGEST, read_json, reading
 from rgdiff_core.spec import Spec, check_range, from_dict
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.holding import hold, name_of
 
 __all__ = ["STATES", "Records", "Status", "finite", "load_status"]
@@ -136,17 +136,17 @@ class Records:
     def point(self, row: Mapping[str, Any]) -> None:
         """Append a point of the curves, here and for TensorBoard."""
         row = finite(row)
-        self.metrics.write(json.dumps(row) + "\n")
-        self.board.write_event(_event(row["step"], _scalars(row)))
-        self.board.flush()
+        with naming(self.folder / "metrics.jsonl"):
+            self.metrics.write(json.dumps(row) + "\n")
+        with naming(self.folder / "events"):
+            self.board.write_event(_event(row["step"], _scalars(row)))
+            self.board.flush()
 
     def samples(self, step: int, images: Tensor) -> None:
         """Keep samples (n, C, H, W)."""
         path = self.folder / "samples" / f"step-{step:08d}.npz"
-        part = path.with_name(f".{path.name}")
-        with part.open("wb") as file:
+        with replacing(path) as part, part.open("wb") as file:
             np.savez_compressed(file, images=images.cpu().numpy(), step=step)
-        part.replace(path)
 
     def requested(self) -> str | None:
         """Return what others ask for, and forget it: "pause", "cancel" or None."""

@@ -23,16 +23,12 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.files import save_model
 from rgdiff_core.devices import device_of
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import sample
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.seeds import mix
-from rgdiff_core.training.checkpoint import (
-    Checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    write_text,
-)
+from rgdiff_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.measures import HeldOut, Row, Window
 from rgdiff_core.training.noise_levels import OneProcess

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
-from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.files.atomic import write_text
 
 __all__ = ["bring_weights", "origin", "warm_start"]
 

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
+from playwright.sync_api import expect
+
+expect.set_options(timeout=1000 * PATIENCE)
 
 ROOT = Path(__file__).resolve().parents[2]
-START = 300  # seconds; a guard against hangs
 
 
 @pytest.fixture(scope="session")
@@ -33,11 +36,21 @@ def own_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @contextmanager
 def running(script: str, folder: Path) -> Iterator[str]:
     """Start the app with a cache and runs of its own, give its address, and stop it."""
+    app, url = started(script, folder)
+    try:
+        yield url
+    finally:
+        app.terminate()
+        app.wait(PATIENCE)
+
+
+def started(script: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the app with a cache and runs in a folder; return its process and its address."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", script, f"--server.port={port}"]
-    log = folder / "log"
+    log, url = folder / "log", f"http://localhost:{port}"
     with log.open("wb") as output:
         app = subprocess.Popen(
             [*command, "--server.headless=true", "--server.fileWatcherType=none"],
@@ -48,19 +61,19 @@ def running(script: str, folder: Path) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        url = f"http://localhost:{port}"
         _wait(f"{url}/_stcore/health", app, log)
-        yield url
-    finally:
-        app.terminate()
-        app.wait(30)
+    except BaseException:
+        app.kill()
+        app.wait()
+        raise
+    return app, url
 
 
 def _wait(url: str, app: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + START
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end and app.poll() is None:
         try:
-            with urllib.request.urlopen(url, timeout=1):
+            with urllib.request.urlopen(url, timeout=PATIENCE):
                 return
         except OSError:
             time.sleep(0.1)

@@ -1,6 +1,7 @@
 """The browser's history: Back leads to the page before, from every page."""
 
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -12,13 +13,13 @@ PAGES = ("Spectra", "Lattice", "Samples", "Training")
 @pytest.fixture
 def page(browser: Browser) -> Page:
     tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(90_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     return tab
 
 
 def opened(page: Page, title: str) -> None:
     """Wait until a page is there and has written its address."""
-    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible(timeout=90_000)
+    expect(page.get_by_role("heading", name=title, level=1)).to_be_visible()
     page.wait_for_function(WRITTEN, arg="/" if title == "Noising" else f"/{title.lower()}")
 
 

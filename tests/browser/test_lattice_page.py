@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 60_000  # milliseconds
 VIEWS = ("Theory", "Sample", "Observables", "Configurations", "Phase scan", "RG flow")
 FIELD = 'img[alt="field 1"]'
 POINTS = """(name) => {
@@ -27,7 +27,7 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p
 def page(browser: Browser) -> Iterator[Page]:
     """Open a tab."""
     tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(1000 * PATIENCE)
     yield tab
     tab.close()
 
@@ -56,8 +56,8 @@ def test_a_click_in_the_map_takes_the_point(page: Page, own_url: str):
     page.wait_for_function("() => !location.search.includes('m2=-4&')")
     m2, lam = couplings(page)
     assert m2 == pytest.approx(-5.5, abs=0.6) and lam == pytest.approx(6.5, abs=0.7)
-    expect(page.get_by_role("spinbutton", name="m²")).to_have_value(f"{m2:g}", timeout=PATIENCE)
-    expect(page.locator(FIELD)).not_to_have_attribute("src", before or "", timeout=PATIENCE)
+    expect(page.get_by_role("spinbutton", name="m²")).to_have_value(f"{m2:g}")
+    expect(page.locator(FIELD)).not_to_have_attribute("src", before or "")
 
 
 def test_a_run_is_left_found_again_cancelled_and_resumed(page: Page, own_url: str):
@@ -72,7 +72,7 @@ def test_a_run_is_left_found_again_cancelled_and_resumed(page: Page, own_url: st
     page.get_by_role("progressbar").first.wait_for()
     page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Discard").click()
-    expect(page.get_by_role("button", name="Resume")).to_have_count(0, timeout=PATIENCE)
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
 
 
 def test_an_ensemble_is_taken_along_and_brought_back(page: Page, own_url: str, tmp_path: Path):
@@ -101,7 +101,7 @@ def test_the_other_pages_open_with_the_ensemble(page: Page, own_url: str):
 
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, own_url: str):
     tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(1000 * PATIENCE)
     for view in VIEWS:
         tab.goto(f"{own_url}/lattice?view={view}")
         tab.get_by_role("radio", name=view).wait_for()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from pages._noising.state import Lab, Side, start
@@ -16,7 +17,6 @@ from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import Cosine, SigmoidKernel
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)
 
 DATA = "photographs"
 START = replace(start(DATA), images=6)
@@ -79,7 +79,7 @@ def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
 
 def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
     tab = browser.new_page(**options)  # type: ignore[arg-type]
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(1000 * PATIENCE)
 
     def complain(message: ConsoleMessage) -> None:
         if message.type == "error":

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import running
@@ -14,7 +15,6 @@ from tests.tiny_study import DATA, study_text
 
 pytestmark = pytest.mark.browser
 
-PATIENCE = 40_000  # milliseconds
 FIGURES = (
     "Training steps",
     "Sampler's steps",
@@ -42,7 +42,7 @@ def results_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def page(browser: Browser) -> Iterator[Page]:
     """Open a tab."""
     tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(1000 * PATIENCE)
     yield tab
     tab.close()
 
@@ -92,7 +92,7 @@ def test_an_arm_leads_to_the_noising_page_by_keyboard(page: Page, results_url: s
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_narrow_screen_holds_everything(browser: Browser, results_url: str, scheme):
     tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    tab.set_default_timeout(PATIENCE)
+    tab.set_default_timeout(1000 * PATIENCE)
     visit(tab, results_url)
     for name in FIGURES if scheme == "light" else FIGURES[-1:]:
         tab.get_by_role("radio", name=name).click()

@@ -7,13 +7,13 @@ from dataclasses import replace
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from pages._samples.state import Bench, Setting, start
 from rgdiff_core.schedules import Cutoff
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=60_000)
 
 SMALL = replace(start(), n=9, measured=64)
 SLOW = replace(SMALL, setting=Setting(method="rk4", steps=200), n=64)
@@ -44,7 +44,7 @@ def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
 
 def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
     tab = browser.new_page(**options)  # type: ignore[arg-type]
-    tab.set_default_timeout(90_000)
+    tab.set_default_timeout(1000 * PATIENCE)
 
     def complain(message: ConsoleMessage) -> None:
         # with a deep link, Streamlit's own page looks for its server beside itself first
@@ -67,7 +67,7 @@ def visit(page: Page, url: str, bench: Bench | None = SMALL) -> None:
 
 def drawn(page: Page, count: int) -> None:
     """Wait until so many draws have been painted to their end."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while drawings(page) < count:
         assert time.monotonic() < end, f"only {drawings(page)} draws have come, not {count}"
         page.wait_for_timeout(20)

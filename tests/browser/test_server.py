@@ -5,6 +5,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
+from patience import PATIENCE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
@@ -24,7 +25,7 @@ UPGRADE = {
 
 def answer(url: str, path: str, headers: dict[str, str]) -> tuple[int, dict[str, str]]:
     """Return the status and the headers of a request."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE)
     try:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
@@ -57,12 +58,12 @@ def test_a_foreign_name_is_refused_on_every_path(app_url: str, path: str):
 
 def test_a_message_that_never_ends_is_not_kept(app_url: str):
     line = app_url.replace("http", "ws") + "/live/samples"
-    with connect(line, origin=Origin(app_url), open_timeout=60) as socket:
+    with connect(line, origin=Origin(app_url), open_timeout=PATIENCE) as socket:
 
         def endless() -> Iterator[str]:
             for _ in range(5):
                 yield "x" * MAX_MESSAGE
-            socket.recv(timeout=60)
+            socket.recv(timeout=PATIENCE)
 
         with pytest.raises(ConnectionClosed) as closed:
             socket.send(endless())

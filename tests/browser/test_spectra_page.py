@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -25,7 +26,7 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p
 def page(browser: Browser) -> Iterator[Page]:
     """Open a tab."""
     tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     yield tab
     tab.close()
 
@@ -91,7 +92,7 @@ def test_a_bad_upload_is_one_sentence(page: Page, app_url: str, tmp_path: Path):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: str):
     tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    tab.set_default_timeout(60_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     visit(tab, app_url)
     expect(tab.get_by_alt_text("Matched noise")).to_have_count(8)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
+from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -27,25 +28,24 @@ CONFIG = (
 def page(browser: Browser) -> Iterator[Page]:
     """Open a tab."""
     tab = browser.new_page(viewport={"width": 1440, "height": 1200})
-    tab.set_default_timeout(90_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     yield tab
     tab.close()
 
 
 def visit(page: Page, url: str) -> None:
     page.goto(url)
-    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled(timeout=90_000)
+    expect(page.get_by_role("button", name="Start", exact=True)).to_be_enabled()
 
 
-@pytest.mark.timeout(400)
 def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app_url: str):
     visit(page, f"{app_url}/training?config={CONFIG}")
     page.get_by_role("button", name="Start", exact=True).click()
     page.wait_for_url(re.compile("run="))
-    expect(page.get_by_text(re.compile(r"Step [1-9].* of 100,000"))).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile(r"Step [1-9].* of 100,000"))).to_be_visible()
     page.wait_for_function(f"({POINTS})() > 2")
     shown = page.get_by_text(re.compile("Samples of the model at step"))
-    expect(shown).to_be_visible(timeout=90_000)
+    expect(shown).to_be_visible()
     before = page.evaluate(POINTS)
     page.wait_for_function(f"({POINTS})() > {before}")  # it goes on by itself
 
@@ -55,17 +55,17 @@ def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app
     page.wait_for_function(BY_SCALE)
 
     page.get_by_role("button", name="Cancel").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=90_000)
-    expect(page.get_by_text(re.compile("Cancelled · Step"))).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page.get_by_text(re.compile("Cancelled · Step"))).to_be_visible()
     page.get_by_role("button", name="Draw samples").click()
-    expect(page.get_by_text("Binder cumulant")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Binder cumulant")).to_be_visible()
     expect(page.get_by_alt_text("64 samples")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: str):
     tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    tab.set_default_timeout(90_000)
+    tab.set_default_timeout(1000 * PATIENCE)
     visit(tab, f"{app_url}/training")
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate(BEYOND) == 0

@@ -98,6 +98,33 @@ def test_what_is_no_number_is_one_sentence(capsys, command):
             assert len(sentence) < 300
 
 
+OUT_OF_RANGE = {
+    "evaluate phi4-6x6": ("--n", "--steps", "--truth", "--flow", "--seed"),
+    "features check": ("--n", "--batch"),
+    "features train": ("--steps", "--batch", "--seed", "--lr", "--seconds", "--limit"),
+    "lattice scan": ("--width", "--points", "--length", "--thermalization", "--thinning"),
+    "pretrain phi4-6x6": ("--samples", "--scan-samples", "--images", "--flow"),
+    "runs log x": ("--lines",),
+    "sample phi4-6x6": ("--n", "--steps", "--seed"),
+    "study cifar10": ("--minutes",),
+    "study phi4": ("--processes", "--minutes"),
+    "sweep phi4-6x6": ("--steps", "--seed", "--rounds", "--rate", "--trials", "--timeout"),
+}
+
+
+@pytest.mark.parametrize("command", OUT_OF_RANGE)
+def test_numbers_out_of_range_are_refused_before_any_work(capsys, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RGDIFF_RUNS", str(tmp_path / "runs"))
+    for option in OUT_OF_RANGE[command]:
+        for value in ("-1", str(-(2**62)), *(["1e308"] if option in ("--lr", "--rate") else [])):
+            words = [*command.split(), f"{option}={value}"]
+            assert main(words) == 1, words
+            sentence = capsys.readouterr().err.strip()
+            assert "\n" not in sentence and "is outside" in sentence, (words, sentence)
+    assert not [path for path in tmp_path.iterdir() if path.name not in ("runs", "cache")]
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
     parser = argparse.ArgumentParser()

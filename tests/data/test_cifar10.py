@@ -138,7 +138,6 @@ def test_a_machine_without_sources_says_what_was_tried(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.timeout(600)
 def test_the_real_images_or_an_honest_sentence():
     try:
         train, test = data.load("cifar10"), data.load("cifar10", "test")

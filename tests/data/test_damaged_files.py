@@ -16,6 +16,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 
 import rgdiff_core as rg
 from rgdiff_core.data.ensemble_files import open_file
@@ -104,7 +105,7 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-@pytest.mark.timeout(120 if COUNT < 100 else 0)
+@pytest.mark.timeout(PATIENCE if COUNT < 100 else 0)
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_or_refused_in_one_sentence(kind, tmp_path):
     make, read = KINDS[kind]

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -204,7 +205,7 @@ def test_a_quota_for_all_that_is_brought_names_the_oldest(cache, tmp_path, monke
         store(name, images)
         for path in (cache / "own" / name).iterdir():
             os.utime(path, (86_400 * (day + 365),) * 2)
-    with pytest.raises(ValueError, match=r"take 0\.8 MiB of 1 MiB \(RGDIFF_QUOTA_MB\)") as caught:
+    with pytest.raises(ValueError, match=r"takes 0\.8 MiB of 1 MiB \(RGDIFF_QUOTA_MB\)") as caught:
         store("third", images)
     assert "the oldest is first (0.4 MiB, of 1971-01-0" in str(caught.value)
     store("second", images[:90])
@@ -214,6 +215,24 @@ def test_a_quota_for_all_that_is_brought_names_the_oldest(cache, tmp_path, monke
     np.savez(file, images=CHANCE.normal(size=(5000, 4, 4)), m2=1.0, lam=1.0)
     with pytest.raises(ValueError, match=r"no room for another 0\.7 MiB"):
         data.ensembles.bring(file)
+
+
+def test_generated_ensembles_count_in_the_quota(monkeypatch):
+    spec = EnsembleSpec(-4, 6, 4, 5000, 250, 20, 1, hmc=HMC(), seed=0)
+    first = data.ensembles.generate(spec)
+    assert first.configurations.nbytes == spec.bytes
+    monkeypatch.setenv(quota.VARIABLE, "1")
+    assert data.ensembles.generate(spec).spec == spec  # it is there already
+    other = replace(spec, n_samples=12_000, seed=1)
+    with pytest.raises(
+        ValueError, match=r"no room for another 0\.8 MiB.*oldest is lattice-"
+    ) as got:
+        data.ensembles.generate(other)
+    assert spec.id in str(got.value) and data.ensembles.unfinished() == []
+    with pytest.raises(ValueError, match=r"no room for another 0\.\d MiB"):
+        store("x", np.zeros((225, 64, 64), np.uint8))
+    data.delete(f"lattice-{spec.id}")
+    assert data.ensembles.generate(replace(spec, n_samples=100, n_chains=20)).spec.n_samples == 100
 
 
 def test_the_commands(three_bad, tmp_path, capsys):

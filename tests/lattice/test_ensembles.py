@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 from filelock import FileLock
+from patience import PATIENCE
 
 from rgdiff_core.data import DataUnavailable, ensemble_runs, ensembles
 from rgdiff_core.lattice import observables
@@ -157,7 +158,7 @@ ensembles.generate(EnsembleSpec.from_json(sys.argv[1]))
 def test_a_run_that_was_killed_goes_on(cache, monkeypatch):
     process = subprocess.Popen([sys.executable, "-c", PROGRAM, LONG.to_json()])
     state = cache / "ensembles" / LONG.id / "state.npz"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not state.is_file() and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)

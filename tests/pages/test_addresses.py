@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
@@ -75,7 +76,7 @@ def widgets() -> None:
 
 @pytest.mark.parametrize("word", WRONG)
 def test_widgets_keep_their_defaults(word):
-    at = AppTest.from_function(widgets, default_timeout=90)
+    at = AppTest.from_function(widgets, default_timeout=PATIENCE)
     for name in "abcd":
         at.query_params[name] = word
     assert not at.run().exception
@@ -83,7 +84,7 @@ def test_widgets_keep_their_defaults(word):
 
 
 def test_widgets_take_what_the_address_has():
-    at = AppTest.from_function(widgets, default_timeout=90)
+    at = AppTest.from_function(widgets, default_timeout=PATIENCE)
     for name, word in {"a": "one", "b": "1.5", "c": "4", "d": "5"}.items():
         at.query_params[name] = word
     assert not at.run().exception
@@ -93,7 +94,7 @@ def test_widgets_take_what_the_address_has():
 @pytest.mark.parametrize("word", ["", "inf"])
 @pytest.mark.parametrize("page", sorted(path.stem for path in (ROOT / "pages").glob("*.py")))
 def test_a_page_is_drawn_whatever_the_address_says(page, word):
-    at = AppTest.from_file(str(ROOT / f"pages/{page}.py"), default_timeout=110)
+    at = AppTest.from_file(str(ROOT / f"pages/{page}.py"), default_timeout=PATIENCE)
     for name in parameters():
         at.query_params[name] = word
     if page == "lattice" and word:

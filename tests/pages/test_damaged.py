@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._results import studies
@@ -17,8 +18,7 @@ from tests.damage import KINDS, damage
 from tests.tiny_study import DATA, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 120  # seconds
-CASES = int(os.environ.get("RGDIFF_DAMAGE", "5"))  # of each battery
+CASES = int(os.environ.get("RGDIFF_DAMAGE", "2"))  # of each battery
 SHORT = replace(
     PRESETS["phi4-2min"].config,
     steps=8,

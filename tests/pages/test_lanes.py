@@ -1,22 +1,28 @@
 """The queues for draws, what is short, models that are asked for a part, and limits of a line."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
+from patience import PATIENCE
 
 import rgdiff_core as rg
 from pages._samples.parts import Parted, is_short, part
 from pages._samples.state import Setting, start
-from pages._shared.lanes import Lane, Ticket
+from pages._shared.lanes import SHORT, Cancelled, Lane, Ticket, in_turn
 from pages._shared.reverse.limits import MAX_MESSAGE, Allowance, TooMuch
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import fitted, load
+from pages._shared.sampling.turns import drawn
 from rgdiff_core.sampling import METHODS
 
-WAIT = 60  # seconds
+
+def assert_opened(gate: threading.Event) -> None:
+    """Keep a thread of a lane until the gate is opened."""
+    assert gate.wait(PATIENCE)
 
 
 def test_first_come_first_served_one_for_each_visitor():
@@ -26,12 +32,12 @@ def test_first_come_first_served_one_for_each_visitor():
 
     def work(number: int) -> None:
         began.release()
-        assert gates[number].wait(WAIT)
+        assert gates[number].wait(PATIENCE)
         done.append(number)
 
     def started(count: int) -> None:
         for _ in range(count):
-            assert began.acquire(timeout=WAIT)
+            assert began.acquire(timeout=PATIENCE)
 
     tickets = [
         Ticket(visitor, partial(work, i), places[i].append, since=i)
@@ -51,7 +57,7 @@ def test_first_come_first_served_one_for_each_visitor():
     gates[3].set()
     last = threading.Event()
     lane.join(Ticket("d", last.set))
-    assert last.wait(WAIT)
+    assert last.wait(PATIENCE)
     assert done[:2] == [2, 0] and 4 not in done
 
 
@@ -59,7 +65,54 @@ def test_a_lane_goes_on_after_a_failure():
     lane, done = Lane("test", 1), threading.Event()
     lane.join(Ticket("a", partial(int, "x")))
     lane.join(Ticket("a", done.set))
-    assert done.wait(WAIT)
+    assert done.wait(PATIENCE)
+
+
+def test_one_who_waits_reads_his_place_and_gets_what_was_made():
+    lane, gate, places = Lane("test", 1), threading.Event(), []
+    lane.join(Ticket("a", lambda: assert_opened(gate)))
+
+    def waiting(place: int) -> None:
+        places.append(place)
+        gate.set()
+
+    assert in_turn(lane, "b", lambda look: look() or 7, waiting) == 7
+    assert places[0] == 1
+    with pytest.raises(ValueError, match="invalid literal"):
+        in_turn(lane, "b", lambda look: int("x"))
+
+
+def test_work_that_nobody_waits_for_is_given_up():
+    lane, ended = Lane("test", 1), threading.Event()
+
+    def work(look: Callable[[], None]) -> None:
+        try:
+            while True:
+                look()
+                ended.wait(0.001)
+        except Cancelled:
+            ended.set()
+            raise
+
+    def leave(place: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_turn(lane, "a", work, leave)
+    assert ended.wait(PATIENCE)
+    assert in_turn(lane, "a", lambda look: 7) == 7
+
+
+def test_a_page_draws_in_the_same_queue_as_the_hand():
+    request, gate, done = replace(start().request, n=3, seed=71), threading.Event(), []
+    SHORT.join(Ticket("another visitor", lambda: assert_opened(gate)))
+    page = threading.Thread(target=lambda: done.append(drawn(request)))
+    page.start()
+    page.join(1)
+    assert not done
+    gate.set()
+    page.join(PATIENCE)
+    assert len(done[0]) == 3 and drawn(request) is done[0]
 
 
 def test_images_are_long_work_in_small_parts():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
@@ -34,7 +35,6 @@ VIEWS = (
 )
 SPEC = EnsembleSpec(-4.0, 6.975, 6, 320, 40, thermalization=60, thinning=2)
 FREE = EnsembleSpec(0.5, 0.0, 4, 800, 800, thermalization=60, thinning=1)
-PATIENCE = 60  # seconds
 
 
 @pytest.fixture(scope="module", autouse=True)

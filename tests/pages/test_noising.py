@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
@@ -39,7 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
 
 def visit(lab: Lab | str | None = None, script: str = "pages/noising.py") -> AppTest:
     """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=90)
+    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     if lab is not None:
         at.query_params["state"] = lab if isinstance(lab, str) else lab.to_json()
     return at.run()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising.state import Lab
@@ -23,7 +24,6 @@ from rgdiff_core.training.config import parse_config
 from tests.tiny_study import DATA, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60  # seconds
 FIGURES = (
     "Training steps",
     "Sampler's steps",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
@@ -56,7 +57,7 @@ def run(folders: None) -> str:
 
 def visit(script: str = "pages/samples.py", **link: str) -> AppTest:
     """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=120)
+    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     for name, value in link.items():
         at.query_params[name] = value
     return at.run()
@@ -226,12 +227,12 @@ def test_quality_is_measured_in_the_background_and_can_be_cancelled():
     healthy(button(at.run(), "Measure").click().run())
     assert button(at, "Measure").disabled
     healthy(at.button(key="samples-stop-Now").click().run())
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while button(at, "Measure").disabled and time.monotonic() < end:
         time.sleep(0.2)
         healthy(at.run())
     healthy(button(at, "Measure").click().run())
-    while not any("ESS" in m.value for m in at.markdown) and time.monotonic() < end + 60:
+    while not any("ESS" in m.value for m in at.markdown) and time.monotonic() < end:
         time.sleep(0.5)
         healthy(at.run())
     row = next(m.value for m in at.markdown if "ESS" in m.value)

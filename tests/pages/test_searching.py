@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._samples.state import Bench, Setting, start
@@ -27,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def opened(bench: Bench = SMALL) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "pages/samples.py"), default_timeout=120)
+    at = AppTest.from_file(str(ROOT / "pages/samples.py"), default_timeout=PATIENCE)
     at.query_params["state"] = bench.to_json()
     return healthy(at.run())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
@@ -45,7 +46,7 @@ def pair(folders: None):
 
 def visit(script: str = "pages/training.py", **link: str) -> AppTest:
     """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=120)
+    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     for name, value in link.items():
         at.query_params[name] = value
     return at.run()
@@ -335,7 +336,7 @@ def test_a_failed_run_says_why_and_a_deleted_folder_is_noticed(pair):
 def test_the_time_is_measured_in_the_background():
     at = healthy(visit(config=linked(SHORT)))
     healthy(button(at, "How long?").click().run())
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while not any("ms a step" in caption.value for caption in at.caption):
         assert time.monotonic() < end
         time.sleep(0.2)
@@ -362,7 +363,7 @@ def test_start_trains_to_the_end_and_cancel_stops(pair):
 
 
 def _wait(done) -> None:
-    end = time.monotonic() + 100
+    end = time.monotonic() + PATIENCE
     while not done():
         assert time.monotonic() < end, [run.message for run in runs.list_runs()]
         runs.pump()

@@ -11,12 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_HAND = "RGDIFF_KILLS" in os.environ
-KILLS = os.environ.get("RGDIFF_KILLS", "3")
+KILLS = os.environ.get("RGDIFF_KILLS", "1")
 COMMANDS_TRIED = ["fetch", "scan", "study", "pretrain"] if BY_HAND else ["fetch"]
-pytestmark = pytest.mark.timeout(0 if BY_HAND else 120)
+pytestmark = pytest.mark.timeout(0 if BY_HAND else PATIENCE)
 SETUP = """
 import json, os, random, shutil, signal, sys, time
 from dataclasses import replace

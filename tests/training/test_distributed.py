@@ -15,6 +15,7 @@ from typing import cast
 import pytest
 import torch
 from lightning_fabric import Fabric
+from patience import PATIENCE
 
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.checkpoint import load_checkpoint
@@ -57,12 +58,15 @@ def assert_same(one: Path, other: Path, config: TrainConfig) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_two_processes_give_the_curve_of_one(tmp_path: Path, toy: TrainConfig, one_thread):
-    toy = replace(toy, noise=Universal(8), max_minutes=1.0)
+    toy = replace(toy, noise=Universal(8))
     train(toy, tmp_path / "one", device="cpu")
     done = subprocess.run(
-        command(toy, tmp_path / "two"), env=one_thread, capture_output=True, text=True, timeout=200
+        command(toy, tmp_path / "two"),
+        env=one_thread,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("finished at step 40") == 1  # of the two one speaks
@@ -70,7 +74,6 @@ def test_two_processes_give_the_curve_of_one(tmp_path: Path, toy: TrainConfig, o
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_two_processes_pause_together_and_one_goes_on(tmp_path: Path, toy, one_thread):
     """A request stops both at the same step; the rest is done by one, and the curve is that of
     one.
@@ -85,12 +88,12 @@ def test_two_processes_pause_together_and_one_goes_on(tmp_path: Path, toy, one_t
         text=True,
     ) as both:
         try:
-            deadline = time.monotonic() + 150
+            deadline = time.monotonic() + PATIENCE
             while not (folder / "metrics.jsonl").is_file() or not losses(folder):
                 assert both.poll() is None and time.monotonic() < deadline
                 time.sleep(0.05)
             (folder / "request").write_text("pause", encoding="utf-8")
-            _, said = both.communicate(timeout=80)
+            _, said = both.communicate(timeout=PATIENCE)
         finally:
             if both.poll() is None:
                 os.kill(both.pid, signal.SIGTERM)

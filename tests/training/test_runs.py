@@ -12,14 +12,13 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+from patience import PATIENCE
 
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.runs import queue, registry
-
-PATIENCE = 100  # seconds, on a busy machine
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE
 from torch import Tensor
 
 import rgdiff_core as rg
@@ -173,7 +174,7 @@ def test_killed_at_once_and_resumed(tmp_path: Path, toy: TrainConfig, one_thread
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + PATIENCE
         while not (out / "checkpoint" / "state.json").is_file():
             assert started.poll() is None
             assert time.monotonic() < deadline

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from patience import PATIENCE
 
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.training import TrainConfig, holding, runs
 from rgdiff_core.training.runs import queue, registry
 
-PATIENCE = 100  # seconds, on a busy machine
 CONFIG = TrainConfig(basis=BasisSpec(momentum="lattice"), steps=30)
 WORKS = """
 import fcntl, signal, sys, time

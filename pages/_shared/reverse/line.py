@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from pages._samples.messages import frames_message, span
 from pages._samples.parts import is_short
 from pages._samples.state import Bench, Request, merged
-from pages._shared.lanes import LONG, SHORT, Lane, Ticket
+from pages._shared.lanes import LONG, SHORT, Cancelled, Lane, Ticket
 from pages._shared.page_state import short
 from pages._shared.reverse.limits import IDLE, Allowance, Lines, TooMuch
 from pages._shared.sampling.draw import Frame, draw, most
@@ -35,10 +35,6 @@ ENOUGH = 1000  # closing code
 
 _readers = ThreadPoolExecutor(READERS, "requests")
 _lines = Lines()
-
-
-class Cancelled(Exception):
-    """A newer request, or a closed tab, has made a draw superfluous."""
 
 
 @dataclass(eq=False)

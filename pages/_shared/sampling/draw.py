@@ -26,7 +26,7 @@ __all__ = [
     "LOOK",
     "Frame",
     "draw",
-    "drawn",
+    "found",
     "given",
     "kept",
     "lead",
@@ -150,12 +150,10 @@ def draw(
     return x
 
 
-def drawn(request: Request) -> Tensor:
-    """Return the samples of a request: those that were drawn for it, or else drawn now."""
-    key = request.to_json() + load(request.setting).version
+def found(request: Request) -> Tensor | None:
+    """Return the samples that were drawn for a request, None where there are none any more."""
     with _lock:
-        x = _store.get(key)
-    return draw(request) if x is None else x
+        return _store.get(request.to_json() + load(request.setting).version)
 
 
 def levels(x: Tensor, low: float, high: float) -> np.ndarray:

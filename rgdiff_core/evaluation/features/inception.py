@@ -25,7 +25,7 @@ from torch import Tensor
 
 from rgdiff_core.denoisers.files import sha256
 from rgdiff_core.evaluation.features.network import FeatureNetwork
-from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.files.atomic import write_text
 
 __all__ = ["Inception", "enlarge", "find_inception", "load_inception", "pack"]
 

@@ -9,19 +9,18 @@ References:
 """
 
 import json
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rgdiff_core.denoisers.files import sha256
+from rgdiff_core.files.atomic import write_tensors, write_text
 from rgdiff_core.spec import check_whole, load_json
-from rgdiff_core.training.checkpoint import write_text
 
 __all__ = ["Classifier", "FeatureNetwork", "load_classifier", "save_classifier"]
 
@@ -110,12 +109,7 @@ def save_classifier(network: Classifier, folder: Path) -> str:
         for name, value in network.state_dict().items()
     }
     path = folder / "model.safetensors"
-    part = folder / f".{path.name}.{os.getpid()}.part"
-    try:
-        save_file(state, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, state)
     config = {
         "format": FORMAT,
         "name": network.name,

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from rgdiff_core import data
@@ -33,6 +33,7 @@ from rgdiff_core.evaluation.images.samples import (
     judge_images,
     spectrum_ratio,
 )
+from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
 from rgdiff_core.seeds import mix
 from rgdiff_core.spec import load_json, to_dict
@@ -192,7 +193,7 @@ class ImageStudy:
                 self.model(arm.model), self.process(arm), self.test[:n], b.draws, rows=b.rows
             )
             values = {"bits": found.bits, "free": found.free}
-            save_file(values, self.cells.path(f"{arm.cell}.{kind}", ".safetensors"))
+            write_tensors(self.cells.path(f"{arm.cell}.{kind}", ".safetensors"), values)
             return {
                 "arm": arm.name,
                 "n": len(found.bits),

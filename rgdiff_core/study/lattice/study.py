@@ -7,7 +7,6 @@ and the map of local schedules.
 
 import json
 import math
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -16,11 +15,12 @@ from typing import Any
 
 from filelock import FileLock
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, save_model
+from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
@@ -183,7 +183,7 @@ class Study:
                 points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
             told = {"data": self.data, "config": made.to_json()}
             save_model(model, self.cells.path(name, ".safetensors"), told)
-            save_file({"kl": each}, self.cells.path(name, ".values.safetensors"))
+            write_tensors(self.cells.path(name, ".values.safetensors"), {"kl": each})
             return {
                 "arm": arm.name,
                 "seed": seed,
@@ -266,9 +266,7 @@ class Study:
                 x = getattr(self.fields(), split)[:count]
                 process, modes = _process(learner.model, made), learner.model.modes
                 found = reference(process, modes, self.action, x, b.trajectories, seed)
-                part = path.with_suffix(f".{os.getpid()}.part")
-                save_file(found.tensors, part)
-                part.replace(path)
+                write_tensors(path, found.tensors)
         return found
 
     def _ends(self, made: TrainConfig, split: str) -> Cell:

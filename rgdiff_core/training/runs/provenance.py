@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.training.config import TrainConfig
 
 __all__ = ["write_provenance"]

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import psutil
 
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.training import holding
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.runs import registry
 from rgdiff_core.training.runs.folder import is_id, read_status, run_folder, runs_root

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from rgdiff_core.denoisers.files import MAX_FILE, load_model, read_metadata
+from rgdiff_core.files.atomic import naming, write_text
 from rgdiff_core.spec import from_json
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.records import Status
@@ -30,7 +30,8 @@ def register_model(data: bytes, title: str) -> Run:
         with queue.entered("uploaded", title, "finished") as (run_id, folder):
             path = folder / "checkpoint" / "model.safetensors"
             path.parent.mkdir()
-            path.write_bytes(data)
+            with naming(path):
+                path.write_bytes(data)
             config, now = _config(path), time.time()
             write_text(folder / "config.json", config.to_json())
             write_text(folder / "title", title)

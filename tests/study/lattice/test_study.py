@@ -176,10 +176,7 @@ def test_two_processes_find_the_same(results, command, tmp_path):
     """What an arm needs is lost, and found by two processes: from its search to its samples."""
     words, work, _ = command
     shutil.copytree(work, tmp_path / "work")
-    lost = [
-        *(tmp_path / "work" / DATA).glob("*matched-component*"),
-        *tmp_path.rglob("*landscape*"),
-    ]
+    lost = [*(tmp_path / "work" / DATA).glob("*matched-component*")]
     for path in [*lost, *tmp_path.rglob("reference-*")]:
         path.unlink()
     words = [*words[:-4], "--work", str(tmp_path / "work"), "--out", str(tmp_path)]
@@ -225,7 +222,7 @@ def test_what_only_prepares_is_left_out_where_nothing_needs_it(results, command)
 
 def test_no_number_of_processes(command, capsys):
     assert main([*command[0], "--processes", "0"]) == 1
-    assert "--processes 0 is not a number from 1 on" in capsys.readouterr().err
+    assert "processes = 0 is outside [1, 64]" in capsys.readouterr().err
 
 
 def test_a_search_may_meet_a_loss_that_is_not_finite():

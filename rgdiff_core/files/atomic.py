@@ -1,0 +1,79 @@
+"""Files written whole or not at all; an error on the way names the file that could not be written.
+
+A file is written beside its place, forced to disk and moved into place in one step: whatever
+interrupts that, a reader finds the old file or the new one.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor
+
+__all__ = ["WriteError", "naming", "replacing", "write_tensors", "write_text"]
+
+
+class WriteError(OSError):
+    """A file could not be written: `filename` says which, `strerror` why."""
+
+    def __str__(self) -> str:
+        return f"{self.filename} can't be written: {self.strerror}"
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Make every error of writing a `WriteError` that names the file.
+
+    Raises:
+        WriteError: in place of any other `OSError`, and of an error of safetensors.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(error.errno, error.strerror or str(error), str(path)) from error
+    except SafetensorError as error:
+        reason = str(error).removeprefix("Error while serializing: ").removeprefix("I/O error: ")
+        raise WriteError(None, reason, str(path)) from error
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside a file to write to, and put what was written there in the file's place.
+
+    Raises:
+        WriteError: when it cannot be written; what was there before is then untouched.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with naming(path):
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8 in the place of a file; raises as `replacing`."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors, and strings by name, in the place of a safetensors file.
+
+    Raises:
+        WriteError: as `replacing`.
+    """
+    state = {name: value.contiguous().cpu() for name, value in tensors.items()}
+    with replacing(path) as part:
+        save_file(state, part, None if metadata is None else dict(metadata))
