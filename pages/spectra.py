@@ -60,8 +60,9 @@ def fits(choice: Choice, k: Tensor) -> list[Curve]:
     """Draw the table of the fits, and return their curves; raises `ValueError` without any."""
     law, free = choice.fits()
     exponent, mass2 = (plots.with_error(x.value, x.error) for x in (law.exponent, free.mass2))
+    between = f"{choice.fit_from:g} ≤ \\|k\\| ≤ {choice.fit_to:g}"
     st.markdown(
-        f"| Fit, \\|k\\| ≤ {choice.fit_to:g} | Parameter | χ²/dof |\n|:--|:--|--:|\n"
+        f"| Fit, {between} | Parameter | χ²/dof |\n|:--|:--|--:|\n"
         f"| A k⁻ᵖ | p = {exponent} | {plots.short(law.chi2)} |\n"
         f"| A/(k² + m²) | m² = {mass2} | {plots.short(free.chi2)} |"
     )

@@ -161,7 +161,8 @@ PRESETS: dict[str, Preset] = {
     "hard": Preset(
         "Hard cutoff",
         "the autoregressive limit, as in spectral autoregression (Dieleman 2024)",
-        "No overlap at all: at any time each scale is either data or noise.",
+        "No overlap at all: at any time each scale is either data or noise. Only the shell step "
+        "keeps its variance, and for data that are not Gaussian no number of steps is enough.",
         BasisSpec("fourier"),
         Matched(),
         Cutoff(HardKernel(), CutoffPath((0.0, 0.25, 0.6, 1.0), (1.0, 0.62, 0.36, 0.0))),

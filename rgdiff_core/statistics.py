@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 __all__ = ["Estimate"]
@@ -27,9 +28,25 @@ class Estimate:
     warning: str | None = None
 
     @classmethod
-    def of(cls, values: Tensor) -> "Estimate":
-        """Return the mean of independent values (n,), n ≥ 2, with its standard error."""
-        return cls(float(values.mean()), float(values.std() / len(values) ** 0.5))
+    def of(cls, values: Tensor, chains: Tensor | None = None) -> "Estimate":
+        """Return the mean of values with its standard error.
+
+        Arguments:
+            values: (n,), n ≥ 2.
+            chains: (n,) integers, the chain that each is from: values of one chain may be
+                correlated, different chains are independent. None where all values are
+                independent; a single chain counts as that, for want of others.
+        """
+        mean, n = values.mean(), len(values)
+        number = torch.arange(n)
+        if chains is not None:
+            number = torch.unique(chains, return_inverse=True)[1]
+        count = int(number.max()) + 1
+        if count == 1:
+            number, count = torch.arange(n), n
+        sums = torch.zeros(count).to(values).index_add_(0, number.to(values.device), values - mean)
+        spread = sums.square().sum() * (count / (count - 1) if count > 1 else math.nan)
+        return cls(float(mean), float(spread.sqrt()) / n)
 
     def scaled(self, factor: float) -> "Estimate":
         """Return the estimate of factor · value; autocorrelation and warning stay."""
@@ -41,6 +58,14 @@ class Estimate:
         """
         error = math.hypot(self.error, other.error)
         return (self.value - other.value) / error if error != 0 else 0.0
+
+    def rounded(self) -> float:
+        """Return the value to two significant digits of its error; to four of its own where the
+        error is zero or not finite.
+        """
+        if not (math.isfinite(self.error) and self.error > 0):
+            return float(f"{self.value:.4g}")
+        return round(self.value, 1 - math.floor(math.log10(self.error)))
 
     def __str__(self) -> str:
         return f"{self.value:.6g} ± {self.error:.2g}"

@@ -15,6 +15,7 @@ from pages._shared import cache
 from pages._shared.pictures import film, grid, png
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
+from rgdiff_core.data import symmetries_of
 from rgdiff_core.spec import Spec
 from rgdiff_core.spectra.bands import split_bands
 from rgdiff_core.spectra.power import data_log_snr
@@ -78,12 +79,18 @@ process = rg.Process(
     basis,
     {spec_source(side.color)},
     {spec_source(side.schedule)},
-    rg.Modes.fit(basis, data),
+    rg.Modes.fit(basis, data{symmetries_source(lab.data)}),
 )
 images = data[{first} : {first + n}]
 noise = white_noise(images.shape, images, streams({lab.seed}, {n}, {lab.first}))
 noised = process.perturb(images, {lab.t!r}, noise)
 """
+
+
+def symmetries_source(name: str) -> str:
+    """Return the Python argument that states a data set's symmetries, "" for none."""
+    symmetries = symmetries_of(name)
+    return "" if symmetries == "none" else f", symmetries={symmetries!r}"
 
 
 def basis_lines(basis: BasisSpec) -> str:

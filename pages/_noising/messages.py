@@ -23,6 +23,7 @@ from pages._shared import cache
 from pages._shared.knobs import Knob
 from pages._shared.lab import pack
 from pages._shared.menus import describe
+from rgdiff_core.bases.moments import has_uncorrelated_components
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.schedules import (
@@ -186,7 +187,9 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         data, noisy = _pair(lab, side)
         stores = {"data": data.identity, "noise": noisy.identity}
         fixed = {} if separable(proc) else {"tint": None}  # painted from bands, it can't move
-        header["sides"].append(side_header(side, proc, bands) | fixed | stores)
+        uncorrelated = has_uncorrelated_components(bands.basis, rg.data.symmetries_of(lab.data))
+        information = {"information": "exact" if uncorrelated else "bound"}
+        header["sides"].append(side_header(side, proc, bands) | fixed | stores | information)
     return header, arrays
 
 

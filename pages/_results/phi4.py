@@ -8,7 +8,7 @@ import streamlit as st
 from pages._results import error_map, figures, links, provenance, search
 from pages._results.provenance import below, bracketed, pair
 from pages._results.studies import Found, shown
-from pages._results.verdict import MEASURE, phrase
+from pages._results.verdict import MEASURE, METHOD_TITLES, phrase
 from pages._shared import address
 from pages._shared.plots import Curve
 from rgdiff_core.study.lattice.measures import METHODS
@@ -18,11 +18,6 @@ __all__ = ["draw", "line"]
 
 KL = "KL(p‖q), nats"
 NFE = "evaluations of the network for one sample"
-METHOD_TITLES: Mapping[str, str] = {
-    "interaction": "Interaction",
-    "dpmpp_2m": "DPM-Solver++",
-    "ancestral": "Ancestral",
-}
 QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
     "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),
     "ess": ("effective sample size", "ESS", 1.0),

@@ -16,7 +16,7 @@ from rgdiff_core.study.lattice.verdict import (
     phi4_verdict,
 )
 
-__all__ = ["CLAIM", "MEASURE", "draw", "image_sentence", "phrase", "sentence"]
+__all__ = ["CLAIM", "MEASURE", "METHOD_TITLES", "draw", "image_sentence", "phrase", "sentence"]
 
 CLAIM = (
     "**The claim:** noise with the spectrum of the data, erased scale by scale, makes a better "
@@ -26,14 +26,24 @@ MEASURE = (
     "KL(p‖q) is the distance of the model q from the theory p, in nats per field: how many more "
     "nats a code made for q spends on a field of p than the best code does. 0 is perfect. On φ⁴ "
     "it is absolute, since p is known. Here it is that of the stochastic sampler in infinitely "
-    "many steps, by the denoiser's squared error. Errors are one standard error, over seeds and "
-    "held-out fields; two arms differ where their difference is outside of Student's 95 % "
-    "interval."
+    "many steps, by the denoiser's squared error: an upper bound of KL(p‖q). Errors are one "
+    "standard error, over seeds and held-out fields. Two arms differ where Student's test says so "
+    "at 95 %, with Holm's correction for all arms; they are equal where the 95 % interval is "
+    "inside a margin that was stated beforehand, a tenth of standard diffusion's number; else "
+    "they are not told apart. In infinitely many steps a perfect network gives every schedule the "
+    "same distance, so that schedules can only differ by what the network did not learn, and by "
+    "the number of steps."
 )
+METHOD_TITLES: Mapping[str, str] = {
+    "interaction": "Interaction",
+    "dpmpp_2m": "DPM-Solver++",
+    "ancestral": "Ancestral",
+}
 SIGNS: Mapping[Outcome, tuple[str, str]] = {
     "better": (":material/trending_up:", "green"),
     "worse": (":material/trending_down:", "red"),
     "same": (":material/drag_handle:", "gray"),
+    "undecided": (":material/question_mark:", "gray"),
     "unknown": (":material/help:", "gray"),
 }
 
@@ -46,9 +56,19 @@ def phrase(difference: Difference, unit: str = "nats") -> str:
         side = "lower" if difference.value < 0 else "higher"
         return f"{side} by {size}; with one seed nobody can say whether that means anything"
     off = f"{size}, {sigmas:.1f} standard errors"
-    if difference.outcome == "same":
-        return f"no difference within errors ({off})"
+    if difference.outcome in ("same", "undecided"):
+        return f"{_unresolved(difference)} ({off})"
     return f"{difference.outcome} by {off}"
+
+
+def _unresolved(difference: Difference) -> str:
+    """Return what is known of a difference that no test finds."""
+    low, high = difference.interval or (0.0, 0.0)
+    interval = f"95 % interval {low:+.2g} to {high:+.2g}".replace("-", "−")
+    if difference.margin is None:
+        return f"not told apart, {interval}"
+    word = "equal" if difference.outcome == "same" else "not told apart"
+    return f"{word}, {interval}, margin ±{difference.margin:.2g}"
 
 
 def sentence(verdict: Verdict) -> str:
@@ -61,7 +81,7 @@ def sentence(verdict: Verdict) -> str:
         f"matched noise with a component-wise schedule is {ours} nats from the theory, standard "
         f"diffusion {base}: **{phrase(verdict.difference)}**. "
     )
-    text += _best(verdict)
+    text += _best(verdict) + _in_few_steps(verdict)
     return text if verdict.complete else f"{text} Not all runs are there yet."
 
 
@@ -72,8 +92,26 @@ def _best(verdict: Verdict) -> str:
     if verdict.lead is not None and verdict.best is not verdict.ours:
         text += f", against standard diffusion {phrase(verdict.lead)}"
     if verdict.tied:
-        text += f"; within errors of it: {'; '.join(verdict.tied)}"
+        text += f"; not told apart from it: {'; '.join(verdict.tied)}"
     return f"{text}."
+
+
+def _in_few_steps(verdict: Verdict) -> str:
+    """Return how far the susceptibility is off in the fewest steps that were measured."""
+    parts = [
+        f"{METHOD_TITLES.get(row.method, row.method)} {_percent(row.ours)} (standard diffusion "
+        f"{_percent(row.baseline)})"
+        for row in verdict.few_steps
+    ]
+    if not parts:
+        return ""
+    steps = verdict.few_steps[0].steps
+    return f" At equal cost, in {steps} steps, the susceptibility is off by: {'; '.join(parts)}."
+
+
+def _percent(number: Found) -> str:
+    sign = "−" if number["value"] < 0 else "+"
+    return f"{sign}{bracketed(abs(number['value']), combined_error(number))} %"
 
 
 def image_sentence(study: Found, verdict: images_verdict.Verdict) -> str:

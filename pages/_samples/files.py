@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from pages._noising.export import basis_lines, spec_source
+from pages._noising.export import basis_lines, spec_source, symmetries_source
 from pages._samples.messages import coloured
 from pages._samples.state import Bench, Request, Setting
 from pages._shared.cache import FIT_LIMIT
@@ -84,7 +84,7 @@ def _model_lines(request: Request) -> str:
 
 data = rg.data.load({name!r}, limit={FIT_LIMIT}).images
 basis = {basis_lines(setting.side.basis)}.build(data)
-model = rg.GaussianDenoiser.fit(basis, data)
+model = rg.GaussianDenoiser.fit(basis, data{symmetries_source(name)})
 """
     else:
         lines = f"""from rgdiff_core.training.models import open_model

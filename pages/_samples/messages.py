@@ -118,6 +118,7 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
                 "name": name,
                 "title": method.title,
                 "help": method.help,
+                "at_jumps": "" if method.ode else method.at_jumps,
                 "ode": method.ode,
                 "evaluations": method.evaluations,
             }

@@ -41,7 +41,9 @@ def _basis(name: str, spec: str, limit: int) -> Basis:
 
 @st.cache_resource(max_entries=16, show_spinner="Measuring the variances …")
 def _modes(name: str, spec: str, limit: int) -> rg.Modes:
-    return rg.Modes.fit(_basis(name, spec, limit), images(name).images[:limit])
+    fitted = _basis(name, spec, limit)
+    symmetries = rg.data.symmetries_of(name)
+    return rg.Modes.fit(fitted, images(name).images[:limit], symmetries=symmetries)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Measuring the spectrum …")

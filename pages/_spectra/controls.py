@@ -25,11 +25,12 @@ MASSES = (0.0, 100.0)
 
 @dataclass(frozen=True)
 class Choice:
-    """The data set, how many of its images are measured, their momentum, and where fits end."""
+    """The data set, how many of its images are measured, their momentum, and the fits' range."""
 
     name: str
     count: int
     momentum: str
+    fit_from: float
     fit_to: float
 
     @property
@@ -58,7 +59,7 @@ class Choice:
 
     def fits(self) -> tuple[PowerLawFit, FreeTheoryFit]:
         """Return the fits; raises `ValueError` where there are too few shells or images."""
-        shells = self.spectrum().up_to(self.fit_to)
+        shells = self.spectrum().between(self.fit_from, self.fit_to)
         return fit_power_law(shells), fit_free_theory(shells)
 
     def basis(self, spec: BasisSpec) -> Basis:
@@ -97,6 +98,16 @@ def data_controls() -> Choice:
         channels = cache.images(name).images.shape[1]
         lattice = colormap_of(name, channels) == "diverging"
         momentum = "lattice" if lattice else "continuum"
+    fit_from = st.slider(
+        "Fit from |k|",
+        0.0,
+        3.0,
+        0.0,
+        0.1,
+        key="fit_from",
+        bind="query-params",
+        help="In radians per pixel. A law of fine scales need not hold for the coarsest.",
+    )
     fit_to = st.slider(
         "Fit up to |k|",
         0.5,
@@ -107,7 +118,7 @@ def data_controls() -> Choice:
         bind="query-params",
         help="In radians per pixel. Beyond π only the corners of momentum space are left.",
     )
-    return Choice(name, count, momentum, fit_to)
+    return Choice(name, count, momentum, fit_from, fit_to)
 
 
 def basis_controls(choice: Choice) -> BasisSpec:
@@ -202,5 +213,5 @@ def _take_fit(choice: Choice) -> None:
         law, free = choice.fits()
     except ValueError:
         return  # the page says beside the fits why there are none
-    st.session_state["p"] = round(min(max(law.exponent.value, EXPONENTS[0]), EXPONENTS[1]), 3)
-    st.session_state["m2"] = float(f"{min(free.mass2.value, MASSES[1]):.4g}")
+    st.session_state["p"] = min(max(law.exponent.rounded(), EXPONENTS[0]), EXPONENTS[1])
+    st.session_state["m2"] = min(max(free.mass2.rounded(), MASSES[0]), MASSES[1])

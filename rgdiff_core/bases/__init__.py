@@ -11,7 +11,7 @@ basis   scale                                momentum
 pixel   0                                    0
 Fourier |k| / max |k|                        \|k\|, or the lattice's k̂_μ = 2 sin(k_μ/2)
 cosine  |k| / max |k|                        as Fourier, with k_μ = π n_μ / L
-wavelet level (approximation 0, finest 1)    π 2^{-j} √2 for the level with j halvings
+wavelet level (approximation 0, finest 1)    √ of the mean of −Δ over the level
 PCA     rank / (D − 1)                       √2 π √(rank / (D − 1)), as in Weyl's law in 2-D
 ======= ==================================== =============================================
 

@@ -14,6 +14,7 @@ __all__ = [
     "check_images",
     "checked_shape",
     "decorrelation",
+    "laplacian_diagonal",
     "mix",
     "principal_axes",
     "rotation",
@@ -21,6 +22,26 @@ __all__ = [
 
 Shape = tuple[int, int, int]
 MAX_SIZE = 1024
+
+
+def laplacian_diagonal(basis: "Basis", components: Tensor | None = None) -> Tensor:
+    """Return the diagonal of −Δ, of the periodic lattice, in a basis: the k² of each component.
+
+    Arguments:
+        components: numbers of the flattened components, (n,); None for all.
+
+    Returns:
+        (n,), or (C, H, W) for all; in [0, 8].
+    """
+    count = math.prod(basis.shape)
+    chosen = torch.arange(count) if components is None else components
+    found = []
+    for rows in chosen.split(1024):
+        unit = torch.nn.functional.one_hot(rows, count).to(basis.scale)
+        x = basis.synthesize(unit.reshape(-1, *basis.shape))
+        differences = [x.roll(1, axis) - x for axis in (-2, -1)]
+        found.append(torch.stack(differences).square().sum((0, 2, 3, 4)))
+    return torch.cat(found).reshape(basis.shape if components is None else (len(chosen),))
 
 
 def check_images(images: Tensor, least: int = 1) -> None:

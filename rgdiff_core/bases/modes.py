@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases import Basis, check_images
+from rgdiff_core.bases.moments import PRIOR_COUNT, component_moments
 
 __all__ = ["Modes"]
-
-PRIOR_COUNT = 4.0  # weight of a band's mean variance, in images, when variances are estimated
-BANDS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,34 +75,38 @@ class Modes:
         return cls(basis.scale, momentum=basis.momentum)
 
     @classmethod
-    def fit(cls, basis: Basis, images: Tensor, *, prior_count: float = PRIOR_COUNT) -> "Modes":
-        r"""Estimate mean and variance of every component from images (N, C, H, W), N ≥ 2.
+    def fit(
+        cls,
+        basis: Basis,
+        images: Tensor,
+        *,
+        symmetries: str = "none",
+        prior_count: float = PRIOR_COUNT,
+    ) -> "Modes":
+        r"""Estimate mean and variance of every component from images.
 
-        Few images determine a variance badly (relative error √(2/(N−1))), so each is moderated
-        towards the mean variance T of its scale's band: Σ = (n₀ T + (N−1) s²) / (n₀ + N − 1), the
-        empirical Bayes estimate with n₀ prior degrees of freedom. It is never below 1e-8 of the
-        mean variance.
+        The estimates, and what few images are worth, are explained in `rgdiff_core.bases.moments`.
 
         Arguments:
+            images: (N, C, H, W), N ≥ 2.
+            symmetries: "none", or "lattice" where the law of the images is invariant under
+                translations, reflections, rotations by 90° (of a square lattice) and φ → −φ: then
+                μ = 0, and Σ is that of all images moved by all symmetries.
             prior_count: n₀ ≥ 0; 0 for the plain sample variance.
 
-        References:
-            Smyth, Linear models and empirical Bayes methods, Stat. Appl. Genet. Mol. Biol. 3
-            (2004) 3.
+        Raises:
+            ValueError: For images of another shape, fewer than two, or all equal.
         """
         check_images(images, least=2)
         if not 0 <= prior_count <= 1e6:
             raise ValueError(f"prior_count = {prior_count!r} is outside [0, 1e6].")
-        c = torch.cat([basis.analyze(x) for x in images.split(4096)])
-        variance, mean = torch.var_mean(c, dim=0)
-        target = _band_mean(variance, basis.scale.expand_as(variance))
-        n = len(images) - 1
-        variance = (prior_count * target + n * variance) / (prior_count + n)
-        floor = 1e-8 * variance.mean()
-        if floor == 0:
-            raise ValueError("all images are equal: their variance is zero.")
-        variance = variance.clamp_min(floor).to(c.dtype)
-        return cls(basis.scale.to(c), mean.to(c), variance, basis.momentum.to(c))
+        moments = component_moments(basis, images, symmetries, prior_count)
+        return cls(
+            basis.scale.to(images),
+            moments.mean.to(images),
+            moments.variance.to(images),
+            basis.momentum.to(images),
+        )
 
     def to(self, like: Tensor) -> "Modes":
         """Return a copy of the modes on the device and in the dtype of another tensor."""
@@ -151,11 +153,3 @@ def _floored(k: Tensor) -> Tensor:
     positive = k[k > 0]
     least = positive.min() / 2 if len(positive) else torch.ones_like(k).max()
     return torch.where(k > 0, k, least)
-
-
-def _band_mean(values: Tensor, scale: Tensor) -> Tensor:
-    band = (scale * BANDS).long().clamp(0, BANDS - 1)
-    total = torch.zeros(BANDS, dtype=values.dtype, device=values.device)
-    total.index_add_(0, band.flatten(), values.flatten())
-    count = torch.bincount(band.flatten(), minlength=BANDS).clamp_min(1)
-    return (total / count)[band]

@@ -8,7 +8,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases.base import Basis, Shape, checked_shape
+from rgdiff_core.bases.base import Basis, Shape, checked_shape, laplacian_diagonal
 
 __all__ = ["WaveletBasis", "orthogonal_wavelets"]
 
@@ -26,6 +26,9 @@ class WaveletBasis(Basis):
         wavelet: a name from `orthogonal_wavelets()`.
         levels: number of levels, ≥ 1; None for as many as the shape allows.
         channels: orthonormal (C, C) rotation of the channels, from `decorrelation`.
+
+    The momentum of a level is the root of the mean of −Δ over its components, so that 1/(k² + m²)
+    is the free theory's noise as wavelets have it.
 
     References:
         Mallat, A theory for multiresolution signal decomposition, IEEE PAMI 11 (1989) 674.
@@ -54,8 +57,22 @@ class WaveletBasis(Basis):
         self.wavelet = wavelet
         self.levels = most if levels is None else int(levels)
         level = _mallat_levels(shape[1:], self.levels)
-        momentum = math.sqrt(2) * math.pi * 2.0 ** (level - self.levels)
-        super().__init__(shape, level / self.levels, momentum, channels)
+        super().__init__(shape, level / self.levels, torch.zeros_like(level), channels)
+        self.momentum = self._band_momentum(level).to(self.momentum)
+
+    def _band_momentum(self, level: Tensor) -> Tensor:
+        """Return the root of the mean of −Δ over each level, (1, H, W); of each kind of detail one
+        is enough, as the others are shifted.
+        """
+        _, h, w = self.shape
+        momentum = torch.zeros_like(level)
+        for number in range(self.levels + 1):
+            j = self.levels - max(number - 1, 0)
+            corners = [(h >> j, 0), (0, w >> j), (h >> j, w >> j)] if number else [(0, 0)]
+            places = torch.tensor([row * w + column for row, column in corners])
+            k2 = laplacian_diagonal(self, places).double().mean()
+            momentum[level == number] = float(k2.sqrt()) if k2 > 1e-6 else 0.0
+        return momentum
 
     def _step(self, size: int, x: Tensor) -> Tensor:
         return _wavelet_matrix(self.wavelet, size, x.dtype, x.device)

@@ -16,7 +16,7 @@ from rgdiff_core.data.folder import (
 from rgdiff_core.data.own import Kept
 from rgdiff_core.data.quota import Brought, brought
 from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress
-from rgdiff_core.data.sets import DatasetInfo, action_of, available, delete, load
+from rgdiff_core.data.sets import DatasetInfo, action_of, available, delete, load, symmetries_of
 from rgdiff_core.data.store import cache_folder
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "load",
     "register_folder",
     "register_upload",
+    "symmetries_of",
 ]

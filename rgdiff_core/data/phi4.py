@@ -45,7 +45,7 @@ def build(spec: LatticeSet, progress: Progress) -> dict[str, Record]:
     `low` and `high` are ± the 99.9 % quantile of |φ| over the training split.
     """
     counts = {"train": spec.n_train, "test": spec.n_test}
-    fields, acceptance = {}, {}
+    fields, acceptance, chains = {}, {}, {}
     for stage, (split, count) in enumerate(counts.items()):
         text = f"Generating {count} φ⁴ configurations {spec.size}×{spec.size} ({split})"
 
@@ -65,12 +65,20 @@ def build(spec: LatticeSet, progress: Progress) -> dict[str, Record]:
         )
         order = torch.randperm(count, generator=generator)
         fields[split] = run.configurations[order].numpy()
+        chains[split] = _chain_numbers(count, run.n_chains)[order.numpy()]
         acceptance[split] = run.acceptance
     bound = float(np.quantile(np.abs(fields["train"]), 0.999))
     return {
-        split: Record(images, None, _source(spec, split, acceptance[split]), -bound, bound)
+        split: Record(
+            images, None, _source(spec, split, acceptance[split]), -bound, bound, chains[split]
+        )
         for split, images in fields.items()
     }
+
+
+def _chain_numbers(count: int, n_chains: int) -> np.ndarray:
+    """Return the chain of every configuration, (count,), chain after chain."""
+    return np.repeat(np.arange(n_chains), chain_lengths(count, n_chains))
 
 
 def split(ensemble: Ensemble, name: str, limit: int | None) -> Record:
@@ -97,7 +105,9 @@ def split(ensemble: Ensemble, name: str, limit: int | None) -> Record:
     part = ensemble.configurations[:train] if name == "train" else ensemble.configurations[train:]
     order = torch.randperm(len(part), generator=torch.Generator().manual_seed(0))[:limit]
     images = part[order].to(torch.float32).numpy()
-    return Record(images, None, f"{describe(spec)} Here: {how}.", -bound, bound)
+    numbers = _chain_numbers(spec.n_samples, spec.n_chains)
+    numbers = (numbers[:train] if name == "train" else numbers[train:])[order.numpy()]
+    return Record(images, None, f"{describe(spec)} Here: {how}.", -bound, bound, numbers)
 
 
 def describe(spec: EnsembleSpec | ImportedSpec) -> str:

@@ -46,6 +46,8 @@ class ImageSet:
         low: The value to paint as the darkest colour, the same for every split of a set.
         high: The value to paint as the brightest.
         class_names: What each label stands for, () where there are no labels.
+        chains: (N,) int64, the number of the Markov chain that each configuration of a lattice is
+            from; None for other data, and for sets stored before it was kept.
     """
 
     images: Tensor
@@ -55,6 +57,7 @@ class ImageSet:
     low: float
     high: float
     class_names: tuple[str, ...] = ()
+    chains: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +68,7 @@ class Record:
         images: (N, C, H, W); uint8, 0 to 255 standing for -1 to 1, or float32 as it is.
         labels: (N,) int64 or None.
         source, low, high: As in `ImageSet`.
+        chains: (N,) int64 or None.
     """
 
     images: np.ndarray
@@ -72,6 +76,7 @@ class Record:
     source: str
     low: float = -1.0
     high: float = 1.0
+    chains: np.ndarray | None = None
 
     def image_set(self, name: str) -> ImageSet:
         """Return the split as tensors."""
@@ -80,7 +85,8 @@ class Record:
             images = images.to(torch.float32).div_(127.5).sub_(1)
         labels = None if self.labels is None else torch.from_numpy(np.array(self.labels))
         names = () if labels is None else _numbered(int(labels.max()) + 1)
-        return ImageSet(images, labels, self.source, name, self.low, self.high, names)
+        chains = None if self.chains is None else torch.from_numpy(np.array(self.chains))
+        return ImageSet(images, labels, self.source, name, self.low, self.high, names, chains)
 
 
 def _numbered(n: int) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from rgdiff_core.data import cifar10, ensembles, own, phi4, photographs, store
 from rgdiff_core.data.records import BUILT_IN, ImageSet, Progress, Record, quiet
 from rgdiff_core.lattice import Phi4
 
-__all__ = ["SETS", "DatasetInfo", "action_of", "available", "delete", "load"]
+__all__ = ["SETS", "DatasetInfo", "action_of", "available", "delete", "load", "symmetries_of"]
 
 ENSEMBLE = "lattice-"
 """What the names of ensembles begin with, followed by their id."""
@@ -198,6 +198,13 @@ def action_of(name: str) -> Phi4 | None:
     return None if item is None else item.spec.action
 
 
+def symmetries_of(name: str) -> str:
+    """Return the symmetries of a data set's law: "lattice" for configurations of a lattice action,
+    "none" for other data.
+    """
+    return "none" if action_of(name) is None else "lattice"
+
+
 def _ensemble(name: str) -> ensembles.EnsembleInfo | None:
     """Return the stored ensemble that a name stands for, if it does."""
     id = name.removeprefix(ENSEMBLE)
@@ -233,4 +240,5 @@ def _built_in(name: str, split: str, limit: int | None, progress: Progress) -> R
             )
         record = records[split]
         labels = None if record.labels is None else record.labels[:limit]
-        return Record(record.images[:limit], labels, record.source, record.low, record.high)
+        chains = None if record.chains is None else record.chains[:limit]
+        return replace(record, images=record.images[:limit], labels=labels, chains=chains)

@@ -52,6 +52,8 @@ def write(folder: Path, split: str, record: Record) -> None:
     arrays = {"images": np.ascontiguousarray(record.images)}
     if record.labels is not None:
         arrays["labels"] = np.ascontiguousarray(record.labels)
+    if record.chains is not None:
+        arrays["chains"] = np.ascontiguousarray(record.chains)
     manifest = {
         "version": VERSION,
         "source": record.source,
@@ -87,6 +89,7 @@ def read(folder: Path, split: str, limit: int | None = None) -> Record:
         return Record(
             images=arrays["images"],
             labels=arrays.get("labels"),
+            chains=arrays.get("chains"),
             source=str(manifest["source"]),
             low=float(manifest["low"]),
             high=float(manifest["high"]),

@@ -190,9 +190,9 @@ class GaussianDenoiser(Denoiser):
     """
 
     @classmethod
-    def fit(cls, basis: Basis, images: Tensor) -> Self:
-        """Fit mean and variances to images (N, C, H, W), N ≥ 2."""
-        return cls(basis, Modes.fit(basis, images))
+    def fit(cls, basis: Basis, images: Tensor, *, symmetries: str = "none") -> Self:
+        """Fit mean and variances to images (N, C, H, W), N ≥ 2, as `Modes.fit` does."""
+        return cls(basis, Modes.fit(basis, images, symmetries=symmetries))
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the exact Gaussian posterior."""

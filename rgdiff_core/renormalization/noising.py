@@ -76,7 +76,8 @@ class Noising:
         """
         fields = as_fields(configurations)
         built = basis.build(fields).to(fields)
-        return cls(Process(built, color, schedule, Modes.fit(built, fields)), times)
+        modes = Modes.fit(built, fields, symmetries="lattice")
+        return cls(Process(built, color, schedule, modes), times)
 
     def steps(self, size: int) -> tuple[Step, ...]:
         """Return a step for each of the times; raises `ValueError` for another L than the

@@ -102,6 +102,10 @@ class Shell(Method):
 
     title = "Shell"
     help = "Stochastic. Draws the data from the posterior: any schedule, hard cutoffs included."
+    at_jumps = (
+        "Where a schedule jumps the scales that appear are drawn from a Gaussian: for data that "
+        "are not Gaussian no number of steps is enough."
+    )
 
     def step(self, at: Step) -> Taken:
         """Take the step."""

@@ -111,6 +111,7 @@ class Method(Spec):
             draws nothing after the prior.
         order: of convergence, in distribution for the stochastic ones.
         evaluations: of the denoiser in each step.
+        at_jumps: what it does where a schedule jumps, as a hard cutoff does; one sentence.
         title: its name for people, and `help`: one line on it.
     """
 
@@ -119,6 +120,10 @@ class Method(Spec):
     evaluations = 1
     title = ""
     help = ""
+    at_jumps = (
+        "Where a schedule jumps this step puts the mean for the scales that appear, and loses all "
+        "of their variance: use the shell step."
+    )
 
     def step(self, at: Step) -> Taken:
         """Take the step."""

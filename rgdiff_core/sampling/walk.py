@@ -5,6 +5,7 @@ once, before the first step. Fields are synthesised only where somebody looks at
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.sampling.grids import Grid, time_grid
-from rgdiff_core.sampling.methods import METHODS
+from rgdiff_core.sampling.methods import METHODS, Shell
 from rgdiff_core.sampling.steps import Memory, Method, Noise, Step
 from rgdiff_core.seeds import Generators, check_generators, source
 from rgdiff_core.spec import check_whole
@@ -138,6 +139,8 @@ def _check_walk(model: Denoiser, process: Process, steps: int, method: Method) -
             f"method = {method.title!r} integrates an ODE and this schedule jumps: use 'shell'."
         )
     check_model(model, process)
+    if not process.schedule.continuous and not isinstance(method, Shell):
+        warnings.warn(method.at_jumps, stacklevel=3)
 
 
 def walk(

@@ -51,6 +51,8 @@ class Spectrum:
         error: (n,), standard error of the power over images; NaN for a single image.
         count: (n,), modes per bin and channel.
         modes: (sum of count,), |k| of every mode, bin after bin.
+        samples: (N, n), power of each image, from which fits have their errors; None where only
+            the means are known.
     """
 
     scale: Tensor
@@ -59,10 +61,11 @@ class Spectrum:
     error: Tensor
     count: Tensor
     modes: Tensor
+    samples: Tensor | None = None
 
-    def up_to(self, momentum: float) -> "Spectrum":
-        """Return the shells with |k| ≤ momentum, in radians per pixel."""
-        return self._only(self.momentum <= momentum)
+    def between(self, low: float, high: float) -> "Spectrum":
+        """Return the shells with low ≤ |k| ≤ high, in radians per pixel."""
+        return self._only((self.momentum >= low) & (self.momentum <= high))
 
     def _only(self, use: Tensor) -> "Spectrum":
         return Spectrum(
@@ -72,6 +75,7 @@ class Spectrum:
             self.error[use],
             self.count[use],
             self.modes[use.repeat_interleave(self.count)],
+            None if self.samples is None else self.samples[:, use],
         )
 
 
@@ -96,7 +100,7 @@ def power_spectrum(
     error = power.std(0) / math.sqrt(len(power)) if len(power) > 1 else power[0] * math.nan
     scale, k = mean(basis.scale[0].double()), mean(basis.momentum[0].double())
     modes = basis.momentum.flatten().double().sort().values  # shells are ordered by |k|
-    return Spectrum(scale, k, power.mean(0), error, count.long(), modes)
+    return Spectrum(scale, k, power.mean(0), error, count.long(), modes, power)
 
 
 def radial_average(
@@ -254,10 +258,19 @@ class FreeTheoryFit:
 
 
 def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
-    """Fit a power law to a spectrum without its zero mode, in log P.
+    r"""Fit a power law to a spectrum without its zero mode, in log P.
 
     The fitted law is averaged over each shell as the data are. Shells weigh by their relative
-    errors. Raises `ValueError` where fewer than three shells have power and error.
+    errors. The shells of one image are correlated, so errors come from the images: with the
+    response G = (JᵀWJ)⁻¹JᵀW of the fit to log P and the covariance C of log P over images they are
+    the diagonal of G C Gᵀ, the infinitesimal jackknife of the whole fit. χ² counts shells as
+    independent.
+
+    Raises:
+        ValueError: Where fewer than three shells have power and error.
+
+    References:
+        Efron, The jackknife, the bootstrap and other resampling plans (1982), chapter 6.
     """
     return PowerLawFit(*_fit(spectrum, lambda k, p: k**-p, 2.0, -np.inf))
 
@@ -306,6 +319,14 @@ def _fit(
         absolute_sigma=True,
         bounds=((-np.inf, lowest), (np.inf, np.inf)),
     )
+    if shells.samples is not None:
+        step = 1e-4 * max(1.0, abs(best[1]))
+        change = log_power(k, best[0], best[1] + step) - log_power(k, *best)
+        slope = np.stack((np.ones_like(power), change / step), 1) / relative[:, None]
+        response = np.linalg.pinv(slope) / relative
+        samples = shells.samples.double().numpy()
+        pulls = (samples - samples.mean(0)) / power @ response.T
+        covariance = np.cov(pulls.T) / len(samples)
     errors = np.sqrt(np.diag(covariance))
     residual = (np.log(power) - log_power(k, *best)) / relative
     amplitude = math.exp(best[0])
@@ -333,6 +354,46 @@ def information(log_snr: Tensor) -> Tensor:
     return torch.nn.functional.softplus(log_snr) / (2 * math.log(2))
 
 
-def information_left(process: Process, t: Tensor | float, modes: Modes | None = None) -> Tensor:
-    """Return the Gaussian mutual information of φ(0) and φ(t), in bits, of the shape of t."""
-    return information(data_log_snr(process, t, modes)).flatten(-3).sum(-1)
+def information_left(
+    process: Process,
+    t: Tensor | float,
+    modes: Modes | None = None,
+    covariance: Tensor | None = None,
+) -> Tensor:
+    r"""Return the Gaussian mutual information of φ(0) and φ(t), in bits.
+
+    With the data's full covariance C, and D = α²/(σ²S²) of every component,
+
+    .. math:: I = \tfrac12 \log_2 \det(1 + D^{1/2} C D^{1/2}),
+
+    which does not depend on the basis that one and the same process is written in. Without it
+    components count as independent, which is an upper bound: the sum over the diagonal of C.
+
+    Arguments:
+        t: () or (B,).
+        modes: where the data variance is taken from; default: the process' own.
+        covariance: (D, D) of the data's components in the process' basis, from
+            `component_covariance`.
+
+    Returns:
+        Bits, of the shape of t.
+
+    Raises:
+        ValueError: For a covariance that does not fit the components.
+    """
+    if covariance is None:
+        return information(data_log_snr(process, t, modes)).flatten(-3).sum(-1)
+    level, count = process.level(t), math.prod(process.basis.shape)
+    if tuple(covariance.shape) != (count, count):
+        raise ValueError(
+            f"the covariance has the shape {tuple(covariance.shape)}, not ({count}, {count})."
+        )
+    log_ratio = doubled(-level.gamma - torch.log(process.noise_variance))
+    shape = (*log_ratio.shape[:-3], *process.basis.shape)
+    each = torch.exp(log_ratio.expand(shape).flatten(-3) / 2)
+    covariance, one = doubled(covariance), torch.eye(count).to(each)
+    found = [
+        torch.linalg.slogdet(one + d[:, None] * covariance * d).logabsdet
+        for d in each.reshape(-1, count)
+    ]
+    return torch.stack(found).reshape(shape[:-3]) / (2 * math.log(2))

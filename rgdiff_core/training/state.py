@@ -35,6 +35,7 @@ __all__ = [
 
 MALLOC_TOP_PAD, MALLOC_MMAP_THRESHOLD, MALLOC_TRIM_THRESHOLD = -2, -3, -1
 COOLDOWN = 0.2  # share of the steps over which the learning rate falls to zero at the end
+MODES = "modes."  # in the names of a checkpoint's tensors
 HELD_OUT = 2048  # images of the test split that a run is evaluated on
 
 
@@ -53,16 +54,23 @@ class Material:
     class_names: tuple[str, ...] = ()
 
 
-def material(config: TrainConfig, device: torch.device) -> Material:
+def material(
+    config: TrainConfig, device: torch.device, kept: Mapping[str, Tensor] | None = None
+) -> Material:
     """Load a config's data, and fit basis and modes to them.
 
-    Raises `ValueError` for a class-conditional config whose data have no labels.
+    Arguments:
+        kept: a checkpoint's tensors, whose mean and variance are used again. Those of before
+            symmetries were used have none: there they are fitted without.
+
+    Raises:
+        ValueError: For a class-conditional config whose data have no labels.
     """
     train = data.load(config.data, limit=config.limit)
     test = data.load(config.data, "test", limit=HELD_OUT)
     images = train.images.to(device)
     basis = config.basis.build(images).to(device)
-    found = Material(images, test.images.to(device), basis, Modes.fit(basis, images))
+    found = Material(images, test.images.to(device), basis, _modes(config, basis, images, kept))
     check_classes(config, train, test)
     if not config.class_conditional or train.labels is None or test.labels is None:
         return found
@@ -73,6 +81,16 @@ def material(config: TrainConfig, device: torch.device) -> Material:
         # a split, above all a limited one, may lack the last classes
         class_names=max(train.class_names, test.class_names, key=len),
     )
+
+
+def _modes(
+    config: TrainConfig, basis: Basis, images: Tensor, kept: Mapping[str, Tensor] | None
+) -> Modes:
+    if kept is not None and f"{MODES}mean" in kept:
+        mean, variance = (kept[f"{MODES}{name}"].to(images) for name in ("mean", "variance"))
+        return Modes(basis.scale, mean, variance, basis.momentum)
+    symmetric = kept is None and config.symmetries == "lattice"
+    return Modes.fit(basis, images, symmetries="lattice" if symmetric else "none")
 
 
 def check_classes(config: TrainConfig, *splits: ImageSet) -> None:
@@ -164,6 +182,8 @@ class Learner:
     def tensors(self) -> dict[str, Tensor]:
         """Return all that a checkpoint holds."""
         found = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        modes = self.model.modes
+        found |= {f"{MODES}mean": modes.mean, f"{MODES}variance": modes.variance}
         found |= {f"average.{k}": v for k, v in self.average.network.state_dict().items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             found |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
@@ -194,16 +214,22 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def prepare(config: TrainConfig, fabric: Fabric) -> tuple[Learner, Batches, Material]:
+def prepare(
+    config: TrainConfig, fabric: Fabric, kept: Mapping[str, Tensor] | None = None
+) -> tuple[Learner, Batches, Material]:
     """Load the data and build all that a run needs.
 
-    Raises `ValueError` where the batch can't be shared out evenly.
+    Arguments:
+        kept: the tensors of the checkpoint that the run goes on from, None for a new run.
+
+    Raises:
+        ValueError: Where the batch can't be shared out evenly.
     """
     if config.batch % fabric.world_size:
         raise ValueError(
             f"batch = {config.batch} can't be shared out evenly to {fabric.world_size} processes."
         )
-    learned = material(config, fabric.device)
+    learned = material(config, fabric.device, kept)
     learner = Learner(config, fabric, learned)
     seed = mix(config.seed, 1)
     sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, seed)

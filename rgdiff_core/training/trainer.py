@@ -179,7 +179,8 @@ class _Run:
                 use_threads(self.config)
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
             self._status(message="Loading the data.", device=_describe(self.fabric.device))
-            self.learner, self.batches, self.material = prepare(self.config, self.fabric)
+            tensors = None if self.kept is None else self.kept.tensors
+            self.learner, self.batches, self.material = prepare(self.config, self.fabric, tensors)
             if self.kept is None:
                 warm_start((self.learner.model, self.learner.average), self.folder)
             else:

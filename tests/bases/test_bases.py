@@ -20,6 +20,7 @@ from rgdiff_core.bases import (
     decorrelation,
     orthogonal_wavelets,
 )
+from rgdiff_core.bases.base import laplacian_diagonal
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import Matched
 
@@ -298,3 +299,20 @@ def test_an_interface_says_what_is_missing():
         Basis((1, 2, 2), torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), None).analyze(
             torch.zeros(1, 2, 2)
         )
+
+
+@pytest.mark.parametrize("name", ["haar", "db3, one level", "haar, decorrelated"])
+def test_the_momentum_of_a_wavelet_level_is_that_of_the_laplacian(name):
+    shape = (2, 8, 8)
+    basis = BASES[name](shape).double()
+    x = basis.synthesize(torch.eye(128, dtype=torch.float64).reshape(-1, *shape))
+    laplacian = sum(2 * x - x.roll(1, axis) - x.roll(-1, axis) for axis in (-2, -1))
+    diagonal = (x * laplacian).sum((1, 2, 3)).reshape(shape)
+    torch.testing.assert_close(laplacian_diagonal(basis), diagonal)
+    for level in torch.unique(basis.scale):
+        here = (basis.scale == level).expand(shape)
+        k2 = (basis.momentum**2).expand(shape)[here]
+        torch.testing.assert_close(
+            k2, diagonal[here].mean().expand(k2.shape), rtol=1e-6, atol=1e-6
+        )
+    assert float((basis.momentum**2).mean()) == pytest.approx(4)  # the trace, per site

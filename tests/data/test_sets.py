@@ -40,10 +40,24 @@ def test_lattice_sets_are_what_they_say(name, theory):
     for part in (train, test):
         identity = schwinger_dyson(theory, part.images, n_chains=len(part.images))
         assert abs(identity.value - 1) < 5 * identity.error
+    check_chains(test, name == "phi4-6x6-broken")
     # The splits are different runs of one theory.
     assert not np.isin(train.images[:, 0, 0, 0].numpy(), test.images[:, 0, 0, 0].numpy()).all()
     first, second = (observables(x.images, n_chains=len(x.images))["phi2"] for x in (train, test))
     assert abs(first.value - second.value) < 5 * np.hypot(first.error, second.error)
+
+
+def check_chains(test: data.ImageSet, ordered: bool) -> None:
+    """In the broken phase neighbours along a chain are more alike than different chains."""
+    assert test.chains is not None and test.chains.shape == (len(test.images),)
+    size = torch.bincount(test.chains)
+    assert int(size.max()) - int(size.min()) <= 1 and len(size) == 900
+    m2 = test.images.mean((1, 2, 3)).square()
+    mean = torch.zeros(900).index_add_(0, test.chains, m2) / size
+    within = (m2 - mean[test.chains]).square().sum() / (len(m2) - 900)
+    assert float(within) < (0.97 if ordered else 1.05) * float(m2.var())
+    few = data.load(test.name, "test", limit=10)
+    assert few.chains is not None and torch.equal(few.chains, test.chains[:10])
 
 
 def test_lattice_sets_are_the_same_every_time(cache, monkeypatch):

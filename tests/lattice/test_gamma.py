@@ -11,6 +11,7 @@ from scipy.signal import lfilter
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.gamma import chain_lengths, estimate, means
 from rgdiff_core.lattice.hmc import autocorrelation_time
+from rgdiff_core.statistics import Estimate
 
 RHO = 0.8
 TAU = 0.5 * (1 + RHO) / (1 - RHO)  # 4.5
@@ -161,3 +162,21 @@ def test_pulls_of_hybrid_monte_carlo_are_normal(one_thread):
         assert abs(pulls.mean()) < 4 / math.sqrt(40), name
         # χ² of 40 degrees of freedom has the spread √(2/40).
         assert abs(np.mean(pulls**2) - 1) < 4 * math.sqrt(2 / 40), name
+
+
+def test_the_error_of_a_mean_holds_for_correlated_chains_in_any_order():
+    """Chains of 8 values with correlation 0.8ⁿ: the error is that of independent chains."""
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn(200, 50, 8, generator=generator, dtype=torch.float64)
+    x = noise[..., :1]
+    for i in range(1, 8):
+        x = torch.cat((x, 0.8 * x[..., -1:] + 0.6 * noise[..., i : i + 1]), -1)
+    order = torch.randperm(400, generator=generator)
+    chains = torch.arange(50).repeat_interleave(8)[order] + 7
+    found = [Estimate.of(each.flatten()[order], chains) for each in x]
+    pulls = torch.tensor([each.value / each.error for each in found])
+    assert float(pulls.std()) == pytest.approx(1, abs=4 * (2 * 199) ** -0.5)
+    plain = Estimate.of(x[0].flatten())
+    assert found[0].error > 1.5 * plain.error
+    assert plain.error == pytest.approx(float(x[0].std()) / 400**0.5)
+    assert Estimate.of(x[0].flatten(), torch.zeros(400)).error == pytest.approx(plain.error)

@@ -104,7 +104,8 @@ def test_the_verdict_is_the_numbers_own(study):
     assert verdict is not None
     assert phrase(verdict.difference) in text
     assert verdict.best["title"] in text
-    words = {"better": "better by", "worse": "worse by", "same": "no difference within errors"}
+    words = {"better": "better by", "worse": "worse by"}
+    words |= {"same": "equal", "undecided": "not told apart"}
     assert words[verdict.difference.outcome] in text
 
 
@@ -114,7 +115,15 @@ def test_the_verdict_is_the_numbers_own(study):
         (Difference(-0.5, 0.1, 30), "better by 0.50(10) nats, 5.0 standard errors"),
         (Difference(0.5, 0.1, 30), "worse by 0.50(10) nats, 5.0 standard errors"),
         (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
-        (Difference(0.1, 0.1, 30), "no difference within errors (0.10(10) nats, 1.0 standard"),
+        (
+            Difference(0.1, 0.1, 30),
+            "not told apart, 95 % interval −0.1 to +0.3 (0.10(10) nats, 1.0",
+        ),
+        (
+            Difference(0.0, 0.1, 30, margin=0.1),
+            "not told apart, 95 % interval −0.2 to +0.2, margin",
+        ),
+        (Difference(0.0, 0.1, 30, margin=0.5), "equal, 95 % interval −0.2 to +0.2, margin ±0.5"),
         (Difference(-0.1, None, 0), "lower by 0.1 nats; with one seed nobody can say"),
     ],
 )

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._shared import plots
+from rgdiff_core.statistics import Estimate
 
 ROOT = Path(__file__).resolve().parents[2]
 MASS2 = 0.5
@@ -86,6 +87,22 @@ def test_the_fits_values_can_be_taken():
     shown = re.search(r"m² = ([\d.]+) ±", table(at))
     assert shown is not None
     assert at.number_input(key="m2").value == pytest.approx(float(shown[1]), abs=1e-3)
+
+
+def test_a_mass_that_is_nothing_is_taken_as_zero():
+    """A fit that ends at the bound leaves 10⁻²¹: two digits of its error are taken."""
+    assert Estimate(5.67e-21, 0.0123).rounded() == 0
+    assert Estimate(0.123456, 0.0123).rounded() == 0.123
+    assert Estimate(1234.5, 210.0).rounded() == 1230
+    assert Estimate(0.1234567, math.nan).rounded() == 0.1235
+
+
+def test_the_fits_range_is_set_by_hand():
+    at = healthy(start().run())
+    whole = table(at)
+    healthy(at.slider(key="fit_from").set_value(1.0).run())
+    assert "1 ≤" in table(at) and table(at) != whole
+    healthy(start(fit_from="2.5", fit="1.0").run())  # nothing is left, and the page says so
 
 
 def test_a_link_restores_the_page():

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rgdiff_core import Modes, Process, colors, schedules
 from rgdiff_core.bases import FourierBasis
+from rgdiff_core.bases.moments import component_covariance
 from rgdiff_core.spectra import power as spectra_power
 
 
@@ -122,6 +123,42 @@ def test_fits_give_back_exact_spectra():
     torch.testing.assert_close(fit.power(k), 3 / (k**2 + 0.4), rtol=1e-3, atol=0)
 
 
+def test_errors_of_fits_hold_where_the_shells_of_an_image_are_correlated():
+    """Each image has an exponent of its own, as photographs have."""
+    k = FourierBasis((1, 16, 16)).double().momentum
+    k[0, 0, 0] = 1
+    values, stated, independent = [], [], []
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        own = torch.randn(100, 1, 1, 1, generator=generator, dtype=torch.float64)
+        amplitude = k ** -(1 + 0.4 * own)
+        noise = torch.randn(100, 1, 16, 16, generator=generator, dtype=torch.float64)
+        basis = FourierBasis((1, 16, 16)).double()
+        spectrum = spectra_power.power_spectrum(basis.synthesize(amplitude * noise))
+        exponent = spectra_power.fit_power_law(spectrum).exponent
+        values.append(exponent.value)
+        stated.append(exponent.error)
+        without = type(spectrum)(**{**vars(spectrum), "samples": None})
+        independent.append(spectra_power.fit_power_law(without).exponent.error)
+    scatter = float(torch.tensor(values).std())
+    ratio = scatter / float(torch.tensor(stated).mean())
+    assert abs(ratio - 1) < 4 / (2 * 59) ** 0.5
+    assert scatter > 1.4 * float(torch.tensor(independent).mean())
+
+
+def test_a_fit_uses_the_shells_of_its_range():
+    x = draw(torch.ones(1, 16, 16), 50, 0)
+    spectrum = spectra_power.power_spectrum(x, 512)
+    inside = spectrum.between(1.0, 2.0)
+    assert float(inside.momentum.min()) >= 1 and float(inside.momentum.max()) <= 2
+    assert inside.samples is not None and inside.samples.shape == (50, len(inside.power))
+    steep = torch.where(spectrum.momentum < 1.5, 3 * spectrum.momentum**-1.7, spectrum.power)
+    bent = type(spectrum)(**{**vars(spectrum), "power": steep})
+    assert spectra_power.fit_power_law(bent.between(0.1, 1.49)).exponent.value == pytest.approx(
+        1.7
+    )
+
+
 @pytest.mark.parametrize("exponent", [2.0, 3.0])
 def test_a_free_theory_fit_to_a_massless_spectrum_stops_at_zero(exponent):
     k = FourierBasis((1, 16, 16)).double().momentum
@@ -196,3 +233,42 @@ def test_what_does_not_fit_is_one_sentence():
         with pytest.raises(ValueError, match=match) as caught:
             call()
         assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("symmetries", ["none", "lattice"])
+def test_information_left_does_not_depend_on_the_basis(symmetries):
+    """One process, white noise, written in six bases, against a determinant in pixels by NumPy."""
+    shape, t = (1, 8, 8), torch.tensor([0.05, 0.4])
+    x = fields(shape, 300)
+    left, bounds = [], []
+    for name in ("pixel", "haar", "cosine", "fourier", "pca"):
+        basis = BASES[name](shape).double()
+        modes = Modes.fit(basis, x, symmetries=symmetries)
+        process = Process(basis, colors.White(normalize=False), schedules.Cosine(), modes)
+        covariance = component_covariance(basis, x, symmetries)
+        left.append(spectra_power.information_left(process, t, covariance=covariance))
+        diagonal = Modes(modes.scale, modes.mean, covariance.diag().reshape(shape))
+        bounds.append(spectra_power.information_left(process, t, diagonal))
+    for bits in left:
+        torch.testing.assert_close(bits, left[0], rtol=1e-6, atol=1e-9)
+    level = schedules.Cosine().level(t.double(), Modes(torch.zeros(shape).double()))
+    matrix = component_covariance(BASES["pixel"](shape), x, symmetries).numpy()
+    for bits, snr in zip(left[0], level.snr[:, 0, 0, 0], strict=True):
+        eigenvalues = np.linalg.eigvalsh(matrix)
+        assert float(bits) == pytest.approx(np.log2(1 + float(snr) * eigenvalues).sum() / 2)
+    assert all((bound >= left[0] * (1 - 1e-9)).all() for bound in bounds)
+    assert (bounds[0] > 1.05 * left[0]).all()  # pixels, of correlated fields
+    if symmetries == "lattice":  # where Fourier modes are uncorrelated
+        torch.testing.assert_close(bounds[3], left[0], rtol=1e-6, atol=1e-9)
+
+
+def test_a_covariance_that_does_not_fit_is_one_sentence():
+    basis = BASES["fourier"]((1, 4, 4)).double()
+    x = fields((1, 4, 4), 20)
+    process = Process(basis, colors.White(), schedules.Cosine(), Modes.fit(basis, x))
+    with pytest.raises(ValueError, match=r"shape \(3, 3\), not \(16, 16\)"):
+        spectra_power.information_left(process, 0.5, covariance=torch.eye(3))
+    with pytest.raises(ValueError, match="5 images are too few"):
+        component_covariance(basis, x[:5])
+    with pytest.raises(ValueError, match="6400 components"):
+        component_covariance(BASES["pixel"]((1, 80, 80)), fields((1, 80, 80), 2))

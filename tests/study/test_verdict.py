@@ -13,7 +13,7 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.study import own
 from rgdiff_core.study.images.verdict import apart, image_verdict, known_results, less
-from rgdiff_core.study.lattice.verdict import Difference, between, phi4_verdict, worst_place
+from rgdiff_core.study.lattice.verdict import Difference, between, holm, phi4_verdict, worst_place
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 2.0, -2.0])
@@ -31,7 +31,7 @@ def test_pairs_over_seeds_are_students_test(shift, seed):
     test: Any = stats.ttest_rel(one, other)
     assert found is not None and found.error is not None
     assert found.value / found.error == pytest.approx(test.statistic)
-    expected = "same" if test.pvalue > 0.05 else "worse" if test.statistic > 0 else "better"
+    expected = "undecided" if test.pvalue > 0.05 else "worse" if test.statistic > 0 else "better"
     assert found.outcome == expected
 
 
@@ -49,6 +49,33 @@ def test_one_seed_says_nothing_and_better_may_be_higher():
     assert Difference.of(-1.0, None, 0.1, 1).outcome == "unknown"
     assert Difference(1.0, 0.1, math.inf, higher=True).outcome == "better"
     assert Difference(1.0, 0.1, math.inf).outcome == "worse"
+
+
+def test_the_same_is_said_only_inside_a_margin_stated_beforehand():
+    close = Difference(0.01, 0.02, math.inf, margin=0.1)
+    assert close.interval == pytest.approx(stats.norm.interval(0.95, 0.01, 0.02))
+    assert close.outcome == "same" and close.equivalent
+    assert Difference(0.01, 0.2, math.inf, margin=0.1).outcome == "undecided"
+    assert Difference(0.01, 0.02, math.inf).outcome == "undecided"  # no margin, no claim
+    clear = Difference(0.08, 0.002, math.inf, margin=0.1)
+    assert clear.outcome == "worse" and clear.equivalent  # it differs, by little
+
+
+def test_holms_correction():
+    """Against its definition: p₍ᵢ₎ is compared with 5 %/(m − i + 1), until one fails."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        offs = {
+            name: Difference(x, 1.0, 10)
+            for name, x in zip("abcde", rng.normal(0, 3, 5), strict=True)
+        }
+        found, going = holm(offs), True
+        for rank, name in enumerate(sorted(offs, key=lambda each: offs[each].p_value or 1)):
+            going = going and (offs[name].p_value or 1) <= 0.05 / (5 - rank)
+            assert (found[name].outcome in ("better", "worse")) == going
+    unknown = {"a": Difference(1.0, None, 0), "b": Difference(1.0, 0.1, 10)}
+    assert holm(unknown)["a"].outcome == "unknown"
+    assert holm(unknown)["b"].adjusted == unknown["b"].p_value
 
 
 def arm(name: str, kl: float, change: float | None) -> dict:
@@ -94,6 +121,22 @@ def test_the_best_arm_and_those_within_errors_of_it():
     assert worse.difference.outcome == "worse" and worse.best["name"] == "standard"
     assert worse.lead is None
     assert phi4_verdict(theory(base)) is None
+
+
+def test_the_fewest_steps_of_both_arms_are_reported():
+    found = theory(arm("standard", 0.5, None), arm("matched-component", 0.45, -0.05))
+    rows = [
+        {"arm": name, "method": "ddim", "nfe": steps, "susceptibility_percent": {"value": value}}
+        for name, value in (("standard", -46.0), ("matched-component", 1.5), ("other", 0.0))
+        for steps in (8, 4)
+    ]
+    verdict = phi4_verdict(found | {"samplers": rows})
+    assert verdict is not None
+    (row,) = verdict.few_steps
+    assert (row.method, row.steps) == ("ddim", 4)
+    assert (row.ours["value"], row.baseline["value"]) == (1.5, -46.0)
+    alone = phi4_verdict(found | {"samplers": rows[2:]})
+    assert alone is not None and alone.few_steps == ()
 
 
 def test_what_is_better_than_the_baseline_is_not_tied_with_it():

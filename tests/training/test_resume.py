@@ -19,6 +19,8 @@ from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
 from rgdiff_core.training.losses import Objective, denoising_loss
 from rgdiff_core.training.noise_levels import Universal
+from rgdiff_core.training.state import prepare
+from rgdiff_core.training.trainer import fabric_for
 
 TIMES = ("elapsed_s", "images_per_s")
 
@@ -44,7 +46,7 @@ def test_the_trainer_is_a_plain_loop(
     assert train(toy, tmp_path, device="cpu").state == "finished"
     images = rg.data.load(toy.data).images
     basis = toy.basis.build(images)
-    modes = rg.Modes.fit(basis, images)
+    modes = rg.Modes.fit(basis, images, symmetries="lattice")
     torch.manual_seed(mix(toy.seed, -1))
     model = toy.model.build(basis, modes)
     sampler = toy.noise.sampler(basis, modes, toy.objective, mix(toy.seed, 1))
@@ -176,3 +178,18 @@ def test_curves_that_cannot_be_written_end_the_run_in_order(tmp_path, toy, name)
     assert outcome.state == "failed" and "No space left" in outcome.message
     told = json.loads((tmp_path / "status.json").read_text())
     assert (told["state"], told["message"]) == ("failed", outcome.message)
+
+
+def test_a_run_from_before_symmetries_goes_on_with_its_own_statistics(tmp_path, toy):
+    """Its checkpoint has no mean and variance: they were fitted without symmetries."""
+    assert prepare(toy, fabric_for("cpu"))[0].model.modes.mean.abs().max() == 0
+    old = {"network.weight": torch.zeros(1)}
+    images = rg.data.load(toy.data).images
+    plain = rg.Modes.fit(toy.basis.build(images), images)
+    learner, *_ = prepare(toy, fabric_for("cpu"), old)
+    torch.testing.assert_close(learner.model.modes.variance, plain.variance)
+    torch.testing.assert_close(learner.model.modes.mean, plain.mean)
+    own = {"modes.mean": plain.mean + 1, "modes.variance": 2 * plain.variance}
+    learner, *_ = prepare(toy, fabric_for("cpu"), own)
+    torch.testing.assert_close(learner.model.modes.variance, 2 * plain.variance)
+    assert set(own) < set(learner.tensors())

@@ -332,7 +332,7 @@ def test_the_time_of_a_step(toy: TrainConfig):
 def _material(config: TrainConfig) -> tuple[rg.bases.Basis, rg.Modes]:
     images = rg.data.load(config.data).images
     basis = config.basis.build(images)
-    return basis, rg.Modes.fit(basis, images)
+    return basis, rg.Modes.fit(basis, images, symmetries="lattice")
 
 
 def test_training_imports_little():

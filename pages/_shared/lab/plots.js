@@ -301,7 +301,9 @@ function showBits(lab, side, moment, history, band) {
   bars(moment.bits, theme.sides[lab.active], 0.9);
   if (band !== null) drawLit(lab, context, frame, side, band);
   context.restore();
-  setText(lab.el.bitsText, `${shortNumber(moment.total)} bits are left of each image.`);
+  const left = `${shortNumber(moment.total)} bits are left of each image`;
+  setText(lab.el.bitsText, side.information === "bound"
+    ? `At most ${left}: components count as independent.` : `${left}.`);
 }
 
 function powerOfTen(exponent) {

@@ -89,6 +89,6 @@ function showSampler(lab) {
   toggle(lab.etaRow, state.method === "ddim");
   const method = message.methods.find((each) => each.name === state.method);
   const jumps = message.continuous ? ""
-    : " This schedule jumps, so the methods that follow the ODE are greyed out.";
+    : ` ${method.at_jumps} This schedule jumps, so the methods that follow the ODE are greyed out.`;
   setText(el.methodHelp, method.help + jumps);
 }

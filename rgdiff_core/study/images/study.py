@@ -160,8 +160,8 @@ class ImageStudy:
         return [config["model"]["network"], config["steps"], config["batch"]]
 
     def headline(self, name: str) -> list[ImageArm]:
-        """Return a model's arms that are sampled: of each kind of process the best by bits, of
-        those that are measured already.
+        """Return a model's arms that are sampled: of each kind of process the best by bits of
+        images that nothing else is measured on.
         """
         mine = [arm for arm in self.arms if arm.model == name]
         if name in DEDICATED:
@@ -170,7 +170,7 @@ class ImageStudy:
         return [min(kind, key=self._score) for kind in kinds if kind]
 
     def _score(self, arm: ImageArm) -> float:
-        value = self.bits(arm)["result"]["bits"]["value"]
+        value = self.choice(arm)["result"]["bits"]["value"]
         return math.inf if value is None else value
 
     # -- cells -----------------------------------------------------------------------------------
@@ -204,6 +204,24 @@ class ImageStudy:
             }
 
         return self._cell(kind, arm, {"images": n, "draws": b.draws, "rows": b.rows}, compute)
+
+    def choice(self, arm: ImageArm) -> Cell:
+        """Return the cell of the bound on bits per dimension of the test split's last images, by
+        which processes are chosen: their first ones are what is reported.
+        """
+        b = self.budget
+        n = min(b.images, len(self.test) - max(b.images, b.more_images))
+        if n < 2:
+            raise ValueError(f"{len(self.test)} test images leave none to choose processes by.")
+
+        def compute() -> Cell:
+            found = image_bound(
+                self.model(arm.model), self.process(arm), self.test[-n:], b.draws, rows=b.rows
+            )
+            return {"arm": arm.name, "n": n, "bits": pair(found.estimate)}
+
+        inputs = {"images": n, "draws": b.draws, "rows": b.rows, "last": True}
+        return self._cell("choice", arm, inputs, compute)
 
     def values(self, arm: ImageArm, *, more: bool = False) -> Tensor:
         """Return the bits of each image, (N,), of a cell that is there."""

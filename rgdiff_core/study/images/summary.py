@@ -48,6 +48,7 @@ __all__ = ["METRICS", "image_summary"]
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str, str | float]] = {
     "bits": ("bits per dimension, bound", "bits/dim", "low"),
+    "choice_bits": ("the same, of the images that processes are chosen by", "bits/dim", "low"),
     "bits_more": ("the same, on more images", "bits/dim", "low"),
     "free_bits": ("bits per dimension of the free theory, exact", "bits/dim", "low"),
     "flow_bits": ("bits per dimension, probability flow", "bits/dim", "low"),
@@ -159,6 +160,8 @@ def _arm(study: ImageStudy, arm: ImageArm, headline: bool) -> Cell:
     metrics: Cell = {}
     if bits:
         metrics |= {name: bits[name] | {"n": bits["n"]} for name in ("bits", "free_bits")}
+    if choice := _result(lambda: study.choice(arm)):
+        metrics["choice_bits"] = choice["bits"] | {"n": choice["n"]}
     if more:
         metrics["bits_more"] = more["bits"] | {"n": more["n"]}
     if flow:

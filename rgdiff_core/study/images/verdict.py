@@ -7,10 +7,10 @@ model differ in their process alone.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rgdiff_core.study.lattice.verdict import Difference
+from rgdiff_core.study.lattice.verdict import EQUIVALENCE, Difference
 
 __all__ = [
     "FEATURES",
@@ -245,12 +245,18 @@ def _two(
     if not all(pair) or metric is None:
         return Known(paper, claim, "can't say")
     numbers = tuple((arm["title"], number) for arm, number in zip(arms, pair, strict=True) if arm)
-    return Known(paper, claim, decide(apart(pair[0], pair[1], target)), numbers, unit)
+    off = replace(apart(pair[0], pair[1], target), margin=EQUIVALENCE * pair[1]["value"])
+    return Known(paper, claim, decide(off), numbers, unit)
 
 
 def _on_par(found: Found) -> Known:
     claim = "Matched noise with a scalar schedule (EqualSNR) is on par with DDPM by FID."
-    said: Mapping[str, Said] = {"same": "agrees", "better": "disagrees", "worse": "disagrees"}
+
+    def decide(off: Difference) -> Said:
+        if off.equivalent:
+            return "agrees"
+        return "disagrees" if off.outcome in ("better", "worse") else "can't say"
+
     return _two(
         found,
         EQUAL_SNR,
@@ -258,7 +264,7 @@ def _on_par(found: Found) -> Known:
         "matched-scalar",
         frechet_name(found),
         "Fréchet",
-        lambda off: said.get(off.outcome, "can't say"),
+        decide,
     )
 
 

@@ -17,14 +17,20 @@ and only with it are schedules that end at other levels to be compared.
 
 Where the data's log-SNR is above FLOOR the model is the free theory as well: some schedules go on
 to where no network was trained, and every further e-fold there would cost standard diffusion as
-much as the last.
+much as the last. What the free theory lacks there is `tail`, in closed form, which `ends` has too.
+
+The distance is an upper bound of KL(p‖q): it is that of the paths, from noise to fields, of which
+KL(p‖q) keeps the end only.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from rgdiff_core.bases import Basis
+from rgdiff_core.bases.base import laplacian_diagonal
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser, GaussianDenoiser
 from rgdiff_core.lattice import Phi4
@@ -35,7 +41,17 @@ from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.seeds import mix
 from rgdiff_core.study.lattice.posterior import posterior_means
 
-__all__ = ["BANDS", "EDGES", "Bound", "Reference", "bound", "distance", "ends", "reference"]
+__all__ = [
+    "BANDS",
+    "EDGES",
+    "Bound",
+    "Reference",
+    "bound",
+    "distance",
+    "ends",
+    "reference",
+    "tail",
+]
 
 BANDS = 5  # of the scale, equal
 EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)  # of the data's log-SNR log(α²Σ/(σ²S²))
@@ -103,7 +119,7 @@ def _rungs(levels: Tensor, middle: Marginal, modes: Modes) -> _Ladder:
     variance, inner = modes.variance, _level(middle, modes)
     assert variance is not None
     left = variance / (1 + torch.exp(levels.clamp_max(FLOOR)))  # V, rising with the noise
-    band = (modes.scale * BANDS).long().clamp(0, BANDS - 1)
+    band = _band(modes)
     shape = inner.shape
     place = torch.bucketize(inner.contiguous(), torch.tensor(EDGES))
     return _Ladder(
@@ -112,6 +128,10 @@ def _rungs(levels: Tensor, middle: Marginal, modes: Modes) -> _Ladder:
         turn=(torch.log(left[1:] / left[:-1]) / 2).expand(shape),
         place=band * (len(EDGES) + 1) + place,
     )
+
+
+def _band(modes: Modes) -> Tensor:
+    return (modes.scale * BANDS).long().clamp(0, BANDS - 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +205,30 @@ def distance(model: Denoiser, known: Reference) -> tuple[Tensor, Tensor]:
     return torch.cat(parts), table.reshape(BANDS, -1) / count
 
 
+def tail(basis: Basis, modes: Modes, action: Phi4, phi2: float) -> Tensor:
+    r"""Return how far the free theory is from the theory where the data's log-SNR is above FLOOR.
+
+    There D* − m → −V ∂(S − S₀), and the mean of (∂_k S)² is that of ∂_k² S, A_k, so that the
+    integral is
+
+    .. math:: \tfrac12 e^{-9} \sum_k (A_k Σ_k − 1), \quad A_k = 2(k̂^2 + m^2) + 12 λ⟨φ^2⟩,
+
+    with the diagonal of −Δ for k̂² in other bases than Fourier's, up to terms of the next order in
+    e⁻⁹. It is an upper bound where other components have more noise, which only averages ∂S.
+
+    Arguments:
+        modes: of the data in the basis.
+        phi2: ⟨φ²⟩ of a site.
+
+    Returns:
+        Nats of every component, (1, L, L) float64.
+    """
+    if modes.variance is None:
+        raise ValueError("the tail needs the data's variance: use Modes.fit.")
+    bend = 2 * (laplacian_diagonal(basis).double() + action.m2) + 12 * action.lam * phi2
+    return math.exp(-FLOOR) / 2 * (bend * modes.variance.double() - 1)
+
+
 def ends(
     process: Process, modes: Modes, action: Phi4, x: Tensor, trajectories: int, seed: int
 ) -> tuple[Tensor, Tensor]:
@@ -194,7 +238,10 @@ def ends(
     generator = torch.Generator().manual_seed(mix(seed, 6))
     ladder = _past_ends(process, modes)
     known = _noised(ladder, process, modes, action, x, trajectories, generator)
-    return distance(GaussianDenoiser(process.basis, modes), known)
+    each, table = distance(GaussianDenoiser(process.basis, modes), known)
+    beyond = tail(process.basis, modes, action, float((x.double() ** 2).mean()))
+    table[:, -1].index_add_(0, _band(modes).flatten(), beyond.flatten())
+    return each + beyond.sum(), table
 
 
 @dataclass(frozen=True, eq=False)

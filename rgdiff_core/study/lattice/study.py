@@ -42,6 +42,7 @@ from rgdiff_core.training.trainer import fabric_for
 __all__ = ["FINALISTS", "Study", "score"]
 
 SEARCH_SEED = 1000
+MODES = {"modes": "lattice"}  # what mean and variances are: symmetrised
 FINALISTS = 3  # schedules of an arm that are tried for longer
 Cell = dict[str, Any]
 
@@ -153,7 +154,7 @@ class Study:
             return of | {"kl": _estimate(each)}
 
         name, b = f"{kind}-{arm.name}-{choice}-{lr:g}", self.budget
-        inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]}
+        inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]} | MODES
         cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
         return cell | {"result": cell["result"] | {"steps": steps}}
 
@@ -196,6 +197,7 @@ class Study:
             }
 
         inputs = {"config": to_dict(made), "sizes": sizes, "truth": self.truth_cell()["result"]}
+        inputs |= MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
     def flow(self, arm: Arm, seed: int) -> Cell:
@@ -252,7 +254,7 @@ class Study:
         """
         b, search = self.budget, split == "validation"
         count, seed = (b.search_judged, SEARCH_SEED) if search else (b.judged, 0)
-        of = [_source(made).to_json(), b.train, b.trajectories, count, seed]
+        of = [_source(made).to_json(), b.train, b.trajectories, count, seed, MODES]
         digest = sha256(json.dumps(of).encode()).hexdigest()[:12]
         path = self.cells.path(f"reference-{digest}", ".safetensors")
         found = _kept(path)
@@ -276,7 +278,7 @@ class Study:
             "noise": to_dict(noise),
             "split": split,
             "sizes": [b.train, b.judged, b.trajectories],
-        }
+        } | MODES
 
         def compute() -> Cell:
             learner, *_ = prepare(made, fabric_for("cpu"))
@@ -297,9 +299,14 @@ class Study:
 
     def _above(self, nll: Tensor, x: Tensor) -> dict[str, float]:
         """Return KL(p|q) = ⟨nll − S⟩ − log Z, nats, of fields x."""
-        less, log_z = Estimate.of(nll - self.action(x.double())), self.truth.log_z
+        less, log_z = self.estimate(nll - self.action(x.double())), self.truth.log_z
         error = (less.error**2 + log_z.error**2) ** 0.5
         return {"value": less.value - log_z.value, "error": error}
+
+    def estimate(self, values: Tensor) -> Estimate:
+        """Return the mean of what the first test fields have, with the error of their chains."""
+        chains = self.fields().chains
+        return Estimate.of(values, None if chains is None else chains[: len(values)])
 
     def _reverse(self, drawn: Cell) -> dict[str, float | None]:
         """Return KL(q|p) = log Z − ⟨log w⟩_q, nats, None where a weight is not finite."""
@@ -355,7 +362,7 @@ class Study:
             return {"seed": seed, "kl": _estimate(each), "table": table.tolist()}
 
         b = self.budget
-        inputs = {"config": to_dict(made), "sizes": [b.judged, b.trajectories]}
+        inputs = {"config": to_dict(made), "sizes": [b.judged, b.trajectories]} | MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
 

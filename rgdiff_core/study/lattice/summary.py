@@ -18,7 +18,6 @@ from torch import Tensor
 
 from rgdiff_core.files.stored import reading
 from rgdiff_core.spec import load_json, to_dict
-from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import OutOfTimeError
 from rgdiff_core.study.lattice import measures
 from rgdiff_core.study.lattice.arms import ARMS, BASELINE, LADDER, LANDSCAPE, LRS, THEORIES, Arm
@@ -29,7 +28,7 @@ __all__ = ["METRICS", "over_seeds", "summary"]
 
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str]] = {  # of a run or its flow: what it is, and its unit
-    "kl": ("KL(p|q) of the stochastic sampler, by the denoiser's error", "nats"),
+    "kl": ("KL(p|q) of the stochastic sampler, at most: by the denoiser's error", "nats"),
     "ends": ("of it, what lies beyond the ends of the schedule", "nats"),
     "nll": ("−log q of held-out configurations, at most: the bound", "nats"),
     "bound_kl": ("the same, by the bound on held-out configurations", "nats"),
@@ -142,7 +141,7 @@ def _arm(study: Study, arm: Arm, runs: dict[str, list[Cell]]) -> dict[str, Any]:
     }
     config = cells[0]["inputs"]["config"]
     values = [study.values(arm, r["seed"])["kl"] for r in results]
-    sampling = Estimate.of(sum(values[1:], values[0]) / len(values)).error
+    sampling = study.estimate(sum(values[1:], values[0]) / len(values)).error
     metrics["kl"]["sampling_error"] = math.hypot(sampling, _own_error(cells, "ends"))
     for name in SHARED:
         if name in metrics:
@@ -197,7 +196,7 @@ def _against(
         for mine, cell in zip(values, cells, strict=True)
         if cell["result"]["seed"] in others
     ]
-    sampling = Estimate.of(sum(same[1:], same[0]) / len(same)).error
+    sampling = study.estimate(sum(same[1:], same[0]) / len(same)).error
     noises = [side[0]["inputs"]["config"]["noise"] for side in (cells, baseline)]
     beyond = (
         [0.0] if noises[0] == noises[1] else [_own_error(c, "ends") for c in (cells, baseline)]

@@ -21,10 +21,15 @@ class NotFiniteError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """What models are judged on, (N, 1, L, L) each: neither is trained on."""
+    """What models are judged on, (N, 1, L, L) each: neither is trained on.
+
+    Attributes:
+        chains: (N,) of the test fields, None where they are not known.
+    """
 
     validation: Tensor
     test: Tensor
+    chains: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +51,8 @@ def fields(name: str, train: int) -> Fields:
     """Return the configurations beyond the first `train` of the training split, and the test
     split.
     """
-    return Fields(data.load(name).images[train:], data.load(name, "test").images)
+    test = data.load(name, "test")
+    return Fields(data.load(name).images[train:], test.images, test.chains)
 
 
 def trained(config: TrainConfig, checkpoints: int = 1) -> Iterator[Point]:

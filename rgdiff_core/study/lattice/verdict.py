@@ -3,39 +3,50 @@
 Nothing is measured here. Everything is computed from the JSON that `rgdiff study` writes, so that
 no sentence about the comparison is written by hand.
 
-Two arms differ where their difference is outside of Student's 95 % interval. Its error holds both
-the scatter over seeds, paired where both arms have the same seeds, and that of the held-out
-fields, which are many; the degrees of freedom of the sum are Welch's and Satterthwaite's. With a
-single seed the scatter is not known, and nothing is said.
+Two arms differ where Student's test of their difference says so at 95 %, with Holm's correction
+for all that is compared with one arm. They are the same where the 95 % interval is inside a margin
+that was stated beforehand, a tenth of the baseline's number; where neither holds they are not told
+apart, and nothing is claimed. The error holds both the scatter over seeds, paired where both arms
+have the same seeds, and that of the held-out fields, which are many; the degrees of freedom of the
+sum are Welch's and Satterthwaite's. With a single seed the scatter is not known, and nothing is
+said.
+
+References:
+    Holm, A simple sequentially rejective multiple test procedure, Scand. J. Stat. 6 (1979) 65.
+    Schuirmann, J. Pharmacokinet. Biopharm. 15 (1987) 657 (equivalence by two one-sided tests).
 """
 
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from scipy import stats
 
 __all__ = [
     "CONFIDENCE",
+    "EQUIVALENCE",
     "HIGHER_IS_BETTER",
     "OURS",
     "Difference",
+    "FewSteps",
     "Outcome",
     "Place",
     "Verdict",
     "against",
     "between",
     "combined_error",
+    "holm",
     "phi4_verdict",
     "worst_place",
 ]
 
 CONFIDENCE = 0.95
+EQUIVALENCE = 0.1  # margin, as a share of the baseline's number
 HIGHER_IS_BETTER = frozenset({"ess", "acceptance"})
 OURS = "matched-component"  # the arm that the claim is about
-Outcome = Literal["better", "worse", "same", "unknown"]
+Outcome = Literal["better", "worse", "same", "undecided", "unknown"]
 Found = Mapping[str, Any]
 
 
@@ -48,12 +59,16 @@ class Difference:
         error: one standard error, None where it is not known.
         freedom: degrees of freedom of the error.
         higher: whether a higher number is the better one.
+        margin: size below which a difference does not matter, None where none was stated.
+        adjusted: the p-value with the correction for several comparisons, None without.
     """
 
     value: float
     error: float | None
     freedom: float
     higher: bool = False
+    margin: float | None = None
+    adjusted: float | None = None
 
     @classmethod
     def of(
@@ -72,13 +87,50 @@ class Difference:
         return abs(self.value) / self.error if self.error else None
 
     @property
+    def p_value(self) -> float | None:
+        """Student's two-sided p-value of no difference, None where it is not known."""
+        return None if self.sigmas is None else float(2 * stats.t.sf(self.sigmas, self.freedom))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Student's 95 % interval of the difference, None where it is not known."""
+        if not self.error:
+            return None
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom)) * self.error
+        return self.value - half, self.value + half
+
+    @property
+    def equivalent(self) -> bool:
+        """Whether the whole interval is inside the margin."""
+        if self.interval is None or self.margin is None:
+            return False
+        return max(map(abs, self.interval)) < self.margin
+
+    @property
     def outcome(self) -> Outcome:
-        """Whether the first is better, worse, or the same within errors."""
-        if self.sigmas is None:
+        """Whether the first is better, worse, the same within the margin, or not told apart."""
+        p = self.p_value if self.adjusted is None else self.adjusted
+        if p is None:
             return "unknown"
-        if self.sigmas < stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom):
-            return "same"
+        if p > 1 - CONFIDENCE:
+            return "same" if self.equivalent else "undecided"
         return "better" if (self.value > 0) == self.higher else "worse"
+
+
+@dataclass(frozen=True)
+class FewSteps:
+    """By how many per cent the susceptibility is off that a sampler draws in so many steps.
+
+    Attributes:
+        method: the sampler.
+        steps: evaluations of the network.
+        ours, baseline: of the two arms, each with value, error and sampling_error.
+    """
+
+    method: str
+    steps: int
+    ours: Found
+    baseline: Found
 
 
 @dataclass(frozen=True)
@@ -93,6 +145,7 @@ class Verdict:
         lead: of the best arm from the baseline, None where the baseline is the best.
         tied: titles of the arms that can't be told from the best one.
         complete: whether all runs are there.
+        few_steps: both at equal cost, in the fewest steps that were measured, by sampler.
     """
 
     data: str
@@ -104,6 +157,7 @@ class Verdict:
     lead: Difference | None
     tied: tuple[str, ...]
     complete: bool
+    few_steps: tuple[FewSteps, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,21 +218,40 @@ def between(found: Found, first: str, second: str, name: str = "kl") -> Differen
     return Difference.of(mean, scatter, fields, len(pairs), higher)
 
 
+def holm(differences: Mapping[str, Difference]) -> dict[str, Difference]:
+    """Return the differences with p-values that hold for all of them together."""
+    known = {name: p for name, off in differences.items() if (p := off.p_value) is not None}
+    found, least = dict(differences), 0.0
+    for rank, name in enumerate(sorted(known, key=lambda each: known[each])):
+        least = max(least, min(1.0, (len(known) - rank) * known[name]))
+        found[name] = replace(differences[name], adjusted=least)
+    return found
+
+
 def phi4_verdict(found: Found) -> Verdict | None:
     """Return what a theory's results say; None where an arm of the claim has no run yet."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
     if baseline is None or ours is None:
         return None
-    difference = against(ours, "kl")
+    margin = EQUIVALENCE * baseline["metrics"]["kl"]["value"]
+    offs = {name: off for name, arm in arms.items() if (off := against(arm, "kl"))}
+    offs = {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+    difference = offs.get(OURS)
     if difference is None:
         return None
     best = min(arms.values(), key=lambda arm: arm["metrics"]["kl"]["value"])
-    lead = None if best is baseline else against(best, "kl")
-    pairs = {name: between(found, name, best["name"]) for name in arms if name != best["name"]}
+    lead = None if best is baseline else offs.get(best["name"])
+    pairs = {
+        name: off
+        for name in arms
+        if name != best["name"] and (off := between(found, name, best["name"]))
+    }
     if lead is not None:  # which knows that the held-out fields are the same
         pairs[baseline["name"]] = lead
-    tied = [arms[name]["title"] for name, off in pairs.items() if off and off.outcome == "same"]
+    tied = [
+        arms[name]["title"] for name, off in pairs.items() if off.outcome in ("same", "undecided")
+    ]
     return Verdict(
         data=found["theory"]["data"],
         title=found["theory"]["title"],
@@ -189,6 +262,22 @@ def phi4_verdict(found: Found) -> Verdict | None:
         lead=lead,
         tied=tuple(tied),
         complete=found["complete"]["runs"] == found["complete"]["of"],
+        few_steps=_few_steps(found),
+    )
+
+
+def _few_steps(found: Found) -> tuple[FewSteps, ...]:
+    rows = found.get("samplers") or []
+    least = min((row["nfe"] for row in rows), default=0)
+    known = {
+        (row["arm"], row["method"]): row["susceptibility_percent"]
+        for row in rows
+        if row["nfe"] == least
+    }
+    return tuple(
+        FewSteps(method, least, ours, known[found["baseline"], method])
+        for (arm, method), ours in known.items()
+        if arm == OURS and (found["baseline"], method) in known
     )
 
 

@@ -121,7 +121,7 @@ def test_the_best_of_each_kind_is_sampled(results):
     mine = [arm for arm in results["arms"] if arm["model"] == "cifar10-haar"]
     for group in ("white-scalar", "white-component", "matched-scalar", "matched-component"):
         kind = [arm for arm in mine if arm["group"] == group]
-        best = min(kind, key=lambda arm: arm["metrics"]["bits"]["value"])
+        best = min(kind, key=lambda arm: arm["metrics"]["choice_bits"]["value"])
         assert [arm["name"] for arm in kind if arm["headline"]] == [best["name"]]
         assert [row["nfe"] for row in best["samples"]] == results["budget"]["evaluations"]
         assert {"bits_more", "flow_bits", "spectrum_error", "sharpness"} <= set(best["metrics"])

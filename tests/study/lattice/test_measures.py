@@ -15,7 +15,7 @@ from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SoftConditioning
 from rgdiff_core.schedules.kernels import SigmoidKernel
 from rgdiff_core.statistics import Estimate
-from rgdiff_core.study.lattice.distance import BANDS, EDGES, bound, distance, ends, reference
+from rgdiff_core.study.lattice.distance import BANDS, EDGES, bound, distance, ends, reference, tail
 from rgdiff_core.study.lattice.measures import METHODS, plain_numbers
 from rgdiff_core.study.lattice.posterior import posterior_means
 
@@ -136,6 +136,31 @@ def test_nothing_lies_beyond_the_ends_of_a_free_theory():
     process = Process(basis, White(), LinearGamma(-3.0, 0.0), modes)
     found = Estimate.of(ends(process, modes, field.action, x, 20, 0)[0])
     assert abs(found.value) < 1e-8  # exact but for rounding: D* by the control variate
+
+
+def test_the_tail_is_the_integral_beyond_the_floor():
+    """One site, by quadrature over φ and over the noised value, at log-SNRs from 9 to 20."""
+    action, basis = rg.lattice.Phi4(-1.0, 0.5), rg.bases.PixelBasis((1, 1, 1))
+    phi = np.linspace(-4, 4, 8001)
+    weight = np.exp(-(action.m2 * phi**2 + action.lam * phi**4))
+    weight /= weight.sum()
+    phi2 = float(weight @ phi**2)
+    modes = rg.Modes(basis.scale, torch.zeros(1, 1, 1), torch.full((1, 1, 1), phi2))
+    levels, terms = np.linspace(9, 20, 45), []
+    for level in levels:
+        width = np.sqrt(phi2 * np.exp(-level))  # of y = φ + width ε
+        y = np.linspace(-3, 3, 801)
+        near = y[:, None] + width * np.linspace(-8, 8, 321)
+        density = np.interp(near, phi, weight) * np.exp(-((near - y[:, None]) ** 2) / 2 / width**2)
+        mean = (near * density).sum(1) / density.sum(1)
+        free = phi2 / (phi2 + width**2) * y
+        chance = density.sum(1) / density.sum()
+        terms.append(chance @ (mean - free) ** 2 * (1 / width**2 + 1 / phi2))
+    fall = 1 / (1 + np.exp(-levels))  # of log V with the level
+    expected = np.trapezoid(np.array(terms) * fall, levels) / 2
+    found = float(tail(basis, modes, action, phi2).sum())
+    assert found == pytest.approx(expected, rel=0.01)
+    assert found > 1e-4
 
 
 def _check_places(table, known, process, modes, model):
