@@ -108,7 +108,7 @@ def _evaluate(listed: Sequence[tuple[Run, str]]) -> None:
     )
     keys = tuple(_key(by_id[id], version) for id, version in versions.items())
     st.fragment(_progress, run_every=1.0 if busy else None)(keys, bool(busy))
-    lattice = rg.data.action_of(_data(run)) is not None
+    lattice = rg.data.is_lattice(_data(run))
     more = f" --truth {EFFORT.truth}" if lattice else ""
     words = f"rgdiff evaluate {run.id} --n {EFFORT.samples}{more} --seed {SEED}"
     kl = ", and the denoiser's distance from a perfect one" if lattice else ""
@@ -150,7 +150,7 @@ def _progress(keys: Sequence[str], busy: bool) -> None:
 
 def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -> None:
     """Draw the runs of a data set, and the study's arms below them."""
-    lattice = rg.data.action_of(name) is not None
+    lattice = rg.data.is_lattice(name)
     columns = LATTICE if lattice else cifar10.COLUMNS
     mine = [_kept(run, version) for run, version in listed]
     rows = [

@@ -16,6 +16,8 @@ from rgdiff_core.schedules import Cutoff, Schedule
 
 __all__ = ["sidebar"]
 
+COUPLING_STEPS = 300  # of the slider from one end of a line to the other
+
 
 def _setting(change: Callable[[Any, Any], Any]) -> Callable[[Bench, Any], Bench]:
     return lambda bench, value: replace(bench, setting=change(bench.setting, value))
@@ -46,6 +48,7 @@ def sidebar(bench: Bench, source: Source) -> None:
             "theory: the Gaussian with the data's mean and spectrum.",
             **bound("model", bench.setting.model, _setting(_with_model)),
         )
+        _couplings(source)
         if fixes_basis(bench.setting.model):
             st.caption(f"Its basis is fixed: {BASES[source.basis.name].lower()}.")
         else:
@@ -77,7 +80,35 @@ def sidebar(bench: Bench, source: Source) -> None:
 
 def _with_model(setting: Any, model: str) -> Any:
     """Return a setting of another model, whose classes are others: none of them is chosen."""
-    return replace(setting, model=model, class_label=-1, guidance=1.0)
+    return replace(setting, model=model, class_label=-1, guidance=1.0, couplings=None)
+
+
+def _couplings(source: Source) -> None:
+    """Draw the slider of the couplings, for a model along a line of them."""
+    line, couplings = source.denoiser.line, source.denoiser.couplings
+    if line is None or couplings is None:
+        return
+    varying = 1 if line.points[0][1] != line.points[-1][1] else 0
+    ends = sorted(each[varying] for each in (line.points[0], line.points[-1]))
+
+    def at(value: float) -> tuple[float, float]:
+        return line.complete(*((None, value) if varying else (value, None)))
+
+    st.slider(
+        ("m²", "λ")[varying],
+        *ends,
+        step=(ends[1] - ends[0]) / COUPLING_STEPS,
+        format="%.4g",
+        help=f"The couplings of the fields. The model was trained on {len(line.points)} of them "
+        f"on the line {line.title}; in between it interpolates.",
+        **bound(
+            "couplings",
+            couplings[varying],
+            _setting(lambda setting, value: replace(setting, couplings=at(value))),
+        ),
+    )
+    seen = ", ".join(f"{point[varying]:g}" for point in line.points)
+    st.caption(f"{line.title}; trained at {seen}.".replace("-", "−"))
 
 
 def _own_process(source: Source, color: Color, schedule: Schedule) -> None:

@@ -5,7 +5,6 @@ import json
 import streamlit as st
 import torch
 
-import rgdiff_core as rg
 from pages._samples import files as samples_files
 from pages._samples.messages import coloured
 from pages._samples.state import Bench
@@ -50,7 +49,7 @@ def neighbours(bench: Bench) -> None:
         "the keys , and .",
     ):
         return
-    lattice = rg.data.action_of(source.data) is not None
+    lattice = source.action is not None
     either = lattice and st.checkbox(
         "φ and −φ are alike",
         True,

@@ -89,7 +89,7 @@ model = rg.GaussianDenoiser.fit(basis, data{symmetries_source(name)})
     else:
         lines = f"""from rgdiff_core.training.models import open_model
 
-model = open_model({name!r}).denoiser
+model = open_model({name!r}).denoiser{_at(setting)}
 """
     lines += _lead_lines(setting)
     zoom = setting.zoom
@@ -101,13 +101,27 @@ model = open_model({name!r}).denoiser
         + f"""from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.randomness import stream
 
-image = rg.data.load({data!r}, limit={zoom.image + 1}).images[-1:]
+image = {_image_line(data, setting, zoom.image)}
 kernel = rg.schedules.SigmoidKernel({zoom.softness!r})
 cutoff = torch.full_like(model.basis.scale, {zoom.cutoff!r})
 known = torch.sigmoid(-kernel.gamma(model.basis.scale, cutoff))
 model = Conditioned(model, image, known, stream({request.seed}, {LOOK}))
 """
     )
+
+
+def _at(setting: Setting) -> str:
+    """Return what puts a model at the couplings of a setting, "" where it has none."""
+    return "" if setting.couplings is None else ".at({!r}, {!r})".format(*setting.couplings)
+
+
+def _image_line(data: str, setting: Setting, image: int) -> str:
+    """Return the line that loads the image of a zoom."""
+    couplings = load(setting).denoiser.couplings
+    if couplings is None:
+        return f"rg.data.load({data!r}, limit={image + 1}).images[-1:]"
+    at = ", ".join(map(repr, couplings))
+    return f"rg.data.load_at({data!r}, 'train', {at}).images[{image} : {image + 1}]"
 
 
 def _lead_lines(setting: Setting) -> str:

@@ -73,20 +73,20 @@ def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
         "bench": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),
         "continuous": bench.setting.side.schedule.continuous,
-        "images_in_set": _count(source.data) if bench.setting.zoom else 0,
+        "images_in_set": _count(source) if bench.setting.zoom else 0,
         "classes": list(source.denoiser.class_names),
         "guidance_max": MAX_GUIDANCE if isinstance(source.denoiser, NetworkDenoiser) else 1,
     }
     return pack(header | told, arrays)
 
 
-def _count(data: str) -> int:
-    return len(cache.images(data).images) if cache.has(data) else 0
+def _count(source: Source) -> int:
+    return len(source.images.images) if cache.has(source.data) else 0
 
 
 def _frozen(setting: Setting) -> Setting:
     """Return a setting with all that is dragged at a fixed place."""
-    return Setting(setting.model, centred(setting.side))
+    return Setting(setting.model, centred(setting.side), couplings=setting.couplings)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

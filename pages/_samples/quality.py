@@ -50,7 +50,8 @@ _lock = threading.Lock()
 
 
 def _key(setting: Setting, n: int, seed: int) -> str:
-    request = Request(Setting(setting.model, setting.side), n, seed)
+    same = Setting(setting.model, setting.side, couplings=setting.couplings)
+    request = Request(same, n, seed)
     return request.to_json() + load(setting).version
 
 
@@ -75,7 +76,7 @@ def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str,
     task.progress(0, 1)
     source = load(setting)
     forward, generator = process(setting, source), torch.Generator().manual_seed(seed)
-    action = rg.data.action_of(source.data)
+    action = source.action
     if action is None:
         return _bound(source, forward, generator, task)
     model, report = source.denoiser, task.progress
@@ -111,7 +112,7 @@ def _write(value: Estimate) -> str:
 
 def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     """Draw the button that measures, and what was measured, for some named settings."""
-    lattice = rg.data.action_of(load(columns[0][1]).data) is not None
+    lattice = load(columns[0][1]).action is not None
     st.markdown("**Quality**")
     st.caption(
         "The probability flow of the process has a density q, so its samples can be weighed "

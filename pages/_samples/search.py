@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import rgdiff_core as rg
 from pages._noising.state import MAX_POINTS
 from pages._samples.state import Setting
-from pages._shared import cache
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from rgdiff_core.colors import Color
@@ -86,7 +85,7 @@ def gradient(setting: Setting, rounds: int, points: int, shape: bool) -> Search:
     Raises `ValueError` where the schedule has no control points or no gradient.
     """
     source = load(setting)
-    start, images = process(setting, source), cache.images(source.data).images
+    start, images = process(setting, source), source.images.images
     batch = max(2, min(64, BATCH_VALUES // images[0].numel()))
     states = improve(
         source.denoiser,
@@ -107,9 +106,10 @@ def sweep(setting: Setting, objective: str, count: int) -> Search:
     Raises `ValueError` where the database can't be used.
     """
     source = load(setting)
-    images, action = cache.images(source.data).images, rg.data.action_of(source.data)
+    images, action = source.images.images, source.action
     asked = Sweep(objective, setting.steps, Space(colors=COLORS), STUDIED)
-    name = f"page-{setting.model}-{source.version[:8]}-{objective}-{setting.steps}"
+    at = "".join(f"-{value:g}" for value in setting.couplings or ())
+    name = f"page-{setting.model}{at}-{source.version[:8]}-{objective}-{setting.steps}"
     study = open_study(name, asked, setting.model)
     search = Search(setting, count)
     search.states += [each for each in trials(study) if each.value is not None]

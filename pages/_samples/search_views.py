@@ -6,7 +6,6 @@ import numpy as np
 import streamlit as st
 import torch
 
-import rgdiff_core as rg
 from pages._noising.state import MAX_POINTS
 from pages._samples import search as samples_search
 from pages._samples import session
@@ -100,7 +99,7 @@ def _gradient(bench: Bench, columns: list, busy: bool) -> None:
 
 def _sweep(bench: Bench, columns: list, busy: bool) -> None:
     setting = bench.setting
-    lattice = rg.data.action_of(load(setting).data) is not None
+    lattice = load(setting).action is not None
     menu = list(OBJECTIVES) if lattice else ["bound"]
     objective = columns[0].selectbox(
         "By", menu, format_func=OBJECTIVES.__getitem__, key=f"{KEY}-by", help="What is compared."

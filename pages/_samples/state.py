@@ -69,6 +69,7 @@ class Setting(Spec):
         class_label: the number of the class that is drawn, −1 for any.
         guidance: s of u + s (model − u), 1 is off; u is the model without the class or, for any
             class, the free theory.
+        couplings: (m², λ) of a model along a line of them; None for the middle of the line.
     """
 
     model: str = FIRST
@@ -82,6 +83,7 @@ class Setting(Spec):
     zoom: Zoom | None = None
     class_label: int = -1
     guidance: float = 1.0
+    couplings: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if len(self.model) > MODEL_NAME:

@@ -69,6 +69,8 @@ def words(setting: Setting) -> str:
     if setting.guidance != 1:
         guide = "the null label" if setting.class_label >= 0 else "the free theory"
         parts.append(f"guidance {setting.guidance:.3g} by {guide}")
+    if setting.couplings is not None:
+        parts.append("m² = {:.4g}, λ = {:.4g}".format(*setting.couplings).replace("-", "−"))
     sampler = f"{setting.sampler.title}, {setting.steps} steps, {GRID_HELP[setting.grid]['title']}"
     model = menu().get(setting.model, setting.model)
     lines = (model, describe(side.basis, side.color, side.schedule), *parts, sampler)
@@ -100,9 +102,9 @@ def results(bench: Bench) -> None:
     extras.zoomed(bench)
     if len(columns) > 1:
         _side_by_side(columns)
-    data = columns[0].source.data
-    images = cache.images(data) if cache.has(data) else None
-    table = _observables if rg.data.action_of(data) is not None else _moments
+    first = columns[0].source
+    images = first.images if cache.has(first.data) else None
+    table = _moments if first.action is None else _observables
     if len(columns) == 1:
         left, right = st.columns(2, gap="large")
         with left:
@@ -157,7 +159,7 @@ def _side_by_side(columns: Sequence[Column]) -> None:
 def _spectra(columns: Sequence[Column], images: ImageSet | None) -> None:
     curves = []
     if images is not None:
-        data = cache.spectrum(images.name, "continuum", cache.FIT_LIMIT)
+        data = columns[0].source.spectrum
         curves.append(_points("Data", data, plots.GREEN))
     for column in columns:
         spectrum = power_spectrum(column.x)
@@ -194,7 +196,7 @@ def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
     data = None if images is None else _of_images(images.images, None)
     known = None
     if images is not None:
-        known = cache.spectrum(images.name, "continuum", cache.FIT_LIMIT)
+        known = columns[0].source.spectrum
     measured = {column.name: _of_images(column.x, known) for column in columns}
     _table(names, data, measured, "data")
     st.caption(

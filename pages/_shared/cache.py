@@ -1,6 +1,7 @@
 """Cached calls into the core. Only strings and numbers are arguments; specs travel as JSON."""
 
 import os
+from dataclasses import replace
 
 import streamlit as st
 import torch
@@ -21,6 +22,13 @@ torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
 def images(name: str, limit: int | None = FIT_LIMIT) -> ImageSet:
     """Return the first images of a data set."""
     return rg.data.load(name, limit=limit)
+
+
+@st.cache_resource(max_entries=12, show_spinner="Generating fields …")
+def fields(name: str, m2: float, lam: float) -> ImageSet:
+    """Return the first fields of a data set along a line of couplings, at some of them."""
+    found = rg.data.load_at(name, "train", m2, lam)
+    return replace(found, images=found.images[:FIT_LIMIT])
 
 
 def basis(name: str, spec: str, limit: int = FIT_LIMIT) -> Basis:

@@ -79,7 +79,8 @@ def fit(config: TrainConfig) -> str | None:
 def _count(config: TrainConfig) -> int:
     known = cache.images(config.data)
     names = known.class_names if config.class_conditional else ()
-    model = replace(config.model, class_names=names)
+    line = known.line if config.coupling_conditional else None
+    model = replace(config.model, class_names=names, line=line)
     return _parameters(model.to_json(), *known.images.shape[1:])
 
 
@@ -261,14 +262,15 @@ def _whole(name: str, word: str) -> int:
 
 
 def _classes(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
-    """Draw what concerns class labels; where the data have none it is greyed out, and says so."""
-    known, wanted = cache.images(config.data).class_names, config.class_conditional
+    """Draw what concerns class labels and couplings; where the data have none it is greyed out."""
+    known, wanted = cache.images(config.data), config.class_conditional
     for name, off in (
-        ("class_conditional", not (known or wanted)),
+        ("class_conditional", not (known.class_names or wanted)),
         ("label_dropout", not wanted),
+        ("coupling_conditional", known.line is None and not config.coupling_conditional),
     ):
         _fields(config, {name: fields[name]}, disabled=off)
-    if not known:
+    if not known.class_names:
         st.caption(f"{_title(config.data)} has no class labels to condition on.")
 
 

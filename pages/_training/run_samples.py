@@ -94,13 +94,17 @@ def sampling(run: Run) -> None:
         show(source.images[: min(len(x), 64)], source, "Data")
     with right:
         _spectrum(x, source)
-        if rg.data.action_of(run.config.data) is not None:
+        if rg.data.is_lattice(run.config.data):
             _observables(x, source)
 
 
 def _spectrum(x: Tensor, source: ImageSet) -> None:
+    if rg.data.line_of(source.name) is None:
+        data = cache.spectrum(source.name, "continuum", cache.FIT_LIMIT)
+    else:
+        data = power_spectrum(source.images)
     curves = [
-        _points("Data", cache.spectrum(source.name, "continuum", cache.FIT_LIMIT), plots.GREEN),
+        _points("Data", data, plots.GREEN),
         _points("Samples", power_spectrum(x), plots.ORANGE),
     ]
     draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages._shared import cache, pictures, plots
 from pages._shared.plots import Curve
-from rgdiff_core.data import DataUnavailable, ImageSet
+from rgdiff_core.data import DataUnavailable, ImageSet, line_of
 from rgdiff_core.spec import to_dict
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
@@ -189,6 +189,9 @@ def source_of(run: Run) -> ImageSet | None:
     if run.config is None or not cache.has(run.config.data):
         return None
     try:
+        line = line_of(run.config.data)
+        if run.config.coupling_conditional and line is not None:
+            return cache.fields(run.config.data, *line.middle)  # where its samples are drawn
         return cache.images(run.config.data)
     except (ValueError, OSError, DataUnavailable):
         return None

@@ -14,6 +14,7 @@ LABELS = {
     "ema": "EMA",
     "ema_half_life": "EMA half-life",
     "class_conditional": "Condition on classes",
+    "coupling_conditional": "Condition on couplings",
     "label_dropout": "Share of labels dropped",
     "c_out": "Output scaling",
     "network_input": "Network input",

@@ -7,9 +7,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rgdiff_core import data
 from rgdiff_core.cli.base import Entries, Entry
-from rgdiff_core.cli.options import hastened, model_options, placed, process_from, process_options
+from rgdiff_core.cli.options import (
+    hastened,
+    model_options,
+    open_chosen,
+    placed,
+    process_from,
+    process_options,
+)
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
@@ -22,7 +28,7 @@ from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_whole
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import bar
-from rgdiff_core.training.models import Opened, open_model
+from rgdiff_core.training.models import Opened, theory_of
 
 __all__ = ["evaluate_options", "run_evaluate"]
 
@@ -81,14 +87,14 @@ def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         raise ValueError(f"{chosen.out} does not end in .json.")
     check_whole("flow", chosen.flow, 0, 1_000_000)
     check_whole("seed", chosen.seed, 0, MAX_SEED)
-    opened = open_model(chosen.model)
+    opened = open_chosen(chosen)
     name = chosen.data or opened.data
     if not name:
         raise ValueError(f"{opened.name} does not say what its data are: use --data NAME.")
     model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     start = time.perf_counter()
-    action = data.action_of(name)
+    action = theory_of(opened.denoiser, name)
     if action is None:
         found, lines = _images(chosen, opened, model, process)
     else:

@@ -127,6 +127,8 @@ def _reference(
     if guide == FREE:
         return free_theory(model)
     other = placed(open_model(guide), chosen.device)
+    if other.line is not None and model.couplings is not None:
+        other = other.at(*model.couplings)
     try:
         check_model(other, process)
     except ValueError:

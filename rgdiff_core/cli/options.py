@@ -1,6 +1,7 @@
 """Options that name a model, a process or a device."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,12 +15,13 @@ from rgdiff_core.presets import PRESETS
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.spec import Spec, from_dict, from_json
-from rgdiff_core.training.models import Opened
+from rgdiff_core.training.models import Opened, open_model
 
 __all__ = [
     "device_option",
     "hastened",
     "model_options",
+    "open_chosen",
     "placed",
     "process_from",
     "process_options",
@@ -63,6 +65,14 @@ def model_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
     )
+    for name, symbol in (("mass2", "m²"), ("coupling", "λ")):
+        parser.add_argument(
+            f"--{name}",
+            type=float,
+            metavar="X",
+            help=f"{symbol} of the fields, for a model along a line of couplings (default: the "
+            "middle of the line)",
+        )
     device_option(parser)
     parser.add_argument(
         "--precision", choices=("32", "bf16"), default="32", help="of the network (default 32)"
@@ -137,3 +147,19 @@ def device_option(parser: argparse.ArgumentParser) -> None:
         help="auto, cpu, cuda, cuda:1 and so on, or mps; auto takes a CUDA GPU where there is one "
         "(default: auto)",
     )
+
+
+def open_chosen(chosen: argparse.Namespace) -> Opened:
+    """Return the model that the options name, at the couplings that they name.
+
+    Raises `ValueError` with one sentence where there is none, and for couplings that the model was
+    not trained for.
+    """
+    opened = open_model(chosen.model)
+    m2, lam = chosen.mass2, chosen.coupling
+    if m2 is None and lam is None:
+        return opened
+    line = opened.denoiser.line
+    if line is None:
+        raise ValueError(f"{opened.name} is not conditioned on couplings: leave them out.")
+    return replace(opened, denoiser=opened.denoiser.at(*line.complete(m2, lam)))

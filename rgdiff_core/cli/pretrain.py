@@ -10,6 +10,7 @@ from rgdiff_core.cli.options import device_option
 from rgdiff_core.devices import device_of
 from rgdiff_core.pretraining.images import ImageBudget, ImageCard
 from rgdiff_core.pretraining.lattice import pretrain
+from rgdiff_core.pretraining.lines import LineCard
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import duration
 
@@ -64,6 +65,9 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     took = duration(time.monotonic() - start)
     if isinstance(card, ImageCard):
         figure = f"at most {card.report.bits} bits/dim"
+    elif isinstance(card, LineCard):
+        worst = min((row.quality.ess for row in card.rows), key=lambda ess: ess.value)
+        figure = f"ESS {worst} or more between the couplings that it was trained on,"
     else:
         figure = f"ESS {card.quality.ess}"
     return asdict(card), [f"{card.name}: {figure} with {card.best}, in {took}"]

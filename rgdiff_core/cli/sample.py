@@ -11,7 +11,14 @@ from torch import Tensor
 
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.guidance import guidance_from, guidance_options
-from rgdiff_core.cli.options import hastened, model_options, placed, process_from, process_options
+from rgdiff_core.cli.options import (
+    hastened,
+    model_options,
+    open_chosen,
+    placed,
+    process_from,
+    process_options,
+)
 from rgdiff_core.files.atomic import replacing
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS, METHODS, State, sample
@@ -19,7 +26,7 @@ from rgdiff_core.search import optimal_times
 from rgdiff_core.seeds import MAX_SEED, STREAMS, streams
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import bar
-from rgdiff_core.training.models import Opened, open_model
+from rgdiff_core.training.models import Opened
 
 __all__ = ["run_sample", "sample_options"]
 
@@ -55,7 +62,7 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=Path("samples.npz"),
         metavar="FILE",
-        help=".npz for the numbers and class labels, .png for a picture (default samples.npz)",
+        help=".npz for the numbers, labels, couplings; .png for a picture (default samples.npz)",
     )
 
 
@@ -68,7 +75,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         raise ValueError(f"{chosen.out} ends neither in .npz nor in .png.")
     check_whole("n", chosen.n, 1, STREAMS)
     check_whole("seed", chosen.seed, 0, MAX_SEED)
-    opened = open_model(chosen.model)
+    opened = open_chosen(chosen)
     model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     guidance = guidance_from(chosen, model, process)
@@ -93,6 +100,10 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     arrays = {"images": x.numpy()}
     if labels is not None:
         arrays["labels"] = labels.numpy()
+    if model.couplings is not None:  # as `rgdiff data import` reads them
+        arrays |= {
+            name: np.array(g) for name, g in zip(("m2", "lam"), model.couplings, strict=True)
+        }
     if chosen.out.suffix == ".npz":
         with replacing(chosen.out) as part, part.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
@@ -106,6 +117,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         "grid": grid,
         "seed": chosen.seed,
         "classes": [model.class_names[each] for each in guidance.classes],
+        "couplings": model.couplings,
         "guidance": guidance.scale,
         "guidance_interval": guidance.interval,
         "guide": chosen.guide,
@@ -113,7 +125,8 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         "schedule": process.schedule.to_json(),
         "seconds": round(seconds, 3),
     }
-    line = f"{len(x)} fields in {seconds:.2f} s, {steps} steps of {method}: {chosen.out}"
+    at = "" if model.couplings is None else " at m² = {:g}, λ = {:g}".format(*model.couplings)
+    line = f"{len(x)} fields{at} in {seconds:.2f} s, {steps} steps of {method}: {chosen.out}"
     return report_of, [line]
 
 

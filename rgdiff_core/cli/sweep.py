@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rgdiff_core.cli.base import Entries, Entry
-from rgdiff_core.cli.options import model_options, placed, process_from, process_options, spec_from
-from rgdiff_core.data import action_of
+from rgdiff_core.cli.options import (
+    model_options,
+    open_chosen,
+    placed,
+    process_from,
+    process_options,
+    spec_from,
+)
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import LARGEST
@@ -21,7 +27,7 @@ from rgdiff_core.search.sweep import OBJECTIVES, Sweep, Trial, best, open_study,
 from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_range, check_whole, to_dict
 from rgdiff_core.terminal import bar, duration
-from rgdiff_core.training.models import Opened, open_model
+from rgdiff_core.training.models import Opened, theory_of
 from rgdiff_core.training.state import keep_memory
 
 __all__ = ["run_sweep", "sweep_options"]
@@ -86,7 +92,7 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_whole("trials", chosen.trials, 1, 1_000_000)
     if chosen.timeout is not None:
         check_range("timeout", chosen.timeout, 0, LARGEST)
-    opened = open_model(chosen.model)
+    opened = open_chosen(chosen)
     model, start = placed(opened, chosen.device), process_from(chosen, opened)
     keep_memory()
     if chosen.out is not None and chosen.out.suffix != ".json":
@@ -149,7 +155,7 @@ def _by_trials(
     name = chosen.study or f"{Path(opened.name).stem}-{chosen.objective}-{chosen.steps}"
     study = open_study(name, sweep, opened.name, storage=chosen.storage, seed=chosen.seed)
     images = opened.images("train", chosen.data).images
-    action = action_of(chosen.data or opened.data)
+    action = theory_of(opened.denoiser, chosen.data or opened.data)
     began, done = time.monotonic(), 0
     try:
         new = run(study, model, images, count=chosen.trials, action=action)

@@ -16,7 +16,17 @@ from rgdiff_core.data.folder import (
 from rgdiff_core.data.own import Kept
 from rgdiff_core.data.quota import Brought, brought
 from rgdiff_core.data.records import DataUnavailable, ImageSet, Progress
-from rgdiff_core.data.sets import DatasetInfo, action_of, available, delete, load, symmetries_of
+from rgdiff_core.data.sets import (
+    DatasetInfo,
+    action_of,
+    available,
+    delete,
+    is_lattice,
+    line_of,
+    load,
+    load_at,
+    symmetries_of,
+)
 from rgdiff_core.data.store import cache_folder
 
 __all__ = [
@@ -36,7 +46,10 @@ __all__ = [
     "ensembles",
     "keep_folder",
     "keep_upload",
+    "is_lattice",
+    "line_of",
     "load",
+    "load_at",
     "register_folder",
     "register_upload",
     "symmetries_of",

@@ -11,8 +11,9 @@ from rgdiff_core.data.records import Progress, Record
 from rgdiff_core.lattice import Phi4, hmc
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
 from rgdiff_core.lattice.gamma import chain_lengths
+from rgdiff_core.lattice.line import CouplingLine
 
-__all__ = ["LatticeSet", "build", "describe", "split"]
+__all__ = ["LatticeLine", "LatticeSet", "build", "build_line", "describe", "split"]
 
 TEST_SHARE = 10  # every tenth chain is for the test split
 
@@ -38,8 +39,61 @@ class LatticeSet:
     thinning: int
 
 
-def build(spec: LatticeSet, progress: Progress) -> dict[str, Record]:
-    """Generate both splits, the same on every run of one machine.
+@dataclass(frozen=True)
+class LatticeLine:
+    """How a set of configurations at several couplings on a line is made.
+
+    Attributes:
+        line: The couplings.
+        size: Linear size L of the lattice.
+        n_train, n_test, n_chains, thermalization, thinning: As in `LatticeSet`, at each of them.
+    """
+
+    line: CouplingLine
+    size: int
+    n_train: int
+    n_test: int
+    n_chains: int
+    thermalization: int
+    thinning: int
+
+    def at(self, m2: float, lam: float) -> LatticeSet:
+        """Return the set at one point of the line."""
+        numbers = (self.size, self.n_train, self.n_test)
+        runs = (self.n_chains, self.thermalization, self.thinning)
+        return LatticeSet(Phi4(m2, lam), *numbers, *runs)
+
+
+def build_line(spec: LatticeLine, progress: Progress) -> dict[str, Record]:
+    """Generate both splits at every point of a line; the labels number the points.
+
+    Configurations of all points are shuffled together; `low` and `high` are those of the widest
+    range.
+    """
+    parts, points = [], spec.line.points
+    for i, point in enumerate(points):
+
+        def report(done: int, total: int, text: str, i: int = i) -> None:
+            progress(round(1000 * (i + done / total)), 1000 * len(points), text)
+
+        parts.append(build(spec.at(*point), report, i))
+    bound = max(part["train"].high for part in parts)
+    found = {}
+    for stage, name in enumerate(("train", "test")):
+        images = np.concatenate([part[name].images for part in parts])
+        labels = np.repeat(np.arange(len(parts)), [len(part[name].images) for part in parts])
+        order = np.random.default_rng(stage).permutation(len(images))
+        source = (
+            f"φ⁴ configurations on a periodic {spec.size}×{spec.size} lattice at "
+            f"{len(points)} couplings, {spec.line.title}, generated on this machine by hybrid "
+            f"Monte Carlo ({name} chains)."
+        )
+        found[name] = Record(images[order], labels[order], source, -bound, bound)
+    return found
+
+
+def build(spec: LatticeSet, progress: Progress, number: int = 0) -> dict[str, Record]:
+    """Generate both splits, the same on every run of one machine, others for each number.
 
     The order of configurations is shuffled, so that the first few come from different chains.
     `low` and `high` are ± the 99.9 % quantile of |φ| over the training split.
@@ -52,7 +106,7 @@ def build(spec: LatticeSet, progress: Progress) -> dict[str, Record]:
         def report(done: int, total: int, stage: int = stage, text: str = text) -> None:
             progress(round(1000 * (stage + done / total)), 1000 * len(counts), text)
 
-        generator = torch.Generator().manual_seed(1904_12072 + stage)
+        generator = torch.Generator().manual_seed(1904_12072 + 2 * number + stage)
         run = hmc(
             spec.action,
             spec.size,

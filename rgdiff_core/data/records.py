@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rgdiff_core.lattice.line import CouplingLine
+
 __all__ = ["BUILT_IN", "DataUnavailable", "ImageSet", "Progress", "Record", "quiet"]
 
 BUILT_IN = (
@@ -15,6 +17,7 @@ BUILT_IN = (
     "phi4-6x6",
     "phi4-6x6-broken",
     "phi4-6x6-critical",
+    "phi4-6x6-line",
     "phi4-8x8",
     "phi4-8x8-critical",
     "photographs",
@@ -48,6 +51,7 @@ class ImageSet:
         class_names: What each label stands for, () where there are no labels.
         chains: (N,) int64, the number of the Markov chain that each configuration of a lattice is
             from; None for other data, and for sets stored before it was kept.
+        line: The couplings of lattice theories that the labels number, None for other data.
     """
 
     images: Tensor
@@ -58,6 +62,7 @@ class ImageSet:
     high: float
     class_names: tuple[str, ...] = ()
     chains: Tensor | None = None
+    line: CouplingLine | None = None
 
 
 @dataclass(frozen=True, eq=False)

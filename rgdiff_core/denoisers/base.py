@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.lattice.line import CouplingLine, Couplings
 from rgdiff_core.process import Marginal, Prior, Process
 
 __all__ = [
@@ -53,6 +54,8 @@ class Denoiser(nn.Module):
     modes_variance: Tensor
 
     class_names: tuple[str, ...] = ()  # of the classes that it can be conditioned on
+    line: CouplingLine | None = None  # of the couplings that it can be conditioned on
+    couplings: Couplings | None = None  # (m², λ) that it is conditioned on, as set by `at`
 
     def __init__(self, basis: Basis, modes: Modes) -> None:
         super().__init__()
@@ -88,6 +91,19 @@ class Denoiser(nn.Module):
         if class_labels is not None:
             check_labels(class_labels, self.num_classes)
         return self
+
+    def at(self, m2: float, lam: float) -> "Denoiser":
+        """Return the denoiser of lattice fields at given couplings (m², λ), which shares all
+        weights with this one; its modes are those of these couplings, and a process for it should
+        be built with them.
+
+        Raises `ValueError` for couplings outside the line that the denoiser was trained along, and
+        for a denoiser of one theory.
+        """
+        raise ValueError(
+            f"m² = {m2:g}, λ = {lam:g} was asked for, but this model is not conditioned on "
+            "couplings."
+        )
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the posterior of χ(0) given components c of χ(t)/r and the marginal of χ/r."""

@@ -1,7 +1,8 @@
 """Models as files: one safetensors file holds all of a learned denoiser.
 
 The tensors are the network's weights; the metadata say in JSON what the model is (`ModelSpec`),
-its basis and the modes of its data, so that the file needs no other to be used. Files are read
+its basis and the modes of its data (at every point, where they are along a line of couplings), so
+that the file needs no other to be used. Files are read
 without executing anything that is in them.
 """
 
@@ -28,6 +29,7 @@ from rgdiff_core.bases.serialize import (
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.files.atomic import write_tensors
+from rgdiff_core.lattice.line import MAX_POINTS, CouplingLine, ModesLine
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
 __all__ = [
@@ -76,6 +78,9 @@ def save_model(
         "basis": json.dumps(_basis_to_dict(model.basis, path.parent, split=split)),
         "modes": json.dumps(modes_to_dict(model.modes)),
     }
+    if model.modes_line is not None:
+        along = [modes_to_dict(modes) for modes in model.modes_line.modes]
+        metadata["line"] = json.dumps(along)
     write_tensors(path, state, metadata)
 
 
@@ -144,6 +149,8 @@ def load_model(path: Path) -> NetworkDenoiser:
     if math.prod(basis.shape) > MAX_COMPONENTS:
         raise ValueError(f"{path.name} is of fields of shape {basis.shape}, which is too large.")
     modes = modes_from_dict(described[2], basis.shape)
+    if spec.line is not None:
+        modes = _modes_line(spec.line, metadata.get("line", "[]"), basis)
     try:
         with safe_open(path, "pt") as file:
             return _load(file, path.name, spec, basis, modes)
@@ -151,7 +158,19 @@ def load_model(path: Path) -> NetworkDenoiser:
         raise ValueError(f"{path.name} cannot be read: {error}.") from None
 
 
-def _load(file: Any, name: str, spec: ModelSpec, basis: Basis, modes: Modes) -> NetworkDenoiser:
+def _modes_line(line: CouplingLine, text: str, basis: Basis) -> ModesLine:
+    """Return the modes at the points of a line; raises `ValueError` where they do not fit it."""
+    described = load_json(text)
+    if not isinstance(described, list) or len(described) > MAX_POINTS:
+        raise ValueError(
+            f"the modes along a line of couplings must be a list of at most {MAX_POINTS}."
+        )
+    return ModesLine(line, tuple(modes_from_dict(each, basis.shape) for each in described))
+
+
+def _load(
+    file: Any, name: str, spec: ModelSpec, basis: Basis, modes: Modes | ModesLine
+) -> NetworkDenoiser:
     """Return a model with the weights of an open file."""
     shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     # A network of another order of size is not even made.

@@ -17,7 +17,7 @@ References:
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from rgdiff_core.denoisers.base import (
     gaussian_posterior,
     gaussian_score,
 )
+from rgdiff_core.lattice.line import CouplingLine, ModesLine
 from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
 from rgdiff_core.process import Marginal
 from rgdiff_core.spec import Spec, check_whole
@@ -56,6 +57,8 @@ class ModelSpec(Spec):
         reference: the Gaussian that F corrects, "spectrum" for the data's mean and variances, or
             "isotropic" for their averages over all components (EDM's scalar preconditioning).
         class_names: of the classes that F is conditioned on, none by default.
+        line: of the couplings (m², λ) that F, and the Gaussian that it corrects, are conditioned
+            on, none by default.
     """
 
     former_names: ClassVar[Mapping[str, str]] = {
@@ -75,6 +78,7 @@ class ModelSpec(Spec):
     conditioning: str = "noise_levels"
     reference: str = "spectrum"
     class_names: tuple[str, ...] = ()
+    line: CouplingLine | None = None
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
@@ -83,7 +87,7 @@ class ModelSpec(Spec):
                 raise ValueError(f"{name} = {value!r} is not one of {', '.join(known)}.")
         check_whole("number of classes", len(self.class_names), 0, MAX_CLASSES)
 
-    def build(self, basis: Basis, modes: Modes) -> "NetworkDenoiser":
+    def build(self, basis: Basis, modes: Modes | ModesLine) -> "NetworkDenoiser":
         """Return the denoiser with fresh weights, on the device of the modes."""
         return NetworkDenoiser(basis, modes, self)
 
@@ -92,7 +96,7 @@ class ModelSpec(Spec):
 
         Raises `ValueError` where the fields do not fit the network or it is too large.
         """
-        features = _features(self.conditioning, shape[0])
+        features = _features(self.conditioning, shape[0]) + (self.line is not None)
         count = meta_count(self.network, shape, features, len(self.class_names))
         if count > MAX_PARAMETERS:
             raise ValueError(
@@ -113,6 +117,17 @@ _CHOICES = {
     "conditioning": ("noise_levels", "time"),
     "reference": ("spectrum", "isotropic"),
 }
+
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def _with_buffers(module: M, **buffers: Tensor) -> M:
+    """Return a module with other buffers, which shares the rest with the first."""
+    found = copy.copy(module)
+    found._buffers = dict(module._buffers) | buffers
+    found._modules = dict(module._modules)
+    return found
 
 
 class NoiseState(nn.Module):
@@ -148,7 +163,7 @@ class NoiseState(nn.Module):
         """Return the state (B, features) or, for a marginal at one time, (1, features)."""
         ratio = (marginal.std / marginal.alpha) ** 2 / self.variance
         level = torch.log(ratio).clamp(-STATE_LIMIT, STATE_LIMIT) / 4
-        level = level.reshape(-1, *self.variance.shape).flatten(2)
+        level = level.reshape(-1, *self.variance.shape[-3:]).flatten(2)
         state = torch.einsum("bcd,cpd->bcp", level, self.weights)
         return state.mean(1) if self.features == 1 else state.flatten(1)
 
@@ -159,7 +174,8 @@ class NetworkDenoiser(Denoiser):
     It serves every process in its basis. The variance that it returns is the Gaussian one.
 
     Arguments:
-        basis, modes: as of every denoiser.
+        basis, modes: as of every denoiser; of a model along a line of couplings, the modes of its
+            points. Such a model is at the middle one of them, until `at` says otherwise.
         spec: the choices.
 
     Attributes:
@@ -173,24 +189,46 @@ class NetworkDenoiser(Denoiser):
 
     reference_mean: Tensor
     reference_variance: Tensor
+    line_means: Tensor
+    line_variances: Tensor
+    line_places: Tensor
+    modes_scale: Tensor
+    modes_momentum: Tensor
+    place: Tensor | None
 
-    def __init__(self, basis: Basis, modes: Modes, spec: ModelSpec) -> None:
+    def __init__(self, basis: Basis, modes: Modes | ModesLine, spec: ModelSpec) -> None:
+        line = modes if isinstance(modes, ModesLine) else None
+        if (None if line is None else line.line) != spec.line:
+            raise ValueError("the modes are not those of the model's line of couplings.")
+        modes = modes.modes[len(modes.modes) // 2] if isinstance(modes, ModesLine) else modes
         super().__init__(basis, modes)
-        mean, variance = self.modes_mean, self.modes_variance
-        if spec.reference == "isotropic":
-            power = variance.mean() + (mean**2).mean()
-            mean, variance = torch.zeros_like(mean), power.expand(variance.shape).clone()
-        self.register_buffer("reference_mean", mean)
-        self.register_buffer("reference_variance", variance)
         self.spec = spec
+        for name, value in self._reference(self.modes_mean, self.modes_variance).items():
+            self.register_buffer(name, value)
         self.state = NoiseState(modes, spec.conditioning)
         spec.parameters(basis.shape)  # refuses what is too large before memory is taken
-        network = spec.network.build(
-            basis.shape, self.state.features, num_classes=len(spec.class_names)
-        )
-        self.network = network.to(mean)
+        features = self.state.features + (line is not None)
+        network = spec.network.build(basis.shape, features, num_classes=len(spec.class_names))
+        self.network = network.to(self.modes_mean)
         self.autocast: torch.dtype | None = None
         self.class_labels: Tensor | None = None
+        self.register_buffer("place", None, persistent=False)
+        if line is not None:
+            places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)[
+                :, None
+            ]
+            self.couplings = line.line.middle
+            self.place = places[len(places) // 2 :][:1]
+            self.register_buffer("line_means", line.means, persistent=False)
+            self.register_buffer("line_variances", line.variances, persistent=False)
+            self.register_buffer("line_places", places, persistent=False)
+
+    def _reference(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
+        """Return mean and variances of the Gaussian that F corrects, given those of the data."""
+        if self.spec.reference == "isotropic":
+            power = _average(variance) + _average(mean**2)
+            mean, variance = torch.zeros_like(mean), power.expand(variance.shape).clone()
+        return {"reference_mean": mean, "reference_variance": variance}
 
     @property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -206,6 +244,51 @@ class NetworkDenoiser(Denoiser):
         view.class_labels = class_labels.to(self.modes_mean.device)
         return view
 
+    @property
+    def line(self) -> CouplingLine | None:  # type: ignore[override]
+        """Return the line of the couplings that the network is conditioned on."""
+        return self.spec.line
+
+    @property
+    def modes_line(self) -> ModesLine | None:
+        """Return the modes along that line."""
+        if self.line is None:
+            return None
+        scale, momentum = self.modes_scale, self.modes_momentum
+        both = zip(self.line_means, self.line_variances, strict=True)
+        return ModesLine(self.line, tuple(Modes(scale, *each, momentum) for each in both))
+
+    def at(self, m2: float, lam: float) -> Self:
+        """Return the same model at given couplings; see `Denoiser.at`."""
+        line = self.modes_line
+        if line is None:
+            return super().at(m2, lam)  # type: ignore[return-value]
+        place = line.line.place(m2, lam)
+        places = self.line_places.new_full((1, 1), place)
+        found = self._with_data(*line.statistics(place), places)
+        found.couplings = (m2, lam)
+        return found
+
+    def at_points(self, points: Tensor) -> Self:
+        """Return the same model with each field (B, …) at a point of the line, by its number.
+
+        It is for the loss alone: its modes have the fields' dimension, and it knows no couplings.
+
+        Arguments:
+            points: int64 (B,), in range.
+        """
+        data = (x[points] for x in (self.line_means, self.line_variances, self.line_places))
+        found = self._with_data(*data)
+        found.couplings = None
+        return found
+
+    def _with_data(self, mean: Tensor, variance: Tensor, place: Tensor) -> Self:
+        """Return the same model with other data statistics, which may be those of each field."""
+        data = {"modes_mean": mean, "modes_variance": variance, "place": place}
+        found = _with_buffers(self, **data, **self._reference(mean, variance))
+        found.state = _with_buffers(self.state, variance=variance)
+        return found
+
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the corrected mean and the Gaussian variance."""
         gaussian = self.gaussian(c, marginal)
@@ -220,7 +303,7 @@ class NetworkDenoiser(Denoiser):
         """Return c_out, given the Gaussian posterior variance V."""
         if self.spec.c_out == "std":
             return variance.sqrt()
-        return variance / self.reference_variance.mean().sqrt()
+        return variance / _average(self.reference_variance).sqrt()
 
     def correction(
         self,
@@ -237,7 +320,7 @@ class NetworkDenoiser(Denoiser):
         Raises `ValueError` for labels of a model without classes, or of another number of fields.
         """
         if self.spec.network_input == "posterior_mean":
-            net_in = gaussian.mean / self.reference_variance.mean().sqrt()
+            net_in = gaussian.mean / _average(self.reference_variance).sqrt()
         else:
             net_in = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
         labels = self.class_labels if class_labels is None else class_labels
@@ -246,6 +329,10 @@ class NetworkDenoiser(Denoiser):
         if labels is not None and len(labels) not in (1, len(c)):
             raise ValueError(f"{len(labels)} class_labels were given for {len(c)} fields.")
         field, state = self.basis.synthesize(net_in), self.state(marginal)
+        if self.place is not None:
+            rows = max(len(state), len(self.place))
+            place = (2 * self.place - 1).expand(rows, 1)
+            state = torch.cat([state.expand(rows, -1), place], 1)
         with torch.autocast(
             field.device.type, dtype=self.autocast, enabled=self.autocast is not None
         ):
@@ -268,4 +355,9 @@ class NetworkDenoiser(Denoiser):
         net_out = self.correction(c, marginal, gaussian)
         if self.spec.c_out == "std":
             return net_out
-        return gaussian.variance.sqrt() / self.reference_variance.mean().sqrt() * net_out
+        return gaussian.variance.sqrt() / _average(self.reference_variance).sqrt() * net_out
+
+
+def _average(x: Tensor) -> Tensor:
+    """Return the mean over all components, (…, 1, 1, 1)."""
+    return x.mean((-3, -2, -1), keepdim=True)

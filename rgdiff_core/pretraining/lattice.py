@@ -30,6 +30,7 @@ from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
 from rgdiff_core.files.atomic import WriteError, replacing, write_text
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.pretraining.images import ImageBudget, ImageCard, image_card, image_markdown
+from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.spec import load_json
@@ -100,13 +101,14 @@ def pretrain(
     images: ImageBudget | None = None,
     device: str = "auto",
     say: Say = print,
-) -> Card | ImageCard:
+) -> Card | LineCard | ImageCard:
     """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.
 
     Arguments:
         work: the run folder; an unfinished run in it goes on, a finished one is evaluated.
-        samples, scan_samples: drawn for the card's numbers, and in the scan over processes.
-        steps: of the integrator of the density.
+        samples, scan_samples: drawn for the card's numbers, and in the scan over processes; half
+            as many samples at each of several couplings.
+        steps: of the integrator of the density; half as many along a line of couplings.
         images: what a model of images is measured on; the three above are for lattices.
         device: of the training.
 
@@ -126,11 +128,17 @@ def pretrain(
     say(f"trained {config.steps} steps")
     model = load_model(work / "checkpoint" / "model.safetensors")
     try:
-        if action is None:
+        if model.line is not None:
+            less = samples // 2, scan_samples, steps // 2  # there are many couplings
+            card = line_card(name, config, model, work, PROCESSES, less, say)
+            text = line_markdown(card)
+        elif action is None:
             return _install_images(name, config, model, home, work, images or ImageBudget(), say)
-        card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
+        else:
+            card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
+            text = _markdown(card, action)
         save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
-        _write_card(card, _markdown(card, action), home)
+        _write_card(card, text, home)
     except WriteError as error:
         raise OSError(f"{error}; the model is kept in {work}.") from error
     return card
@@ -167,7 +175,7 @@ def _install_images(
     return card
 
 
-def _write_card(card: Card | ImageCard, markdown: str, home: Path) -> None:
+def _write_card(card: Card | ImageCard | LineCard, markdown: str, home: Path) -> None:
     """Write what is known of a model beside it, and enter it in the index."""
     write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
     write_text(home / "card.md", markdown)
@@ -230,7 +238,7 @@ def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
     return Estimate(float(nll.mean()), float(nll.std() / len(nll) ** 0.5))
 
 
-def _index(card: Card | ImageCard, model: Path) -> None:
+def _index(card: Card | LineCard | ImageCard, model: Path) -> None:
     path = pretrained_folder() / "index.json"
     entries = load_json(path.read_text(encoding="utf-8")) if path.is_file() else []
     entry = {"name": card.name, "title": card.title, "data": card.data, "sha256": sha256(model)}

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgdiff_core import data
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.evaluation import evaluate_images, evaluate_lattice
 from rgdiff_core.files.atomic import write_text
@@ -21,6 +20,7 @@ from rgdiff_core.seeds import mix
 from rgdiff_core.spec import Spec, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.distance import distance, ends, reference
+from rgdiff_core.training.models import fields_of, theory_of
 
 __all__ = ["FILE", "Effort", "evaluate_own", "field_distance", "kept", "keep"]
 
@@ -70,7 +70,7 @@ def evaluate_own(
 
     Raises `ValueError` for a data set of another shape, and what the measurements do.
     """
-    started, action = time.perf_counter(), data.action_of(name)
+    started, action = time.perf_counter(), theory_of(model, name)
     if action is None:
         metrics = _images(model, process, name, effort, seed, progress)
     else:
@@ -96,7 +96,7 @@ def _lattice(
     seed: int,
     progress: Progress,
 ) -> dict[str, Any]:
-    x = data.load(name, "test").images[: effort.fields]
+    x = fields_of(model, name, "test").images[: effort.fields]
     if tuple(x.shape[1:]) != process.basis.shape:
         raise ValueError(f"fields of {name} have shape {tuple(x.shape[1:])}.")
     far = field_distance(model, process, action, x, effort.trajectories, seed, progress=progress)

@@ -4,6 +4,7 @@ Every process draws the whole batch and takes every so many-th row, so that N of
 would have seen, and a run can be resumed at any step.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -14,13 +15,14 @@ from rgdiff_core.seeds import mix
 from rgdiff_core.training.losses import NoiseBatch
 from rgdiff_core.training.noise_levels import NoiseSampler, steps_at_once
 
-__all__ = ["Batch", "Batches", "transform"]
+__all__ = ["Batch", "Batches", "JoinedBatches", "joined", "transform"]
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A share of a batch: fields and white noise (B, C, H, W), noise levels for each, and class
-    labels (B,), -1 where one was dropped, None where there are no classes.
+    labels (B,), -1 where one was dropped, None where there are no classes; along a line of
+    couplings the labels number its points.
     """
 
     x0: Tensor
@@ -83,6 +85,41 @@ class Batches:
             return x0, noise, None
         kept = torch.rand(n, generator=generator, device=device) >= self.label_dropout
         return x0, noise, torch.where(kept, self.class_labels[chosen], NULL_LABEL)
+
+
+def joined(parts: Sequence[Batch]) -> Batch:
+    """Return the rows of several batches as one."""
+    labels = [part.class_labels for part in parts if part.class_labels is not None]
+    return Batch(
+        torch.cat([part.x0 for part in parts]),
+        torch.cat([part.noise for part in parts]),
+        NoiseBatch.joined([part.levels for part in parts]),
+        torch.cat(labels) if labels else None,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedBatches:
+    """Batches of several data sets, as even a share of each as there can be.
+
+    Each set has noise levels of its own, so that colours and schedules that know of the data are
+    those of the set.
+
+    Arguments:
+        parts: of one process each, whose sizes add up to that of the batch.
+        rank, world: this process, and how many there are.
+    """
+
+    parts: tuple[Batches, ...]
+    rank: int = 0
+    world: int = 1
+
+    def draw(self, step: int) -> Batch:
+        """Return this process' rows of the batch of a step."""
+        whole = joined([part.draw(step) for part in self.parts])
+        rows = slice(self.rank, None, self.world)
+        labels = None if whole.class_labels is None else whole.class_labels[rows]
+        return Batch(whole.x0[rows], whole.noise[rows], whole.levels.rows(rows), labels)
 
 
 def transform(x: Tensor, symmetries: str, generator: torch.Generator) -> Tensor:

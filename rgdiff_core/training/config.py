@@ -118,6 +118,12 @@ class TrainConfig(Spec):
         0,
         1,
     )
+    coupling_conditional: bool = _set(
+        False,
+        "Model",
+        "Whether the network is conditioned on the couplings (m², λ) of lattice data along a line"
+        " of them.",
+    )
     steps: int = _set(2000, "Budget", "Steps of the optimiser.", 1, 100_000_000)
     batch: int = _set(128, "Budget", "Images in a step, over all processes.", 1, 65_536)
     max_minutes: float | None = _set(
@@ -175,6 +181,10 @@ class TrainConfig(Spec):
             check_range(name, value, setting.low, setting.high, low_open=setting.low_open)
             if isinstance(setting.low, int) and _is_whole(name):
                 check_whole(name, value, int(setting.low), int(setting.high))
+        if self.class_conditional and self.coupling_conditional:
+            raise ValueError(
+                "class_conditional and coupling_conditional are both true: choose one of them."
+            )
 
     @property
     def symmetries(self) -> str:

@@ -21,6 +21,7 @@ References:
     Karras et al., 2206.00364, table 1 (EDM's weighting and its log-normal noise levels).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -98,6 +99,13 @@ class NoiseBatch:
         alpha, std = self.marginal.alpha[chosen], self.marginal.std[chosen]
         return NoiseBatch(Marginal(alpha, std), self.weight[chosen])
 
+    @classmethod
+    def joined(cls, parts: Sequence["NoiseBatch"]) -> "NoiseBatch":
+        """Return the samples of several batches as one."""
+        alpha = torch.cat([part.marginal.alpha for part in parts])
+        std = torch.cat([part.marginal.std for part in parts])
+        return cls(Marginal(alpha, std), torch.cat([part.weight for part in parts]))
+
 
 @dataclass(frozen=True, eq=False)
 class LossTerms:
@@ -168,8 +176,11 @@ def denoising_loss(
     Arguments:
         batch: noise levels for every field.
         noise: white, (B, C, H, W), in component space.
-        class_labels: int64 (B,), -1 for the null label, of a model with classes.
+        class_labels: int64 (B,), -1 for the null label, of a model with classes; of a model along
+            a line of couplings, the numbers of its points.
     """
+    if model.line is not None and class_labels is not None:
+        model, class_labels = model.at_points(class_labels), None
     data = model.basis.analyze(x0)
     marginal = batch.marginal
     c = marginal.alpha * data + marginal.std * noise

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from rgdiff_core.training.batches import Batches
+from rgdiff_core.training.batches import Batches, joined
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.losses import LossTerms, by_scale, denoising_loss
 from rgdiff_core.training.state import Learner, Material, learning_rate
@@ -104,11 +105,15 @@ class HeldOut:
     """
 
     def __init__(self, config: TrainConfig, learned: Material) -> None:
-        self.images, self.modes = learned.test, learned.modes
-        sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, 4)
-        batches = Batches(learned.test, sampler, len(learned.test), "none", 5)
-        self.noise, self.levels = (b := batches.draw(0)).noise, b.levels
-        self.labels = learned.test_labels
+        self.modes = learned.modes
+        batches, images = [], []
+        for part in learned.parts(learned.test, learned.test_labels):
+            sampler = config.noise.sampler(learned.basis, part.modes, config.objective, 4)
+            batch = Batches(part.images, sampler, len(part.images), "none", 5).draw(0)
+            batches.append(replace(batch, class_labels=part.labels))
+            images.append(part.images)
+        whole, self.images = joined(batches), torch.cat(images)
+        self.noise, self.levels, self.labels = whole.noise, whole.levels, whole.class_labels
         self.chunk = 256
 
     @torch.no_grad()

@@ -7,7 +7,7 @@ from pathlib import Path
 from rgdiff_core import data
 from rgdiff_core.colors import Matched
 from rgdiff_core.data import ImageSet
-from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.denoisers.files import (
     list_pretrained,
     load_model,
@@ -15,12 +15,15 @@ from rgdiff_core.denoisers.files import (
     pretrained_folder,
     read_metadata,
 )
+from rgdiff_core.lattice import Phi4
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
 from rgdiff_core.training.noise_levels import OneProcess
 
-__all__ = ["Opened", "open_model"]
+__all__ = ["Opened", "fields_of", "open_model", "theory_of"]
+
+DEFAULT = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,11 +45,13 @@ class Opened:
     own: bool = False
 
     def images(self, split: str, chosen: str | None = None) -> ImageSet:
-        """Return its data set, or another; raises `ValueError` where none is known."""
+        """Return its data set, or another; raises `ValueError` where none is known. Of data along
+        a line of couplings, those at the model's own.
+        """
         name = chosen or self.data
         if not name:
             raise ValueError(f"{self.name} does not say what its data are: use --data NAME.")
-        found = data.load(name, split)
+        found = fields_of(self.denoiser, name, split)
         shape = tuple(found.images.shape[1:])
         if shape != self.denoiser.basis.shape:
             raise ValueError(
@@ -54,6 +59,22 @@ class Opened:
                 f"{self.denoiser.basis.shape}."
             )
         return found
+
+
+def theory_of(model: Denoiser, name: str) -> Phi4 | None:
+    """Return the action of the lattice fields that a model of a data set samples, None for other
+    data.
+    """
+    if model.couplings is None or data.line_of(name) is None:
+        return data.action_of(name)
+    return Phi4(*model.couplings)
+
+
+def fields_of(model: Denoiser, name: str, split: str = "train") -> ImageSet:
+    """Return a data set; of one along a line of couplings, what is at those of the model."""
+    if model.couplings is None or data.line_of(name) is None:
+        return data.load(name, split)
+    return data.load_at(name, split, *model.couplings)
 
 
 def open_model(name: str) -> Opened:
@@ -92,6 +113,3 @@ def _config(metadata: Mapping[str, str]) -> TrainConfig | None:
         return parse_config(metadata["config"], "the config of the model")
     except (KeyError, ValueError):
         return None
-
-
-DEFAULT = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))

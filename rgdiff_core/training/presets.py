@@ -60,6 +60,22 @@ PRESETS: Mapping[str, Preset] = {
             ema=0.998,
         ),
     ),
+    "phi4-line": Preset(
+        "φ⁴, a line of couplings",
+        "One universal network for 6×6 fields at every coupling λ from 4 to 7, conditioned on it; "
+        "on the Samples page λ is a slider, between the couplings that it was trained on too.",
+        TrainConfig(
+            data="phi4-6x6-line",
+            basis=_LATTICE,
+            noise=Universal(64, every=7),  # at each of seven couplings
+            model=_UNIVERSAL,
+            coupling_conditional=True,
+            steps=8000,
+            batch=126,
+            lr=6e-3,
+            ema=0.998,
+        ),
+    ),
     "cifar10-cpu": Preset(
         "CIFAR-10 taste (CPU)",
         "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no "

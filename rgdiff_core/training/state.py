@@ -16,9 +16,10 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.lattice.line import CouplingLine, ModesLine
 from rgdiff_core.networks import LatticeNet, network_dtype
 from rgdiff_core.seeds import mix
-from rgdiff_core.training.batches import Batch, Batches
+from rgdiff_core.training.batches import Batch, Batches, JoinedBatches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
 from rgdiff_core.training.losses import LossTerms, denoising_loss
@@ -26,6 +27,7 @@ from rgdiff_core.training.losses import LossTerms, denoising_loss
 __all__ = [
     "Learner",
     "Material",
+    "Part",
     "check_classes",
     "keep_memory",
     "learning_rate",
@@ -40,9 +42,19 @@ HELD_OUT = 2048  # images of the test split that a run is evaluated on
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """Images (N, C, H, W) of the same modes, and their labels (N,)."""
+
+    images: Tensor
+    labels: Tensor | None
+    modes: Modes
+
+
+@dataclass(frozen=True, eq=False)
 class Material:
     """What a run learns from: images of both splits in device memory, the basis, the modes; of
-    data with classes their labels and names too.
+    data with classes their labels and names too; of data along a line of couplings the modes at
+    its points, which the labels number.
     """
 
     train: Tensor
@@ -52,6 +64,15 @@ class Material:
     train_labels: Tensor | None = None
     test_labels: Tensor | None = None
     class_names: tuple[str, ...] = ()
+    line: ModesLine | None = None
+
+    def parts(self, images: Tensor, labels: Tensor | None) -> list[Part]:
+        """Return a split in parts of the same modes, in the order of the points of the line."""
+        if self.line is None or labels is None:
+            return [Part(images, labels, self.modes)]
+        own = [labels == point for point in range(len(self.line.modes))]
+        both = zip(own, self.line.modes, strict=True)
+        return [Part(images[rows], labels[rows], modes) for rows, modes in both if rows.any()]
 
 
 def material(
@@ -64,7 +85,7 @@ def material(
             symmetries were used have none: there they are fitted without.
 
     Raises:
-        ValueError: For a class-conditional config whose data have no labels.
+        ValueError: For a config that is conditional on what its data do not have.
     """
     train = data.load(config.data, limit=config.limit)
     test = data.load(config.data, "test", limit=HELD_OUT)
@@ -72,12 +93,17 @@ def material(
     basis = config.basis.build(images).to(device)
     found = Material(images, test.images.to(device), basis, _modes(config, basis, images, kept))
     check_classes(config, train, test)
-    if not config.class_conditional or train.labels is None or test.labels is None:
+    conditional = config.class_conditional or config.coupling_conditional
+    if not conditional or train.labels is None or test.labels is None:
         return found
+    found = replace(
+        found, train_labels=train.labels.to(device), test_labels=test.labels.to(device)
+    )
+    if config.coupling_conditional and train.line is not None:
+        line = _along(config, train.line, basis, images, train.labels.to(device))
+        return replace(found, modes=line.modes[len(line.modes) // 2], line=line)
     return replace(
         found,
-        train_labels=train.labels.to(device),
-        test_labels=test.labels.to(device),
         # a split, above all a limited one, may lack the last classes
         class_names=max(train.class_names, test.class_names, key=len),
     )
@@ -93,8 +119,28 @@ def _modes(
     return Modes.fit(basis, images, symmetries="lattice" if symmetric else "none")
 
 
+def _along(
+    config: TrainConfig, line: CouplingLine, basis: Basis, images: Tensor, labels: Tensor
+) -> ModesLine:
+    """Fit modes to the images of each point of a line."""
+    parts = [images[labels == point] for point in range(len(line.points))]
+    for point, part in zip(line.points, parts, strict=True):
+        if len(part) < 2:
+            raise ValueError(
+                f"{len(images)} fields are too few for a line of {len(line.points)} couplings: "
+                f"only {len(part)} are at {point}."
+            )
+    fitted = (Modes.fit(basis, part, symmetries=config.symmetries) for part in parts)
+    return ModesLine(line, tuple(fitted))
+
+
 def check_classes(config: TrainConfig, *splits: ImageSet) -> None:
-    """Raise `ValueError` for a class-conditional config whose data have no labels."""
+    """Raise `ValueError` for a config that is conditional on what its data do not have."""
+    if config.coupling_conditional and any(split.line is None for split in splits):
+        raise ValueError(
+            f"coupling_conditional = true, but {config.data!r} is no line of couplings: set it to "
+            "false, or choose such data, as phi4-6x6-line."
+        )
     if config.class_conditional and any(split.labels is None for split in splits):
         raise ValueError(
             f"class_conditional = true, but {config.data!r} has no class labels: set it to false, "
@@ -123,11 +169,15 @@ class Learner:
 
     def __init__(self, config: TrainConfig, fabric: Fabric, learned: Material) -> None:
         self.config = config
-        spec = replace(config.model, class_names=learned.class_names)
+        line = learned.line
+        spec = replace(
+            config.model, class_names=learned.class_names, line=None if line is None else line.line
+        )
+        modes = learned.modes if line is None else line
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(mix(config.seed, -1))
-            self.model = spec.build(learned.basis, learned.modes)
-            self.average = spec.build(learned.basis, learned.modes)
+            self.model = spec.build(learned.basis, modes)
+            self.average = spec.build(learned.basis, modes)
         self.network: nn.Module = self.model.network
         dtype = network_dtype(config.precision, spec.network, fabric.device)
         self.model.autocast = self.average.autocast = dtype
@@ -216,14 +266,15 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def prepare(
     config: TrainConfig, fabric: Fabric, kept: Mapping[str, Tensor] | None = None
-) -> tuple[Learner, Batches, Material]:
+) -> tuple[Learner, Batches | JoinedBatches, Material]:
     """Load the data and build all that a run needs.
 
     Arguments:
         kept: the tensors of the checkpoint that the run goes on from, None for a new run.
 
     Raises:
-        ValueError: Where the batch can't be shared out evenly.
+        ValueError: Where the batch can't be shared out evenly, or is smaller than the line of
+            couplings.
     """
     if config.batch % fabric.world_size:
         raise ValueError(
@@ -231,20 +282,47 @@ def prepare(
         )
     learned = material(config, fabric.device, kept)
     learner = Learner(config, fabric, learned)
-    seed = mix(config.seed, 1)
-    sampler = config.noise.sampler(learned.basis, learned.modes, config.objective, seed)
-    batches = Batches(
-        learned.train,
-        sampler,
-        config.batch,
-        config.symmetries,
-        mix(config.seed, 2),
-        fabric.global_rank,
-        fabric.world_size,
-        learned.train_labels,
-        config.label_dropout,
+    place = fabric.global_rank, fabric.world_size
+    parts = learned.parts(learned.train, learned.train_labels)
+    if len(parts) == 1:
+        return learner, _batches(config, learned, parts[0], config.batch, *place), learned
+    if config.batch < len(parts):
+        raise ValueError(
+            f"batch = {config.batch} is too small: it needs a field of each of the {len(parts)} "
+            "couplings."
+        )
+    share, rest = divmod(config.batch, len(parts))
+    sizes = [share + (i < rest) for i in range(len(parts))]
+    both = enumerate(zip(parts, sizes, strict=True))
+    joined = tuple(_batches(config, learned, part, n, number=i) for i, (part, n) in both)
+    return learner, JoinedBatches(joined, *place), learned
+
+
+def _batches(
+    config: TrainConfig,
+    learned: Material,
+    part: Part,
+    size: int,
+    rank: int = 0,
+    world: int = 1,
+    number: int = 0,
+) -> Batches:
+    """Return the batches of one part, the number of which makes its seeds its own."""
+    own = (number,) if number else ()
+    sampler = config.noise.sampler(
+        learned.basis, part.modes, config.objective, mix(config.seed, 1, *own)
     )
-    return learner, batches, learned
+    return Batches(
+        part.images,
+        sampler,
+        size,
+        config.symmetries,
+        mix(config.seed, 2, *own),
+        rank,
+        world,
+        part.labels,
+        0.0 if learned.line is not None else config.label_dropout,
+    )
 
 
 def use_threads(config: TrainConfig) -> None:

@@ -15,7 +15,8 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import load_config
 
 MODELS = [m.name for m in list_pretrained() if rg.data.action_of(m.data) is not None]
-IMAGES = [m.name for m in list_pretrained() if rg.data.action_of(m.data) is None]
+LINES = [m.name for m in list_pretrained() if rg.data.line_of(m.data) is not None]
+IMAGES = [m.name for m in list_pretrained() if not rg.data.is_lattice(m.data)]
 
 
 def card(name: str) -> dict:
@@ -45,6 +46,18 @@ def test_the_card_of_a_model_of_images_belongs_to_it(name):
     assert report["bits"]["value"] < report["free_bits"]["value"]
     for path in (pretrained_folder() / name).iterdir():
         assert path.stat().st_size <= 16 << 20
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_the_card_of_a_model_along_a_line_belongs_to_it(name):
+    model, known = rg.load_pretrained(name), card(name)
+    assert from_json(known["config"]) == load_config(pretrained_folder() / name / "config.toml")
+    assert known["parameters"] == sum(p.numel() for p in model.network.parameters())
+    assert model.line is not None and known["points"] == [list(p) for p in model.line.points]
+    for row in known["rows"]:
+        found, truth = row["quality"]["reweighted"], row["hmc"]
+        error = math.hypot(found["error"], truth["error"])
+        assert abs(found["value"] - truth["value"]) < 4 * error
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -14,11 +14,14 @@ from pages._shared import cache
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.serialize import basis_to_dict
 from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
+from rgdiff_core.lattice import Phi4
 from rgdiff_core.spec import load_json
+from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.training import runs
-from rgdiff_core.training.models import open_model
+from rgdiff_core.training.models import open_model, theory_of
 from rgdiff_core.training.noise_levels import OneProcess
 
 __all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "version"]
@@ -51,6 +54,28 @@ class Source:
     basis: BasisSpec
     version: str
     noise: OneProcess | None = None
+
+    @property
+    def action(self) -> Phi4 | None:
+        """Return the lattice action whose fields it samples, None for other data."""
+        return theory_of(self.denoiser, self.data)
+
+    @property
+    def images(self) -> ImageSet:
+        """Return the first images of its data set; of one along a line of couplings, those of its
+        own.
+        """
+        couplings = self.denoiser.couplings
+        return (
+            cache.images(self.data) if couplings is None else cache.fields(self.data, *couplings)
+        )
+
+    @property
+    def spectrum(self) -> Spectrum:
+        """Return the radial power spectrum of these images."""
+        if self.denoiser.couplings is None:
+            return cache.spectrum(self.data, "continuum", cache.FIT_LIMIT)
+        return power_spectrum(self.images.images)
 
     @property
     def quick(self) -> bool:
@@ -137,7 +162,16 @@ def load(setting: Setting) -> Source:
     """
     model = setting.model
     basis = BasisSpec() if fixes_basis(model) else setting.side.basis
-    return _load(model, version(model), basis.to_json())
+    version_now = version(model)
+    if setting.couplings is None:
+        return _load(model, version_now, basis.to_json())
+    return _at(model, version_now, basis.to_json(), *setting.couplings)
+
+
+@lru_cache(maxsize=32)
+def _at(model: str, version: str, basis: str, m2: float, lam: float) -> Source:
+    found = _load(model, version, basis)
+    return replace(found, denoiser=found.denoiser.at(m2, lam))
 
 
 @lru_cache(maxsize=6)

@@ -243,7 +243,7 @@ def _checked(name: str, model: Denoiser) -> ImageSet:
     """Return the test split; raises `ValueError` unless it is one of images of the model's
     shape.
     """
-    if data.action_of(name) is not None:
+    if data.is_lattice(name):
         raise ValueError(f"{name} is a lattice, not a set of images: use evaluate_lattice.")
     test = data.load(name, "test")
     if (test.low, test.high) != (-1.0, 1.0):
