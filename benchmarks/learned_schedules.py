@@ -3,8 +3,8 @@
 For each pretrained model, in white noise: linear log-SNR against tables of γ learned
 between the same ends on the training set, all alike or by scale, from the variance of the one-time
 estimate or from the bound in 8 and 16 steps. Judged on the test set, the bounds in pairs of the
-same images and noise; errors are standard errors, those of variances from the images' fourth
-moments.
+same images and noise; errors are standard errors over images, whose draws are averaged first,
+those of variances from the images' fourth moments.
 """
 
 import argparse
@@ -34,9 +34,8 @@ BATCH, TIMES = 32, 16  # in each round
 
 
 def variance(values: Tensor) -> Estimate:
-    """Return the variance of independent values with its standard error."""
-    squares = (values - values.mean()) ** 2
-    return Estimate.of(squares)
+    """Return the variance of values (draws, images) with its standard error over images."""
+    return Estimate.of(((values - values.mean()) ** 2).mean(0))
 
 
 def learned(
@@ -65,9 +64,11 @@ def learned(
 
 
 def judged(model: Denoiser, process: Process, images: Tensor) -> dict[str, Tensor]:
-    """Return what a schedule is worth: one-time estimates, and bounds in few steps, by image."""
+    """Return what a schedule is worth: one-time estimates (DRAWS, N), and bounds in few steps,
+    (N,).
+    """
     drawn = one_draw(model, process, images.repeat(DRAWS, 1, 1, 1), seed=11)
-    return {"one time": drawn} | {
+    return {"one time": drawn.reshape(DRAWS, -1)} | {
         f"{n} steps": step_bound(model, process, images, n, draws=DRAWS, seed=12) for n in STEPS
     }
 
@@ -86,7 +87,7 @@ def compared(name: str, rounds: int, images: int) -> dict[str, Any]:
     for title, each in values.items():
         figures[title] = {
             "schedule": to_dict(schedules[title]),
-            "one-time mean": asdict(Estimate.of(each["one time"])),
+            "one-time mean": asdict(Estimate.of(each["one time"].mean(0))),
             "one-time variance": asdict(variance(each["one time"])),
         }
         for steps in (f"{n} steps" for n in STEPS):

@@ -7,6 +7,7 @@ __all__ = ["HELP", "MODEL", "OBJECTIVE", "label_of"]
 LABELS = {
     "limit": "Images at most",
     "max_minutes": "Minutes at most",
+    "optimizer": "Optimiser",
     "lr": "Learning rate",
     "warmup": "Warm-up",
     "weight_decay": "Weight decay",

@@ -19,12 +19,14 @@ Every basis can first rotate the colour channels by an orthonormal C×C matrix (
 """
 
 from rgdiff_core.bases.base import Basis, PixelBasis, check_images, decorrelation
+from rgdiff_core.bases.coarse import CoarseGrid
 from rgdiff_core.bases.harmonic import CosineBasis, FourierBasis
 from rgdiff_core.bases.pca import PCABasis
 from rgdiff_core.bases.wavelet import WaveletBasis, orthogonal_wavelets
 
 __all__ = [
     "Basis",
+    "CoarseGrid",
     "CosineBasis",
     "FourierBasis",
     "PCABasis",

@@ -127,6 +127,23 @@ class Basis(nn.Module):
     def _inverse(self, c: Tensor) -> Tensor:
         raise TypeError(f"{type(self).__name__} does not say how to synthesise a field.")
 
+    def coarse(self, shape: Shape) -> "Basis":
+        """Return the same basis for fields (C, h, w) of a coarser grid; see `CoarseGrid`.
+
+        Raises `ValueError` where its components belong to no coarser grid.
+        """
+        raise ValueError(
+            f"the components of a {type(self).__name__} belong to no coarser grid, {shape[1]}×"
+            f"{shape[2]} for one: use the Fourier or the cosine basis, or wavelets."
+        )
+
+    def coarse_places(self, side: int, coarse_side: int) -> Tensor:
+        """Return where the components of a coarser grid's side stand along a side, (coarse_side,),
+        int64.
+        """
+        del side
+        return torch.arange(coarse_side)
+
     def options(self) -> dict[str, str | int | None]:
         """Return what, beside shape and tensors, is needed to build this basis again."""
         return {}

@@ -54,6 +54,15 @@ class FourierBasis(Basis):
     def _inverse(self, c: Tensor) -> Tensor:
         return self._forward(c)
 
+    def coarse(self, shape: Shape) -> Basis:
+        """Return the Fourier basis of a coarser grid."""
+        coarse = FourierBasis(shape, self.momentum_kind, channels=self.channels)
+        return coarse.to(self.scale)
+
+    def coarse_places(self, side: int, coarse_side: int) -> Tensor:
+        """Return the places of the momenta −n/2 ≤ k < n/2, in the order of `fftfreq`."""
+        return torch.fft.fftfreq(coarse_side, 1 / coarse_side).round().long() % side
+
     def options(self) -> dict[str, str | int | None]:
         """Return the kind of momentum."""
         return {"momentum": self.momentum_kind}
@@ -84,6 +93,11 @@ class CosineBasis(Basis):
     def _inverse(self, c: Tensor) -> Tensor:
         rows, columns = (_dct_matrix(n, c.dtype, c.device) for n in self.shape[1:])
         return rows.T @ c @ columns
+
+    def coarse(self, shape: Shape) -> Basis:
+        """Return the cosine basis of a coarser grid."""
+        coarse = CosineBasis(shape, self.momentum_kind, channels=self.channels)
+        return coarse.to(self.scale)
 
     def options(self) -> dict[str, str | int | None]:
         """Return the kind of momentum."""

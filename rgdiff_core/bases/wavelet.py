@@ -101,6 +101,18 @@ class WaveletBasis(Basis):
         c = torch.cat((top, c[..., h // 2 :, :]), dim=-2)
         return self._step(h, c).T @ c @ self._step(w, c)
 
+    def coarse(self, shape: Shape) -> Basis:
+        """Return the wavelets of a coarser grid, which has as many levels less."""
+        halvings = (self.shape[1] // shape[1]).bit_length() - 1
+        if halvings >= self.levels:
+            raise ValueError(
+                f"a grid of {shape[1]}×{shape[2]} is too coarse for wavelets of {self.levels} "
+                f"levels on {self.shape[1]}×{self.shape[2]}."
+            )
+        levels = self.levels - halvings
+        coarse = WaveletBasis(shape, self.wavelet, levels, channels=self.channels)
+        return coarse.to(self.scale)
+
     def options(self) -> dict[str, str | int | None]:
         """Return the wavelet's name and the number of levels."""
         return {"wavelet": self.wavelet, "levels": self.levels}

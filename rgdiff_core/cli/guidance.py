@@ -69,7 +69,8 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
         "--guide",
         metavar="GUIDE",
         help=f"{NULL}: the model without the class (default); {FREE}: the free theory, which "
-        "costs no time and needs no class; or a weaker MODEL of the same data",
+        "costs no time and needs no class; or a weaker MODEL of the same data, as "
+        "RUN/checkpoint/snapshot-1-16.safetensors or -1-8",
     )
 
 

@@ -134,6 +134,7 @@ COMMANDS = (
         "Go from standard diffusion of images to ours, a choice at a time; it can be resumed.",
         "study_ladder",
     ),
+    Command("study recipe", "Compare recipes of training.", "study_recipe"),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),
     Command(
         "features train",

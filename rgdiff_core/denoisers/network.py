@@ -9,9 +9,20 @@ with V the Gaussian posterior's variance and d² the mean of Σ. F = 0 is the fr
 preconditioning, per component); with c_out = V/d, F is the force −∇S_int of Polchinski's effective
 interaction at the cutoff that V describes, in units of 1/d.
 
+**Coarse grids.** Where all components that a coarser grid lacks are noise, of a signal-to-noise
+ratio α²Σ/(σ²S²) ≤ ε, F may run on that grid, at a quarter of the cost for each halving of the
+sides: on the same field at fewer sites, while the fine components keep the Gaussian posterior. Of
+optimal denoisers, that costs samples at most
+
+    KL ≤ ½ Σ_k log(1 + α_k²Σ_k/(σ_k²S_k²))
+
+in nats, each fine component k being taken at the switch at which it joins: the coarse components
+at that time come from their own exact process, independent of the fine ones, which are drawn from
+N(αμ, α²Σ + σ²S²), and h(χ_fine(t) | χ_coarse(t)) is at least that of the noise.
+
 References:
     Karras et al., 2206.00364 (preconditioning); Polchinski, Nucl. Phys. B 231 (1984) 269; Ho &
-    Salimans, 2207.12598 (the null label).
+    Salimans, 2207.12598 (the null label); Scale Space Diffusion, 2603.08709 (coarse grids).
 """
 
 import copy
@@ -22,7 +33,8 @@ from typing import ClassVar, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rgdiff_core.bases import Basis
+from rgdiff_core.bases import Basis, CoarseGrid
+from rgdiff_core.bases.coarse import MAX_HALVINGS
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import (
     Denoiser,
@@ -33,8 +45,8 @@ from rgdiff_core.denoisers.base import (
 )
 from rgdiff_core.lattice.line import CouplingLine, ModesLine
 from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
-from rgdiff_core.process import Marginal
-from rgdiff_core.spec import Spec, check_whole
+from rgdiff_core.process import Marginal, Process
+from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = ["ModelSpec", "NetworkDenoiser", "NoiseState"]
 
@@ -59,6 +71,10 @@ class ModelSpec(Spec):
         class_names: of the classes that F is conditioned on, none by default.
         line: of the couplings (m², λ) that F, and the Gaussian that it corrects, are conditioned
             on, none by default.
+        coarse_grids: how many coarser grids F may run on, each with half the sides of the one
+            before; 0 to 8. F is conditioned on the number of halvings, and its weights serve all.
+        coarse_snr: ε, the signal-to-noise ratio up to which a component counts as noise, in
+            (0, 1].
     """
 
     former_names: ClassVar[Mapping[str, str]] = {
@@ -79,6 +95,8 @@ class ModelSpec(Spec):
     reference: str = "spectrum"
     class_names: tuple[str, ...] = ()
     line: CouplingLine | None = None
+    coarse_grids: int = 0
+    coarse_snr: float = 0.01
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
@@ -86,6 +104,8 @@ class ModelSpec(Spec):
             if value not in known:
                 raise ValueError(f"{name} = {value!r} is not one of {', '.join(known)}.")
         check_whole("number of classes", len(self.class_names), 0, MAX_CLASSES)
+        check_whole("coarse_grids", self.coarse_grids, 0, MAX_HALVINGS)
+        check_range("coarse_snr", self.coarse_snr, 0, 1, low_open=True)
 
     def build(self, basis: Basis, modes: Modes | ModesLine) -> "NetworkDenoiser":
         """Return the denoiser with fresh weights, on the device of the modes."""
@@ -94,16 +114,26 @@ class ModelSpec(Spec):
     def parameters(self, shape: tuple[int, int, int]) -> int:
         """Return how many parameters the network has for fields (C, H, W), without making it.
 
-        Raises `ValueError` where the fields do not fit the network or it is too large.
+        Raises `ValueError` where the fields, on any of the grids, do not fit the network or it is
+        too large.
         """
-        features = _features(self.conditioning, shape[0]) + (self.line is not None)
-        count = meta_count(self.network, shape, features, len(self.class_names))
+        channels, height, width = shape
+        features, classes = self.features(channels), len(self.class_names)
+        for halvings in range(1, self.coarse_grids + 1):
+            coarse = (channels, height >> halvings, width >> halvings)
+            meta_count(self.network, coarse, features, classes)
+        count = meta_count(self.network, shape, features, classes)
         if count > MAX_PARAMETERS:
             raise ValueError(
                 f"the network has {count / 1e6:.0f} million parameters; at most "
                 f"{MAX_PARAMETERS / 1e6:.0f} are allowed."
             )
         return count
+
+    def features(self, channels: int) -> int:
+        """Return how many numbers describe noise, couplings and grid to the network."""
+        own = (self.line is not None) + (self.coarse_grids > 0)
+        return _features(self.conditioning, channels) + own
 
 
 def _features(conditioning: str, channels: int) -> int:
@@ -207,8 +237,13 @@ class NetworkDenoiser(Denoiser):
             self.register_buffer(name, value)
         self.state = NoiseState(modes, spec.conditioning)
         spec.parameters(basis.shape)  # refuses what is too large before memory is taken
-        features = self.state.features + (line is not None)
-        network = spec.network.build(basis.shape, features, num_classes=len(spec.class_names))
+        self.grids = nn.ModuleList(
+            CoarseGrid(basis, halvings + 1).to(self.modes_mean.device)
+            for halvings in range(spec.coarse_grids)
+        )
+        network = spec.network.build(
+            basis.shape, spec.features(basis.shape[0]), num_classes=len(spec.class_names)
+        )
         self.network = network.to(self.modes_mean)
         self.autocast: torch.dtype | None = None
         self.class_labels: Tensor | None = None
@@ -328,17 +363,83 @@ class NetworkDenoiser(Denoiser):
             raise ValueError("class_labels were given, but this model has no classes.")
         if labels is not None and len(labels) not in (1, len(c)):
             raise ValueError(f"{len(labels)} class_labels were given for {len(c)} fields.")
-        field, state = self.basis.synthesize(net_in), self.state(marginal)
+        state = self.state(marginal)
         if self.place is not None:
             rows = max(len(state), len(self.place))
             place = (2 * self.place - 1).expand(rows, 1)
             state = torch.cat([state.expand(rows, -1), place], 1)
+        if len(self.grids) == 0:
+            net_out = self._evaluate(self.basis.synthesize(net_in), state, labels)
+            return self.basis.analyze(net_out)
+        halvings = self.halvings(marginal)
+        counts = torch.bincount(halvings, minlength=1 + len(self.grids)).tolist()
+        if max(counts) == len(halvings):
+            return self._on_grid(counts.index(max(counts)), net_in, state, labels)
+        order = torch.argsort(halvings, stable=True)
+        parts = (
+            self._on_grid(number, net_in[rows], state[rows], _rows_of(labels, rows))
+            for number, rows in enumerate(order.split(counts))
+            if len(rows)
+        )
+        return torch.cat(list(parts))[torch.argsort(order)]
+
+    def halvings(self, marginal: Marginal) -> Tensor:
+        """Return how often the sides of the network's grid are halved at noise levels, int64 (B,)
+        or, for a marginal at one time, (1,).
+
+        Arguments:
+            marginal: of χ/r.
+        """
+        signal = marginal.alpha**2 * self.modes_variance
+        heard = signal > self.spec.coarse_snr * marginal.std**2
+        found = [~(heard & grid.fine).any((-3, -2, -1)) for grid in self._grids]
+        return sum(found, heard.new_zeros((), dtype=torch.int64)).reshape(-1)
+
+    def coarse_bound(self, process: Process, times: int = 1025) -> float:
+        """Return the bound, in nats, of what coarse grids cost samples of a process, as in the
+        docstring of the module.
+
+        Arguments:
+            times: equally spaced, at which the grids are tabulated.
+        """
+        cost = torch.zeros_like(self.modes_variance)
+        for t in torch.linspace(1, 0, times, dtype=torch.float64).split(64):
+            marginal = process.preserved(t.to(cost.device))
+            signal = torch.log1p(marginal.alpha**2 * self.modes_variance / marginal.std**2)
+            halvings = self.halvings(marginal)[:, None, None, None]
+            for number, grid in enumerate(self._grids, 1):
+                late = signal * (grid.fine & (halvings >= number))
+                cost = torch.maximum(cost, late.amax(0))
+        return float(cost.sum()) / 2
+
+    @property
+    def _grids(self) -> list[CoarseGrid]:
+        return [grid for grid in self.grids if isinstance(grid, CoarseGrid)]
+
+    def _on_grid(
+        self, number: int, net_in: Tensor, state: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """Return U†F of components that the network is given on a grid, 0 for those beyond it.
+
+        Fields enter, and forces leave, in the units of the full grid's.
+        """
+        state = torch.cat((state, torch.full_like(state[:, :1], number)), 1)
+        if number == 0:
+            return self.basis.analyze(self._evaluate(self.basis.synthesize(net_in), state, labels))
+        grid = self._grids[number - 1]
+        field = grid.basis.synthesize(grid.restrict(net_in))
+        if self.spec.network_input == "posterior_mean":
+            field = field / grid.amplitude
+        net_out = grid.prolong(grid.basis.analyze(self._evaluate(field, state, labels)))
+        return net_out * grid.amplitude if self.spec.c_out == "variance" else net_out
+
+    def _evaluate(self, field: Tensor, state: Tensor, labels: Tensor | None) -> Tensor:
+        """Return F of fields (B, C, h, w) in the precision of `autocast`."""
         with torch.autocast(
             field.device.type, dtype=self.autocast, enabled=self.autocast is not None
         ):
             given = (field, state) if labels is None else (field, state, labels)
-            net_out = self.network(*given)
-        return self.basis.analyze(net_out.to(field.dtype))
+            return self.network(*given).to(field.dtype)
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
@@ -361,3 +462,7 @@ class NetworkDenoiser(Denoiser):
 def _average(x: Tensor) -> Tensor:
     """Return the mean over all components, (…, 1, 1, 1)."""
     return x.mean((-3, -2, -1), keepdim=True)
+
+
+def _rows_of(labels: Tensor | None, rows: Tensor) -> Tensor | None:
+    return labels if labels is None or len(labels) == 1 else labels[rows]

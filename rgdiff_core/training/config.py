@@ -134,6 +134,13 @@ class TrainConfig(Spec):
         100_000,
         low_open=True,
     )
+    optimizer: str = _set(
+        "adamw",
+        "Optimiser",
+        "What takes the steps: AdamW, or Muon for the weights of convolutions and AdamW for the"
+        " rest, at the same learning rate.",
+        choices=("adamw", "muon"),
+    )
     lr: float = _set(2e-3, "Optimiser", "Learning rate at its highest.", 0, 1, low_open=True)
     warmup: int = _set(100, "Optimiser", "Steps over which it rises.", 0, 1_000_000)
     decay: str = _set(

@@ -23,6 +23,7 @@ from rgdiff_core.training.batches import Batch, Batches, JoinedBatches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
 from rgdiff_core.training.losses import LossTerms, denoising_loss
+from rgdiff_core.training.optimizers import optimizers_for
 
 __all__ = [
     "Learner",
@@ -185,40 +186,38 @@ class Learner:
         self.average.eval().requires_grad_(False)
         self.parameters: list[Tensor] = list(self.network.parameters())
         self.means: list[Tensor] = list(self.average.network.parameters())
-        self.optimizer = torch.optim.AdamW(
-            self.parameters,
-            lr=config.lr,
-            betas=(0.9, config.beta2),
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        optimizers = optimizers_for(config, self.parameters)
         if config.compile:
             self.network.compile()
-        network, self.optimizer = fabric.setup(self.network, self.optimizer)
+        network, *self.optimizers = fabric.setup(self.network, *optimizers)
         self.model.network = network  # type: ignore[assignment]
         self.fabric, self.step = fabric, 0
         self.drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
-        self.graphs = fabric.device.type == "cuda" and fabric.world_size == 1 and not self.drops
+        # what differs from batch to batch, as which fields run on a coarse grid, is not recorded
+        alike = not self.drops and spec.coarse_grids == 0
+        self.graphs = fabric.device.type == "cuda" and fabric.world_size == 1 and alike
         self.graph: GraphedGradients | None = None
 
     def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
         """Take one step; return the loss and the norm of the gradient, without waiting for it."""
         if self.drops:  # dropout knows no generator but the global one
             torch.manual_seed(mix(self.config.seed, 6, self.step, self.fabric.global_rank))
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config, self.step)
+        rate = learning_rate(self.config, self.step)
+        for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
+            group["lr"] = rate
         if self.graphs and self.graph is None:
             self.graph = GraphedGradients(self._gradients, batch)
         terms = self._gradients(batch) if self.graph is None else self.graph(batch)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip, foreach=True)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         self._average()
         return terms, norm
 
     def _gradients(self, batch: Batch) -> LossTerms:
         """Return the loss, and leave its gradients in the parameters."""
-        self.optimizer.zero_grad(set_to_none=True)
+        self.network.zero_grad(set_to_none=True)
         terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise, batch.class_labels)
         self.fabric.backward(terms.loss)
         return terms
@@ -235,8 +234,9 @@ class Learner:
         modes = self.model.modes
         found |= {f"{MODES}mean": modes.mean, f"{MODES}variance": modes.variance}
         found |= {f"average.{k}": v for k, v in self.average.network.state_dict().items()}
-        for index, state in self.optimizer.state_dict()["state"].items():
-            found |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, state in optimizer.state_dict()["state"].items():
+                found |= {f"{_name(number)}.{index}.{k}": v for k, v in state.items()}
         # tensors that share memory can't be in one file
         return {name: value.detach().clone() for name, value in found.items()}
 
@@ -244,20 +244,27 @@ class Learner:
         """Set the state to that of a checkpoint."""
         self.network.load_state_dict(_under("network.", tensors))
         self.average.network.load_state_dict(_under("average.", tensors))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under("optimizer.", tensors).items():
-            index, _, key = name.partition(".")
-            like = self.parameters[int(index)]
-            if value.shape == like.shape:  # the fused optimiser needs the weights' memory layout
-                value = torch.empty_like(like).copy_(value)
-            state.setdefault(int(index), {})[key] = value
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for number, optimizer in enumerate(self.optimizers):
+            likes = [p for group in optimizer.param_groups for p in group["params"]]
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, value in _under(f"{_name(number)}.", tensors).items():
+                index, _, key = name.partition(".")
+                like = likes[int(index)]
+                if value.shape == like.shape:  # fused optimisers need the weights' memory layout
+                    value = torch.empty_like(like).copy_(value)
+                state.setdefault(int(index), {})[key] = value
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": state, "param_groups": groups})
         self.step = step
 
     def finished(self) -> NetworkDenoiser:
         """Return the model with averaged weights."""
         return self.average
+
+
+def _name(number: int) -> str:
+    """Return what an optimiser's state is called in a checkpoint."""
+    return f"optimizer{number or ''}"
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -40,6 +40,7 @@ __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
 
 PREVIEW_IMAGES, PREVIEW_STEPS = 16, 25
 TICK = 1.0  # seconds between two looks at what others ask for
+SNAPSHOTS = (16, 8)  # at a sixteenth and an eighth of the steps
 LOOK_EVERY = 10  # steps between two looks of several processes, which must look together
 
 
@@ -225,6 +226,7 @@ class _Run:
                 self._point(window, held_out=True)
             if step in previews:
                 self._preview()
+            self._snapshot()
             self._look(window)
         self._check(window)
         self._save(window)
@@ -313,11 +315,24 @@ class _Run:
             checkpoint = Checkpoint(step, self._elapsed(), self.learner.tensors() | sums)
             save_checkpoint(home, checkpoint, self.config)
             self.now = replace(self.now, checkpoint_step=step)
-            extra = {"data": self.config.data, "config": self.config.to_json(), "step": str(step)}
-            if started_from := origin(self.folder):
-                extra["started_from"] = started_from
-            save_model(self.learner.average, home / "model.safetensors", extra)
+            self._save_model(home / "model.safetensors")
         self.now = replace(self.now, checkpoint_step=step)
+
+    def _snapshot(self) -> None:
+        """Keep the averaged weights of an early step beside the checkpoint: a guide for later."""
+        step, home = self.learner.step, self.folder / "checkpoint"
+        for part in SNAPSHOTS:
+            if self.records is not None and step and step == self.config.steps // part:
+                home.mkdir(exist_ok=True)
+                self._save_model(home / f"snapshot-1-{part}.safetensors")
+
+    def _save_model(self, path: Path) -> None:
+        """Write the averaged model, with what it was made from."""
+        step = str(self.learner.step)
+        extra = {"data": self.config.data, "config": self.config.to_json(), "step": step}
+        if started_from := origin(self.folder):
+            extra["started_from"] = started_from
+        save_model(self.learner.average, path, extra)
 
     def _elapsed(self) -> float:
         return self.before + time.monotonic() - self.began

@@ -38,6 +38,7 @@ UNLIKE = TrainConfig(
     lr=0.1 + 0.2,
     warmup=0,
     decay="constant",
+    optimizer="muon",
     weight_decay=0.01,
     beta2=0.95,
     clip=7,

@@ -59,6 +59,8 @@ class ImageBound:
         free: the same of the free theory, exact.
         gain: (BANDS, len(EDGES) + 1), bits per dimension that the model adds to the free theory's
             by scale and data log-SNR: they sum to the mean of bits − free.
+        by_level: (N, len(EDGES) + 1) float64, on the CPU, what each image adds to the gain by data
+            log-SNR.
         left: as gain, the share of the free theory's squared error that is left; nan where the
             process does not pass.
     """
@@ -66,12 +68,23 @@ class ImageBound:
     bits: Tensor
     free: Tensor
     gain: Tensor
+    by_level: Tensor
     left: Tensor
 
     @property
     def estimate(self) -> Estimate:
         """Return the mean over images."""
         return Estimate.of(self.bits)
+
+    def between(self, low: float, high: float) -> Tensor:
+        """Return each image's share of the gain in an interval of the data log-SNR, (N,).
+
+        Raises `ValueError` for ends that are not among EDGES, or not in order.
+        """
+        if low not in EDGES or high not in EDGES or low >= high:
+            known = ", ".join(f"{edge:g}" for edge in EDGES)
+            raise ValueError(f"({low:g}, {high:g}) is not an interval between two of {known}.")
+        return self.by_level[:, EDGES.index(low) + 1 : EDGES.index(high) + 1].sum(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,23 +182,25 @@ def image_bound(
         z = (data - model.free_mean) / root
         free.append(-normal_log_density(doubled(z)) + doubled(log_volume(root, x)))
         given = model.given(_rows(class_labels, first, rows))
-        total = sums.new_zeros(len(x))
+        by_level = sums.new_zeros(len(x), BINS // BANDS)
         for draw in range(draws):
             noise = white_noise(x.shape, like, generator)
             index = torch.randint(
                 each, (len(x),), generator=generator, device=generator.device
             ).to(like.device)
-            total += _draw(given, ladder, data, noise, draw * each + index, each, sums)
-        gained.append(total)
+            by_level += _draw(given, ladder, data, noise, draw * each + index, each, sums)
+        gained.append(by_level)
         if progress is not None:
             progress(min(first + rows, len(images)) * draws, len(images) * draws)
     shape = images.shape[1:]
     nats = torch.cat(free).cpu()
-    bits = bits_per_dim(-nats - torch.cat(gained).cpu(), shape, levels or 256)
+    added = torch.cat(gained).cpu()
+    bits = bits_per_dim(-nats - added.sum(1), shape, levels or 256)
     gain, before = (sums / len(images)).cpu().reshape(2, BANDS, -1)
-    per_dim = gain / (math.prod(shape) * math.log(2))
+    unit = math.prod(shape) * math.log(2)
     left = torch.where(before > 0, 1 + gain / before, torch.nan)
-    return ImageBound(bits, bits_per_dim(-nats, shape, levels or 256), per_dim, left)
+    free_bits = bits_per_dim(-nats, shape, levels or 256)
+    return ImageBound(bits, free_bits, gain / unit, added / unit, left)
 
 
 def _rows(class_labels: Tensor | None, first: int, rows: int) -> Tensor | None:
@@ -201,8 +216,8 @@ def _draw(
     each: int,
     sums: Tensor,
 ) -> Tensor:
-    """Return one draw's part of the bound, (B,), and add to the sums by bin: the part, and the
-    free theory's own.
+    """Return one draw's part of the bound by level, (B, len(EDGES) + 1), and add to the sums by
+    bin: the part, and the free theory's own.
 
     Arguments:
         data: components χ(0), (B, C, H, W).
@@ -219,7 +234,9 @@ def _draw(
     place = hosted(ladder.place[cell]).flatten()
     sums[0].index_add_(0, place, terms.flatten())
     sums[1].index_add_(0, place, doubled(weight * error**2).flatten())
-    return terms.sum((1, 2, 3))
+    levels = place.reshape(len(terms), -1) % (BINS // BANDS)
+    parts = sums.new_zeros(len(terms), BINS // BANDS)
+    return parts.scatter_add_(1, levels, terms.flatten(1))
 
 
 def flow_bits(

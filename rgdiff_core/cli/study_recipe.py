@@ -1,0 +1,81 @@
+"""`rgdiff study recipe`."""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.spec import check_range, check_whole
+from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.images.recipe import (
+    ARMS,
+    BASE,
+    SIZES,
+    cell,
+    lines,
+    restore,
+    rows,
+    write,
+)
+from rgdiff_core.training.state import keep_memory
+
+__all__ = ["recipe_options", "run_recipe"]
+
+
+def recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study recipe`."""
+    parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
+    parser.add_argument(
+        "--arms", nargs="+", choices=tuple(ARMS), default=list(ARMS), help="default: all"
+    )
+    parser.add_argument(
+        "--size", choices=tuple(SIZES), default="full", help="of the networks; default: full"
+    )
+    parser.add_argument(
+        "--core-minutes", type=float, default=45.0, help="of training for each; default 45"
+    )
+    parser.add_argument("--batch", type=int, default=64, help="images a step; default 64")
+    parser.add_argument("--images", type=int, default=512, help="held out; default 512")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="pause after so many; the same command goes on"
+    )
+    parser.add_argument("--work", type=Path, default=Path("runs/study-recipe"), metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
+
+
+def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Train and judge the arms, one by one; return what to print as JSON, and lines for people.
+
+    Raises `ValueError` with one sentence for options that do not fit.
+    """
+    check_range("core-minutes", chosen.core_minutes, 0, 10_000, low_open=True)
+    check_whole("images", chosen.images, 16, 10_000)
+    torch.set_num_threads(1)
+    keep_memory()
+    until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
+    cells = Cells(
+        chosen.work, lambda text: None if chosen.json else print(text, flush=True), until
+    )
+    path, complete, found = chosen.out / f"recipe-{chosen.data}.json", True, {}
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    restore(path, cells)
+    arms = dict.fromkeys((BASE, *chosen.arms))
+    try:
+        for seed in chosen.seeds:
+            for name in arms:
+                cell = cell(cells, name, seed, chosen)
+                found.setdefault(name, []).append(cell)
+                write(path, chosen, found)
+    except OutOfTimeError:
+        complete = False
+    rows = rows(found)
+    state = "complete" if complete else "stopped; the same command goes on"
+    return {"file": str(path), "complete": complete, "arms": rows}, [*lines(rows), state]
+
+
+COMMANDS: Entries = {"recipe": Entry(recipe_options, run_recipe)}

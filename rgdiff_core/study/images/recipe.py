@@ -1,0 +1,270 @@
+"""`rgdiff study recipe`: which recipe to train images with, by short runs of equal time.
+
+Every arm is one change of a base recipe, trained with the same seed for the same core-minutes: a
+step is timed first, and the number of steps follows. Arms are judged on held-out images, in pairs
+of the same images and noise, by what the model adds to the free theory's bits per dimension where
+the data log-SNR is between −4 and 4: there shapes are decided, which are a small part of all bits.
+A run is a folder that can be resumed at any moment, a finished arm is a cell, and the file keeps
+the budgets side by side, with the cells, so that it can be gone on with from the file alone.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rgdiff_core import data
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.cli.study_phi4 import versions
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.denoisers.files import load_model
+from rgdiff_core.evaluation import image_bound
+from rgdiff_core.files.stored import read_json, reading
+from rgdiff_core.networks import UNet
+from rgdiff_core.process import Process
+from rgdiff_core.spec import from_dict, to_dict
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.images.ablation import WHITE
+from rgdiff_core.training import TrainConfig, train
+from rgdiff_core.training.checkpoint import write_text
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.noise_levels import Universal
+from rgdiff_core.training.state import prepare
+from rgdiff_core.training.trainer import fabric_for
+
+__all__ = ["ARMS", "BAND", "Networks", "SIZES"]
+
+BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
+DRAWS = 8  # noise levels for each held-out image
+WARM_UPS, TIMED = 2, 5  # steps before the number of steps is fixed
+BASE = "base"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of one size: the base, one that works on merged pixels, and a larger one."""
+
+    base: UNet
+    unshuffled: UNet
+    larger: UNet
+
+
+SIZES = {
+    "small": Networks(
+        UNet(16, (1, 2, 2), 1, (8,), group_channels=16, head_channels=32),
+        UNet(32, (1, 2), 1, (8,), patch=2, group_channels=16, head_channels=64),
+        UNet(24, (1, 2, 3), 1, (8,), group_channels=12, head_channels=72),
+    ),
+    "full": Networks(
+        UNet(64, (1, 2, 2), 2, (8,), group_channels=16, head_channels=128),
+        UNet(128, (1, 2), 2, (8,), patch=2, group_channels=16, head_channels=128),
+        UNet(96, (1, 2, 2), 2, (8,), group_channels=16, head_channels=192),
+    ),
+}
+ARMS = {  # name: what it changes
+    BASE: "EDM's weights and log-normal times, labels, AdamW, white noise",
+    "unit": "the loss in units of the posterior variance, at uniform times",
+    "likelihood": "the weights of the bound, at times of equal information",
+    "unlabelled": "without class labels",
+    "muon": "Muon for the convolutions",
+    "unshuffled": "pixels merged into patches of 2×2",
+    "larger": "a larger network, and so fewer steps",
+    "universal": "random processes instead of white noise",
+    "coarse": "coarse grids where the fine components are noise",
+}
+
+
+def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: str) -> TrainConfig:
+    """Return an arm's config, but for the number of steps."""
+    base = TrainConfig(
+        data=data,
+        basis=BasisSpec(decorrelate=True),
+        noise=WHITE,
+        model=ModelSpec(networks.base),
+        objective=Objective("edm", "lognormal"),
+        class_conditional=True,
+        batch=batch,
+        lr=1e-3,
+        decay="cooldown",
+        ema_half_life=0.05,
+        evaluations=1,
+        previews=0,
+        seed=seed,
+    )
+    model = base.model
+    changes: dict[str, dict[str, Any]] = {
+        BASE: {},
+        "unit": {"objective": Objective("unit", "stratified")},
+        "likelihood": {"objective": Objective("elbo", "importance")},
+        "unlabelled": {"class_conditional": False},
+        "muon": {"optimizer": "muon"},
+        "unshuffled": {"model": replace(model, network=networks.unshuffled)},
+        "larger": {"model": replace(model, network=networks.larger)},
+        "universal": {"noise": Universal()},
+        "coarse": {"model": replace(model, coarse_grids=2)},
+    }
+    return replace(base, **changes[name])
+
+
+def cell(cells: Cells, name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return a finished arm; raises `OutOfTimeError` where the time does not last."""
+    made = arm_config(name, SIZES[chosen.size], batch=chosen.batch, seed=seed, data=chosen.data)
+    key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}"
+    budget = {"config": _chosen(to_dict(made)), "core_minutes": chosen.core_minutes}
+    planned = cells.have(f"{key}-steps", budget, lambda: _planned(made, chosen.core_minutes))
+    steps = planned["result"]["steps"]
+    made = replace(made, steps=steps, warmup=min(300, steps // 10))
+
+    def compute() -> dict[str, Any]:
+        folder = cells.path(key, "")
+        _train(made, folder, cells)
+        return {"steps": steps, **_judged(made, folder, chosen.images)}
+
+    inputs = {"config": _chosen(to_dict(made)), "images": chosen.images}
+    return {**cells.have(key, inputs, compute), "planned": planned}
+
+
+def _chosen(data: Any) -> Any:
+    """Return the description of a spec without the fields that have their defaults, so that a new
+    field changes no cell.
+    """
+    if not isinstance(data, dict) or "kind" not in data:
+        return data
+    default = to_dict(from_dict({"kind": data["kind"]}))
+    kept = {k: v for k, v in data.items() if k == "kind" or v != default[k]}
+    return {name: _chosen(value) for name, value in kept.items()}
+
+
+def _planned(made: TrainConfig, core_minutes: float) -> dict[str, Any]:
+    """Return how many steps fit into so many minutes of one core, by timing some."""
+    learner, batches, _ = prepare(made, fabric_for("cpu"))
+    seconds = []
+    for step in range(WARM_UPS + TIMED):
+        start = time.process_time()
+        learner.learn(batches.draw(step))
+        seconds.append(time.process_time() - start)
+    each = sum(sorted(seconds[WARM_UPS:])[: TIMED // 2 + 1]) / (TIMED // 2 + 1)
+    return {"steps": max(1, round(60 * core_minutes / each)), "core_seconds_a_step": each}
+
+
+def _train(made: TrainConfig, folder: Path, cells: Cells) -> None:
+    """Train an arm to its end, or as long as there is time."""
+    cells.begin(folder.name)
+    left = None if cells.until is None else (cells.until - time.monotonic()) / 60
+    outcome = train(replace(made, max_minutes=left), folder, resume=True, device="cpu")
+    if outcome.state in ("paused", "cancelled"):
+        raise OutOfTimeError(folder.name)
+    if outcome.state != "finished":
+        raise ValueError(f"{folder.name} {outcome.state}: {outcome.message}")
+
+
+def _judged(made: TrainConfig, folder: Path, images: int) -> dict[str, Any]:
+    """Return the gain in the band, and the bits per dimension, of each held-out image."""
+    model = load_model(folder / "checkpoint" / "model.safetensors")
+    process = Process(model.basis, WHITE.color, WHITE.schedule, model.modes)
+    test = data.load(made.data, "test")
+    labels = None if test.labels is None or not made.class_conditional else test.labels[:images]
+    bound = image_bound(model, process, test.images[:images], DRAWS, class_labels=labels)
+    return {
+        "band": [round(x, 6) for x in bound.between(*BAND).tolist()],
+        "bits": [round(x, 6) for x in bound.bits.tolist()],
+        "free_bits": float(bound.free.mean()),
+    }
+
+
+def write(path: Path, chosen: argparse.Namespace, found: dict[str, list[Any]]) -> None:
+    """Write the arms so far beside those of other budgets."""
+    budget = {
+        "size": chosen.size,
+        "core_minutes": chosen.core_minutes,
+        "batch": chosen.batch,
+        "images": chosen.images,
+        "seeds": chosen.seeds,
+    }
+    others = []
+    if path.is_file():
+        known = read_json(path).get("budgets", [])
+        others = [x for x in known if any(x.get(k) != v for k, v in budget.items())]
+    options = f"--size {chosen.size} --core-minutes {chosen.core_minutes:g} --batch {chosen.batch}"
+    entry = {
+        "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
+        f"--seeds {' '.join(map(str, chosen.seeds))} --arms {' '.join(chosen.arms)}",
+        **versions(),
+        **budget,
+        "arms": rows(found),
+        "cells": [cell for some in found.values() for cell in some],
+    }
+    whole = {
+        "judged_by": "bits per dimension that a model adds to the free theory's where the data "
+        f"log-SNR is between {BAND[0]:g} and {BAND[1]:g}, of held-out images in white noise; "
+        "labelled models are given the labels",
+        "budgets": [*others, entry],
+    }
+    write_text(path, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+
+
+def restore(path: Path, cells: Cells) -> None:
+    """Put the cells that a file of results keeps where they are looked for."""
+    if not path.is_file():
+        return
+    with reading(path):
+        for cell in (c for entry in read_json(path)["budgets"] for c in entry["cells"]):
+            for each in (cell.pop("planned"), cell):
+                place = cells.path(Path(each["name"]).name)
+                if not place.is_file():
+                    write_text(place, json.dumps(each) + "\n")
+
+
+def rows(found: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return the arms for the file: means over seeds and images, and less the base in pairs."""
+    rows = []
+    for name, cells in found.items():
+        base = found[BASE][: len(cells)]
+        row = {
+            "name": name,
+            "title": ARMS[name],
+            "config": cells[0]["inputs"]["config"],
+            "steps": [cell["result"]["steps"] for cell in cells],
+            "core_minutes": [round(cell["processor_seconds"] / 60, 2) for cell in cells],
+            "free_bits": cells[0]["result"]["free_bits"],
+        }
+        for what in ("band", "bits"):
+            own, its = ([_values(c, what) for c in some] for some in (cells, base))
+            row[what] = _estimate(own)
+            less = [a - b for a, b in zip(own, its, strict=True)]
+            row[f"{what}_less_base"] = None if name == BASE else _estimate(less)
+        rows.append(row)
+    return rows
+
+
+def _values(cell: dict[str, Any], what: str) -> torch.Tensor:
+    return torch.tensor(cell["result"][what], dtype=torch.float64)
+
+
+def _estimate(values: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """Return a mean and its error: over seeds where there are several, else over images."""
+    several = len(values) > 1
+    found = Estimate.of(torch.stack([v.mean() for v in values]) if several else values[0])
+    return {
+        "value": found.value,
+        "error": found.error,
+        "errors_over": "seeds" if several else "images",
+    }
+
+
+def lines(rows: list[dict[str, Any]]) -> list[str]:
+    lines = []
+    for row in rows:
+        less = row["band_less_base"]
+        change = f", {less['value']:+.5f} ± {less['error']:.5f} on the base" if less else ""
+        lines.append(
+            f"{row['name']} ({row['title']}): {row['band']['value']:.5f} ± "
+            f"{row['band']['error']:.5f} bits/dim in the band{change}"
+        )
+    return lines

@@ -1,0 +1,121 @@
+"""Recipes of training: a tiny comparison, its file, and that it goes on where it was."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import rgdiff_core as rg
+from rgdiff_core.cli import main
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.denoisers.files import load_model
+from rgdiff_core.evaluation import image_bound
+from rgdiff_core.evaluation.images.bound import EDGES
+from rgdiff_core.process import Process
+from rgdiff_core.study.images.ablation import WHITE
+from rgdiff_core.study.images.recipe import ARMS, DRAWS, SIZES, arm_config
+
+ARM = "tints-small-0.005"
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return [
+        *("study", "recipe", "--data", "tints", "--arms", "muon", "--size", "small", "--json"),
+        *("--core-minutes", "0.005", "--batch", "4", "--images", "16"),
+        *("--work", str(tmp_path_factory.mktemp("work")), "--out"),
+        str(tmp_path_factory.mktemp("out")),
+    ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tints(tmp_path_factory: pytest.TempPathFactory):
+    """Register small images of three classes, which differ in brightness."""
+    home, chance = tmp_path_factory.mktemp("cache"), np.random.default_rng(0)
+    labels = chance.integers(0, 3, 200)
+    images = 0.5 * (labels - 1)[:, None, None, None] + 0.1 * chance.standard_normal((200, 3, 8, 8))
+    np.savez(home / "tints.npz", images=images.clip(-1, 1).astype(np.float32), labels=labels)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RGDIFF_CACHE", str(home))
+        rg.data.register_folder(home / "tints.npz")
+        yield
+
+
+def test_arms_are_trained_once_and_compared_in_pairs(words, capsys):
+    assert main([*words, "--minutes", "1e-9"]) == 0
+    assert not json.loads(capsys.readouterr().out)["complete"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["complete"]
+    (entry,) = json.loads(Path(found["file"]).read_text("utf-8"))["budgets"]
+    assert entry["core_minutes"] == 0.005 and entry["arms"] == found["arms"]
+    base, muon = found["arms"]
+    assert base["band_less_base"] is None and base["config"]["steps"] >= 1
+    assert muon["config"]["optimizer"] == "muon"
+
+    work = Path(words[words.index("--work") + 1])
+    model = load_model(work / f"{ARM}-muon-0" / "checkpoint" / "model.safetensors")
+    process = Process(model.basis, WHITE.color, WHITE.schedule, model.modes)
+    test = rg.data.load("tints", "test")
+    assert test.labels is not None
+    images, labels = test.images[:16], test.labels[:16]
+    bound = image_bound(model, process, images, DRAWS, class_labels=labels)
+    assert muon["band"]["value"] == pytest.approx(float(bound.between(-4, 4).mean()), abs=1e-6)
+    assert muon["bits"]["value"] == pytest.approx(bound.estimate.value, abs=1e-6)
+    less = [
+        torch.tensor(json.loads((work / f"{ARM}-{name}-0.json").read_text())["result"]["band"])
+        for name in ("muon", "base")
+    ]
+    change = (less[0] - less[1]).double()
+    assert muon["band_less_base"]["value"] == pytest.approx(float(change.mean()), abs=1e-6)
+    error = float(change.std()) / 16**0.5
+    assert muon["band_less_base"]["error"] == pytest.approx(error, rel=1e-3, abs=1e-9)
+
+    shutil.rmtree(work)
+    assert main(words) == 0  # from the file alone
+    assert json.loads(capsys.readouterr().out)["arms"] == found["arms"]
+    at = words.index("--images") + 1
+    assert main([*words[:at], "17", *words[at + 1 :]]) == 0
+    capsys.readouterr()
+    budgets = json.loads(Path(found["file"]).read_text("utf-8"))["budgets"]
+    assert [each["images"] for each in budgets] == [16, 17]
+
+
+def test_what_images_add_by_level_is_the_gain():
+    basis = rg.bases.FourierBasis((1, 8, 8))
+    images = torch.rand(40, 1, 8, 8) * 2 - 1
+    modes = rg.Modes.fit(basis, images)
+    model = ModelSpec().build(basis, modes)
+    for parameter in model.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    bound = image_bound(model, Process(basis, WHITE.color, WHITE.schedule, modes), images, 4)
+    torch.testing.assert_close(bound.by_level.mean(0), bound.gain.sum(0))
+    torch.testing.assert_close(bound.by_level.sum(1), bound.bits - bound.free)
+    whole = bound.by_level[:, 0] + bound.between(EDGES[0], EDGES[-1]) + bound.by_level[:, -1]
+    torch.testing.assert_close(whole, bound.bits - bound.free)
+    with pytest.raises(ValueError, match=r"\(-4, 3\) is not an interval between two of -6, -4"):
+        bound.between(-4, 3)
+
+
+def test_every_arm_is_one_change_and_fits_cifar10():
+    base = arm_config("base", SIZES["full"], batch=64, seed=0, data="cifar10")
+    for size in SIZES.values():
+        for name in ARMS:
+            made = arm_config(name, size, batch=64, seed=0, data="cifar10")
+            assert replace(made.model, class_names=tuple("abcdefghij")).parameters((3, 32, 32))
+    for name in ARMS:
+        made = arm_config(name, SIZES["full"], batch=64, seed=0, data="cifar10")
+        changed = [k for k, v in vars(base).items() if getattr(made, k) != v]
+        assert len(changed) == (name != "base"), name
+
+
+@pytest.mark.parametrize(("option", "value"), [("--core-minutes", "0"), ("--images", "3")])
+def test_what_is_out_of_range_is_named(words, option, value, capsys):
+    changed = list(words)
+    changed[changed.index(option) + 1] = value
+    assert main(changed) != 0
+    assert value in capsys.readouterr().err
