@@ -10,6 +10,18 @@ from pages._shared.reverse import mount
 from pages._shared.reverse.route import is_served
 from pages._shared.sampling.models import load
 
+# A short header and narrow margins, so that pictures and curve fit one screen.
+STYLE = """<style>
+.stMainBlockContainer { padding: 2.75rem 2rem 4rem; }
+.st-key-head { gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
+.st-key-head > * { width: auto; flex: 0 1 auto; }
+.st-key-head h1 { font-size: 1.6rem; padding: 0; }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 2.75rem 1rem; }
+  .st-key-head { row-gap: 1rem; }
+}
+</style>"""
+
 
 @st.fragment
 def bench() -> None:
@@ -33,11 +45,13 @@ def bench() -> None:
 
 def page() -> None:
     """Draw the page."""
-    st.title("Samples")
-    st.markdown(
-        "Run the flow backwards: from noise to samples of a model. **Drag the curve Λ(t)** and "
-        "the samples follow your hand, with the same noise, so that you see what changes."
-    )
+    st.html(STYLE)
+    with st.container(key="head"):
+        st.title("Samples")
+        st.markdown(
+            "From noise to samples of a model: **drag the curve Λ(t)**, and the samples follow, "
+            "with the same noise."
+        )
     session.prepare()
     state = session.current()
     source = load(state.setting)

@@ -6,17 +6,20 @@ from typing import Any
 
 import streamlit as st
 
+from pages._samples.parts import affordable
 from pages._samples.session import bound, take
-from pages._samples.state import MEASURED, Bench, Zoom
+from pages._samples.state import MEASURED, Bench, Request, Setting, Zoom
 from pages._shared.menus import BASES
 from pages._shared.process_widgets import Bind, basis_widgets, color_widget, schedule_widgets
-from pages._shared.sampling.models import Source, fixes_basis, menu
+from pages._shared.sampling.draw import most
+from pages._shared.sampling.models import Source, fixes_basis, load, menu
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Schedule
 
 __all__ = ["sidebar"]
 
 COUPLING_STEPS = 300  # of the slider from one end of a line to the other
+SOON = 4.0  # seconds that the first draw of a model may take
 
 
 def _setting(change: Callable[[Any, Any], Any]) -> Callable[[Bench, Any], Bench]:
@@ -46,11 +49,14 @@ def sidebar(bench: Bench, source: Source) -> None:
             format_func=lambda name: models.get(name, name),
             help="Pretrained models, your runs from their first checkpoint on, and the free "
             "theory: the Gaussian with the data's mean and spectrum.",
-            **bound("model", bench.setting.model, _setting(_with_model)),
+            **bound("model", bench.setting.model, _with_model),
         )
         _couplings(source)
         if fixes_basis(bench.setting.model):
-            st.caption(f"Its basis is fixed: {BASES[source.basis.name].lower()}.")
+            st.caption(
+                f"Its basis is fixed: {BASES[source.basis.name].lower()}. The network computes in "
+                f"{source.precision}."
+            )
         else:
             shape = source.denoiser.basis.shape
             basis_widgets(side.basis, _bind("basis"), shape)
@@ -78,9 +84,26 @@ def sidebar(bench: Bench, source: Source) -> None:
         )
 
 
-def _with_model(setting: Any, model: str) -> Any:
-    """Return a setting of another model, whose classes are others: none of them is chosen."""
-    return replace(setting, model=model, class_label=-1, guidance=1.0, couplings=None)
+def _with_model(bench: Bench, model: str) -> Bench:
+    """Return a state with another model: with the process that it was trained on, where there is
+    only one, without class and guidance, and with as many samples and steps as are soon drawn.
+    """
+    setting = replace(
+        bench.setting,
+        model=model,
+        steps=Setting.steps,
+        class_label=-1,
+        guidance=1.0,
+        guide="null",
+        couplings=None,
+    )
+    source = load(setting)
+    if (own := source.noise) is not None:
+        side = replace(setting.side, color=own.color, schedule=own.schedule)
+        setting = replace(setting, side=side)
+    whole = Request(setting, most(source.denoiser.basis.shape), bench.seed)
+    found = affordable(whole, source, SOON)
+    return replace(bench, setting=found.setting, n=found.n)
 
 
 def _couplings(source: Source) -> None:
@@ -116,8 +139,10 @@ def _own_process(source: Source, color: Color, schedule: Schedule) -> None:
     own = source.noise
     if own is None or (own.color, own.schedule) == (color, schedule):
         return
-    st.caption(":orange[:material/warning:] It was trained on one process only, not on this one.")
-    st.button("Use its own process", on_click=take, args=(own.color, own.schedule))
+    st.caption(
+        ":orange[:material/warning:] This model only works with the process it was trained on."
+    )
+    st.button("Use it", on_click=take, args=(own.color, own.schedule))
 
 
 def _ends(schedule: Cutoff) -> None:

@@ -15,6 +15,7 @@ from pages._shared.pictures import png, sheet
 from pages._shared.sampling.draw import LOOK, most
 from pages._shared.sampling.models import load
 from pages._shared.sampling.turns import drawn, followed
+from rgdiff_core.denoisers import GuidanceCurve
 
 __all__ = ["numbers", "picture", "python_lines", "shown"]
 
@@ -127,14 +128,13 @@ def _image_line(data: str, setting: Setting, image: int) -> str:
 def _lead_lines(setting: Setting) -> str:
     """Return the lines of class and guidance, none where there is neither."""
     scale, label = setting.guidance, setting.class_label
-    if label >= 0:
-        return f"""from rgdiff_core.denoisers import guided
-
-model = guided(model, torch.tensor([{label}]), {scale!r})
-"""
-    if scale == 1:
+    if label < 0 and scale == 1:
         return ""
-    return f"""from rgdiff_core.denoisers import free_theory, guided
+    by_free = setting.by_free_theory and scale != 1
+    names = ["GuidanceCurve"] * isinstance(scale, GuidanceCurve) + ["free_theory"] * by_free
+    labels = f"torch.tensor([{label}])" if label >= 0 else None
+    reference = ", reference=free_theory(model)" if by_free else ""
+    return f"""from rgdiff_core.denoisers import {", ".join((*names, "guided"))}
 
-model = guided(model, None, {scale!r}, reference=free_theory(model))
+model = guided(model, {labels}, {scale!r}{reference})
 """

@@ -14,7 +14,8 @@ import torch
 import rgdiff_core as rg
 from pages._noising.data import colormap_of, diverging_colors
 from pages._noising.messages import centred, curve_tables, side_header
-from pages._samples.state import MAX_GUIDANCE, MAX_STEPS, Bench, Request, Setting
+from pages._noising.state import MAX_POINTS
+from pages._samples.state import GUIDES, MAX_GUIDANCE, MAX_STEPS, Bench, Request, Setting
 from pages._shared import cache
 from pages._shared.lab import pack
 from pages._shared.menus import GRID_HELP
@@ -75,6 +76,8 @@ def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
         "continuous": bench.setting.side.schedule.continuous,
         "images_in_set": _count(source) if bench.setting.zoom else 0,
         "classes": list(source.denoiser.class_names),
+        "guides": GUIDES,
+        "guidance_points_max": MAX_POINTS,
         "guidance_max": MAX_GUIDANCE if isinstance(source.denoiser, NetworkDenoiser) else 1,
     }
     return pack(header | told, arrays)
@@ -159,5 +162,11 @@ def _drawn_message(request_json: str, seq: int, stamp: str, version: str) -> byt
     request = Request.from_json(request_json)
     source = load(request.setting)
     frames = followed(replace(request, n=min(request.n, most(source.denoiser.basis.shape))))
-    header = {"seq": seq, "stamp": stamp, "steps": request.setting.steps, "done": True}
+    header = {
+        "seq": seq,
+        "stamp": stamp,
+        "steps": request.setting.steps,
+        "done": True,
+        "whole": True,
+    }
     return frames_message(frames, span(source), header)

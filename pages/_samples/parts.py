@@ -1,22 +1,32 @@
-"""How much work a draw is, and a model that is asked for some fields at a time."""
+"""The work of a draw, how fast it is done here, and a model that is evaluated on some fields at a
+time.
+"""
 
 import math
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
-from pages._samples.state import Request
+from pages._samples.state import Request, Setting
 from pages._shared.sampling.models import Source
-from rgdiff_core.denoisers import Denoiser, Posterior
-from rgdiff_core.process import Marginal, Prior, Process
+from rgdiff_core.denoisers import DelegatingDenoiser, Denoiser, Posterior
+from rgdiff_core.process import Marginal
 
-__all__ = ["Parted", "is_short", "part"]
+__all__ = ["Parted", "affordable", "is_short", "measured", "part", "seconds"]
 
 # Work is counted in parameters times values of all fields; a core does some 2^37 a second.
 CALL = 1 << 28  # what a call costs whatever it computes
 PART = 1 << 37  # most work of one call on the processor
 DRAW = 1 << 38  # most work of a short draw
+SPEED = float(1 << 37)  # work a second of a model whose draws were not measured yet
+FEW, STEPS = 16, 8  # samples and steps that a draw keeps while the other can still be reduced
+
+_speeds: WeakKeyDictionary[Source, float] = WeakKeyDictionary()
+_lock = threading.Lock()
 
 
 def _each(source: Source) -> int:
@@ -27,9 +37,53 @@ def _each(source: Source) -> int:
 
 def is_short(request: Request, source: Source) -> bool:
     """Tell whether a draw takes a second or so."""
+    return _work(request, source) <= DRAW
+
+
+def _calls(setting: Setting) -> int:
+    """Return how often a network is evaluated in one step."""
+    return setting.sampler.evaluations * setting.networks
+
+
+def _work(request: Request, source: Source) -> int:
+    """Return the work of a draw."""
     setting = request.setting
-    calls = setting.steps * setting.sampler.evaluations * setting.networks
-    return calls * (CALL + request.n * _each(source)) <= DRAW
+    return setting.steps * _calls(setting) * (CALL + request.n * _each(source))
+
+
+def measured(request: Request, source: Source, spent: float) -> None:
+    """Note how many seconds a draw has taken, without the time in which its model was loaded."""
+    speed = _work(request, source) / max(spent, 1e-6)
+    with _lock:
+        before = _speeds.get(source)
+        _speeds[source] = speed if before is None else math.sqrt(before * speed)
+
+
+def _speed(source: Source) -> float:
+    with _lock:
+        return _speeds.get(source, SPEED)
+
+
+def seconds(request: Request, source: Source) -> float:
+    """Return about how long a draw takes, by the speed of the model's last ones."""
+    return _work(request, source) / _speed(source)
+
+
+def affordable(request: Request, source: Source, within: float) -> Request:
+    """Return a draw of as many samples and steps as are done within some seconds, by the speed of
+    the model's last draws; of one of each at least.
+
+    Samples are reduced to 16 first, then steps to 8, then samples and steps further.
+    """
+    each, calls = _each(source), _calls(request.setting)
+    work = within * _speed(source)
+    n, steps = request.n, request.setting.steps
+    for fewest, least in ((FEW, STEPS), (1, 1)):
+        fitting = int((work / (steps * calls) - CALL) // max(1, each))
+        n = max(min(n, fewest), min(n, fitting))
+        fitting = int(work // (calls * (CALL + n * each)))
+        steps = max(min(steps, least), min(steps, fitting))
+    return replace(request, n=n, setting=replace(request.setting, steps=steps))
 
 
 def part(source: Source, n: int, networks: int = 1) -> int:
@@ -43,7 +97,7 @@ def part(source: Source, n: int, networks: int = 1) -> int:
     return max(1, min(n, PART // max(1, networks * _each(source))))
 
 
-class Parted(Denoiser):
+class Parted(DelegatingDenoiser):
     """A model that is asked for some fields at a time.
 
     Arguments:
@@ -53,24 +107,9 @@ class Parted(Denoiser):
     """
 
     def __init__(self, model: Denoiser, size: int, look: Callable[[], None]) -> None:
-        super().__init__(model.basis, model.modes)
-        self.model = model
+        super().__init__(model)
         self.size = size
         self.look = look
-
-    @property
-    def free_mean(self) -> Tensor:
-        """Return the mean of the model's free theory."""
-        return self.model.free_mean
-
-    @property
-    def free_variance(self) -> Tensor:
-        """Return the variances of the model's free theory."""
-        return self.model.free_variance
-
-    def prior(self, process: Process) -> Prior:
-        """Return where the model's samples start."""
-        return self.model.prior(process)
 
     def _parts(self, c: Tensor) -> Iterator[Tensor]:
         for each in c.split(self.size):

@@ -9,11 +9,13 @@ from typing import Any, TypeVar
 from pages._noising.state import Side, points_of, turned
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
+from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.sampling import DDIM, GRIDS, METHODS, Method
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = [
+    "GUIDES",
     "MAX_GUIDANCE",
     "MAX_PINS",
     "MAX_SAMPLES",
@@ -28,7 +30,9 @@ __all__ = [
 ]
 
 MAX_SAMPLES, MAX_STEPS, MAX_PINS, MAX_GUIDANCE = 64, 200, 4, 6.0
+GUIDED = 2.0  # the guidance that a class begins with
 MAX_CLASSES = 10_000
+GUIDES = {"null": "null label", "free": "free theory"}  # what guidance leads away from
 MEASURED = (64, 256, 1024, 4096)  # samples that observables are measured on
 FIRST = "pretrained/phi4-6x6"
 MODEL_NAME = 200  # characters
@@ -67,8 +71,10 @@ class Setting(Spec):
         grid: the time grid, by name.
         zoom: generate the fine scales of an image only.
         class_label: the number of the class that is drawn, −1 for any.
-        guidance: s of u + s (model − u), 1 is off; u is the model without the class or, for any
-            class, the free theory.
+        guidance: s of u + s (model − u), 1 is off: a number from 1 on, or a value from 0 on for
+            every scale of the field.
+        guide: u: "null" for the model without the class, or "free" for the free theory, which
+            is also taken for any class.
         couplings: (m², λ) of a model along a line of them; None for the middle of the line.
     """
 
@@ -82,25 +88,34 @@ class Setting(Spec):
     grid: str = "uniform"
     zoom: Zoom | None = None
     class_label: int = -1
-    guidance: float = 1.0
+    guidance: GuidanceCurve | float = 1.0
+    guide: str = "null"
     couplings: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if len(self.model) > MODEL_NAME:
             raise ValueError(f"a model's name has at most {MODEL_NAME} characters.")
-        for name, menu in (("method", METHODS), ("grid", GRIDS)):
+        for name, menu in (("method", METHODS), ("grid", GRIDS), ("guide", GUIDES)):
             if getattr(self, name) not in menu:
                 known = ", ".join(menu)
                 raise ValueError(f"{name} = {getattr(self, name)[:40]!r} is not one of {known}.")
         check_range("eta", self.eta, 0, 1)
         check_whole("steps", self.steps, 1, MAX_STEPS)
         check_whole("class_label", self.class_label, -1, MAX_CLASSES - 1)
-        check_range("guidance", self.guidance, 1, MAX_GUIDANCE)
+        if isinstance(self.guidance, GuidanceCurve):
+            check_range("guidance", max(self.guidance.values), 0, MAX_GUIDANCE)
+        else:
+            check_range("guidance", self.guidance, 1, MAX_GUIDANCE)
 
     @property
     def networks(self) -> int:
-        """Return how many networks are asked where the denoiser is: guidance by class asks two."""
-        return 2 if self.class_label >= 0 and self.guidance != 1 else 1
+        """Return how many networks are evaluated where the denoiser is: two by the null label."""
+        return 1 if self.guidance == 1 or self.by_free_theory else 2
+
+    @property
+    def by_free_theory(self) -> bool:
+        """Return whether the free theory is the guide: always, for any class."""
+        return self.guide == "free" or self.class_label < 0
 
     @property
     def sampler(self) -> Method:
@@ -166,19 +181,32 @@ class Bench(Spec):
             for knob, spec in zip(side.knobs(), (side.schedule, side.color), strict=True)
         )
         zoom = setting.zoom
-        return {
-            "at": self.at,
-            "chosen": self.chosen,
-            "n": self.n,
-            "seed": self.seed,
-            "sides": [{"points": points_of(side.schedule), "shape": shape, "tint": tint}],
-            "zoom": zoom and {name: getattr(zoom, name) for name in _ZOOM},
-        } | {name: getattr(setting, name) for name in _SETTING}
+        return (
+            {
+                "at": self.at,
+                "chosen": self.chosen,
+                "n": self.n,
+                "seed": self.seed,
+                "sides": [{"points": points_of(side.schedule), "shape": shape, "tint": tint}],
+                "zoom": zoom and {name: getattr(zoom, name) for name in _ZOOM},
+            }
+            | {name: getattr(setting, name) for name in _SETTING}
+            | _guidance(setting)
+        )
 
 
 _ZOOM = ("image", "cutoff", "softness")
-_SETTING = ("method", "eta", "steps", "grid", "class_label", "guidance")
+_SETTING = ("method", "eta", "steps", "grid", "class_label", "guide")
 _BENCH = ("at", "chosen", "n", "seed")
+
+
+def _guidance(setting: Setting) -> dict[str, Any]:
+    """Return guidance as the browser has it: a number, and points [k/k_max, s] or None."""
+    scale = setting.guidance
+    if not isinstance(scale, GuidanceCurve):
+        return {"guidance": scale, "guidance_points": None}
+    points = [list(point) for point in zip(scale.scales, scale.values, strict=True)]
+    return {"guidance": GUIDED, "guidance_points": points}
 
 
 def start() -> Bench:
@@ -193,11 +221,14 @@ def merged(bench: Bench, told: dict[str, Any]) -> Bench:
     """
     try:
         side = turned(bench.setting.side, told["sides"][0])
-        numbers = {name: told[name] for name in _SETTING}
+        numbers = {name: told[name] for name in _SETTING} | {"guidance": told["guidance"]}
+        if points := told.get("guidance_points"):
+            scales, values = zip(*points, strict=True)
+            numbers["guidance"] = {"kind": "GuidanceCurve", "scales": scales, "values": values}
         if bench.setting.zoom is not None and told.get("zoom"):
             numbers["zoom"] = {"kind": "Zoom"} | {name: told["zoom"][name] for name in _ZOOM}
         own = {name: told[name] for name in _BENCH}
-    except (IndexError, KeyError, TypeError) as error:
+    except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the state of the page can't be read: {error!r}.") from None
     setting = _with(replace(bench.setting, side=side), numbers)
     return _with(replace(bench, setting=setting), own)

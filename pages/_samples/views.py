@@ -10,7 +10,7 @@ import rgdiff_core as rg
 from pages._noising.state import points_of
 from pages._samples import extras, quality, session
 from pages._samples.messages import coloured
-from pages._samples.state import MAX_PINS, Bench, Request, Setting
+from pages._samples.state import GUIDES, MAX_PINS, Bench, Request, Setting
 from pages._shared import cache, plots
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
@@ -21,6 +21,7 @@ from pages._shared.sampling.turns import drawn
 from pages._spectra.views import MOMENTUM, draw
 from pages._training.run_samples import NAMES
 from rgdiff_core.data import ImageSet
+from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
 from rgdiff_core.statistics import Estimate
@@ -67,14 +68,20 @@ def words(setting: Setting) -> str:
     if setting.class_label >= 0:
         parts.append(f"class {load(setting).denoiser.class_names[setting.class_label]}")
     if setting.guidance != 1:
-        guide = "the null label" if setting.class_label >= 0 else "the free theory"
-        parts.append(f"guidance {setting.guidance:.3g} by {guide}")
+        guide = GUIDES["free" if setting.by_free_theory else "null"]
+        parts.append(f"guidance {_strength(setting.guidance)} by the {guide}")
     if setting.couplings is not None:
         parts.append("m² = {:.4g}, λ = {:.4g}".format(*setting.couplings).replace("-", "−"))
     sampler = f"{setting.sampler.title}, {setting.steps} steps, {GRID_HELP[setting.grid]['title']}"
     model = menu().get(setting.model, setting.model)
     lines = (model, describe(side.basis, side.color, side.schedule), *parts, sampler)
     return "  \n".join(lines)
+
+
+def _strength(guidance: float | GuidanceCurve) -> str:
+    if isinstance(guidance, GuidanceCurve):
+        return f"through {', '.join(f'{value:.3g}' for value in guidance.values)} over scales"
+    return f"{guidance:.3g}"
 
 
 def results(bench: Bench) -> None:

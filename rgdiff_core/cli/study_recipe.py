@@ -68,14 +68,13 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     try:
         for seed in chosen.seeds:
             for name in arms:
-                cell = cell(cells, name, seed, chosen)
-                found.setdefault(name, []).append(cell)
+                found.setdefault(name, []).append(cell(cells, name, seed, chosen))
                 write(path, chosen, found)
     except OutOfTimeError:
         complete = False
-    rows = rows(found)
+    table = rows(found)
     state = "complete" if complete else "stopped; the same command goes on"
-    return {"file": str(path), "complete": complete, "arms": rows}, [*lines(rows), state]
+    return {"file": str(path), "complete": complete, "arms": table}, [*lines(table), state]
 
 
 COMMANDS: Entries = {"recipe": Entry(recipe_options, run_recipe)}

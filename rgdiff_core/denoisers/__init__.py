@@ -6,6 +6,7 @@ denoiser that corrects it, `guidance` what leads samples to a class, or away fro
 
 from rgdiff_core.denoisers.base import (
     NULL_LABEL,
+    DelegatingDenoiser,
     Denoiser,
     GaussianDenoiser,
     Posterior,
@@ -25,6 +26,7 @@ from rgdiff_core.denoisers.network import ModelSpec, NetworkDenoiser, NoiseState
 
 __all__ = [
     "NULL_LABEL",
+    "DelegatingDenoiser",
     "Denoiser",
     "GaussianDenoiser",
     "GuidanceCurve",

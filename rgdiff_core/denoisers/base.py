@@ -23,9 +23,10 @@ from rgdiff_core.lattice.line import CouplingLine, Couplings
 from rgdiff_core.process import Marginal, Prior, Process
 
 __all__ = [
+    "NULL_LABEL",
+    "DelegatingDenoiser",
     "Denoiser",
     "GaussianDenoiser",
-    "NULL_LABEL",
     "Posterior",
     "check_labels",
     "free_error",
@@ -159,6 +160,32 @@ class Denoiser(nn.Module):
         """
         mean = self.posterior(c, marginal).mean
         return (marginal.alpha * mean - c) / marginal.std**2
+
+
+class DelegatingDenoiser(Denoiser):
+    """A denoiser that changes what another one returns, and shares its free theory and prior.
+
+    Arguments:
+        model: the other one, whose basis and modes it has.
+    """
+
+    def __init__(self, model: Denoiser) -> None:
+        super().__init__(model.basis, model.modes)
+        self.model = model
+
+    @property
+    def free_mean(self) -> Tensor:
+        """Return the mean of the free theory that the model corrects."""
+        return self.model.free_mean
+
+    @property
+    def free_variance(self) -> Tensor:
+        """Return the variances of the free theory that the model corrects."""
+        return self.model.free_variance
+
+    def prior(self, process: Process) -> Prior:
+        """Return the model's prior."""
+        return self.model.prior(process)
 
 
 def check_labels(class_labels: Tensor, num_classes: int) -> None:

@@ -132,7 +132,10 @@ def weights_type(path: Path) -> torch.dtype | None:
 
 
 def load_model(path: Path) -> NetworkDenoiser:
-    """Read a model, on the CPU and in evaluation mode, in float32.
+    """Read a model, on the CPU and in evaluation mode, with weights in float32.
+
+    Its network computes in the type that is fastest there; `set_precision` chooses another, and
+    measures anew on another device.
 
     Raises `ValueError` with one sentence for a file that is no model, or whose weights do not fit
     what it says it is.
@@ -190,7 +193,7 @@ def _load(
         if not value.isfinite().all():
             raise ValueError(f"{key} in {name} is not finite.")
     model.network.load_state_dict(state)
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False).set_precision("auto")
 
 
 def sha256(path: Path) -> str:

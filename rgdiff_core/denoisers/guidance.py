@@ -23,8 +23,14 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.denoisers.base import NULL_LABEL, Denoiser, GaussianDenoiser, Posterior
-from rgdiff_core.process import Marginal, Prior, Process
+from rgdiff_core.denoisers.base import (
+    NULL_LABEL,
+    DelegatingDenoiser,
+    Denoiser,
+    GaussianDenoiser,
+    Posterior,
+)
+from rgdiff_core.process import Marginal
 from rgdiff_core.schedules.kernels import monotone_cubic
 from rgdiff_core.spec import Spec, check_range, check_whole
 
@@ -79,7 +85,7 @@ def log_snr(marginal: Marginal, modes: Modes) -> Tensor:
     return torch.log(signal.clamp_min(1e-30)) - torch.log(noise.clamp_min(1e-30))
 
 
-class Guided(Denoiser):
+class Guided(DelegatingDenoiser):
     """D = u + s (c − u), with the variance of c.
 
     Arguments:
@@ -101,7 +107,7 @@ class Guided(Denoiser):
         scale: float | GuidanceCurve,
         interval: Interval | None = None,
     ) -> None:
-        super().__init__(model.basis, model.modes)
+        super().__init__(model)
         if reference.basis.shape != model.basis.shape:
             raise ValueError(
                 f"the guide is for fields {reference.basis.shape}, the model for fields "
@@ -113,25 +119,11 @@ class Guided(Denoiser):
             check_range("guidance_scale", scale, 0, MAX_SCALE)
             strength = torch.full_like(self.modes.scale, scale)
         self.register_buffer("guidance", strength, persistent=False)
-        self.model, self.reference = model, reference
+        self.reference = reference
         self.interval = None if interval is None else _checked(interval)
         self.alike = _same(model.free_mean, reference.free_mean) and _same(
             model.free_variance, reference.free_variance
         )  # else their interactions are not in the same units
-
-    @property
-    def free_mean(self) -> Tensor:
-        """Return the mean of the free theory that the model corrects."""
-        return self.model.free_mean
-
-    @property
-    def free_variance(self) -> Tensor:
-        """Return the variances of the free theory that the model corrects."""
-        return self.model.free_variance
-
-    def prior(self, process: Process) -> Prior:
-        """Return the model's prior."""
-        return self.model.prior(process)
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the guided mean and the variance of the model."""

@@ -44,7 +44,13 @@ from rgdiff_core.denoisers.base import (
     gaussian_score,
 )
 from rgdiff_core.lattice.line import CouplingLine, ModesLine
-from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
+from rgdiff_core.networks import (
+    MAX_PARAMETERS,
+    LatticeNet,
+    NetworkSpec,
+    meta_count,
+    network_dtype,
+)
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.spec import Spec, check_range, check_whole
 
@@ -269,6 +275,18 @@ class NetworkDenoiser(Denoiser):
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override]
         """Return the names of the classes that the network is conditioned on."""
         return self.spec.class_names
+
+    def set_precision(self, precision: str) -> Self:
+        """Set the type that the network computes in where the model is now; return the model.
+
+        Arguments:
+            precision: "float32", "bfloat16" or "auto", as of `networks.network_dtype`: all but
+                "bfloat16" leave a device without fast bfloat16 as it is, to the last bit.
+        """
+        self.autocast = network_dtype(precision, self.spec.network, self.modes_mean.device)
+        if self.autocast is not None:
+            self.network.to(memory_format=torch.channels_last)
+        return self
 
     def given(self, class_labels: Tensor | None) -> Self:
         """Return the same model of fields of given classes; see `Denoiser.given`."""

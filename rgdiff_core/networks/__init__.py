@@ -10,7 +10,7 @@ from rgdiff_core.networks.base import (
     parameter_count,
 )
 from rgdiff_core.networks.lattice import LatticeNet
-from rgdiff_core.networks.precision import fast_bfloat16, network_dtype
+from rgdiff_core.networks.precision import fast_bfloat16, network_dtype, outweighs_rounding
 from rgdiff_core.networks.unet import UNet
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "fast_bfloat16",
     "meta_count",
     "network_dtype",
+    "outweighs_rounding",
     "parameter_count",
 ]
 

@@ -9,7 +9,7 @@ from torch import nn
 from rgdiff_core.networks.base import NetworkSpec
 from rgdiff_core.networks.lattice import LatticeNet
 
-__all__ = ["fast_bfloat16", "network_dtype"]
+__all__ = ["fast_bfloat16", "network_dtype", "outweighs_rounding"]
 
 GAIN = 1.3  # bfloat16 must be so many times faster to be worth its rounding
 TRIES = 5
@@ -30,6 +30,13 @@ def network_dtype(
     return torch.bfloat16 if precision == "bfloat16" else None
 
 
+def outweighs_rounding(float32_seconds: float, bfloat16_seconds: float) -> bool:
+    """Tell whether bfloat16 is so much faster that its rounding is worth it, from the times of the
+    same computation in both types.
+    """
+    return float32_seconds > GAIN * bfloat16_seconds
+
+
 @lru_cache(maxsize=8)
 def fast_bfloat16(device: torch.device) -> bool:
     """Tell whether convolutions are faster in bfloat16 than in float32 on a device.
@@ -44,7 +51,7 @@ def fast_bfloat16(device: torch.device) -> bool:
     convolution = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)
     x = torch.rand(4, 64, 16, 16).to(memory_format=torch.channels_last)
     full, half = _seconds(convolution, x), _seconds(convolution.bfloat16(), x.bfloat16())
-    return full > GAIN * half
+    return outweighs_rounding(full, half)
 
 
 def _seconds(convolution: nn.Module, x: torch.Tensor) -> float:

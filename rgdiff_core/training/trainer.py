@@ -296,14 +296,22 @@ class _Run:
                 self.on_point(finite(row), replace(self.now, step=step))
 
     def _preview(self) -> None:
-        """Sample from the averaged model, with the same noise every time."""
+        """Sample from the averaged model, with equal noise every time, its classes in turn."""
         if self.records is None:
             return
         process = preview_process(self.config, self.material.basis, self.material.modes)
         generator = torch.Generator(self.fabric.device).manual_seed(mix(self.config.seed, 3))
         method = "dpmpp_2m" if process.schedule.continuous else "shell"
+        model = self.learner.average
+        labels = torch.arange(PREVIEW_IMAGES) % model.num_classes if model.num_classes else None
         images = sample(
-            self.learner.average, process, PREVIEW_IMAGES, PREVIEW_STEPS, method, generator
+            model,
+            process,
+            PREVIEW_IMAGES,
+            PREVIEW_STEPS,
+            method,
+            generator,
+            class_labels=labels,
         )
         self.records.samples(self.learner.step, images)
 

@@ -11,6 +11,7 @@ from patience import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
 from pages._samples.state import Bench, Setting, start
+from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
 
 pytestmark = pytest.mark.browser
@@ -81,6 +82,11 @@ def picture(page: Page, name: str = "canvasX") -> str:
     return ref(page, name).evaluate("(canvas) => canvas.toDataURL()")
 
 
+def more(page: Page) -> None:
+    """Unfold sampler, time grid and seed."""
+    ref(page, "samplerMore").locator("summary").first.click()
+
+
 def address(page: Page) -> Bench:
     return Bench.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
 
@@ -108,14 +114,13 @@ def test_samples_follow_the_curve_with_the_same_noise(page: Page, app_url: str):
     x, y = grip(page, 1)
     page.mouse.move(x, y)
     page.mouse.down()
-    seen = {first}
     for i in range(1, 9):
         before = drawings(page)
         page.mouse.move(x - 8 * i, y + 6 * i)
         drawn(page, before + 1)  # while the button is down
-        seen.add(picture(page))
-    assert len(seen) > 5
     page.mouse.up()
+    expect(ref(page, "status")).to_have_text(re.compile("^9 samples in"))
+    assert picture(page) != first
     page.wait_for_function(IN_ADDRESS, arg='"times":[0.0,0.')
     bench = address(page)
     assert isinstance(bench.setting.side.schedule, Cutoff)
@@ -165,6 +170,7 @@ def test_seed_steps_and_sampler_change_the_samples(page: Page, app_url: str):
     ref(page, "newSeed").click()
     drawn(page, 2)
     seen.append(picture(page))
+    more(page)
     ref(page, "method").select_option("shell")
     drawn(page, 3)
     seen.append(picture(page))
@@ -181,6 +187,45 @@ def test_seed_steps_and_sampler_change_the_samples(page: Page, app_url: str):
     page.wait_for_function(IN_ADDRESS, arg='"steps":5')
     bench = address(page)
     assert bench.setting.method == "shell" and bench.seed != 0
+
+
+def test_guidance_is_a_curve_over_scales_that_is_dragged_typed_and_undone(
+    page: Page, app_url: str
+):
+    visit(page, app_url)
+    constant = picture(page)
+    ref(page, "byScale").click()
+    drawn(page, 2)
+    assert picture(page) == constant  # s = 1 on all scales is off
+    before = drawings(page)
+    first = ref(page, "guidanceCurve").locator(".point").first
+    first.press("ArrowUp")
+    drawn(page, before + 1)
+    expect(first).to_have_attribute("aria-valuenow", "1.100")
+    box = first.locator(".knob").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 30, y - 40, steps=4)
+    drawn(page, before + 2)  # while the button is down
+    page.mouse.up()
+    assert float(first.get_attribute("aria-valuenow") or 0) > 1.5
+    ref(page, "addGuidance").click()
+    ref(page, "guidanceNumbers").locator("summary").click()
+    typed = page.get_by_label("Guidance of guidance point 2")
+    typed.fill("9")
+    typed.press("Enter")
+    expect(page.get_by_text("Guidance of point 2 must be a number from 0 to 6")).to_be_visible()
+    typed.fill("0.25")
+    typed.press("Enter")
+    page.wait_for_function(IN_ADDRESS, arg='"scales":[0.0,0.5,1.0]')
+    guidance = address(page).setting.guidance
+    assert isinstance(guidance, GuidanceCurve) and guidance.values[1:] == (0.25, 1.0)
+    for _ in range(5):
+        ref(page, "undo").click()
+    expect(ref(page, "guidanceEditor")).not_to_be_visible()
+    page.wait_for_function(IN_ADDRESS, arg='"guidance":1.0')
 
 
 def test_a_link_opens_the_same_samples(page: Page, browser: Browser, faults, app_url: str):
@@ -219,12 +264,32 @@ def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, app_url: str):
     expect(ref(page, "canvasD")).to_have_attribute("data-step", re.compile(r"\d+"))
     ref(page, "cancel").click()
     expect(ref(page, "status")).to_have_text(re.compile(r"Cancelled at step \d+ of 200\."))
+    more(page)
     ref(page, "method").select_option("ddim")
     steps = page.get_by_label("Steps, typed")
     steps.fill("3")
     steps.press("Enter")
     drawn(page, 1)
     expect(ref(page, "status")).to_have_text(re.compile("64 samples in"))
+
+
+def test_a_drag_always_shows_something_however_long_a_draw_takes(page: Page, app_url: str):
+    """The whole draw takes seconds; while the button is down ten previews of it are painted, one
+    after another, although the hand never stops.
+    """
+    page.goto(f"{app_url}/samples?state={quote(SLOW.to_json())}")
+    expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
+    x, y = grip(page, 0)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    end, i = time.monotonic() + 90, 0
+    while drawings(page) < 10:
+        assert time.monotonic() < end, f"{drawings(page)} previews were painted"
+        i += 1
+        page.mouse.move(x, y + 10 + i % 40)
+    expect(ref(page, "status")).to_have_text(re.compile(r"Preview: \d+ of 64 samples"))
+    page.mouse.up()
+    expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
 
 
 def test_who_waits_is_told_his_place(

@@ -16,6 +16,7 @@ from scipy.interpolate import PchipInterpolator
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
 from rgdiff_core.denoisers import (
+    DelegatingDenoiser,
     GuidanceCurve,
     Guided,
     ModelSpec,
@@ -23,6 +24,7 @@ from rgdiff_core.denoisers import (
     guided,
     log_snr,
 )
+from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.process import Marginal, Process
 
@@ -285,3 +287,14 @@ def test_bad_guidance_is_named(make, message):
 def _process() -> Process:
     model = learned()
     return Process(model.basis, colors.White(), schedules.Cosine(), model.modes)
+
+
+def test_a_wrapped_denoiser_keeps_a_free_theory_and_a_prior_that_are_not_the_datas():
+    known, image = torch.full(SHAPE, 0.7).double(), fields(SHAPE, 1, seed=8)
+    model = Conditioned(PLAIN, image, known, torch.Generator().manual_seed(0))
+    for wrapped in (DelegatingDenoiser(model), Guided(model, free_theory(model), 2.0)):
+        assert torch.equal(wrapped.free_mean, model.free_mean)
+        assert torch.equal(wrapped.free_variance, model.free_variance)
+        assert not torch.equal(wrapped.free_variance, wrapped.modes_variance)
+        assert torch.equal(wrapped.prior(PROCESS).mean, model.prior(PROCESS).mean)
+        assert torch.equal(wrapped.prior(PROCESS).std, model.prior(PROCESS).std)

@@ -10,13 +10,15 @@ import torch
 from patience import PATIENCE
 
 import rgdiff_core as rg
-from pages._samples.parts import Parted, is_short, part
-from pages._samples.state import Setting, start
+from pages._samples.parts import Parted, affordable, is_short, measured, part, seconds
+from pages._samples.state import Request, Setting, start
 from pages._shared.lanes import SHORT, Cancelled, Lane, Ticket, in_turn
 from pages._shared.reverse.limits import MAX_MESSAGE, Allowance, TooMuch
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import fitted, load
 from pages._shared.sampling.turns import drawn
+from rgdiff_core.denoisers import ModelSpec
+from rgdiff_core.networks import UNet
 from rgdiff_core.sampling import METHODS
 
 
@@ -168,3 +170,44 @@ def test_what_a_line_may_send():
             now, sent = now + 1 / 36, sent + 1
             allowance.take("x" * 15_000)
     assert sent < 36
+
+
+BUDGETS = (1e-4, 0.02, 0.15, 3.0, 1e4)
+
+
+@pytest.mark.parametrize("model", ["phi4-6x6", "a U-Net"])
+@pytest.mark.parametrize("speed", [1e9, 1e12])
+def test_what_is_affordable_fits_the_time_and_is_as_much_as_fits(model: str, speed: float):
+    setting = Setting(method="rk4", steps=100)
+    source = load(setting)
+    if model == "a U-Net":  # a network whose fields cost more than its calls
+        images = torch.randn(8, 3, 16, 16)
+        basis = rg.bases.FourierBasis((3, 16, 16)).float()
+        denoiser = ModelSpec(UNet(32, (1, 2), 1)).build(basis, rg.Modes.fit(basis, images))
+        source = replace(source, denoiser=denoiser)
+    whole = Request(setting, 64)
+    source = replace(source)  # with a speed of its own
+    measured(whole, source, seconds(whole, source) * (1 << 37) / speed)
+    for within in BUDGETS:
+        request = affordable(whole, source, within)
+        n, steps = request.n, request.setting.steps
+        assert 1 <= n <= 64 and 1 <= steps <= 100
+        assert seconds(request, source) <= within or (n, steps) == (1, 1)
+        if request != whole:
+            more = replace(request, setting=replace(request.setting, steps=min(100, steps + 1)))
+            most = replace(request, n=min(64, n + 1))
+            assert max(seconds(more, source), seconds(most, source)) > within
+        else:
+            assert seconds(whole, source) <= within
+
+
+def test_the_speed_of_a_model_is_learnt_from_its_draws():
+    request = Request(Setting(), 64)
+    source = replace(load(request.setting))
+    measured(request, source, 8.0)
+    assert seconds(request, source) == pytest.approx(8.0)
+    for _ in range(20):
+        measured(request, source, 0.5)
+    assert seconds(request, source) == pytest.approx(0.5, rel=1e-3)
+    few = replace(request, setting=replace(request.setting, steps=10))
+    assert seconds(few, source) == pytest.approx(0.25, rel=1e-3)

@@ -1,6 +1,5 @@
 """The Samples page, alone and through the router: link, menus, measurements, comparison, files."""
 
-import io
 import json
 import time
 from collections.abc import Iterator
@@ -8,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from patience import PATIENCE
@@ -17,18 +15,20 @@ from streamlit.testing.v1 import AppTest
 import rgdiff_core as rg
 from pages._noising.state import Side
 from pages._samples import files
-from pages._samples.messages import bench_message, drawn_message
-from pages._samples.state import Bench, Setting, Zoom, merged, start
+from pages._samples.messages import bench_message
+from pages._samples.parts import measured
+from pages._samples.state import Bench, Setting, Zoom, start
 from pages._samples.views import words
 from pages._shared import menus
 from pages._shared.lab import unpack
 from pages._shared.sampling import models
 from pages._shared.sampling.draw import process
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import FreeTheory, Matched, White
-from rgdiff_core.sampling import GRIDS, METHODS
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
 from rgdiff_core.training import PRESETS, runs, train
+from rgdiff_core.training.noise_levels import OneProcess
 from tests.classes import NAMES, install_model, make_images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -173,14 +173,17 @@ def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
     assert state(at).setting.side.basis.momentum == "lattice"
     choose(at, "model", f"run/{run}")
     assert state(at).setting.model == "run/mine"
-    choose(at, "schedule", "Cosine")  # not what it was trained on
-    next(each for each in at.button if each.label == "Use its own process").click().run()
     own = PRESETS["phi4-2min"].config.noise
+    assert isinstance(own, OneProcess)
+    side = state(at).setting.side
+    assert (side.color, side.schedule) == (own.color, own.schedule)
+    choose(at, "schedule", "Cosine")  # not what it was trained on
+    next(each for each in at.button if each.label == "Use it").click().run()
     assert (state(at).setting.side.color, state(at).setting.side.schedule) == (
         own.color,
         own.schedule,
     )
-    assert "Use its own process" not in {each.label for each in at.button}
+    assert "Use it" not in {each.label for each in at.button}
     choose(at, "model", "free/phi4-6x6-broken")
     choose(at, "basis", "cosine")
     assert state(at).setting.side.basis.name == "cosine"
@@ -260,44 +263,6 @@ def test_a_zoom_keeps_the_coarse_scales_of_an_image():
     assert state(at).setting.zoom is None
 
 
-@pytest.mark.parametrize(
-    "setting",
-    [
-        Setting(method="ddim", eta=0.5, steps=3),
-        Setting(method="shell", steps=3, grid="angle", zoom=Zoom(1, 0.5, 0.1)),
-        Setting(
-            "free/phi4-6x6",
-            Side(BasisSpec("wavelet"), FreeTheory(), Cosine()),
-            steps=4,
-        ),
-    ],
-)
-def test_the_python_lines_draw_the_same_samples(setting: Setting):
-    bench = Bench(setting, n=3, seed=4)
-    names: dict[str, Any] = {}
-    exec(files.python_lines(bench), names)
-    assert torch.equal(names["samples"], files.drawn(bench.request))
-
-
-def test_the_files_hold_the_samples():
-    bench = replace(SMALL, n=3)
-    samples = files.drawn(bench.request)
-    with np.load(io.BytesIO(files.numbers(bench))) as file:
-        assert np.array_equal(file["samples"], samples.numpy())
-        assert np.array_equal(file["fields"][-1], samples.numpy())
-        assert file["times"][0] == 1 and file["times"][-1] == 0 and len(file["times"]) == 21
-        assert json.loads(str(file["settings"])) == json.loads(bench.request.to_json())
-    assert files.picture(bench).startswith(b"\x89PNG")
-
-
-def test_without_the_live_line_the_server_draws():
-    bench = replace(SMALL, n=3)
-    header, arrays = unpack(drawn_message(bench.request, 4, "stamp"))
-    assert header["done"] and header["seq"] == 4 and header["of"] == list(range(21))
-    assert arrays["x"].shape == (21, 3, 1, 6, 6)
-    assert np.array_equal(arrays["x"][-1], arrays["denoised"][-1])
-
-
 @pytest.fixture
 def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     """Install a model of three classes, and return a setting of it."""
@@ -345,9 +310,43 @@ def test_each_class_is_drawn_in_its_own_way(kinds: Setting):
         assert all((one - other).abs().max() > 1e-3 for other in each[:i])
 
 
+def test_guidance_by_scale_and_by_the_free_theory_is_that_of_the_core(kinds: Setting):
+    points = [[0, 0.5], [0.4, 3], [1, 2]]
+    curve = GuidanceCurve((0.0, 0.4, 1.0), (0.5, 3.0, 2.0))
+    at = at_bench(replace(SMALL, setting=replace(kinds, class_label=1, guidance=2.0)))
+    healthy(rest(at, guidance_points=points))
+    assert state(at).setting.guidance == curve and state(at).setting.networks == 2
+    assert "guidance through 0.5, 3, 2 over scales by the null label" in words(state(at).setting)
+    assert state(at).component()["guidance_points"] == points
+    drawn = files.drawn(state(at).request)
+    healthy(rest(at, guidance_points=points, guide="free"))
+    free = state(at)
+    assert free.setting.guide == "free" and free.setting.networks == 1
+    source = models.load(free.setting)
+    lead = guided(
+        source.denoiser, torch.tensor([1]), curve, reference=free_theory(source.denoiser)
+    )
+    forward, sampler = process(free.setting, source), free.setting.sampler
+    known = rg.sample(lead, forward, 6, 4, sampler, seed=free.seed)
+    torch.testing.assert_close(files.drawn(free.request), known)
+    assert (known - drawn).abs().max() > 1e-3
+
+
+def test_a_level_guidance_curve_is_the_constant(kinds: Setting):
+    level = GuidanceCurve((0.0, 1.0), (2.5, 2.5))
+    one, other = (
+        files.drawn(Bench(replace(kinds, class_label=0, guidance=s), n=3).request)
+        for s in (2.5, level)
+    )
+    torch.testing.assert_close(one, other)
+
+
 @pytest.mark.parametrize(
     ("told", "word"),
     [
+        ({"guide": "teacher"}, "guide"),
+        ({"guidance": {"kind": "GuidanceCurve", "values": [1, 9]}}, "guidance"),
+        ({"guidance": {"kind": "GuidanceCurve", "scales": [0, 0.5]}}, "scales"),
         ({"class_label": 3}, "class label 3"),
         ({"class_label": -2}, "class_label"),
         ({"guidance": 1e9}, "guidance"),
@@ -364,7 +363,7 @@ def test_a_class_that_does_not_exist_is_one_sentence(kinds: Setting, told: dict,
 
 def test_links_of_before_have_no_class_and_no_guidance():
     link = json.loads(SMALL.to_json())
-    for name in ("class_label", "guidance"):
+    for name in ("class_label", "guidance", "guide"):
         del link["setting"][name]
     assert state(healthy(visit(state=json.dumps(link)))) == SMALL
 
@@ -375,6 +374,7 @@ def test_links_of_before_have_no_class_and_no_guidance():
         {"class_label": 1},
         {"class_label": 2, "guidance": 2.5},
         {"guidance": 1.5},
+        {"class_label": 1, "guidance": GuidanceCurve((0.0, 1.0), (1.0, 3.0)), "guide": "free"},
         {"class_label": 0, "guidance": 2.0, "zoom": Zoom(1, 0.5, 0.1)},
     ],
 )
@@ -385,8 +385,13 @@ def test_the_python_lines_know_class_and_guidance(kinds: Setting, change: dict):
     assert torch.equal(names["samples"], files.drawn(bench.request))
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("grid", GRIDS)
-def test_every_sampler_and_grid_draws(method: str, grid: str):
-    told = SMALL.component() | {"n": 2, "method": method, "grid": grid}
-    assert files.drawn(merged(SMALL, told).request).shape == (2, 1, 6, 6)
+def test_a_model_brings_as_many_samples_and_steps_as_are_soon_drawn():
+    at = at_bench(SMALL)
+    choose(at, "model", "pretrained/phi4-8x8")
+    assert (state(at).n, state(at).setting.steps) == (64, 20)
+    whole = state(at).request
+    measured(whole, models.load(whole.setting), 4e6)  # a slow machine
+    measured(whole, models.load(whole.setting), 4e6)
+    choose(at, "model", "free/phi4-6x6")
+    choose(at, "model", "pretrained/phi4-8x8")
+    assert state(at).n < 64 and state(at).setting.steps < 20

@@ -54,6 +54,11 @@ def ask(socket: WebSocketTestSession, seq: int, bench: Bench = BENCH, **told: An
     socket.send_text(json.dumps(message | {"told": bench.component() | told}))
 
 
+def ask_preview(socket: WebSocketTestSession, seq: int, within: Any, bench: Bench) -> None:
+    message = {"kind": "draw", "seq": seq, "bench": json.loads(bench.to_json())}
+    socket.send_text(json.dumps(message | {"told": bench.component(), "within": within}))
+
+
 def frames(socket: WebSocketTestSession) -> tuple[dict, dict]:
     """Return header and arrays of the next frames, after the wait for them."""
     while True:
@@ -271,3 +276,24 @@ def test_an_ode_method_is_refused_where_the_schedule_jumps(socket: WebSocketTest
     assert "jumps" in refusal(socket)[1]
     ask(socket, 3, replace(BENCH, setting=Setting(side=hard, method="shell", steps=4)))
     answer(socket, 3)
+
+
+def test_a_preview_is_a_part_of_the_draw_that_it_stands_for(socket: WebSocketTestSession):
+    ask_preview(socket, 1, 1e-9, SLOW)  # less than anything takes: one sample in one step
+    headers, arrays = answer(socket, 1)
+    assert headers[-1]["whole"] is False and headers[-1]["steps"] == 1
+    few = replace(SLOW, n=1, setting=replace(SLOW.setting, steps=1))
+    ask(socket, 2, few)
+    known, same = answer(socket, 2)
+    assert known[-1]["whole"] is True
+    assert arrays[-1]["x"].shape[1:] == (1, 1, 6, 6)
+    assert np.array_equal(arrays[-1]["x"][-1], same[-1]["x"][-1])
+    ask_preview(socket, 3, 10, few)
+    assert answer(socket, 3)[0][-1]["whole"] is True
+
+
+@pytest.mark.parametrize("within", [0, -1, 1e9, "soon"])
+def test_a_preview_in_no_time_is_refused(socket: WebSocketTestSession, within: Any):
+    ask_preview(socket, 4, within, BENCH)
+    seq, sentence = refusal(socket)
+    assert seq in (4, -1) and "within" in sentence

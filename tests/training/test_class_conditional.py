@@ -19,8 +19,9 @@ from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
 from rgdiff_core.training.losses import Objective, denoising_loss
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import OneProcess, mix
 from rgdiff_core.training.state import learning_rate, material
+from rgdiff_core.training.trainer import PREVIEW_STEPS, preview_process
 
 SHAPE = (3, 8, 8)
 
@@ -140,6 +141,28 @@ def test_what_is_written_knows_its_classes_and_what_is_held_out_its_labels(
     assert written[-1] == pytest.approx(float(right), rel=1e-5)
     for other in (wrong, none):
         assert abs(float(other) / float(right) - 1) > 2e-4
+
+
+def test_previews_show_the_classes_in_turn(tmp_path: Path, conditional: TrainConfig):
+    train(replace(conditional, previews=1), tmp_path, device="cpu")
+    with np.load(tmp_path / "samples" / "step-00000020.npz") as file:
+        shown = torch.from_numpy(file["images"])
+    model = load_model(tmp_path / "checkpoint" / "model.safetensors").set_precision("float32")
+    process = preview_process(conditional, model.basis, model.modes)
+    each = [
+        rg.sample(
+            model,
+            process,
+            len(shown),
+            PREVIEW_STEPS,
+            generator=torch.Generator().manual_seed(mix(conditional.seed, 3)),
+            class_labels=torch.tensor([label]),
+        )
+        for label in range(3)
+    ]
+    for i, image in enumerate(shown):
+        torch.testing.assert_close(image, each[i % 3][i].to(image), rtol=1e-4, atol=1e-4)
+        assert (each[i % 3][i] - each[(i + 1) % 3][i]).abs().max() > 1e-3
 
 
 def test_a_few_images_do_not_hide_the_classes_of_the_others(conditional: TrainConfig):

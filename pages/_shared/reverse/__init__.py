@@ -10,7 +10,7 @@ from pages._shared.lab import EDITOR_SCRIPTS, page, source
 
 __all__ = ["mount", "script"]
 
-SCRIPTS = ("state.js", "wire.js", "view.js", "sampler.js", "keys.js", "reverse.js")
+SCRIPTS = ("state.js", "wire.js", "view.js", "guidance.js", "sampler.js", "keys.js", "reverse.js")
 _HERE = Path(__file__).parent
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pages._samples.messages import frames_message, span
-from pages._samples.parts import is_short
+from pages._samples.parts import affordable, is_short, measured
 from pages._samples.state import Bench, Request, merged
 from pages._shared.lanes import LONG, SHORT, Cancelled, Lane, Ticket
 from pages._shared.page_state import short
@@ -25,13 +25,14 @@ from pages._shared.reverse.limits import IDLE, Allowance, Lines, TooMuch
 from pages._shared.sampling.draw import Frame, draw, most
 from pages._shared.sampling.models import Source, load
 from rgdiff_core.data import DataUnavailable
-from rgdiff_core.spec import load_json
+from rgdiff_core.spec import check_range, load_json
 
 __all__ = ["serve"]
 
 READERS = 4  # threads that read requests, and models
 FLUSH = 0.08  # seconds between two messages of one draw
 ENOUGH = 1000  # closing code
+WITHIN = 10.0  # most seconds that a preview may be asked for in
 
 _readers = ThreadPoolExecutor(READERS, "requests")
 _lines = Lines()
@@ -46,6 +47,7 @@ class Job:
         loop: where its packets are awaited.
         packets: what is sent of it; None ends them.
         seq: its number, −1 while it is not read.
+        within: the seconds in which a preview is wanted, None for the whole draw.
         since: when its visitor came to wait.
         begun: whether it is drawn, or was.
         queued: the lane in which it waits, and its ticket.
@@ -55,6 +57,7 @@ class Job:
     loop: asyncio.AbstractEventLoop
     packets: asyncio.Queue[bytes | str | None] = field(default_factory=asyncio.Queue)
     seq: int = -1
+    within: float | None = None
     since: float = field(default_factory=time.monotonic)
     begun: bool = False
     queued: tuple[Lane, Ticket] | None = None
@@ -154,11 +157,12 @@ def _enter(job: Job, visitor: str) -> None:
             job.put(None)
             return
         source = load(asked.setting)
-        request = replace(asked, n=min(asked.n, most(source.denoiser.basis.shape)))
+        whole = replace(asked, n=min(asked.n, most(source.denoiser.basis.shape)))
+        request = whole if job.within is None else affordable(whole, source, job.within)
         lane = SHORT if is_short(request, source) else LONG
         ticket = Ticket(
             visitor,
-            lambda: _guarded(job, lambda: _stream(job, request, source)),
+            lambda: _guarded(job, lambda: _stream(job, request, source, request == whole)),
             lambda place: job.say("queued", place=place),
             job.since,
         )
@@ -181,6 +185,9 @@ def _asked(job: Job) -> Request | None:
     if message["kind"] == "cancel":
         return None
     job.seq = seq
+    if (within := message.get("within")) is not None:
+        check_range("within", within, 0, WITHIN, low_open=True)
+        job.within = within
     bench = Bench.from_json(json.dumps(message.get("bench")))
     told = message.get("told")
     if not isinstance(told, dict):
@@ -203,8 +210,8 @@ def _guarded(job: Job, work: Callable[[], None]) -> None:
         raise
 
 
-def _stream(job: Job, request: Request, source: Source) -> None:
-    """Draw, and send the frames as they come."""
+def _stream(job: Job, request: Request, source: Source, whole: bool) -> None:
+    """Draw, and send the frames as they come, with whether they are all that was asked for."""
     job.look()
     job.begun = True
     limits, steps = span(source), request.setting.steps
@@ -222,6 +229,7 @@ def _stream(job: Job, request: Request, source: Source) -> None:
             "seq": job.seq,
             "steps": steps,
             "done": done,
+            "whole": whole,
             "seconds": spent,
             "left": spent * (steps - frame.step - 1) / (frame.step + 1),
         }
@@ -230,4 +238,5 @@ def _stream(job: Job, request: Request, source: Source) -> None:
         flushed = now
 
     draw(request, show, job.look)
+    measured(request, source, time.monotonic() - began)
     job.put(None)

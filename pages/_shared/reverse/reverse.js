@@ -45,7 +45,8 @@ function readBench(bytes) {
     stamp: String(header.stamp), live: header.live, quick: header.quick, bench: header.bench, state: header.state || {},
     continuous: header.continuous, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
-    classes: header.classes, guidanceMost: header.guidance_max };
+    classes: header.classes, guidanceMost: header.guidance_max,
+    guides: header.guides, guidancePointsMost: header.guidance_points_max };
 }
 
 function createBench(parent) {
@@ -55,7 +56,8 @@ function createBench(parent) {
   const lab = {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
-    playing: false, active: 0, point: -1, handles: [], sliders: [], numbers: {}, zoomNumbers: [],
+    playing: false, active: 0, point: -1, handles: [], sliders: [],
+    guidanceFrame: null, guidanceHandles: [], guidancePoint: -1, numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
     changedAt: 0, askedAt: 0, place: 0,
     socket: null, live: true, deaf: false, unsaid: false, request: 0, gone: false,
@@ -65,11 +67,13 @@ function createBench(parent) {
   wireEditor(lab);
   wireView(lab);
   wireSampler(lab);
+  wireGuidance(lab);
   wireKeys(lab);
   on(lab, document, "rgdiff-settled", (event) => takeFrames(lab, event.detail, false));
   lab.watch = new ResizeObserver(guarded(lab, () => {
     sizeStage(lab);
     lab.frame = null;
+    lab.guidanceFrame = null;
     repaint(lab);
   }));
   lab.watch.observe(lab.root);

@@ -1,25 +1,14 @@
 // The sampler's panel: method, steps, number, seed, grid; and the zoom's.
 
-const GUIDED = 2; // the guidance that a class begins with
-
 function wireSampler(lab) {
   const { el } = lab;
   for (const name of ["method", "grid"]) {
     on(lab, el[name], "change", () =>
       changeOnce(lab, name, (state) => { state[name] = el[name].value; }));
   }
-  on(lab, el.classLabel, "change", () =>
-    changeOnce(lab, "class", (state) => chooseClass(state, Number(el.classLabel.value))));
   typedNumber(lab, el.seed, el.seedBad, "The seed", () => [0, 2 ** 31 - 1], (value) =>
     changeOnce(lab, "seed", (state) => { state.seed = Math.round(value); }));
   on(lab, el.newSeed, "click", () => newSeed(lab));
-}
-
-/** Changes the class; a first one brings guidance along, and any class ends it. */
-function chooseClass(state, label) {
-  if (label < 0) state.guidance = 1;
-  else if (state.class_label < 0) state.guidance = GUIDED;
-  state.class_label = label;
 }
 
 function newSeed(lab) {
@@ -37,9 +26,6 @@ function buildSampler(lab) {
   el.method.replaceChildren(...message.methods.map((each) =>
     option(each, each.ode && !message.continuous)));
   el.grid.replaceChildren(...message.grids.map((each) => option(each, false)));
-  el.classLabel.replaceChildren(...["any class", ...message.classes].map((title, i) =>
-    make("option", { value: i - 1 }, title)));
-  toggle(el.classRow, message.classes.length > 0);
   el.about.replaceChildren(...[...message.methods, ...message.grids].flatMap(({ title, help }) =>
     [make("dt", {}, title), make("dd", {}, help)]));
   const write = (name) => (gesture, value) =>
@@ -47,21 +33,16 @@ function buildSampler(lab) {
   const slider = (host, about, change) => numberSlider(lab, host, about, change || write(about.name));
   const host = el.numbersOfSampler;
   host.replaceChildren();
+  el.etaSlider.replaceChildren();
   lab.numbers = {
     steps: slider(host, { name: "steps", low: 1, high: message.stepsMost, log: true, whole: true,
       label: "Steps", help: "From noise to data. More are slower and closer to the exact flow." }),
     n: slider(host, { name: "n", low: 1, high: Math.max(2, message.most), whole: true,
       label: "Samples", help: "How many are drawn. Each has a stream of random numbers of its own." }),
-    eta: slider(host, { name: "eta", low: 0, high: 1, label: "η of DDIM",
+    eta: slider(el.etaSlider, { name: "eta", low: 0, high: 1, label: "η of DDIM",
       help: "0: the same noise all the way; 1: fresh noise in every step, as in DDPM." }),
   };
-  lab.etaRow = host.lastElementChild;
-  if (message.guidanceMost > 1) {
-    lab.numbers.guidance = slider(host, { name: "guidance", low: 1, high: message.guidanceMost,
-      label: "Guidance", help: "1: off. Above, samples go further than the model from a weaker one: "
-        + "from the model without the class or, for any class, from the free theory. They become "
-        + "clearer and less varied." });
-  }
+  buildGuidance(lab, slider);
   toggle(el.zoomPanel, Boolean(lab.state.zoom));
   el.zoomSliders.replaceChildren();
   const into = (name) => (gesture, value) =>
@@ -82,11 +63,11 @@ function showSampler(lab) {
   const { el, message, state } = lab;
   setValue(lab, el.method, state.method);
   setValue(lab, el.grid, state.grid);
-  setValue(lab, el.classLabel, String(state.class_label));
   setValue(lab, el.seed, String(state.seed));
   for (const [name, show] of Object.entries(lab.numbers)) show(state[name]);
   for (const [name, show] of lab.zoomNumbers) show(state.zoom[name]);
-  toggle(lab.etaRow, state.method === "ddim");
+  toggle(el.etaSlider, state.method === "ddim");
+  showGuidance(lab);
   const method = message.methods.find((each) => each.name === state.method);
   const jumps = message.continuous ? ""
     : ` ${method.at_jumps} This schedule jumps, so the methods that follow the ODE are greyed out.`;

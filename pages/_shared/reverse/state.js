@@ -1,7 +1,8 @@
 // The component's state: adopting it, and telling Python when the hand rests.
 
 const REST_MS = 200;
-const SAMPLER = ["method", "eta", "steps", "grid", "n", "seed", "class_label", "guidance"];
+const SAMPLER = ["method", "eta", "steps", "grid", "n", "seed", "class_label", "guidance",
+  "guide", "guidance_points"];
 
 /** A usable state from whatever came. */
 function soundState(message, given) {
@@ -24,6 +25,9 @@ function soundState(message, given) {
     grid: known(message.grids, given.grid),
     class_label: Math.round(number(given.class_label, -1, message.classes.length - 1, -1)),
     guidance: number(given.guidance, 1, message.guidanceMost, 1),
+    guidance_points: message.guidanceMost > 1
+      ? soundGuidance(given.guidance_points, message.guidanceMost) : null,
+    guide: given.guide in message.guides ? given.guide : "null",
     zoom: given.zoom ? { ...given.zoom } : null,
     sides: [{
       points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
@@ -79,11 +83,17 @@ function changed(lab) {
     lab.key = key;
     lab.seq += 1;
     lab.changedAt = performance.now();
-    ask(lab);
+    // a click or a typed number is over by then, a drag is not
+    queueMicrotask(guarded(lab, () => ask(lab)));
   }
   keep(lab);
   repaint(lab);
   scheduleRest(lab);
+}
+
+/** Whether all samples of the present state are there. */
+function isDrawn(lab) {
+  return Boolean(lab.draw && lab.draw.seq === lab.seq && lab.draw.done && lab.draw.whole);
 }
 
 function restored() {}
@@ -96,11 +106,13 @@ function scheduleRest(lab) {
   lab.unsaid = true;
   clearTimeout(lab.restTimer);
   lab.restTimer = setTimeout(() => sendRest(lab), REST_MS);
+  const previewed = lab.draw && lab.draw.seq === lab.seq && lab.draw.done && !lab.draw.whole;
+  if (!lab.gesture && previewed && !lab.asked && !lab.stopped) ask(lab);
 }
 
 /** Tells Python, once the hand rests and the samples of this state are drawn. */
 function sendRest(lab) {
-  const drawn = Boolean(lab.draw && lab.draw.seq === lab.seq && lab.draw.done);
+  const drawn = isDrawn(lab);
   const busy = lab.live && !lab.stopped && !drawn;
   if (!lab.unsaid || lab.gesture || lab.playing || lab.gone || busy) return;
   lab.unsaid = false;

@@ -2,6 +2,8 @@
 
 const PLAY_SECONDS = 4;
 const DRAWS_KEPT = 600;
+const TWO_COLUMNS = 640; // pixels of the component, as in reverse.css
+const BESIDE_PICTURES = 390; // pixels of the window that are for all else
 
 /** The frame at the scrubber's place, of those that have come. */
 function frameShown(lab) {
@@ -94,14 +96,19 @@ function layOut(lab, n) {
   sizeStage(lab);
 }
 
+/** The height that pictures may have, so that what is below them stays in the window. */
+function pictureHeight() {
+  return clamp(window.innerHeight - BESIDE_PICTURES, 180, 620);
+}
+
 function sizeStage(lab) {
   const { el, sheet } = lab;
   if (!sheet || !lab.root.clientWidth) return;
-  const wide = lab.root.clientWidth >= 900;
+  const wide = lab.root.clientWidth >= TWO_COLUMNS;
   const column = Math.floor(lab.root.clientWidth * 0.57);
   el.columns.style.setProperty("--picture", `${column}px`);
   const room = ((wide ? column : lab.root.clientWidth) - 12) / 2;
-  const fit = Math.min(room / sheet.width, 620 / sheet.height);
+  const fit = Math.min(room / sheet.width, pictureHeight() / sheet.height);
   const scale = sheet.zoom < 4 ? snapScale(fit) : fit; // where a pixel is large, it may be uneven
   for (const part of [el.sheetX, el.sheetD]) {
     part.style.width = `${sheet.width * scale}px`;
@@ -113,7 +120,7 @@ function showView(lab) {
   const { el, state } = lab;
   const frame = frameShown(lab);
   if (frame) {
-    layOut(lab, frame.n);
+    layOut(lab, lab.draw.whole === false ? Math.max(frame.n, Math.min(state.n, lab.message.most)) : frame.n);
     showSheets(lab, frame);
   }
   showStatus(lab, frame);
@@ -129,11 +136,12 @@ function showView(lab) {
 function showSheets(lab, frame) {
   const { el, sheet, message, state } = lab;
   const all = { images: { ...message.images, n: frame.n }, colors: message.colors };
-  const names = [[el.canvasX, frame.x, "samples on their way"],
-    [el.canvasD, frame.denoised, "what the denoiser takes them for"]];
+  const names = [[el.canvasX, frame.x, "current state"],
+    [el.canvasD, frame.denoised, "estimate of the clean samples"]];
   for (const [canvas, values, name] of names) {
     if (canvas.values !== values) {
       paintSheet(canvas, all, sheet, [{ exact: values, from: 0, to: sheet.width }]);
+      veilRest(canvas, sheet, frame.n);
       canvas.values = values;
       setAttributes(canvas, { "data-seq": lab.draw.seq, "data-step": frame.step,
         "aria-label": `${frame.n} pictures at time ${frame.time.toFixed(2)}: ${name}` });
@@ -150,6 +158,18 @@ function showSheets(lab, frame) {
       height: `${100 * (sheet.cellHeight - sheet.gap) / sheet.height}%`,
     });
   }
+}
+
+/** Pales the pictures that a preview leaves as they were. */
+function veilRest(canvas, sheet, from) {
+  const context = canvas.getContext("2d");
+  context.fillStyle = getComputedStyle(canvas).getPropertyValue("--paper");
+  context.globalAlpha = 0.6;
+  for (let i = from; i < sheet.n; i += 1) {
+    context.fillRect((i % sheet.columns) * sheet.cellWidth, Math.floor(i / sheet.columns) * sheet.cellHeight,
+      sheet.cellWidth, sheet.cellHeight);
+  }
+  context.globalAlpha = 1;
 }
 
 /** Notes when a draw was wanted, asked for and painted, for those who measure. */
@@ -184,10 +204,11 @@ function showStatus(lab, frame) {
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;
-    const twice = state.class_label >= 0 && state.guidance !== 1; // the null label is asked for too
-    const calls = draw.steps * (twice ? 2 : 1)
+    const calls = draw.steps * (asksTwice(state) ? 2 : 1)
       * message.methods.find((each) => each.name === state.method).evaluations;
-    text = `${frame.n} samples${time}, ${calls} evaluations each`;
+    text = draw.whole
+      ? `${frame.n} samples${time}, ${calls} evaluations each`
+      : `Preview: ${frame.n} of ${Math.min(state.n, message.most)} samples, ${draw.steps} of ${state.steps} steps`;
   }
   setText(el.status, text);
   setAttributes(el.status, { "data-late": late });
@@ -207,7 +228,9 @@ function last(draw) {
 }
 
 function timeLeft(seconds) {
-  return Number.isFinite(seconds) && seconds >= 1 ? ` · ${Math.round(seconds)} s left` : "";
+  if (!Number.isFinite(seconds) || seconds < 1) return "";
+  return seconds < 90 ? ` · ${Math.round(seconds)} s left`
+    : ` · about ${Math.round(seconds / 60)} min left`;
 }
 
 /** Saves both sheets side by side, enlarged by a whole number. */

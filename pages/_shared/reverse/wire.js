@@ -3,11 +3,12 @@
 const PATIENCE_MS = 250;
 const QUICK_MS = 1200; // a draw that takes less is let finish before the next is asked for
 const SPACING_MS = 40; // between two requests
+const PREVIEW_S = 0.15; // while something is dragged, a draw is of what fits this time
 const RETRIES = 3;
 const ENOUGH = 1000; // codes of a line that the server closed
 const REFUSED = [1008, 1009, 1013];
-const ALONE = "The live line to the server is not there (start the app with serve.py; behind a proxy, "
-  + "see docs/deployment.md): samples are drawn when the hand rests.";
+const ALONE = "There is no live connection to the server (behind a proxy, see docs/deployment.md): "
+  + "samples are drawn when you stop dragging.";
 
 function liveAddress() {
   const folder = location.pathname.replace(/\/+$/, "").replace(/\/[^/]*$/, "");
@@ -45,8 +46,18 @@ function goAlone(lab) {
   repaint(lab);
 }
 
-/** How long a draw may go on before the next request stops it. */
+/** Whether something that the samples depend on is being dragged. */
+function isDragging(lab) {
+  return lab.gesture !== null && lab.gesture !== "time";
+}
+
+/**
+ * How long a draw may go on before the next request stops it: a preview ends in any case, so that
+ * a drag always shows something, and a whole draw gives way to the hand at once.
+ */
 function patience(lab) {
+  if (lab.asked.preview) return Infinity;
+  if (isDragging(lab)) return SPACING_MS;
   return lab.took < QUICK_MS ? Math.max(PATIENCE_MS, 2.5 * lab.took) : PATIENCE_MS;
 }
 
@@ -59,17 +70,19 @@ function ask(lab) {
   if (!lab.socket) return void connect(lab);
   if (lab.socket.readyState !== WebSocket.OPEN) return;
   const rest = lab.askedAt + (lab.asked ? patience(lab) : SPACING_MS) - performance.now();
+  if (rest === Infinity) return; // asked again when the preview is there
   if (rest > 0) {
     lab.askTimer = setTimeout(() => ask(lab), rest);
     return;
   }
   lab.wanted = false;
   lab.askedAt = performance.now();
-  lab.asked = { seq: lab.seq, at: lab.askedAt, input: lab.changedAt };
+  const preview = isDragging(lab);
+  lab.asked = { seq: lab.seq, at: lab.askedAt, input: lab.changedAt, preview };
   lab.coming = null;
   lab.place = 0;
   lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, bench: lab.message.bench,
-    told: copyState(lab.state) }));
+    told: copyState(lab.state), ...(preview ? { within: PREVIEW_S } : {}) }));
   lab.lateTimer = setTimeout(() => repaint(lab), PATIENCE_MS);
 }
 
@@ -114,7 +127,8 @@ function takeFrames(lab, bytes, heard) {
     lab.coming = { seq: header.seq, at, input: heard ? lab.asked.input : at, frames: [], steps: header.steps, done: false };
   }
   const draw = lab.coming;
-  Object.assign(draw, { done: header.done, left: header.left, seconds: header.seconds });
+  Object.assign(draw, { done: header.done, left: header.left, seconds: header.seconds,
+    whole: header.whole });
   const [x, denoised] = ["x", "denoised"].map((name) => message.take(name));
   const size = x.values.length / header.of.length;
   header.of.forEach((step, i) => draw.frames.push({ step, time: header.times[i], n: x.shape[1],
@@ -122,11 +136,12 @@ function takeFrames(lab, bytes, heard) {
     denoised: denoised.values.subarray(i * size, (i + 1) * size) }));
   lab.refused = "";
   lab.place = 0;
-  if (draw.done || performance.now() - draw.at > PATIENCE_MS) lab.draw = draw;
+  const early = performance.now() - draw.at <= PATIENCE_MS || (heard && lab.asked.preview);
+  if (draw.done || !early) lab.draw = draw;
   if (draw.done) {
     lab.asked = null;
-    lab.took = performance.now() - draw.at;
-    if (lab.wanted && heard) ask(lab);
+    if (draw.whole) lab.took = performance.now() - draw.at;
+    if (heard && (lab.wanted || (!draw.whole && !lab.gesture))) ask(lab);
     else if (lab.unsaid) scheduleRest(lab);
   }
   repaint(lab);

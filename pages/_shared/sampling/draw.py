@@ -91,10 +91,10 @@ def lead(setting: Setting, source: Source) -> Denoiser:
 
     Raises `ValueError` for a class that the model does not have.
     """
-    model = source.denoiser
-    if setting.class_label < 0:
-        return guided(model, None, setting.guidance, reference=free_theory(model))
-    return guided(model, torch.tensor([setting.class_label]), setting.guidance)
+    model, label = source.denoiser, setting.class_label
+    labels = None if label < 0 else torch.tensor([label])
+    reference = free_theory(model) if setting.by_free_theory else None
+    return guided(model, labels, setting.guidance, reference=reference)
 
 
 def model(request: Request, source: Source) -> Denoiser:

@@ -78,6 +78,14 @@ class Source:
         return power_spectrum(self.images.images)
 
     @property
+    def precision(self) -> str:
+        """Return what the network computes in, "" where there is none."""
+        if not isinstance(self.denoiser, NetworkDenoiser):
+            return ""
+        name = "float32" if self.denoiser.autocast is None else "bfloat16"
+        return f"{name} on the {self.denoiser.modes_mean.device.type.upper()}"
+
+    @property
     def quick(self) -> bool:
         """Return whether a visitor can wait for some hundred samples: no large network."""
         parameters = sum(p.numel() for p in self.denoiser.parameters())
@@ -191,7 +199,9 @@ def _load(model: str, version: str, basis: str) -> Source:
 def _placed(network: NetworkDenoiser) -> NetworkDenoiser:
     """Move a large network to the GPU, where there is one."""
     large = sum(p.numel() for p in network.parameters()) > LARGE
-    return network.to("cuda") if large and torch.cuda.is_available() else network
+    if large and torch.cuda.is_available():
+        network.to("cuda")
+    return network.set_precision("auto")
 
 
 def _choice(basis: Basis) -> BasisSpec:

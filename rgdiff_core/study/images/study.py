@@ -66,9 +66,8 @@ def _opened(path: Path, digest: str, device: str) -> NetworkDenoiser:
     del digest  # a file that has changed is read anew
     model = load_model(path).to(device)
     config = load_json(read_metadata(path).get("config", "{}"))
-    if device.startswith("cuda") or config.get("precision") == "bfloat16":
-        model.autocast = torch.bfloat16
-        model.network.to(memory_format=torch.channels_last)
+    fast = device.startswith("cuda") or config.get("precision") == "bfloat16"
+    model.set_precision("bfloat16" if fast else "float32")
     if device.startswith("cuda"):
         model.network.compile()
     return model

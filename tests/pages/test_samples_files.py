@@ -1,0 +1,77 @@
+"""What the Samples page draws and gives away: every sampler, files, Python lines."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pages._noising.state import Side
+from pages._samples import files
+from pages._samples.messages import drawn_message
+from pages._samples.state import Bench, Setting, Zoom, merged, start
+from pages._shared.lab import unpack
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import FreeTheory
+from rgdiff_core.sampling import GRIDS, METHODS
+from rgdiff_core.schedules import Cosine
+
+SMALL = replace(start(), n=6, measured=64)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep data sets and runs in folders of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(method="ddim", eta=0.5, steps=3),
+        Setting(method="shell", steps=3, grid="angle", zoom=Zoom(1, 0.5, 0.1)),
+        Setting(
+            "free/phi4-6x6",
+            Side(BasisSpec("wavelet"), FreeTheory(), Cosine()),
+            steps=4,
+        ),
+    ],
+)
+def test_the_python_lines_draw_the_same_samples(setting: Setting):
+    bench = Bench(setting, n=3, seed=4)
+    names: dict[str, Any] = {}
+    exec(files.python_lines(bench), names)
+    assert torch.equal(names["samples"], files.drawn(bench.request))
+
+
+def test_the_files_hold_the_samples():
+    bench = replace(SMALL, n=3)
+    samples = files.drawn(bench.request)
+    with np.load(io.BytesIO(files.numbers(bench))) as file:
+        assert np.array_equal(file["samples"], samples.numpy())
+        assert np.array_equal(file["fields"][-1], samples.numpy())
+        assert file["times"][0] == 1 and file["times"][-1] == 0 and len(file["times"]) == 21
+        assert json.loads(str(file["settings"])) == json.loads(bench.request.to_json())
+    assert files.picture(bench).startswith(b"\x89PNG")
+
+
+def test_without_the_live_line_the_server_draws():
+    bench = replace(SMALL, n=3)
+    header, arrays = unpack(drawn_message(bench.request, 4, "stamp"))
+    assert header["done"] and header["seq"] == 4 and header["of"] == list(range(21))
+    assert arrays["x"].shape == (21, 3, 1, 6, 6)
+    assert np.array_equal(arrays["x"][-1], arrays["denoised"][-1])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("grid", GRIDS)
+def test_every_sampler_and_grid_draws(method: str, grid: str):
+    told = SMALL.component() | {"n": 2, "method": method, "grid": grid}
+    assert files.drawn(merged(SMALL, told).request).shape == (2, 1, 6, 6)
