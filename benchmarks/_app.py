@@ -106,7 +106,10 @@ def chromium() -> Iterator[Browser]:
 @contextmanager
 def tab(browser: Browser) -> Iterator[Page]:
     """Open a tab of a laptop's size with a session of its own."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
+    page = browser.new_page(
+        viewport={"width": 1440, "height": 1000},
+        reduced_motion="reduce",  # else the Noising page opens moving
+    )
     page.set_default_timeout(1000 * PATIENCE)
     yield page
     page.close()

@@ -1,16 +1,26 @@
-"""Noising: drag Λ(t) and watch images flow to noise, scale by scale."""
+"""Noising: drag Λ(t) and the noise spectrum, and watch images flow to noise, scale by scale."""
 
 import streamlit as st
 
-from pages._noising import controls, export, messages, session
-from pages._noising.data import free_theory_samples
+from pages._noising import controls, messages, session
+from pages._noising.parts import exports, free_theory, references
 from pages._noising.tour import stops
 from pages._shared import cache, datasets
 from pages._shared.lab import mount_courier, mount_lab, mount_layers
-from pages._shared.pictures import grid
-from rgdiff_core.presets import PRESETS
 
-COLUMNS = 8
+LOOK = """<style>
+.stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
+.stAppHeader { background: none }
+.st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
+.st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
+body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head { padding-left: 1.5rem }
+.st-key-tour [role=group], .st-key-tour [role=radiogroup] { flex-wrap: nowrap }
+.st-key-tour { margin-top: 0.2rem }
+@media (max-width: 640px) { .st-key-tour button { padding: 0.25rem } }
+div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
+    position: absolute; width: 0; overflow: hidden
+}
+</style>"""  # all that is dragged fits one screen
 
 
 def sidebar() -> None:
@@ -43,23 +53,26 @@ def tour() -> None:
             session.attempt(lambda: every[titles.index(title)].state)
 
     chosen = st.segmented_control(
-        "Tour", titles, key="tour", on_change=go, help="Six prepared states; nothing can break."
+        "Tour",
+        titles,
+        key="tour",
+        on_change=go,
+        label_visibility="collapsed",
+        help="Six prepared states; nothing can break.",
     )
     story = st.empty()  # always there: what follows keeps its place, and the lab is not built anew
-    text = "New here? Take the tour: six states tell the story, from diffusion to φ⁴ theory."
     if chosen is not None:
-        text = every[titles.index(chosen)].text
-    story.info(text, icon=":material/route:")
+        story.caption(every[titles.index(chosen)].text)
 
 
 @st.fragment
 def laboratory() -> None:
-    """Draw the lab, and answer it when the hand rests."""
+    """Draw the lab, and answer it when nothing is dragged any more."""
     lab = session.current()
-    with st.container(gap=None):  # invisible
+    with st.container(gap=None, key="noising-stores"):  # invisible
         for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
-    data = messages.bands_message(session.sent(), session.stamp())
+    data = messages.bands_message(session.sent(), session.stamp(), session.opening())
     rest = mount_lab(data, session.KEY, lambda: None)
     session.rested(rest)
     if text := session.problem():
@@ -73,78 +86,21 @@ def laboratory() -> None:
     free_theory()
 
 
-def references() -> None:
-    """Say of which paper a process is, and what to look at."""
-    for index, side in enumerate(session.current().sides):
-        name = controls.preset_of(side)
-        if name is not None:
-            preset, letter = PRESETS[name], f"**{'AB'[index]}** · "
-            head = letter if len(session.current().sides) > 1 else ""
-            st.caption(f"{head}{preset.title} — {preset.look} ({preset.reference})")
-
-
-def exports() -> None:
-    """Draw what can be taken along."""
-    lab = session.current()
-    with st.expander(
-        "Take it along: link, Python, JSON, CSV, PNG, GIF, MP4", icon=":material/download:"
-    ):
-        st.caption(
-            "The address bar already holds everything: copy it, and the page opens in this state."
-        )
-        index = 0
-        if len(lab.sides) == 2:
-            index = "AB".index(st.segmented_control("Of", ["A", "B"], default="A", required=True))
-        files = {
-            "Process (JSON)": ("json", lambda: export.process_json(lab, index)),
-            "Curves (CSV)": ("csv", lambda: export.curves_csv(lab, index)),
-            "Picture (PNG)": ("png", lambda: export.still(lab)),
-            "Film (GIF)": ("gif", lambda: export.noising_film(lab, "gif")),
-            "Film (MP4)": ("mp4", lambda: export.noising_film(lab, "mp4")),
-        }
-        with st.container(horizontal=True):
-            for title, (kind, make) in files.items():
-                st.download_button(title, make, f"rgdiff-{lab.data}-{'AB'[index]}.{kind}")
-        st.code(export.python_lines(lab, index), language="python", wrap_lines=True)
-
-
-def free_theory() -> None:
-    """Show what the exact Gaussian denoiser generates with this process."""
-    if not st.toggle(
-        "Show what the free theory generates",
-        help="Samples with the exact Gaussian score: the right mean and spectrum, nothing more.",
-    ):
-        return
-    left, right = st.columns(2)
-    method = left.segmented_control(
-        "Sampler", ["shell", "ddim", "heun"], default="shell", required=True
-    )
-    steps = right.slider("Steps", 1, 100, 20)
-    lab = session.current()
-    try:
-        x = free_theory_samples(lab, method, steps)
-    except ValueError as error:
-        st.error(str(error), icon=":material/error:")
-        return
-    st.image(grid(x, cache.images(lab.data), columns=COLUMNS), width="stretch")
-    st.caption(
-        "A network would add what is not Gaussian. The shell step draws from the posterior and "
-        "keeps the variance at any number of steps; a point estimate loses some of it."
-    )
-    controls.open_samples(lab)
-
-
 def page() -> None:
     """Draw the page."""
-    st.title("Noising")
-    st.markdown(
-        "Noise an image component by component: **where** (basis), **how loud** (colour) and "
-        "**when** (schedule) are independent choices. Drag the curve, scrub the time, hover over "
-        "a scale."
-    )
+    top = st.container(gap=None)
+    top.html(LOOK)
+    with top.container(horizontal=True, vertical_alignment="center", key="noising-head"):
+        st.title("Noising", anchor=False, width="content")
+        st.caption(
+            "Add noise scale by scale. Choose in which **basis**, with what **spectrum**, in what "
+            "**order**.",
+            width="content",
+        )
     session.prepare(datasets.first())
     sidebar()
-    tour()
+    with top:
+        tour()
     laboratory()
 
 

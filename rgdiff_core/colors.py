@@ -8,18 +8,30 @@ vanishing momentum counts as half the smallest non-zero one where no mass or inf
 least 1e-3 regulates it.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.schedules.kernels import MAX_POINTS, monotone_cubic
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = ["BlendedColor", "Color", "CustomColor", "FreeTheory", "Matched", "PowerLaw", "White"]
+__all__ = [
+    "BlendedColor",
+    "Color",
+    "CurveColor",
+    "CustomColor",
+    "FreeTheory",
+    "Matched",
+    "PowerLaw",
+    "White",
+]
 
 
 SMALLEST_REGULATOR = 1e-3  # a momentum, below half the smallest one of any lattice that bases have
+MAX_LOG_VARIANCE = 30.0  # of a curve: a factor of 1e13 in the variance, to either side
 
 
 class Color(Spec):
@@ -100,21 +112,30 @@ class FreeTheory(Color):
 
 @dataclass(frozen=True)
 class Matched(Color):
-    """S_k² = Σ_k, the data's own variance: in the PCA basis this is whitened PCA.
+    r"""S_k² = Σ_k^a, a power of the data's own variance; a = 1 in the PCA basis is whitened PCA.
 
-    The variances are those of `Modes.fit`, moderated where images are few.
+    The strength a leads from white noise (0) to noise that has the data's spectrum (1), and beyond
+    to noise that is steeper than the data. The variances are those of `Modes.fit`, moderated where
+    images are few.
+
+    Arguments:
+        strength: a, in [−3, 3].
     """
 
     normalize: bool = True
+    strength: float = 1.0
     smooth = False
 
+    def __post_init__(self) -> None:
+        check_range("strength", self.strength, -3, 3)
+
     def bare(self, modes: Modes) -> Tensor:
-        """Return Σ_k; raises `ValueError` where the modes know no data."""
+        """Return Σ_k^a; raises `ValueError` where the modes know no data."""
         if modes.variance is None:
             raise ValueError(
                 "matched noise needs the data's variance: use Modes.fit(basis, images)."
             )
-        return modes.variance
+        return modes.variance**self.strength
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,64 @@ class CustomColor(Color):
     def bare(self, modes: Modes) -> Tensor:
         """Return the given variances; raises `ValueError` where their number does not fit."""
         return modes.per_component("variances", self.variances)
+
+
+@dataclass(frozen=True)
+class CurveColor(Color):
+    r"""A drawn spectrum: S_k² = S_base,k² exp v(log s_k), with v through given points.
+
+    Between the points v is a monotone cubic (PCHIP) in the logarithm of the scale s = |k|/|k|_max,
+    so that points on a power law are that power law; beyond the first and the last it is constant.
+    On white noise, the default, v is the logarithm of the variance itself.
+
+    Arguments:
+        scales: 2 to 64 of them, increasing in [0, 1]. One at 0 stands where the zero mode does, at
+            half the smallest non-zero scale (at half the next point's where that is lower).
+        log_variances: v at these scales, in [−30, 30].
+        base: the colour that is drawn on.
+        normalize: whether the mean variance stays the data's, whatever is drawn.
+
+    References:
+        Fritsch & Butland, SIAM J. Sci. Stat. Comput. 5 (1984) 300.
+    """
+
+    scales: tuple[float, ...] = (0.0, 1.0)
+    log_variances: tuple[float, ...] = (0.0, 0.0)
+    base: Color = White(normalize=False)
+    normalize: bool = True
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        """Return whether the base is smooth."""
+        return self.base.smooth
+
+    def __post_init__(self) -> None:
+        count = len(self.scales)
+        if not 2 <= count <= MAX_POINTS or count != len(self.log_variances):
+            raise ValueError(
+                f"a curve needs 2 to {MAX_POINTS} points, got {count} scales and "
+                f"{len(self.log_variances)} log-variances."
+            )
+        for scale in self.scales:
+            check_range("scales", scale, 0, 1)
+        for a, b in itertools.pairwise(self.scales):
+            if b <= a:
+                raise ValueError(f"scales must increase, but {a:g} is followed by {b:g}.")
+        for value in self.log_variances:
+            check_range("log_variances", value, -MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
+
+    def bare(self, modes: Modes) -> Tensor:
+        """Return S_base² exp v."""
+        return self.base.variance(modes) * self.log_factor(modes.floored_scale()).exp()
+
+    def log_factor(self, scale: Tensor) -> Tensor:
+        """Return v, of the shape of `scale`, at scales that are all positive."""
+        knots, values = (scale.new_tensor(x) for x in (self.scales, self.log_variances))
+        if self.scales[0] == 0:
+            knots[0] = torch.minimum(scale.min(), knots[1] / 2)
+        knots = knots.log()
+        place = scale.log().clamp(knots[0], knots[-1])
+        return monotone_cubic(knots, values, place)
 
 
 @dataclass(frozen=True)

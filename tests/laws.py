@@ -75,6 +75,10 @@ COLORS = [
     colors.Matched(),
     colors.CustomColor(tuple(1.0 + i % 5 for i in range(64))),
     colors.BlendedColor(colors.White(), colors.Matched(), 0.3),
+    colors.Matched(strength=0.4),
+    colors.Matched(strength=1.5),
+    colors.CurveColor((0.0, 0.3, 1.0), (2.0, 0.0, -2.0)),
+    colors.CurveColor((0.05, 0.5), (-1.0, 1.0), colors.FreeTheory(), normalize=False),
     *(type(c)(normalize=False) for c in (colors.White(), colors.PowerLaw(), colors.FreeTheory())),
 ]
 

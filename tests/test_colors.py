@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from laws import BASES, COLORS, fields, fitted, name_of
+from scipy.interpolate import PchipInterpolator
 
 from rgdiff_core import colors
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis
@@ -102,6 +103,62 @@ def test_matched_in_pca_whitens():
     torch.testing.assert_close(covariance, torch.eye(36, dtype=torch.float64), atol=1e-9, rtol=0)
 
 
+@pytest.mark.parametrize("name", EVERY_BASIS)
+def test_strength_leads_from_white_to_matched_and_beyond(name):
+    _, modes = fitted(name=name)
+    for strength, end in ((0.0, colors.White()), (1.0, colors.Matched())):
+        variance = colors.Matched(strength=strength).variance(modes)
+        torch.testing.assert_close(variance, end.variance(modes).expand_as(variance))
+    steep = colors.Matched(strength=1.5, normalize=False).variance(modes)
+    data = colors.Matched(normalize=False).variance(modes)
+    torch.testing.assert_close(steep, data * data.sqrt())
+
+
+POINTS = (0.0, 0.2, 0.45, 1.0)
+
+
+@pytest.mark.parametrize("momentum", ["continuum", "lattice"])
+@pytest.mark.parametrize("exponent", [2.0, -1.5])
+def test_points_on_a_power_law_are_that_power_law(momentum, exponent):
+    modes = Modes.of(FourierBasis((1, 16, 12), momentum).double())
+    scale = modes.floored_scale()
+    knots = (float(scale.min()), *POINTS[1:])
+    drawn = colors.CurveColor(POINTS, tuple(-exponent * math.log(s) for s in knots))
+    expected = colors.PowerLaw(exponent).variance(modes)
+    torch.testing.assert_close(drawn.variance(modes), expected, rtol=1e-6, atol=0)
+
+
+def test_a_curve_is_scipys_monotone_cubic_over_the_logarithm_and_constant_beyond():
+    modes = Modes.of(FourierBasis((1, 32, 32)).double())
+    scales, values = (0.05, 0.1, 0.4, 0.9), (1.0, 1.5, -2.0, -1.8)
+    bare = colors.CurveColor(scales, values, normalize=False).variance(modes)
+    scale = modes.floored_scale().clamp(0.05, 0.9).log()
+    expected = PchipInterpolator([math.log(s) for s in scales], values)(scale.numpy())
+    torch.testing.assert_close(bare.log(), torch.from_numpy(expected))
+
+
+def test_a_curve_multiplies_its_base_and_keeps_the_power_unless_told_not_to():
+    _, modes = fitted()
+    data = colors.Matched().variance(modes)
+    flat = colors.CurveColor(POINTS, (1.0,) * 4, colors.Matched())
+    torch.testing.assert_close(flat.variance(modes), data)
+    values = (0.5, 1.0, -1.0, 0.0)
+    free = colors.CurveColor(POINTS, values, colors.Matched(), normalize=False)
+    factor = colors.CurveColor(POINTS, values, normalize=False).variance(modes)
+    torch.testing.assert_close(free.variance(modes), data * factor)
+    kept = colors.CurveColor(POINTS, values, colors.Matched()).variance(modes)
+    torch.testing.assert_close(kept.mean(), data.mean())
+    torch.testing.assert_close(
+        kept / kept.mean(), free.variance(modes) / free.variance(modes).mean()
+    )
+
+
+def test_a_second_point_below_every_scale_leaves_the_curve_finite():
+    modes = Modes.of(FourierBasis((1, 4, 4)))  # its smallest non-zero scale is 1/√8
+    variance = colors.CurveColor((0.0, 1e-3, 1.0), (5.0, 0.0, -5.0)).variance(modes)
+    assert (variance > 0).all() and variance.isfinite().all()
+
+
 def test_blends_begin_and_end_with_their_colours():
     _, modes = fitted()
     first, second = colors.FreeTheory(), colors.Matched()
@@ -129,6 +186,12 @@ def test_in_the_pixel_basis_every_colour_of_momentum_is_white():
         ("variances = 0", lambda: colors.CustomColor((1.0, 0.0))),
         ("variances = inf", lambda: colors.CustomColor((1.0, math.inf))),
         ("variances = 1e-300", lambda: colors.CustomColor((1.0, 1e-300))),
+        ("strength = 4", lambda: colors.Matched(strength=4.0)),
+        ("3 scales and 2 log-var", lambda: colors.CurveColor((0.0, 0.5, 1.0), (0.0, 0.0))),
+        ("2 to 64 points, got 1", lambda: colors.CurveColor((0.0,), (0.0,))),
+        ("scales = 2", lambda: colors.CurveColor((0.0, 2.0), (0.0, 0.0))),
+        ("0.5 is followed by 0.5", lambda: colors.CurveColor((0.5, 0.5), (0.0, 0.0))),
+        ("log_variances = 99", lambda: colors.CurveColor((0.0, 1.0), (0.0, 99.0))),
         ("weight = 2", lambda: colors.BlendedColor(colors.White(), colors.White(), 2)),
         ("3 entries", lambda: colors.CustomColor((1.0,) * 3).variance(Modes(torch.ones(1, 2, 2)))),
     ],

@@ -32,20 +32,13 @@ def _bound(key: str, value: Any, apply: Callable[[Any], Lab]) -> dict[str, Any]:
 
 def picture_controls(lab: Lab) -> None:
     """Draw the controls of what is shown: how many images, which, and the noise's seed."""
-    left, middle, right = st.columns(3)
+    left, right = st.columns(2)
     left.number_input(
         "Images",
         1,
         MAX_IMAGES,
         help="How many images are noised at once. Large images are shown in smaller numbers.",
         **_bound("images", lab.images, lambda v: replace(session.current(), images=int(v))),
-    )
-    middle.number_input(
-        "First",
-        0,
-        1_000_000,
-        help="The number of the first image in the data set.",
-        **_bound("first", lab.first, lambda v: replace(session.current(), first=int(v))),
     )
     right.number_input(
         "Seed",
@@ -54,6 +47,14 @@ def picture_controls(lab: Lab) -> None:
         help="The seed of the noise. A and B always get the same noise.",
         **_bound("seed", lab.seed, lambda v: replace(session.current(), seed=int(v))),
     )
+    with st.expander("More"):
+        st.number_input(
+            "From image no.",
+            0,
+            1_000_000,
+            help="The number of the first image in the data set.",
+            **_bound("first", lab.first, lambda v: replace(session.current(), first=int(v))),
+        )
 
 
 def compare_toggle(lab: Lab) -> None:

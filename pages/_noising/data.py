@@ -11,9 +11,10 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
+from pages._noising.colors import plain
 from pages._noising.state import Lab, Side
 from pages._shared import cache
-from pages._shared.knobs import color_knob
+from pages._shared.knobs import STRENGTH, color_knob
 from rgdiff_core.colors import BlendedColor
 from rgdiff_core.process import white_noise
 from rgdiff_core.schedules import BlendedSchedule
@@ -121,10 +122,13 @@ def colormap_of(data: str, channels: int) -> str:
 
 
 def draggable_color(data: str, side: Side) -> bool:
-    """Tell whether the lab can drag the colour's number: S must depend on the schedule's label
-    only.
+    """Tell whether the lab can drag the colour's number: from white to matched noise it can; else
+    S must depend on the schedule's label only.
     """
-    return color_knob(side.color) is not None and separable(process(data, side))
+    knob, color = color_knob(side.color), plain(side.color)
+    return knob is STRENGTH or (
+        knob is not None and separable(process(data, replace(side, color=color)))
+    )
 
 
 @cache_in_memory

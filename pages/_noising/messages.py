@@ -9,11 +9,13 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
+from pages._noising.colors import color_tables, curve_header, painted_from, plain
 from pages._noising.data import (
     blend_note,
     blended,
     colormap_of,
     diverging_colors,
+    draggable_color,
     fields,
     noise,
     process,
@@ -42,7 +44,6 @@ from rgdiff_core.spectra.bands import (
     band_power,
     data_bands,
     noise_bands,
-    separable,
     split_bands,
     tabulate,
 )
@@ -64,6 +65,7 @@ NAMED_PATHS = {
     "logarithmic": CutoffPath.sampled(LogarithmicPath(), 6),
 }
 BLENDS = 17
+HINT = "Drag the points: scales above the curve have become noise."
 INFORMATION_RANGE = (-40.0, 40.0)
 
 S = TypeVar("S", bound=Spec)
@@ -84,35 +86,28 @@ def layers_messages(lab: Lab) -> dict[str, bytes]:
     """Return the messages with band images, by identity; sides that share images share a
     message.
     """
-    every = [each for side in lab.sides for each in _pair(lab, side)]
+    every = [each for side in lab.sides for each in _stores(lab, side)]
     return {each.identity: _layers(each.identity, each.data, each.state) for each in every}
 
 
-def _pair(lab: Lab, side: Side) -> tuple[Layers, Layers]:
-    """Say what the data and the noise bands of a side depend on: not on what is dragged, nor on
-    most menus.
+def _stores(lab: Lab, side: Side) -> list[Layers]:
+    """Say what the data bands of a side, and then its noise bands, depend on: not on what is
+    dragged, nor on most menus.
     """
-    colored = not separable(process(lab.data, side))
-    white = White(normalize=False)
     order = getattr(side.schedule, "order", None)
     by_scale = order in (None, "scale")  # as all that have no order of their own
     schedule = LinearBeta() if by_scale else SoftConditioning(order=order)
-    states = [
-        Lab(lab.data, (Side(side.basis, white, schedule),), lab.images, lab.first),
-        Lab(
-            lab.data,
-            (Side(side.basis, side.color if colored else white, schedule),),
-            lab.images,
-            lab.first,
-            lab.seed,
-        ),
-    ]
-    pair = []
-    for data, state in zip((True, False), states, strict=True):
+    white = Side(side.basis, White(normalize=False), schedule)
+    states = [Lab(lab.data, (white,), lab.images, lab.first)]
+    for color in painted_from(process(lab.data, side)):
+        noisy = replace(white, color=color)
+        states.append(Lab(lab.data, (noisy,), lab.images, lab.first, lab.seed))
+    stores = []
+    for index, state in enumerate(states):
         text = state.to_json()
-        digest = hashlib.sha256(f"{data}{text}".encode()).hexdigest()[:16]
-        pair.append(Layers(digest, data, text))
-    return pair[0], pair[1]
+        digest = hashlib.sha256(f"{index == 0}{text}".encode()).hexdigest()[:16]
+        stores.append(Layers(digest, index == 0, text))
+    return stores
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -126,11 +121,18 @@ def _layers(identity: str, data: bool, state: str) -> bytes:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
-def bands_message(lab_json: str, stamp: str) -> bytes:
-    """Return the bands message of docs/lab-protocol.md for a state, under a stamp."""
+def bands_message(lab_json: str, stamp: str, opening: bool = False) -> bytes:
+    """Return the bands message of docs/lab-protocol.md for a state, under a stamp.
+
+    Arguments:
+        opening: whether the pictures move until the first touch.
+    """
     lab = Lab.from_json(lab_json)
     header, arrays = _bands(_frozen(lab).to_json())
-    return pack(header | {"stamp": stamp, "state": lab.component()}, arrays)
+    titles = [describe(side.basis, side.color, side.schedule) for side in lab.sides]
+    sides = [side | {"title": title} for side, title in zip(header["sides"], titles, strict=True)]
+    told = {"stamp": stamp, "state": lab.component(), "sides": sides, "opening": opening}
+    return pack(header | told, arrays)
 
 
 def _frozen(lab: Lab) -> Lab:
@@ -143,7 +145,7 @@ def _frozen(lab: Lab) -> Lab:
 
 def centred(side: Side) -> Side:
     """Return a side with all that is dragged at a fixed place."""
-    schedule, color = side.schedule, side.color
+    schedule, color = side.schedule, plain(side.color)
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=LinearPath())
     shape, tint = side.knobs()
@@ -184,12 +186,13 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         bands = split_bands(proc)
         for name, tensor in _tables(lab.data, side, proc, bands).items():
             arrays[f"{index}/{name}"] = tensor.numpy().astype(np.float32)
-        data, noisy = _pair(lab, side)
-        stores = {"data": data.identity, "noise": noisy.identity}
-        fixed = {} if separable(proc) else {"tint": None}  # painted from bands, it can't move
+        data, *noisy = _stores(lab, side)
+        stores = {"data": data.identity, "noise": [each.identity for each in noisy]}
+        fixed = {} if draggable_color(lab.data, side) else {"tint": None}
         uncorrelated = has_uncorrelated_components(bands.basis, rg.data.symmetries_of(lab.data))
         information = {"information": "exact" if uncorrelated else "bound"}
-        header["sides"].append(side_header(side, proc, bands) | fixed | stores | information)
+        own = {"curve": curve_header(proc, bands)} | fixed | stores | information
+        header["sides"].append(side_header(side, proc, bands) | own)
     return header, arrays
 
 
@@ -198,7 +201,11 @@ def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
     shape, tint = side.knobs()
     return {
         "title": describe(side.basis, side.color, side.schedule),
-        "axis": {"label": _axis(side, proc, bands), "discrete": bands.discrete},
+        "axis": {
+            "label": _axis(side, proc, bands),
+            "discrete": bands.discrete,
+            "log": getattr(side.schedule, "order", "scale") in ("scale", "level"),
+        },
         "nodes": bands.nodes.tolist(),
         "counts": bands.counts.tolist(),
         "path": isinstance(side.schedule, Cutoff),
@@ -208,7 +215,7 @@ def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
         "presets": {
             name: list(zip(*_lists(path), strict=True)) for name, path in NAMED_PATHS.items()
         },
-        "note": "",
+        "note": HINT if isinstance(side.schedule, Cutoff) else "",
     }
 
 
@@ -240,17 +247,7 @@ def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
 
 
 def _tables(data: str, side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
-    tint = side.knobs()[1]
-    tables = curve_tables(side, proc, bands)
-    if not separable(proc):
-        tables["tint"] = torch.ones(1, len(bands.nodes))
-        tables["noise_power"] = _noise_power(proc, bands)[None]
-    else:
-        colors = [side.color]
-        if tint is not None:
-            colors = [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]
-        power = torch.stack([bands.at_nodes(c.variance(proc.modes)) for c in colors])
-        tables |= {"tint": power.sqrt(), "noise_power": power}
+    tables = curve_tables(side, proc, bands) | color_tables(side, proc, bands)
     return tables | {"data_power": _data_power(data, side, proc, bands)}
 
 
@@ -265,12 +262,6 @@ def curve_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.
     table = tabulate(proc, turned, bands)
     tables = {"alpha": table.alpha, "sigma": table.sigma, "gamma": table.gamma}
     return tables if table.front is None else tables | {"front": table.front}
-
-
-def _noise_power(proc: rg.Process, bands: Bands) -> torch.Tensor:
-    if bands.basis is proc.basis:
-        return bands.mean(proc.noise_variance)
-    return proc.noise_variance.mean().expand(len(bands.nodes))
 
 
 def _data_power(data: str, side: Side, proc: rg.Process, bands: Bands) -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import streamlit as st
+
 from pages._noising.data import fitting, process
 from pages._noising.state import Lab, merged, start
 from pages._shared.page_state import DraggedState, json_address
@@ -11,6 +13,7 @@ __all__ = [
     "attempt",
     "change",
     "current",
+    "opening",
     "prepare",
     "problem",
     "rested",
@@ -22,6 +25,7 @@ __all__ = [
 ]
 
 KEY = "lab"  # of the component
+OPENING = "noising-opening"
 
 
 def _check(lab: Lab) -> None:
@@ -37,7 +41,15 @@ stamp, started, write_link = _page.stamp, _page.started, _page.write_link
 
 def prepare(data: str) -> None:
     """Take the state from a new address, or start afresh with this data set."""
+    opens = not started() and not _page.address.present()
     _page.prepare(lambda: start(data))
+    if opens:
+        st.session_state[OPENING] = stamp()
+
+
+def opening() -> bool:
+    """Return whether the browser shows the state that a newcomer sees, which begins to move."""
+    return st.session_state.get(OPENING) == stamp()
 
 
 def with_data(data: str) -> Lab:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pages._shared.knobs import Knob, color_knob, schedule_knob
-from pages._shared.menus import COLORS, KERNELS, ORDERS, SCHEDULES
+from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Color, Matched
+from rgdiff_core.colors import Color, CurveColor, Matched
 from rgdiff_core.presets import PRESETS, Preset
 from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
 from rgdiff_core.spec import Spec, check_range
@@ -24,6 +24,7 @@ __all__ = [
     "Lab",
     "Side",
     "check_menu",
+    "curve_of",
     "merged",
     "points_of",
     "start",
@@ -53,6 +54,8 @@ class Side(Spec):
 
     def __post_init__(self) -> None:
         check_menu("color", type(self.color), COLORS)
+        if isinstance(self.color, CurveColor):
+            check_menu("base of the drawn colour", type(self.color.base), BASE_COLORS)
         check_menu("schedule", type(self.schedule), SCHEDULES)
         if isinstance(self.schedule, Cutoff):
             check_menu("kernel", type(self.schedule.kernel), KERNELS)
@@ -102,7 +105,9 @@ class Lab(Spec):
         for side in self.sides:
             knobs, specs = side.knobs(), (side.schedule, side.color)
             shape, tint = (k and k.value(s) for k, s in zip(knobs, specs, strict=True))
-            sides.append({"points": points_of(side.schedule), "shape": shape, "tint": tint})
+            numbers = {"shape": shape, "tint": tint, "keep": side.color.normalize}
+            curve = curve_of(side.color)
+            sides.append({"points": points_of(side.schedule), "curve": curve} | numbers)
         names = ("t", "view", "wipe", "blend", "speed")
         return {name: getattr(self, name) for name in names} | {"sides": sides}
 
@@ -148,6 +153,13 @@ def points_of(schedule: Schedule) -> list[list[float]]:
     return [list(p) for p in zip(path.times, path.values, strict=True)]
 
 
+def curve_of(color: Color) -> list[list[float]] | None:
+    """Return the points of a drawn colour: scales, and log-variances over its base."""
+    if not isinstance(color, CurveColor):
+        return None
+    return [list(p) for p in zip(color.scales, color.log_variances, strict=True)]
+
+
 def merged(lab: Lab, rest: dict[str, Any]) -> Lab:
     """Return the state with what the browser said when the hand came to rest.
 
@@ -163,7 +175,7 @@ def merged(lab: Lab, rest: dict[str, Any]) -> Lab:
 
 
 def turned(side: Side, told: dict[str, Any]) -> Side:
-    """Return a side with the points, the shape and the tint that the browser tells."""
+    """Return a side with what the browser tells: the points, the shape, the tint, the curve."""
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=_path(told["points"]))
@@ -172,12 +184,28 @@ def turned(side: Side, told: dict[str, Any]) -> Side:
         schedule = shape.turn(schedule, told["shape"])
     if tint is not None and told.get("tint") is not None:
         color = tint.turn(color, told["tint"])
+    if told.get("curve") is not None:
+        color = _drawn(color, told["curve"], bool(told.get("keep", color.normalize)))
     return Side(side.basis, color, schedule)
 
 
-def _path(points: Any) -> CutoffPath:
+def _drawn(color: Color, points: Any, keep: bool) -> Color:
+    """Return the colour with a curve drawn on it, or the plain colour where the curve is flat."""
+    scales, values = _columns("curve", points, "a scale and a log-variance")
+    base = color.base if isinstance(color, CurveColor) else color
+    if keep == base.normalize and all(value == 0 for value in values):
+        return base
+    told = {"kind": "CurveColor", "scales": scales, "log_variances": values, "normalize": keep}
+    return replace(CurveColor.from_json(json.dumps(told)), base=base)
+
+
+def _columns(name: str, points: Any, pair: str) -> tuple[list[Any], list[Any]]:
     if not all(isinstance(point, list) and len(point) == 2 for point in points):
-        raise ValueError(f"points = {reprlib.repr(points)} must be pairs of a time and a cutoff.")
-    times, values = ([point[axis] for point in points] for axis in (0, 1))
+        raise ValueError(f"{name} = {reprlib.repr(points)} must be pairs of {pair}.")
+    return [point[0] for point in points], [point[1] for point in points]
+
+
+def _path(points: Any) -> CutoffPath:
+    times, values = _columns("points", points, "a time and a cutoff")
     told = json.dumps({"kind": "CutoffPath", "times": times, "values": values})
     return CutoffPath.from_json(told)

@@ -76,7 +76,7 @@ def stops(images: str) -> tuple[Stop, ...]:
             "autoregression "
             "(B, sharp: one scale after another, each given the coarser ones). Move the wipe "
             "across the pictures.",
-            Lab(images, (_SOFT, _SHARP), t=0.5, view="wipe"),
+            Lab(images, (_SOFT, _SHARP), t=0.7, view="wipe"),
         ),
         Stop(
             "Wavelets",

@@ -6,11 +6,11 @@ from typing import TypeVar
 import numpy as np
 
 from rgdiff_core import colors, schedules
-from rgdiff_core.colors import Color
+from rgdiff_core.colors import Color, CurveColor, Matched, White
 from rgdiff_core.schedules import Cutoff, Schedule
 from rgdiff_core.spec import Spec
 
-__all__ = ["Knob", "color_knob", "schedule_knob"]
+__all__ = ["STRENGTH", "Knob", "color_knob", "schedule_knob"]
 
 S = TypeVar("S", bound=Spec)
 
@@ -41,11 +41,21 @@ class Knob:
         """Return the schedule or colour with the number at another value."""
         if isinstance(spec, Cutoff):
             return replace(spec, kernel=replace(spec.kernel, **{self.field: value}))
+        if isinstance(spec, CurveColor):
+            return replace(spec, base=self.turn(spec.base, value))
+        if isinstance(spec, White | Matched):
+            white = White(normalize=spec.normalize)
+            return white if value == 0 else Matched(spec.normalize, value)  # type: ignore
         return replace(spec, **{self.field: value})
 
 
 def _holder(spec: Spec) -> Spec:
-    return spec.kernel if isinstance(spec, Cutoff) else spec
+    """Return the spec that has the number; white noise is matched noise of strength 0."""
+    if isinstance(spec, Cutoff):
+        return spec.kernel
+    if isinstance(spec, CurveColor):
+        return _holder(spec.base)
+    return Matched(spec.normalize, 0.0) if isinstance(spec, White) else spec
 
 
 _SOFT = Knob("softness", "Softness", "0: strictly one after another; 1: all at once.", 0, 1, False)
@@ -91,7 +101,18 @@ _SCHEDULES: dict[type[Spec], Knob] = {
         "mass2", "Mass m²", "Waves longer than 1/m dissolve together.", 1e-3, 4, True
     ),
 }
-_COLORS: dict[type[Color], Knob] = {
+STRENGTH = Knob(
+    "strength",
+    "Noise: white 0 · matched 1 · steeper",
+    "The noise has the data's spectrum to this power: 0 is white noise, 1 is matched to the data, "
+    "above 1 it is steeper than the data.",
+    0,
+    1.5,
+    False,
+    16,
+)
+_COLORS: dict[type[Spec], Knob] = {
+    colors.Matched: STRENGTH,
     colors.PowerLaw: Knob(
         "exponent",
         "Exponent p",
@@ -118,7 +139,7 @@ def schedule_knob(schedule: Schedule) -> Knob | None:
 
 def color_knob(color: Color) -> Knob | None:
     """Return the knob of a colour, or None."""
-    return _usable(_COLORS.get(type(color)), color)
+    return _usable(_COLORS.get(type(_holder(color))), _holder(color))
 
 
 def _usable(knob: Knob | None, spec: Spec) -> Knob | None:

@@ -7,7 +7,16 @@ from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Kernel, Schedule
 
-__all__ = ["BASES", "COLORS", "GRID_HELP", "KERNELS", "ORDERS", "SCHEDULES", "describe"]
+__all__ = [
+    "BASES",
+    "BASE_COLORS",
+    "COLORS",
+    "GRID_HELP",
+    "KERNELS",
+    "ORDERS",
+    "SCHEDULES",
+    "describe",
+]
 
 BASES: Mapping[str, str] = {
     "pixel": "Pixels",
@@ -28,10 +37,13 @@ _COLORS: Mapping[str, Color] = {
     "Power law": colors.PowerLaw(),
     "Free theory": colors.FreeTheory(),
     "Matched": colors.Matched(),
+    "Drawn curve": colors.CurveColor(base=colors.Matched()),
 }
 COLORS: Mapping[type[Color], tuple[str, Color]] = {
     type(color): (title, color) for title, color in _COLORS.items()
 }
+BASE_COLORS = tuple(kind for kind in COLORS if kind is not colors.CurveColor)
+"""On which a curve can be drawn."""
 
 _KERNELS: Mapping[str, Kernel] = {
     "Sigmoid": schedules.SigmoidKernel(),
@@ -49,7 +61,7 @@ KERNELS: Mapping[type[Kernel], tuple[str, Kernel]] = {
 _SCHEDULES: Mapping[str, Schedule] = {
     "Cutoff Λ(t)": schedules.Cutoff(),
     "Soft conditioning": schedules.SoftConditioning(),
-    "One after another": schedules.Sequential(),
+    "Sequential (autoregressive)": schedules.Sequential(),
     "Wavelet levels": schedules.WaveletLevels(),
     "Linear β (VP)": schedules.LinearBeta(),
     "Cosine": schedules.Cosine(),
@@ -83,6 +95,15 @@ def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
     title = SCHEDULES[type(schedule)][0]
     if isinstance(schedule, Cutoff):
         title = f"{KERNELS[type(schedule.kernel)][0]} cutoff"
-    noise = COLORS[type(color)][0].lower()
+    noise = _noise(color)
     space = f"{basis.wavelet} wavelets" if basis.name == "wavelet" else BASES[basis.name].lower()
     return f"{title} · {noise} noise · {space}"
+
+
+def _noise(color: Color) -> str:
+    """Return a colour in a few words."""
+    if isinstance(color, colors.CurveColor):
+        return f"drawn on {_noise(color.base)}"
+    if isinstance(color, colors.Matched) and color.strength != 1:
+        return f"matched^{color.strength:.2g}"
+    return COLORS[type(color)][0].lower()

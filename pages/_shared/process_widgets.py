@@ -10,7 +10,7 @@ from pages._shared.knobs import Knob, color_knob, schedule_knob
 from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Color
+from rgdiff_core.colors import Color, CurveColor
 from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning
 
 __all__ = [
@@ -42,13 +42,6 @@ def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:
         help="The components in which noise is added independently.",
         **bind("basis", basis.name, lambda b, v: replace(b, name=v, levels=None)),
     )
-    if basis.name in ("fourier", "cosine"):
-        st.selectbox(
-            "Momentum",
-            ["continuum", "lattice"],
-            help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact.",
-            **bind("momentum", basis.momentum, field("momentum")),
-        )
     if basis.name == "wavelet":
         left, right = st.columns([2, 1])
         left.selectbox(
@@ -64,8 +57,19 @@ def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:
             help="How often the picture is halved.",
             **bind("levels", basis.levels or deepest(shape), field("levels")),
         )
-    if shape[0] > 1:
-        st.checkbox(
+    momentum, several = basis.name in ("fourier", "cosine"), shape[0] > 1
+    if not momentum and not several:
+        return
+    more = st.expander("More about the basis")
+    if momentum:
+        more.selectbox(
+            "Momentum",
+            ["continuum", "lattice"],
+            help="|k|, or the lattice's 2 sin(k/2), in which the free theory is exact.",
+            **bind("momentum", basis.momentum, field("momentum")),
+        )
+    if several:
+        more.checkbox(
             "Decorrelate the colour channels",
             help="First rotate red, green and blue to their principal axes (orthonormal).",
             **bind("decorrelate", basis.decorrelate, field("decorrelate")),
@@ -84,8 +88,15 @@ def color_widget(color: Color, bind: Bind) -> None:
         _kinds(COLORS, color),
         format_func=lambda c: _title(COLORS, c),
         help="The noise's spectrum, and so the fixed point in which the flow ends.",
-        **bind("color", type(color), lambda c, v: _chosen(COLORS, c, v)),
+        **bind("color", type(color), _recolored),
     )
+
+
+def _recolored(color: Color, kind: type[Color]) -> Color:
+    """Return the menu's colour of a kind; a curve is drawn on the present colour."""
+    if kind is CurveColor:
+        return color if isinstance(color, CurveColor) else CurveColor(base=color)
+    return _chosen(COLORS, color, kind)
 
 
 def color_number(color: Color, bind: Bind) -> None:

@@ -160,6 +160,7 @@ def _process(config: TrainConfig) -> None:
             help="1 is the most varied; more steps save the time that a new process takes.",
             **_of_universal("every", noise),
         )
+        st.slider("Share of drawn colours", 0.0, 1.0, **_of_universal("curves", noise))
     _from_noising()
 
 
@@ -168,7 +169,7 @@ def _of_universal(field: str, noise: Universal) -> dict[str, Any]:
 
     def make(config: TrainConfig, new: Any) -> TrainConfig:
         now = config.noise if isinstance(config.noise, Universal) else Universal()
-        return replace(config, noise=replace(now, **{field: int(new)}))
+        return replace(config, noise=replace(now, **{field: new}))
 
     return bound(field, getattr(noise, field), make)
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis, FourierBasis, PCABasis, PixelBasis
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.colors import FreeTheory
+from rgdiff_core.colors import Color, FreeTheory, Matched
 from rgdiff_core.process import Process, clamped
 from rgdiff_core.schedules import (
     Cutoff,
@@ -33,7 +33,10 @@ __all__ = [
     "Bands",
     "Table",
     "band_power",
+    "band_share",
+    "by_scale",
     "data_bands",
+    "mixed_amplitudes",
     "noise_bands",
     "separable",
     "split_bands",
@@ -136,6 +139,17 @@ def separable(process: Process) -> bool:
         return False
     mean = _by_label(noise, which)[which.flatten(), 0]
     return bool(((noise.flatten() - mean).abs() <= 1e-4 * mean).all())
+
+
+def by_scale(process: Process) -> bool:
+    """Tell whether the bands are cut by scale, so that a factor of the scale alone is one number
+    per band.
+    """
+    scale = process.modes.scale
+    label = process.schedule.label(process.modes)
+    if label.shape != scale.shape or scale.max() == scale.min():
+        return False
+    return bool((_position(label) - scale).abs().max() < 1e-4)
 
 
 def _uniform(process: Process) -> bool:
@@ -313,3 +327,39 @@ def band_power(bands: Bands, modes: Modes) -> Tensor:
     if modes.variance is None:
         raise ValueError("the data's power needs modes with data: use Modes.fit.")
     return bands.mean(modes.variance)
+
+
+def band_share(bands: Bands, modes: Modes, colors: Sequence[Color]) -> Tensor:
+    """Return the power of each band's noise in units of the data's power, (colours, B).
+
+    They sum to one for a normalised colour; with a factor per band they sum to its power.
+    """
+    variance = torch.stack([c.variance(modes).expand(bands.basis.shape) for c in colors])
+    weights = torch.broadcast_to(bands.weights, (len(bands.nodes), *bands.basis.shape))
+    share = torch.einsum("qchw,bchw->qb", variance, weights.to(variance))
+    power = 1.0 if modes.variance is None else modes.variance.mean()
+    return share / (power * variance[0].numel())
+
+
+def mixed_amplitudes(bands: Bands, process: Process, colors: Sequence[Color]) -> Tensor:
+    r"""Return the amplitudes u, v of white and of matched noise that are nearest to given colours.
+
+    In each band S_k ≈ u + v Σ_k^{1/2} by least squares over its components. It is exact for white
+    and for matched noise, and where a band holds no more than two variances.
+
+    Returns:
+        (colours, 2, B).
+    """
+    modes, shape = process.modes, process.basis.shape
+    own = bands.basis is process.basis
+    weights = bands.weights if own else torch.ones(len(bands.nodes), 1, 1, 1)
+    weights = torch.broadcast_to(weights, (len(bands.nodes), *shape)).double().flatten(1)
+    weights = weights / weights.sum(1, keepdim=True)
+    x = Matched(normalize=False).variance(modes).double().sqrt().expand(shape).flatten()
+    y = torch.stack([c.variance(modes).double().sqrt().expand(shape).flatten() for c in colors])
+    mean_x, mean_y = weights @ x, y @ weights.T
+    spread = weights * (x - mean_x[:, None])
+    variance = (spread * (x - mean_x[:, None])).sum(1)
+    alike = variance < 1e-8 * mean_x**2
+    v = torch.where(alike, mean_y / mean_x, y @ spread.T / torch.where(alike, 1.0, variance))
+    return torch.stack((mean_y - v * mean_x, v), 1).to(process.noise_variance)

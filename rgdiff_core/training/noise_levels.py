@@ -18,7 +18,15 @@ from torch import Tensor
 from rgdiff_core import schedules
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.colors import BlendedColor, Color, FreeTheory, Matched, PowerLaw, White
+from rgdiff_core.colors import (
+    BlendedColor,
+    Color,
+    CurveColor,
+    FreeTheory,
+    Matched,
+    PowerLaw,
+    White,
+)
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.schedules.kernels import (
@@ -32,7 +40,7 @@ from rgdiff_core.schedules.kernels import (
     SigmoidKernel,
 )
 from rgdiff_core.seeds import mix
-from rgdiff_core.spec import Spec, check_whole
+from rgdiff_core.spec import Spec, check_range, check_whole
 from rgdiff_core.training.losses import NoiseBatch, Objective, posterior_variance, weights
 
 __all__ = [
@@ -49,6 +57,8 @@ AHEAD = 8  # processes that are tabulated before a GPU needs them
 LEVELS = 64  # times of a process in the universal mixture
 LEVEL_LIMIT = 16.0  # |γ| of white noise in the table that others are compared with
 TABLE = 257  # times at which a process is tabulated to find slices of equal information
+STEEPEST = 1.5  # power of the data's spectrum
+CURVE_STD = 1.5  # of a random curve's log-variances
 LEAST = 1e-6  # of what passes in all, below which times are uniform
 MOST_STEPS, MOST_VALUES = 16, 1 << 17  # of what is drawn at once
 
@@ -102,12 +112,16 @@ class Universal(NoiseSource):
         processes: how many contribute to a batch, 1 to 4096. The newest takes the place of the
             oldest.
         every: steps from one new process to the next, 1 to 1000.
+        curves: the share of processes whose colour is a power of the data's spectrum, from white
+            to steeper than the data, or a random curve on it, in [0, 1].
     """
 
     processes: int = 64
     every: int = 1
+    curves: float = 0.0
 
     def __post_init__(self) -> None:
+        check_range("curves", self.curves, 0, 1)
         check_whole("processes", self.processes, 1, 4096)
         check_whole("every", self.every, 1, 1000)
 
@@ -116,9 +130,27 @@ class Universal(NoiseSource):
         return _Many(self, basis, modes, objective, seed)
 
 
-def random_process(basis: Basis, modes: Modes, chance: random.Random) -> Process:
-    """Draw a process of the universal mixture."""
-    return Process(basis, _color(chance), _schedule(chance), modes)
+def random_process(
+    basis: Basis, modes: Modes, chance: random.Random, curves: float = 0.0
+) -> Process:
+    """Draw a process of the universal mixture.
+
+    Arguments:
+        curves: see `Universal`.
+    """
+    drawn = curves > 0 and chance.random() < curves  # without, no number of the stream is used
+    color = _drawn_color(chance) if drawn else _color(chance)
+    return Process(basis, color, _schedule(chance), modes)
+
+
+def _drawn_color(chance: random.Random) -> Color:
+    """Return a power of the data's spectrum or, as often, a random curve on such a power."""
+    base = Matched(strength=chance.uniform(0, STEEPEST))
+    if chance.random() < 0.5:
+        return base
+    inner = sorted(_log_uniform(chance, 0.05, 1) for _ in range(chance.randint(1, 4)))
+    heights = tuple(chance.gauss(0, CURVE_STD) for _ in range(len(inner) + 1))
+    return CurveColor((0.0, *inner), heights, base)
 
 
 def _color(chance: random.Random) -> Color:
@@ -285,7 +317,8 @@ class _Many(NoiseSampler):
     def _table(self, index: int) -> Tensor:
         """Return α, σS and the weight of a process, (3, LEVELS, C, H, W), on the CPU."""
         seed = mix(self.seed, index)
-        process = random_process(self.basis, self.modes, random.Random(seed))
+        chance, curves = random.Random(seed), self.source.curves
+        process = random_process(self.basis, self.modes, chance, curves)
         clock = _Clock(process, self.modes, self.objective)
         generator = torch.Generator().manual_seed(seed)
         batch = _levels(process, self.modes, self.objective, clock, LEVELS, generator)

@@ -17,6 +17,7 @@ BANDS, IMAGES, SIZE = 5, 3, 4
 WIDTHS = np.geomspace(0.02, 0.5, 4)
 EXPONENTS = np.linspace(0.0, 3.0, 3)
 ORDINATES = np.linspace(0.0, 1.0, 9)
+SCALES = [0.1, 0.25, 0.5, 0.75, 1.0]
 WEIGHTS = np.linspace(0.0, 1.0, 6)
 
 SCRIPT = """
@@ -65,14 +66,16 @@ def message() -> Message:
             "alpha": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
             "sigma": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
             "gamma": rng.uniform(-5, 5, (parameters, len(ORDINATES), BANDS)),
-            "tint": rng.uniform(0.1, 2, (len(EXPONENTS), BANDS)),
+            "noise2": rng.standard_normal(layers).astype(np.float16),
+            "tint": rng.uniform(0.1, 2, (len(EXPONENTS), 2, BANDS)),
+            "share": rng.uniform(0.1, 0.3, (len(EXPONENTS), BANDS)),
             "data_power": rng.uniform(0.1, 2, BANDS),
             "noise_power": rng.uniform(0.1, 2, (len(EXPONENTS), BANDS)),
         }
         if path:
             tables["front"] = rng.uniform(size=(parameters, len(ORDINATES)))
         for name, table in tables.items():
-            half = name in ("data", "noise")
+            half = name in ("data", "noise", "noise2")
             arrays[f"{i}/{name}"] = table if half else table.astype(np.float32)
         shape = {"name": "width", "label": "w", "help": "", "grid": WIDTHS.tolist(), "log": True}
         tint = {"name": "p", "label": "p", "help": "", "grid": EXPONENTS.tolist(), "log": False}
@@ -80,7 +83,14 @@ def message() -> Message:
             {
                 "title": "A",
                 "data": f"{i}/data",
-                "noise": f"{i}/noise",
+                "noise": [f"{i}/noise", f"{i}/noise2"],
+                "curve": {
+                    "floor": 0.1,
+                    "keep": True,
+                    "scales": SCALES,
+                    "points": [[0, 0], [1, 0]],
+                    "points_max": 12,
+                },
                 "axis": {"label": "k", "discrete": False},
                 "nodes": np.linspace(0, 1, BANDS).tolist(),
                 "counts": [1, 4, 9, 16, 18],
@@ -110,7 +120,7 @@ def message() -> Message:
     stores = {
         name: pack({"kind": "layers", "id": name}, {"layers": arrays[name]})
         for name in arrays
-        if name.endswith(("/data", "/noise"))
+        if name.endswith(("/data", "/noise", "/noise2"))
     }
     tables = {name: array for name, array in arrays.items() if name not in stores}
     settled = {"kind": "settled", "seq": 0, "stamp": "1", "t": 0.0, "sides": 2}
@@ -146,8 +156,20 @@ STATES = [
         "t": t,
         "blend": blend,
         "sides": [
-            {"points": [[0, 1], [0.2, 0.7], [0.6, 0.65], [1, 0.1]], "shape": width, "tint": tint},
-            {"points": [[0, 1], [1, 0]], "shape": None, "tint": 3.0 - tint},
+            {
+                "points": [[0, 1], [0.2, 0.7], [0.6, 0.65], [1, 0.1]],
+                "shape": width,
+                "tint": tint,
+                "curve": [[0, 1.0], [0.4, -0.5], [0.8, 0.2], [1, blend]],
+                "keep": t < 0.6,
+            },
+            {
+                "points": [[0, 1], [1, 0]],
+                "shape": None,
+                "tint": 3.0 - tint,
+                "curve": [[0, 0], [1, 0]],
+                "keep": True,
+            },
         ],
     }
     for t, blend, width, tint in [
@@ -175,8 +197,16 @@ def side_at(message: Message, i: int, state: dict[str, Any]) -> dict[str, np.nda
     place = [np.log(own["shape"] or 1.0), u]
     axes = [np.log(WIDTHS), ORDINATES]
     row = {name: at(get[name], axes, place) for name in ("alpha", "sigma", "gamma")}
-    tint = {name: at(get[name], [EXPONENTS], [own["tint"]]) for name in ("tint", "noise_power")}
-    layers = {name: get[name].astype(np.float64) for name in ("data", "noise", "data_power")}
+    tables = ("tint", "noise_power", "share")
+    tint = {name: at(get[name], [EXPONENTS], [own["tint"]]) for name in tables}
+    scales, values = np.array(own["curve"]).T
+    factor = np.exp(PchipInterpolator(np.log(np.maximum(scales, 0.1)), values)(np.log(SCALES)))
+    if own["keep"] and values.any():
+        factor = factor / (tint["share"] * factor).sum()
+    tint["tint"] = tint["tint"] * np.sqrt(factor)
+    tint["noise_power"] = tint["noise_power"] * factor
+    layers = {name: get[name].astype(np.float64) for name in ("data", "data_power")}
+    layers["noise"] = np.stack([get["noise"], get["noise2"]]).astype(np.float64)
     front = {"front": at(get["front"], axes, place)} if i == 0 else {}
     return row | tint | layers | front
 
@@ -189,7 +219,7 @@ def test_painted_fields_and_tables(page: Page, message: Message, state: dict[str
     sides = [side_at(message, i, state) for i in (0, 1)]
     for i, side in enumerate(sides):
         field = np.einsum("b,bnchw->nchw", side["alpha"], side["data"])
-        field += np.einsum("b,bnchw->nchw", side["sigma"] * side["tint"], side["noise"])
+        field += np.einsum("rb,rbnchw->nchw", side["sigma"] * side["tint"], side["noise"])
         np.testing.assert_allclose(
             ours["sides"][i], field.reshape(IMAGES, -1), rtol=0, atol=level / 4
         )
@@ -210,7 +240,7 @@ def test_painted_blend(page: Page, message: Message, state: dict[str, Any]) -> N
         for name in ("alpha", "sigma")
     )
     a, b = (side_at(message, i, state) for i in (0, 1))
-    mixed = np.einsum("b,bnchw->bnchw", (1 - w) * a["tint"], a["noise"])
-    mixed += np.einsum("b,bnchw->bnchw", w * b["tint"], b["noise"])
+    mixed = np.einsum("rb,rbnchw->bnchw", (1 - w) * a["tint"], a["noise"])
+    mixed += np.einsum("rb,rbnchw->bnchw", w * b["tint"], b["noise"])
     field = np.einsum("b,bnchw->nchw", alpha, a["data"]) + np.einsum("b,bnchw->nchw", sigma, mixed)
     np.testing.assert_allclose(ours, field.reshape(IMAGES, -1), rtol=0, atol=2 / 255 / 4)

@@ -1,15 +1,32 @@
 """The Noising page in a real browser: what is dragged, painted, confirmed and kept."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
-from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from patience import PATIENCE
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from labpage import (
+    BEYOND,
+    DATA,
+    FRAME,
+    IN_ADDRESS,
+    START,
+    address,
+    bottom,
+    centre,
+    distance,
+    drawn,
+    handle,
+    new_tab,
+    pixels,
+    points,
+    ref,
+    settled,
+    visit,
+    wait_for_points,
+)
+from playwright.sync_api import Browser, Page, expect
 
-from pages._noising.state import Lab, Side, start
+from pages._noising.state import Side, start
 from pages._noising.tour import stops
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
@@ -17,12 +34,6 @@ from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import Cosine, SigmoidKernel
 
 pytestmark = pytest.mark.browser
-
-DATA = "photographs"
-START = replace(start(DATA), images=6)
-
-PIXELS = """(canvas) => Array.from(canvas.getContext("2d")
-    .getImageData(0, 0, canvas.width, canvas.height).data)"""
 
 # Scrubs as a hand does, reads what is painted while it holds, lets go, and reads what is exact.
 SCRUB = """async (lab, [t, name]) => {
@@ -49,18 +60,6 @@ SCRUB = """async (lab, [t, name]) => {
     return { source, gap, levels: new Set(painted).size };
 }"""
 
-IN_ADDRESS = """(wanted) => {
-    const state = new URLSearchParams(location.search).get("state");
-    return JSON.stringify(JSON.parse(state)) === JSON.stringify(JSON.parse(wanted));
-}"""
-
-BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatMap((host) =>
-    [host, ...(host.shadowRoot ? host.shadowRoot.querySelectorAll("*") : [])])
-    .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1)
-    .map((e) => `${e.tagName} ${e.className}`)"""
-
-FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
-
 
 @pytest.fixture(scope="module")
 def faults() -> Iterator[list[str]]:
@@ -75,67 +74,6 @@ def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
     tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
     yield tab
     tab.close()
-
-
-def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
-    tab = browser.new_page(**options)  # type: ignore[arg-type]
-    tab.set_default_timeout(1000 * PATIENCE)
-
-    def complain(message: ConsoleMessage) -> None:
-        if message.type == "error":
-            faults.append(f"{message.text} {message.location['url']}")
-
-    tab.on("console", complain)
-    tab.on("pageerror", lambda error: faults.append(f"exception: {error}"))
-    return tab
-
-
-def ref(page: Page, name: str) -> Locator:
-    return page.locator(f"[data-ref={name}]")
-
-
-def visit(page: Page, app_url: str, lab: Lab = START) -> None:
-    page.goto(f"{app_url}/?state={quote(lab.to_json())}")
-    settled(page)
-
-
-def settled(page: Page) -> None:
-    """Wait until the exact picture is shown."""
-    page.evaluate(FRAME)  # what was just changed is painted in the next one
-    expect(ref(page, "canvasA")).to_have_attribute("data-source", "exact")
-
-
-def pixels(page: Page, canvas: str = "canvasA") -> list[int]:
-    return ref(page, canvas).evaluate(PIXELS)
-
-
-def drawn(page: Page, canvas: str) -> str:
-    return ref(page, canvas).evaluate("(canvas) => canvas.toDataURL()")
-
-
-def distance(first: list[int], second: list[int]) -> int:
-    assert len(first) == len(second)
-    return max(abs(a - b) for a, b in zip(first, second, strict=True))
-
-
-def address(page: Page) -> Lab:
-    return Lab.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
-
-
-def wait_for_points(page: Page, wanted: object) -> None:
-    """Wait until the address bar's path has these control points."""
-    page.wait_for_function(
-        """(wanted) => {
-            const state = new URLSearchParams(location.search).get("state");
-            const { times, values } = JSON.parse(state).sides[0].schedule.path;
-            return JSON.stringify(times.map((t, i) => [t, values[i]])) === wanted;
-        }""",
-        arg=json.dumps(wanted, separators=(",", ":")),
-    )
-
-
-def points(page: Page) -> list[list[float]]:
-    return address(page).component()["sides"][0]["points"]
 
 
 BASES = {
@@ -165,16 +103,6 @@ def open_page(page: Page, app_url: str) -> Page:
     """Return the page in its first state."""
     visit(page, app_url)
     return page
-
-
-def handle(page: Page, index: int) -> Locator:
-    return page.get_by_role("slider", name=f"Point {index + 1} of {len(points(page))}")
-
-
-def centre(place: Locator) -> tuple[float, float]:
-    box = place.bounding_box()
-    assert box is not None
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def test_a_point_dragged_by_the_mouse_paints_and_then_is_in_the_address(open_page: Page):
@@ -355,7 +283,7 @@ def test_the_tour_and_the_presets_lead_to_their_pictures(page: Page, app_url: st
     for index, stop in enumerate(stops(DATA)[:3]):
         page.get_by_text(f"{index + 1} · {stop.title}", exact=True).click()
         page.wait_for_function(IN_ADDRESS, arg=stop.state.to_json())
-        expect(page.get_by_test_id("stAlert")).to_contain_text(stop.text)
+        expect(page.get_by_text(stop.text)).to_be_visible()
         settled(page)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     page.get_by_role("combobox", name="Preset").click()
@@ -382,6 +310,7 @@ def test_a_phone_shows_it_all_and_a_finger_drags(
     expect(ref(tab, "root")).to_have_attribute("data-theme", scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate(BEYOND) == []
+    assert max(bottom(tab, name) for name in ("canvasA", "play", "curve")) <= 1.5 * 844
     handle(tab, 1).scroll_into_view_if_needed()
     before = pixels(tab)
     x, y = centre(handle(tab, 1))

@@ -3,11 +3,10 @@
 import copy
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from patience import PATIENCE
+from noisingpage import exact, healthy, leave, rest, state, visit
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
@@ -26,7 +25,6 @@ from rgdiff_core.schedules import (
     SoftConditioning,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
 DATA = "photographs"
 
 
@@ -36,20 +34,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-def visit(lab: Lab | str | None = None, script: str = "pages/noising.py") -> AppTest:
-    """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
-    if lab is not None:
-        at.query_params["state"] = lab if isinstance(lab, str) else lab.to_json()
-    return at.run()
-
-
-def healthy(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not [e.value for e in at.error]
-    return at
 
 
 def refused(at: AppTest, *words: str) -> AppTest:
@@ -62,35 +46,11 @@ def refused(at: AppTest, *words: str) -> AppTest:
     return at
 
 
-def state(at: AppTest) -> Lab:
-    """Return the state in the address bar, which must be the session's."""
-    lab = Lab.from_json(at.query_params["state"])
-    assert lab == at.session_state["noising-state"]
-    return lab
-
-
-def leave(at: AppTest, **values: object) -> AppTest:
-    """Leave a present state with other values in the browser's hand."""
-    told = state(at).component() | {"seq": 1, "stamp": at.session_state["noising-stamp"]}
-    at.session_state["lab"] = {"rest": told | values}
-    return at
-
-
-def rest(at: AppTest, **values: object) -> AppTest:
-    """Let the browser's hand rest in its present state with other values."""
-    return leave(at, **values).run()
-
-
-def exact(lab: Lab, side: int = 0) -> np.ndarray:
-    """Return the picture that the courier brings."""
-    return unpack(messages.settled_message(lab, 1, "s"))[1][f"{side}/exact"]
-
-
 def test_a_newcomer_sees_real_images_without_an_address():
     at = healthy(visit())
     assert at.title[0].value == "Noising"
     assert state(at) == start(DATA)
-    assert len(at.get("bidi_component")) == 4  # two stores, lab, courier
+    assert len(at.get("bidi_component")) == 5  # data, white and matched noise, lab, courier
     assert "rg.data.load('photographs'" in at.code[0].value
 
 
@@ -147,7 +107,7 @@ def test_the_tour_stops_six_times():
         at.button_group(key="tour").set_value(f"{index + 1} · {stop.title}")
         healthy(at.run())
         assert state(at) == stop.state
-        assert stop.text in [i.value for i in at.info]
+        assert stop.text in [c.value for c in at.caption]
 
 
 def test_compare_brings_a_second_process_and_takes_it_away():
@@ -190,6 +150,8 @@ def test_an_address_restores_everything():
         "points": [[0, 0.9], [0.3, 0.7], [0.8, 0.2], [1, 0.1]],
         "shape": 0.07,
         "tint": 1.25,
+        "curve": None,
+        "keep": True,
     }
     assert (told["state"]["t"], told["images"]["n"]) == (0.625, 9)
     assert at.number_input(key="seed").value == 17
@@ -226,6 +188,9 @@ POINTS = [
         *({"sides": [{"points": points, "shape": 0.1, "tint": None}]} for points in POINTS),
         {"sides": [{"points": [[0, 1], [1, 0]], "shape": -3}]},
         {"sides": [{"points": [[0, 1], [1, 0]], "shape": "wide"}]},
+        {"sides": [{"points": [[0, 1], [1, 0]], "curve": [[0, 1.0]]}]},
+        {"sides": [{"points": [[0, 1], [1, 0]], "curve": [[0, 1.0], [1, 1e9]]}]},
+        {"sides": [{"points": [[0, 1], [1, 0]], "curve": "steep"}]},
         {"sides": [{}]},
         {"sides": 7},
         {"t": 2},
@@ -309,6 +274,11 @@ NONSENSE = {
     ),
     "unknown colour": (COLOR, {"kind": "Pink"}, "Pink"),
     "a colour of its own": (COLOR, {"kind": "CustomColor", "variances": [1.0] * 36}, "menu"),
+    "a curve on a curve": (
+        COLOR,
+        {"kind": "CurveColor", "base": {"kind": "CurveColor"}},
+        "base of the drawn colour",
+    ),
     "huge exponent": (COLOR, {"kind": "PowerLaw", "exponent": 1e300}, "exponent = 1e+300"),
     "unknown basis": ((*SIDE, "basis", "name"), "sine", "basis = 'sine'"),
     "unknown wavelet": ((*SIDE, "basis", "wavelet"), "nope", "wavelet = 'nope'"),

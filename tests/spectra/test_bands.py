@@ -13,7 +13,10 @@ from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis, WaveletBasis
 from rgdiff_core.spectra.bands import (
     Bands,
     band_power,
+    band_share,
+    by_scale,
     data_bands,
+    mixed_amplitudes,
     noise_bands,
     separable,
     split_bands,
@@ -183,6 +186,56 @@ def test_band_power_is_the_mean_variance():
     assert float((power * bands.counts).sum()) == pytest.approx(float(modes.variance.sum()))
     with pytest.raises(ValueError, match=r"use Modes\.fit"):
         band_power(bands, Modes.of(basis))
+
+
+def test_a_band_of_two_variances_takes_every_strength_from_white_and_matched_noise():
+    """Two channels, isotropic: where scales share no band, the sum of both noises is exact."""
+    basis, modes = fitted((2, 8, 8))
+    momentum = modes.momentum.expand(2, 8, 8)
+    variance = torch.stack((momentum[0] ** 2 + 0.5, 0.1 * (momentum[1] ** 2 + 0.3))) ** -1
+    modes = Modes(modes.scale, torch.zeros_like(variance), variance, modes.momentum)
+    strengths = [colors.Matched(strength=a) for a in (0.0, 0.3, 1.0, 1.5)]
+    process = Process(basis, colors.Matched(), schedules.Cutoff(), modes)
+    bands = split_bands(process)
+    assert bands.discrete
+    amplitudes = mixed_amplitudes(bands, process, strengths)
+    eps = fields((2, 8, 8), 3, seed=1)
+    parts = [
+        noise_bands(bands, Process(basis, each, schedules.Cutoff(), modes), eps)
+        for each in (colors.White(normalize=False), colors.Matched(normalize=False))
+    ]
+    for color, mixed in zip(strengths, amplitudes, strict=True):
+        got = sum(torch.einsum("b,bnchw->nchw", w, f) for w, f in zip(mixed, parts, strict=True))
+        want = basis.synthesize(color.variance(modes).sqrt() * basis.analyze(eps))
+        torch.testing.assert_close(got, want, rtol=0, atol=1e-6)
+    torch.testing.assert_close(amplitudes[0, 1], torch.zeros_like(amplitudes[0, 1]))  # white alone
+    torch.testing.assert_close(amplitudes[2, 0], torch.zeros_like(amplitudes[2, 0]))  # matched
+
+
+def test_shares_of_power_with_a_factor_per_scale_give_the_power_of_the_drawn_colour():
+    basis, modes = fitted((1, 8, 8))
+    process = Process(basis, colors.White(), schedules.Cutoff(), modes)
+    bands = split_bands(process)
+    assert bands.discrete and by_scale(process)
+    drawn = colors.CurveColor((0.0, 0.5, 1.0), (1.0, -1.0, 2.0), colors.Matched(), normalize=False)
+    share = band_share(bands, modes, [colors.Matched()])[0]
+    assert float(share.sum()) == pytest.approx(1)
+    factor = drawn.log_factor(bands.at_nodes(modes.floored_scale())).exp()
+    power = drawn.variance(modes).mean() / modes.variance.mean()
+    assert float((share * factor).sum()) == pytest.approx(float(power))
+
+
+@pytest.mark.parametrize(
+    ("basis", "schedule", "expected"),
+    [
+        (FourierBasis((1, 8, 8)), schedules.Cutoff(), True),
+        (WaveletBasis((1, 8, 8)), schedules.WaveletLevels(), True),
+        (FourierBasis((1, 8, 8)), schedules.Sequential("column"), False),
+        (PixelBasis((1, 8, 8)), schedules.Cosine(), False),
+    ],
+)
+def test_bands_are_cut_by_scale_where_the_schedule_orders_by_it(basis, schedule, expected):
+    assert by_scale(Process(basis, colors.White(), schedule)) is expected
 
 
 def test_a_count_outside_its_range_is_one_sentence():

@@ -13,7 +13,13 @@ from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import OneProcess, Universal, random_process
 
 SHAPE = (1, 6, 6)
-SOURCES = [OneProcess(), OneProcess(colors.White(), schedules.Cosine()), Universal(8)]
+SOURCES = [
+    OneProcess(),
+    OneProcess(colors.White(), schedules.Cosine()),
+    OneProcess(colors.CurveColor((0.0, 0.4, 1.0), (1.0, 0.0, -2.0), colors.Matched())),
+    Universal(8),
+    Universal(8, curves=0.7),
+]
 
 
 @pytest.mark.parametrize("times", ["stratified", "importance"])
@@ -81,6 +87,20 @@ def test_the_universal_mixture_holds_all_that_it_promises():
     assert min(softness) < 0.1
     assert max(softness) > 3
     assert any(isinstance(p.schedule, schedules.LinearGamma) for p in drawn)
+
+
+def test_a_share_of_the_universal_mixture_has_drawn_colours():
+    basis, modes = fitted(SHAPE)
+    chance = random.Random(0)
+    drawn = [random_process(basis, modes, chance, 0.5).color for _ in range(400)]
+    curves = [c for c in drawn if isinstance(c, colors.CurveColor)]
+    powers = [c for c in drawn if isinstance(c, colors.Matched) and c.strength != 1]
+    for some in (curves, powers):  # a quarter each, within 4 standard errors
+        assert abs(len(some) / 400 - 0.25) < 4 * (0.25 * 0.75 / 400) ** 0.5
+    assert max(c.strength for c in powers) > 1.3
+    assert all(c.variance(modes).isfinite().all() for c in curves)
+    with pytest.raises(ValueError, match=r"curves = 2.0 is outside \[0, 1\]"):
+        Universal(curves=2.0)
 
 
 def test_universal_batches_mix_processes_and_stay_finite():

@@ -41,8 +41,10 @@ EDITOR_SCRIPTS = (
 SCRIPTS = (
     *EDITOR_SCRIPTS,
     "state.js",
+    "film.js",
     "controls.js",
     "stage.js",
+    "color.js",
     "plots.js",
     "keys.js",
     "lab.js",

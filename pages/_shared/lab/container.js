@@ -92,6 +92,7 @@ function readBands(bytes) {
     information: { ...header.information, values: information.values },
     sides: header.sides.map((side, index) => readSide(message, images, side, index)),
     state: header.state || {},
+    opening: Boolean(header.opening),
   };
 }
 
@@ -101,16 +102,16 @@ function readSide(message, images, side, index) {
   const get = (name, shape) => takeShaped(message, `${index}/${name}`, shape);
   const alpha = get("alpha", [null, null, bands]);
   const [parameters, ordinates] = alpha.shape;
-  const tint = get("tint", [null, bands]);
+  const tint = get("tint", [null, side.noise.length, bands]);
   const shape = [bands, n, channels, height, width];
   const data = storedLayers(side.data, shape);
-  const noise = storedLayers(side.noise, shape);
+  const noise = side.noise.map((id) => storedLayers(id, shape));
   return {
     ...side, index, bands, parameters, ordinates,
     data: data.images,
-    noise: noise.images,
+    noise: noise.flatMap((layers) => layers.images),
     dataPeak: data.peaks,
-    noisePeak: noise.peaks,
+    noisePeak: noise.flatMap((layers) => layers.peaks),
     alpha: alpha.values,
     sigma: get("sigma", [parameters, ordinates, bands]).values,
     gamma: get("gamma", [parameters, ordinates, bands]).values,
@@ -118,6 +119,7 @@ function readSide(message, images, side, index) {
     tintTable: tint.values,
     dataPower: get("data_power", [bands]).values,
     noisePower: get("noise_power", [tint.shape[0], bands]).values,
+    share: side.curve ? get("share", [tint.shape[0], bands]).values : null,
     front: side.path ? get("front", [parameters, ordinates]).values : null,
   };
 }

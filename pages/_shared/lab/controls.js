@@ -37,7 +37,7 @@ function setActive(lab, side) {
 
 function wireControls(lab) {
   const { el } = lab;
-  on(lab, el.play, "click", () => (lab.playing ? pause(lab) : play(lab)));
+  on(lab, el.play, "click", () => playOrPause(lab));
   on(lab, el.back, "click", () => stepTime(lab, -1));
   on(lab, el.forward, "click", () => stepTime(lab, 1));
   on(lab, el.time, "input", () => setTime(lab, Number(el.time.value)));
@@ -86,8 +86,9 @@ function showControls(lab) {
   setAttributes(el.time, { "aria-valuetext": `t = ${state.t.toFixed(3)}` });
   setValue(lab, el.timeTyped, state.t.toFixed(3));
   setValue(lab, el.speed, String(state.speed));
-  setAttributes(el.play, { "aria-label": lab.playing ? "Pause" : "Play" });
-  setAttributes(el.playIcon, { d: lab.playing ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
+  const moving = lab.playing || lab.film;
+  setAttributes(el.play, { "aria-label": moving ? "Pause" : "Play" });
+  setAttributes(el.playIcon, { d: moving ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
   setAttributes(el.direction, { "data-back": lab.direction < 0,
     "aria-label": lab.direction < 0 ? "Direction: towards the data" : "Direction: towards noise" });
   if (Math.abs(el.blend.value - state.blend) > 6e-3) el.blend.value = state.blend;

@@ -26,11 +26,12 @@ function frameOf(width, height) {
 function sizeEditor(lab) {
   const svg = lab.el.curve;
   const width = Math.max(240, svg.clientWidth || 480);
-  if (lab.frame && lab.frame.width === width) return;
-  lab.frame = frameOf(width, CURVE_HEIGHT);
+  const height = lab.curveHeight || CURVE_HEIGHT;
+  if (lab.frame && lab.frame.width === width && lab.frame.height === height) return;
+  lab.frame = frameOf(width, height);
   const { frame } = lab;
-  svg.setAttribute("viewBox", `0 0 ${width} ${CURVE_HEIGHT}`);
-  svg.setAttribute("height", CURVE_HEIGHT);
+  svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  svg.setAttribute("height", height);
   const grid = makeSvg("g", { class: "grid" });
   for (const v of [0, 0.25, 0.5, 0.75, 1]) {
     grid.append(makeSvg("line", { x1: frame.x(0), x2: frame.x(1), y1: frame.y(v), y2: frame.y(v) }));
@@ -40,7 +41,7 @@ function sizeEditor(lab) {
       grid.append(label(v, frame.x(0) - 13, frame.y(v) + 4, "end"));
     }
   }
-  grid.append(label("time t: data → noise", frame.x(0.5), CURVE_HEIGHT - 1, "middle"));
+  grid.append(label("time t: data → noise", frame.x(0.5), height - 1, "middle"));
   const upright = label("", 0, 0, "middle");
   upright.setAttribute("transform", `translate(12 ${frame.y(0.5)}) rotate(-90)`);
   const part = (tag, name) => makeSvg(tag, { class: name });
@@ -101,30 +102,55 @@ function deletePoint(lab, index) {
   lab.point = Math.min(index, points.length - 2);
 }
 
-/** One handle: a wide invisible target and a small visible dot; a slider for assistive tools. */
-function makeHandle(lab, index) {
+/** What the handles of the path do. */
+function pathHost(lab) {
+  const points = () => lab.state.sides[lab.active].points;
+  const put = (gesture, moved) => change(lab, gesture, (state) => {
+    state.sides[lab.active].points = moved;
+  });
+  return {
+    name: "", columns: ["time t", "cutoff Λ"], titles: ["Time", "Cutoff"],
+    place: (event) => placeOfPointer(lab, event),
+    at: (index) => points()[index],
+    move: (gesture, index, t, y) => put(gesture, movePoint(points(), index, t, y)),
+    remove: (index) => deletePoint(lab, index),
+    choose: (index) => { lab.point = index; },
+    fixed: (index) => index === 0 || index === points().length - 1,
+    numbers: (index) => points()[index],
+    range: (index, axis) => {
+      const r = pointRange(points(), index);
+      return axis ? [r.yLow, r.yHigh] : [r.tLow, r.tHigh];
+    },
+    type: (index, axis, value) => {
+      const [t, y] = points()[index];
+      put("typed", movePoint(points(), index, axis ? t : value, axis ? value : y));
+    },
+  };
+}
+
+/**
+ * One handle: a wide invisible target and a small visible dot; a slider for assistive tools.
+ * `host` says where the pointer and the points are in the plot, and moves and removes them.
+ */
+function makeHandle(lab, index, host) {
   const handle = makeSvg("g", { class: "point", tabindex: 0, role: "slider",
     "aria-valuemin": 0, "aria-valuemax": 1 });
   handle.append(makeSvg("circle", { class: "target", r: 21 }),
     makeSvg("circle", { class: "ring", r: 11 }), makeSvg("circle", { class: "knob", r: 6.5 }));
-  const move = (gesture, t, y) => change(lab, gesture, (state) => {
-    const own = state.sides[lab.active];
-    own.points = movePoint(own.points, index, t, y);
-  });
   let grip = null;
   on(lab, handle, "pointerdown", (event) => {
     if (event.button) return;
     handle.setPointerCapture(event.pointerId);
-    const [t, y] = placeOfPointer(lab, event);
-    const point = lab.state.sides[lab.active].points[index];
+    const [t, y] = host.place(event);
+    const point = host.at(index);
     grip = [point[0] - t, point[1] - y];
-    lab.point = index;
+    host.choose(index);
     repaint(lab);
   });
   on(lab, handle, "pointermove", (event) => {
     if (!grip) return;
-    const [t, y] = placeOfPointer(lab, event);
-    move(`drag-${index}`, t + grip[0], y + grip[1]);
+    const [t, y] = host.place(event);
+    host.move(`drag-${host.name}${index}`, index, t + grip[0], y + grip[1]);
   });
   on(lab, handle, "pointerup pointercancel lostpointercapture", () => {
     if (!grip) return;
@@ -132,16 +158,17 @@ function makeHandle(lab, index) {
     endGesture(lab);
   });
   on(lab, handle, "focus", () => {
-    lab.point = index;
+    host.choose(index);
     repaint(lab);
   });
   on(lab, handle, "keydown", (event) => {
     const step = event.shiftKey ? 0.002 : 0.02;
-    const [t, y] = lab.state.sides[lab.active].points[index];
+    const [t, y] = host.at(index);
     const moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, step],
       ArrowDown: [0, -step] };
-    if (moves[event.key]) move(`key-${index}`, t + moves[event.key][0], y + moves[event.key][1]);
-    else if (event.key === "Delete" || event.key === "Backspace") deletePoint(lab, index);
+    const [dt, dy] = moves[event.key] || [0, 0];
+    if (dt || dy) host.move(`key-${host.name}${index}`, index, t + dt, y + dy);
+    else if (event.key === "Delete" || event.key === "Backspace") host.remove(index);
     else return;
     event.preventDefault();
   });
@@ -260,7 +287,8 @@ function showPoints(lab, points) {
   if (lab.handles.length !== points.length) {
     const focused = lab.root.getRootNode().activeElement;
     const held = lab.handles.includes(focused);
-    lab.handles = points.map((_, i) => makeHandle(lab, i));
+    const host = pathHost(lab);
+    lab.handles = points.map((_, i) => makeHandle(lab, i, host));
     shapes.points.replaceChildren(...lab.handles);
     if (held) lab.handles[clamp(lab.point, 0, points.length - 1)].focus({ preventScroll: true });
   }
@@ -276,37 +304,34 @@ function showPoints(lab, points) {
 /** The points as numbers to type: one row of t and Λ for each. */
 function showNumbers(lab, side, own) {
   if (!side.path || !lab.el.numbers.open) return;
-  const { table, tableBad } = lab.el;
-  const { points } = own;
-  if (table.side !== side || table.count !== points.length) {
-    Object.assign(table, { side, count: points.length });
-    setText(tableBad, "");
-    table.replaceChildren(make("span", {}, "point"), make("span", {}, "time t"),
-      make("span", {}, "cutoff Λ"), ...points.flatMap((_, i) => numberRow(lab, i, points.length)));
-  }
-  const inputs = table.querySelectorAll("input");
-  points.forEach(([t, y], i) => {
-    setValue(lab, inputs[2 * i], tidy(t));
-    setValue(lab, inputs[2 * i + 1], tidy(y));
-  });
+  showTable(lab, lab.el.table, lab.el.tableBad, side, own.points.length, pathHost(lab));
 }
 
-function numberRow(lab, i, count) {
-  const points = () => lab.state.sides[lab.active].points;
-  const field = (axis, name) => {
+/** A table of typed numbers, a row for each of a curve's points; made anew when it must be. */
+function showTable(lab, table, bad, side, count, host) {
+  if (table.side !== side || table.count !== count) {
+    Object.assign(table, { side, count });
+    setText(bad, "");
+    table.replaceChildren(...["point", ...host.columns].map((name) => make("span", {}, name)),
+      ...Array.from({ length: count }, (_, i) => numberRow(lab, bad, i, host)).flat());
+  }
+  const inputs = table.querySelectorAll("input");
+  for (let i = 0; i < count; i++) {
+    host.numbers(i).forEach((value, axis) => setValue(lab, inputs[2 * i + axis], tidy(value)));
+  }
+}
+
+function numberRow(lab, bad, i, host) {
+  const field = (axis) => {
+    const name = `${host.titles[axis]} of point ${i + 1}`;
     const input = make("input", { type: "text", inputmode: "decimal", autocomplete: "off",
-      "aria-label": `${name} of point ${i + 1}` });
-    input.disabled = axis === 0 && (i === 0 || i === count - 1);
-    const range = () => {
-      const r = pointRange(points(), i);
-      return axis ? [r.yLow, r.yHigh] : [r.tLow, r.tHigh];
-    };
-    typedNumber(lab, input, lab.el.tableBad, `${name} of point ${i + 1}`, range, (value) => {
-      const [t, y] = points()[i];
-      const moved = movePoint(points(), i, axis ? t : value, axis ? value : y);
-      changeOnce(lab, "typed", (state) => { state.sides[lab.active].points = moved; });
+      "aria-label": name });
+    input.disabled = axis === 0 && host.fixed(i);
+    typedNumber(lab, input, bad, name, () => host.range(i, axis), (value) => {
+      host.type(i, axis, value);
+      endGesture(lab);
     });
     return input;
   };
-  return [make("b", {}, String(i + 1)), field(0, "Time"), field(1, "Cutoff")];
+  return [make("b", {}, String(i + 1)), field(0), field(1)];
 }

@@ -2,11 +2,11 @@
 
 const KEY_SHEET = [
   ["Space", "play or pause"], ["← →", "one step in time (Shift: ten)"], ["Home End", "t = 0, t = 1"],
-  ["[ ]", "slower, faster"], ["↑ ↓", "light up a finer or coarser scale"],
+  ["[ ]", "slower, faster"], ["↑ ↓", "highlight a finer or coarser scale"],
   [", .", "choose the previous or next image"], ["1 … 5", "A, B, side by side, wipe, blend"],
-  ["R", "reset the curve"], ["Ctrl+Z", "undo"], ["Ctrl+Shift+Z", "redo"], ["?", "this sheet"],
-  ["Esc", "let go of the scale"],
-  ["on a point", "arrows move it (Shift: finer), Delete removes it"],
+  ["R", "reset the cutoff"], ["Ctrl+Z", "undo"], ["Ctrl+Shift+Z", "redo"], ["?", "this sheet"],
+  ["Esc", "clear the highlight"],
+  ["on a point", "of the cutoff or of the noise: arrows move it (Shift: finer), Delete removes it"],
 ];
 
 function wireKeys(lab) {
@@ -32,7 +32,7 @@ function act(lab, event) {
   const { key } = event;
   const far = event.shiftKey ? 10 : 1;
   const acts = {
-    " ": () => (lab.playing ? pause(lab) : play(lab)),
+    " ": () => playOrPause(lab),
     ArrowLeft: () => stepTime(lab, -far),
     ArrowRight: () => stepTime(lab, far),
     ArrowUp: () => stepBand(lab, 1),

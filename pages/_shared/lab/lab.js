@@ -2,6 +2,8 @@
 
 const LABS = new WeakMap();
 const FRAMES_KEPT = 600;
+const TWO_COLUMNS = 640;
+const LOW_WINDOW = 860;
 
 /** Asks for a frame; many changes before it make one. */
 function repaint(lab) {
@@ -13,6 +15,7 @@ function onFrame(lab, now) {
   const began = performance.now();
   try {
     if (lab.playing) advance(lab, now);
+    if (lab.film) showFilm(lab, now);
     lab.moments = lab.message.sides.map((side, i) =>
       momentOf(lab.message, side, lab.state.sides[i], lab.state.t));
     setAttributes(lab.root, { "data-active": lab.active ? "b" : "a" });
@@ -29,7 +32,7 @@ function onFrame(lab, now) {
   const frames = lab.root.rgdiffFrames;
   frames.push({ at: now, cost: performance.now() - began });
   if (frames.length > FRAMES_KEPT) frames.shift();
-  if (lab.playing) repaint(lab);
+  if (lab.playing || lab.film) repaint(lab);
 }
 
 function createLab(parent) {
@@ -41,15 +44,17 @@ function createLab(parent) {
     message: null, state: null, seq: 0, sentSeq: 0, past: [], future: [],
     exact: null, blend: null, blendNote: "", flight: null, gesture: null, lastGesture: null,
     awaiting: false, playing: false, direction: 1, active: 0, image: 0, point: -1, pointed: null, pinned: null,
-    handles: [], sliders: [], widths: {}, backdrops: {}, request: 0, gone: false,
+    handles: [], tones: [], tone: -1, sliders: [], widths: {}, heights: { ...PLOT_HEIGHTS }, film: null, backdrops: {}, request: 0, gone: false, opening: false, stopped: false,
   };
   lab.root.rgdiffFrames = [];
   wireControls(lab);
   wireSchedule(lab);
   wireEditor(lab);
   wireStage(lab);
+  wireColor(lab);
   wirePlots(lab);
   wireKeys(lab);
+  wireFilm(lab);
   on(lab, document, "rgdiff-settled", (event) => settle(lab, event.detail));
   on(lab, document, "rgdiff-layers", () => { if (lab.awaiting) receive(lab, lab.bytes); });
   on(lab, document, "fullscreenchange", () => sizeAll(lab));
@@ -61,6 +66,10 @@ function createLab(parent) {
 /** Reads all sizes in one go, so that a frame itself never asks for layout. */
 function sizeAll(lab) {
   if (!lab.message || !lab.root.clientWidth) return;
+  const low = lab.root.clientWidth >= TWO_COLUMNS && window.innerHeight < LOW_WINDOW;
+  lab.heights = { ...(low ? LOW_HEIGHTS : PLOT_HEIGHTS) };
+  lab.curveHeight = low ? 158 : 230;
+  setAttributes(lab.root, { "data-low": low });
   sizeStage(lab);
   for (const name of ["heat", "spectrum", "bits"]) {
     lab.widths[name] = lab.el[name].parentElement.clientWidth;

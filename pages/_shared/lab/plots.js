@@ -1,6 +1,7 @@
 // The linked plots: small canvases, all in the same scales, times and colours as the editor.
 
-const PLOT_HEIGHTS = { heat: 210, spectrum: 180, bits: 180 };
+const PLOT_HEIGHTS = { heat: 210, spectrum: 200, bits: 180 };
+const LOW_HEIGHTS = { heat: 104, spectrum: 164, bits: 164 };
 const SNR_RANGE = 10;
 const RAMPS = {
   light: [[140, 81, 10], [216, 179, 101], [245, 245, 243], [90, 180, 172], [1, 102, 94]],
@@ -43,9 +44,9 @@ function openPlot(lab, name, axes) {
   const canvas = lab.el[name];
   const ratio = window.devicePixelRatio || 1;
   const width = lab.widths[name] || 300;
-  const height = PLOT_HEIGHTS[name];
+  const height = lab.heights[name];
   const frame = frameOf(width, height);
-  const key = JSON.stringify([width, ratio, axes]);
+  const key = JSON.stringify([width, height, ratio, axes]);
   let backdrop = lab.backdrops[name];
   if (!backdrop || backdrop.key !== key) {
     backdrop = { key, canvas: make("canvas", { width: width * ratio, height: height * ratio }) };
@@ -216,10 +217,10 @@ function showSpectrum(lab, side, moment, band) {
   const decades = [];
   const every = Math.ceil((high - low) / 5);
   for (let d = low; d <= high; d += every) decades.push([(d - low) / (high - low), powerOfTen(d)]);
-  const { context, frame } = openPlot(lab, "spectrum", { xTicks: scaleTicks(side),
+  const { context, frame } = openPlot(lab, "spectrum", { xTicks: spectrumTicks(side),
     yTicks: decades, xLabel: side.axis.label, yLabel: "power" });
   const at = (m, s) => (value, b) =>
-    [frame.x(placeOf(s, s.nodes[b])),
+    [frame.x(spectrumPlace(s, s.nodes[b])),
       frame.y((Math.log10(Math.max(value, 1e-30)) - low) / (high - low))];
   const noiseOf = (m) => m.tint.power.map((power, b) => power * m.sigma[b] ** 2);
   const mixtureOf = (m, s) =>
@@ -239,12 +240,27 @@ function showSpectrum(lab, side, moment, band) {
       rival ? [6, 4] : [], lab.moments[rival], lab.message.sides[rival]);
   }
   draw(side.dataPower, theme.data, 2, [], moment, side);
+  draw(moment.tint.power, theme.noise, 2, [], moment, side);
   draw(noiseOf(moment), theme.noise, 2, [2, 3], moment, side);
   draw(mixtureOf(moment, side), theme.sides[lab.active], 2.5, lab.active ? [7, 4] : [], moment, side);
   context.setLineDash([]);
-  if (band !== null) drawLit(lab, context, frame, side, band);
+  if (band !== null) {
+    drawStripe(lab, context, frame, cellOf(side, band).map((edge) =>
+      (axisFloor(side) ? spectrumPlace(side, edge) : edge)));
+  }
   context.restore();
   setText(lab.el.spectrumText, spectrumSentence(side, moment));
+  const line = Array.from(moment.tint.power, at(moment, side));
+  showColor(lab, side, state.sides[lab.active], line.map(([x, y], i) =>
+    `${i ? "L" : "M"}${x.toFixed(1)} ${clamp(y, frame.y(1), frame.y(0)).toFixed(1)}`).join(""));
+}
+
+/** Ticks of the spectrum's scale axis, which is logarithmic where scales are many. */
+function spectrumTicks(side) {
+  const floor = axisFloor(side);
+  if (!floor) return scaleTicks(side);
+  const ticks = [0.01, 0.03, 0.1, 0.3, 1].filter((tick) => tick > 1.3 * floor);
+  return [[0, "0"], ...ticks.map((tick) => [spectrumPlace(side, tick), String(tick)])];
 }
 
 function powerRange(side) {
@@ -254,7 +270,7 @@ function powerRange(side) {
       if (power > 0) least = Math.min(least, power);
       most = Math.max(most, power);
     }
-    const high = Math.ceil(Math.log10(most || 1));
+    const high = Math.ceil(Math.log10(most || 1) + 0.3);
     const low = Math.max(Math.floor(Math.log10(least)), high - 7);
     side.range = [Math.min(low, high - 3), high];
   }
@@ -269,7 +285,10 @@ function spectrumSentence(side, moment) {
 }
 
 function drawLit(lab, context, frame, side, band) {
-  const [from, to] = cellOf(side, band);
+  drawStripe(lab, context, frame, cellOf(side, band));
+}
+
+function drawStripe(lab, context, frame, [from, to]) {
   context.globalAlpha = 0.16;
   context.fillStyle = lab.theme.text;
   context.fillRect(frame.x(from), frame.y(1), Math.max(3, frame.x(to) - frame.x(from)),
@@ -301,9 +320,9 @@ function showBits(lab, side, moment, history, band) {
   bars(moment.bits, theme.sides[lab.active], 0.9);
   if (band !== null) drawLit(lab, context, frame, side, band);
   context.restore();
-  const left = `${shortNumber(moment.total)} bits are left of each image`;
+  const left = `${readable(moment.total)} bits of each image can still be recovered`;
   setText(lab.el.bitsText, side.information === "bound"
-    ? `At most ${left}: components count as independent.` : `${left}.`);
+    ? `At most ${left}: components count as independent.` : `About ${left}.`);
 }
 
 function powerOfTen(exponent) {
@@ -320,6 +339,11 @@ function roundTicks(most) {
   return ticks;
 }
 
+/** A number to three digits, with its thousands set apart. */
+function readable(value) {
+  return Number(value.toPrecision(3)).toLocaleString("en");
+}
+
 function shortNumber(value) {
   if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
   if (value >= 1e3) return `${Number((value / 1e3).toPrecision(3))}k`;
@@ -333,13 +357,14 @@ function wirePlots(lab) {
     const upright = name === "heat";
     const place = (event) => {
       const box = canvas.getBoundingClientRect();
-      const frame = frameOf(box.width, PLOT_HEIGHTS[name]);
+      const frame = frameOf(box.width, lab.heights[name]);
       return { t: frame.t(event.clientX - box.left), v: frame.v(event.clientY - box.top) };
     };
     const band = (event) => {
       const { t, v } = place(event);
       const side = lab.message.sides[lab.active];
       if (Math.min(t, v) < -0.05 || Math.max(t, v) > 1.05) return null;
+      if (name === "spectrum" && axisFloor(side)) return bandAt(side, scaleAt(side, t));
       return bandAt(side, upright ? v : t);
     };
     const scrub = (event) => (upright ? setTime(lab, place(event).t)
@@ -348,9 +373,10 @@ function wirePlots(lab) {
       setBand(lab, band(event), true);
       if (upright) scrub(event);
     }, scrub);
-    on(lab, canvas, "pointermove", (event) => {
+    const area = name === "spectrum" ? lab.el.draw : canvas; // its handles lie above it
+    on(lab, area, "pointermove", (event) => {
       if (event.pointerType === "mouse") setBand(lab, band(event), false);
     });
-    on(lab, canvas, "pointerleave", () => setBand(lab, null, false));
+    on(lab, area, "pointerleave", () => setBand(lab, null, false));
   }
 }

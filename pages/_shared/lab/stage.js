@@ -65,7 +65,7 @@ function showPicture(lab) {
   const allExact = exact.every(Boolean);
   setText(el.source, allExact ? "exact" : "painted");
   el.source.title = allExact ? "Computed by the server for exactly this state."
-    : "Painted in the browser from scale bands; the exact picture follows when the hand rests.";
+    : "Painted in the browser from scale bands; the exact picture follows when you stop dragging.";
   if (state.view !== "wipe") keepFocus(lab, el.wipe);
   toggle(el.wipe, state.view === "wipe");
   el.wipe.style.left = `${100 * state.wipe}%`;
@@ -86,7 +86,7 @@ function showSheet(lab, canvas, sourcesOf) {
   if (state.view === "blend") facts.push(state.blend, lab.blend, lab.blendNote);
   state.sides.forEach((own, i) => {
     const alone = { a: 0, b: 1, side: canvas === lab.el.canvasB ? 1 : 0 }[state.view];
-    if (alone === undefined || alone === i) facts.push(own.points, own.shape, own.tint);
+    if (alone === undefined || alone === i) facts.push(own.points, own.shape, own.tint, own.curve, own.keep);
   });
   const same = canvas.facts && canvas.facts.length === facts.length
     && facts.every((fact, i) => fact === canvas.facts[i]);
@@ -103,11 +103,13 @@ function sizeStage(lab) {
   const { el, sheet } = lab;
   const full = lab.root.getRootNode().fullscreenElement === el.picture;
   const width = lab.root.clientWidth;
-  const single = snapScale(Math.min(width * 0.54 / sheet.width, 640 / sheet.height));
-  const column = Math.max(400, Math.ceil(sheet.width * single));
+  const two = width >= TWO_COLUMNS;
+  const tall = clamp(window.innerHeight - (two ? 326 : 300), 240, 640);
+  const single = snapScale(Math.min(width * 0.54 / sheet.width, tall / sheet.height));
+  const column = clamp(Math.ceil(sheet.width * single), Math.min(380, width * 0.46), width * 0.56);
   el.columns.style.setProperty("--picture", `${column}px`);
-  const room = full ? window.innerWidth - 32 : width >= 900 ? column : width;
-  const height = full ? window.innerHeight - 150 : 640;
+  const room = full ? window.innerWidth - 32 : two ? column : width;
+  const height = full ? window.innerHeight - 150 : tall;
   const one = lab.state.view === "side" ? (room - 12) / 2 : room;
   const scale = snapScale(Math.min(one / sheet.width, height / sheet.height));
   for (const part of [el.sheetA, el.sheetB]) {
@@ -149,14 +151,16 @@ function showInset(lab) {
   const reach = side.axis.discrete ? 0 : 1;
   for (let b = Math.max(0, band - reach); b <= Math.min(side.bands - 1, band + reach); b++) {
     addOne(signal, size, image * size, side.data[b], moment.alpha[b]);
-    addOne(noise, size, image * size, side.noise[b], moment.sigma[b] * moment.tint.amplitude[b]);
+    for (let i = b; i < side.noise.length; i += side.bands) {
+      addOne(noise, size, image * size, side.noise[i], moment.sigma[b] * moment.tint.amplitude[i]);
+    }
   }
   const both = signal.map((value, i) => value + noise[i]);
   const factor = calmFactor((high - low) / 2 / Math.max(peak(signal), peak(noise), 1e-6));
   [signal, noise, both].forEach((field, i) => paintField(el[`tile${i}`], message, field, factor));
   const crossing = crossingTime(historyOf(message, side, lab.state.sides[lab.active]), band);
   setText(el.insetText, lit === null
-    ? `Now at the front: ${scaleName(side, band)}. Point at a scale in any plot, or press ↑ ↓.`
+    ? `Being erased now: ${scaleName(side, band)}. Point at a scale in any plot, or press ↑ ↓.`
     : `${scaleName(side, band)}: ${crossing === null ? "data and noise never change places."
       : `noise overtakes the data at t = ${crossing.toFixed(2)}.`}`);
   setText(el.insetFacts, `Image ${image + 1}, ${Math.round(side.counts[band]).toLocaleString("en")} components, `

@@ -25,9 +25,20 @@ function soundState(message, given) {
         points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
         shape: within(side.shape, own.shape),
         tint: within(side.tint, own.tint),
+        curve: side.curve ? soundCurve(own.curve, side.curve.points) : null,
+        keep: own.keep !== false,
       };
     }),
   };
+}
+
+/** Points of the noise spectrum: scales that increase in [0, 1] and log-variances. */
+function soundCurve(given, otherwise) {
+  const good = Array.isArray(given) && given.length >= 2
+    && given.every((p) => Array.isArray(p) && p.length === 2 && p.every(Number.isFinite))
+    && given.every(([scale, v], i) => scale >= 0 && scale <= 1 && Math.abs(v) <= MAX_LOG_VARIANCE
+      && (i === 0 || scale > given[i - 1][0]));
+  return good ? given : otherwise;
 }
 
 function nearestSpeed(speed) {
@@ -66,6 +77,8 @@ function adopt(lab, message) {
     else lab.seq += 1;
   }
   lab.exact = null;
+  lab.film = null;
+  lab.opening = fresh && message.opening;
   lab.image = Math.min(lab.image, message.images.n - 1);
   lab.active = lab.state.view === "b" ? 1 : Math.min(lab.active, message.sides.length - 1);
   setBand(lab, null, true);
@@ -133,6 +146,7 @@ function settle(lab, bytes) {
     const size = lab.message.images.n * lab.message.images.size;
     const fit = (values) => (values && values.length === size ? values : null);
     lab.exact = { sides: settled.exact.map(fit), blend: fit(settled.blendExact) };
+    if (lab.opening) startFilm(lab);
   }
   repaint(lab);
 }

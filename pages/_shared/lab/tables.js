@@ -33,13 +33,54 @@ function ordinateAt(side, own, t) {
   return side.path ? clamp(curveThrough(own.points)(t), 0, 1) : t;
 }
 
-/** Noise amplitude and power per band at the tint chosen. */
+/**
+ * Noise at the tint and the curve chosen: amplitude of each band of each of the noises that it is
+ * painted from, power per band, and the factor that keeps the total power. Remembered while
+ * nothing changes.
+ */
 function tintOf(side, own) {
+  const memo = side.tinted;
+  const same = memo && memo.tint === own.tint && memo.curve === own.curve && memo.keep === own.keep;
+  if (same) return memo;
   const at = gridPosition(side.tint, own.tint);
-  return {
-    amplitude: lookUp(side.tintTable, 1, side.bands, at, 0),
-    power: lookUp(side.noisePower, 1, side.bands, at, 0),
-  };
+  const amplitude = lookUp(side.tintTable, 1, side.noise.length, at, 0);
+  const plain = lookUp(side.noisePower, 1, side.bands, at, 0);
+  let power = plain;
+  let kept = 1;
+  if (side.curve && own.curve && !isFlat(own.curve, own.keep, side)) {
+    const factor = Float32Array.from(side.curve.scales, (scale) =>
+      Math.exp(curveOverScale(side, own.curve)(scale)));
+    if (own.keep) kept = 1 / powerOf(side, own, factor);
+    power = plain.map((value, b) => value * factor[b] * kept);
+    for (let i = 0; i < amplitude.length; i++) {
+      amplitude[i] *= Math.sqrt(factor[i % side.bands] * kept);
+    }
+  }
+  side.tinted = { tint: own.tint, curve: own.curve, keep: own.keep, amplitude, power, plain, kept };
+  return side.tinted;
+}
+
+/** Power of the noise with a factor per band, in units of the data's. */
+function powerOf(side, own, factor) {
+  const share = lookUp(side.share, 1, side.bands, gridPosition(side.tint, own.tint), 0);
+  return share.reduce((sum, value, b) => sum + value * factor[b], 0);
+}
+
+/** Whether a curve leaves the colour that it is drawn on as it is. */
+function isFlat(curve, keep, side) {
+  return keep === side.curve.keep && curve.every((point) => point[1] === 0);
+}
+
+const scaleMemo = new WeakMap();
+
+/** Log-variance v(scale) through points: a monotone cubic over log(scale), constant beyond. */
+function curveOverScale(side, curve) {
+  if (!scaleMemo.has(curve)) {
+    const through = monotoneCubic(curve.map(([scale, v], i) =>
+      [Math.log(scale || Math.min(side.curve.floor, curve[i + 1][0] / 2)), v]));
+    scaleMemo.set(curve, (scale) => through(Math.log(scale)));
+  }
+  return scaleMemo.get(curve);
 }
 
 /** Weights α and σ of one side at time t, per band. */
@@ -95,9 +136,9 @@ function weightsOverTime(side, own) {
 /** The whole history of one side: log-SNR over (t, band), front and bits over t. */
 function historyOf(message, side, own) {
   const memo = side.history;
-  if (memo && memo.points === own.points && memo.shape === own.shape && memo.tint === own.tint) {
-    return memo;
-  }
+  const same = memo && memo.points === own.points && memo.shape === own.shape
+    && memo.tint === own.tint && memo.curve === own.curve && memo.keep === own.keep;
+  if (same) return memo;
   const moments = [];
   let mostBits = 0;
   for (let i = 0; i < FIELD_TIMES; i++) {
@@ -105,7 +146,7 @@ function historyOf(message, side, own) {
     moment.bits.forEach((value) => { mostBits = Math.max(mostBits, value); });
     moments.push(moment);
   }
-  side.history = { points: own.points, shape: own.shape, tint: own.tint, moments, mostBits };
+  side.history = { ...own, moments, mostBits };
   return side.history;
 }
 
@@ -125,10 +166,14 @@ function layersOf(message, side, moment) {
   const layers = [];
   for (let b = 0; b < side.bands; b++) {
     addLayer(layers, message, side.data[b], side.dataPeak[b], moment.alpha[b]);
-    addLayer(layers, message, side.noise[b], side.noisePeak[b],
-      moment.sigma[b] * moment.tint.amplitude[b]);
   }
+  addNoise(layers, message, side, moment.sigma, moment.tint.amplitude);
   return layers;
+}
+
+function addNoise(layers, message, side, sigma, amplitude) {
+  side.noise.forEach((values, i) => addLayer(layers, message, values, side.noisePeak[i],
+    sigma[i % side.bands] * amplitude[i]));
 }
 
 /** Layers of the blended process: data of A, noise of A and B mixed before it is scaled. */
@@ -145,9 +190,9 @@ function blendLayers(message, tables, state) {
   const layers = [];
   for (let i = 0; i < tables.bands; i++) {
     addLayer(layers, message, a.data[i], a.dataPeak[i], alpha[i]);
-    addLayer(layers, message, a.noise[i], a.noisePeak[i], sigma[i] * (1 - w) * tintA[i]);
-    addLayer(layers, message, b.noise[i], b.noisePeak[i], sigma[i] * w * tintB[i]);
   }
+  addNoise(layers, message, a, sigma.map((value) => value * (1 - w)), tintA);
+  addNoise(layers, message, b, sigma.map((value) => value * w), tintB);
   return layers;
 }
 

@@ -1,0 +1,53 @@
+"""The Noising page in AppTest: opening it, its state, and what the browser's hand leaves in it."""
+
+from pathlib import Path
+
+import numpy as np
+from patience import PATIENCE
+from streamlit.testing.v1 import AppTest
+
+from pages._noising import messages
+from pages._noising.state import Lab
+from pages._shared.lab import unpack
+
+__all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def visit(lab: Lab | str | None = None, script: str = "pages/noising.py") -> AppTest:
+    """Open the page, at an address if one is given."""
+    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
+    if lab is not None:
+        at.query_params["state"] = lab if isinstance(lab, str) else lab.to_json()
+    return at.run()
+
+
+def healthy(at: AppTest) -> AppTest:
+    assert not at.exception
+    assert not [e.value for e in at.error]
+    return at
+
+
+def state(at: AppTest) -> Lab:
+    """Return the state in the address bar, which must be the session's."""
+    lab = Lab.from_json(at.query_params["state"])
+    assert lab == at.session_state["noising-state"]
+    return lab
+
+
+def leave(at: AppTest, **values: object) -> AppTest:
+    """Leave a present state with other values in the browser's hand."""
+    told = state(at).component() | {"seq": 1, "stamp": at.session_state["noising-stamp"]}
+    at.session_state["lab"] = {"rest": told | values}
+    return at
+
+
+def rest(at: AppTest, **values: object) -> AppTest:
+    """Let the browser's hand rest in its present state with other values."""
+    return leave(at, **values).run()
+
+
+def exact(lab: Lab, side: int = 0) -> np.ndarray:
+    """Return the picture that the courier brings."""
+    return unpack(messages.settled_message(lab, 1, "s"))[1][f"{side}/exact"]
