@@ -78,9 +78,6 @@ def preload_rest() -> None:
 
     del phase_map, model, sampling, scan
     del line, run_samples, samples_views, search_views, estimate, form
-    import pyerrors  # for errors of correlated chains; of all it takes the longest
-
-    del pyerrors
 
 
 @asynccontextmanager
