@@ -136,7 +136,7 @@ def test_strings_are_paths(tmp_path, monkeypatch, model, process):
     assert train(config, "runs/x", device="cpu").state == "finished"
     with pytest.raises(ValueError, match="holds a run already"):
         train(config, "runs/x", device="cpu")
-    assert rg.load_model("runs/x/model.safetensors").trained_on == "phi4-6x6"
+    assert rg.load_model("runs/x/checkpoint/model.safetensors").trained_on == "phi4-6x6"
 
 
 def test_samples_by_a_seed_with_a_progress_bar(model, process, capsys):

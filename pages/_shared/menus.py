@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 
-from rgdiff_core import colors, schedules
+from rgdiff_core import colors, extensions, schedules
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Kernel, Schedule
 
 __all__ = ["BASES", "COLORS", "GRID_HELP", "KERNELS", "ORDERS", "SCHEDULES", "describe"]
+
+extensions.load()
 
 BASES: Mapping[str, str] = {
     "pixel": "Pixels",
@@ -15,7 +17,7 @@ BASES: Mapping[str, str] = {
     "cosine": "Cosines",
     "wavelet": "Wavelets",
     "pca": "Principal components",
-}
+} | extensions.bases()
 ORDERS: Mapping[str, str] = {
     "scale": "fine scales first",
     "variance": "weak components first",
@@ -28,7 +30,7 @@ _COLORS: Mapping[str, Color] = {
     "Power law": colors.PowerLaw(),
     "Free theory": colors.FreeTheory(),
     "Matched": colors.Matched(),
-}
+} | extensions.listed(Color)
 COLORS: Mapping[type[Color], tuple[str, Color]] = {
     type(color): (title, color) for title, color in _COLORS.items()
 }
@@ -41,7 +43,7 @@ _KERNELS: Mapping[str, Kernel] = {
     "Litim": schedules.LitimKernel(),
     "Bump": schedules.BumpKernel(),
     "Butterworth": schedules.ButterworthKernel(),
-}
+} | extensions.listed(Kernel)
 KERNELS: Mapping[type[Kernel], tuple[str, Kernel]] = {
     type(kernel): (title, kernel) for title, kernel in _KERNELS.items()
 }
@@ -63,7 +65,7 @@ _SCHEDULES: Mapping[str, Schedule] = {
     "Inverse RG": schedules.InverseRG(),
     "Carosso's RG": schedules.Carosso(),
     "Polchinski's flow": schedules.Polchinski(),
-}
+} | extensions.listed(Schedule)
 SCHEDULES: Mapping[type[Schedule], tuple[str, Schedule]] = {
     type(schedule): (title, schedule) for title, schedule in _SCHEDULES.items()
 }

@@ -2,6 +2,7 @@
 
 import abc
 import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
 class Basis(nn.Module, abc.ABC):
     """An orthogonal change of basis of fields of shape (C, H, W).
 
-    Derived classes write `transform` and `inverse_transform`.
+    Derived classes write `transform` and `inverse_transform`; JSON names them by their class.
 
     Attributes:
         shape: (C, H, W).
@@ -73,9 +74,20 @@ class Basis(nn.Module, abc.ABC):
     have.
     """
 
+    kinds: ClassVar[dict[str, type["Basis"]]] = {}  # by the name of the class, as in JSON
+
     scale: Tensor
     momentum: Tensor
     channels: Tensor | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        owner = cls.kinds.get(cls.__name__, cls).__module__
+        if owner != cls.__module__:
+            raise ValueError(
+                f"the kind {cls.__name__!r} is taken by {owner}: give the class another name."
+            )
+        cls.kinds[cls.__name__] = cls
 
     def __init__(
         self, shape: Shape, scale: Tensor, momentum: Tensor, channels: Tensor | None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from rgdiff_core import data
+from rgdiff_core import data, extensions
 from rgdiff_core.cli import numbers
 from rgdiff_core.cli.base import Entry
 
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     chosen = _parser(words).parse_args(words)
     try:
+        extensions.load()
         value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
         print(f"rgdiff: {error}", file=sys.stderr)

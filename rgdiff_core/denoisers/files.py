@@ -172,7 +172,7 @@ def load_model(path: str | Path) -> NetworkDenoiser:
 
 def _card(described: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is said of a model beside what it is, its config as a dictionary."""
-    card = {name: value for name, value in described.items() if name not in DESCRIPTION}
+    card = {name: value for name, value in dict(described).items() if name not in DESCRIPTION}
     with suppress(ValueError):
         card["config"] = load_json(str(card.get("config")))
     return card
@@ -259,6 +259,6 @@ def load_pretrained(name: str) -> NetworkDenoiser:
         raise ValueError(f"the file of {name!r} is damaged: its SHA-256 is not that of the index.")
     model, card = load_model(path), path.with_name("card.json")
     if card.is_file():
-        with suppress(ValueError):
-            model.card |= _card(dict(load_json(card.read_text(encoding="utf-8"))))
+        with suppress(TypeError, ValueError):
+            model.card = {**model.card, **_card(load_json(card.read_text(encoding="utf-8")))}
     return model
