@@ -171,6 +171,5 @@ def _log_mean(log_weights: Tensor) -> tuple[Estimate, float]:
     n, total = len(log_weights), torch.logsumexp(log_weights, 0)
     share = torch.exp(log_weights - total)
     left_out = total + torch.log1p(-share) - math.log(n - 1)
-    return Estimate(float(total) - math.log(n), jackknife_error(left_out)), float(
-        1 / (share**2).sum()
-    )
+    log_mean = Estimate(float(total) - math.log(n), jackknife_error(left_out))
+    return log_mean, float(1 / (share**2).sum())
