@@ -134,7 +134,8 @@ def with_ends(result: dict[str, Any], beyond: dict[str, Any]) -> dict[str, Any]:
 
 def _sum(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
     """Return the sum of two independent estimates."""
-    return (Estimate(**one) + Estimate(**other)).to_dict()
+    first, second = (Estimate(each["value"], each["error"]) for each in (one, other))
+    return (first + second).to_dict()
 
 
 def _numbers(found: Any) -> Any:
