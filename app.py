@@ -19,6 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages._shared.guard import Guard, Hosts
 from pages._shared.reverse.route import route
+from rgdiff_core import extensions
 
 SHARED = Path(__file__).parent / "pages" / "_shared"
 # A file, for Streamlit fetches named icons from elsewhere.
@@ -78,9 +79,6 @@ def preload_rest() -> None:
 
     del phase_map, model, sampling, scan
     del line, run_samples, samples_views, search_views, estimate, form
-    import pyerrors  # for errors of correlated chains; of all it takes the longest
-
-    del pyerrors
 
 
 @asynccontextmanager
@@ -107,6 +105,10 @@ def names() -> Hosts:
 
 
 if get_script_run_ctx(suppress_warning=True) is None:
+    try:
+        extensions.load()
+    except ValueError as error:
+        sys.exit(str(error))
     # This file routes by st.navigation. Streamlit learns that only when it runs, and until then
     # would take pages/ for its older kind of routing: a first visit by a deep link would show
     # file names.

@@ -4,6 +4,9 @@ The core library: bases, noise colours, schedules, processes, denoisers, sampler
 lattices and data.
 """
 
+import importlib
+from types import ModuleType
+
 from rgdiff_core import bases, colors, data, lattice, schedules, spectra
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import (
@@ -44,3 +47,15 @@ __all__ = [
     "spectra",
     "trajectory",
 ]
+
+LATER = ("evaluation", "search", "training")  # slow to import, so when they are first asked for
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})

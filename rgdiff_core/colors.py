@@ -8,6 +8,7 @@ vanishing momentum counts as half the smallest non-zero one where no mass or inf
 least 1e-3 regulates it.
 """
 
+import abc
 import itertools
 from dataclasses import dataclass
 
@@ -45,9 +46,9 @@ class Color(Spec):
     normalize: bool
     smooth: bool = True
 
+    @abc.abstractmethod
     def bare(self, modes: Modes) -> Tensor:
         """Return S_k² before normalisation, (C or 1, H, W)."""
-        raise TypeError(f"{type(self).__name__} does not say what its variance is.")
 
     def variance(self, modes: Modes) -> Tensor:
         """Return S_k², (C or 1, H, W), all positive and finite."""

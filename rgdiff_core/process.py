@@ -29,11 +29,12 @@ from rgdiff_core.bases.serialize import (
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Level, Schedule
 from rgdiff_core.seeds import Generators, check_generators
-from rgdiff_core.spec import from_dict, load_json, to_dict
+from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
 
 __all__ = ["Generators", "Marginal", "Prior", "Process", "clamped", "white_noise"]
 
 GAMMA_CLAMP = 40.0
+MAX_REPR = 160  # characters of a colour or schedule within a process
 _MODES = ("scale", "mean", "variance", "momentum")
 
 
@@ -75,6 +76,12 @@ def clamped(level: Level) -> Level:
     return Level(level.gamma.clamp(-GAMMA_CLAMP, GAMMA_CLAMP), level.magnitude)
 
 
+def _brief(spec: Spec) -> str:
+    """Return a spec as Python writes it, without its numbers where they are many."""
+    text = repr(spec)
+    return text if len(text) <= MAX_REPR else f"{type(spec).__name__}(…)"
+
+
 class Process(nn.Module):
     r"""A component-wise diffusion process.
 
@@ -103,6 +110,10 @@ class Process(nn.Module):
             self.register_buffer(f"modes_{name}", getattr(modes, name), persistent=False)
         self._derive()
         schedule.gamma(torch.zeros((), dtype=modes.scale.dtype, device=modes.scale.device), modes)
+
+    def __repr__(self) -> str:
+        parts = (self.basis, _brief(self.color), _brief(self.schedule), self.modes)
+        return f"Process({', '.join(map(str, parts))})"
 
     def _derive(self) -> None:
         """Set what follows from the buffers."""
@@ -165,11 +176,13 @@ class Process(nn.Module):
     ) -> Tensor:
         """Return φ(t) of fields x0 (B, C, H, W) at times () or (B,).
 
+        One field (C, H, W) at times (T,) gives (T, C, H, W): with the same noise at all of them.
+
         Arguments:
             noise: white noise in field space, of the shape of x0; default: drawn from `generator`.
         """
         t = self._times(t)
-        if t.ndim == 1 and (x0.ndim != 4 or len(t) != len(x0)):
+        if t.ndim == 1 and x0.ndim != 3 and (x0.ndim != 4 or len(t) != len(x0)):
             raise ValueError(f"{len(t)} times do not fit fields {tuple(x0.shape)}.")
         if noise is not None and noise.shape != x0.shape:
             raise ValueError(f"noise {tuple(noise.shape)} does not fit fields {tuple(x0.shape)}.")

@@ -7,6 +7,7 @@ the class name::
     {"kind": "Cutoff", "kernel": {"kind": "SigmoidKernel", "width": 0.1}, ...}
 """
 
+import abc
 import dataclasses
 import difflib
 import json
@@ -35,8 +36,11 @@ _KINDS: dict[str, type["Spec"]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
-class Spec:
+class Spec(abc.ABC):  # noqa: B024
     """A frozen dataclass of plain numbers: compared by value, serialisable with a kind tag.
+
+    The kind is the name of the class; a class that takes the name of another module's kind is
+    refused with a `ValueError`, for files and links would then mean something else.
 
     Attributes:
         former_names: fields as older files name them, with the names they have now.
@@ -48,6 +52,11 @@ class Spec:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        owner = _KINDS.get(cls.__name__, cls).__module__
+        if owner != cls.__module__:
+            raise ValueError(
+                f"the kind {cls.__name__!r} is taken by {owner}: give the class another name."
+            )
         _KINDS[cls.__name__] = cls
 
     def to_json(self) -> str:

@@ -1,12 +1,13 @@
-"""A number with its standard error."""
+"""A number with its standard error, and the jackknife."""
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-__all__ = ["Estimate"]
+__all__ = ["Estimate", "jackknife", "jackknife_error"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,24 @@ class Estimate:
         spread = sums.square().sum() * (count / (count - 1) if count > 1 else math.nan)
         return cls(float(mean), float(spread.sqrt()) / n)
 
+    def __add__(self, other: "Estimate") -> "Estimate":
+        """Return the sum of independent estimates."""
+        return Estimate(self.value + other.value, math.hypot(self.error, other.error))
+
+    def __sub__(self, other: "Estimate") -> "Estimate":
+        """Return the difference of independent estimates."""
+        return Estimate(self.value - other.value, math.hypot(self.error, other.error))
+
+    def ratio(self, other: "Estimate") -> "Estimate":
+        """Return self/other of independent estimates, neither of them zero, to first order."""
+        value = self.value / other.value
+        relative = (self.error / self.value) ** 2 + (other.error / other.value) ** 2
+        return Estimate(value, abs(value) * relative**0.5)
+
+    def to_dict(self) -> dict[str, float]:
+        """Return value and error by name."""
+        return {"value": self.value, "error": self.error}
+
     def scaled(self, factor: float) -> "Estimate":
         """Return the estimate of factor · value; autocorrelation and warning stay."""
         return replace(self, value=factor * self.value, error=abs(factor) * self.error)
@@ -69,3 +88,24 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.6g} ± {self.error:.2g}"
+
+
+def jackknife(function: Callable[[Tensor], float], groups: Sequence[Tensor]) -> Estimate:
+    """Estimate a function of samples, with its error by leaving out one group at a time.
+
+    Arguments:
+        function: of the numbers of the samples that are used, rising.
+        groups: the numbers of the samples in each, two groups or more: a partition of 0, …, n − 1.
+
+    References:
+        Efron, The jackknife, the bootstrap and other resampling plans, SIAM (1982).
+    """
+    every = torch.cat(list(groups)).sort().values
+    without = [function(every[~torch.isin(every, group)]) for group in groups]
+    error = jackknife_error(torch.tensor(without, dtype=torch.float64))
+    return Estimate(function(every), error)
+
+
+def jackknife_error(without: Tensor) -> float:
+    """Return the standard error √((G − 1) var) from the values (G,) with one group left out."""
+    return float((without.var(correction=0) * (len(without) - 1)).sqrt())

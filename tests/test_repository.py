@@ -19,7 +19,7 @@ FLOORS = (
     ("devices", "spec", "statistics", "terminal"),
     ("files", "seeds"),
     ("bases", "networks"),
-    ("colors", "lattice", "schedules"),
+    ("colors", "extensions", "lattice", "schedules"),
     ("data", "presets", "process"),
     ("denoisers", "spectra"),
     ("renormalization", "sampling"),

@@ -1,11 +1,11 @@
 """The one number of a schedule and of a colour that is dragged inside the lab, with its range."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from rgdiff_core import colors, schedules
+from rgdiff_core import colors, extensions, schedules
 from rgdiff_core.colors import Color, CurveColor, Matched, White
 from rgdiff_core.schedules import Cutoff, Schedule
 from rgdiff_core.spec import Spec
@@ -134,12 +134,21 @@ _COLORS: dict[type[Spec], Knob] = {
 
 def schedule_knob(schedule: Schedule) -> Knob | None:
     """Return the knob of a schedule (of its kernel, for cutoff schedules), or None."""
-    return _usable(_SCHEDULES.get(type(_holder(schedule))), schedule)
+    kind = type(_holder(schedule))
+    return _usable(_SCHEDULES.get(kind) or _added(kind), schedule)
 
 
 def color_knob(color: Color) -> Knob | None:
     """Return the knob of a colour, or None."""
-    return _usable(_COLORS.get(type(_holder(color))), _holder(color))
+    return _usable(
+        _COLORS.get(type(_holder(color))) or _added(type(_holder(color))), _holder(color)
+    )
+
+
+def _added(kind: type[Spec]) -> Knob | None:
+    """Return the knob that an extension registered."""
+    drag = extensions.drag_of(kind)
+    return None if drag is None else Knob(**asdict(drag))
 
 
 def _usable(knob: Knob | None, spec: Spec) -> Knob | None:

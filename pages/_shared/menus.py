@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from rgdiff_core import colors, schedules
+from rgdiff_core import colors, extensions, schedules
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Kernel, Schedule
@@ -18,13 +18,15 @@ __all__ = [
     "describe",
 ]
 
+extensions.load()
+
 BASES: Mapping[str, str] = {
     "pixel": "Pixels",
     "fourier": "Fourier modes",
     "cosine": "Cosines",
     "wavelet": "Wavelets",
     "pca": "Principal components",
-}
+} | extensions.bases()
 ORDERS: Mapping[str, str] = {
     "scale": "fine scales first",
     "variance": "weak components first",
@@ -38,7 +40,7 @@ _COLORS: Mapping[str, Color] = {
     "Free theory": colors.FreeTheory(),
     "Matched": colors.Matched(),
     "Drawn curve": colors.CurveColor(base=colors.Matched()),
-}
+} | extensions.listed(Color)
 COLORS: Mapping[type[Color], tuple[str, Color]] = {
     type(color): (title, color) for title, color in _COLORS.items()
 }
@@ -53,7 +55,7 @@ _KERNELS: Mapping[str, Kernel] = {
     "Litim": schedules.LitimKernel(),
     "Bump": schedules.BumpKernel(),
     "Butterworth": schedules.ButterworthKernel(),
-}
+} | extensions.listed(Kernel)
 KERNELS: Mapping[type[Kernel], tuple[str, Kernel]] = {
     type(kernel): (title, kernel) for title, kernel in _KERNELS.items()
 }
@@ -75,7 +77,7 @@ _SCHEDULES: Mapping[str, Schedule] = {
     "Inverse RG": schedules.InverseRG(),
     "Carosso's RG": schedules.Carosso(),
     "Polchinski's flow": schedules.Polchinski(),
-}
+} | extensions.listed(Schedule)
 SCHEDULES: Mapping[type[Schedule], tuple[str, Schedule]] = {
     type(schedule): (title, schedule) for title, schedule in _SCHEDULES.items()
 }

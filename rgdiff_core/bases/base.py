@@ -1,6 +1,8 @@
 """What every basis has, and the simplest one: pixels. The package's docstring has the theory."""
 
+import abc
 import math
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -78,8 +80,10 @@ def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
     return rows * torch.where(largest < 0, -1.0, 1.0), variance.flip(0)
 
 
-class Basis(nn.Module):
+class Basis(nn.Module, abc.ABC):
     """An orthogonal change of basis of fields of shape (C, H, W).
+
+    Derived classes write `transform` and `inverse_transform`; JSON names them by their class.
 
     Attributes:
         shape: (C, H, W).
@@ -91,9 +95,20 @@ class Basis(nn.Module):
     have.
     """
 
+    kinds: ClassVar[dict[str, type["Basis"]]] = {}  # by the name of the class, as in JSON
+
     scale: Tensor
     momentum: Tensor
     channels: Tensor | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        owner = cls.kinds.get(cls.__name__, cls).__module__
+        if owner != cls.__module__:
+            raise ValueError(
+                f"the kind {cls.__name__!r} is taken by {owner}: give the class another name."
+            )
+        cls.kinds[cls.__name__] = cls
 
     def __init__(
         self, shape: Shape, scale: Tensor, momentum: Tensor, channels: Tensor | None
@@ -107,12 +122,12 @@ class Basis(nn.Module):
     def analyze(self, x: Tensor) -> Tensor:
         """Return the components U†x of fields x: (..., C, H, W) → (..., C, H, W)."""
         self._check(x)
-        return self._forward(x if self.channels is None else mix(self.channels, x))
+        return self.transform(x if self.channels is None else mix(self.channels, x))
 
     def synthesize(self, c: Tensor) -> Tensor:
         """Return the fields U c of components c: (..., C, H, W) → (..., C, H, W)."""
         self._check(c)
-        x = self._inverse(c)
+        x = self.inverse_transform(c)
         return x if self.channels is None else mix(self.channels.T, x)
 
     def _check(self, x: Tensor) -> None:
@@ -121,11 +136,20 @@ class Basis(nn.Module):
         if not torch.is_floating_point(x):
             raise ValueError(f"fields must be floating-point numbers, got {x.dtype}.")
 
-    def _forward(self, x: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not say how to analyse a field.")
+    @abc.abstractmethod
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the components of fields (..., C, H, W), whose channels are rotated already."""
 
-    def _inverse(self, c: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not say how to synthesise a field.")
+    @abc.abstractmethod
+    def inverse_transform(self, c: Tensor) -> Tensor:
+        """Return the fields (..., C, H, W) of components: the inverse, and transpose, of
+        `transform`.
+        """
+
+    def __repr__(self) -> str:
+        options = "".join(f", {name}={value!r}" for name, value in self.options().items())
+        rotated = "" if self.channels is None else ", channels decorrelated"
+        return f"{type(self).__name__}({self.shape}{options}{rotated})"
 
     def coarse(self, shape: Shape) -> "Basis":
         """Return the same basis for fields (C, h, w) of a coarser grid; see `CoarseGrid`.
@@ -162,10 +186,12 @@ class PixelBasis(Basis):
         zero = torch.zeros(1, *shape[1:])
         super().__init__(shape, zero, zero, channels)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the fields themselves."""
         return x
 
-    def _inverse(self, c: Tensor) -> Tensor:
+    def inverse_transform(self, c: Tensor) -> Tensor:
+        """Return the components themselves."""
         return c
 
 

@@ -41,7 +41,8 @@ class FourierBasis(Basis):
         k = _isotropic(axes, momentum)
         super().__init__(shape, _relative(k), k, channels)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """Return Re F − Im F."""
         _, h, w = self.shape
         if max(h, w) > MAX_DENSE:
             return _fast_hartley(x)
@@ -51,8 +52,9 @@ class FourierBasis(Basis):
         c = (x @ _cas_pair(w, x.dtype, x.device)).reshape(*x.shape[:-2], 2 * h, w)
         return _cos_sin(h, x.dtype, x.device) @ c
 
-    def _inverse(self, c: Tensor) -> Tensor:
-        return self._forward(c)
+    def inverse_transform(self, c: Tensor) -> Tensor:
+        """Return the same transform, which is its own inverse."""
+        return self.transform(c)
 
     def coarse(self, shape: Shape) -> Basis:
         """Return the Fourier basis of a coarser grid."""
@@ -86,11 +88,13 @@ class CosineBasis(Basis):
         k = _isotropic(axes, momentum)
         super().__init__(shape, _relative(k), k, channels)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the DCT-II of rows and columns."""
         rows, columns = (_dct_matrix(n, x.dtype, x.device) for n in self.shape[1:])
         return rows @ x @ columns.T
 
-    def _inverse(self, c: Tensor) -> Tensor:
+    def inverse_transform(self, c: Tensor) -> Tensor:
+        """Return the inverse, the DCT-III."""
         rows, columns = (_dct_matrix(n, c.dtype, c.device) for n in self.shape[1:])
         return rows.T @ c @ columns
 

@@ -69,6 +69,11 @@ class Modes:
         if not self.mean.isfinite().all():
             raise ValueError("every mean must be finite.")
 
+    def __repr__(self) -> str:
+        if self.variance is None:
+            return f"Modes({self.shape}, without data)"
+        return f"Modes({self.shape}, of data with mean variance {float(self.variance.mean()):.4g})"
+
     @classmethod
     def of(cls, basis: Basis) -> "Modes":
         """Return the modes of a basis, without data."""

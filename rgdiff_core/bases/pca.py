@@ -63,8 +63,10 @@ class PCABasis(Basis):
         vectors, _ = principal_axes(torch.cov(doubled(x.flatten(1).T)).reshape(d, d))
         return cls(shape, vectors.to(images), channels=channels)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """Return V x."""
         return (x.flatten(-3) @ self.vectors.to(x.dtype).T).reshape(x.shape)
 
-    def _inverse(self, c: Tensor) -> Tensor:
+    def inverse_transform(self, c: Tensor) -> Tensor:
+        """Return Vᵀ c."""
         return (c.flatten(-3) @ self.vectors.to(c.dtype)).reshape(c.shape)

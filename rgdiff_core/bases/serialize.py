@@ -5,28 +5,20 @@ import binascii
 import math
 import reprlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases import (
-    Basis,
-    CosineBasis,
-    FourierBasis,
-    PCABasis,
-    PixelBasis,
-    WaveletBasis,
-)
+from rgdiff_core.bases import Basis, PCABasis
 from rgdiff_core.bases.base import checked_shape
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.files.untrusted import inflate
 
 __all__ = ["basis_from_dict", "basis_to_dict", "modes_from_dict", "modes_to_dict"]
 
-_BASES = {c.__name__: c for c in (PixelBasis, FourierBasis, CosineBasis, WaveletBasis, PCABasis)}
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _MODES = ("scale", "mean", "variance", "momentum")
 MAX_BYTES = 1 << 27  # of one tensor: principal components in float64
@@ -54,8 +46,8 @@ def basis_from_dict(data: Any, **kept: Tensor) -> Basis:
         kept: tensors by name that were kept elsewhere.
     """
     kind = data.get("kind") if isinstance(data, dict) else data
-    if not isinstance(kind, str) or not isinstance(data, dict) or kind not in _BASES:
-        known = ", ".join(_BASES)
+    if not isinstance(kind, str) or not isinstance(data, dict) or kind not in Basis.kinds:
+        known = ", ".join(Basis.kinds)
         raise ValueError(f"unknown basis {reprlib.repr(kind)}; known are {known}.")
     fields: dict[str, Any] = {k: v for k, v in data.items() if k != "kind"}
     if math.prod(_shape(fields)) > MAX_COMPONENTS:
@@ -67,8 +59,9 @@ def basis_from_dict(data: Any, **kept: Tensor) -> Basis:
         if not isinstance(value, Tensor) and len(repr(value)) > 100:
             raise ValueError(f"{kind} can't have {name} = {reprlib.repr(value)}.")
     fields |= kept
+    make: Callable[..., Basis] = Basis.kinds[kind]
     try:
-        return _BASES[kind](**fields)
+        return make(**fields)
     except (AttributeError, OverflowError, TypeError) as error:  # a value of another type
         raise ValueError(f"{kind} can't be built: {error}.") from None
 

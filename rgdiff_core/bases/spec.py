@@ -1,5 +1,6 @@
 r"""The choice of a basis as a spec: what a permalink or a config says, before there are data."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -16,9 +17,24 @@ from rgdiff_core.bases import (
 )
 from rgdiff_core.spec import Spec
 
-__all__ = ["BASES", "BasisSpec"]
+__all__ = ["BASES", "BasisSpec", "add_basis"]
 
 BASES = ("pixel", "fourier", "cosine", "wavelet", "pca")
+
+_ADDED: dict[str, Callable[..., Basis]] = {}
+
+
+def add_basis(name: str, make: Callable[..., Basis]) -> None:
+    """Let a `BasisSpec` name another basis.
+
+    Arguments:
+        make: from a shape (C, H, W) and `channels`, as the class itself.
+
+    Raises `ValueError` where the name is the library's.
+    """
+    if name in BASES:
+        raise ValueError(f"the basis {name!r} is the library's: give yours another name.")
+    _ADDED[name] = make
 
 
 @dataclass(frozen=True)
@@ -26,7 +42,7 @@ class BasisSpec(Spec):
     """Which basis, to be built for given images.
 
     Arguments:
-        name: "pixel", "fourier", "cosine", "wavelet" or "pca".
+        name: "pixel", "fourier", "cosine", "wavelet", "pca", or one of `add_basis`.
         momentum: "continuum" or "lattice", for Fourier and cosine.
         wavelet: a name from `orthogonal_wavelets()`, for wavelets.
         levels: number of wavelet levels; None for all.
@@ -40,8 +56,9 @@ class BasisSpec(Spec):
     decorrelate: bool = False
 
     def __post_init__(self) -> None:
-        if self.name not in BASES:
-            raise ValueError(f"basis = {self.name!r} is not one of {', '.join(BASES)}.")
+        known = (*BASES, *_ADDED)
+        if self.name not in known:
+            raise ValueError(f"basis = {self.name!r} is not one of {', '.join(known)}.")
 
     def build(self, images: Tensor) -> Basis:
         """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.
@@ -52,6 +69,8 @@ class BasisSpec(Spec):
         check_images(images)
         c, h, w = images.shape[1:]
         channels = decorrelation(images) if self.decorrelate and c > 1 else None
+        if self.name in _ADDED:
+            return _ADDED[self.name]((c, h, w), channels=channels)
         if self.name == "pixel":
             return PixelBasis((c, h, w), channels=channels)
         if self.name == "fourier":

@@ -77,7 +77,8 @@ class WaveletBasis(Basis):
     def _step(self, size: int, x: Tensor) -> Tensor:
         return _wavelet_matrix(self.wavelet, size, x.dtype, x.device)
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """Return the wavelet coefficients, in Mallat's layout."""
         return self._descend(x, self.levels)
 
     def _descend(self, x: Tensor, levels: int) -> Tensor:
@@ -89,7 +90,8 @@ class WaveletBasis(Basis):
         top = torch.cat((coarse, c[..., : h // 2, w // 2 :]), dim=-1)
         return torch.cat((top, c[..., h // 2 :, :]), dim=-2)
 
-    def _inverse(self, c: Tensor) -> Tensor:
+    def inverse_transform(self, c: Tensor) -> Tensor:
+        """Return the fields of wavelet coefficients."""
         return self._ascend(c, self.levels)
 
     def _ascend(self, c: Tensor, levels: int) -> Tensor:

@@ -184,8 +184,8 @@ def _check(chosen: argparse.Namespace) -> Words:
         "features": network.name,
         "data": chosen.data,
         "n": n,
-        "frechet": {"value": frechet.value, "error": frechet.error},
-        "kernel": {"value": kernel.value, "error": kernel.error},
+        "frechet": frechet.to_dict(),
+        "kernel": kernel.to_dict(),
         "extraction_s": seconds,
     }
     text = f"{n:,} training against {n:,} test images of {chosen.data}, {network.name}: "

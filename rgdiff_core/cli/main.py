@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
-from rgdiff_core import data
+from rgdiff_core import data, extensions
 from rgdiff_core.cli import numbers
 from rgdiff_core.cli.base import Entry
 
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 for an error, 130 when stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        extensions.load()
         chosen = _parser(words).parse_args(words)
         value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:

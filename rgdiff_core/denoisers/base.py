@@ -11,8 +11,11 @@ free theory:
     σ²S²).
 """
 
+import abc
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from types import MappingProxyType
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +50,7 @@ class Posterior:
     variance: Tensor
 
 
-class Denoiser(nn.Module):
+class Denoiser(nn.Module, abc.ABC):
     """A denoiser in a basis, with the modes of its data. Derived classes write `posterior`."""
 
     basis: Basis
@@ -57,6 +60,7 @@ class Denoiser(nn.Module):
     class_names: tuple[str, ...] = ()  # of the classes that it can be conditioned on
     line: CouplingLine | None = None  # of the couplings that it can be conditioned on
     couplings: Couplings | None = None  # (m², λ) that it is conditioned on, as set by `at`
+    card: Mapping[str, Any] = MappingProxyType({})  # of a loaded model: what its file says of it
 
     def __init__(self, basis: Basis, modes: Modes) -> None:
         super().__init__()
@@ -78,6 +82,13 @@ class Denoiser(nn.Module):
     def num_classes(self) -> int:
         """Return the number of classes that the denoiser can be conditioned on, 0 for none."""
         return len(self.class_names)
+
+    @property
+    def trained_on(self) -> str:
+        """Return the name of the data set that a loaded model was trained on, "" where its file
+        names none.
+        """
+        return str(self.card.get("data", ""))
 
     def given(self, class_labels: Tensor | None) -> "Denoiser":
         """Return the denoiser of fields of given classes, which shares all weights with this one.
@@ -106,9 +117,9 @@ class Denoiser(nn.Module):
             "couplings."
         )
 
+    @abc.abstractmethod
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the posterior of χ(0) given components c of χ(t)/r and the marginal of χ/r."""
-        raise TypeError(f"{type(self).__name__} does not say what its posterior is.")
 
     @property
     def free_mean(self) -> Tensor:
@@ -145,6 +156,10 @@ class Denoiser(nn.Module):
         """
         c = self.basis.analyze(x) / process.level(t).magnitude
         return self.basis.synthesize(self.posterior(c, process.preserved(t)).mean)
+
+    def forward(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
+        """Return what `denoise` does: a model is called as model(x, t, process)."""
+        return self.denoise(x, t, process)
 
     def score(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the score ∇ log p_t(φ) at fields x (B, C, H, W) and times t, as fields."""

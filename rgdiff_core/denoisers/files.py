@@ -11,6 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,7 @@ __all__ = [
 ]
 
 FORMAT = "rgdiff-model-1"
+DESCRIPTION = ("format", "model", "basis", "modes")  # what a model is
 MAX_FILE = 1 << 30
 MAX_HEADER = 1 << 26  # bytes; principal components may be among the metadata
 MAX_ITEMS = 100_000  # of one text of the metadata
@@ -54,7 +56,7 @@ FLOATS = ("F16", "BF16", "F32", "F64")
 
 def save_model(
     model: NetworkDenoiser,
-    path: Path,
+    path: str | Path,
     extra: Mapping[str, str] | None = None,
     *,
     dtype: torch.dtype | None = None,
@@ -68,6 +70,7 @@ def save_model(
         split: whether principal components go into files of their own beside it, which have to
             stay with it; their SHA-256 are in its metadata.
     """
+    path = Path(path)
     state = {
         name: value.detach().to("cpu", dtype or value.dtype).contiguous()
         for name, value in model.network.state_dict().items()
@@ -98,8 +101,9 @@ def _basis_from_dict(described: Any, folder: Path) -> Basis:
     return basis_from_dict(known, vectors=read_vectors(folder, described["files"]))
 
 
-def read_metadata(path: Path) -> dict[str, str]:
+def read_metadata(path: str | Path) -> dict[str, str]:
     """Return a model file's metadata; raises `ValueError` with one sentence where it is none."""
+    path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no model file {path.name}.")
     if path.stat().st_size > MAX_FILE:
@@ -131,15 +135,18 @@ def weights_type(path: Path) -> torch.dtype | None:
     return found.pop() if len(found) == 1 else None
 
 
-def load_model(path: Path) -> NetworkDenoiser:
+def load_model(path: str | Path) -> NetworkDenoiser:
     """Read a model, on the CPU and in evaluation mode, with weights in float32.
 
     Its network computes in the type that is fastest there; `set_precision` chooses another, and
     measures anew on another device.
 
+    Its `card` has what else the file says: the data set and the config that it was trained with.
+
     Raises `ValueError` with one sentence for a file that is no model, or whose weights do not fit
     what it says it is.
     """
+    path = Path(path)
     metadata = read_metadata(path)
     try:
         described = [load_json(metadata[name]) for name in ("model", "basis", "modes")]
@@ -156,9 +163,19 @@ def load_model(path: Path) -> NetworkDenoiser:
         modes = _modes_line(spec.line, metadata.get("line", "[]"), basis)
     try:
         with safe_open(path, "pt") as file:
-            return _load(file, path.name, spec, basis, modes)
+            model = _load(file, path.name, spec, basis, modes)
     except SafetensorError as error:
         raise ValueError(f"{path.name} cannot be read: {error}.") from None
+    model.card = _card(metadata)
+    return model
+
+
+def _card(described: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is said of a model beside what it is, its config as a dictionary."""
+    card = {name: value for name, value in dict(described).items() if name not in DESCRIPTION}
+    with suppress(ValueError):
+        card["config"] = load_json(str(card.get("config")))
+    return card
 
 
 def _modes_line(line: CouplingLine, text: str, basis: Basis) -> ModesLine:
@@ -262,4 +279,8 @@ def load_pretrained(name: str) -> NetworkDenoiser:
         raise ValueError(f"the file of {name!r} is missing: {path}.")
     if sha256(path) != models[name].sha256:
         raise ValueError(f"the file of {name!r} is damaged: its SHA-256 is not that of the index.")
-    return load_model(path)
+    model, card = load_model(path), path.with_name("card.json")
+    if card.is_file():
+        with suppress(TypeError, ValueError):
+            model.card = {**model.card, **_card(load_json(card.read_text(encoding="utf-8")))}
+    return model

@@ -27,7 +27,7 @@ from rgdiff_core.lattice.action import Phi4
 from rgdiff_core.lattice.free_energy import Bridge, LogZ, Progress
 from rgdiff_core.lattice.integrators import Leapfrog
 from rgdiff_core.spec import check_whole
-from rgdiff_core.statistics import Estimate
+from rgdiff_core.statistics import Estimate, jackknife_error
 
 __all__ = ["AnnealedLogZ", "UnevenWeights", "annealed_importance_sampling"]
 
@@ -171,5 +171,5 @@ def _log_mean(log_weights: Tensor) -> tuple[Estimate, float]:
     n, total = len(log_weights), torch.logsumexp(log_weights, 0)
     share = torch.exp(log_weights - total)
     left_out = total + torch.log1p(-share) - math.log(n - 1)
-    error = math.sqrt((n - 1) * float(((left_out - left_out.mean()) ** 2).mean()))
-    return Estimate(float(total) - math.log(n), error), float(1 / (share**2).sum())
+    log_mean = Estimate(float(total) - math.log(n), jackknife_error(left_out))
+    return log_mean, float(1 / (share**2).sum())

@@ -9,6 +9,7 @@ way. With V = L² and G(x) = ⟨φ_0 φ_x⟩, averages are over sites and both d
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "NAMES",
+    "Chains",
     "Correlator",
     "action_density",
     "correlator",
@@ -44,6 +46,20 @@ NAMES = (
 )
 
 
+class Chains(Protocol):
+    """Configurations of several chains, such as `hmc` returns."""
+
+    @property
+    def configurations(self) -> Tensor:
+        """Return fields (n, 1, L, L), those of one chain side by side."""
+        ...
+
+    @property
+    def n_chains(self) -> int:
+        """Return the number of chains."""
+        ...
+
+
 @dataclass(frozen=True)
 class Correlator:
     r"""The correlator at zero spatial momentum and the mass that its fall-off shows.
@@ -62,7 +78,9 @@ class Correlator:
     mass: Estimate
 
 
-def observables(configurations: Tensor, *, n_chains: int = 1) -> dict[str, Estimate]:
+def observables(
+    configurations: Tensor | Chains, *, n_chains: int | None = None
+) -> dict[str, Estimate]:
     r"""Measure the standard observables of two-dimensional φ⁴.
 
     With M = (1/V) Σ_x φ_x: `abs_magnetization` ⟨|M|⟩, `susceptibility` χ = V⟨M²⟩,
@@ -75,8 +93,9 @@ def observables(configurations: Tensor, *, n_chains: int = 1) -> dict[str, Estim
 
     Arguments:
         configurations: Fields in lattice units, (n, 1, L, L) or (n, L, L); those of one chain
-            side by side, chain lengths equal or the first ones longer by one.
-        n_chains: Number of chains; n for independent fields.
+            side by side, chain lengths equal or the first ones longer by one. Or a run, as `hmc`
+            returns it.
+        n_chains: Number of chains; n for independent fields; default: those of the run, or 1.
 
     Returns:
         Name to value, standard error and, for chains, autocorrelation time in configurations. The
@@ -86,9 +105,9 @@ def observables(configurations: Tensor, *, n_chains: int = 1) -> dict[str, Estim
         ValueError: For another shape, values that are not finite, or too few configurations for
             an error: 8 of chains, 2 independent ones.
     """
-    size = configurations.shape[-1]
-    table = moments(configurations)
-    found = estimate(table, n_chains, lambda mean: observables_of(mean, size))
+    fields, chains = _chains(configurations, n_chains)
+    size = fields.shape[-1]
+    found = estimate(moments(fields), chains, lambda mean: observables_of(mean, size))
     return dict(zip(NAMES, found, strict=True))
 
 
@@ -131,18 +150,21 @@ def observables_of(mean: Tensor, size: int) -> list[Tensor]:
     ]
 
 
-def action_density(action: Phi4, configurations: Tensor, *, n_chains: int = 1) -> Estimate:
+def action_density(
+    action: Phi4, configurations: Tensor | Chains, *, n_chains: int | None = None
+) -> Estimate:
     """Measure ⟨S⟩/V; arguments and errors as `observables`."""
-    field = _checked(configurations)
-    return estimate(action.density(field).mean((-2, -1)), n_chains, lambda mean: mean[0])
+    fields, chains = _chains(configurations, n_chains)
+    return estimate(action.density(_checked(fields)).mean((-2, -1)), chains, lambda mean: mean[0])
 
 
-def correlator(configurations: Tensor, *, n_chains: int = 1) -> Correlator:
+def correlator(configurations: Tensor | Chains, *, n_chains: int | None = None) -> Correlator:
     """Measure the correlator at zero spatial momentum, and the effective mass, for L ≥ 2.
 
     Arguments, raised errors: as `observables`; also ValueError for L = 1.
     """
-    field = _checked(configurations)
+    fields, chains = _chains(configurations, n_chains)
+    field = _checked(fields)
     size = field.shape[-1]
     if size < 2:
         raise ValueError("a lattice of one site has no correlator; L must be at least 2.")
@@ -151,12 +173,14 @@ def correlator(configurations: Tensor, *, n_chains: int = 1) -> Correlator:
     power = torch.fft.rfft(slices).abs().square()
     half = size // 2
     series = torch.fft.irfft(power, n=size).mean(1)[:, : half + 1] / size**2
-    effective = estimate(series, n_chains, lambda mean: _effective(mean, size))
-    mass = _mass(series, n_chains, effective, size)
-    return Correlator(tuple(means(series, n_chains)), tuple(effective), mass)
+    effective = estimate(series, chains, lambda mean: _effective(mean, size))
+    mass = _mass(series, chains, effective, size)
+    return Correlator(tuple(means(series, chains)), tuple(effective), mass)
 
 
-def schwinger_dyson(action: Phi4, configurations: Tensor, *, n_chains: int = 1) -> Estimate:
+def schwinger_dyson(
+    action: Phi4, configurations: Tensor | Chains, *, n_chains: int | None = None
+) -> Estimate:
     r"""Measure the Schwinger–Dyson identity ⟨φ_x ∂S/∂φ_x⟩ = 1.
 
     .. math:: -8E + 2(4 + m^2)⟨φ^2⟩ + 4λ⟨φ^4⟩ = 1
@@ -174,8 +198,8 @@ def schwinger_dyson(action: Phi4, configurations: Tensor, *, n_chains: int = 1) 
     Raises:
         ValueError: As `observables`.
     """
-    terms = dyson_terms(action, configurations)
-    return estimate(terms, n_chains, lambda mean: mean[0] + mean[1])
+    fields, chains = _chains(configurations, n_chains)
+    return estimate(dyson_terms(action, fields), chains, lambda mean: mean[0] + mean[1])
 
 
 def dyson_terms(action: Phi4, configurations: Tensor) -> Tensor:
@@ -225,6 +249,13 @@ def effective_sample_size(action: Phi4, x: Tensor, log_q: Tensor) -> float:
         raise ValueError("log_q and x give every sample the weight 0.")
     log_ess = 2 * torch.logsumexp(log_w, 0) - torch.logsumexp(2 * log_w, 0)
     return min(1.0, float(log_ess.exp()) / len(log_w))
+
+
+def _chains(configurations: Tensor | Chains, n_chains: int | None) -> tuple[Tensor, int]:
+    """Return fields and the number of their chains."""
+    if isinstance(configurations, Tensor):
+        return configurations, 1 if n_chains is None else n_chains
+    return configurations.configurations, n_chains or configurations.n_chains
 
 
 def _checked(configurations: Tensor) -> Tensor:

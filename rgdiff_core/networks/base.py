@@ -4,6 +4,8 @@ A network F(x, state) maps fields x (B, C, H, W), in units of the data's standar
 noise state (B, features) to fields of the same shape. It is zero before it has learnt anything.
 """
 
+import abc
+
 import torch
 from torch import Tensor, nn
 
@@ -23,19 +25,20 @@ __all__ = [
 MAX_PARAMETERS = 200_000_000
 
 
-class Network(nn.Module):
+class Network(nn.Module, abc.ABC):
     """A function of fields and noise states. Derived classes write `forward`."""
 
+    @abc.abstractmethod
     def forward(self, x: Tensor, state: Tensor, class_labels: Tensor | None = None) -> Tensor:
         """Return (B, C, H, W) for fields x (B, C, H, W), noise states (B, features) and, where the
         network has classes, labels (B,) or (1,), -1 for the null label.
         """
-        raise TypeError(f"{type(self).__name__} does not say what it computes.")
 
 
 class NetworkSpec(Spec):
     """A network by its numbers. Derived classes are frozen dataclasses that write `build`."""
 
+    @abc.abstractmethod
     def build(
         self,
         shape: tuple[int, int, int],
@@ -51,7 +54,6 @@ class NetworkSpec(Spec):
 
         Raises `ValueError` where the fields do not fit the network.
         """
-        raise TypeError(f"{type(self).__name__} does not say how it is built.")
 
 
 class NoiseEmbedding(nn.Sequential):

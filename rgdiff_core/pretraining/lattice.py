@@ -235,7 +235,7 @@ def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
     from rgdiff_core.denoisers import GaussianDenoiser
 
     nll = -doubled(GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process))
-    return Estimate(float(nll.mean()), float(nll.std() / len(nll) ** 0.5))
+    return Estimate.of(nll)
 
 
 def _index(card: Card | LineCard | ImageCard, model: Path) -> None:

@@ -1,5 +1,6 @@
 """What a sampler's step is given and gives back, and what several of them share."""
 
+import abc
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -125,9 +126,9 @@ class Method(Spec):
         "of their variance: use the shell step."
     )
 
+    @abc.abstractmethod
     def step(self, at: Step) -> Taken:
         """Take the step."""
-        raise TypeError(f"{type(self).__name__} does not say what its step is.")
 
 
 def into_picture(at: Step, c: Tensor, noise: Noise) -> Tensor:

@@ -259,14 +259,15 @@ def sample(
     class_labels: Tensor | None = None,
     guidance_scale: float | GuidanceCurve = 1.0,
     guidance_interval: Interval | None = None,
+    progress: bool = False,
 ) -> Tensor:
     """Draw n fields (n, C, H, W). Arguments and errors as in `trajectory`.
 
     Arguments:
         callback: called with every `State`; it may raise to cancel.
+        progress: whether to show a progress bar, in a terminal or a notebook.
     """
-    state = None
-    for state in trajectory(
+    states = trajectory(
         model,
         process,
         n,
@@ -278,7 +279,13 @@ def sample(
         class_labels=class_labels,
         guidance_scale=guidance_scale,
         guidance_interval=guidance_interval,
-    ):
+    )
+    if progress:
+        from tqdm.auto import tqdm
+
+        states = tqdm(states, "Sampling", total=steps + 1, unit="state")
+    state = None
+    for state in states:
         if callback is not None:
             callback(state)
     if state is None:

@@ -5,13 +5,16 @@ t. From it
 
     α² = r² sigmoid(−γ),    σ² = r² sigmoid(γ),    β = −d/dt log sigmoid(−γ) = sigmoid(γ) dγ/dt.
 
-The magnitude r_k(t) is 1 for variance-preserving processes. Write `gamma`; everything else
-follows. γ may be ±∞ at the ends; `Process` clamps it once. Times t have shape () or (B,), results
-(*t.shape, C or 1, H, W). Schedules that act by momentum (heat flows and exact RG) are in `flows`.
+The magnitude r_k(t) is 1 for variance-preserving processes. A schedule writes `gamma_at`, and
+`magnitude_at` where variance is not preserved; everything else follows. γ may be ±∞ at the ends;
+`Process` clamps it once. Times t have shape () or (B,), results (*t.shape, C or 1, H, W).
+Schedules that act by momentum (heat flows and exact RG) are in `flows`.
 """
 
+import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -69,7 +72,10 @@ def _check_times(t: Tensor) -> None:
 
 
 class Schedule(Spec):
-    """A component-wise noise schedule. Derived classes are frozen dataclasses that write `_gamma`.
+    """A component-wise noise schedule. Derived classes are frozen dataclasses that write
+    `gamma_at`.
+
+    A class that overrides `gamma`, the call, is refused with a `TypeError`.
 
     Attributes:
         continuous: whether γ is a continuous function of t.
@@ -77,21 +83,35 @@ class Schedule(Spec):
 
     continuous: bool = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "gamma" in vars(cls):
+            raise TypeError(
+                f"{cls.__name__} overrides gamma, which checks the times and gives them axes: "
+                "write gamma_at(self, t, modes), with times of shape (*, 1, 1, 1)."
+            )
+        super().__init_subclass__(**kwargs)
+
+    @abc.abstractmethod
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ for times (*, 1, 1, 1), of a shape that broadcasts with (*, C or 1, H, W).
+
+        It must not fall with t, and torch must be able to differentiate it.
+        """
+
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return r > 0 for times (*, 1, 1, 1), of a shape that broadcasts as that of γ."""
+        del modes
+        return torch.ones_like(t)
+
+    @final
     def gamma(self, t: Tensor | float, modes: Modes) -> Tensor:
         """Return γ(t), (*t.shape, C or 1, H, W), non-decreasing in t; raises `ValueError` outside
         [0, 1].
         """
         t = _as_times(t, modes)
         _check_times(t)
-        value = self._gamma(per_time(t), modes)
+        value = self.gamma_at(per_time(t), modes)
         return value.expand(*t.shape, *value.shape[-3:]) if value.ndim == t.ndim + 3 else value
-
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        """Return γ for times (*, 1, 1, 1), of a shape that broadcasts with (*, C or 1, H, W)."""
-        raise TypeError(f"{type(self).__name__} does not say what its gamma is.")
-
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        return torch.ones_like(t)
 
     def label(self, modes: Modes) -> Tensor:
         """Return the coordinate (C or 1, H, W), rising from first-kept to first-erased, on which γ
@@ -102,7 +122,7 @@ class Schedule(Spec):
     def level(self, t: Tensor | float, modes: Modes) -> Level:
         """Return γ and the magnitude at times t, and through them α, σ and the SNR."""
         t = _as_times(t, modes)
-        return Level(self.gamma(t, modes), self._magnitude(per_time(t), modes))
+        return Level(self.gamma(t, modes), self.magnitude_at(per_time(t), modes))
 
     def beta(self, t: Tensor | float, modes: Modes) -> Tensor:
         r"""Return β(t) = sigmoid(γ) dγ/dt ≥ 0, (*t.shape, C or 1, H, W), by autodiff in float64.
@@ -119,7 +139,7 @@ class Schedule(Spec):
         t = _as_times(t, modes)
 
         def magnitude(t: Tensor, modes: Modes) -> Tensor:
-            return self._magnitude(per_time(t), modes).expand_as(self.gamma(t, modes))
+            return self.magnitude_at(per_time(t), modes).expand_as(self.gamma(t, modes))
 
         value, rate = _derivative(magnitude, t, modes)
         return (rate / value).to(t)

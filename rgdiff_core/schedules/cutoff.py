@@ -56,7 +56,8 @@ class Cutoff(Schedule):
     def _scale(self, modes: Modes) -> Tensor:
         return modes.floored_scale() if self.kernel.geometric else modes.scale
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return the kernel's γ at Λ(t)."""
         return self.at_ordinate(self.path.ordinate(t), modes)
 
     def at_ordinate(self, ordinate: Tensor, modes: Modes) -> Tensor:
@@ -89,10 +90,12 @@ class BlendedSchedule(Schedule):
             raise ValueError("schedules that order the components differently can't be blended.")
         return first
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        first, second = (s._gamma(t, modes).clamp(-40, 40) for s in (self.first, self.second))
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return (1 − w) γ₁ + w γ₂."""
+        first, second = (s.gamma_at(t, modes).clamp(-40, 40) for s in (self.first, self.second))
         return (1 - self.weight) * first + self.weight * second
 
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        first, second = (s._magnitude(t, modes) for s in (self.first, self.second))
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return r₁^{1−w} r₂^w."""
+        first, second = (s.magnitude_at(t, modes) for s in (self.first, self.second))
         return first ** (1 - self.weight) * second**self.weight

@@ -53,10 +53,12 @@ class InverseHeat(Schedule):
     def _log_alpha(self, t: Tensor, modes: Modes) -> Tensor:
         return -(modes.momentum**2) * self.blur(t) ** 2 / 2
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return 2 log(σ/α)."""
         return 2 * math.log(self.noise) - 2 * self._log_alpha(t, modes)
 
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return √(α² + σ²)."""
         alpha = self._log_alpha(t, modes).exp()
         return torch.hypot(alpha, torch.full_like(alpha, self.noise))
 
@@ -86,11 +88,13 @@ class BlurringDiffusion(Schedule):
         blur = self.blur_max * torch.sin(math.pi * t / 2) ** 2
         return (1 - self.d_min) * torch.exp(-(modes.momentum**2) * blur**2 / 2) + self.d_min
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        return Cosine(self.s)._gamma(t, modes) - 2 * self._damping(t, modes).log()
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return the cosine schedule's γ less 2 log d."""
+        return Cosine(self.s).gamma_at(t, modes) - 2 * self._damping(t, modes).log()
 
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        gamma = Cosine(self.s)._gamma(t, modes)
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return √(α² + σ²)."""
+        gamma = Cosine(self.s).gamma_at(t, modes)
         signal = torch.sigmoid(-gamma) * self._damping(t, modes) ** 2
         return torch.sqrt(signal + torch.sigmoid(gamma))
 
@@ -113,7 +117,8 @@ class Carosso(Schedule):
     def __post_init__(self) -> None:
         check_range("duration", self.duration, 1e-6, 1e6)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return log expm1(2k²τ)."""
         return log_expm1(2 * modes.floored_momentum() ** 2 * self.duration * t)
 
 
@@ -141,10 +146,12 @@ class Polchinski(Schedule):
     def _exponent(self, t: Tensor, modes: Modes) -> Tensor:
         return (modes.momentum**2 + self.mass2) * self.duration * t
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return log expm1((k² + μ²) τ)."""
         return log_expm1(self._exponent(t, modes))
 
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return √K_t."""
         return torch.exp(-self._exponent(t, modes).clamp_max(160) / 2)  # r > 0 in float32
 
 
@@ -172,7 +179,8 @@ class InverseRG(Schedule):
         check_range("cutoff_min", self.cutoff_min, 1e-9, 1e9)
         check_range("cutoff_max", self.cutoff_max, self.cutoff_min, 1e9, low_open=True)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return log((k² + m²)/Λ(t)²)."""
         k = modes.momentum if self.mass2 > 0 else modes.floored_momentum()
         fall = 2 * math.log(self.cutoff_max / self.cutoff_min) * t
         return torch.log(k**2 + self.mass2) - 2 * math.log(self.cutoff_max) + fall

@@ -12,6 +12,7 @@ A path moves the cutoff: an *ordinate* y(t) falls from 1 (the Λ at which every 
 geometrically for kernels that depend on k/Λ only.
 """
 
+import abc
 import itertools
 import math
 from collections.abc import Sequence
@@ -65,13 +66,13 @@ class Kernel(Spec):
     continuous: bool = True
     geometric: bool = True
 
+    @abc.abstractmethod
     def gamma(self, k: Tensor, cutoff: Tensor) -> Tensor:
         """Return γ(k, Λ) = log((1 − K)/K), ±∞ where K is 0 or 1."""
-        raise TypeError(f"{type(self).__name__} does not say what its gamma is.")
 
+    @abc.abstractmethod
     def cutoff(self, k: Tensor, gamma: Tensor) -> Tensor:
         """Return the Λ at which scale k has this γ."""
-        raise TypeError(f"{type(self).__name__} does not say what its inverse is.")
 
 
 @dataclass(frozen=True)
@@ -206,9 +207,9 @@ def _inside(k: Tensor, cutoff: Tensor) -> tuple[Tensor, Tensor]:
 class Path(Spec):
     """A monotone path of the cutoff's ordinate from 1 to 0. Derived classes write `ordinate`."""
 
+    @abc.abstractmethod
     def ordinate(self, t: Tensor) -> Tensor:
         """Return y(t), of the shape of t, non-increasing in t."""
-        raise TypeError(f"{type(self).__name__} does not say what its ordinate is.")
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,8 @@ class LearnedGamma(Schedule):
         for scale, row in zip(self.scales, self.gammas, strict=True):
             _check_row(scale, self.times, row)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ, interpolated in the table."""
         shares = between_scales(self.scales, modes.scale)
         rows = (cubic_through(self.times, row, t) for row in self.gammas)
         parts = [share.to(t) * row for share, row in zip(shares, rows, strict=True)]

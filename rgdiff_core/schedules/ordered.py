@@ -76,7 +76,8 @@ class SoftConditioning(Schedule):
         """Return the ordering labels ℓ."""
         return order_labels(self.order, modes)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ, linear in t between the labels' end points."""
         label = self.label(modes)
         first = self.gamma_min + (label - label.max()) / self.softness
         last = self.gamma_max + (label - label.min()) / self.softness
@@ -107,7 +108,8 @@ class Sequential(Schedule):
         """Return the ordering labels ℓ."""
         return order_labels(self.order, modes)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ, which rises within the window of each group."""
         values, rank = torch.unique(self.label(modes), return_inverse=True)
         n = len(values)
         window = (1 + self.softness * (n - 1)) / n
@@ -137,5 +139,6 @@ class WaveletLevels(Schedule):
     def _sequential(self) -> Sequential:
         return Sequential("level", self.softness, self.gamma_min, self.gamma_max)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        return self._sequential()._gamma(t, modes)
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ of `Sequential` over the levels."""
+        return self._sequential().gamma_at(t, modes)

@@ -1,5 +1,6 @@
 """Scalar schedules: every component alike, as in standard diffusion."""
 
+import abc
 import math
 from dataclasses import dataclass
 
@@ -29,7 +30,8 @@ class LinearBeta(Schedule):
         check_range("beta_min", self.beta_min, 0, 1e3, low_open=True)
         check_range("beta_max", self.beta_max, self.beta_min, 1e3)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return log expm1(∫₀ᵗ β)."""
         integral = self.beta_min * t + (self.beta_max - self.beta_min) * t**2 / 2
         return everywhere(log_expm1(integral), modes)
 
@@ -47,7 +49,8 @@ class Cosine(Schedule):
     def __post_init__(self) -> None:
         check_range("s", self.s, 0, 1)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return log(f(0)/f(t) − 1)."""
         first = math.pi / 2 * self.s / (1 + self.s)
         turn = math.pi / 2 * t / (1 + self.s)  # angle beyond the first
         to_end = math.pi / 2 * (1 - t) / (1 + self.s)
@@ -70,21 +73,25 @@ class LinearGamma(Schedule):
     def __post_init__(self) -> None:
         check_gammas(self.gamma_min, self.gamma_max)
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ_min + t (γ_max − γ_min)."""
         return everywhere(self.gamma_min + t * (self.gamma_max - self.gamma_min), modes)
 
 
 class _Exploding(Schedule):
-    """α = 1 while σ grows: γ = 2 log σ and r² = 1 + σ². Derived classes write `_sigma`."""
+    """α = 1 while σ grows: γ = 2 log σ and r² = 1 + σ². Derived classes write `sigma_at`."""
 
-    def _sigma(self, t: Tensor) -> Tensor:
-        raise TypeError(f"{type(self).__name__} does not say what its sigma is.")
+    @abc.abstractmethod
+    def sigma_at(self, t: Tensor) -> Tensor:
+        """Return 2 log σ."""
+        """Return σ(t) > 0, of the shape of t."""
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
-        return everywhere(2 * self._sigma(t).log(), modes)
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return √(1 + σ²)."""
+        return everywhere(2 * self.sigma_at(t).log(), modes)
 
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
-        return torch.hypot(torch.ones_like(t), self._sigma(t))
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        return torch.hypot(torch.ones_like(t), self.sigma_at(t))
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ class VE(_Exploding):
     def __post_init__(self) -> None:
         _check_sigmas(self.sigma_min, self.sigma_max)
 
-    def _sigma(self, t: Tensor) -> Tensor:
+    def sigma_at(self, t: Tensor) -> Tensor:
+        """Return σ_min (σ_max/σ_min)^t."""
         return self.sigma_min * (self.sigma_max / self.sigma_min) ** t
 
 
@@ -121,7 +129,8 @@ class EDM(_Exploding):
         _check_sigmas(self.sigma_min, self.sigma_max)
         check_range("rho", self.rho, 0.1, 100)
 
-    def _sigma(self, t: Tensor) -> Tensor:
+    def sigma_at(self, t: Tensor) -> Tensor:
+        """Return (σ_min^{1/ρ} + t (σ_max^{1/ρ} − σ_min^{1/ρ}))^ρ."""
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return (low + t * (high - low)) ** self.rho
 
@@ -139,8 +148,10 @@ class FlowMatching(Schedule):
         Lipman et al., 2210.02747; Liu et al., 2209.03003.
     """
 
-    def _gamma(self, t: Tensor, modes: Modes) -> Tensor:
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return 2 log(t/(1 − t))."""
         return everywhere(2 * (t.log() - torch.log1p(-t)), modes)
 
-    def _magnitude(self, t: Tensor, modes: Modes) -> Tensor:
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return √((1 − t)² + t²)."""
         return torch.hypot(1 - t, t)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def _images(
 
 
 def _told(number: Estimate, n: int) -> dict[str, Any]:
-    return {**{k: asdict(number)[k] for k in ("value", "error")}, "n": n}
+    return number.to_dict() | {"n": n}
 
 
 def keep(folder: Path, found: Mapping[str, Any], version: str) -> None:

@@ -178,6 +178,12 @@ class TrainConfig(Spec):
     previews: int = _set(12, "Records", "Sets of samples drawn in a run.", 0, 1000)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.data, str):
+            raise ValueError(
+                f"data = a {type(self.data).__name__} is not the name of a data set: keep the "
+                "images with numpy.save, register the file with rg.data.register_folder, and give "
+                "the name that it returns."
+            )
         for name, setting in settings().items():
             value = getattr(self, name)
             if setting.choices and value not in setting.choices:
@@ -211,7 +217,7 @@ def _is_whole(name: str) -> bool:
     return kinds[name] in (int, int | None)
 
 
-def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Read a config from a TOML or JSON file.
 
     What the file leaves out takes its default; a network may be given by its name.
@@ -222,6 +228,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises `ValueError` with one sentence for a file that is no config, `OSError` where it can't be
     read.
     """
+    path = Path(path)
     if path.stat().st_size > MAX_FILE:
         raise ValueError(f"{path.name} is too large for a config.")
     try:

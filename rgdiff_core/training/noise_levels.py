@@ -7,6 +7,7 @@ kernel, from soft to hard conditioning, from white to matched noise.
 Randomness is a function of (seed, step) alone, so that a run can be resumed anywhere.
 """
 
+import abc
 import math
 import random
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,20 +72,20 @@ def steps_at_once(values: int) -> int:
     return max(1, min(MOST_STEPS, MOST_VALUES // max(1, values)))
 
 
-class NoiseSampler:
+class NoiseSampler(abc.ABC):
     """Draws noise levels. Derived classes write `draw`."""
 
+    @abc.abstractmethod
     def draw(self, step: int, n: int) -> NoiseBatch:
         """Return noise levels for n samples, a function of the seed, the step and n alone."""
-        raise TypeError(f"{type(self).__name__} does not say what it draws.")
 
 
 class NoiseSource(Spec):
     """What processes a model is trained on. Derived classes write `sampler`."""
 
+    @abc.abstractmethod
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
         """Return what draws noise levels, on the device of the modes."""
-        raise TypeError(f"{type(self).__name__} does not say how it is drawn.")
 
 
 @dataclass(frozen=True)

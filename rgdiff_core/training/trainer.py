@@ -85,10 +85,10 @@ def fabric_for(device: str) -> Fabric:
 
 def train(
     config: TrainConfig,
-    folder: Path,
+    folder: str | Path,
     *,
     resume: bool = False,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     device: str = "auto",
     on_point: Callable[[Row, Status], None] | None = None,
 ) -> Outcome:
@@ -108,12 +108,13 @@ def train(
     Raises `ValueError` for a config that does not fit the data, or the checkpoint it would go on
     from.
     """
+    folder = Path(folder)
     fabric = fabric_for(device)
     kept = load_checkpoint(folder / "checkpoint", config)
     if kept is not None and not resume:
         raise ValueError(f"{folder} holds a run already: resume it, or choose another folder.")
     if weights is not None and kept is None and fabric.is_global_zero:
-        bring_weights(weights, folder)
+        bring_weights(Path(weights), folder)
     fabric.barrier()
     run = _Run(config, folder, fabric, kept, on_point)
     with _signals(run):

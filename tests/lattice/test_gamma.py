@@ -1,6 +1,7 @@
 """Errors along Markov chains against processes whose autocorrelation is known."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,16 @@ def autoregressive(chains: int, length: int, seed: int, rho: float = RHO) -> tor
     noise = np.random.default_rng(seed).normal(size=(chains, length))
     noise[:, 1:] *= math.sqrt(1 - rho**2)
     return torch.from_numpy(np.asarray(lfilter([1.0], [1.0, -rho], noise, axis=1)).ravel())
+
+
+@pytest.fixture(scope="module")
+def obs() -> Any:
+    """The class of measured quantities of `pyerrors`."""
+    with warnings.catch_warnings():
+        # It uses a part of SciPy that SciPy means to drop.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from pyerrors import Obs
+    return Obs
 
 
 def exact_error(chains: int, length: int, rho: float = RHO) -> float:
@@ -97,20 +108,33 @@ def test_independent_data_have_the_usual_error():
 
 
 @pytest.mark.parametrize("chains", [1, 5])
-def test_functions_of_means_have_the_errors_of_pyerrors(chains):
+def test_functions_of_means_have_the_errors_of_pyerrors(obs, chains):
     """Derivatives by autograd here, by `pyerrors` itself there, on long chains."""
-    from pyerrors import Obs
-
     series = torch.stack([autoregressive(chains, 3000, seed) for seed in (7, 8)], 1) + 3
     ratio, root = estimate(series, chains, lambda m: [m[0] / m[1] ** 2, torch.sqrt(m[0] * m[1])])
     names = [f"x|{chain}" for chain in range(chains)]
-    a: Any = Obs(np.split(series[:, 0].numpy(), chains), names)
-    b: Any = Obs(np.split(series[:, 1].numpy(), chains), names)
+    a: Any = obs(np.split(series[:, 0].numpy(), chains), names)
+    b: Any = obs(np.split(series[:, 1].numpy(), chains), names)
     for ours, theirs in ((ratio, a / b**2), (root, (a * b) ** 0.5)):
         theirs.gamma_method()
         assert ours.value == pytest.approx(theirs.value, rel=1e-3)
         # Replica are centred one by one there: with a window of W = 25, about W/T = 1 % less.
         assert ours.error == pytest.approx(theirs.dvalue, rel=0.04 if chains > 1 else 1e-3)
+
+
+@pytest.mark.parametrize(("chains", "length"), [(1, 301), (1, 3000), (3, 400), (25, 80)])
+@pytest.mark.parametrize("rho", [-0.4, 0.0, 0.8])
+def test_error_and_autocorrelation_time_are_those_of_pyerrors(obs, chains, length, rho):
+    """All chains as one series there, with gaps, so that deviations are from the common mean."""
+    x = autoregressive(chains, length, seed=11, rho=rho)
+    times = [2 * length * chain + t for chain in range(chains) for t in range(length)]
+    theirs: Any = obs([x.numpy()], ["x"], idl=[times])
+    theirs.gamma_method(S=2.0)
+    ours = means(x, chains)[0]
+    assert ours.error == pytest.approx(theirs.dvalue, rel=1e-9)
+    assert ours.tau_int is not None
+    assert ours.tau_int.value == pytest.approx(theirs.e_tauint["x"], rel=1e-9)
+    assert ours.tau_int.error == pytest.approx(theirs.e_dtauint["x"], rel=1e-6, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

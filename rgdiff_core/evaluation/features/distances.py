@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rgdiff_core.devices import doubled
 from rgdiff_core.spec import check_whole
-from rgdiff_core.statistics import Estimate
+from rgdiff_core.statistics import Estimate, jackknife_error
 
 __all__ = ["frechet_distance", "frechet_error", "kernel_distance"]
 
@@ -57,7 +57,7 @@ def frechet_error(a: Tensor, b: Tensor, groups: int = 10) -> float:
         frechet_distance(a[_group(a, groups) != i], b[_group(b, groups) != i])
         for i in range(groups)
     ]
-    return float(_jackknife(torch.tensor(kept, dtype=torch.float64)))
+    return jackknife_error(torch.tensor(kept, dtype=torch.float64))
 
 
 def kernel_distance(a: Tensor, b: Tensor, *, groups: int = 20) -> Estimate:
@@ -82,7 +82,7 @@ def kernel_distance(a: Tensor, b: Tensor, *, groups: int = 20) -> Estimate:
 
     every = torch.ones(groups, dtype=torch.float64, device=a.device)
     without = torch.stack([distance(row) for row in every - torch.eye(groups).to(every)])
-    return Estimate(float(distance(every)), float(_jackknife(without)))
+    return Estimate(float(distance(every)), jackknife_error(without))
 
 
 def _checked(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,11 +109,6 @@ def _gaussian(x: Tensor) -> tuple[Tensor, Tensor]:
 def _group(x: Tensor, groups: int) -> Tensor:
     """Return the number of each sample's group: every G-th belongs together."""
     return torch.arange(len(x), device=x.device) % groups
-
-
-def _jackknife(without: Tensor) -> Tensor:
-    """Return the standard error from the values (G,) with one group left out."""
-    return (without.var(correction=0) * (len(without) - 1)).sqrt()
 
 
 def _block_sums(

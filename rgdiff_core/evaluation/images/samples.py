@@ -6,7 +6,7 @@ where both are of one distribution: real images in the place of samples, as many
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +20,7 @@ from rgdiff_core.process import Generators, Process
 from rgdiff_core.sampling import Method, sample
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
-from rgdiff_core.statistics import Estimate
+from rgdiff_core.statistics import Estimate, jackknife
 
 __all__ = [
     "ImageReference",
@@ -182,9 +182,10 @@ def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) 
     return SampleQuality(
         n=len(x),
         spectrum_error=log_distance(spectrum, known.spectrum),
-        sharpness=_ratio(sharp, known.sharp),
-        color_error=_jackknife(
-            lambda rows: _color_distance(_moments(mean[rows], second[rows]), known), len(x)
+        sharpness=Estimate.of(sharp).ratio(Estimate.of(known.sharp)),
+        color_error=jackknife(
+            lambda rows: _color_distance(_moments(mean[rows], second[rows]), known),
+            [torch.arange(len(x))[first::GROUPS] for first in range(GROUPS)],
         ),
         rgb_mean=tuple(center.tolist()),
         rgb_covariance=tuple(tuple(row) for row in covariance.tolist()),
@@ -233,22 +234,3 @@ def _root(matrix: Tensor) -> Tensor:
     """Return the square root of a symmetric, positive matrix."""
     values, vectors = torch.linalg.eigh(matrix)
     return vectors * values.clamp_min(0).sqrt() @ vectors.T
-
-
-def _ratio(one: Tensor, other: Tensor) -> Estimate:
-    a, b = Estimate.of(one), Estimate.of(other)
-    relative = ((a.error / a.value) ** 2 + (b.error / b.value) ** 2) ** 0.5
-    return Estimate(a.value / b.value, a.value / b.value * relative)
-
-
-def _jackknife(statistic: Callable[[Tensor], float], n: int) -> Estimate:
-    """Return a statistic of n samples, given their numbers, with its error by leaving out one of
-    GROUPS groups at a time.
-    """
-    group = torch.arange(n) % GROUPS
-    without: Sequence[float] = [
-        statistic((group != each).nonzero().flatten()) for each in range(GROUPS)
-    ]
-    spread = torch.tensor(without, dtype=torch.float64)
-    error = ((GROUPS - 1) * spread.var(correction=0)).sqrt()
-    return Estimate(statistic(torch.arange(n)), float(error))

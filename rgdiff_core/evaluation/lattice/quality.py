@@ -38,7 +38,7 @@ from rgdiff_core.likelihood import (
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import Method
 from rgdiff_core.sampling.grids import Grid
-from rgdiff_core.statistics import Estimate
+from rgdiff_core.statistics import Estimate, jackknife
 
 __all__ = ["HeldOut", "Quality", "Weighed", "held_out", "quality", "quality_of", "weigh"]
 
@@ -75,7 +75,7 @@ class Quality:
 
     def reverse_kl_given(self, log_z: Estimate) -> Estimate:
         """Return KL(q|p) = log Z − ⟨log w⟩_q with log Z from elsewhere."""
-        return _less(log_z, self.mean_log_w)
+        return log_z - self.mean_log_w
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class HeldOut:
 
     def forward_kl_given(self, log_z: Estimate) -> Estimate:
         """Return KL(p|q) = ⟨−log q − S⟩_p − log Z with log Z from elsewhere."""
-        return _less(self.bound, log_z)
+        return self.bound - log_z
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,17 +192,22 @@ def quality_of(drawn: Weighed) -> Quality:
     def reweighted(rows: Tensor) -> float:
         return float((torch.softmax(log_w[rows], 0) * magnetization2[rows]).sum())
 
+    blocks = torch.arange(n).tensor_split(min(BLOCKS, n))
+
+    def estimate(function: Callable[[Tensor], float]) -> Estimate:
+        return jackknife(function, blocks)
+
     return Quality(
         n=n,
         nfe=drawn.nfe,
-        ess=_jackknife(n, lambda rows: effective_sample_size(action, x[rows], log_q[rows])),
-        log_z=_jackknife(n, log_mean),
-        reverse_kl=_jackknife(n, lambda rows: log_mean(rows) - float(log_w[rows].mean())),
+        ess=estimate(lambda rows: effective_sample_size(action, x[rows], log_q[rows])),
+        log_z=estimate(log_mean),
+        reverse_kl=estimate(lambda rows: log_mean(rows) - float(log_w[rows].mean())),
         susceptibility=observables(x, n_chains=n)["susceptibility"],
-        reweighted=_jackknife(n, reweighted),
+        reweighted=estimate(reweighted),
         mean_log_w=Estimate.of(log_w),
-        acceptance=_jackknife(n, lambda rows: expected_acceptance(log_w[rows])),
-        tau_int=_jackknife(n, lambda rows: expected_tau_int(log_w[rows])),
+        acceptance=estimate(lambda rows: expected_acceptance(log_w[rows])),
+        tau_int=estimate(lambda rows: expected_tau_int(log_w[rows])),
     )
 
 
@@ -229,23 +234,7 @@ def held_out(
     return HeldOut(
         n=len(x),
         nll=Estimate.of(nll),
-        entropy=Estimate(entropy.value + log_z.value, math.hypot(entropy.error, log_z.error)),
-        forward_kl=_less(bound, log_z),
+        entropy=entropy + log_z,
+        forward_kl=bound - log_z,
         bound=bound,
     )
-
-
-def _less(first: Estimate, second: Estimate) -> Estimate:
-    """Return the difference of independent estimates."""
-    return Estimate(first.value - second.value, math.hypot(first.error, second.error))
-
-
-def _jackknife(n: int, function: Callable[[Tensor], float]) -> Estimate:
-    """Estimate a function of the rows of n independent samples."""
-    rows = torch.arange(n)
-    blocks = rows.tensor_split(min(BLOCKS, n))
-    left_out = torch.tensor(
-        [function(rows[~torch.isin(rows, block)]) for block in blocks], dtype=torch.float64
-    )
-    scatter = float(((left_out - left_out.mean()) ** 2).mean())
-    return Estimate(function(rows), math.sqrt((len(blocks) - 1) * scatter))

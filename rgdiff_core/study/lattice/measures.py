@@ -93,7 +93,7 @@ def plain_numbers(
         row: dict[str, Any] = {
             "method": method,
             "nfe": steps,
-            "susceptibility": _pair(chi),
+            "susceptibility": chi.to_dict(),
             "susceptibility_percent": 100 * (chi.value / susceptibility.value - 1),
             "susceptibility_percent_error": 100 * chi.error / susceptibility.value,
             "susceptibility_sigma": chi.deviation(susceptibility),
@@ -134,12 +134,8 @@ def with_ends(result: dict[str, Any], beyond: dict[str, Any]) -> dict[str, Any]:
 
 def _sum(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
     """Return the sum of two independent estimates."""
-    error = math.hypot(one["error"], other["error"])
-    return {"value": one["value"] + other["value"], "error": error}
-
-
-def _pair(estimate: Estimate) -> dict[str, float]:
-    return {"value": estimate.value, "error": estimate.error}
+    first, second = (Estimate(each["value"], each["error"]) for each in (one, other))
+    return (first + second).to_dict()
 
 
 def _numbers(found: Any) -> Any:

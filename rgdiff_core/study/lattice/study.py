@@ -390,5 +390,4 @@ def _process(model: NetworkDenoiser, made: TrainConfig) -> Process:
 
 
 def _estimate(values: Tensor) -> dict[str, float]:
-    found = Estimate.of(values)
-    return {"value": found.value, "error": found.error}
+    return Estimate.of(values).to_dict()

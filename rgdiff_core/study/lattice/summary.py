@@ -105,7 +105,7 @@ def _truth(study: Study, runs: dict[str, list[Cell]]) -> dict[str, Any]:
         "entropy": truth.entropy,
         "susceptibility": truth.susceptibility,
     }
-    found: dict[str, Any] = {k: {"value": v.value, "error": v.error} for k, v in numbers.items()}
+    found: dict[str, Any] = {k: v.to_dict() for k, v in numbers.items()}
     first = next((cells[0] for cells in runs.values() if cells), None)
     return found | {"gaussian_kl": first and first["result"]["gaussian_kl"]}
 

@@ -51,7 +51,7 @@ def measure(name: str, log_z: int, reference: int) -> dict[str, Any]:
     per_chain = theory(run.configurations.double())
     chains = torch.stack([part.mean() for part in per_chain.tensor_split(run.n_chains)])
     found = {"log_z": z.estimate, "action": Estimate.of(chains), "susceptibility": chi}
-    return {k: {"value": v.value, "error": v.error} for k, v in found.items()} | {
+    return {k: v.to_dict() for k, v in found.items()} | {
         "m2": theory.m2,
         "lam": theory.lam,
         "size": size,

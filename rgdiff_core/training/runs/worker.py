@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 
+from rgdiff_core import extensions
 from rgdiff_core.training.runs import queue
 from rgdiff_core.training.runs.folder import read_config, run_folder
 from rgdiff_core.training.trainer import train
@@ -20,6 +21,7 @@ def main(run_id: str) -> int:
     try:
         if hasattr(os, "nice"):
             os.nice(5)  # the pages come first
+        extensions.load()
         config = read_config(run_folder(run_id))
         if config is None:
             raise ValueError("the run's config can't be read.")
