@@ -17,8 +17,8 @@ from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages._samples.component.route import route
 from pages._shared.guard import Guard, Hosts
-from pages._shared.reverse.route import route
 from rgdiff_core import extensions
 
 SHARED = Path(__file__).parent / "pages" / "_shared"
@@ -74,7 +74,7 @@ def preload_rest() -> None:
     from pages._lattice import model, phase_map, sampling, scan
     from pages._samples import search_views
     from pages._samples import views as samples_views
-    from pages._shared.reverse import line
+    from pages._samples.component import line
     from pages._training import estimate, form, run_samples
 
     del phase_map, model, sampling, scan

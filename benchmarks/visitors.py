@@ -26,9 +26,10 @@ from websockets.typing import Origin
 
 sys.path.insert(0, str(ROOT))
 
-from pages._samples.state import Bench, Setting, start
-from pages._shared.lab import unpack
+from pages._samples.state import Bench, start
+from pages._shared.component import unpack
 from pages._shared.sampling.models import fitted
+from pages._shared.sampling.setting import Setting
 
 SHORT = start()
 LONG = replace(SHORT, setting=fitted(Setting("pretrained/cifar10", steps=200)))

@@ -3,10 +3,11 @@
 import streamlit as st
 
 from pages._noising import controls, messages, session
+from pages._noising.component import mount
 from pages._noising.parts import exports, free_theory, references
 from pages._noising.tour import stops
 from pages._shared import cache, datasets
-from pages._shared.lab import mount_courier, mount_lab, mount_layers
+from pages._shared.component import mount_courier, mount_layers
 
 LOOK = """<style>
 .stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
@@ -73,7 +74,7 @@ def laboratory() -> None:
         for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
     data = messages.bands_message(session.sent(), session.stamp(), session.opening())
-    rest = mount_lab(data, session.KEY, lambda: None)
+    rest = mount(data, session.KEY, lambda: None)
     session.rested(rest)
     if text := session.problem():
         st.error(text, icon=":material/error:")

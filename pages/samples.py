@@ -3,11 +3,11 @@
 import streamlit as st
 
 from pages._samples import controls, search_views, session, views
+from pages._samples.component import mount
+from pages._samples.component.route import is_served
 from pages._samples.messages import bench_message, drawn_message
 from pages._shared import datasets
-from pages._shared.lab import mount_courier
-from pages._shared.reverse import mount
-from pages._shared.reverse.route import is_served
+from pages._shared.component import mount_courier
 from pages._shared.sampling.models import load
 
 # A short header and narrow margins, so that pictures and curve fit one screen.

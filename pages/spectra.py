@@ -4,9 +4,9 @@ import streamlit as st
 from torch import Tensor
 
 from pages._shared import address, plots
-from pages._shared.plots import Curve
+from pages._shared.plots import MOMENTUM, Curve, draw
 from pages._spectra.controls import Choice, basis_controls, data_controls, noise_controls
-from pages._spectra.views import MOMENTUM, STYLES, VIEWS, Colors, draw
+from pages._spectra.views import STYLES, VIEWS, Colors
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.spectra.power import radial_average
 

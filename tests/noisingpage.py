@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
 from pages._noising.state import Lab
-from pages._shared.lab import unpack
+from pages._shared.component import unpack
 
 __all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
 

@@ -19,8 +19,9 @@ FLOORS = (
     ("devices", "spec", "statistics", "terminal"),
     ("files", "seeds"),
     ("bases", "networks"),
-    ("colors", "extensions", "lattice", "schedules"),
-    ("data", "presets", "process"),
+    ("extensions", "lattice", "schedules"),
+    ("colors", "data"),
+    ("presets", "process"),
     ("denoisers", "spectra"),
     ("renormalization", "sampling"),
     ("likelihood",),
@@ -144,6 +145,27 @@ def test_packages_are_imported_by_their_own_names():
     graph = import_graph()
     unknown = {package: others - set(graph) for package, others in graph.items()}
     assert {package: names for package, names in unknown.items() if names} == {}
+
+
+def test_the_command_line_is_in_one_package():
+    wrong = [
+        str(path.relative_to(ROOT))
+        for path in CORE.rglob("*.py")
+        if package_of(path) != "cli" and "argparse" in set(imports(path))
+    ]
+    assert wrong == []
+
+
+def test_a_page_imports_of_another_only_what_its_address_says():
+    wrong = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "pages").rglob("*.py")
+        for name in imports(path)
+        if name.startswith("pages._")
+        and name.split(".")[1] not in ("_shared", "_" + page_of(path))
+        and (page_of(path) == "shared" or name.split(".")[2] != "state")
+    }
+    assert wrong == set()
 
 
 def test_files_are_short():

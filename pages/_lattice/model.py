@@ -13,9 +13,10 @@ import torch
 
 import rgdiff_core as rg
 from pages._lattice.state import Theory
-from pages._samples.state import Setting
 from pages._shared import jobs, plots
+from pages._shared.jobs import STAGES
 from pages._shared.sampling import models
+from pages._shared.sampling.setting import Setting
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.evaluation.lattice.efficiency import (
     Efficiency,
@@ -34,14 +35,6 @@ __all__ = ["draw"]
 LINE, PREFIX = "measuring", "model/"
 COUNTS = (128, 256, 512, 1024, 2048)
 TRUTHS = (10_000, 20_000, 50_000, 100_000)
-STAGES = {
-    "samples": "drawing and weighing samples",
-    "thermodynamic integration": "log Z by thermodynamic integration",
-    "annealed importance sampling": "log Z by annealed importance sampling",
-    "hybrid Monte Carlo": "hybrid Monte Carlo to compare with",
-    "held-out configurations": "density of fresh configurations",
-    "speed": "the speed of hybrid Monte Carlo",
-}
 SHORT: Mapping[str, str] = {
     "abs_magnetization": "⟨|M|⟩",
     "susceptibility": "χ",

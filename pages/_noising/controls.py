@@ -7,8 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._noising import data, session
-from pages._noising.state import MAX_IMAGES, Lab, Side, with_preset, with_second, without_second
-from pages._samples.state import Setting
+from pages._noising.state import MAX_IMAGES, Lab, with_preset, with_second, without_second
 from pages._shared.process_widgets import (
     Bind,
     basis_widgets,
@@ -17,6 +16,8 @@ from pages._shared.process_widgets import (
     schedule_widgets,
 )
 from pages._shared.sampling.link import open_button
+from pages._shared.sampling.setting import Setting
+from pages._shared.side import Side
 from rgdiff_core.presets import PRESETS
 
 __all__ = ["compare_toggle", "open_samples", "picture_controls", "preset_of", "side_controls"]

@@ -3,18 +3,17 @@ pictures.
 """
 
 from dataclasses import replace
-from functools import cache as cache_in_memory
 
-import numpy as np
-import plotly.colors
 import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._noising.colors import plain
-from pages._noising.state import Lab, Side
+from pages._noising.state import Lab
 from pages._shared import cache
+from pages._shared.color_messages import plain
 from pages._shared.knobs import STRENGTH, color_knob
+from pages._shared.pictures import MAX_VALUES
+from pages._shared.side import Side, process
 from rgdiff_core.colors import BlendedColor
 from rgdiff_core.process import white_noise
 from rgdiff_core.schedules import BlendedSchedule
@@ -24,23 +23,12 @@ from rgdiff_core.spectra.bands import separable
 __all__ = [
     "blend_note",
     "blended",
-    "colormap_of",
-    "diverging_colors",
     "draggable_color",
     "fields",
     "fitting",
     "free_theory_samples",
     "noise",
-    "process",
 ]
-
-MAX_VALUES = 64 * 3 * 32 * 32  # of all images together: bounds what travels to the browser
-
-
-def process(data: str, side: Side) -> rg.Process:
-    """Return the process of one side, with the data's statistics."""
-    spec = side.basis.to_json()
-    return rg.Process(cache.basis(data, spec), side.color, side.schedule, cache.modes(data, spec))
 
 
 def fitting(lab: Lab) -> Lab:
@@ -112,15 +100,6 @@ def blended(lab: Lab, weight: float) -> rg.Process:
     )
 
 
-def colormap_of(data: str, channels: int) -> str:
-    """Return how fields are coloured: "rgb", "gray", or "diverging" for lattice fields of either
-    sign.
-    """
-    if channels == 3:
-        return "rgb"
-    return "diverging" if data.startswith(("phi4", "lattice-")) else "gray"
-
-
 def draggable_color(data: str, side: Side) -> bool:
     """Tell whether the lab can drag the colour's number: from white to matched noise it can; else
     S must depend on the schedule's label only.
@@ -129,11 +108,3 @@ def draggable_color(data: str, side: Side) -> bool:
     return knob is STRENGTH or (
         knob is not None and separable(process(data, replace(side, color=color)))
     )
-
-
-@cache_in_memory
-def diverging_colors() -> np.ndarray:
-    """Return a colour-blind-safe diverging map, uint8 (256, 3), white in the middle."""
-    shades = np.linspace(0, 1, 256).tolist()
-    colors = plotly.colors.sample_colorscale("RdBu_r", shades, colortype="tuple")
-    return np.round(255 * np.array(colors)).astype(np.uint8)

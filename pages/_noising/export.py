@@ -3,7 +3,6 @@ films.
 """
 
 import csv
-import dataclasses
 import io
 
 import numpy as np
@@ -13,22 +12,12 @@ from pages._noising import data
 from pages._noising.state import Lab
 from pages._shared import cache
 from pages._shared.pictures import film, grid, png
-from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Color
-from rgdiff_core.data import symmetries_of
-from rgdiff_core.spec import Spec
+from pages._shared.python_source import basis_lines, spec_source, symmetries_source
+from pages._shared.side import process as process_of
 from rgdiff_core.spectra.bands import split_bands
 from rgdiff_core.spectra.power import data_log_snr
 
-__all__ = [
-    "basis_lines",
-    "curves_csv",
-    "noising_film",
-    "process_json",
-    "python_lines",
-    "spec_source",
-    "still",
-]
+__all__ = ["curves_csv", "noising_film", "process_json", "python_lines", "still"]
 
 CURVE_TIMES = 101
 FILM_FRAMES = 60
@@ -36,12 +25,12 @@ FILM_FRAMES = 60
 
 def process_json(lab: Lab, index: int) -> str:
     """Return a side's process as JSON, for `rg.Process.from_json`."""
-    return data.process(lab.data, lab.sides[index]).to_json()
+    return process_of(lab.data, lab.sides[index]).to_json()
 
 
 def curves_csv(lab: Lab, index: int) -> str:
     """Return γ, α, σ, S and the data log-SNR over time, for a component at each band's node."""
-    process = data.process(lab.data, lab.sides[index])
+    process = process_of(lab.data, lab.sides[index])
     bands = split_bands(process)
     times = torch.linspace(0, 1, CURVE_TIMES)
     level = process.level(times)
@@ -87,34 +76,6 @@ noised = process.perturb(images, {lab.t!r}, noise)
 """
 
 
-def symmetries_source(name: str) -> str:
-    """Return the Python argument that states a data set's symmetries, "" for none."""
-    symmetries = symmetries_of(name)
-    return "" if symmetries == "none" else f", symmetries={symmetries!r}"
-
-
-def basis_lines(basis: BasisSpec) -> str:
-    """Return Python source for the choice of a basis."""
-    given = [
-        f"{f.name}={getattr(basis, f.name)!r}"
-        for f in dataclasses.fields(basis)
-        if getattr(basis, f.name) != f.default
-    ]
-    return f"BasisSpec({', '.join(given)})"
-
-
-def spec_source(value: object) -> str:
-    """Return Python source for a spec, with its name in the library."""
-    if not isinstance(value, Spec):
-        return repr(value)
-    room = "colors" if isinstance(value, Color) else "schedules"
-    fields = (
-        f"{f.name}={spec_source(getattr(value, f.name))}"
-        for f in dataclasses.fields(value)  # type: ignore[arg-type]
-    )
-    return f"rg.{room}.{type(value).__name__}({', '.join(fields)})"
-
-
 def still(lab: Lab) -> bytes:
     """Return the exact pictures at the present time as PNG, A and B one below the other."""
     return png(_sheet(lab, lab.t))
@@ -131,7 +92,7 @@ def _sheet(lab: Lab, t: float) -> np.ndarray:
     scale = max(1, 512 // (columns * x0.shape[-1]))
     rows = [
         grid(
-            data.process(lab.data, side).perturb(x0, t, eps),
+            process_of(lab.data, side).perturb(x0, t, eps),
             source,
             columns=columns,
             scale=scale,

@@ -2,43 +2,29 @@
 
 import hashlib
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._noising.colors import color_tables, curve_header, painted_from, plain
-from pages._noising.data import (
-    blend_note,
-    blended,
-    colormap_of,
-    diverging_colors,
-    draggable_color,
-    fields,
-    noise,
-    process,
-)
-from pages._noising.state import MAX_POINTS, Lab, Side
+from pages._noising.data import blend_note, blended, draggable_color, fields, noise
+from pages._noising.state import Lab
 from pages._shared import cache
-from pages._shared.knobs import Knob
-from pages._shared.lab import pack
+from pages._shared.color_messages import color_tables, curve_header, painted_from
+from pages._shared.component import pack
+from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import describe
+from pages._shared.pictures import colormap_of, diverging_colors
+from pages._shared.side import Side, process
 from rgdiff_core.bases.moments import has_uncorrelated_components
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.schedules import (
-    CosinePath,
-    Cutoff,
-    CutoffPath,
-    ExponentialPath,
     LinearBeta,
-    LinearPath,
-    LogarithmicPath,
     SoftConditioning,
 )
-from rgdiff_core.spec import Spec
 from rgdiff_core.spectra.bands import (
     Bands,
     band_power,
@@ -49,26 +35,10 @@ from rgdiff_core.spectra.bands import (
 )
 from rgdiff_core.spectra.power import information
 
-__all__ = [
-    "bands_message",
-    "centred",
-    "curve_tables",
-    "layers_messages",
-    "settled_message",
-    "side_header",
-]
+__all__ = ["bands_message", "layers_messages", "settled_message"]
 
-NAMED_PATHS = {
-    "linear": CutoffPath.sampled(LinearPath(), 2),
-    "cosine": CutoffPath.sampled(CosinePath(), 5),
-    "exponential": CutoffPath.sampled(ExponentialPath(), 6),
-    "logarithmic": CutoffPath.sampled(LogarithmicPath(), 6),
-}
 BLENDS = 17
-HINT = "Drag the points: scales above the curve have become noise."
 INFORMATION_RANGE = (-40.0, 40.0)
-
-S = TypeVar("S", bound=Spec)
 
 
 @dataclass(frozen=True)
@@ -143,24 +113,6 @@ def _frozen(lab: Lab) -> Lab:
     return Lab(lab.data, sides, lab.images, lab.first, lab.seed)
 
 
-def centred(side: Side) -> Side:
-    """Return a side with all that is dragged at a fixed place."""
-    schedule, color = side.schedule, plain(side.color)
-    if isinstance(schedule, Cutoff):
-        schedule = replace(schedule, path=LinearPath())
-    shape, tint = side.knobs()
-    return Side(
-        side.basis,
-        color if tint is None else _centred(tint, color),
-        schedule if shape is None else _centred(shape, schedule),
-    )
-
-
-def _centred(knob: Knob, spec: S) -> S:
-    inside = knob.low <= knob.value(spec) <= knob.high
-    return knob.turn(spec, knob.grid()[knob.steps // 2]) if inside else spec
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     lab = Lab.from_json(lab_json)
@@ -196,72 +148,9 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
-    """Return what the curve's editor is told of a side, without its tables."""
-    shape, tint = side.knobs()
-    return {
-        "title": describe(side.basis, side.color, side.schedule),
-        "axis": {
-            "label": _axis(side, proc, bands),
-            "discrete": bands.discrete,
-            "log": getattr(side.schedule, "order", "scale") in ("scale", "level"),
-        },
-        "nodes": bands.nodes.tolist(),
-        "counts": bands.counts.tolist(),
-        "path": isinstance(side.schedule, Cutoff),
-        "points_max": MAX_POINTS,
-        "shape": None if shape is None else _knob_header(shape, side.schedule),
-        "tint": None if tint is None else _knob_header(tint, side.color),
-        "presets": {
-            name: list(zip(*_lists(path), strict=True)) for name, path in NAMED_PATHS.items()
-        },
-        "note": HINT if isinstance(side.schedule, Cutoff) else "",
-    }
-
-
-def _lists(path: CutoffPath) -> tuple[list[float], list[float]]:
-    return [round(t, 4) for t in path.times], [round(y, 4) for y in path.values]
-
-
-def _knob_header(knob: Knob, spec: Spec) -> dict[str, Any]:
-    grid = knob.grid(knob.value(spec))
-    return {
-        "name": knob.field,
-        "label": knob.label,
-        "help": knob.help,
-        "grid": grid,
-        "log": knob.log,
-    }
-
-
-def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
-    order = getattr(side.schedule, "order", "scale")
-    if order in ("column", "row"):
-        return f"{order} (first to last)"
-    if order == "variance":
-        return "weak components →"
-    if bands.basis is not proc.basis:
-        return "|k| / k_max"
-    names = {"wavelet": "wavelet level", "pca": "rank / number of components"}
-    return names.get(side.basis.name, "|k| / k_max")
-
-
 def _tables(data: str, side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
     tables = curve_tables(side, proc, bands) | color_tables(side, proc, bands)
     return tables | {"data_power": _data_power(data, side, proc, bands)}
-
-
-def curve_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
-    """Return α, σ and γ over (shape, ordinate, band) and, for a path, the front over (shape,
-    ordinate).
-    """
-    shape = side.knobs()[0]
-    turned = [side.schedule]
-    if shape is not None:
-        turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]
-    table = tabulate(proc, turned, bands)
-    tables = {"alpha": table.alpha, "sigma": table.sigma, "gamma": table.gamma}
-    return tables if table.front is None else tables | {"front": table.front}
 
 
 def _data_power(data: str, side: Side, proc: rg.Process, bands: Bands) -> torch.Tensor:

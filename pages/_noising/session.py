@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages._noising.data import fitting, process
+from pages._noising.data import fitting
 from pages._noising.state import Lab, merged, start
 from pages._shared.page_state import DraggedState, json_address
+from pages._shared.side import process
 
 __all__ = [
     "KEY",

@@ -3,69 +3,18 @@ change.
 """
 
 import json
-import reprlib
-from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pages._shared.knobs import Knob, color_knob, schedule_knob
-from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, ORDERS, SCHEDULES
-from rgdiff_core.bases import orthogonal_wavelets
-from rgdiff_core.bases.spec import BasisSpec
+from pages._shared.side import Side, points_of, turned
 from rgdiff_core.colors import Color, CurveColor, Matched
 from rgdiff_core.presets import PRESETS, Preset
-from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = [
-    "MAX_IMAGES",
-    "MAX_POINTS",
-    "VIEWS",
-    "Lab",
-    "Side",
-    "check_menu",
-    "curve_of",
-    "merged",
-    "points_of",
-    "start",
-    "turned",
-    "with_preset",
-]
+__all__ = ["Lab", "MAX_IMAGES", "VIEWS", "curve_of", "merged", "start", "with_preset"]
 
 VIEWS = ("a", "b", "side", "wipe", "blend")
 MAX_IMAGES = 64
-MAX_POINTS = 12
-
-
-def check_menu(name: str, value: Any, menu: Container[Any]) -> None:
-    """Raise `ValueError` unless the page's menu has an entry for a value."""
-    if value not in menu:
-        said = value.__name__ if isinstance(value, type) else reprlib.repr(value)
-        raise ValueError(f"{name} = {said} is not in this page's menu.")
-
-
-@dataclass(frozen=True)
-class Side(Spec):
-    """One process: A, or B when two are compared."""
-
-    basis: BasisSpec
-    color: Color
-    schedule: Schedule
-
-    def __post_init__(self) -> None:
-        check_menu("color", type(self.color), COLORS)
-        if isinstance(self.color, CurveColor):
-            check_menu("base of the drawn colour", type(self.color.base), BASE_COLORS)
-        check_menu("schedule", type(self.schedule), SCHEDULES)
-        if isinstance(self.schedule, Cutoff):
-            check_menu("kernel", type(self.schedule.kernel), KERNELS)
-        if isinstance(self.schedule, Sequential | SoftConditioning):
-            check_menu("order", self.schedule.order, ORDERS)
-        check_menu("wavelet", self.basis.wavelet, orthogonal_wavelets())
-
-    def knobs(self) -> tuple[Knob | None, Knob | None]:
-        """Return the knobs of schedule and colour."""
-        return schedule_knob(self.schedule), color_knob(self.color)
 
 
 @dataclass(frozen=True)
@@ -143,16 +92,6 @@ def without_second(lab: Lab) -> Lab:
     return replace(lab, sides=lab.sides[:1], view="a")
 
 
-def points_of(schedule: Schedule) -> list[list[float]]:
-    """Return the control points of a schedule's path, a straight one where it has none."""
-    if not isinstance(schedule, Cutoff):
-        return [[0.0, 1.0], [1.0, 0.0]]
-    path = schedule.path
-    if not isinstance(path, CutoffPath) or len(path.times) > MAX_POINTS:
-        path = CutoffPath.sampled(path, 7)
-    return [list(p) for p in zip(path.times, path.values, strict=True)]
-
-
 def curve_of(color: Color) -> list[list[float]] | None:
     """Return the points of a drawn colour: scales, and log-variances over its base."""
     if not isinstance(color, CurveColor):
@@ -172,40 +111,3 @@ def merged(lab: Lab, rest: dict[str, Any]) -> Lab:
     except (KeyError, TypeError) as error:
         raise ValueError(f"the lab's state can't be read: {error!r}.") from None
     return Lab.from_json(json.dumps(json.loads(lab.to_json()) | values))
-
-
-def turned(side: Side, told: dict[str, Any]) -> Side:
-    """Return a side with what the browser tells: the points, the shape, the tint, the curve."""
-    schedule, color = side.schedule, side.color
-    if isinstance(schedule, Cutoff):
-        schedule = replace(schedule, path=_path(told["points"]))
-    shape, tint = side.knobs()
-    if shape is not None and told.get("shape") is not None:
-        schedule = shape.turn(schedule, told["shape"])
-    if tint is not None and told.get("tint") is not None:
-        color = tint.turn(color, told["tint"])
-    if told.get("curve") is not None:
-        color = _drawn(color, told["curve"], bool(told.get("keep", color.normalize)))
-    return Side(side.basis, color, schedule)
-
-
-def _drawn(color: Color, points: Any, keep: bool) -> Color:
-    """Return the colour with a curve drawn on it, or the plain colour where the curve is flat."""
-    scales, values = _columns("curve", points, "a scale and a log-variance")
-    base = color.base if isinstance(color, CurveColor) else color
-    if keep == base.normalize and all(value == 0 for value in values):
-        return base
-    told = {"kind": "CurveColor", "scales": scales, "log_variances": values, "normalize": keep}
-    return replace(CurveColor.from_json(json.dumps(told)), base=base)
-
-
-def _columns(name: str, points: Any, pair: str) -> tuple[list[Any], list[Any]]:
-    if not all(isinstance(point, list) and len(point) == 2 for point in points):
-        raise ValueError(f"{name} = {reprlib.repr(points)} must be pairs of {pair}.")
-    return [point[0] for point in points], [point[1] for point in points]
-
-
-def _path(points: Any) -> CutoffPath:
-    times, values = _columns("points", points, "a time and a cutoff")
-    told = json.dumps({"kind": "CutoffPath", "times": times, "values": values})
-    return CutoffPath.from_json(told)

@@ -4,7 +4,8 @@ renormalization group.
 
 from dataclasses import dataclass
 
-from pages._noising.state import Lab, Side
+from pages._noising.state import Lab
+from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory, Matched, White
 from rgdiff_core.presets import PRESETS

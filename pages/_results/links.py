@@ -10,11 +10,12 @@ from typing import Any
 import streamlit as st
 
 import rgdiff_core as rg
-from pages._noising.state import Lab, Side
+from pages._noising.state import Lab
 from pages._results import studies
 from pages._results.studies import Found
-from pages._samples.state import MAX_SAMPLES, Setting
 from pages._shared.sampling import link as sampling_link
+from pages._shared.sampling.setting import MAX_SAMPLES, Setting
+from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers.files import load_model, save_model

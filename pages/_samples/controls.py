@@ -6,13 +6,14 @@ from typing import Any
 
 import streamlit as st
 
-from pages._samples.parts import affordable
 from pages._samples.session import bound, take
-from pages._samples.state import MEASURED, Bench, Request, Setting, Zoom
+from pages._samples.state import Bench
 from pages._shared.menus import BASES
 from pages._shared.process_widgets import Bind, basis_widgets, color_widget, schedule_widgets
 from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, fixes_basis, load, menu
+from pages._shared.sampling.parts import affordable
+from pages._shared.sampling.setting import MEASURED, Request, Setting, Zoom
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Schedule
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from pages._noising.export import basis_lines, spec_source, symmetries_source
 from pages._samples.messages import coloured
-from pages._samples.state import Bench, Request, Setting
+from pages._samples.state import Bench
 from pages._shared.cache import FIT_LIMIT
 from pages._shared.pictures import png, sheet
+from pages._shared.python_source import basis_lines, spec_source, symmetries_source
 from pages._shared.sampling.draw import LOOK, most
 from pages._shared.sampling.models import load
+from pages._shared.sampling.setting import Request, Setting
 from pages._shared.sampling.turns import drawn, followed
 from rgdiff_core.denoisers import GuidanceCurve
 

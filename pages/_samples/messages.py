@@ -12,17 +12,17 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._noising.data import colormap_of, diverging_colors
-from pages._noising.messages import centred, curve_tables, side_header
-from pages._noising.state import MAX_POINTS
-from pages._samples.state import GUIDES, MAX_GUIDANCE, MAX_STEPS, Bench, Request, Setting
+from pages._samples.state import Bench
 from pages._shared import cache
-from pages._shared.lab import pack
+from pages._shared.component import pack
+from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import GRID_HELP
-from pages._shared.pictures import pixels
+from pages._shared.pictures import colormap_of, diverging_colors, pixels
 from pages._shared.sampling.draw import Frame, levels, most, process
 from pages._shared.sampling.models import Source, load
+from pages._shared.sampling.setting import GUIDES, MAX_GUIDANCE, MAX_STEPS, Request, Setting
 from pages._shared.sampling.turns import followed
+from pages._shared.side import MAX_POINTS
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.spectra.bands import split_bands

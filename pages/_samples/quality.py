@@ -10,10 +10,10 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._samples.state import Request, Setting
 from pages._shared import plots
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
+from pages._shared.sampling.setting import Request, Setting
 from rgdiff_core.evaluation import Quality, held_out_bits, quality
 from rgdiff_core.statistics import Estimate
 

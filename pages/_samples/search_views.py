@@ -6,7 +6,6 @@ import numpy as np
 import streamlit as st
 import torch
 
-from pages._noising.state import MAX_POINTS
 from pages._samples import search as samples_search
 from pages._samples import session
 from pages._samples.search import Search
@@ -15,6 +14,7 @@ from pages._shared import plots
 from pages._shared.menus import describe
 from pages._shared.plots import Curve
 from pages._shared.sampling.models import load
+from pages._shared.side import MAX_POINTS
 from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial

@@ -6,21 +6,18 @@ from typing import Any
 
 import streamlit as st
 
-from pages._noising.state import Side
-from pages._samples.state import MAX_PINS, Bench, Setting, merged, start
+from pages._samples.state import Bench, merged, start
 from pages._shared.page_state import DraggedState, json_address
 from pages._shared.sampling.draw import lead, process
-from pages._shared.sampling.models import fitted, load
-from rgdiff_core.bases.spec import BasisSpec
+from pages._shared.sampling.models import _sound, load
+from pages._shared.sampling.setting import MAX_PINS
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
-from rgdiff_core.training.models import open_model
 
 __all__ = [
     "KEY",
     "bound",
     "current",
-    "of_run",
     "pin",
     "prepare",
     "problem",
@@ -43,13 +40,6 @@ def _read(link: str) -> Bench:
     )
 
 
-def _sound(setting: Setting) -> Setting:
-    """Return a setting in its model's basis, with a sampler that can take its schedule."""
-    setting = fitted(setting)
-    jumps = setting.sampler.ode and not setting.side.schedule.continuous
-    return replace(setting, method="shell") if jumps else setting
-
-
 def _check(bench: Bench) -> None:
     for setting in (bench.setting, *bench.pins):
         process(setting)
@@ -64,14 +54,6 @@ sent, stamp, write_link = _page.sent, _page.stamp, _page.write_link
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
     _page.prepare(start)
-
-
-def of_run(run_id: str) -> Setting:
-    """Return the setting that suits a run's model: the process that it was trained on, where
-    there is only one.
-    """
-    noise = open_model(run_id).noise
-    return _sound(Setting(f"run/{run_id}", Side(BasisSpec(), noise.color, noise.schedule)))
 
 
 def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:

@@ -7,19 +7,18 @@ import streamlit as st
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._noising.state import points_of
 from pages._samples import extras, quality, session
 from pages._samples.messages import coloured
-from pages._samples.state import GUIDES, MAX_PINS, Bench, Request, Setting
+from pages._samples.state import Bench
 from pages._shared import cache, plots
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
-from pages._shared.plots import Curve
+from pages._shared.plots import MOMENTUM, NAMES, Curve, draw
 from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, load, menu
+from pages._shared.sampling.setting import GUIDES, MAX_PINS, Request, Setting
 from pages._shared.sampling.turns import drawn
-from pages._spectra.views import MOMENTUM, draw
-from pages._training.run_samples import NAMES
+from pages._shared.side import points_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff

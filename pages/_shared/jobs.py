@@ -186,3 +186,13 @@ def bar(task: Task, place: str) -> None:
         disabled=task.stopped,
         width="stretch",
     )
+
+
+STAGES = {
+    "samples": "drawing and weighing samples",
+    "thermodynamic integration": "log Z by thermodynamic integration",
+    "annealed importance sampling": "log Z by annealed importance sampling",
+    "hybrid Monte Carlo": "hybrid Monte Carlo to compare with",
+    "held-out configurations": "density of fresh configurations",
+    "speed": "the speed of hybrid Monte Carlo",
+}

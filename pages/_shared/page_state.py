@@ -16,7 +16,7 @@ import streamlit as st
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import Spec
 
-__all__ = ["Address", "DraggedState", "PageState", "json_address", "short"]
+__all__ = ["Address", "DraggedState", "PageState", "json_address", "short", "state_of"]
 
 SENTENCE = 300  # characters
 
@@ -192,6 +192,11 @@ class DraggedState(PageState[S]):
             self.note(self.merge(self.current(), report))
         except ValueError as error:
             self._refuse(str(error))
+
+
+def state_of(page: str) -> Any | None:
+    """Return the state of another page, None where it has not been open in this session."""
+    return st.session_state.get(f"{page}-state")
 
 
 def short(text: str) -> str:

@@ -3,17 +3,18 @@
 import io
 import tempfile
 from collections.abc import Sequence
+from functools import cache as cache_in_memory
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import plotly.colors
 from skimage.util import montage
 from torch import Tensor
 
-from pages._noising.data import colormap_of, diverging_colors
 from rgdiff_core.data import ImageSet
 
-__all__ = ["film", "grid", "pixels", "png", "sheet"]
+__all__ = ["colormap_of", "diverging_colors", "film", "grid", "pixels", "png", "sheet"]
 
 
 def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
@@ -64,3 +65,23 @@ def _even(picture: np.ndarray) -> np.ndarray:
     """Cut a picture to even sides, as video codecs want them."""
     height, width = (n - n % 2 for n in picture.shape[:2])
     return picture[:height, :width]
+
+
+MAX_VALUES = 64 * 3 * 32 * 32  # of all images together: bounds what travels to the browser
+
+
+def colormap_of(data: str, channels: int) -> str:
+    """Return how fields are coloured: "rgb", "gray", or "diverging" for lattice fields of either
+    sign.
+    """
+    if channels == 3:
+        return "rgb"
+    return "diverging" if data.startswith(("phi4", "lattice-")) else "gray"
+
+
+@cache_in_memory
+def diverging_colors() -> np.ndarray:
+    """Return a colour-blind-safe diverging map, uint8 (256, 3), white in the middle."""
+    shades = np.linspace(0, 1, 256).tolist()
+    colors = plotly.colors.sample_colorscale("RdBu_r", shades, colortype="tuple")
+    return np.round(255 * np.array(colors)).astype(np.uint8)

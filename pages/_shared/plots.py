@@ -15,17 +15,22 @@ import numpy as np
 # half of it. From here on it is whole.
 import pandas  # noqa: F401
 import plotly.graph_objects as go
+import streamlit as st
 from PIL import Image
 from plotly.colors import sample_colorscale
 
+from pages._shared import plots
+
 __all__ = [
     "BLUE",
+    "Curve",
     "GREEN",
     "GREY",
+    "MOMENTUM",
     "ORANGE",
     "PURPLE",
-    "Curve",
     "band",
+    "draw",
     "in_brackets",
     "lines",
     "log_log",
@@ -260,3 +265,22 @@ def in_brackets(value: float, error: float) -> str:
         return f"{value:.3g}"
     decimals = min(12, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f}({error * 10**decimals:.0f})"
+
+
+MOMENTUM = "|k| in radians per pixel"
+
+
+def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:
+    """Draw curves."""
+    config = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
+    st.plotly_chart(plots.log_log(curves, x_title, y_title), key=alt, config=config, alt=alt)
+
+
+NAMES: Mapping[str, str] = {
+    "abs_magnetization": "⟨\\|M\\|⟩",
+    "susceptibility": "χ = V⟨M²⟩",
+    "binder": "Binder cumulant",
+    "phi2": "⟨φ²⟩",
+    "phi4": "⟨φ⁴⟩",
+    "energy": "neighbours ⟨φφ⟩",
+}

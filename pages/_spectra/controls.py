@@ -6,9 +6,9 @@ import streamlit as st
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._noising.data import colormap_of
 from pages._shared import address, cache, datasets
 from pages._shared.menus import BASES
+from pages._shared.pictures import colormap_of
 from rgdiff_core.bases import Basis, orthogonal_wavelets
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color

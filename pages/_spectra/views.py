@@ -1,19 +1,19 @@
 """The views of the Spectra page that are in the basis chosen: pictures, components, variances."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 import torch
 
 from pages._shared import address, plots
 from pages._shared.pictures import pixels
-from pages._shared.plots import Curve
+from pages._shared.plots import MOMENTUM, Curve, draw
 from pages._spectra.controls import Choice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.spectra.power import basis_functions, draw_noise, profile
 
-__all__ = ["MOMENTUM", "STYLES", "VIEWS", "Colors", "draw"]
+__all__ = ["Colors", "STYLES", "VIEWS"]
 
 Colors = Mapping[str, Color]
 
@@ -23,14 +23,7 @@ STYLES = {
     "Free theory": (plots.BLUE, "dashdot"),
     "Matched": (plots.PURPLE, "solid"),
 }
-MOMENTUM = "|k| in radians per pixel"
 PICTURES, FUNCTIONS = 8, 24
-
-
-def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:
-    """Draw curves."""
-    config = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-    st.plotly_chart(plots.log_log(curves, x_title, y_title), key=alt, config=config, alt=alt)
 
 
 def noise_pictures(choice: Choice, spec: BasisSpec, colors: Colors) -> None:

@@ -11,8 +11,8 @@ from typing import Any, get_type_hints
 import streamlit as st
 
 import rgdiff_core as rg
-from pages._noising import session
 from pages._shared import cache, datasets
+from pages._shared.page_state import state_of
 from pages._shared.process_widgets import (
     Bind,
     basis_widgets,
@@ -195,9 +195,10 @@ def _part(of: Callable[[TrainConfig], Any], field: str) -> Bind:
 
 
 def _from_noising() -> None:
-    if not session.started():
+    noising = state_of("noising")
+    if noising is None:
         return
-    for name, side in zip("AB", session.current().sides, strict=False):
+    for name, side in zip("AB", noising.sides, strict=False):
         noise = OneProcess(side.color, side.schedule)
         st.button(
             f"Take process {name} of the Noising page",

@@ -1,6 +1,5 @@
 """Samples from a run's model: pictures, spectrum, observables."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import streamlit as st
@@ -8,11 +7,10 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._samples import session
 from pages._shared import cache, plots
-from pages._shared.plots import Curve
+from pages._shared.plots import MOMENTUM, NAMES, Curve, draw
 from pages._shared.sampling.link import open_button
-from pages._spectra.views import MOMENTUM, draw
+from pages._shared.sampling.models import of_run
 from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.files.stored import reading
@@ -27,14 +25,6 @@ __all__ = ["sampling"]
 
 NUMBERS = (16, 64, 256, 1024)
 MOST_VALUES = 1 << 18  # in all samples together: keeps a large network within minutes
-NAMES: Mapping[str, str] = {
-    "abs_magnetization": "⟨\\|M\\|⟩",
-    "susceptibility": "χ = V⟨M²⟩",
-    "binder": "Binder cumulant",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "neighbours ⟨φφ⟩",
-}
 
 
 @st.cache_resource(max_entries=8, show_spinner="Sampling …")
@@ -62,7 +52,7 @@ def sampling(run: Run) -> None:
     if run.config is None or source is None:
         st.caption("Its data set is not on this machine, or its config can't be read.")
         return
-    open_button(lambda: session.of_run(run.id), "training-open")
+    open_button(lambda: of_run(run.id), "training-open")
     columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
     numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MOST_VALUES]
     n = columns[0].selectbox("Samples", numbers, index=1, key="training-n", help="How many.")

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry
-from rgdiff_core.cli.study_phi4 import versions
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, resumable
-from rgdiff_core.study.images.ablation import RUNGS, cell, lines, row
+from rgdiff_core.study.images.ablation import RUNGS, AblationBudget, cell, lines, row
+from rgdiff_core.study.report import versions
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import keep_memory
 
@@ -46,8 +46,11 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     keep_memory()
     cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
+    budget = AblationBudget(
+        chosen.data, chosen.steps, chosen.batch, chosen.points, chosen.width, chosen.images
+    )
     rows = [
-        row(name, [cell(cells, name, seed, chosen) for seed in chosen.seeds])
+        row(name, [cell(cells, name, seed, budget) for seed in chosen.seeds])
         for name in chosen.rungs
     ]
     found = {

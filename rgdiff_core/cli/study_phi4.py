@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from rgdiff_core.study.lattice.executor import Schedule, carried_out
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import Study
 from rgdiff_core.study.lattice.summary import summary
-from rgdiff_core.study.report import tables
+from rgdiff_core.study.report import tables, versions
 from rgdiff_core.training.state import keep_memory
 
 __all__ = ["report_options", "run_phi4", "run_report", "study_options"]
@@ -112,14 +111,6 @@ def _keep_models(study: Study, found: dict[str, Any], folder: Path) -> None:
         content, place = made.read_bytes(), folder / f"{arm['name']}.safetensors"
         if not place.is_file() or place.read_bytes() != content:
             store.replace(place, lambda file, content=content: file.write(content))
-
-
-def versions() -> dict[str, Any]:
-    """Return what the numbers were computed with."""
-    return {
-        "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "machine": f"{platform.machine()}, one thread",
-    }
 
 
 def report_options(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from rgdiff_core.study.images.recipe import (
     ARMS,
     BASE,
     SIZES,
+    RecipeBudget,
     cell,
     lines,
     restore,
@@ -64,12 +65,21 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     path, complete, found = chosen.out / f"recipe-{chosen.data}.json", True, {}
     chosen.out.mkdir(parents=True, exist_ok=True)
     restore(path, cells)
+    budget = RecipeBudget(
+        chosen.data,
+        chosen.size,
+        chosen.core_minutes,
+        chosen.batch,
+        chosen.images,
+        chosen.seeds,
+        chosen.arms,
+    )
     arms = dict.fromkeys((BASE, *chosen.arms))
     try:
         for seed in chosen.seeds:
             for name in arms:
-                found.setdefault(name, []).append(cell(cells, name, seed, chosen))
-                write(path, chosen, found)
+                found.setdefault(name, []).append(cell(cells, name, seed, budget))
+                write(path, budget, found)
     except OutOfTimeError:
         complete = False
     table = rows(found)

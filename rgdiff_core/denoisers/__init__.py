@@ -22,7 +22,8 @@ from rgdiff_core.denoisers.guidance import (
     guided,
     log_snr,
 )
-from rgdiff_core.denoisers.network import ModelSpec, NetworkDenoiser, NoiseState
+from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState
+from rgdiff_core.denoisers.network import NetworkDenoiser
 
 __all__ = [
     "NULL_LABEL",

@@ -26,15 +26,12 @@ References:
 """
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Self, TypeVar
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis, CoarseGrid
-from rgdiff_core.bases.coarse import MAX_HALVINGS
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import (
     Denoiser,
@@ -43,165 +40,14 @@ from rgdiff_core.denoisers.base import (
     gaussian_posterior,
     gaussian_score,
 )
+from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _with_buffers
 from rgdiff_core.lattice.line import CouplingLine, ModesLine
 from rgdiff_core.networks import (
-    MAX_PARAMETERS,
-    LatticeNet,
-    NetworkSpec,
-    meta_count,
     network_dtype,
 )
 from rgdiff_core.process import Marginal, Process
-from rgdiff_core.spec import Spec, check_range, check_whole
 
-__all__ = ["ModelSpec", "NetworkDenoiser", "NoiseState"]
-
-STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
-STATE_LIMIT = 12.0  # |log(n²/Σ)| beyond it changes no posterior
-MAX_CLASSES = 10_000
-
-
-@dataclass(frozen=True)
-class ModelSpec(Spec):
-    """A learned denoiser by its choices.
-
-    Arguments:
-        network: the network F.
-        c_out: "std" for √V or "variance" for V/d.
-        network_input: "posterior_mean" for the field U m / d, or "whitened" for the field of unit
-            variance U(c_in χ) with c_in² = 1/(α²Σ + σ²S²).
-        conditioning: on the noise: "noise_levels" for its level as a function of scale, or "time"
-            for one number (the mean log level).
-        reference: the Gaussian that F corrects, "spectrum" for the data's mean and variances, or
-            "isotropic" for their averages over all components (EDM's scalar preconditioning).
-        class_names: of the classes that F is conditioned on, none by default.
-        line: of the couplings (m², λ) that F, and the Gaussian that it corrects, are conditioned
-            on, none by default.
-        coarse_grids: how many coarser grids F may run on, each with half the sides of the one
-            before; 0 to 8. F is conditioned on the number of halvings, and its weights serve all.
-        coarse_snr: ε, the signal-to-noise ratio up to which a component counts as noise, in
-            (0, 1].
-    """
-
-    former_names: ClassVar[Mapping[str, str]] = {
-        "scaling": "c_out",
-        "sees": "network_input",
-        "told": "conditioning",
-    }
-    former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {
-        "c_out": {"deviation": "std"},
-        "network_input": {"mean": "posterior_mean", "scaled": "whitened"},
-        "conditioning": {"levels": "noise_levels"},
-    }
-
-    network: NetworkSpec = LatticeNet()
-    c_out: str = "std"
-    network_input: str = "posterior_mean"
-    conditioning: str = "noise_levels"
-    reference: str = "spectrum"
-    class_names: tuple[str, ...] = ()
-    line: CouplingLine | None = None
-    coarse_grids: int = 0
-    coarse_snr: float = 0.01
-
-    def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            value = getattr(self, name)
-            if value not in known:
-                raise ValueError(f"{name} = {value!r} is not one of {', '.join(known)}.")
-        check_whole("number of classes", len(self.class_names), 0, MAX_CLASSES)
-        check_whole("coarse_grids", self.coarse_grids, 0, MAX_HALVINGS)
-        check_range("coarse_snr", self.coarse_snr, 0, 1, low_open=True)
-
-    def build(self, basis: Basis, modes: Modes | ModesLine) -> "NetworkDenoiser":
-        """Return the denoiser with fresh weights, on the device of the modes."""
-        return NetworkDenoiser(basis, modes, self)
-
-    def parameters(self, shape: tuple[int, int, int]) -> int:
-        """Return how many parameters the network has for fields (C, H, W), without making it.
-
-        Raises `ValueError` where the fields, on any of the grids, do not fit the network or it is
-        too large.
-        """
-        channels, height, width = shape
-        features, classes = self.features(channels), len(self.class_names)
-        for halvings in range(1, self.coarse_grids + 1):
-            coarse = (channels, height >> halvings, width >> halvings)
-            meta_count(self.network, coarse, features, classes)
-        count = meta_count(self.network, shape, features, classes)
-        if count > MAX_PARAMETERS:
-            raise ValueError(
-                f"the network has {count / 1e6:.0f} million parameters; at most "
-                f"{MAX_PARAMETERS / 1e6:.0f} are allowed."
-            )
-        return count
-
-    def features(self, channels: int) -> int:
-        """Return how many numbers describe noise, couplings and grid to the network."""
-        own = (self.line is not None) + (self.coarse_grids > 0)
-        return _features(self.conditioning, channels) + own
-
-
-def _features(conditioning: str, channels: int) -> int:
-    """Return how many numbers describe the noise to a network."""
-    return channels * STATE_POINTS if conditioning == "noise_levels" else 1
-
-
-_CHOICES = {
-    "c_out": ("std", "variance"),
-    "network_input": ("posterior_mean", "whitened"),
-    "conditioning": ("noise_levels", "time"),
-    "reference": ("spectrum", "isotropic"),
-}
-
-
-M = TypeVar("M", bound=nn.Module)
-
-
-def _with_buffers(module: M, **buffers: Tensor) -> M:
-    """Return a module with other buffers, which shares the rest with the first."""
-    found = copy.copy(module)
-    found._buffers = dict(module._buffers) | buffers
-    found._modules = dict(module._modules)
-    return found
-
-
-class NoiseState(nn.Module):
-    """The noise as a network's input: log(n²/Σ), n = σS/α, as a function of scale.
-
-    It is averaged over the components near each of 16 scales, channel by channel; "time" averages
-    over all components instead. Values are cut at ±12 and divided by 4.
-
-    Arguments:
-        modes: the modes of the data.
-        conditioning: "noise_levels" or "time".
-    """
-
-    weights: Tensor
-    variance: Tensor
-
-    def __init__(self, modes: Modes, conditioning: str) -> None:
-        super().__init__()
-        if modes.variance is None:
-            raise ValueError("the noise's state needs the data's variance: use Modes.fit.")
-        scale = modes.scale.expand_as(modes.variance).flatten(1)  # (C, D)
-        if conditioning == "time":
-            weights = torch.full_like(scale, 1 / scale.shape[1])[:, None]
-        else:
-            points = torch.linspace(0, 1, STATE_POINTS).to(scale)
-            distance = (points[:, None] - scale[:, None, :]) * (2 * (STATE_POINTS - 1))
-            weights = torch.softmax(-(distance**2) / 2, -1)
-        self.register_buffer("weights", weights, persistent=False)  # (C, points, D)
-        self.register_buffer("variance", modes.variance, persistent=False)
-        self.features = _features(conditioning, len(scale))
-
-    def forward(self, marginal: Marginal) -> Tensor:
-        """Return the state (B, features) or, for a marginal at one time, (1, features)."""
-        ratio = (marginal.std / marginal.alpha) ** 2 / self.variance
-        level = torch.log(ratio).clamp(-STATE_LIMIT, STATE_LIMIT) / 4
-        level = level.reshape(-1, *self.variance.shape[-3:]).flatten(2)
-        state = torch.einsum("bcd,cpd->bcp", level, self.weights)
-        return state.mean(1) if self.features == 1 else state.flatten(1)
+__all__ = ["NetworkDenoiser"]
 
 
 class NetworkDenoiser(Denoiser):

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.cli.train import duration
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import Quality, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
@@ -20,6 +19,7 @@ from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.process import Process
 from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
+from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.noise_levels import OneProcess
 

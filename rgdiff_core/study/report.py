@@ -1,7 +1,10 @@
 """A study's tables as text, from its JSON alone."""
 
+import platform
 from collections.abc import Sequence
 from typing import Any
+
+import torch
 
 from rgdiff_core.study.lattice.verdict import combined_error
 
@@ -94,3 +97,11 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
         "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def versions() -> dict[str, Any]:
+    """Return what the numbers were computed with."""
+    return {
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": f"{platform.machine()}, one thread",
+    }

@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 from scipy.interpolate import PchipInterpolator, RegularGridInterpolator
 
-from pages._shared.lab import pack, script
+from pages._noising.component import script
+from pages._shared.component import pack
 
 pytestmark = pytest.mark.browser
 

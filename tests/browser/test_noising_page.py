@@ -26,8 +26,9 @@ from labpage import (
 )
 from playwright.sync_api import Browser, Page, expect
 
-from pages._noising.state import Side, start
+from pages._noising.state import start
 from pages._noising.tour import stops
+from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.presets import PRESETS

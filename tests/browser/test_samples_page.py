@@ -10,7 +10,8 @@ import pytest
 from patience import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-from pages._samples.state import Bench, Setting, start
+from pages._samples.state import Bench, start
+from pages._shared.sampling.setting import Setting
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
 

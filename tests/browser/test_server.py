@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from pages._samples.component.limits import MAX_MESSAGE
 from pages._shared.guard import HEADERS
-from pages._shared.reverse.limits import MAX_MESSAGE
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ import zlib
 import numpy as np
 import pytest
 
-from rgdiff_core.files.atomic import untrusted
+from rgdiff_core.files import untrusted
 from rgdiff_core.files.untrusted import Refused
 
 MIB = 2**20

@@ -18,8 +18,10 @@ from torch.testing import assert_close
 import rgdiff_core as rg
 from pages._noising import data as noising_data
 from pages._noising import export
-from pages._noising.state import Lab, Side, start, with_second
+from pages._noising.state import Lab, start, with_second
 from pages._shared import cache
+from pages._shared.side import Side
+from pages._shared.side import process as process_of
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
 from rgdiff_core.presets import PRESETS
@@ -45,7 +47,7 @@ def of(preset: str, data: str = LATTICE, **values: object) -> Lab:
 
 
 def exact(lab: Lab, index: int = 0) -> torch.Tensor:
-    process = noising_data.process(lab.data, lab.sides[index])
+    process = process_of(lab.data, lab.sides[index])
     return process.perturb(noising_data.fields(lab), lab.t, noising_data.noise(lab))
 
 
@@ -84,7 +86,7 @@ def test_the_json_is_the_process(preset):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_csv_has_the_process_levels(preset):
     lab = of(preset)
-    process = noising_data.process(lab.data, lab.sides[0])
+    process = process_of(lab.data, lab.sides[0])
     rows = list(csv.DictReader(io.StringIO(export.curves_csv(lab, 0))))
     table = {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
     assert list(table) == ["t", "scale", "gamma", "alpha", "sigma", "noise_std", "data_log_snr"]

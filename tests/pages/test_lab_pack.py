@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from pages._shared.lab import pack, unpack
+from pages._shared.component import pack, unpack
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from pages._lattice import configurations, flows, phase_map
 from pages._lattice import ensembles as lattice_ensembles
 from pages._lattice.flows import FLOWS, Way
 from pages._lattice.state import Theory
-from pages._noising.data import colormap_of
 from pages._shared import jobs, plots
-from pages._shared.pictures import pixels
+from pages._shared.pictures import colormap_of, pixels
 from rgdiff_core.data import ensembles
 from rgdiff_core.lattice import EnsembleSpec, FreeField, Phi4, observables
 from rgdiff_core.lattice.scan import PhaseScan

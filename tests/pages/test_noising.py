@@ -10,9 +10,10 @@ from noisingpage import exact, healthy, leave, rest, state, visit
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
-from pages._noising.state import Lab, Side, start
+from pages._noising.state import Lab, start
 from pages._noising.tour import stops
-from pages._shared.lab import unpack
+from pages._shared.component import unpack
+from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import PowerLaw, White
 from rgdiff_core.presets import PRESETS

@@ -8,7 +8,7 @@ from noisingpage import exact, healthy, rest, state, visit
 
 from pages._noising import messages
 from pages._noising.state import start
-from pages._shared.lab import unpack
+from pages._shared.component import unpack
 from rgdiff_core.colors import CurveColor, Matched, PowerLaw, White
 
 FLAT = [[0, 0.0], [0.2, 0.0], [1, 0.0]]

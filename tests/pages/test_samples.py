@@ -13,16 +13,17 @@ from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
-from pages._noising.state import Side
 from pages._samples import files
 from pages._samples.messages import bench_message
-from pages._samples.parts import measured
-from pages._samples.state import Bench, Setting, Zoom, start
+from pages._samples.state import Bench, start
 from pages._samples.views import words
 from pages._shared import menus
-from pages._shared.lab import unpack
+from pages._shared.component import unpack
 from pages._shared.sampling import models
 from pages._shared.sampling.draw import process
+from pages._shared.sampling.parts import measured
+from pages._shared.sampling.setting import Setting, Zoom
+from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided

@@ -10,8 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._samples import files
-from pages._samples.state import Bench, Setting
+from pages._samples.state import Bench
 from pages._shared.sampling import models
+from pages._shared.sampling.setting import Setting
 from rgdiff_core.data import sets
 from rgdiff_core.data.phi4 import LatticeLine
 from rgdiff_core.denoisers import ModelSpec

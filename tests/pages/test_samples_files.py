@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from pages._noising.state import Side
 from pages._samples import files
 from pages._samples.messages import drawn_message
-from pages._samples.state import Bench, Setting, Zoom, merged, start
-from pages._shared.lab import unpack
+from pages._samples.state import Bench, merged, start
+from pages._shared.component import unpack
+from pages._shared.sampling.setting import Setting, Zoom
+from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory
 from rgdiff_core.sampling import GRIDS, METHODS

@@ -15,15 +15,16 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 import rgdiff_core as rg
+from pages._samples.component import route as route_module
+from pages._samples.component.limits import MAX_LINES, MAX_MESSAGE
+from pages._samples.component.route import PATH, route
 from pages._samples.messages import span
-from pages._samples.state import Bench, Setting, start
+from pages._samples.state import Bench, start
+from pages._shared.component import unpack
 from pages._shared.guard import Hosts
-from pages._shared.lab import unpack
-from pages._shared.reverse import route as route_module
-from pages._shared.reverse.limits import MAX_LINES, MAX_MESSAGE
-from pages._shared.reverse.route import PATH, route
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import load
+from pages._shared.sampling.setting import Setting
 
 HERE = Hosts(frozenset({"testserver"}))
 SAME = {"origin": "http://testserver"}

@@ -9,7 +9,8 @@ import pytest
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
-from pages._samples.state import Bench, Setting, start
+from pages._samples.state import Bench, start
+from pages._shared.sampling.setting import Setting
 from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
 
 ROOT = Path(__file__).resolve().parents[2]

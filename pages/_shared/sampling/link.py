@@ -1,10 +1,12 @@
 """The way to the Samples page from the others; it imports little, for they do."""
 
+import json
 from collections.abc import Callable
 
 import streamlit as st
 
-from pages._samples.state import MAX_SAMPLES, Bench, Setting
+from pages._shared.sampling.setting import MAX_SAMPLES, Setting
+from rgdiff_core.spec import to_dict
 
 __all__ = ["open_button"]
 
@@ -19,7 +21,7 @@ def open_button(make: Callable[[], Setting], key: str, n: int = MAX_SAMPLES) -> 
     ):
         return
     try:
-        link = Bench(setting=make(), n=n).to_json()
+        link = json.dumps({"kind": "Bench", "setting": to_dict(make()), "n": n})
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
         return

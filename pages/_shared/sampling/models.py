@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 import rgdiff_core as rg
-from pages._samples.state import Setting
 from pages._shared import cache
+from pages._shared.sampling.setting import Setting
+from pages._shared.side import Side
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.serialize import basis_to_dict
 from rgdiff_core.bases.spec import BasisSpec
@@ -24,7 +25,7 @@ from rgdiff_core.training import runs
 from rgdiff_core.training.models import open_model, theory_of
 from rgdiff_core.training.noise_levels import OneProcess
 
-__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "version"]
+__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "of_run", "version"]
 
 LARGE = 1_000_000  # parameters from which a GPU is worth its way
 SOON = 1 << 25  # parameters times values of a field up to which a draw is soon done
@@ -215,3 +216,18 @@ def fitted(setting: Setting) -> Setting:
     """Return a setting with the model's own basis, where it has one."""
     side = replace(setting.side, basis=load(setting).basis)
     return replace(setting, side=side)
+
+
+def _sound(setting: Setting) -> Setting:
+    """Return a setting in its model's basis, with a sampler that can take its schedule."""
+    setting = fitted(setting)
+    jumps = setting.sampler.ode and not setting.side.schedule.continuous
+    return replace(setting, method="shell") if jumps else setting
+
+
+def of_run(run_id: str) -> Setting:
+    """Return the setting that suits a run's model: the process that it was trained on, where
+    there is only one.
+    """
+    noise = open_model(run_id).noise
+    return _sound(Setting(f"run/{run_id}", Side(BasisSpec(), noise.color, noise.schedule)))

@@ -5,7 +5,6 @@ is worth, and whether that lasts. With several seeds errors are over seeds: imag
 the same for all, so that they are no part of what differs between two rungs.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +29,7 @@ from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import OneProcess
 
-__all__ = ["RUNGS", "Rung"]
+__all__ = ["AblationBudget", "RUNGS", "Rung"]
 
 WHITE = OneProcess(White(), LinearGamma(-12.0, 5.0))
 MATCHED = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
@@ -86,7 +85,19 @@ RUNGS: dict[str, Rung] = {
 }
 
 
-def cell(cells: Cells, name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AblationBudget:
+    """The data, the training and the judging of every step of the ablation."""
+
+    data: str
+    steps: int
+    batch: int
+    points: int
+    width: int
+    images: int
+
+
+def cell(cells: Cells, name: str, seed: int, chosen: AblationBudget) -> dict[str, Any]:
     made = _config(RUNGS[name], seed, chosen)
     inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
     return cells.have(
@@ -116,7 +127,7 @@ def _mean(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"step": points[0]["step"], "bits": bits, "free_bits": points[0]["free_bits"]}
 
 
-def _config(rung: Rung, seed: int, chosen: argparse.Namespace) -> TrainConfig:
+def _config(rung: Rung, seed: int, chosen: AblationBudget) -> TrainConfig:
     network = UNet(chosen.width, (1, 2, 2), 1, (8,))
     return TrainConfig(
         data=chosen.data,
@@ -134,7 +145,7 @@ def _config(rung: Rung, seed: int, chosen: argparse.Namespace) -> TrainConfig:
     )
 
 
-def _points(made: TrainConfig, chosen: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _points(made: TrainConfig, chosen: AblationBudget) -> Iterator[dict[str, Any]]:
     """Yield steps and bits per dimension of the averaged model, each with its error."""
     test = data.load(made.data, "test").images[: chosen.images]
     for point in trained(made, chosen.points):

@@ -8,7 +8,6 @@ A run is a folder that can be resumed at any moment, a finished arm is a cell, a
 the budgets side by side, with the cells, so that it can be gone on with from the file alone.
 """
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -20,7 +19,6 @@ import torch
 
 from rgdiff_core import data
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.cli.study_phi4 import versions
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.evaluation import image_bound
@@ -31,6 +29,7 @@ from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.images.ablation import WHITE
+from rgdiff_core.study.report import versions
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.losses import Objective
@@ -38,7 +37,7 @@ from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["ARMS", "BAND", "Networks", "SIZES"]
+__all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES"]
 
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
 DRAWS = 8  # noise levels for each held-out image
@@ -112,7 +111,20 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
     return replace(base, **changes[name])
 
 
-def cell(cells: Cells, name: str, seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
+@dataclass(frozen=True)
+class RecipeBudget:
+    """The data, the training and the judging of every arm."""
+
+    data: str
+    size: str
+    core_minutes: float
+    batch: int
+    images: int
+    seeds: list[int]
+    arms: list[str]
+
+
+def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, Any]:
     """Return a finished arm; raises `OutOfTimeError` where the time does not last."""
     made = arm_config(name, SIZES[chosen.size], batch=chosen.batch, seed=seed, data=chosen.data)
     key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}"
@@ -178,7 +190,7 @@ def _judged(made: TrainConfig, folder: Path, images: int) -> dict[str, Any]:
     }
 
 
-def write(path: Path, chosen: argparse.Namespace, found: dict[str, list[Any]]) -> None:
+def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None:
     """Write the arms so far beside those of other budgets."""
     budget = {
         "size": chosen.size,

@@ -11,8 +11,8 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from pages._samples.component.limits import bound
 from pages._shared.guard import POLICY, Hosts
-from pages._shared.reverse.limits import bound
 
 __all__ = ["PATH", "is_served", "route"]
 
@@ -38,7 +38,7 @@ class Live:
             await socket.close(POLICY)
             return
         bound(receive)
-        line = await asyncio.to_thread(import_module, "pages._shared.reverse.line")
+        line = await asyncio.to_thread(import_module, "pages._samples.component.line")
         await line.serve(socket)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import rgdiff_core as rg
-from pages._noising.state import MAX_POINTS, Side
+from pages._shared.side import MAX_POINTS, Side
 from rgdiff_core.colors import Color, CurveColor, Matched, White
 from rgdiff_core.spectra.bands import Bands, band_share, by_scale, mixed_amplitudes, separable
 

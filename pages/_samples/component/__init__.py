@@ -1,12 +1,11 @@
 """The Samples page's browser component: the curve, the sampler, and samples on their way."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from streamlit.components.v2 import component
-
-from pages._shared.lab import EDITOR_SCRIPTS, page, source
+from pages._shared import component
 
 __all__ = ["mount", "script"]
 
@@ -14,21 +13,16 @@ SCRIPTS = ("state.js", "wire.js", "view.js", "guidance.js", "sampler.js", "keys.
 _HERE = Path(__file__).parent
 
 
-def _source(name: str) -> str:
-    return (_HERE / name).read_text("utf-8")
-
-
 def script() -> str:
-    """Return the component's JavaScript: the editor of the curve and its own files, as one
-    module.
-    """
-    return "\n".join((*map(source, EDITOR_SCRIPTS), *map(_source, SCRIPTS)))
+    """Return the component's JavaScript as one module."""
+    return component.script(_HERE, SCRIPTS)
 
 
 @cache
-def _component() -> Any:
-    css = source("lab.css") + _source("reverse.css")
-    return component("rgdiff_reverse", html=page(_source("reverse.html")), css=css, js=script())
+def _component() -> Callable[..., Any]:
+    return component.browser_component(
+        "rgdiff_reverse", _HERE, SCRIPTS, "reverse.html", "reverse.css"
+    )
 
 
 def mount(data: bytes, key: str) -> dict[str, Any] | None:

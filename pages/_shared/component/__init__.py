@@ -1,21 +1,8 @@
-r"""The lab: the browser component that holds everything that is dragged, and its courier.
+r"""What the browser components share: the curve editor, the courier, the stores, the container.
 
-The protocol is written down in ``docs/lab-protocol.md``. The JavaScript needs no build step: the
-files below are joined in this order into one module, whose last file has the ``export default``.
+The protocol is written down in ``docs/lab-protocol.md``. The JavaScript needs no build step: a
+component's files are joined into one module, whose last file has the ``export default``.
 """
-
-__all__ = [
-    "EDITOR_SCRIPTS",
-    "SCRIPTS",
-    "mount_courier",
-    "mount_lab",
-    "mount_layers",
-    "pack",
-    "page",
-    "script",
-    "source",
-    "unpack",
-]
 
 import json
 import struct
@@ -26,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from streamlit.components.v2 import component
+
+__all__ = ["browser_component", "mount_courier", "mount_layers", "pack", "script", "unpack"]
 
 EDITOR_SCRIPTS = (
     "container.js",
@@ -38,67 +27,51 @@ EDITOR_SCRIPTS = (
     "editor.js",
 )
 """What the editor of the curve needs; a component brings its own state to it."""
-SCRIPTS = (
-    *EDITOR_SCRIPTS,
-    "state.js",
-    "film.js",
-    "controls.js",
-    "stage.js",
-    "color.js",
-    "plots.js",
-    "keys.js",
-    "lab.js",
-)
 
 _HERE = Path(__file__).parent
 _DTYPES = {"f2": "<f2", "f4": "<f4", "u1": "u1"}
 
 
-def source(name: str) -> str:
-    """Return the text of one of the lab's files."""
-    return (_HERE / name).read_text("utf-8")
+def _source(name: str, folder: Path = _HERE) -> str:
+    return (folder / name).read_text("utf-8")
 
 
-def script() -> str:
-    """Return the lab's JavaScript: one module, joined from its files."""
-    return "\n".join(map(source, SCRIPTS))
+def script(folder: Path, names: tuple[str, ...]) -> str:
+    """Return a component's JavaScript: the editor and its own files, as one module."""
+    own = (_source(name, folder) for name in names)
+    return "\n".join((*map(_source, EDITOR_SCRIPTS), *own))
 
 
-def page(html: str) -> str:
-    """Return a component's HTML with the editor of the curve in its place."""
-    return html.replace("<!-- editor.html -->", source("editor.html"))
+def browser_component(
+    name: str, folder: Path, scripts: tuple[str, ...], html: str, *css: str
+) -> Callable[..., Any]:
+    """Return a component around the editor of the curve.
+
+    Arguments:
+        name: What Streamlit knows it by.
+        folder: Where its own files are.
+        scripts: Its own files of JavaScript, in their order.
+        html: Its page, with a comment in the place of the editor.
+        css: Its own style sheets, beside the editor's.
+    """
+    page = _source(html, folder).replace("<!-- editor.html -->", _source("editor.html"))
+    style = "\n".join((_source("editor.css"), *(_source(each, folder) for each in css)))
+    return component(name, html=page, css=style, js=script(folder, scripts))
 
 
 @cache
-def _component(name: str) -> Callable[..., Any]:
-    if name == "lab":
-        html = page(source("lab.html"))
-        return component("rgdiff_lab", html=html, css=source("lab.css"), js=script())
-    return component(f"rgdiff_{name}", js=source(f"{name}.js"))
-
-
-def mount_lab(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str, Any] | None:
-    """Mount the lab with a bands message.
-
-    Arguments:
-        data: A bands message, as :func:`pack` makes it.
-        key: The element's key; keep it, or the component starts anew.
-        on_change: Called before the script runs again because the state has come to rest.
-
-    Returns:
-        The last state that rested, with its ``seq`` and ``stamp``; None before the first.
-    """
-    return _component("lab")(data=data, key=key, on_rest_change=on_change).get("rest")
+def _invisible(name: str) -> Callable[..., Any]:
+    return component(f"rgdiff_{name}", js=_source(f"{name}.js"))
 
 
 def mount_courier(data: bytes, key: str) -> None:
     """Mount the invisible courier, which hands a settled message to the lab on the page."""
-    _component("courier")(data=data, key=key)
+    _invisible("courier")(data=data, key=key)
 
 
 def mount_layers(data: bytes, key: str) -> None:
     """Mount an invisible store of band images, to which bands messages refer."""
-    _component("layers")(data=data, key=key)
+    _invisible("layers")(data=data, key=key)
 
 
 def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
