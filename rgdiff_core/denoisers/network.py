@@ -94,7 +94,9 @@ class NetworkDenoiser(Denoiser):
             for halvings in range(spec.coarse_grids)
         )
         network = spec.network.build(
-            basis.shape, spec.features(basis.shape[0]), num_classes=len(spec.class_names)
+            basis.shape,
+            spec.features(len(self.state.weights)),
+            num_classes=len(spec.class_names),
         )
         self.network = network.to(self.modes_mean)
         self.autocast: torch.dtype | None = None
