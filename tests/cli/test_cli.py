@@ -8,8 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from rgdiff_core.cli import main
-from rgdiff_core.cli.main import COMMANDS, Command
+from rgdiff_core.cli.main import COMMANDS, Command, main
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +138,7 @@ def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
 
 
 def test_the_installed_command():
-    code = "import sys; from rgdiff_core.cli import main; sys.exit(main(['data', 'list']))"
+    code = "import sys; from rgdiff_core.cli.main import main; sys.exit(main(['data', 'list']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "phi4-6x6" in done.stdout

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import rgdiff_core as rg
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.evaluation.images.held_out import held_out_bits
 from rgdiff_core.lattice import FreeField, hmc

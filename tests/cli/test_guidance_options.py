@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import rgdiff_core as rg
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import GaussianDenoiser, ModelSpec, free_theory, guided
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.evaluation.images.bound import image_bound

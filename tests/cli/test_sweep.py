@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import rgdiff_core as rg
-from rgdiff_core.cli import main, sample
+from rgdiff_core.cli import sample
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.sampling import METHODS

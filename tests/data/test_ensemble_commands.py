@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.lattice import FreeField
 
 SMALL = ["--size", "4", "--n", "200", "--m2", "1", "--lam", "1", "--chains", "10"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rgdiff_core import data
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.data import own, quota
 from rgdiff_core.lattice import HMC, EnsembleSpec
 

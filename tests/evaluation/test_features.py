@@ -12,7 +12,7 @@ from sklearn.metrics.pairwise import polynomial_kernel
 from torch import Tensor
 
 from rgdiff_core import list_pretrained
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.data import store
 from rgdiff_core.data.records import Record
 from rgdiff_core.data.sets import SETS

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.data import store
 from rgdiff_core.data.records import Record
 from rgdiff_core.files.atomic import WriteError, naming, replacing, write_tensors, write_text

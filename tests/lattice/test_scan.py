@@ -11,7 +11,8 @@ import math
 import pytest
 import torch
 
-from rgdiff_core.cli import lattice, main
+from rgdiff_core.cli import lattice
+from rgdiff_core.cli.main import main
 from rgdiff_core.lattice import HMC, scan
 from rgdiff_core.lattice.critical import critical_coupling, critical_mass2
 from rgdiff_core.lattice.scaling import ISING, collapse, criticality

@@ -11,7 +11,7 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.networks import UNet

@@ -25,7 +25,8 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from safetensors.torch import load_file
-from rgdiff_core import cli, data
+from rgdiff_core import data
+from rgdiff_core.cli import main as cli
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.checkpoint import load_checkpoint
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.study import own
 from rgdiff_core.training import TrainConfig, runs, train
 from rgdiff_core.training.checkpoint import load_checkpoint

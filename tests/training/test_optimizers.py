@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers.files import load_model, read_metadata
 from rgdiff_core.networks import UNet
 from rgdiff_core.training import TrainConfig, train

@@ -18,7 +18,7 @@ from patience import PATIENCE
 from torch import Tensor
 
 import rgdiff_core as rg
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers.files import load_model, read_metadata
 from rgdiff_core.networks import UNet
 from rgdiff_core.training import TrainConfig, measure, train
@@ -304,7 +304,7 @@ def test_too_much_memory_is_one_sentence(
     huge = replace(toy, batch=65_536, model=replace(toy.model, network=UNet(128, (1, 2), 2)))
     (tmp_path / "huge.json").write_text(huge.to_json())
     code = (
-        "import psutil, resource, sys, rgdiff_core.training, rgdiff_core.cli as cli;"
+        "import psutil, resource, sys, rgdiff_core.training, rgdiff_core.cli.main as cli;"
         "most = psutil.Process().memory_info().vms + (3 << 29);"
         "resource.setrlimit(resource.RLIMIT_AS, (most, most));"
         "sys.exit(cli.main(sys.argv[1:]))"

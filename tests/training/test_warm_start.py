@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.training import TrainConfig, train

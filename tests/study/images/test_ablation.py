@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 
 
 @pytest.fixture(scope="module")

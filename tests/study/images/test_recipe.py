@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import rgdiff_core as rg
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.evaluation import image_bound

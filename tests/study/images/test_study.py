@@ -10,7 +10,7 @@ from PIL import Image
 from rgdiff_core import data
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.colors import White
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import save_model

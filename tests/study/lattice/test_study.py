@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from scipy import stats
 
 import rgdiff_core as rg
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.study import ARMS, BUDGETS, Study
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.lattice.arms import LADDER, LANDSCAPE, LRS, THEORIES

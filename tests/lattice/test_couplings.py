@@ -12,7 +12,7 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from rgdiff_core.bases import Basis
-from rgdiff_core.cli import main
+from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.denoisers.files import load_model, read_metadata, save_model
