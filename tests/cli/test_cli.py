@@ -78,7 +78,7 @@ def test_every_command_explains_itself(capsys, command):
 def numbers(command: Command) -> list[tuple[list[str], type]]:
     """Return the options of a command that are numbers, each with as many words as it needs."""
     parser = argparse.ArgumentParser()
-    command.options(parser)
+    command.entry().options(parser)
     places = sum(not each.option_strings for each in parser._actions)
     words = [*command.name.split(), *["x"] * places]
     found = [each for each in parser._actions if each.type in (int, float)]
@@ -127,7 +127,7 @@ def test_numbers_out_of_range_are_refused_before_any_work(capsys, tmp_path, monk
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
     parser = argparse.ArgumentParser()
-    command.options(parser)
+    command.entry().options(parser)
     if not any("--device" in each.option_strings for each in parser._actions):
         pytest.skip("it computes where there is nothing to choose")
     for name in ("gpu", "cuda:77", "meta", ""):

@@ -245,9 +245,9 @@ def test_the_commands(three_bad, tmp_path, capsys):
         ([tmp_path / "two.npz", "--array", "v", "--name", "Ones"], 0, "ones: 3 images."),
         ([tmp_path / "two.npz", "--array", "w"], 1, "holds no array called 'w'"),
     ):
-        assert main.main(["data", "add", *map(str, words)]) == status
+        assert main(["data", "add", *map(str, words)]) == status
         assert says in "".join(capsys.readouterr())
-    assert main.main(["data", "delete", "ones", "--json"]) == 0
+    assert main(["data", "delete", "ones", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"deleted": "ones"}
-    assert main.main(["data", "delete", "ones"]) == 1
+    assert main(["data", "delete", "ones"]) == 1
     assert "'ones' is not one of your own" in capsys.readouterr().err

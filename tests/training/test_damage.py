@@ -68,7 +68,7 @@ def said(*words: str) -> tuple[int, str]:
     """Call the command line; return its exit status and all that it says."""
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-        status = main.main(words)
+        status = main(words)
     return status, out.getvalue()
 
 
@@ -213,7 +213,7 @@ def test_a_worker_that_cannot_start_stops_nobody(root: Path, monkeypatch):
 
 def test_resume_without_a_run_begins_nothing(tmp_path: Path, capsys):
     words = ["train", "phi4-2min", "--resume", "--out", str(tmp_path / "typo")]
-    assert main.main(words) == 1
+    assert main(words) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "typo holds no run to go on with" in told
     assert not (tmp_path / "typo").exists()
