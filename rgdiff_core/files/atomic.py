@@ -76,4 +76,7 @@ def write_tensors(
     """
     state = {name: value.contiguous().cpu() for name, value in tensors.items()}
     with replacing(path) as part:
+        part.touch()
+        usual = part.stat().st_mode  # safetensors lets the owner alone read its files
         save_file(state, part, None if metadata is None else dict(metadata))
+        part.chmod(usual)
