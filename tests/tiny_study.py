@@ -13,9 +13,9 @@ from filelock import FileLock
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.study import BUDGETS, Study
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.lattice import summary
 from rgdiff_core.study.lattice.executor import Schedule, carried_out
 from rgdiff_core.study.lattice.plan import plan
+from rgdiff_core.study.lattice.summary import summary
 from rgdiff_core.study.report import versions
 
 __all__ = ["DATA", "study_text"]

@@ -202,6 +202,10 @@ class DelegatingDenoiser(Denoiser):
         """Return the model's prior."""
         return self.model.prior(process)
 
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the model's posterior; what derives from this class changes it."""
+        return self.model.posterior(c, marginal)
+
 
 def check_labels(class_labels: Tensor, num_classes: int) -> None:
     """Raise `ValueError` unless the labels are int64 (B,), each -1 or in [0, num_classes)."""

@@ -149,7 +149,7 @@ def test_an_arm_opens_its_very_schedule_and_config(study, name):
     at = button(at, "Open in Noising").click().run()
     assert not at.exception
     assert at.title[0].value == "Noising"
-    state = Lab.from_json(at.session_state["noising-lab"].to_json())
+    state = Lab.from_json(at.session_state["noising-state"].to_json())
     assert (state.data, state.sides) == (DATA, (side,))
 
 
@@ -158,7 +158,7 @@ def test_the_samples_and_training_pages_take_an_arm(study):
     at = visit("app.py")
     at = healthy(at.switch_page("pages/results.py").run())
     button(at, "Open in Samples").click().run()
-    bench: Bench = at.session_state["samples-lab"]
+    bench: Bench = at.session_state["samples-state"]
     assert bench.setting.model == f"pretrained/{DATA}"
     assert bench.setting.side.schedule == from_dict(arm["schedule"])
     run = next(each for each in study["runs"] if each["arm"] == arm["name"])
@@ -179,7 +179,7 @@ def test_a_models_own_file_becomes_a_run_only_once(monkeypatch, tmp_path):
         at = visit("app.py")
         at = healthy(at.switch_page("pages/results.py").run())
         button(at, "Open in Samples").click().run()
-        names.add(at.session_state["samples-lab"].setting.model)
+        names.add(at.session_state["samples-state"].setting.model)
     (known,) = runs.list_runs()
     told = next(r for r in json.loads(study_text())["runs"] if r["arm"] == "matched-component")
     assert known.config is not None

@@ -78,7 +78,7 @@ def state(at: AppTest) -> Bench:
     """Return the state that the address tells, which must be the session's."""
     link = at.query_params["state"]
     bench = Bench.from_json(link[0] if isinstance(link, list) else link)
-    assert bench == at.session_state["samples-lab"]
+    assert bench == at.session_state["samples-state"]
     return bench
 
 
@@ -92,7 +92,7 @@ def choose(at: AppTest, key: str, value: Any) -> AppTest:
 
 def rest(at: AppTest, **told: Any) -> AppTest:
     """Say what the browser says when the hand rests."""
-    now = at.session_state["samples-lab"].component() | told
+    now = at.session_state["samples-state"].component() | told
     stamp = at.session_state["samples-stamp"]
     at.session_state["bench"] = {"rest": now | {"seq": 1, "stamp": stamp, "live": False}}
     return at.run()

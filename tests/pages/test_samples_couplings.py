@@ -68,14 +68,14 @@ def test_the_slider_draws_at_couplings_that_were_never_trained_on(along: Setting
     assert any("m² = −4, λ = 4 to 7; trained at 4, 5.5, 7" in c.value for c in at.caption)
     slider.set_value(4.6).run()
     assert not at.exception and not at.error
-    setting = at.session_state["samples-lab"].setting
+    setting = at.session_state["samples-state"].setting
     assert setting.couplings == (-4.0, 4.6)
     source = models.load(setting)
     assert source.action == Phi4(-4.0, 4.6) and source.denoiser.couplings == (-4.0, 4.6)
     assert torch.equal(source.images.images, rg.data.load_at(NAME, "train", -4.0, 4.6).images)
     assert source.denoiser.network is models.load(along).denoiser.network
     # the lines that are offered draw the same
-    bench = at.session_state["samples-lab"]
+    bench = at.session_state["samples-state"]
     scope: dict[str, torch.Tensor] = {}
     lines = files.python_lines(bench)
     assert ".at(-4.0, 4.6)" in lines
