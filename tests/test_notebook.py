@@ -106,7 +106,7 @@ def test_everything_prints_as_one_line(process):
         process.basis: "FourierBasis((1, 6, 6), momentum='lattice')",
         rotated: "PixelBasis((3, 4, 4), channels decorrelated)",
         rg.bases.WaveletBasis(SHAPE, levels=1): "wavelet='haar', levels=1",
-        process: "Matched(normalize=True), Cutoff(kernel=SigmoidKernel(width=0.1)",
+        process: "Matched(normalize=True, strength=1.0), Cutoff(kernel=SigmoidKernel(width=0.1)",
         long: "White(normalize=True), SoftConditioning(…), Modes((1, 6, 6), without data)",
     }
     for value, expected in shown.items():

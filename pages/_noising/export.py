@@ -58,9 +58,9 @@ def python_lines(lab: Lab, index: int) -> str:
     first = min(lab.first, len(cache.images(lab.data).images) - 1)
     return f"""import torch
 import rgdiff_core as rg
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.process import white_noise
-from rgdiff_core.randomness import streams
+from rgdiff_core.seeds import streams
 
 data = rg.data.load({lab.data!r}, limit={cache.FIT_LIMIT}).images
 basis = {basis_lines(side.basis)}.build(data)

@@ -101,7 +101,7 @@ model = open_model({name!r}).denoiser{_at(setting)}
     return (
         lines
         + f"""from rgdiff_core.denoisers.conditional import Conditioned
-from rgdiff_core.randomness import stream
+from rgdiff_core.seeds import stream
 
 image = {_image_line(data, setting, zoom.image)}
 kernel = rg.schedules.SigmoidKernel({zoom.softness!r})

@@ -78,7 +78,8 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     try:
         for seed in chosen.seeds:
             for name in arms:
-                found.setdefault(name, []).append(cell(cells, name, seed, budget))
+                done = cell(cells, name, seed, budget)
+                found.setdefault(name, []).append(done)
                 write(path, budget, found)
     except OutOfTimeError:
         complete = False

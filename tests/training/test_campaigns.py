@@ -61,7 +61,7 @@ def killed(act, longest):
 WORKER = (
     SETUP
     + """
-from rgdiff_core.choice import BasisSpec
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.training import trainer
@@ -123,11 +123,11 @@ from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.study import Study, summary
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.plan import plan
-from rgdiff_core.study.scheduler import Schedule, carried_out
+from rgdiff_core.study.lattice.plan import plan
+from rgdiff_core.study.lattice.executor import Schedule, carried_out
 from rgdiff_core.training import trainer
 from rgdiff_core.training.config import config_to_toml
-from rgdiff_core.weights import read_metadata
+from rgdiff_core.denoisers.files import read_metadata
 from tests.tiny_study import BUDGET, DATA
 
 TIMES = ("seconds", "processor_seconds", "processor_minutes", "finished", "elapsed", "command")
@@ -156,7 +156,7 @@ def pretrain(place):
     home = place / "pretrained" / "small"
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text(config_to_toml(PRETRAINED))
-    from rgdiff_core.pretrain import pretrain
+    from rgdiff_core.pretraining.lattice import pretrain
     few = {"samples": 8, "scan_samples": 4, "steps": 4}
     pretrain("small", place / "work", **few, device="cpu", say=nothing)
 
