@@ -332,8 +332,9 @@ def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, app_url: str)
 
 
 def test_without_the_live_line_samples_come_when_the_hand_rests(page: Page, app_url: str):
+    page.route_web_socket(re.compile("/live/samples"), lambda socket: socket.close(code=1011))
     visit(page, app_url)
-    expect(page.get_by_text("The live line to the server is not there")).to_be_visible()
+    expect(page.get_by_text("There is no live connection to the server")).to_be_visible()
     shown = picture(page)
     ref(page, "presets").get_by_text("cosine").click()
     drawn(page, 2)
