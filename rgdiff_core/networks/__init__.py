@@ -38,5 +38,6 @@ NETWORKS: Mapping[str, NetworkSpec] = {
     "unet-7m": UNet(64, (1, 2, 2), 2, (8,), group_channels=16, head_channels=128),
     "unet-10m": UNet(64, (1, 2, 3), 2, (16, 8), 0.1),
     "unet-17m": UNet(128, (1, 2), 2, (8,), patch=2, group_channels=16, head_channels=128),
+    "unet-17m-fast": UNet(64, (1, 2, 4), 2, (8, 4), patch=2, group_channels=16, head_channels=128),
     "unet-40m": UNet(128, (1, 2, 2, 2), 2, (16, 8), 0.1),
 }
