@@ -1,17 +1,16 @@
-// The address bar. A page writes its state there right after it has opened, and Streamlit makes an
-// entry of the browser's history of every change: Back would lead to the same page, without its
-// state. So an address that only says more of the same page takes the place of the one before.
+// The address bar. A page writes its state there when it has opened and whenever a hand rests, and
+// Streamlit makes an entry of the browser's history of every change: Back would lead through all of
+// them. What a page did, its own Undo takes back; so an address of the same page takes the place of
+// the one before, and Back leads to the page before.
 
 if (!window.rgdiffAddress) {
   const push = history.pushState.bind(history);
-
-  const saysMore = (from, to) => to.origin + to.pathname === from.origin + from.pathname
-    && [...from.searchParams].every(([name, value]) => to.searchParams.get(name) === value);
+  const page = (url) => url.origin + url.pathname;
 
   history.pushState = (data, unused, url) => {
     const from = new URL(location.href);
     const to = new URL(url || "", from);
-    if (saysMore(from, to)) history.replaceState(data, unused, url);
+    if (page(to) === page(from)) history.replaceState(data, unused, url);
     else push(data, unused, url);
   };
   window.rgdiffAddress = true;

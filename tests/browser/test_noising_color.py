@@ -24,7 +24,6 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from rgdiff_core.colors import CurveColor, Matched, White
 
 pytestmark = pytest.mark.browser
-expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

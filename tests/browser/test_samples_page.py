@@ -220,7 +220,7 @@ def test_guidance_is_a_curve_over_scales_that_is_dragged_typed_and_undone(
     expect(page.get_by_text("Guidance of point 2 must be a number from 0 to 6")).to_be_visible()
     typed.fill("0.25")
     typed.press("Enter")
-    page.wait_for_function(IN_ADDRESS, arg='"scales":[0.0,0.5,1.0]')
+    page.wait_for_function(IN_ADDRESS, arg='0.25,1.0]')
     guidance = address(page).setting.guidance
     assert isinstance(guidance, GuidanceCurve) and guidance.values[1:] == (0.25, 1.0)
     for _ in range(5):
@@ -300,7 +300,9 @@ def test_who_waits_is_told_his_place(
     other.goto(f"{app_url}/samples?state={quote(SLOW.to_json())}")
     expect(ref(other, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
     page.goto(f"{app_url}/samples?state={quote(replace(SLOW, seed=1).to_json())}")
-    expect(ref(page, "status")).to_have_text("Waiting: place 1 in the queue of long draws")
+    # behind the other tab's draw, and behind what that page draws to measure it if that came first
+    waiting = re.compile("Waiting: place [12] in the queue of long draws")
+    expect(ref(page, "status")).to_have_text(waiting)
     other.close()
     expect(ref(page, "status")).to_have_text(re.compile(r"step [1-9]\d* of 200"))
 
