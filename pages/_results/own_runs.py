@@ -107,7 +107,7 @@ def _evaluate(listed: Sequence[tuple[Run, str]]) -> None:
         "or two, a model of images several on a CPU.",
     )
     keys = tuple(_key(by_id[id], version) for id, version in versions.items())
-    st.fragment(_progress, run_every=1.0 if busy else None)(keys, bool(busy))
+    st.fragment(jobs.watch, run_every=1.0 if busy else None)(keys, "results", bool(busy))
     lattice = rg.data.is_lattice(_data(run))
     more = f" --truth {EFFORT.truth}" if lattice else ""
     words = f"rgdiff evaluate {run.id} --n {EFFORT.samples}{more} --seed {SEED}"
@@ -131,21 +131,10 @@ def _measure(run_id: str, data: str, version: str, task: jobs.Task) -> bool:
         task.progress(done, total, WORDS.get(what) or STAGES.get(what, what))
 
     process = rg.Process(denoiser.basis, noise.color, noise.schedule, denoiser.modes)
-    found = own.evaluate_own(denoiser, process, data, EFFORT, SEED, progress=progress)
+    with task.interruptible():
+        found = own.evaluate_own(denoiser, process, data, EFFORT, SEED, progress=progress)
     own.keep(runs.run_folder(run_id), found, version)
     return True
-
-
-def _progress(keys: Sequence[str], busy: bool) -> None:
-    tasks = [task for key in keys if (task := jobs.find(key))]
-    waited = [task for task in tasks if task.waited_for]
-    if busy and not waited:
-        st.rerun()
-    for task in waited:
-        jobs.bar(task, "results")
-    for task in tasks:
-        if task.error:
-            st.error(f"{task.title}: {task.error}", icon=":material/error:")
 
 
 def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -> None:
