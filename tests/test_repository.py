@@ -236,7 +236,12 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "words",
-    ["noise_and_spectra.py", "five_minute_training.py --steps 3", "phi4_ess.py --samples 16"],
+    [
+        "noise_and_spectra.py",
+        "own_schedule.py --samples 4",
+        "five_minute_training.py --steps 3",
+        "phi4_ess.py --samples 8",
+    ],
 )
 def test_examples_run(words: str, tmp_path: Path):
     script, *options = words.split()
