@@ -7,12 +7,12 @@ from typing import Any
 import streamlit as st
 
 import rgdiff_core as rg
-from pages._results import cifar10
+from pages._results import cifar10, provenance
 from pages._results import studies as results_studies
 from pages._results.provenance import pair
 from pages._results.studies import Found
 from pages._results.verdict import MEASURE
-from pages._shared import jobs, plots
+from pages._shared import jobs
 from pages._shared.jobs import STAGES
 from pages._shared.sampling import models
 from pages._shared.sampling.setting import Setting
@@ -154,32 +154,11 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]
     shown = ["run", "from", *(k for metric in known for k in (metric, f"{metric}_error"))]
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        column_config={"run": st.column_config.TextColumn("run or arm", width=240, pinned=True)}
-        | {
-            key: st.column_config.NumberColumn(title, format=digits, width=90)
-            for metric in known
-            for key, title, digits in (
-                (metric, columns[metric][0], columns[metric][1]),
-                (f"{metric}_error", "±", columns[metric][1]),
-            )
-        },
-    )
-    st.download_button(
-        "CSV",
-        lambda: plots.table({k: [row.get(k) for row in rows] for k in dict.fromkeys(shown)}),
-        f"{name}-runs.csv",
-        "text/csv",
-        key=f"results-csv-{name}-runs",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
-        help="The numbers of this table, with their errors.",
-    )
+    config = {"run": st.column_config.TextColumn("run or arm", width=240, pinned=True)}
+    for metric in known:
+        config |= provenance.columns(metric, *columns[metric], width=90)
+    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–", column_config=config)
+    provenance.download(name, "runs", rows)
     st.caption(
         "Your numbers are of one run and its errors of the held-out fields; those of the study "
         "are means over seeds."
