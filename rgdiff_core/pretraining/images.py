@@ -1,7 +1,6 @@
 """Cards of pretrained models of images: what they were trained on, and how good they are."""
 
 import platform
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import ImageReport, Judged, evaluate_images, image_bound
+from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.schedules.kernels import SigmoidKernel
-from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
@@ -61,28 +60,16 @@ class ImageBudget:
 
 
 @dataclass(frozen=True)
-class ImageCard:
+class ImageCard(CardHead):
     """All that is known of a pretrained model of images.
 
     Attributes:
-        name, title, data, command: of the model.
-        config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
         evaluated_on: the device of the numbers.
         best: the process, by name, of the least bits per dimension in the scan.
         scan: bits per dimension by process, on few images.
         report: of the best process.
     """
 
-    name: str
-    title: str
-    data: str
-    command: str
-    config: str
-    parameters: int
-    steps: int
-    train_s: float
-    device: str
     evaluated_on: str
     best: str
     scan: Mapping[str, Estimate]
@@ -128,17 +115,8 @@ def image_card(
         flow=budget.flow,
     )
     say(f"{best}: at most {report.bits} bits/dim")
-    status = load_json((work / "status.json").read_text(encoding="utf-8"))
     return ImageCard(
-        name=name,
-        title=_title(config),
-        data=config.data,
-        command=f"rgdiff pretrain {shlex.quote(name)}",
-        config=config.to_json(),
-        parameters=sum(p.numel() for p in model.network.parameters()),
-        steps=config.steps,
-        train_s=status["elapsed_s"],
-        device=f"{status['device']}, {platform.machine()}",
+        **CardHead.fields_of(name, config, model, work, _title(config)),
         evaluated_on=_device(budget.device),
         best=best,
         scan=scan,
