@@ -26,6 +26,8 @@ from tests.tiny_study import BUDGET as TINY
 from tests.tiny_study import DATA, study_folder
 from tests.tiny_study import command as words_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def small(one_thread, monkeypatch: pytest.MonkeyPatch) -> None:
