@@ -233,13 +233,6 @@ def test_every_public_name_has_a_docstring():
     assert wrong == []
 
 
-def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S), 1):
-        exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
-
-
 def test_the_site_builds_without_a_warning(tmp_path: Path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
     done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)
