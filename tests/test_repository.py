@@ -25,9 +25,10 @@ FLOORS = (
     ("denoisers", "spectra"),
     ("renormalization", "sampling"),
     ("likelihood",),
-    ("training",),
     ("evaluation",),
-    ("pretraining", "search"),
+    ("search",),
+    ("training",),
+    ("pretraining",),
     ("study",),
     ("cli",),
 )
