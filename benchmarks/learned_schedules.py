@@ -2,13 +2,17 @@
 
 For each pretrained model, in white noise: linear log-SNR against tables of γ learned
 between the same ends on the training set, all alike or by scale, from the variance of the one-time
-estimate or from the bound in 8 and 16 steps. Judged on the test set, the bounds in pairs of the
+estimate or from the bound in 8 and 16 steps. Then networks from scratch with equal seeds, once in
+linear log-SNR and once with a schedule that is learned with the weights (the loss is the bound's
+in both), each judged with its own schedule. Judged on the test set, the bounds in pairs of the
 same images and noise; errors are standard errors over images, whose draws are averaged first,
 those of variances from the images' fourth moments.
 """
 
 import argparse
 from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -17,12 +21,19 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from rgdiff_core.colors import White
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers import Denoiser, ModelSpec
+from rgdiff_core.denoisers.files import read_metadata
+from rgdiff_core.networks import NETWORKS
 from rgdiff_core.process import Process
-from rgdiff_core.schedules import LearnedGamma, LinearGamma
+from rgdiff_core.schedules import LearnedGamma, LinearGamma, Schedule
 from rgdiff_core.search import learn, one_draw, step_bound
 from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
+from rgdiff_core.training import TrainConfig, train
+from rgdiff_core.training.learned_schedule import LearnedProcess
+from rgdiff_core.training.losses import Objective
+from rgdiff_core.training.models import config_of
+from rgdiff_core.training.noise_levels import NoiseSource, OneProcess
 from rgdiff_core.training.state import keep_memory
 
 MODELS = ("phi4-6x6", "phi4-6x6-broken")
@@ -30,6 +41,7 @@ STEPS = (8, 16)
 LINEAR = LinearGamma(-9.0, 6.0)
 ROUNDS, IMAGES, DRAWS = 120, 2048, 4
 RATE = 0.1
+TRAINING = 2000
 BATCH, TIMES = 32, 16  # in each round
 
 
@@ -63,6 +75,38 @@ def learned(
     return found
 
 
+def from_scratch(name: str, steps: int, images: Tensor) -> dict[str, dict[str, Tensor]]:
+    """Train with and without learning the schedule; return what both are worth, as `judged`."""
+    linear = OneProcess(White(), LINEAR)
+    sources: dict[str, NoiseSource] = {
+        "trained, linear log-SNR": linear,
+        "trained, learned, all alike": LearnedProcess(White(), LINEAR),
+        "trained, learned, by scale": LearnedProcess(White(), LINEAR, scales=5),
+    }
+    found: dict[str, dict[str, Tensor]] = {}
+    for title, source in sources.items():
+        config = TrainConfig(
+            data=name,
+            noise=source,
+            model=ModelSpec(NETWORKS["lattice-small"]),
+            objective=Objective(weighting="likelihood"),
+            steps=steps,
+            evaluations=1,
+            previews=0,
+        )
+        with TemporaryDirectory() as folder:
+            train(config, folder, device="cpu")
+            path = Path(folder) / "checkpoint" / "model.safetensors"
+            model, made = rg.load_model(path), config_of(read_metadata(path))
+        noise = made.noise if made is not None else source
+        if not isinstance(noise, OneProcess):
+            raise TypeError(f"{title}: the model does not carry its process.")
+        found[title] = judged(
+            model, Process(model.basis, White(), noise.schedule, model.modes), images
+        )
+    return found
+
+
 def judged(model: Denoiser, process: Process, images: Tensor) -> dict[str, Tensor]:
     """Return what a schedule is worth: one-time estimates (DRAWS, N), and bounds in few steps,
     (N,).
@@ -83,22 +127,30 @@ def compared(name: str, rounds: int, images: int) -> dict[str, Any]:
         title: judged(model, _process(model, schedule), test)
         for title, schedule in schedules.items()
     }
-    linear, figures = values["linear log-SNR"], {}
-    for title, each in values.items():
-        figures[title] = {
-            "schedule": to_dict(schedules[title]),
-            "one-time mean": asdict(Estimate.of(each["one time"].mean(0))),
-            "one-time variance": asdict(variance(each["one time"])),
-        }
-        for steps in (f"{n} steps" for n in STEPS):
-            change = Estimate.of(each[steps] - linear[steps])
-            bound = Estimate.of(each[steps])
-            figures[title][steps] = {"bound": asdict(bound), "change": asdict(change)}
+    figures = weighed(values)
+    for title, schedule in schedules.items():
+        figures[title]["schedule"] = to_dict(schedule)
     print(_told(name, figures), flush=True)
     return figures
 
 
-def _process(model: Denoiser, schedule: LinearGamma | LearnedGamma) -> Process:
+def weighed(values: dict[str, dict[str, Tensor]]) -> dict[str, Any]:
+    """Return the figures of several schedules or models; changes are to the first, in pairs."""
+    first = next(iter(values.values()))
+    figures: dict[str, Any] = {}
+    for title, each in values.items():
+        figures[title] = {
+            "one-time mean": asdict(Estimate.of(each["one time"].mean(0))),
+            "one-time variance": asdict(variance(each["one time"])),
+        }
+        for steps in (f"{n} steps" for n in STEPS):
+            change = Estimate.of(each[steps] - first[steps])
+            bound = Estimate.of(each[steps])
+            figures[title][steps] = {"bound": asdict(bound), "change": asdict(change)}
+    return figures
+
+
+def _process(model: Denoiser, schedule: Schedule) -> Process:
     return Process(model.basis, White(), schedule, model.modes)
 
 
@@ -119,14 +171,23 @@ def _told(name: str, found: dict[str, Any]) -> str:
     return table([name, "one-time mean", "its variance", *heads], rows) + "\n"
 
 
-def main(models: tuple[str, ...], rounds: int, images: int) -> None:
+def main(models: tuple[str, ...], rounds: int, images: int, steps: int) -> None:
     """Learn, compare, print a table for each model and colour, and write the JSON."""
     torch.set_num_threads(1)
     keep_memory()
     before = machine()
-    figures: dict[str, Any] = {"rounds": rounds, "images": images, "draws": DRAWS}
+    figures: dict[str, Any] = {
+        "rounds": rounds,
+        "images": images,
+        "draws": DRAWS,
+        "training steps": steps,
+    }
     for name in models:
         figures[name] = compared(name, rounds, images)
+        test = rg.data.load(name, "test").images[:images]
+        trained = weighed(from_scratch(name, steps, test))
+        print(_told(name, trained), flush=True)
+        figures[f"{name}, from scratch"] = trained
         write("learned-schedules", before, figures)
 
 
@@ -135,5 +196,6 @@ if __name__ == "__main__":
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--images", type=int, default=IMAGES)
+    parser.add_argument("--steps", type=int, default=TRAINING, help="of the networks from scratch")
     chosen = parser.parse_args()
-    main(tuple(chosen.models), chosen.rounds, chosen.images)
+    main(tuple(chosen.models), chosen.rounds, chosen.images, chosen.steps)

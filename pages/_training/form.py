@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from types import UnionType
@@ -12,27 +12,18 @@ import streamlit as st
 
 import rgdiff_core as rg
 from pages._shared import cache, datasets
-from pages._shared.page_state import state_of
-from pages._shared.process_widgets import (
-    Bind,
-    basis_widgets,
-    color_number,
-    color_widget,
-    schedule_number,
-    schedule_widgets,
-)
+from pages._training.process_form import process_form
 from pages._training.state import attempt, base, bound, current, preset_of, restore
 from pages._training.words import HELP, MODEL, OBJECTIVE, label_of
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, NetworkSpec
 from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import OneProcess
 from rgdiff_core.training.state import check_classes
 
 __all__ = ["fit", "form", "presets", "summary"]
 
-NOISES: Mapping[type, str] = {Universal: "Universal", OneProcess: "One process"}
 OWN = "own numbers"
 
 
@@ -46,7 +37,7 @@ def form() -> TrainConfig:
     for field, setting in settings().items():
         groups.setdefault(setting.group, {})[field] = setting
     with st.expander("Process", expanded=True, icon=":material/blur_on:"):
-        _process(config)
+        process_form(config)
     with st.expander("Model", icon=":material/hub:"):
         _model(config)
         _classes(config, groups["Model"])
@@ -126,88 +117,6 @@ def summary(config: TrainConfig) -> None:
         f"{_title(config.data)} · {config.steps:,} steps of {config.batch:,} images · "
         f"{_count(config):,} parameters"
     )
-
-
-def _process(config: TrainConfig) -> None:
-    shape = tuple(cache.images(config.data).images.shape[1:])
-    basis_widgets(config.basis, _part(lambda c: c, "basis"), shape)
-    noise = config.noise
-    kinds: list[Any] = list(dict.fromkeys((*NOISES, type(noise))))
-    st.selectbox(
-        "Trained on",
-        kinds,
-        format_func=lambda kind: NOISES.get(kind) or kind.__name__,
-        help="Universal: random colours and schedules, so that one model serves all of them.",
-        **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),
-    )
-    if isinstance(noise, OneProcess):
-        color_widget(noise.color, _part(_one, "color"))
-        color_number(noise.color, _part(_one, "color"))
-        schedule_widgets(noise.schedule, _part(_one, "schedule"))
-        schedule_number(noise.schedule, _part(_one, "schedule"))
-    elif isinstance(noise, Universal):
-        st.number_input(
-            "Processes in a batch",
-            1,
-            4096,
-            help="How many random processes contribute to a batch; a new one replaces the oldest.",
-            **_of_universal("processes", noise),
-        )
-        st.number_input(
-            "A new process every so many steps",
-            1,
-            1000,
-            help="1 is the most varied; more steps save the time that a new process takes.",
-            **_of_universal("every", noise),
-        )
-        st.slider("Share of drawn colours", 0.0, 1.0, **_of_universal("curves", noise))
-    _from_noising()
-
-
-def _of_universal(field: str, noise: Universal) -> dict[str, Any]:
-    """Return the arguments of a widget for one number of the universal mixture."""
-
-    def make(config: TrainConfig, new: Any) -> TrainConfig:
-        now = config.noise if isinstance(config.noise, Universal) else Universal()
-        return replace(config, noise=replace(now, **{field: new}))
-
-    return bound(field, getattr(noise, field), make)
-
-
-def _one(config: TrainConfig) -> OneProcess:
-    return config.noise if isinstance(config.noise, OneProcess) else OneProcess()
-
-
-def _part(of: Callable[[TrainConfig], Any], field: str) -> Bind:
-    """Keep the values of the widgets of the config's basis, or of its process' colour or
-    schedule.
-    """
-
-    def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
-        def changed(config: TrainConfig, new: Any) -> TrainConfig:
-            whole = of(config)
-            whole = replace(whole, **{field: make(getattr(whole, field), new)})
-            return whole if isinstance(whole, TrainConfig) else replace(config, noise=whole)
-
-        return bound(what, value, changed)
-
-    return bind
-
-
-def _from_noising() -> None:
-    noising = state_of("noising")
-    if noising is None:
-        return
-    for name, side in zip("AB", noising.sides, strict=False):
-        noise = OneProcess(side.color, side.schedule)
-        st.button(
-            f"Take process {name} of the Noising page",
-            icon=":material/content_paste_go:",
-            help="Basis, colour and schedule as they are set there, with the Λ(t) drawn there.",
-            on_click=lambda basis=side.basis, noise=noise: attempt(
-                lambda: replace(current(), basis=basis, noise=noise)
-            ),
-        )
 
 
 def _model(config: TrainConfig) -> None:

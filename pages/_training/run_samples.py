@@ -13,11 +13,13 @@ from pages._shared.sampling.link import open_button
 from pages._shared.sampling.models import of_run
 from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
+from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import reading
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.models import config_of
 from rgdiff_core.training.runs import Run
 from rgdiff_core.training.trainer import preview_process
 
@@ -33,7 +35,8 @@ def _draw(path: str, changed: int, config: str, n: int, steps: int, seed: int) -
     del changed
     with reading(Path(path)):
         model = rg.load_model(Path(path))
-    process = preview_process(TrainConfig.from_json(config), model.basis, model.modes)
+        made = config_of(read_metadata(Path(path))) or TrainConfig.from_json(config)
+    process = preview_process(made, model.basis, model.modes)
     method = "dpmpp_2m" if process.schedule.continuous else "shell"
     generator = torch.Generator().manual_seed(seed)
     return rg.sample(model, process, n, steps, method, generator)

@@ -26,6 +26,11 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="the run folder (default: runs/pretrain-NAME); an unfinished run in it goes on",
     )
+    parser.add_argument(
+        "--unfinished",
+        action="store_true",
+        help="take an unfinished run as it stands at its last checkpoint, and do not go on",
+    )
     parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
     usual = ImageBudget()
     parser.add_argument(
@@ -60,6 +65,7 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         scan_samples=chosen.scan_samples,
         images=_image_budget(chosen),
         device=chosen.device,
+        unfinished=chosen.unfinished,
         say=lambda text: None if chosen.json else print(text, flush=True),
     )
     took = duration(time.monotonic() - start)

@@ -1,6 +1,7 @@
 """Evaluation: how good a model is, in numbers with errors."""
 
 from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bound
+from rgdiff_core.evaluation.images.classes import ClassAgreement, class_agreement
 from rgdiff_core.evaluation.images.held_out import held_out_bits
 from rgdiff_core.evaluation.images.neighbours import Neighbours, nearest
 from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
@@ -23,6 +24,7 @@ from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattic
 from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 
 __all__ = [
+    "ClassAgreement",
     "HeldOut",
     "ImageBound",
     "ImageReport",
@@ -32,6 +34,7 @@ __all__ = [
     "Neighbours",
     "Quality",
     "Weighed",
+    "class_agreement",
     "evaluate_images",
     "evaluate_lattice",
     "expected_acceptance",

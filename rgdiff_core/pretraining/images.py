@@ -1,5 +1,6 @@
 """Cards of pretrained models of images: what they were trained on, and how good they are."""
 
+import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,18 @@ import torch
 from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.evaluation import ImageReport, Judged, evaluate_images, image_bound
+from rgdiff_core.denoisers.files import read_metadata
+from rgdiff_core.evaluation import (
+    ClassAgreement,
+    ImageReport,
+    Judged,
+    class_agreement,
+    evaluate_images,
+    image_bound,
+)
+from rgdiff_core.evaluation.features import load_features
+from rgdiff_core.evaluation.features.network import Classifier
+from rgdiff_core.evaluation.images.classes import named
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
@@ -24,6 +36,7 @@ __all__ = ["ImageBudget", "ImageCard", "image_card", "image_markdown"]
 
 Say = Callable[[str], None]
 LOW, HIGH = -11.0, 6.0
+GUIDANCE = (1.0, 1.5, 2.0, 3.0)
 OWN = "the process that it was trained on"
 PROCESSES: Mapping[str, OneProcess] = {  # what a universal model of images is tried with
     f"{color} noise, {title}": OneProcess(each, schedule)
@@ -48,6 +61,8 @@ class ImageBudget:
         samples, steps: drawn with the best process.
         flow: held-out images for the probability flow.
         device: its name.
+        guided: samples of a model with classes at each scale of GUIDANCE.
+        guided_steps: of their sampler.
     """
 
     images: int = 512
@@ -57,6 +72,8 @@ class ImageBudget:
     steps: int = 50
     flow: int = 0
     device: str = "cpu"
+    guided: int = 200
+    guided_steps: int = 16
 
 
 @dataclass(frozen=True)
@@ -68,12 +85,16 @@ class ImageCard(CardHead):
         best: the process, by name, of the least bits per dimension in the scan.
         scan: bits per dimension by process, on few images.
         report: of the best process.
+        classes: of a model of CIFAR-10 with classes, how many samples are of the class asked for.
+        real_classes: the same of held-out images.
     """
 
     evaluated_on: str
     best: str
     scan: Mapping[str, Estimate]
     report: ImageReport
+    classes: tuple[ClassAgreement, ...] = ()
+    real_classes: Estimate | None = None
 
 
 def image_card(
@@ -115,13 +136,49 @@ def image_card(
         flow=budget.flow,
     )
     say(f"{best}: at most {report.bits} bits/dim")
+    classes, real = _classes(config, model, processes[best], budget, say)
+    made = read_metadata(work / "checkpoint" / "model.safetensors")
+    head = CardHead.fields_of(name, config, model, work, _title(config))
     return ImageCard(
-        **CardHead.fields_of(name, config, model, work, _title(config)),
+        **head | {"steps": int(made.get("step", config.steps))},
         evaluated_on=_device(budget.device),
         best=best,
         scan=scan,
         report=report,
+        classes=classes,
+        real_classes=real,
     )
+
+
+def _classes(
+    config: TrainConfig,
+    model: NetworkDenoiser,
+    process: Process,
+    budget: ImageBudget,
+    say: Say,
+) -> tuple[tuple[ClassAgreement, ...], Estimate | None]:
+    """Return how many samples, and how many held-out images, are of the class asked for."""
+    if config.data != "cifar10" or not model.num_classes:
+        return (), None
+    classifier = load_features("cifar10", budget.device)
+    if not isinstance(classifier, Classifier):
+        return (), None
+    found = class_agreement(
+        model,
+        process,
+        classifier,
+        GUIDANCE,
+        budget.guided,
+        budget.guided_steps,
+        config.seed,
+        method="dpmpp_2m" if process.schedule.continuous else "shell",
+    )
+    for each in found:
+        say(f"guidance {each.guidance:g}: {each.share} are named the class asked for")
+    test = data.load("cifar10", "test")
+    if test.labels is None:
+        return found, None
+    return found, named(classifier, test.images, test.labels)
 
 
 def _title(config: TrainConfig) -> str:
@@ -147,6 +204,7 @@ def image_markdown(card: ImageCard) -> str:
     report = card.report
     rows = "\n".join(f"| {title} | {bits} |" for title, bits in card.scan.items())
     universal = len(card.scan) > 1
+    batch = json.loads(card.config)["batch"]
     kind = (
         "A universal denoiser: one network for every schedule and every colour in its basis."
         if universal
@@ -157,8 +215,8 @@ def image_markdown(card: ImageCard) -> str:
 {kind}
 
 - **Data**: `{card.data}`; numbers are for its test split, which training has not seen.
-- **Budget**: {card.parameters:,} parameters, {card.steps:,} steps, {duration(card.train_s)} on
-  {card.device}; all else is in `config.toml`.
+- **Budget**: {card.parameters:,} parameters, {card.steps:,} steps of
+  {batch:,} images, {duration(card.train_s)} on {card.device}; all else is in `config.toml`.
 - **Command**: `{card.command}`
 - **Evaluated** on {card.evaluated_on}; weights in this file have 16 bits.
 
@@ -169,7 +227,7 @@ Numbers are for *{card.best}*; errors are one standard error. All numbers are in
 | bound, {report.images} images, {report.draws} noise levels each | {report.bits} |
 | the free theory, exact | {report.free_bits} |
 {_flow_row(report)}{_class_rows(report)}
-{_samples(report)}
+{_samples(report)}{_named(card)}
 The bound by process, on few images:
 
 | process | bits/dim |
@@ -209,6 +267,21 @@ as many training images in their place:
 
 Features are those of a classifier of CIFAR-10 that comes with the product: distances in them are
 not the FID of the literature.
+"""
+
+
+def _named(card: ImageCard) -> str:
+    """Return the table of how many samples are of the class that was asked for."""
+    if not card.classes:
+        return ""
+    rows = "\n".join(f"| {each.guidance:g} | {each.share} |" for each in card.classes)
+    return f"""
+Share of {card.classes[0].n} samples, the classes in turn, whose class the classifier of the
+product names; of held-out images it names {card.real_classes}:
+
+| guidance scale | named the class asked for |
+|:--|:--|
+{rows}
 """
 
 

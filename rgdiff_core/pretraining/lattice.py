@@ -19,6 +19,7 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import (
     load_model,
     pretrained_folder,
+    read_metadata,
     save_model,
     sha256,
     weights_type,
@@ -85,6 +86,7 @@ def pretrain(
     steps: int = 16,
     images: ImageBudget | None = None,
     device: str = "auto",
+    unfinished: bool = False,
     say: Say = print,
 ) -> Card | LineCard | ImageCard:
     """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.
@@ -96,6 +98,8 @@ def pretrain(
         steps: of the integrator of the density; half as many along a line of couplings.
         images: what a model of images is measured on; the three above are for lattices.
         device: of the training.
+        unfinished: whether a run that is not at its end is taken as it stands, and not gone on
+            with.
 
     Raises `ValueError` where there is no such config, training fails, or a file gets too large.
     """
@@ -104,14 +108,14 @@ def pretrain(
         raise ValueError(f"there is no {home / 'config.toml'}.")
     config = load_config(home / "config.toml")
     action = data.action_of(config.data)
-    status = read_status(work)
-    if status is None or status.state != "finished" or read_config(work) != config:
-        outcome = train(config, work, resume=True, device=device)
-        if outcome.state != "finished":
-            step = outcome.step
-            raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
-    say(f"trained {config.steps} steps")
-    model = load_model(work / "checkpoint" / "model.safetensors")
+    kept = work / "checkpoint" / "model.safetensors"
+    if unfinished:
+        if read_config(work) != config or not kept.is_file():
+            raise ValueError(f"{work} holds no checkpoint of a run of {name}.")
+    else:
+        _finish(config, work, device)
+    say(f"trained {read_metadata(kept).get('step', config.steps)} steps")
+    model = load_model(kept)
     try:
         if model.line is not None:
             less = samples // 2, scan_samples, steps // 2  # there are many couplings
@@ -127,6 +131,17 @@ def pretrain(
     except WriteError as error:
         raise OSError(f"{error}; the model is kept in {work}.") from error
     return card
+
+
+def _finish(config: TrainConfig, work: Path, device: str) -> None:
+    """Train to the end, unless that is done."""
+    status = read_status(work)
+    if status is not None and status.state == "finished" and read_config(work) == config:
+        return
+    outcome = train(config, work, resume=True, device=device)
+    if outcome.state != "finished":
+        step = outcome.step
+        raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
 
 
 def _install_images(

@@ -15,7 +15,7 @@ from rgdiff_core.schedules.base import GAMMA_LIMIT, Schedule
 from rgdiff_core.schedules.kernels import check_times, cubic_through
 from rgdiff_core.spec import check_range
 
-__all__ = ["LearnedGamma", "between_scales"]
+__all__ = ["MAX_SCALES", "LearnedGamma", "between_scales"]
 
 MAX_SCALES = 32
 

@@ -44,8 +44,10 @@ from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
 
 __all__ = [
+    "BETAS",
     "Budget",
     "Curve",
+    "Draw",
     "Moving",
     "Objective",
     "Progress",
@@ -53,12 +55,14 @@ __all__ = [
     "descend",
     "improve",
     "few_steps",
+    "set_gradients",
     "terms_at",
 ]
 
 MOST_VALUES = 1 << 20  # of fields in one call of the denoiser
 S = TypeVar("S", bound=Schedule)
 Found = TypeVar("Found", bound=Schedule, covariant=True)
+BETAS = 0.9, 0.99  # of Adam
 SHAPES = {SigmoidKernel: ("width", 1e-3, 10.0), ButterworthKernel: ("order", 0.25, 32.0)}
 
 
@@ -256,27 +260,71 @@ def descend(
     generator = torch.Generator().manual_seed(seed)
     parameters = [p for p in curve.parameters() if p.requires_grad]
     start = copy.deepcopy(curve)
-    adam = torch.optim.Adam(parameters, lr=budget.rate, betas=(0.9, 0.99))
+    adam = torch.optim.Adam(parameters, lr=budget.rate, betas=BETAS)
     falling = torch.optim.lr_scheduler.CosineAnnealingLR(adam, budget.rounds)
-    n, b = objective.steps, budget.batch
     began = time.monotonic()
     for index in range(budget.rounds + 1):
-        chosen = torch.randint(len(images), (b,), generator=generator)
-        x = images[chosen].to(process.noise_variance)
-        noise = white_noise((n * b, *x.shape[1:]), x, generator).unflatten(0, (n, b))
-        times = objective.times(generator).to(parameters[0].device)
-        with torch.enable_grad():
-            value = objective.value(model, x, curve(times, process), noise)
-            gradients = torch.autograd.grad(value.mean(), parameters, allow_unused=True)
+        draw = Draw.of(objective, process, images, budget.batch, generator)
+        value = set_gradients(objective, model, process, curve, draw)
         with torch.no_grad():
-            before = objective.value(model, x, start(times, process), noise)
+            before = draw.value(objective, model, process, start)
             now, change = Estimate.of(value), Estimate.of(value - before)
         left = (budget.rounds - index) * (time.monotonic() - began) / (index + 1)
         yield Progress(index, budget.rounds, now, change, curve.schedule(), left)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
         adam.step()
         falling.step()
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What an objective is estimated on: fields (B, C, H, W), white noise (N, B, C, H, W), times.
+
+    Equal draws make the values of two schedules comparable in pairs.
+    """
+
+    x: Tensor
+    noise: Tensor
+    times: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        objective: Objective,
+        process: Process,
+        images: Tensor,
+        batch: int,
+        generator: torch.Generator,
+    ) -> "Draw":
+        """Draw a batch of images (n, C, H, W), noise and times."""
+        chosen = torch.randint(len(images), (batch,), generator=generator)
+        x = images[chosen.to(images.device)].to(process.noise_variance)
+        n = objective.steps
+        noise = white_noise((n * batch, *x.shape[1:]), x, generator).unflatten(0, (n, batch))
+        return cls(x, noise, objective.times(generator))
+
+    def value(
+        self, objective: Objective, model: Denoiser, process: Process, curve: Moving[Schedule]
+    ) -> Tensor:
+        """Return the objective of a schedule for each image, (B,)."""
+        times = self.times.to(next(curve.parameters()).device)
+        return objective.value(model, self.x, curve(times, process), self.noise)
+
+
+def set_gradients(
+    objective: Objective,
+    model: Denoiser,
+    process: Process,
+    curve: Moving[Schedule],
+    draw: Draw,
+) -> Tensor:
+    """Leave the gradient of an objective in a schedule's parameters; return its values (B,)."""
+    parameters = [p for p in curve.parameters() if p.requires_grad]
+    with torch.enable_grad():
+        value = draw.value(objective, model, process, curve)
+        gradients = torch.autograd.grad(value.mean(), parameters, allow_unused=True)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
+    return value.detach()
 
 
 def bound_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> Tensor:

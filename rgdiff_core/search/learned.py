@@ -43,7 +43,15 @@ from rgdiff_core.search.gradient import (
 )
 from rgdiff_core.spec import check_range, check_whole
 
-__all__ = ["Table", "learn", "one_draw", "second_moment_at", "tabulated"]
+__all__ = [
+    "Table",
+    "learn",
+    "one_draw",
+    "second_moment",
+    "second_moment_at",
+    "table_of",
+    "tabulated",
+]
 
 DIGITS = 4  # of a learned γ
 STEP = 2.0**-10  # in t, over which d log V is taken
@@ -149,15 +157,19 @@ def learn(
     check_model(model, process)
     if len(images) < 2:
         raise ValueError(f"{len(images)} images are too few to learn from.")
-    if not process.schedule.continuous:
-        raise ValueError(f"{type(process.schedule).__name__} jumps and has no gradient.")
-    table = Table(_table(process.schedule, scales, points))
+    table = Table(table_of(process.schedule, scales, points))
     table = table.to(hosted(process.noise_variance).device)
     budget, least = Budget(rounds, batch, rate), OBJECTIVES[objective](steps)
     return descend(model, process, images, table, least, budget, seed)
 
 
-def _table(schedule: Schedule, scales: int, points: int) -> LearnedGamma:
+def table_of(schedule: Schedule, scales: int, points: int) -> LearnedGamma:
+    """Return a schedule as a table with equally spaced knots; a table is returned as it is.
+
+    Raises `ValueError` where the schedule jumps, or is no function of so few scales.
+    """
+    if not schedule.continuous:
+        raise ValueError(f"{type(schedule).__name__} jumps and has no gradient.")
     if isinstance(schedule, LearnedGamma):
         return schedule
     knots, times = (

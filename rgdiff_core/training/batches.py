@@ -4,18 +4,21 @@ Every process draws the whole batch and takes every so many-th row, so that N of
 would have seen, and a run can be resumed at any step.
 """
 
-from collections.abc import Sequence
+import abc
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
-from rgdiff_core.denoisers import NULL_LABEL
+from rgdiff_core.denoisers import NULL_LABEL, Denoiser
 from rgdiff_core.seeds import mix
 from rgdiff_core.training.losses import NoiseBatch
-from rgdiff_core.training.noise_levels import NoiseSampler, steps_at_once
+from rgdiff_core.training.noise_levels import NoiseSampler, OneProcess, steps_at_once
 
-__all__ = ["Batch", "Batches", "JoinedBatches", "joined", "transform"]
+__all__ = ["Batch", "BatchStream", "Batches", "JoinedBatches", "joined", "transform"]
+
+NOISE = "noise."  # in the names of a checkpoint's tensors
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +37,32 @@ class Batch:
 Fields = tuple[Tensor, Tensor, Tensor | None]
 
 
+class BatchStream(abc.ABC):
+    """Batches by step. What noise they take may be learned along the way; mostly it is not."""
+
+    @abc.abstractmethod
+    def draw(self, step: int) -> Batch:
+        """Return this process' rows of the batch of a step."""
+
+    def adapt(self, model: Denoiser, step: int) -> None:
+        """Learn from a model before a step."""
+        return None
+
+    def learned(self) -> OneProcess | None:
+        """Return the process that was learned so far, None where nothing is."""
+        return None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was learned, for a checkpoint."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a checkpoint's tensors."""
+        return None
+
+
 @dataclass(frozen=True, eq=False)
-class Batches:
+class Batches(BatchStream):
     """Batches of a data set that lies in device memory.
 
     Arguments:
@@ -61,7 +88,6 @@ class Batches:
     _kept: dict[int, Fields] = field(default_factory=dict, init=False)
 
     def draw(self, step: int) -> Batch:
-        """Return this process' rows of the batch of a step."""
         steps = steps_at_once(self.size * self.images[0].numel())
         number, place = divmod(step, steps)
         if number not in self._kept:
@@ -73,6 +99,20 @@ class Batches:
         if self.world > 1:
             levels = levels.rows(slice(self.rank, None, self.world))
         return Batch(x0[rows], noise[rows], levels, None if labels is None else labels[rows])
+
+    def adapt(self, model: Denoiser, step: int) -> None:
+        self.sampler.adapt(model, self.images, step)
+
+    def learned(self) -> OneProcess | None:
+        return self.sampler.learned()
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f"{NOISE}{name}": value for name, value in self.sampler.tensors().items()}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        found = {k.removeprefix(NOISE): v for k, v in tensors.items() if k.startswith(NOISE)}
+        if found:
+            self.sampler.restore(found)
 
     def _fields(self, number: int, n: int) -> Fields:
         """Return n fields, moved by their symmetries, white noise, and class labels."""
@@ -99,7 +139,7 @@ def joined(parts: Sequence[Batch]) -> Batch:
 
 
 @dataclass(frozen=True, eq=False)
-class JoinedBatches:
+class JoinedBatches(BatchStream):
     """Batches of several data sets, as even a share of each as there can be.
 
     Each set has noise levels of its own, so that colours and schedules that know of the data are
@@ -115,7 +155,6 @@ class JoinedBatches:
     world: int = 1
 
     def draw(self, step: int) -> Batch:
-        """Return this process' rows of the batch of a step."""
         whole = joined([part.draw(step) for part in self.parts])
         rows = slice(self.rank, None, self.world)
         labels = None if whole.class_labels is None else whole.class_labels[rows]

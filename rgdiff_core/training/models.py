@@ -21,7 +21,7 @@ from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
 from rgdiff_core.training.noise_levels import OneProcess
 
-__all__ = ["Opened", "fields_of", "open_model", "theory_of"]
+__all__ = ["Opened", "config_of", "fields_of", "open_model", "theory_of"]
 
 DEFAULT = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
 
@@ -85,12 +85,12 @@ def open_model(name: str) -> Opened:
     if name.endswith(".safetensors"):
         path = Path(name)
         told = read_metadata(path)
-        return _opened(name, load_model(path), told.get("data", ""), _config(told))
+        return _opened(name, load_model(path), told.get("data", ""), config_of(told))
     for each in list_pretrained():
         if each.name == name:
             model = load_pretrained(name)
             told = read_metadata(pretrained_folder() / name / "model.safetensors")
-            return _opened(name, model, each.data, _config(told))
+            return _opened(name, model, each.data, config_of(told))
     config = next((run.config for run in runs.list_runs() if run.id == name), None)
     if config is None:
         known = ", ".join(each.name for each in list_pretrained())
@@ -98,7 +98,9 @@ def open_model(name: str) -> Opened:
             f"{name!r} is no pretrained model ({known or 'none on this machine'}), no run with a "
             f"config, and no .safetensors file."
         )
-    return _opened(name, load_model(runs.model_path(name)), config.data, config)
+    path = runs.model_path(name)
+    made = config_of(read_metadata(path)) or config
+    return _opened(name, load_model(path), config.data, made)
 
 
 def _opened(name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None) -> Opened:
@@ -107,7 +109,7 @@ def _opened(name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig
     return Opened(name, denoiser, data, DEFAULT)
 
 
-def _config(metadata: Mapping[str, str]) -> TrainConfig | None:
+def config_of(metadata: Mapping[str, str]) -> TrainConfig | None:
     """Return the config that a model's file keeps, None where it keeps none that is known."""
     try:
         return parse_config(metadata["config"], "the config of the model")

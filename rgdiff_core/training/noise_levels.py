@@ -10,6 +10,7 @@ Randomness is a function of (seed, step) alone, so that a run can be resumed any
 import abc
 import math
 import random
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -28,6 +29,7 @@ from rgdiff_core.colors import (
     PowerLaw,
     White,
 )
+from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.schedules.kernels import (
@@ -48,6 +50,7 @@ __all__ = [
     "NoiseSampler",
     "NoiseSource",
     "OneProcess",
+    "OneProcessSampler",
     "Universal",
     "random_process",
     "steps_at_once",
@@ -77,7 +80,27 @@ class NoiseSampler(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, step: int, n: int) -> NoiseBatch:
-        """Return noise levels for n samples, a function of the seed, the step and n alone."""
+        """Return noise levels for n samples, a function of the seed, the step, n, and of what was
+        learned so far.
+        """
+
+    def adapt(self, model: Denoiser, images: Tensor, step: int) -> None:
+        """Learn from a model and training images (N, C, H, W) before a step of the weights; most
+        samplers learn nothing.
+        """
+        return None
+
+    def learned(self) -> "OneProcess | None":
+        """Return the process that was learned so far, None where nothing is."""
+        return None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what was learned, for a checkpoint."""
+        return {}
+
+    def restore(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from what `tensors` returned."""
+        return None
 
 
 class NoiseSource(Spec):
@@ -102,7 +125,9 @@ class OneProcess(NoiseSource):
 
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
         """Return the sampler; raises `ValueError` where the process does not fit the modes."""
-        return _One(Process(basis, self.color, self.schedule, modes), modes, objective, seed)
+        return OneProcessSampler(
+            Process(basis, self.color, self.schedule, modes), modes, objective, seed
+        )
 
 
 @dataclass(frozen=True)
@@ -251,7 +276,9 @@ def white_level(marginal: Marginal, modes: Modes) -> Tensor:
     return torch.lerp(levels[right - 1], levels[right], part.clamp(0, 1))
 
 
-class _One(NoiseSampler):
+class OneProcessSampler(NoiseSampler):
+    """Random times of one process."""
+
     def __init__(self, process: Process, modes: Modes, objective: Objective, seed: int) -> None:
         self.process, self.modes, self.objective, self.seed = process, modes, objective, seed
         self.clock = _Clock(process, modes, objective)

@@ -19,9 +19,10 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.lattice.line import CouplingLine, ModesLine
 from rgdiff_core.networks import LatticeNet, network_dtype
 from rgdiff_core.seeds import mix
-from rgdiff_core.training.batches import Batch, Batches, JoinedBatches
+from rgdiff_core.training.batches import Batch, Batches, BatchStream, JoinedBatches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
+from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.losses import LossTerms, denoising_loss
 from rgdiff_core.training.optimizers import optimizers_for
 
@@ -276,7 +277,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def prepare(
     config: TrainConfig, fabric: "Fabric", kept: Mapping[str, Tensor] | None = None
-) -> tuple[Learner, Batches | JoinedBatches, Material]:
+) -> tuple[Learner, BatchStream, Material]:
     """Load the data and build all that a run needs.
 
     Arguments:
@@ -284,11 +285,16 @@ def prepare(
 
     Raises:
         ValueError: Where the batch can't be shared out evenly, or is smaller than the line of
-            couplings.
+            couplings; and for a schedule to be learned along such a line.
     """
     if config.batch % fabric.world_size:
         raise ValueError(
             f"batch = {config.batch} can't be shared out evenly to {fabric.world_size} processes."
+        )
+    if config.coupling_conditional and isinstance(config.noise, LearnedProcess):
+        raise ValueError(
+            "a schedule is learned for one theory, not along a line of couplings: choose another "
+            "noise, or coupling_conditional = false."
         )
     learned = material(config, fabric.device, kept)
     learner = Learner(config, fabric, learned)

@@ -191,6 +191,7 @@ class _Run:
                 warm_start((self.learner.model, self.learner.average), self.folder)
             else:
                 self.learner.restore(self.kept.tensors, self.kept.step)
+                self.batches.restore(self.kept.tensors)
             self.held_out = HeldOut(self.config, self.material)
             self._steps()
         except _Stop as stop:
@@ -222,6 +223,7 @@ class _Run:
         if self.kept is not None:
             window.restore(self.kept.tensors)
         while learner.step < config.steps:
+            self.batches.adapt(learner.average, learner.step)
             window.add(*learner.learn(self.batches.draw(learner.step)))
             step = learner.step
             if step % config.log_every == 0 or step == config.steps:
@@ -304,7 +306,7 @@ class _Run:
         """Sample from the averaged model, with equal noise every time, its classes in turn."""
         if self.records is None:
             return
-        process = preview_process(self.config, self.material.basis, self.material.modes)
+        process = preview_process(self._made(), self.material.basis, self.material.modes)
         generator = torch.Generator(self.fabric.device).manual_seed(mix(self.config.seed, 3))
         method = "dpmpp_2m" if process.schedule.continuous else "shell"
         model = self.learner.average
@@ -325,7 +327,8 @@ class _Run:
         step, sums = self.learner.step, window.tensors()
         if self.records is not None:
             home = self.folder / "checkpoint"
-            checkpoint = Checkpoint(step, self._elapsed(), self.learner.tensors() | sums)
+            tensors = self.learner.tensors() | self.batches.tensors() | sums
+            checkpoint = Checkpoint(step, self._elapsed(), tensors)
             save_checkpoint(home, checkpoint, self.config)
             self.now = replace(self.now, checkpoint_step=step)
             self._save_model(home / "model.safetensors")
@@ -342,10 +345,14 @@ class _Run:
     def _save_model(self, path: Path) -> None:
         """Write the averaged model, with what it was made from."""
         step = str(self.learner.step)
-        extra = {"data": self.config.data, "config": self.config.to_json(), "step": step}
+        extra = {"data": self.config.data, "config": self._made().to_json(), "step": step}
         if started_from := origin(self.folder):
             extra["started_from"] = started_from
         save_model(self.learner.average, path, extra)
+
+    def _made(self) -> TrainConfig:
+        """Return the config with the process that was learned, where one was."""
+        return replace(self.config, noise=self.batches.learned() or self.config.noise)
 
     def _elapsed(self) -> float:
         return self.before + time.monotonic() - self.began

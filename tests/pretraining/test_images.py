@@ -15,9 +15,10 @@ from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.networks import UNet
-from rgdiff_core.training import TrainConfig
+from rgdiff_core.training import TrainConfig, load_config, train
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.runs.folder import read_status
 
 NETWORK = UNet(8, (1, 2), 1, ())
 
@@ -71,6 +72,24 @@ def test_a_model_of_images_is_trained_evaluated_and_installed(
     assert main(words) == 0
     assert own.stat().st_mtime_ns == before
     assert own.read_bytes() == (kept / "model.safetensors").read_bytes()
+
+
+def test_an_unfinished_run_is_taken_as_it_stands(shelf, tmp_path, capsys):
+    work = tmp_path / "run"
+    sizes = ["--images", "4", "--samples", "20", "--device", "cpu"]
+    asked = ["pretrain", "one", "--unfinished", "--work", str(work), *sizes]
+    assert main(asked) == 1
+    assert "holds no checkpoint of a run of one." in capsys.readouterr().err
+    path = shelf / "one" / "config.toml"
+    config = load_config(path, ["steps=100000", "max_minutes=0.001"])
+    path.write_text(config_to_toml(config))
+    outcome = train(config, work, device="cpu")
+    assert outcome.state == "paused"
+    assert main(asked) == 0
+    card = json.loads((shelf / "one" / "card.json").read_text(encoding="utf-8"))
+    assert card["steps"] == outcome.step < 100_000
+    assert read_status(work).step == outcome.step
+    assert f"{outcome.step:,} steps of\n  8 images" in (shelf / "one" / "card.md").read_text()
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from rgdiff_core.likelihood import excess
 from rgdiff_core.schedules import Cosine, Cutoff, HardKernel, LearnedGamma, LinearGamma
 from rgdiff_core.search import learn, one_draw, step_bound
 from rgdiff_core.search.learned import STEP, Table, second_moment_at, tabulated
+from rgdiff_core.training.learned_schedule import LearnedProcess
+from rgdiff_core.training.losses import Objective
 
 LOW, HIGH = -8.0, 6.0
 LINEAR = LinearGamma(LOW, HIGH)
@@ -64,6 +66,19 @@ def test_a_scalar_schedule_is_the_one_of_least_variance_in_closed_form(toy, lear
     busy = (t > 0.1) & (t < 0.75)
     found = learned.schedule.gamma(t[busy], toy.model.modes)[:, 0, 0, 0]
     torch.testing.assert_close(found, gamma[busy], rtol=0, atol=0.6)
+
+
+def test_learned_along_a_training_it_comes_as_near(toy):
+    gamma, root = best(toy)
+    least = float(torch.trapezoid(root, gamma)) ** 2
+    source = LearnedProcess(toy.process(LINEAR).color, LINEAR, points=13, rate=0.1, every=1)
+    sampler = source.sampler(toy.model.basis, toy.model.modes, Objective(), seed=0)
+    for step in range(100):
+        sampler.adapt(toy.model, toy.images, step)
+    learned = sampler.learned()
+    assert learned is not None
+    drawn = one_draw(toy.model, toy.process(learned.schedule), toy.fresh.repeat(6, 1, 1, 1))
+    assert 0.95 * least < drawn.square().mean() < 1.25 * least
 
 
 def test_one_draw_is_unbiased_whatever_the_schedule(toy, learned):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases import FourierBasis
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers import Denoiser, GuidanceCurve
 from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.evaluation.features import frechet_distance, frechet_error, kernel_distance
 from rgdiff_core.process import Generators, Process
@@ -61,6 +61,7 @@ def draw_images(
     rows: int = ROWS,
     progress: Callable[[int, int], None] | None = None,
     class_labels: Tensor | None = None,
+    guidance_scale: float | GuidanceCurve = 1.0,
 ) -> Tensor:
     """Draw n images as grey values, uint8 (n, C, H, W), on the CPU, `rows` at once; other
     arguments as of `sample`.
@@ -68,6 +69,7 @@ def draw_images(
     Arguments:
         progress: called with (images drawn, n); it may raise to cancel.
         class_labels: int64 (n,), of a model with classes.
+        guidance_scale: as of `sample`.
     """
     parts, left = [], n
     while left > 0:
@@ -81,6 +83,7 @@ def draw_images(
             generator=generator,
             grid=grid,
             class_labels=None if class_labels is None else class_labels[first : first + here],
+            guidance_scale=guidance_scale,
         )
         parts.append(eight_bit(x))
         left -= rows

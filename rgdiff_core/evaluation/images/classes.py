@@ -1,0 +1,92 @@
+"""Whether samples show what was asked for: the class that a classifier names."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.devices import seeded
+from rgdiff_core.evaluation.features.network import Classifier
+from rgdiff_core.evaluation.images.samples import draw_images
+from rgdiff_core.process import Process
+from rgdiff_core.spec import check_whole
+from rgdiff_core.statistics import Estimate
+
+__all__ = ["ClassAgreement", "class_agreement", "named"]
+
+
+@dataclass(frozen=True)
+class ClassAgreement:
+    """How many samples are of the class that was asked for.
+
+    Attributes:
+        guidance: the scale s, 1 for none.
+        n: samples, the classes in turn.
+        share: of those whose class the classifier names, with its standard error.
+    """
+
+    guidance: float
+    n: int
+    share: Estimate
+
+
+@torch.inference_mode()
+def named(classifier: Classifier, images: Tensor, labels: Tensor, rows: int = 500) -> Estimate:
+    """Return the share of images (N, 3, 32, 32) in [-1, 1] whose label (N,) a classifier names."""
+    right = [
+        classifier.logits(x).argmax(1) == y
+        for x, y in zip(images.split(rows), labels.split(rows), strict=True)
+    ]
+    return Estimate.of(torch.cat(right).double())
+
+
+def class_agreement(
+    model: Denoiser,
+    process: Process,
+    classifier: Classifier,
+    guidance: Sequence[float] = (1.0, 2.0),
+    n: int = 200,
+    steps: int = 16,
+    seed: int = 0,
+    *,
+    method: str = "dpmpp_2m",
+    rows: int = 100,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[ClassAgreement, ...]:
+    """Sample every class in turn, at several guidance scales with the same noise, and classify.
+
+    Arguments:
+        model: with classes, those of the classifier.
+        guidance: scales s of u + s (c − u).
+        n: samples at each of them, at least 2.
+        steps, method: of the sampler.
+        rows: images at once.
+        progress: called with (scales done, all); it may raise to cancel.
+
+    Raises `ValueError` for a model without classes, or with others than the classifier's.
+    """
+    check_whole("n", n, 2, 1_000_000)
+    if model.num_classes != classifier.classes:
+        raise ValueError(
+            f"the model has {model.num_classes} classes, the classifier {classifier.classes}."
+        )
+    labels, found = torch.arange(n) % classifier.classes, []
+    for scale in guidance:
+        grey = draw_images(
+            model,
+            process,
+            n,
+            steps,
+            method,
+            seeded(process.noise_variance.device, seed),
+            rows=rows,
+            class_labels=labels,
+            guidance_scale=scale,
+        )
+        share = named(classifier, grey.float() / 127.5 - 1, labels)
+        found.append(ClassAgreement(scale, n, share))
+        if progress is not None:
+            progress(len(found), len(guidance))
+    return tuple(found)
