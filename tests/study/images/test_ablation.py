@@ -16,7 +16,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     home = tmp_path_factory.mktemp("ladder")
     return [
         *("study", "ladder", "--data", "photographs", "--rungs", "standard", "matched"),
-        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "4", "--width", "8"),
+        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "16", "--width", "8"),
         *("--work", str(home / "work"), "--out", str(home / "out"), "--json"),
     ]
 
