@@ -14,6 +14,8 @@ BROWSER := .venv/.stamp-browser
 CHROMIUM_NAMES := chromium google-chrome google-chrome-stable
 DATA := .venv/.stamp-data
 PYTEST := $(BIN)/python -m pytest
+# A file's tests stay in one process, which sets up their fixtures once.
+SHARED_OUT := --numprocesses auto --dist loadfile --no-loadscope-reorder
 NO_TEST := 5# what pytest exits with where it was to run none
 EXPORT := export --quiet --frozen --no-default-groups --group test --no-hashes --no-emit-project --no-annotate --no-header
 
@@ -27,7 +29,7 @@ app: $(SYNCED) $(DATA) ## set up, fetch CIFAR-10 once, open the app (PORT=8501 H
 
 test: $(SYNCED) $(BROWSER) ## set up, the browser too, and run all tests (ARGS="-k spectra")
 	@echo "test: pytest $(ARGS), on all cores, then what needs a browser, alone"
-	@$(PYTEST) --numprocesses auto -m "not browser" $(ARGS); others=$$?; \
+	@$(PYTEST) $(SHARED_OUT) -m "not browser" $(ARGS); others=$$?; \
 	$(PYTEST) -m browser $(ARGS); browser=$$?; \
 	case $$others-$$browser in 0-0 | 0-$(NO_TEST) | $(NO_TEST)-0) ;; *) exit 1 ;; esac
 

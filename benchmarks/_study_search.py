@@ -34,13 +34,13 @@ from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.likelihood import sampler_density
+from rgdiff_core.likelihood.densities import free_log_density
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.pretraining.lattice import PROCESSES
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.search import Space, Sweep, improve, open_study, optimal_times, run, step_bound
-from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.training.state import keep_memory

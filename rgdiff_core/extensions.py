@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from rgdiff_core.bases import Basis
-from rgdiff_core.bases.spec import add_basis
+from rgdiff_core.bases.spec import BASES, BasisKind
 from rgdiff_core.spec import Spec
 
-__all__ = ["Drag", "VARIABLE", "bases", "drag_of", "listed", "load", "register", "register_basis"]
+__all__ = ["Drag", "VARIABLE", "drag_of", "listed", "load", "register", "register_basis"]
 
 VARIABLE = "RGDIFF_EXTENSIONS"
 
@@ -45,7 +45,7 @@ class Drag:
 
 _SPECS: dict[str, Spec] = {}
 _DRAGS: dict[type[Spec], Drag] = {}
-_BASES: dict[str, str] = {}
+_OURS = frozenset(BASES)
 
 
 def register(title: str, spec: Spec, drag: Drag | None = None) -> None:
@@ -67,22 +67,18 @@ def register_basis(name: str, title: str, make: Callable[..., Basis]) -> None:
     Arguments:
         name: in specs, configs and links.
         title: in the menus.
-        make: from a shape (C, H, W) and `channels`, as the class itself.
+        make: the class, which is called with a shape (C, H, W) and `channels`.
 
     Raises `ValueError` where the name is the library's.
     """
-    add_basis(name, make)
-    _BASES[name] = title
+    if name in _OURS:
+        raise ValueError(f"the basis {name!r} is the library's: give yours another name.")
+    BASES[name] = BasisKind(title, make)
 
 
 def listed(kind: type[S]) -> dict[str, S]:
     """Return what was registered of one kind, by title."""
     return {title: spec for title, spec in _SPECS.items() if isinstance(spec, kind)}
-
-
-def bases() -> dict[str, str]:
-    """Return the titles of the bases that were registered, by name."""
-    return dict(_BASES)
 
 
 def drag_of(kind: type[Spec]) -> Drag | None:

@@ -32,7 +32,11 @@ CHROMIUM_FLAGS = (
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `gpu` where torch sees no CUDA device."""
+    """Let files with slow tests be the first, so that no process is left with one at the end, and
+    leave out the tests marked `gpu` where torch sees no CUDA device.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     if torch.cuda.is_available():
         return
     without_gpu = [item for item in items if item.get_closest_marker("gpu") is None]

@@ -13,7 +13,7 @@ from laws import dense, fields
 
 import rgdiff_core as rg
 from rgdiff_core import extensions
-from rgdiff_core.bases.spec import BasisSpec, add_basis
+from rgdiff_core.bases.spec import BASES, BasisSpec
 from rgdiff_core.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,6 +49,7 @@ def test_a_process_of_all_four_noises_samples_and_is_read_back(own):
     mine, x = own[1], fields((2, 4, 6))
     basis = BasisSpec("polynomial", decorrelate=True).build(x).double()
     assert isinstance(basis, mine.PolynomialBasis) and repr(basis).startswith("PolynomialBasis(")
+    assert BasisSpec.of(basis) == BasisSpec("polynomial", decorrelate=True)
     matrix = dense(basis)
     torch.testing.assert_close(matrix @ matrix.T, torch.eye(48, dtype=torch.float64))
     modes = rg.Modes.fit(basis, x)
@@ -65,11 +66,11 @@ def test_a_process_of_all_four_noises_samples_and_is_read_back(own):
 
 def test_what_is_registered_is_listed(own):
     assert list(extensions.listed(rg.schedules.Kernel)) == ["Pauli–Villars"]
-    assert extensions.bases() == {"polynomial": "Polynomials"}
+    assert list(BASES)[5:] == ["polynomial"] and BASES["polynomial"].title == "Polynomials"
     assert extensions.drag_of(own[1].Shoulder).field == "exponent"
     assert PRESETS["simple"].schedule == own[1].ShiftedCosine(2.0)
     with pytest.raises(ValueError, match=r"the basis 'pixel' is the library's"):
-        add_basis("pixel", rg.bases.PixelBasis)
+        extensions.register_basis("pixel", "Pixels", rg.bases.PixelBasis)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from uv import find_uv_bin
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 # Beside uv's own cache, from which the packages are linked and not copied.
 HOME = ROOT / ".cache" / "installed"

@@ -1,8 +1,8 @@
 """What holds for the repository as a whole: its lock, its packages, its size, its words."""
 
 import ast
-import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +34,7 @@ FLOORS = (
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
+MAX_ARROWS = 153  # from package to package of the core
 MAX_LINES = 400
 MAX_PAGE_LINES = 150
 
@@ -80,6 +81,11 @@ def import_graph() -> dict[str, set[str]]:
             others = {(*name, "")[1] for name in names if name[0] == CORE.name}
             graph.setdefault(package, set()).update(others - {package})
     return graph
+
+
+def arrows() -> list[str]:
+    """List which package of the core imports which other one."""
+    return [f"{one} → {other}" for one, others in import_graph().items() for other in others]
 
 
 def page_of(path: Path) -> str:
@@ -140,6 +146,12 @@ def test_packages_import_only_what_stands_below():
         if FLOOR[other] >= FLOOR[package]
     ]
     assert wrong == []
+
+
+def test_packages_know_few_others():
+    """Whoever needs one more arrow has a look at those there are; goal: 127."""
+    found = sorted(arrows())
+    assert len(found) <= MAX_ARROWS, "\n".join(found)
 
 
 def test_packages_are_imported_by_their_own_names():
@@ -222,13 +234,6 @@ def test_every_public_name_has_a_docstring():
     assert wrong == []
 
 
-def test_readme_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    for number, code in enumerate(re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S), 1):
-        exec(compile(code, f"README.md, example {number}", "exec"), {"__name__": "__main__"})
-
-
 def test_the_site_builds_without_a_warning(tmp_path: Path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
     done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)
@@ -237,15 +242,15 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
 
 @pytest.mark.parametrize(
     "words",
-    ["noise_and_spectra.py", "five_minute_training.py --steps 3", "phi4_ess.py --samples 16"],
+    [
+        "noise_and_spectra.py",
+        "own_schedule.py --samples 4",
+        "five_minute_training.py --steps 3",
+        "phi4_ess.py --samples 8",
+    ],
 )
-def test_examples_run(words: str, tmp_path: Path):
+def test_examples_run(words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     script, *options = words.split()
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / script, *options],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *options])
+    runpy.run_path(str(ROOT / "examples" / script), run_name="__main__")

@@ -4,8 +4,9 @@ import dataclasses
 import json
 
 import pytest
-from laws import COLORS, KERNELS, PATHS, SCHEDULES, name_of
+from laws import COLORS, KERNELS, PATHS, SCHEDULES, fields, name_of
 
+import rgdiff_core as rg
 from rgdiff_core.bases.spec import BASES, BasisSpec
 from rgdiff_core.spec import Spec, check_range, from_dict, from_json, to_dict
 
@@ -38,6 +39,25 @@ def test_every_kind_is_a_frozen_dataclass_with_defaults_for_all_but_the_nested()
 
 def test_missing_fields_take_their_defaults():
     assert from_dict({"kind": "SigmoidKernel"}) == KERNELS[0]
+
+
+@pytest.mark.parametrize("spec", CHOICES, ids=lambda spec: spec.to_json())
+def test_a_basis_knows_its_spec(spec):
+    images = fields((2, 4, 8), 12)
+    basis = spec.build(images)
+    found = BasisSpec.of(basis)
+    assert found.name == spec.name and found.decorrelate == spec.decorrelate
+    assert repr(found.build(images)) == repr(basis)
+    for option in set(BASES[spec.name].options) - {"levels"}:  # None stands for all of them
+        assert getattr(found, option) == getattr(spec, option)
+
+
+def test_a_basis_that_no_spec_names_is_one_sentence():
+    class Unnamed(rg.bases.PixelBasis):
+        pass
+
+    with pytest.raises(ValueError, match=r"^Unnamed is not the class of one of pixel, fourier"):
+        BasisSpec.of(Unnamed((1, 4, 4)))
 
 
 def mutations(value: object) -> list[object]:

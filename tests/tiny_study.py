@@ -1,24 +1,20 @@
-"""The study of φ⁴ at less than its smallest budget, for the tests of what reads its results."""
+"""The study of φ⁴ at less than its smallest budget, for its own tests and those of its readers."""
 
-import json
+import shutil
 import tempfile
 from dataclasses import replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+import pytest
 import torch
 from filelock import FileLock
 
-from rgdiff_core.files.atomic import write_text
-from rgdiff_core.study import BUDGETS, Study
-from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.lattice.executor import Schedule, carried_out
-from rgdiff_core.study.lattice.plan import plan
-from rgdiff_core.study.lattice.summary import summary
-from rgdiff_core.study.report import versions
+from rgdiff_core.cli.main import main
+from rgdiff_core.study import BUDGETS
 
-__all__ = ["DATA", "study_text"]
+__all__ = ["BUDGET", "DATA", "command", "study_folder", "study_text"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = "phi4-6x6"
@@ -39,19 +35,37 @@ BUDGET = replace(
 )
 
 
-@cache
-def study_text() -> str:
-    """Return what is in the study's file; it is carried out once for a state of the sources, and
-    kept for other processes and the next sessions of pytest.
+def command(folder: Path) -> list[str]:
+    """Return the words of the study's command that keeps all in a folder's `work` and `results`.
+
+    Where it is carried out, `BUDGET` has to stand for "tiny".
     """
-    path = ROOT / ".pytest_cache" / f"study-{_state()}.json"
+    words = ["study", "phi4", "--theories", DATA, "--budget", "tiny"]
+    return [*words, "--work", str(folder / "work"), "--out", str(folder / "results")]
+
+
+@cache
+def study_folder() -> Path:
+    """Return the folder of a study that is complete, to be read or copied.
+
+    The command is carried out once for a state of the sources; what it made is kept for other
+    processes and the next sessions of pytest.
+    """
+    path = ROOT / ".pytest_cache" / f"study-{_state()}"
     path.parent.mkdir(exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            for old in path.parent.glob("study-*.json"):
-                old.unlink()
-            write_text(path, _carried_out())
-        return path.read_text(encoding="utf-8")
+        if not path.is_dir():
+            for old in filter(Path.is_dir, path.parent.glob("study-*")):
+                shutil.rmtree(old)
+            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+                _carry_out(Path(folder) / "study")
+                (Path(folder) / "study").rename(path)
+    return path
+
+
+def study_text() -> str:
+    """Return what is in the study's file of results."""
+    return (study_folder() / "results" / f"study-{DATA}.json").read_text(encoding="utf-8")
 
 
 def _state() -> str:
@@ -62,21 +76,9 @@ def _state() -> str:
     return digest.hexdigest()[:16]
 
 
-def _carried_out() -> str:
+def _carry_out(folder: Path) -> None:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            study = Study(DATA, BUDGET, Cells(Path(folder), _quiet))
-            how = Schedule(1, None, _quiet, _quiet)
-            assert carried_out(plan([DATA], BUDGET), {DATA: study}, how)
-            found = summary(study)
-    finally:
-        torch.set_num_threads(threads)
-    assert found is not None
-    whole = {"command": "rgdiff study phi4 --budget tiny"} | versions() | found
-    return json.dumps(whole, ensure_ascii=False)
-
-
-def _quiet(text: str) -> None:
-    del text
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(BUDGETS, "tiny", BUDGET)  # type: ignore[arg-type]
+        assert main(command(folder)) == 0
+    torch.set_num_threads(threads)

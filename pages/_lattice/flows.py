@@ -104,10 +104,11 @@ def begin(id: str, way: Way) -> jobs.Task:
         total = len(chosen.steps(fields.shape[-1]))
         found: list[Measurement] = []
         task.progress(0, total, way.name)
-        for each in follow(chosen, fields, chains, generator=seeded()):
-            found.append(replace(each, fields=each.fields[:0]))  # they would fill the memory
-            task.live = list(found)
-            task.progress(len(found), total, way.name)
+        with task.interruptible():
+            for each in follow(chosen, fields, chains, generator=seeded()):
+                found.append(replace(each, fields=each.fields[:0]))  # they would fill the memory
+                task.live = list(found)
+                task.progress(len(found), total, way.name)
         return found
 
     return jobs.begin(LINE, _key(id, way), "Following the flow", work)

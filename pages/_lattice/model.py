@@ -116,7 +116,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     key = f"{PREFIX}{model}/{version}/{n}/{truth}"
     task = jobs.find(key)
     busy = task is not None and task.waited_for
-    if task is None or (task.ended and task.result is None):
+    if jobs.missing(key):
         st.button(
             "Measure",
             type="primary",
@@ -178,24 +178,25 @@ def _measure(model: str, n: int, truth: int, task: jobs.Task) -> Judged:
             task.live, task.done = what, done + 1  # another stage: the time left begins anew
         task.progress(done, total, stage)
 
-    report = evaluate_lattice(
-        denoiser,
-        rg.Process(denoiser.basis, color, schedule, denoiser.modes),
-        action,
-        n,
-        generator=torch.Generator().manual_seed(0),
-        n_held_out=n,
-        n_truth=truth,
-        progress=progress,
-    )
-    speed = monte_carlo_efficiency(
-        action,
-        report.size,
-        TIMED_TRAJECTORIES,
-        TIMED_CHAINS,
-        torch.Generator().manual_seed(0),
-        progress=partial(progress, "speed"),
-    )
+    with task.interruptible():
+        report = evaluate_lattice(
+            denoiser,
+            rg.Process(denoiser.basis, color, schedule, denoiser.modes),
+            action,
+            n,
+            generator=torch.Generator().manual_seed(0),
+            n_held_out=n,
+            n_truth=truth,
+            progress=progress,
+        )
+        speed = monte_carlo_efficiency(
+            action,
+            report.size,
+            TIMED_TRAJECTORIES,
+            TIMED_CHAINS,
+            torch.Generator().manual_seed(0),
+            progress=partial(progress, "speed"),
+        )
     return Judged(report, speed)
 
 
@@ -207,12 +208,7 @@ def _progress(key: str, busy: bool) -> None:
             icon=":material/rocket_launch:",
         )
         return
-    if busy and not task.waited_for:
-        st.rerun()
-    if task.waited_for:
-        jobs.bar(task, "model")
-    if task.error:
-        st.error(task.error, icon=":material/error:")
+    jobs.watch([key], "model", busy)
     if isinstance(task.result, Judged):
         _report(task.result)
 

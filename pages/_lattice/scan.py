@@ -197,12 +197,7 @@ def _progress(key: str, busy: bool, collapsed: bool) -> None:
             icon=":material/rocket_launch:",
         )
         return
-    if busy and not task.waited_for:
-        st.rerun()
-    if task.waited_for:
-        jobs.bar(task, "scan")
-    if task.error:
-        st.error(task.error, icon=":material/error:")
+    jobs.watch([key], "scan", busy)
     if task.live is not None:
         _shown(task.live, collapsed, "live")
     elif task.waited_for:

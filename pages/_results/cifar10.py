@@ -5,8 +5,8 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results import error_map, figures, images, links, literature, provenance
-from pages._results.provenance import below, bracketed, pair
+from pages._results import error_map, figures, images, links, literature, provenance, studies
+from pages._results.provenance import below, bracketed, columns, pair
 from pages._results.studies import Found, label, shown
 from pages._results.verdict import phrase
 from pages._shared import address
@@ -65,16 +65,9 @@ def _sections(study: Found) -> None:
     titles = {arm["name"]: label(arm) for arm in chosen}
     with shown(study):
         links.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
-    name = address.menu(
-        st,
-        "Figure",
-        list(FIGURES),
-        default=next(iter(FIGURES)),
-        key="view",
-        label_visibility="collapsed",
-    )
+    figure = studies.chosen(FIGURES, "view")
     with shown(study):
-        FIGURES[name](study, nfe)
+        figure(study, nfe)
     _search(study)
 
 
@@ -174,20 +167,16 @@ def _arms(study: Found, nfe: int | None) -> None:
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "arm": st.column_config.TextColumn("arm", width="large", pinned=True),
-        "change": st.column_config.NumberColumn(
-            "less standard",
-            format="%+.4f",
-            help="Bits less those of standard diffusion, paired by test image.",
-        ),
-        "change_error": st.column_config.NumberColumn("±", format="%.4f"),
-    }
+    told = {"arm": st.column_config.TextColumn("arm", width="large", pinned=True)} | columns(
+        "change",
+        "less standard",
+        "%+.4f",
+        "Bits less those of standard diffusion, paired by test image.",
+    )
     for name, (title, digits) in COLUMNS.items():
         about = study["metrics"].get(name, {}).get("title", title)
         about += "" if "bits" in name else f"; samples in {nfe} steps"
-        told[name] = st.column_config.NumberColumn(title, format=digits, help=about)
-        told[f"{name}_error"] = st.column_config.NumberColumn("±", format=digits, help=about)
+        told |= columns(name, title, digits, about)
     return told
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import streamlit as st
 
 import rgdiff_core as rg
-from pages._results import cifar10
+from pages._results import cifar10, provenance
 from pages._results import studies as results_studies
 from pages._results.provenance import pair
 from pages._results.studies import Found
 from pages._results.verdict import MEASURE
-from pages._shared import jobs, plots
+from pages._shared import jobs
 from pages._shared.jobs import STAGES
 from pages._shared.sampling import models
 from pages._shared.sampling.setting import Setting
@@ -107,7 +107,7 @@ def _evaluate(listed: Sequence[tuple[Run, str]]) -> None:
         "or two, a model of images several on a CPU.",
     )
     keys = tuple(_key(by_id[id], version) for id, version in versions.items())
-    st.fragment(_progress, run_every=1.0 if busy else None)(keys, bool(busy))
+    st.fragment(jobs.watch, run_every=1.0 if busy else None)(keys, "results", bool(busy))
     lattice = rg.data.is_lattice(_data(run))
     more = f" --truth {EFFORT.truth}" if lattice else ""
     words = f"rgdiff evaluate {run.id} --n {EFFORT.samples}{more} --seed {SEED}"
@@ -131,21 +131,10 @@ def _measure(run_id: str, data: str, version: str, task: jobs.Task) -> bool:
         task.progress(done, total, WORDS.get(what) or STAGES.get(what, what))
 
     process = rg.Process(denoiser.basis, noise.color, noise.schedule, denoiser.modes)
-    found = own.evaluate_own(denoiser, process, data, EFFORT, SEED, progress=progress)
+    with task.interruptible():
+        found = own.evaluate_own(denoiser, process, data, EFFORT, SEED, progress=progress)
     own.keep(runs.run_folder(run_id), found, version)
     return True
-
-
-def _progress(keys: Sequence[str], busy: bool) -> None:
-    tasks = [task for key in keys if (task := jobs.find(key))]
-    waited = [task for task in tasks if task.waited_for]
-    if busy and not waited:
-        st.rerun()
-    for task in waited:
-        jobs.bar(task, "results")
-    for task in tasks:
-        if task.error:
-            st.error(f"{task.title}: {task.error}", icon=":material/error:")
 
 
 def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -> None:
@@ -165,32 +154,11 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]
     shown = ["run", "from", *(k for metric in known for k in (metric, f"{metric}_error"))]
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        column_config={"run": st.column_config.TextColumn("run or arm", width=240, pinned=True)}
-        | {
-            key: st.column_config.NumberColumn(title, format=digits, width=90)
-            for metric in known
-            for key, title, digits in (
-                (metric, columns[metric][0], columns[metric][1]),
-                (f"{metric}_error", "±", columns[metric][1]),
-            )
-        },
-    )
-    st.download_button(
-        "CSV",
-        lambda: plots.table({k: [row.get(k) for row in rows] for k in dict.fromkeys(shown)}),
-        f"{name}-runs.csv",
-        "text/csv",
-        key=f"results-csv-{name}-runs",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
-        help="The numbers of this table, with their errors.",
-    )
+    config = {"run": st.column_config.TextColumn("run or arm", width=240, pinned=True)}
+    for metric in known:
+        config |= provenance.columns(metric, *columns[metric], width=90)
+    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–", column_config=config)
+    provenance.download(name, "runs", rows)
     st.caption(
         "Your numbers are of one run and its errors of the held-out fields; those of the study "
         "are means over seeds."

@@ -6,8 +6,8 @@ from typing import Any
 import streamlit as st
 
 from pages._results import error_map, figures, links, provenance, search
-from pages._results.provenance import below, bracketed, pair
-from pages._results.studies import Found, shown
+from pages._results.provenance import below, bracketed, columns, pair
+from pages._results.studies import Found, chosen, shown
 from pages._results.verdict import MEASURE, METHOD_TITLES, phrase
 from pages._shared import address
 from pages._shared.plots import Curve
@@ -37,15 +37,8 @@ def draw(study: Found) -> None:
     titles = {arm["name"]: arm["title"] for arm in study["arms"]}
     with shown(study):
         links.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
-    name = address.menu(
-        st,
-        "Figure",
-        list(FIGURES),
-        default=next(iter(FIGURES)),
-        key="figure",
-        label_visibility="collapsed",
-    )
-    for draw_part in (FIGURES[name], search.search, provenance.whole):
+    figure = chosen(FIGURES, "figure")
+    for draw_part in (figure, search.search, provenance.whole):
         with shown(study):
             draw_part(study)
 
@@ -299,10 +292,8 @@ def _ladder(study: Found) -> None:
         width="stretch",
         column_config={
             "model": st.column_config.TextColumn(width="large"),
-            "kl": st.column_config.NumberColumn(KL, format="%.4f"),
-            "kl_error": st.column_config.NumberColumn("±", format="%.4f"),
-            "change": st.column_config.NumberColumn("change", format="%+.4f"),
-            "change_error": st.column_config.NumberColumn("± ", format="%.4f"),
+            **columns("kl", KL),
+            **columns("change", "change", "%+.4f"),
         },
     )
     steps = [row for row in ladder if row["change"]]

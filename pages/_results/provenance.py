@@ -10,7 +10,7 @@ from pages._results import studies
 from pages._results.studies import Found
 from pages._shared import plots
 
-__all__ = ["below", "bracketed", "pair", "whole"]
+__all__ = ["below", "bracketed", "columns", "download", "pair", "whole"]
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -23,20 +23,30 @@ def below(study: Found, name: str, rows: Rows, cells: str) -> None:
         rows: With the same names in each.
         cells: Which of the study's cells the numbers are from.
     """
-    data = studies.data_of(study)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.download_button(
-            "CSV",
-            lambda: _csv(rows),
-            f"{data}-{name}.csv",
-            "text/csv",
-            key=f"results-csv-{data}-{name}",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            help="The numbers of this table or figure, with their errors.",
-        )
+        download(studies.data_of(study), name, rows)
         st.caption(f"`{studies.command(study)}` · seeds {studies.seeds(study)} · cells `{cells}`")
+
+
+def download(data: str, name: str, rows: Rows) -> None:
+    """Draw the download of rows as CSV.
+
+    Arguments:
+        data: The data set, in the file's name.
+        name: In the file's name, and of the button.
+        rows: With the same names in each.
+    """
+    st.download_button(
+        "CSV",
+        lambda: _csv(rows),
+        f"{data}-{name}.csv",
+        "text/csv",
+        key=f"results-csv-{data}-{name}",
+        icon=":material/download:",
+        type="tertiary",
+        on_click="ignore",
+        help="The numbers of this table or figure, with their errors.",
+    )
 
 
 def _csv(rows: Rows) -> str:
@@ -74,6 +84,23 @@ def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> di
     return {
         name: None if value is None else factor * value,
         f"{name}_error": None if error is None else factor * error,
+    }
+
+
+def columns(
+    name: str, title: str, digits: str = "%.4f", about: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """Return how a table shows the two columns of `pair`.
+
+    Arguments:
+        digits: The format of the number; its error has the same, without a sign.
+        about: What a person reads over the title.
+        more: Further options of the columns.
+    """
+    column = st.column_config.NumberColumn
+    return {
+        name: column(title, format=digits, help=about, **more),
+        f"{name}_error": column("±", format=digits.replace("+", ""), help=about, **more),
     }
 
 

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._results import figures
-from pages._results.provenance import below, pair
+from pages._results.provenance import below, columns, pair
 from pages._results.studies import Found
 
 __all__ = ["landscape", "search"]
@@ -91,8 +91,7 @@ def search(study: Found) -> None:
             hide_index=True,
             width="stretch",
             column_config={
-                "kl": st.column_config.NumberColumn("KL(p‖q), nats", format="%.4f"),
-                "kl_error": st.column_config.NumberColumn("±", format="%.4f"),
+                **columns("kl", "KL(p‖q), nats"),
                 "lr": st.column_config.NumberColumn("rate", format="%g"),
                 "seconds": st.column_config.NumberColumn(format="%.1f"),
             },

@@ -4,15 +4,17 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
+from pages._shared import address
 from rgdiff_core.files.stored import read_json, reading
 from rgdiff_core.study import THEORIES
 
 __all__ = [
     "Found",
+    "chosen",
     "command",
     "data_of",
     "folder",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 Found = Mapping[str, Any]
+Figure = TypeVar("Figure")
 HOME = Path(__file__).resolve().parents[2]
 COMMON = {"complete", "baseline", "arms", "search", "scale_edges", "log_snr_edges"}
 LATTICE = {"theory", "truth", "samplers", "ladder", "landscape", "runs"}
@@ -77,6 +80,15 @@ def shown(study: Found) -> Iterator[None]:
             yield
     except (ValueError, OSError) as error:
         st.warning(f"{error} `rgdiff study` writes it anew.", icon=":material/error:")
+
+
+def chosen(figures: Mapping[str, Figure], key: str) -> Figure:
+    """Draw the menu of figures, by title, and return what draws the chosen one."""
+    first, *_ = figures
+    name = address.menu(
+        st, "Figure", list(figures), default=first, key=key, label_visibility="collapsed"
+    )
+    return figures[name]
 
 
 def data_of(study: Found) -> str:

@@ -1,16 +1,14 @@
 """Quality numbers of a setting: computed in the background, with progress, and stopped at will."""
 
-import threading
-from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._shared import plots
+from pages._shared import jobs, plots
+from pages._shared.jobs import Task
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import Request, Setting
@@ -19,69 +17,29 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
+LINE = "quality"
 SAMPLES = (64, 256, 1024)
 FLOW_STEPS = 8  # of the flow whose density is known, four evaluations each
 IMAGES = 64  # held-out images that the bound is averaged over
-KEPT = 32
-
-
-class Stopped(Exception):
-    """The user has stopped the measurement."""
-
-
-@dataclass(eq=False)
-class Task:
-    """A measurement in the background."""
-
-    future: Future[list[tuple[str, str]]]
-    stop: threading.Event = field(default_factory=threading.Event)
-    share: float = 0.0
-
-    def progress(self, done: int, total: int) -> None:
-        """Note how far it is, and raise `Stopped` where nobody waits any more."""
-        self.share = done / max(1, total)
-        if self.stop.is_set():
-            raise Stopped
-
-
-_pool = ThreadPoolExecutor(1, "quality")
-_tasks: OrderedDict[str, Task] = OrderedDict()
-_lock = threading.Lock()
 
 
 def _key(setting: Setting, n: int, seed: int) -> str:
     same = Setting(setting.model, setting.side, couplings=setting.couplings)
     request = Request(same, n, seed)
-    return request.to_json() + load(setting).version
-
-
-def _begin(setting: Setting, n: int, seed: int) -> None:
-    task = Task(Future())
-
-    def run() -> None:
-        try:
-            task.future.set_result(_measure(setting, n, seed, task))
-        except BaseException as error:
-            task.future.set_exception(error)
-
-    with _lock:
-        _tasks[_key(setting, n, seed)] = task
-        while len(_tasks) > KEPT:
-            _tasks.popitem(last=False)[1].stop.set()
-    _pool.submit(run)
+    return f"{LINE}/{request.to_json()}{load(setting).version}"
 
 
 def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str, str]]:
     """Return names and values for a table."""
-    task.progress(0, 1)
     source = load(setting)
     forward, generator = process(setting, source), torch.Generator().manual_seed(seed)
-    action = source.action
-    if action is None:
-        return _bound(source, forward, generator, task)
-    model, report = source.denoiser, task.progress
-    found = quality(model, forward, action, n, FLOW_STEPS, generator, progress=report)
-    return _of_lattice(found)
+    action, model, report = source.action, source.denoiser, task.progress
+    with task.interruptible():
+        if action is None:
+            return _bound(source, forward, generator, task)
+        return _of_lattice(
+            quality(model, forward, action, n, FLOW_STEPS, generator, progress=report)
+        )
 
 
 def _of_lattice(found: Quality) -> list[tuple[str, str]]:
@@ -126,46 +84,28 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     n, button = SAMPLES[0], right if lattice else left
     if lattice:
         n = left.selectbox("Weighed", SAMPLES, 1, key="samples-weighed", help="How many samples.")
-    missing = [setting for _, setting in columns if _key(setting, n, seed) not in _tasks]
+    keys = {name: _key(setting, n, seed) for name, setting in columns}
 
     def begin() -> None:
-        for setting in missing:
-            _begin(setting, n, seed)
+        for name, setting in columns:
+            if jobs.missing(keys[name]):
+                jobs.begin(LINE, keys[name], name, partial(_measure, setting, n, seed))
 
     button.button(
         "Measure",
         icon=":material/straighten:",
         on_click=begin,
-        disabled=not missing,
+        disabled=not any(map(jobs.missing, keys.values())),
         help="In the background; the page stays usable, and it can be cancelled.",
     )
-    told = [(name, _key(setting, n, seed)) for name, setting in columns]
-    waiting = any(key in _tasks and not _tasks[key].future.done() for _, key in told)
-    st.fragment(_show, run_every=0.7 if waiting else None)(told, waiting)
+    busy = any((task := jobs.find(key)) and task.waited_for for key in keys.values())
+    st.fragment(_show, run_every=0.7 if busy else None)(keys, busy)
 
 
-def _show(told: Sequence[tuple[str, str]], waiting: bool) -> None:
-    found: dict[str, list[tuple[str, str]]] = {}
-    busy = False
-    for name, key in told:
-        task = _tasks.get(key)
-        if task is None:
-            continue
-        if not task.future.done():
-            busy = True
-            bar, button = st.columns([4, 1], vertical_alignment="center")
-            bar.progress(task.share, f"{name}: {task.share:.0%}")
-            button.button("Cancel", key=f"samples-stop-{name}", on_click=task.stop.set)
-            continue
-        error = task.future.exception()
-        if error is None:
-            found[name] = task.future.result()
-        elif isinstance(error, Stopped):
-            _tasks.pop(key, None)
-        else:
-            st.warning(f"{name}: {error}", icon=":material/info:")
-    if waiting and not busy:
-        st.rerun()
+def _show(keys: Mapping[str, str], busy: bool) -> None:
+    jobs.watch(list(dict.fromkeys(keys.values())), "quality", busy)
+    tasks = {name: jobs.find(key) for name, key in keys.items()}
+    found = {name: task.result for name, task in tasks.items() if task and task.result}
     if found:
         rows = [name for name, _ in next(iter(found.values()))]
         head = f"| | {' | '.join(found)} |\n|:--|{'--:|' * len(found)}\n"

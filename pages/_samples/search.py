@@ -1,12 +1,12 @@
 """Searches on the Samples page: work in the background that is watched, stopped and taken over."""
 
-import threading
-import time
+import itertools
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import rgdiff_core as rg
+from pages._shared import jobs
+from pages._shared.jobs import Task
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import Setting
@@ -27,15 +27,16 @@ from rgdiff_core.search import (
     trials,
 )
 
-__all__ = ["Search", "begin", "gradient", "sweep"]
+__all__ = ["Search", "gradient", "sweep"]
 
 BATCH_VALUES = 1 << 16  # of all images of a round
 HELD_OUT = 1000  # images that the result is judged on
 HELD_OUT_VALUES = 1 << 18
 STUDIED = 256  # images or samples of a trial
 COLORS = ("white", "matched", "free", "power")  # those of the page's menu
+LINE = "search"
 
-_pool = ThreadPoolExecutor(1, "search")
+_numbers = itertools.count()
 
 
 @dataclass(eq=False)
@@ -44,39 +45,21 @@ class Search:
 
     Attributes:
         setting: Where it started.
-        total: Rounds or trials in all.
         states: What has been found until now, one after another.
         found: The colour and the schedule of the best.
         comparison: Start and end on held-out images, once it has ended.
-        error: Why it failed.
-        done: Whether it has ended.
         taken: Whether the editor has the result.
         shown: Whether the page has drawn its end.
-        stop: Set to end it.
-        known: How many states are of earlier searches.
-        began: When its turn came, by `time.monotonic`.
+        task: The work itself.
     """
 
     setting: Setting
-    total: int
     states: list[Progress | Trial] = field(default_factory=list)
     found: tuple[Color, Schedule] | None = None
     comparison: Comparison | None = None
-    error: str = ""
-    done: bool = False
     taken: bool = False
     shown: bool = False
-    stop: threading.Event = field(default_factory=threading.Event)
-    known: int = 0
-    began: float = 0.0
-
-    @property
-    def eta_s(self) -> float | None:
-        """Return the seconds left, None where nothing is known of them yet."""
-        new = len(self.states) - self.known
-        if new < 1:
-            return None
-        return (time.monotonic() - self.began) / new * max(0, self.total - len(self.states))
+    task: Task = field(init=False)
 
 
 def gradient(setting: Setting, rounds: int, points: int, shape: bool) -> Search:
@@ -97,7 +80,7 @@ def gradient(setting: Setting, rounds: int, points: int, shape: bool) -> Search:
         shape=shape,
         batch=batch,
     )
-    return begin(Search(setting, rounds + 1), source, states)
+    return _begin(Search(setting), source, states, rounds + 1)
 
 
 def sweep(setting: Setting, objective: str, count: int) -> Search:
@@ -111,10 +94,7 @@ def sweep(setting: Setting, objective: str, count: int) -> Search:
     at = "".join(f"-{value:g}" for value in setting.couplings or ())
     name = f"page-{setting.model}{at}-{source.version[:8]}-{objective}-{setting.steps}"
     study = open_study(name, asked, setting.model)
-    search = Search(setting, count)
-    search.states += [each for each in trials(study) if each.value is not None]
-    search.known = len(search.states)
-    search.total += search.known
+    search = Search(setting, [each for each in trials(study) if each.value is not None])
 
     def keep() -> None:
         least = best(study)
@@ -127,32 +107,39 @@ def sweep(setting: Setting, objective: str, count: int) -> Search:
             yield trial
 
     keep()
-    return begin(search, source, states())
+    return _begin(search, source, states(), count)
 
 
-def begin(search: Search, source: Source, states: Iterator[Progress] | Iterator[Trial]) -> Search:
-    """Put a search into the queue; one runs at a time."""
-    few = max(2, min(HELD_OUT, HELD_OUT_VALUES // source.denoiser.basis.scale[0].numel()))
+def _begin(
+    search: Search,
+    source: Source,
+    states: Iterator[Progress] | Iterator[Trial],
+    count: int,
+) -> Search:
+    """Put a search into the queue, for so many new states; one runs at a time."""
+    total = len(search.states) + count
 
-    def work() -> None:
-        search.began = time.monotonic()
-        try:
+    def work(task: Task) -> Search:
+        with task.interruptible():
+            task.progress(len(search.states), total)
             for state in states:
                 search.states.append(state)
                 if isinstance(state, Progress):
                     search.found = (search.setting.side.color, state.schedule)
-                if search.stop.is_set():
-                    break
+                task.progress(len(search.states), total, f"{len(search.states)} of {total}")
             if search.found is not None:
-                held_out = rg.data.load(source.data, "test", few).images
-                before, model = process(search.setting, source), source.denoiser
-                after = rg.Process(before.basis, *search.found, before.modes)
-                steps = search.setting.steps
-                search.comparison = compare(model, before, after, held_out, steps, draws=2)
-        except Exception as error:  # the thread has nobody to raise it to; the page shows it
-            search.error = str(error)
-        finally:
-            search.done = True
+                task.progress(total, total, "now on held-out images")
+                search.comparison = _compare(search, source, *search.found)
+        return search
 
-    _pool.submit(work)
+    search.task = jobs.begin(LINE, f"{LINE}/{next(_numbers)}", "Searching", work)
     return search
+
+
+def _compare(search: Search, source: Source, color: Color, schedule: Schedule) -> Comparison:
+    """Return start and result of a search on held-out images."""
+    model, before = source.denoiser, process(search.setting, source)
+    few = max(2, min(HELD_OUT, HELD_OUT_VALUES // model.basis.scale[0].numel()))
+    held_out = rg.data.load(source.data, "test", few).images
+    after = rg.Process(before.basis, color, schedule, before.modes)
+    return compare(model, before, after, held_out, search.setting.steps, draws=2)

@@ -10,7 +10,7 @@ from pages._samples import search as samples_search
 from pages._samples import session
 from pages._samples.search import Search
 from pages._samples.state import Bench
-from pages._shared import plots
+from pages._shared import jobs, plots
 from pages._shared.menus import describe
 from pages._shared.plots import Curve
 from pages._shared.sampling.models import load
@@ -19,7 +19,6 @@ from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial
 from rgdiff_core.statistics import Estimate
-from rgdiff_core.terminal import duration
 
 __all__ = ["panel"]
 
@@ -53,7 +52,7 @@ def panel(bench: Bench) -> None:
     way = way or "gradient"
     st.caption(HELP[way].format(n=setting.steps))
     search: Search | None = st.session_state.get(KEY)
-    busy = search is not None and not search.done
+    busy = search is not None and search.task.waited_for
     columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
     try:
         if way == "gradient":
@@ -63,7 +62,7 @@ def panel(bench: Bench) -> None:
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
     if search is not None:
-        st.fragment(_show, run_every=None if search.done else 0.7)(search)
+        st.fragment(_show, run_every=0.7 if busy else None)(search, busy)
 
 
 def _gradient(bench: Bench, columns: list, busy: bool) -> None:
@@ -117,25 +116,16 @@ def _sweep(bench: Bench, columns: list, busy: bool) -> None:
         st.rerun()
 
 
-def _show(search: Search) -> None:
+def _show(search: Search, busy: bool) -> None:
     """Draw how far a search is, and what it has found; called again and again while it runs."""
-    if search.done and not search.shown:
+    over = not search.task.waited_for
+    if over and not search.shown:
         search.shown = True
         by_gradient = bool(search.states) and isinstance(search.states[-1], Progress)
         if by_gradient and session.current().setting == search.setting:
             _take(search)
         st.rerun()
-    if not search.done:
-        bar, button = st.columns([4, 1], vertical_alignment="center")
-        done, left = len(search.states), "waiting for its turn"
-        if done >= search.total:
-            left = "now on held-out images"
-        elif search.eta_s is not None:
-            left = f"{duration(search.eta_s)} left"
-        bar.progress(min(1.0, done / max(1, search.total)), f"{done} of {search.total} · {left}")
-        button.button("Cancel", key=f"{KEY}-stop", on_click=search.stop.set, width="stretch")
-    if search.error:
-        st.warning(f"The search failed: {search.error}", icon=":material/info:")
+    jobs.watch([search.task.key], KEY, busy)
     states = list(search.states)
     rounds = [state for state in states if isinstance(state, Progress)]
     tried = [state for state in states if isinstance(state, Trial)]
@@ -157,7 +147,7 @@ def _show(search: Search) -> None:
             search.taken = False
             st.rerun()
         return
-    ready = search.done and search.found is not None
+    ready = over and search.found is not None
     if ready and st.button("Use the best", key=f"{KEY}-use", icon=":material/download_done:"):
         _take(search)
         st.rerun()

@@ -10,6 +10,7 @@ from pages._shared.color_messages import plain
 from pages._shared.knobs import Knob
 from pages._shared.menus import describe
 from pages._shared.side import MAX_POINTS, Side
+from rgdiff_core.bases.spec import BASES
 from rgdiff_core.schedules import (
     CosinePath,
     Cutoff,
@@ -99,8 +100,7 @@ def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
         return "weak components →"
     if bands.basis is not proc.basis:
         return "|k| / k_max"
-    names = {"wavelet": "wavelet level", "pca": "rank / number of components"}
-    return names.get(side.basis.name, "|k| / k_max")
+    return BASES[side.basis.name].scale
 
 
 def curve_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:

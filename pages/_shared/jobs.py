@@ -1,20 +1,21 @@
-"""Long work of the Lattice page: in the background, in a queue, stopped from any tab."""
+"""Long work of the pages: in the background, in a queue, stopped from any tab."""
 
 import atexit
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
 
 import streamlit as st
+from torch.overrides import TorchFunctionMode
 
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.terminal import duration
 
-__all__ = ["Stopped", "Task", "bar", "begin", "find", "forget", "listed"]
+__all__ = ["Stopped", "Task", "bar", "begin", "find", "forget", "listed", "missing", "watch"]
 
 KEPT = 64
 SENTENCE = 300  # characters
@@ -32,11 +33,10 @@ class Task:
     Attributes:
         key: What it is found by.
         title: What a person reads.
-        work: What is done; it is given the task, calls `progress`, and returns the result.
         done, total: How far it is.
         text: What is being done.
         live: What the work shows on the way.
-        result: What it returned.
+        result: What the work returned.
         error: Why it failed, in a sentence.
         ended: Whether it is over, in whichever way.
         stop: Set to end it.
@@ -46,7 +46,6 @@ class Task:
 
     key: str
     title: str
-    work: Callable[["Task"], Any]
     done: int = 0
     total: int = 0
     text: str = ""
@@ -65,6 +64,12 @@ class Task:
         if self.first is None or done < self.done:  # another stage begins
             self.began, self.first = time.monotonic(), done
         self.done, self.total, self.text = done, total, text
+
+    def interruptible(self) -> TorchFunctionMode:
+        """Return a context in which every operation on tensors raises `Stopped` where the work is
+        to end, so that nobody waits for the end of a long evaluation.
+        """
+        return _Interruptible(self.stop)
 
     @property
     def share(self) -> float:
@@ -95,18 +100,43 @@ class Task:
         return not self.ended and (self.under_way or not self.stopped)
 
 
+class _Interruptible(TorchFunctionMode):
+    def __init__(self, stop: threading.Event) -> None:
+        super().__init__()
+        self.stop = stop
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if self.stop.is_set():
+            raise Stopped
+        return func(*args, **(kwargs or {}))
+
+
+Work = Callable[[Task], Any]
 _tasks: OrderedDict[str, Task] = OrderedDict()
-_lines: dict[str, SimpleQueue[Task]] = {}
+_lines: dict[str, SimpleQueue[tuple[Task, Work]]] = {}
 _lock = threading.Lock()
 
 
-def begin(line: str, key: str, title: str, work: Callable[[Task], Any]) -> Task:
-    """Queue work, one at a time in each line; what is under way already is not begun twice."""
+def begin(line: str, key: str, title: str, work: Work) -> Task:
+    """Queue work, one at a time in each line; what is under way already is not begun twice.
+
+    Arguments:
+        line: Name of the queue.
+        key: What the work is found by.
+        title: What a person reads.
+        work: Called with its task; it calls `Task.progress` and returns the result.
+    """
     with _lock:
         task = _tasks.get(key)
         if task is not None and task.waited_for:
             return task
-        task = Task(key, title, work)
+        task = Task(key, title)
         _tasks.pop(key, None)
         _tasks[key] = task
         over = [name for name, each in _tasks.items() if each.ended]
@@ -116,25 +146,28 @@ def begin(line: str, key: str, title: str, work: Callable[[Task], Any]) -> Task:
             _lines[line] = SimpleQueue()
             # A daemon, so that nobody waits for it for long when the server ends.
             threading.Thread(target=_serve, args=(_lines[line],), name=line, daemon=True).start()
-        _lines[line].put(task)
+        _lines[line].put((task, work))
     return task
 
 
-def _serve(queue: "SimpleQueue[Task]") -> None:
+def _serve(queue: "SimpleQueue[tuple[Task, Work]]") -> None:
     while True:
-        task = queue.get()
-        try:
-            task.progress(0, 0)
-            task.first = None
-            task.result = task.work(task)
-        except Stopped:
-            pass
-        except (ValueError, OSError, DataUnavailable) as error:
-            task.error = " ".join(str(error).split())[:SENTENCE]
-        except Exception as error:  # there is nobody to raise it to; the page shows it
-            task.error = f"{type(error).__name__}: {error}"[:SENTENCE]
-        finally:
-            task.ended = True
+        _run(*queue.get())  # in a function of its own, so that what it used is let go
+
+
+def _run(task: Task, work: Work) -> None:
+    try:
+        task.progress(0, 0)
+        task.first = None
+        task.result = work(task)
+    except Stopped:
+        pass
+    except (ValueError, OSError, DataUnavailable) as error:
+        task.error = " ".join(str(error).split())[:SENTENCE]
+    except Exception as error:  # there is nobody to raise it to; the page shows it
+        task.error = f"{type(error).__name__}: {' '.join(str(error).split())}"[:SENTENCE]
+    finally:
+        task.ended = True
 
 
 @atexit.register
@@ -152,6 +185,12 @@ def find(key: str) -> Task | None:
     return _tasks.get(key)
 
 
+def missing(key: str) -> bool:
+    """Return whether there is no result of that name, and nothing on its way to one."""
+    task = find(key)
+    return task is None or (task.result is None and not task.waited_for)
+
+
 def listed(prefix: str) -> list[Task]:
     """Return all work whose name begins so, the oldest first."""
     with _lock:
@@ -163,6 +202,25 @@ def forget(key: str) -> None:
     with _lock:
         if key in _tasks and _tasks[key].ended:
             del _tasks[key]
+
+
+def watch(keys: Sequence[str], place: str, busy: bool) -> None:
+    """Draw how far work is, and why some of it failed; to be called in a fragment.
+
+    Arguments:
+        place: What tells the buttons apart from those of other places.
+        busy: Whether some of it was waited for when the page was drawn: the page is drawn anew
+            once nothing is.
+    """
+    tasks = [task for key in keys if (task := find(key))]
+    waiting = [task for task in tasks if task.waited_for]
+    if busy and not waiting:
+        st.rerun()
+    for task in waiting:
+        bar(task, place)
+    for task in tasks:
+        if task.error:
+            st.error(f"{task.title}: {task.error}", icon=":material/error:")
 
 
 def bar(task: Task, place: str) -> None:
@@ -181,7 +239,7 @@ def bar(task: Task, place: str) -> None:
     right.button(
         "Cancel",
         icon=":material/stop:",
-        key=f"lattice-stop-{place}-{task.key}",
+        key=f"stop-{place}-{task.key}",
         on_click=task.stop.set,
         disabled=task.stopped,
         width="stretch",

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from rgdiff_core import colors, extensions, schedules
+from rgdiff_core.bases import spec as bases
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Kernel, Schedule
@@ -20,13 +21,7 @@ __all__ = [
 
 extensions.load()
 
-BASES: Mapping[str, str] = {
-    "pixel": "Pixels",
-    "fourier": "Fourier modes",
-    "cosine": "Cosines",
-    "wavelet": "Wavelets",
-    "pca": "Principal components",
-} | extensions.bases()
+BASES: Mapping[str, str] = {name: kind.title for name, kind in bases.BASES.items()}
 ORDERS: Mapping[str, str] = {
     "scale": "fine scales first",
     "variance": "weak components first",

@@ -9,6 +9,7 @@ import streamlit as st
 from pages._shared.knobs import Knob, color_knob, schedule_knob
 from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
+from rgdiff_core.bases import spec as bases
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, CurveColor
 from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning
@@ -57,7 +58,7 @@ def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:
             help="How often the picture is halved.",
             **bind("levels", basis.levels or deepest(shape), field("levels")),
         )
-    momentum, several = basis.name in ("fourier", "cosine"), shape[0] > 1
+    momentum, several = "momentum" in bases.BASES[basis.name].options, shape[0] > 1
     if not momentum and not several:
         return
     more = st.expander("More about the basis")

@@ -1,61 +1,55 @@
 """How long a run would take: a few of its steps, measured in the background."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
-
 import streamlit as st
 
+from pages._shared import jobs
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import Timing, TrainConfig, measure
 
 __all__ = ["answer", "ask"]
 
-_ASKED = "training-measured"
-
-
-@st.cache_resource(max_entries=1, show_spinner=False)
-def _worker() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "measure")
-
-
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _measuring(config: str) -> Future[Timing]:
-    return _worker().submit(measure, TrainConfig.from_json(config))
+LINE = "timing"
 
 
 def ask(config: TrainConfig) -> None:
     """Draw the button that measures; the page stays usable meanwhile."""
-    key, asked = config.to_json(), st.session_state.setdefault(_ASKED, set())
     st.button(
         "How long?",
         icon=":material/speed:",
         width="stretch",
-        on_click=lambda: asked.add(key),
+        on_click=lambda: _begin(config),
+        disabled=not jobs.missing(_key(config)),
         help="Take a few real steps on this machine and throw them away.",
     )
 
 
 def answer(config: TrainConfig) -> None:
-    """Say what was measured, if it was asked for."""
-    key = config.to_json()
-    if key in st.session_state.get(_ASKED, ()):
-        waiting = not _measuring(key).done()
-        st.fragment(_answer, run_every=1.0 if waiting else None)(key, config.steps, waiting)
+    """Draw how far the measurement is, and what it found."""
+    key = _key(config)
+    task = jobs.find(key)
+    if task is not None:
+        busy = task.waited_for
+        st.fragment(_answer, run_every=1.0 if busy else None)(key, config.steps, busy)
 
 
-def _answer(key: str, steps: int, waiting: bool) -> None:
-    measured = _measuring(key)
-    if not measured.done():
-        st.caption("Taking a few steps …")
+def _key(config: TrainConfig) -> str:
+    return f"{LINE}/{config.to_json()}"
+
+
+def _begin(config: TrainConfig) -> None:
+    def work(task: jobs.Task) -> Timing:
+        with task.interruptible():
+            return measure(config, progress=task.progress)
+
+    jobs.begin(LINE, _key(config), "Taking a few steps", work)
+
+
+def _answer(key: str, steps: int, busy: bool) -> None:
+    jobs.watch([key], "timing", busy)
+    task = jobs.find(key)
+    if task is None or task.result is None:
         return
-    if waiting:
-        st.rerun()
-    try:
-        timing = measured.result()
-    except (ValueError, OSError, RuntimeError) as error:
-        st.warning(str(error).splitlines()[0], icon=":material/info:")
-        st.session_state[_ASKED].discard(key)
-        _measuring.clear(key)
-        return
+    timing: Timing = task.result
     st.caption(
         f"{1000 * timing.step_s:.3g} ms a step on {timing.device}: "
         f"**{duration(timing.total_s)}** for {steps:,} steps; longer where others work on the "

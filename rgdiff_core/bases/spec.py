@@ -1,7 +1,12 @@
-r"""The choice of a basis as a spec: what a permalink or a config says, before there are data."""
+r"""The choice of a basis as a spec: what a permalink or a config says, before there are data.
+
+`BASES` is the one table of bases: their names, and all that differs between them before there is
+a shape.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Self
 
 from torch import Tensor
 
@@ -17,24 +22,39 @@ from rgdiff_core.bases import (
 )
 from rgdiff_core.spec import Spec
 
-__all__ = ["BASES", "BasisSpec", "add_basis"]
-
-BASES = ("pixel", "fourier", "cosine", "wavelet", "pca")
-
-_ADDED: dict[str, Callable[..., Basis]] = {}
+__all__ = ["BASES", "BasisKind", "BasisSpec"]
 
 
-def add_basis(name: str, make: Callable[..., Basis]) -> None:
-    """Let a `BasisSpec` name another basis.
+@dataclass(frozen=True)
+class BasisKind:
+    """What is known of a basis before there are data.
 
-    Arguments:
-        make: from a shape (C, H, W) and `channels`, as the class itself.
-
-    Raises `ValueError` where the name is the library's.
+    Attributes:
+        title: For people, as in menus.
+        make: Its class, or what is called like it: with a shape (C, H, W), its options and
+            `channels`, by name.
+        options: The fields of `BasisSpec` that it has.
+        scale: What the scale of its components is, beside an axis.
+        fit: Called in place of `make`, with images (N, C, H, W) and `channels`, where the basis
+            depends on them.
     """
-    if name in BASES:
-        raise ValueError(f"the basis {name!r} is the library's: give yours another name.")
-    _ADDED[name] = make
+
+    title: str
+    make: Callable[..., Basis]
+    options: tuple[str, ...] = ()
+    scale: str = "|k| / k_max"
+    fit: Callable[..., Basis] | None = None
+
+
+BASES: dict[str, BasisKind] = {  # by name; `extensions.register_basis` adds to it
+    "pixel": BasisKind("Pixels", PixelBasis),
+    "fourier": BasisKind("Fourier modes", FourierBasis, ("momentum",)),
+    "cosine": BasisKind("Cosines", CosineBasis, ("momentum",)),
+    "wavelet": BasisKind("Wavelets", WaveletBasis, ("wavelet", "levels"), "wavelet level"),
+    "pca": BasisKind(
+        "Principal components", PCABasis, (), "rank / number of components", PCABasis.fit
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +62,7 @@ class BasisSpec(Spec):
     """Which basis, to be built for given images.
 
     Arguments:
-        name: "pixel", "fourier", "cosine", "wavelet", "pca", or one of `add_basis`.
+        name: of `BASES`.
         momentum: "continuum" or "lattice", for Fourier and cosine.
         wavelet: a name from `orthogonal_wavelets()`, for wavelets.
         levels: number of wavelet levels; None for all.
@@ -56,9 +76,23 @@ class BasisSpec(Spec):
     decorrelate: bool = False
 
     def __post_init__(self) -> None:
-        known = (*BASES, *_ADDED)
-        if self.name not in known:
-            raise ValueError(f"basis = {self.name!r} is not one of {', '.join(known)}.")
+        if self.name not in BASES:
+            raise ValueError(f"basis = {self.name!r} is not one of {', '.join(BASES)}.")
+
+    @classmethod
+    def of(cls, basis: Basis) -> Self:
+        """Return the spec of a basis; what it was fitted to is no part of it.
+
+        Raises `ValueError` for a basis that is not in `BASES`.
+        """
+        found = (name for name, kind in BASES.items() if kind.make is type(basis))
+        name = next(found, None)
+        if name is None:
+            known = ", ".join(BASES)
+            raise ValueError(f"{type(basis).__name__} is not the class of one of {known}.")
+        options: dict[str, Any] = basis.options()
+        mine = {option: options[option] for option in BASES[name].options}
+        return cls(name, decorrelate=basis.channels is not None, **mine)
 
     def build(self, images: Tensor) -> Basis:
         """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.
@@ -69,14 +103,8 @@ class BasisSpec(Spec):
         check_images(images)
         c, h, w = images.shape[1:]
         channels = decorrelation(images) if self.decorrelate and c > 1 else None
-        if self.name in _ADDED:
-            return _ADDED[self.name]((c, h, w), channels=channels)
-        if self.name == "pixel":
-            return PixelBasis((c, h, w), channels=channels)
-        if self.name == "fourier":
-            return FourierBasis((c, h, w), self.momentum, channels=channels)
-        if self.name == "cosine":
-            return CosineBasis((c, h, w), self.momentum, channels=channels)
-        if self.name == "wavelet":
-            return WaveletBasis((c, h, w), self.wavelet, self.levels, channels=channels)
-        return PCABasis.fit(images, channels=channels)
+        kind = BASES[self.name]
+        if kind.fit is not None:
+            return kind.fit(images, channels=channels)
+        options = {option: getattr(self, option) for option in kind.options}
+        return kind.make((c, h, w), **options, channels=channels)

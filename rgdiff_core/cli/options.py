@@ -1,6 +1,7 @@
 """Options that name a model, a process or a device."""
 
 import argparse
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +27,7 @@ __all__ = [
     "process_from",
     "process_options",
     "spec_from",
+    "study_options",
 ]
 
 
@@ -63,6 +65,34 @@ def hastened(model: NetworkDenoiser, precision: str, compiled: bool) -> NetworkD
         on_gpu = model.modes_variance.device.type == "cuda"
         model.network.compile(mode="reduce-overhead" if on_gpu else "default")
     return model
+
+
+def study_options(
+    parser: argparse.ArgumentParser, budgets: Iterable[str], cost: str, work: str
+) -> None:
+    """Add the options that the resumable studies have in common.
+
+    Arguments:
+        budgets: by name; the default is "full".
+        cost: what the full one takes, in words.
+        work: where cells are kept by default, in words.
+    """
+    parser.add_argument(
+        "--budget", choices=tuple(budgets), default="full", help=f"default: full, {cost}"
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="FOLDER",
+        help="where cells, models and samples are kept; what is finished there is not computed "
+        f"again (default: {work})",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+    )
 
 
 def model_options(parser: argparse.ArgumentParser) -> None:

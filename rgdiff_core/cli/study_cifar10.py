@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry
-from rgdiff_core.cli.options import device_option
+from rgdiff_core.cli.options import device_option, study_options
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
 from rgdiff_core.devices import device_of
 from rgdiff_core.files.atomic import write_text
@@ -37,23 +37,8 @@ def cifar10_options(parser: argparse.ArgumentParser) -> None:
         "file is missing is left out",
     )
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
-    parser.add_argument(
-        "--budget", choices=tuple(BUDGETS), default="full", help="default: full, for one GPU"
-    )
-    parser.add_argument(
-        "--work",
-        type=Path,
-        metavar="FOLDER",
-        help="where cells and samples are kept; what is finished there is not computed again "
-        "(default: runs/study-cifar10-BUDGET)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
-    )
+    study_options(parser, BUDGETS, "for one GPU", "runs/study-cifar10-BUDGET")
     device_option(parser)
-    parser.add_argument(
-        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
-    )
     parser.add_argument(
         "--features",
         nargs="*",

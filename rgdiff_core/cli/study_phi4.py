@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.options import study_options
 from rgdiff_core.data import store
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json, reading
@@ -22,13 +23,13 @@ from rgdiff_core.study.lattice.summary import summary
 from rgdiff_core.study.report import tables, versions
 from rgdiff_core.training.state import keep_memory
 
-__all__ = ["report_options", "run_phi4", "run_report", "study_options"]
+__all__ = ["phi4_options", "report_options", "run_phi4", "run_report"]
 
 
 MOST_PROCESSES = 64
 
 
-def study_options(parser: argparse.ArgumentParser) -> None:
+def phi4_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff study phi4`."""
     parser.add_argument(
         "--theories",
@@ -39,28 +40,13 @@ def study_options(parser: argparse.ArgumentParser) -> None:
         help=f"data sets, of {', '.join(THEORIES)} (default: all)",
     )
     parser.add_argument(
-        "--budget", choices=tuple(BUDGETS), default="full", help="default: full, hours on one core"
-    )
-    parser.add_argument(
-        "--work",
-        type=Path,
-        metavar="FOLDER",
-        help="where cells and models are kept; what is finished there is not computed again "
-        "(default: runs/study-BUDGET)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
-    )
-    parser.add_argument(
         "--processes",
         type=int,
         default=1,
         metavar="N",
         help="cells that are computed at once, each by one thread (default: 1)",
     )
-    parser.add_argument(
-        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
-    )
+    study_options(parser, BUDGETS, "hours on one core", "runs/study-BUDGET")
 
 
 @resumable()
@@ -151,6 +137,6 @@ def _is_lattice(found: dict[str, Any]) -> bool:
 
 
 COMMANDS: Entries = {
-    "phi4": Entry(study_options, run_phi4),
+    "phi4": Entry(phi4_options, run_phi4),
     "report": Entry(report_options, run_report),
 }

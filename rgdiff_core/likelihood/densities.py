@@ -12,6 +12,7 @@ from rgdiff_core.process import Generators, Process, white_noise
 __all__ = [
     "Flowed",
     "FoldedError",
+    "free_log_density",
     "log_prior",
     "log_volume",
     "normal_log_density",
@@ -72,3 +73,10 @@ def normal_log_density(z: Tensor) -> Tensor:
 def log_volume(scale: Tensor, x: Tensor) -> Tensor:
     """Return Σ log scale over all components of fields like x (B, C, H, W)."""
     return torch.log(scale).expand(x.shape[1:]).sum()
+
+
+def free_log_density(model: Denoiser, x: Tensor) -> Tensor:
+    """Return log N(x; μ, Σ), (B,), in nats: the free theory with the model's modes."""
+    root = model.free_variance.sqrt()
+    z = (model.basis.analyze(x) - model.free_mean) / root
+    return normal_log_density(z) - log_volume(root, x)

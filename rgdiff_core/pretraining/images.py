@@ -1,7 +1,7 @@
 """Cards of pretrained models of images: what they were trained on, and how good they are."""
 
+import json
 import platform
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,10 @@ from rgdiff_core.evaluation import (
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.classes import named
+from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.schedules.kernels import SigmoidKernel
-from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
@@ -77,13 +77,10 @@ class ImageBudget:
 
 
 @dataclass(frozen=True)
-class ImageCard:
+class ImageCard(CardHead):
     """All that is known of a pretrained model of images.
 
     Attributes:
-        name, title, data, command: of the model.
-        config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
         evaluated_on: the device of the numbers.
         best: the process, by name, of the least bits per dimension in the scan.
         scan: bits per dimension by process, on few images.
@@ -92,15 +89,6 @@ class ImageCard:
         real_classes: the same of held-out images.
     """
 
-    name: str
-    title: str
-    data: str
-    command: str
-    config: str
-    parameters: int
-    steps: int
-    train_s: float
-    device: str
     evaluated_on: str
     best: str
     scan: Mapping[str, Estimate]
@@ -150,17 +138,9 @@ def image_card(
     say(f"{best}: at most {report.bits} bits/dim")
     classes, real = _classes(config, model, processes[best], budget, say)
     made = read_metadata(work / "checkpoint" / "model.safetensors")
-    status = load_json((work / "status.json").read_text(encoding="utf-8"))
+    head = CardHead.fields_of(name, config, model, work, _title(config))
     return ImageCard(
-        name=name,
-        title=_title(config),
-        data=config.data,
-        command=f"rgdiff pretrain {shlex.quote(name)}",
-        config=config.to_json(),
-        parameters=sum(p.numel() for p in model.network.parameters()),
-        steps=int(made.get("step", config.steps)),
-        train_s=status["elapsed_s"],
-        device=f"{status['device']}, {platform.machine()}",
+        **head | {"steps": int(made.get("step", config.steps))},
         evaluated_on=_device(budget.device),
         best=best,
         scan=scan,
@@ -224,7 +204,7 @@ def image_markdown(card: ImageCard) -> str:
     report = card.report
     rows = "\n".join(f"| {title} | {bits} |" for title, bits in card.scan.items())
     universal = len(card.scan) > 1
-    batch = load_json(card.config)["batch"]
+    batch = json.loads(card.config)["batch"]
     kind = (
         "A universal denoiser: one network for every schedule and every colour in its basis."
         if universal

@@ -5,8 +5,6 @@ with all numbers and `card.md` for people beside it, and the file's SHA-256 into
 """
 
 import json
-import platform
-import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -26,15 +24,14 @@ from rgdiff_core.denoisers.files import (
     sha256,
     weights_type,
 )
-from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
 from rgdiff_core.files.atomic import WriteError, replacing, write_text
 from rgdiff_core.lattice import Phi4, hmc, observables
+from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import ImageBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
-from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig, load_config, train
@@ -60,13 +57,10 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Card:
+class Card(CardHead):
     """All that is known of a pretrained lattice model.
 
     Attributes:
-        name, title, data, command: of the model.
-        config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
         best: the process, by name, of the largest effective sample size in the scan.
         scan: quality by process, few samples each.
         quality: of the best process, many samples.
@@ -75,15 +69,6 @@ class Card:
         gaussian_nll: of the free theory on the same configurations.
     """
 
-    name: str
-    title: str
-    data: str
-    command: str
-    config: str
-    parameters: int
-    steps: int
-    train_s: float
-    device: str
     best: str
     scan: Mapping[str, Quality]
     quality: Quality
@@ -226,17 +211,8 @@ def _evaluate(
     free = _gaussian_nll(model, processes[best], x)
     size = x.shape[-1]
     reference = hmc(action, size, HMC_SAMPLES, generator=generator, thinning=4)
-    status = load_json((work / "status.json").read_text(encoding="utf-8"))
     return Card(
-        name=name,
-        title=next(item.title for item in data.available() if item.name == config.data),
-        data=config.data,
-        command=f"rgdiff pretrain {shlex.quote(name)}",
-        config=config.to_json(),
-        parameters=sum(p.numel() for p in model.network.parameters()),
-        steps=config.steps,
-        train_s=status["elapsed_s"],
-        device=f"{status['device']}, {platform.machine()}",
+        **CardHead.fields_of(name, config, model, work),
         best=best,
         scan=scan,
         quality=measured,
@@ -249,13 +225,13 @@ def _evaluate(
 def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
     from rgdiff_core.denoisers import GaussianDenoiser
 
-    nll = -doubled(GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process))
-    return Estimate.of(nll)
+    log_density = GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process)
+    return Estimate.of(-log_density.cpu().double())
 
 
 def _index(card: Card | LineCard | ImageCard, model: Path) -> None:
     path = pretrained_folder() / "index.json"
-    entries = load_json(path.read_text(encoding="utf-8")) if path.is_file() else []
+    entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     entry = {"name": card.name, "title": card.title, "data": card.data, "sha256": sha256(model)}
     kept = [each for each in entries if each["name"] != card.name]
     ordered = sorted([*kept, entry], key=lambda each: each["name"])

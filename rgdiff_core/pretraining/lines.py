@@ -3,21 +3,18 @@ were trained on, and in between.
 """
 
 import itertools
-import platform
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from rgdiff_core import data
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import Quality, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
+from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
-from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
@@ -46,13 +43,10 @@ class LineRow:
 
 
 @dataclass(frozen=True)
-class LineCard:
+class LineCard(CardHead):
     """All that is known of a pretrained model along a line of couplings.
 
     Attributes:
-        name, title, data, command: of the model.
-        config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
         points: the couplings (m², λ) that it was trained on.
         spread: the error of the spectrum between them, as of `ModesLine.spread`.
         best: the process, by name, of the largest effective sample size in the scan.
@@ -60,15 +54,6 @@ class LineCard:
         rows: in the middle between each two of these points.
     """
 
-    name: str
-    title: str
-    data: str
-    command: str
-    config: str
-    parameters: int
-    steps: int
-    train_s: float
-    device: str
     points: tuple[tuple[float, float], ...]
     spread: float
     best: str
@@ -117,17 +102,8 @@ def line_card(
         chi = observables(run.configurations, n_chains=run.n_chains)["susceptibility"]
         rows.append(LineRow(m2, lam, found, chi))
         say(f"m² = {m2:g}, λ = {lam:g}: ESS {found.ess}, χ {found.reweighted}, Monte Carlo {chi}")
-    status = load_json((work / "status.json").read_text(encoding="utf-8"))
     return LineCard(
-        name=name,
-        title=next(item.title for item in data.available() if item.name == config.data),
-        data=config.data,
-        command=f"rgdiff pretrain {shlex.quote(name)}",
-        config=config.to_json(),
-        parameters=sum(p.numel() for p in model.network.parameters()),
-        steps=config.steps,
-        train_s=status["elapsed_s"],
-        device=f"{status['device']}, {platform.machine()}",
+        **CardHead.fields_of(name, config, model, work),
         points=line.line.points,
         spread=line.spread(),
         best=best,

@@ -7,12 +7,12 @@ from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.likelihood.bound import elbo
-from rgdiff_core.likelihood.densities import log_volume, normal_log_density
+from rgdiff_core.likelihood.densities import free_log_density
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["Comparison", "compare", "free_log_density", "step_bound"]
+__all__ = ["Comparison", "compare", "step_bound"]
 
 MOST_IMAGES = 1024  # in one call
 
@@ -31,13 +31,6 @@ class Comparison:
     before: Estimate
     after: Estimate
     change: Estimate
-
-
-def free_log_density(model: Denoiser, x: Tensor) -> Tensor:
-    """Return log N(x; μ, Σ), (B,), in nats: the free theory with the model's modes."""
-    root = model.free_variance.sqrt()
-    z = (model.basis.analyze(x) - model.free_mean) / root
-    return normal_log_density(z) - log_volume(root, x)
 
 
 def step_bound(

@@ -5,9 +5,9 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -25,6 +25,9 @@ from rgdiff_core.training.graph import GraphedGradients
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.losses import LossTerms, denoising_loss
 from rgdiff_core.training.optimizers import optimizers_for
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = [
     "Learner",
@@ -169,7 +172,7 @@ class Learner:
         average: the same with averaged weights: what is evaluated, sampled and kept.
     """
 
-    def __init__(self, config: TrainConfig, fabric: Fabric, learned: Material) -> None:
+    def __init__(self, config: TrainConfig, fabric: "Fabric", learned: Material) -> None:
         self.config = config
         line = learned.line
         spec = replace(
@@ -273,7 +276,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def prepare(
-    config: TrainConfig, fabric: Fabric, kept: Mapping[str, Tensor] | None = None
+    config: TrainConfig, fabric: "Fabric", kept: Mapping[str, Tensor] | None = None
 ) -> tuple[Learner, BatchStream, Material]:
     """Load the data and build all that a run needs.
 

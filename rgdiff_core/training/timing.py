@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,8 +34,16 @@ class Timing:
     device: str
 
 
-def measure(config: TrainConfig, device: str = "auto") -> Timing:
+def measure(
+    config: TrainConfig,
+    device: str = "auto",
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Timing:
     """Take a few steps of a config, throw them away, and return how long they took.
+
+    Arguments:
+        progress: called with (steps done, in all); it may raise to cancel.
 
     Raises `ValueError` where the config does not fit its data, as `train` does.
     """
@@ -48,6 +57,8 @@ def measure(config: TrainConfig, device: str = "auto") -> Timing:
         if fabric.device.type == "cuda":
             torch.cuda.synchronize(fabric.device)
         seconds.append(time.perf_counter() - start)
+        if progress is not None:
+            progress(step + 1, WARM + TIMED)
         if time.perf_counter() - begun > MOST_SECONDS:
             break
     step_s = statistics.median(seconds[WARM:] or seconds[-1:])

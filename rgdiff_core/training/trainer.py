@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning_fabric import Fabric
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
@@ -35,6 +34,9 @@ from rgdiff_core.training.noise_levels import OneProcess
 from rgdiff_core.training.records import Records, Status, finite
 from rgdiff_core.training.state import keep_memory, prepare, use_threads
 from rgdiff_core.training.warm_start import bring_weights, origin, warm_start
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
 
@@ -61,11 +63,13 @@ class _Stop(Exception):
         self.state, self.message = state, message
 
 
-def fabric_for(device: str) -> Fabric:
+def fabric_for(device: str) -> "Fabric":
     """Return Lightning Fabric for a device, and for the processes that torchrun has started.
 
     Raises `ValueError` for a name that no device here has, and for one GPU of several processes.
     """
+    from lightning_fabric import Fabric  # imports torch's compiler: half of the time of a start
+
     place = device_of(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -154,7 +158,7 @@ class _Run:
         self,
         config: TrainConfig,
         folder: Path,
-        fabric: Fabric,
+        fabric: "Fabric",
         kept: Checkpoint | None,
         on_point: Callable[[Row, Status], None] | None,
     ) -> None:

@@ -364,6 +364,25 @@ def test_work_in_the_background_queues_stops_and_says_why_it_failed():
     assert second.ended and second.result is None and second.error == ""
     assert third.error == "n = 0 is too few."
     assert first.share == 0.5 and not math.isnan(first.eta_s or 0.0)
+    assert not jobs.missing("test/1") and jobs.missing("test/2") and jobs.missing("test/3")
+
+
+def test_work_that_reports_nothing_ends_at_its_next_operation_on_tensors():
+    going = []
+
+    def silent(task: jobs.Task) -> None:
+        with task.interruptible():
+            x = torch.ones(8)
+            while True:
+                x = torch.nn.functional.silu(x + 1)
+                going.append(1)
+
+    task = jobs.begin("test", "test/4", "Silent", silent)
+    while not going:
+        time.sleep(0.005)
+    task.stop.set()
+    assert finished(task).error == "" and task.result is None
+    assert torch.ones(2).sum() == 2  # other threads go on
 
 
 def test_other_pages_open_with_an_ensemble():

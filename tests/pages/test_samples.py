@@ -230,7 +230,7 @@ def test_quality_is_measured_in_the_background_and_can_be_cancelled():
     at.selectbox(key="samples-weighed").set_value(64)
     healthy(button(at.run(), "Measure").click().run())
     assert button(at, "Measure").disabled
-    healthy(at.button(key="samples-stop-Now").click().run())
+    healthy(button(at, "Cancel").click().run())
     end = time.monotonic() + PATIENCE
     while button(at, "Measure").disabled and time.monotonic() < end:
         time.sleep(0.2)

@@ -55,7 +55,6 @@ function wireControls(lab) {
     change(lab, "blend", (state) => { state.blend = Number(el.blend.value); }));
   on(lab, el.blend, "change", () => endGesture(lab));
   on(lab, el.letGo, "click", () => setBand(lab, null, true));
-  on(lab, el.help, "click", () => el.keys.showModal());
   on(lab, el.png, "click", () => savePng(lab));
   on(lab, el.full, "click", () => (document.fullscreenElement
     ? document.exitFullscreen() : el.picture.requestFullscreen().catch(() => {})));

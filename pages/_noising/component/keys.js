@@ -1,4 +1,4 @@
-// The keyboard, and the sheet that lists it.
+// What the lab's keys do, and the sheet that lists them.
 
 const KEY_SHEET = [
   ["Space", "play or pause"], ["← →", "one step in time (Shift: ten)"], ["Home End", "t = 0, t = 1"],
@@ -8,24 +8,6 @@ const KEY_SHEET = [
   ["Esc", "clear the highlight"],
   ["on a point", "of the cutoff or of the noise: arrows move it (Shift: finer), Delete removes it"],
 ];
-
-function wireKeys(lab) {
-  const { el, root } = lab;
-  el.keyList.replaceChildren(...KEY_SHEET.flatMap(([keys, meaning]) =>
-    [make("dt", {}, keys), make("dd", {}, meaning)]));
-  on(lab, root, "keydown", (event) => {
-    // Streamlit has keys of its own on the document (R runs the page again).
-    event.stopPropagation();
-    if (!lab.message || event.defaultPrevented || el.keys.open) return;
-    if (isTaken(event)) return;
-    if (event.ctrlKey || event.metaKey) return void undoKey(lab, event);
-    if (act(lab, event)) event.preventDefault();
-  });
-  on(lab, root, "keyup", (event) => {
-    event.stopPropagation();
-    if (lab.gesture && lab.gesture.startsWith("key-")) endGesture(lab);
-  });
-}
 
 /** Does what a key stands for; false if it stands for nothing. */
 function act(lab, event) {

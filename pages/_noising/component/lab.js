@@ -53,7 +53,7 @@ function createLab(parent) {
   wireStage(lab);
   wireColor(lab);
   wirePlots(lab);
-  wireKeys(lab);
+  wireKeys(lab, KEY_SHEET, act);
   wireFilm(lab);
   on(lab, document, "rgdiff-settled", (event) => settle(lab, event.detail));
   on(lab, document, "rgdiff-layers", () => { if (lab.awaiting) receive(lab, lab.bytes); });

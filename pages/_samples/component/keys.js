@@ -1,4 +1,4 @@
-// The keyboard, and the sheet that lists it.
+// What the component's keys do, and the sheet that lists them.
 
 const KEY_SHEET = [
   ["Space", "play or pause"], ["← →", "one step on the way (Shift: ten)"],
@@ -7,25 +7,6 @@ const KEY_SHEET = [
   ["Esc", "stop drawing"], ["?", "this sheet"],
   ["on a point", "arrows move it (Shift: finer), Delete removes it"],
 ];
-
-function wireKeys(lab) {
-  const { el, root } = lab;
-  el.keyList.replaceChildren(...KEY_SHEET.flatMap(([keys, meaning]) =>
-    [make("dt", {}, keys), make("dd", {}, meaning)]));
-  on(lab, el.help, "click", () => el.keys.showModal());
-  on(lab, root, "keydown", (event) => {
-    // Streamlit has keys of its own on the document (R runs the page again).
-    event.stopPropagation();
-    if (!lab.message || event.defaultPrevented || el.keys.open) return;
-    if (isTaken(event)) return;
-    if (event.ctrlKey || event.metaKey) return void undoKey(lab, event);
-    if (act(lab, event)) event.preventDefault();
-  });
-  on(lab, root, "keyup", (event) => {
-    event.stopPropagation();
-    if (lab.gesture && lab.gesture.startsWith("key-")) endGesture(lab);
-  });
-}
 
 /** Does what a key stands for; false if it stands for nothing. */
 function act(lab, event) {

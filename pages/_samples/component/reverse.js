@@ -68,7 +68,7 @@ function createBench(parent) {
   wireView(lab);
   wireSampler(lab);
   wireGuidance(lab);
-  wireKeys(lab);
+  wireKeys(lab, KEY_SHEET, act);
   on(lab, document, "rgdiff-settled", (event) => takeFrames(lab, event.detail, false));
   lab.watch = new ResizeObserver(guarded(lab, () => {
     sizeStage(lab);

@@ -5,6 +5,7 @@ component's files are joined into one module, whose last file has the ``export d
 """
 
 import json
+import re
 import struct
 from collections.abc import Callable
 from functools import cache
@@ -23,12 +24,14 @@ EDITOR_SCRIPTS = (
     "paint.js",
     "dom.js",
     "history.js",
+    "keys.js",
     "schedule.js",
     "editor.js",
 )
 """What the editor of the curve needs; a component brings its own state to it."""
 
 _HERE = Path(__file__).parent
+_PART = re.compile(r"<!-- (\w+\.html) -->")
 _DTYPES = {"f2": "<f2", "f4": "<f4", "u1": "u1"}
 
 
@@ -51,10 +54,11 @@ def browser_component(
         name: What Streamlit knows it by.
         folder: Where its own files are.
         scripts: Its own files of JavaScript, in their order.
-        html: Its page, with a comment in the place of the editor.
+        html: Its page, with a comment `<!-- NAME.html -->` in the place of each part that is
+            shared.
         css: Its own style sheets, beside the editor's.
     """
-    page = _source(html, folder).replace("<!-- editor.html -->", _source("editor.html"))
+    page = _PART.sub(lambda part: _source(part[1]).rstrip("\n"), _source(html, folder))
     style = "\n".join((_source("editor.css"), *(_source(each, folder) for each in css)))
     return component(name, html=page, css=style, js=script(folder, scripts))
 

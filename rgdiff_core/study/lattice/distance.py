@@ -35,9 +35,9 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser, GaussianDenoiser
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.likelihood.bound import excess_at
+from rgdiff_core.likelihood.densities import free_log_density
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import time_grid
-from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.seeds import mix
 from rgdiff_core.study.lattice.posterior import posterior_means
 

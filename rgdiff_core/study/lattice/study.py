@@ -22,9 +22,9 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, save_model
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice import Phi4
+from rgdiff_core.likelihood.densities import free_log_density
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
-from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells

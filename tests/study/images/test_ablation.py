@@ -8,13 +8,15 @@ import pytest
 
 from rgdiff_core.cli.main import main
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     home = tmp_path_factory.mktemp("ladder")
     return [
         *("study", "ladder", "--data", "photographs", "--rungs", "standard", "matched"),
-        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "16", "--width", "8"),
+        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "4", "--width", "8"),
         *("--work", str(home / "work"), "--out", str(home / "out"), "--json"),
     ]
 
@@ -36,17 +38,17 @@ def test_a_ladder_is_climbed_once(words, capsys):
 
 def test_seeds_are_averaged(words, capsys):
     at = words.index("--rungs")
-    several = [*words[:at], "--seeds", "0", "1", "2", *words[at:]]
+    several = [*words[:at], "--seeds", "0", "1", *words[at:]]
     assert main(several) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["seeds"] == [0, 1, 2]
-    assert "--seeds 0 1 2 --rungs standard matched" in found["command"]
+    assert found["seeds"] == [0, 1]
+    assert "--seeds 0 1 --rungs standard matched" in found["command"]
     for rung in found["rungs"]:
         for index, point in enumerate(rung["points"]):
             each = [run[index]["bits"]["value"] for run in rung["runs"]]
-            assert len(set(each)) == 3
+            assert len(set(each)) == 2
             assert point["bits"]["value"] == pytest.approx(statistics.fmean(each), abs=1e-6)
-            error = statistics.stdev(each) / 3**0.5
+            error = statistics.stdev(each) / 2**0.5
             assert point["bits"]["error"] == pytest.approx(error, rel=1e-3)
 
 

@@ -26,6 +26,8 @@ from rgdiff_core.study.images.summary import METRICS
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.noise_levels import OneProcess, Universal
 
+pytestmark = pytest.mark.slow
+
 NETWORK = UNet(8, (1, 2), 1, ())
 STANDARD = ModelSpec(NETWORK, network_input="whitened", conditioning="time", reference="isotropic")
 

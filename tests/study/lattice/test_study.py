@@ -1,4 +1,4 @@
-"""The study at its smallest budget, through its command; its parts against something else."""
+"""A tiny study, through its command; its parts against something else."""
 
 import json
 import math
@@ -22,37 +22,36 @@ from rgdiff_core.study.lattice.executor import Schedule, carried_out, missing
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import FINALISTS, score
 from rgdiff_core.study.lattice.summary import METRICS
+from tests.tiny_study import BUDGET as TINY
+from tests.tiny_study import DATA, study_folder
+from tests.tiny_study import command as words_of
 
-DATA, TINY = "phi4-6x6", BUDGETS["tiny"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def small(one_thread, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let "tiny" stand for the budget of the study at hand."""
+    monkeypatch.setitem(BUDGETS, "tiny", TINY)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory):
-    """Return the words of the command, and where it works and writes."""
+    """Return the words of a command that was carried out, and where it works and writes."""
     home = tmp_path_factory.mktemp("study")
-    places = {"--work": home / "work", "--out": home / "results"}
-    words = ["study", "phi4", "--theories", DATA, "--budget", "tiny"]
-    for name, place in places.items():
-        words += [name, str(place)]
-    return words, *places.values()
+    shutil.copytree(study_folder(), home, dirs_exist_ok=True)
+    return words_of(home), home / "work", home / "results"
 
 
 @pytest.fixture(scope="module")
 def results(command) -> dict:
     """Return what the whole command writes."""
-    words, work, out = command
-    assert main([*words, "--minutes", "0"]) == 0  # nothing yet
-    assert not list(work.rglob("*.json"))
-    assert main(words) == 0
-    return json.loads((out / f"study-{DATA}.json").read_text(encoding="utf-8"))
+    return json.loads((command[2] / f"study-{DATA}.json").read_text(encoding="utf-8"))
+
+
+def test_without_time_nothing_is_begun(tmp_path: Path):
+    assert main([*words_of(tmp_path), "--minutes", "0"]) == 0
+    assert not list((tmp_path / "work").rglob("*.json"))
 
 
 def test_every_arm_is_searched_alike(results):

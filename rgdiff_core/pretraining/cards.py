@@ -1,0 +1,61 @@
+"""What the cards of all pretrained models begin with."""
+
+import platform
+import shlex
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rgdiff_core import data
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.files.stored import read_json
+from rgdiff_core.training import TrainConfig
+
+__all__ = ["CardHead"]
+
+
+@dataclass(frozen=True)
+class CardHead:
+    """What a model is, and what it cost.
+
+    Attributes:
+        name, title, data, command: of the model.
+        config: its training config, JSON.
+        parameters, steps, train_s, device: its budget.
+    """
+
+    name: str
+    title: str
+    data: str
+    command: str
+    config: str
+    parameters: int
+    steps: int
+    train_s: float
+    device: str
+
+    @staticmethod
+    def fields_of(
+        name: str, config: TrainConfig, model: NetworkDenoiser, work: Path, title: str = ""
+    ) -> dict[str, Any]:
+        """Return the fields of a card's head by name, those of a run.
+
+        Arguments:
+            work: the run's folder.
+            title: default: that of the data.
+        """
+        status = read_json(work / "status.json")
+        of_data = next(item.title for item in data.available() if item.name == config.data)
+        return asdict(
+            CardHead(
+                name=name,
+                title=title or of_data,
+                data=config.data,
+                command=f"rgdiff pretrain {shlex.quote(name)}",
+                config=config.to_json(),
+                parameters=sum(p.numel() for p in model.network.parameters()),
+                steps=config.steps,
+                train_s=status["elapsed_s"],
+                device=f"{status['device']}, {platform.machine()}",
+            )
+        )
