@@ -33,8 +33,8 @@ from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.models import config_of
-from rgdiff_core.training.noise_levels import NoiseSource, OneProcess
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.noise_levels import FixedProcess, NoiseSource
+from rgdiff_core.training.state import tune_malloc
 
 MODELS = ("phi4-6x6", "phi4-6x6-broken")
 STEPS = (8, 16)
@@ -77,7 +77,7 @@ def learned(
 
 def from_scratch(name: str, steps: int, images: Tensor) -> dict[str, dict[str, Tensor]]:
     """Train with and without learning the schedule; return what both are worth, as `judged`."""
-    linear = OneProcess(White(), LINEAR)
+    linear = FixedProcess(White(), LINEAR)
     sources: dict[str, NoiseSource] = {
         "trained, linear log-SNR": linear,
         "trained, learned, all alike": LearnedProcess(White(), LINEAR),
@@ -99,7 +99,7 @@ def from_scratch(name: str, steps: int, images: Tensor) -> dict[str, dict[str, T
             path = Path(folder) / "checkpoint" / "model.safetensors"
             model, made = rg.load_model(path), config_of(read_metadata(path))
         noise = made.noise if made is not None else source
-        if not isinstance(noise, OneProcess):
+        if not isinstance(noise, FixedProcess):
             raise TypeError(f"{title}: the model does not carry its process.")
         found[title] = judged(
             model, Process(model.basis, White(), noise.schedule, model.modes), images
@@ -174,7 +174,7 @@ def _told(name: str, found: dict[str, Any]) -> str:
 def main(models: tuple[str, ...], rounds: int, images: int, steps: int) -> None:
     """Learn, compare, print a table for each model and colour, and write the JSON."""
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     before = machine()
     figures: dict[str, Any] = {
         "rounds": rounds,

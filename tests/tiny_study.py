@@ -20,18 +20,18 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = "phi4-6x6"
 BUDGET = replace(
     BUDGETS["tiny"],
-    judged=32,
-    search_judged=16,
+    n_eval_fields=32,
+    search_n_eval_fields=16,
     trajectories=2,
     bound=16,
-    draws=1,
+    levels_per_image=1,
     flow_test=4,
     flow_samples=4,
-    plain=16,
-    weighed=4,
+    n_observable_samples=16,
+    n_ess_samples=4,
     reference=400,
-    ladder=(DATA,),
-    landscape=(DATA,),
+    ablation=(DATA,),
+    schedule_scan=(DATA,),
 )
 
 

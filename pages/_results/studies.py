@@ -19,7 +19,7 @@ __all__ = [
     "data_of",
     "folder",
     "label",
-    "ladder",
+    "ablation",
     "read_all",
     "seeds",
     "shown",
@@ -30,7 +30,7 @@ Found = Mapping[str, Any]
 Figure = TypeVar("Figure")
 HOME = Path(__file__).resolve().parents[2]
 COMMON = {"complete", "baseline", "arms", "search", "scale_edges", "log_snr_edges"}
-LATTICE = {"theory", "truth", "samplers", "ladder", "landscape", "runs"}
+LATTICE = {"theory", "truth", "samplers", "ablation", "schedule_scan", "runs"}
 IMAGES = {"data", "budget", "models", "missing", "metrics", "floor", "scans", "pictures"}
 PLACE = "RGDIFF_RESULTS"  # the environment variable that names another folder
 
@@ -109,9 +109,9 @@ def title_of(study: Found) -> str:
     return "CIFAR-10" if study["data"] == "cifar10" else study["data"]
 
 
-def ladder(data: str) -> Found | None:
-    """Return what `rgdiff study ladder` found on a data set, None where it was not run."""
-    path = folder() / f"ladder-{data}.json"
+def ablation(data: str) -> Found | None:
+    """Return what `rgdiff study ablation` found on a data set, None where it was not run."""
+    path = folder() / f"ablation-{data}.json"
     try:
         found = read_json(path)
     except (OSError, ValueError):

@@ -8,11 +8,11 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared import jobs, plots
-from pages._shared.jobs import Task
+from pages._shared.jobs import QualityTask
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import Request, Setting
-from rgdiff_core.evaluation import Quality, held_out_bits, quality
+from rgdiff_core.evaluation import FlowMetrics, held_out_bits, quality
 from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
@@ -29,7 +29,7 @@ def _key(setting: Setting, n: int, seed: int) -> str:
     return f"{LINE}/{request.to_json()}{load(setting).version}"
 
 
-def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str, str]]:
+def _measure(setting: Setting, n: int, seed: int, task: QualityTask) -> list[tuple[str, str]]:
     """Return names and values for a table."""
     source = load(setting)
     forward, generator = process(setting, source), torch.Generator().manual_seed(seed)
@@ -42,7 +42,7 @@ def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str,
         )
 
 
-def _of_lattice(found: Quality) -> list[tuple[str, str]]:
+def _of_lattice(found: FlowMetrics) -> list[tuple[str, str]]:
     return [
         ("ESS", _write(found.ess)),
         ("KL(q‖p), nats", _write(found.reverse_kl)),
@@ -55,7 +55,7 @@ def _of_lattice(found: Quality) -> list[tuple[str, str]]:
 
 
 def _bound(
-    source: Source, forward: rg.Process, generator: torch.Generator, task: Task
+    source: Source, forward: rg.Process, generator: torch.Generator, task: QualityTask
 ) -> list[tuple[str, str]]:
     held_out = rg.data.load(source.data, "test", IMAGES)
     bits = held_out_bits(

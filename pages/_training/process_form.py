@@ -20,13 +20,13 @@ from pages._training.state import attempt, bound, current
 from rgdiff_core.schedules.learned import MAX_SCALES
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.learned_schedule import LearnedProcess
-from rgdiff_core.training.noise_levels import NoiseSource, OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, NoiseSource, Universal
 
 __all__ = ["process_form"]
 
 NOISES: Mapping[type, str] = {
     Universal: "Universal",
-    OneProcess: "One process",
+    FixedProcess: "One process",
     LearnedProcess: "One process, schedule learned",
 }
 
@@ -44,7 +44,7 @@ def process_form(config: TrainConfig) -> None:
         help="Universal: random colours and schedules, so that one model serves all of them.",
         **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),
     )
-    if isinstance(noise, OneProcess | LearnedProcess):
+    if isinstance(noise, FixedProcess | LearnedProcess):
         bind = _part(_noise_as(type(noise)), "color")
         color_widget(noise.color, bind)
         color_number(noise.color, bind)
@@ -132,7 +132,7 @@ def _from_noising() -> None:
     if noising is None:
         return
     for name, side in zip("AB", noising.sides, strict=False):
-        noise = OneProcess(side.color, side.schedule)
+        noise = FixedProcess(side.color, side.schedule)
         st.button(
             f"Take process {name} of the Noising page",
             icon=":material/content_paste_go:",

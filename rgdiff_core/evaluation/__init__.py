@@ -4,7 +4,7 @@ from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bou
 from rgdiff_core.evaluation.images.classes import ClassAgreement, class_agreement
 from rgdiff_core.evaluation.images.held_out import held_out_bits
 from rgdiff_core.evaluation.images.neighbours import Neighbours, nearest
-from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
+from rgdiff_core.evaluation.images.report import ImageReport, SampleMetrics, evaluate_images
 from rgdiff_core.evaluation.lattice.metropolis import (
     MetropolisChain,
     expected_acceptance,
@@ -12,12 +12,12 @@ from rgdiff_core.evaluation.lattice.metropolis import (
     independence_metropolis,
 )
 from rgdiff_core.evaluation.lattice.quality import (
-    HeldOut,
-    Quality,
-    Weighed,
+    FlowMetrics,
+    HeldOutMetrics,
+    WeightedSamples,
+    flow_metrics,
     held_out,
     quality,
-    quality_of,
     weigh,
 )
 from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattice
@@ -25,15 +25,15 @@ from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 
 __all__ = [
     "ClassAgreement",
-    "HeldOut",
+    "HeldOutMetrics",
     "ImageBound",
     "ImageReport",
-    "Judged",
+    "SampleMetrics",
     "LatticeReport",
     "MetropolisChain",
     "Neighbours",
-    "Quality",
-    "Weighed",
+    "FlowMetrics",
+    "WeightedSamples",
     "class_agreement",
     "evaluate_images",
     "evaluate_lattice",
@@ -46,7 +46,7 @@ __all__ = [
     "independence_metropolis",
     "nearest",
     "quality",
-    "quality_of",
+    "flow_metrics",
     "reweighted_observables",
     "weigh",
 ]

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.evaluation import Quality, quality
+from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.pretraining.cards import CardHead
@@ -18,7 +18,7 @@ from rgdiff_core.process import Process
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["LineCard", "LineRow", "line_card", "line_markdown"]
 
@@ -38,7 +38,7 @@ class LineRow:
 
     m2: float
     lam: float
-    quality: Quality
+    quality: FlowMetrics
     hmc: Estimate
 
 
@@ -57,7 +57,7 @@ class LineCard(CardHead):
     points: tuple[tuple[float, float], ...]
     spread: float
     best: str
-    scan: Mapping[str, Quality]
+    scan: Mapping[str, FlowMetrics]
     rows: tuple[LineRow, ...]
 
 
@@ -66,7 +66,7 @@ def line_card(
     config: TrainConfig,
     model: NetworkDenoiser,
     work: Path,
-    processes: Mapping[str, OneProcess],
+    processes: Mapping[str, FixedProcess],
     budget: tuple[int, int, int],
     say: Say,
 ) -> LineCard:
@@ -84,12 +84,12 @@ def line_card(
     n, few, steps = budget
     generator = torch.Generator().manual_seed(config.seed)
 
-    def measured(m2: float, lam: float, noise: OneProcess, n: int) -> Quality:
+    def measured(m2: float, lam: float, noise: FixedProcess, n: int) -> FlowMetrics:
         here = model.at(m2, lam)
         process = Process(here.basis, noise.color, noise.schedule, here.modes)
         return quality(here, process, Phi4(m2, lam), n, steps, generator)
 
-    scan: dict[str, Quality] = {}
+    scan: dict[str, FlowMetrics] = {}
     for title, noise in processes.items():
         scan[title] = measured(*line.line.middle, noise, few)
         say(f"{title}: ESS {scan[title].ess}")

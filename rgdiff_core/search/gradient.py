@@ -45,11 +45,11 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = [
     "BETAS",
-    "Budget",
-    "Curve",
+    "SearchBudget",
+    "CutoffParameters",
     "Draw",
     "Moving",
-    "Objective",
+    "SearchObjective",
     "Progress",
     "bound_at",
     "descend",
@@ -59,7 +59,7 @@ __all__ = [
     "terms_at",
 ]
 
-MOST_VALUES = 1 << 20  # of fields in one call of the denoiser
+MAX_VALUES = 1 << 20  # of fields in one call of the denoiser
 S = TypeVar("S", bound=Schedule)
 Found = TypeVar("Found", bound=Schedule, covariant=True)
 BETAS = 0.9, 0.99  # of Adam
@@ -83,7 +83,7 @@ class Moving(Protocol[Found]):
 
 
 @dataclass(frozen=True)
-class Objective:
+class SearchObjective:
     """What is made least: a mean over images and noise.
 
     Attributes:
@@ -99,7 +99,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Budget:
+class SearchBudget:
     """Gradient steps, images in each, and Adam's rate at the start."""
 
     rounds: int
@@ -128,7 +128,7 @@ class Progress(Generic[S]):
     eta_s: float
 
 
-class Curve(nn.Module):
+class CutoffParameters(nn.Module):
     """A cutoff schedule whose ordinates, and whose kernel's number, are parameters.
 
     Arguments:
@@ -236,15 +236,17 @@ def improve(
         raise ValueError(f"{kind} jumps and has no gradient: choose another kernel.")
     if len(images) < 2:
         raise ValueError(f"{len(images)} images are too few to search on.")
-    curve = Curve(process.schedule, points, shape).to(hosted(process.noise_variance).device)
-    budget = Budget(rounds, batch, rate)
+    curve = CutoffParameters(process.schedule, points, shape).to(
+        hosted(process.noise_variance).device
+    )
+    budget = SearchBudget(rounds, batch, rate)
     return descend(model, process, images, curve, few_steps(steps), budget, seed)
 
 
-def few_steps(steps: int) -> Objective:
+def few_steps(steps: int) -> SearchObjective:
     """Return L_N in so many steps, uniform in t, as what is made least."""
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
-    return Objective(steps, lambda _: times, bound_at)
+    return SearchObjective(steps, lambda _: times, bound_at)
 
 
 def descend(
@@ -252,8 +254,8 @@ def descend(
     process: Process,
     images: Tensor,
     curve: Moving[S],
-    objective: Objective,
-    budget: Budget,
+    objective: SearchObjective,
+    budget: SearchBudget,
     seed: int,
 ) -> Iterator[Progress[S]]:
     """Return an iterator over the states of a descent: of `improve` and of `learn`."""
@@ -289,7 +291,7 @@ class Draw:
     @classmethod
     def of(
         cls,
-        objective: Objective,
+        objective: SearchObjective,
         process: Process,
         images: Tensor,
         batch: int,
@@ -303,7 +305,11 @@ class Draw:
         return cls(x, noise, objective.times(generator))
 
     def value(
-        self, objective: Objective, model: Denoiser, process: Process, curve: Moving[Schedule]
+        self,
+        objective: SearchObjective,
+        model: Denoiser,
+        process: Process,
+        curve: Moving[Schedule],
     ) -> Tensor:
         """Return the objective of a schedule for each image, (B,)."""
         times = self.times.to(next(curve.parameters()).device)
@@ -311,7 +317,7 @@ class Draw:
 
 
 def set_gradients(
-    objective: Objective,
+    objective: SearchObjective,
     model: Denoiser,
     process: Process,
     curve: Moving[Schedule],
@@ -354,7 +360,7 @@ def terms_at(
     """
     n, b = noise.shape[:2]
     alpha, std = (a.expand(n, *noise.shape[2:]) for a in (marginal.alpha, marginal.std))
-    together = max(1, MOST_VALUES // noise[0].numel())
+    together = max(1, MAX_VALUES // noise[0].numel())
 
     def part(alpha: Tensor, std: Tensor, noise: Tensor) -> Tensor:
         rows = Marginal(alpha.repeat_interleave(b, 0), std.repeat_interleave(b, 0))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rgdiff_core.files.atomic import WriteError, write_text
-from rgdiff_core.files.stored import LARGEST, is_number, read_json
+from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
 from rgdiff_core.spec import check_range
 
 __all__ = ["Cells", "OutOfTimeError", "end_of", "resumable"]
@@ -30,7 +30,7 @@ def end_of(minutes: float | None) -> float | None:
     """
     if minutes is None:
         return None
-    check_range("minutes", minutes, 0, LARGEST)
+    check_range("minutes", minutes, 0, MAX_NUMBER)
     return time.monotonic() + 60 * minutes
 
 

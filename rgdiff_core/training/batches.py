@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import NULL_LABEL, Denoiser
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.losses import NoiseBatch
-from rgdiff_core.training.noise_levels import NoiseSampler, OneProcess, steps_at_once
+from rgdiff_core.training.noise_levels import FixedProcess, NoiseSampler, steps_at_once
 
 __all__ = ["Batch", "BatchStream", "Batches", "JoinedBatches", "joined", "transform"]
 
@@ -48,7 +48,7 @@ class BatchStream(abc.ABC):
         """Learn from a model before a step."""
         return None
 
-    def learned(self) -> OneProcess | None:
+    def learned(self) -> FixedProcess | None:
         """Return the process that was learned so far, None where nothing is."""
         return None
 
@@ -103,7 +103,7 @@ class Batches(BatchStream):
     def adapt(self, model: Denoiser, step: int) -> None:
         self.sampler.adapt(model, self.images, step)
 
-    def learned(self) -> OneProcess | None:
+    def learned(self) -> FixedProcess | None:
         return self.sampler.learned()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -117,7 +117,7 @@ class Batches(BatchStream):
     def _fields(self, number: int, n: int) -> Fields:
         """Return n fields, moved by their symmetries, white noise, and class labels."""
         device = self.images.device
-        generator = torch.Generator(device).manual_seed(mix(self.seed, number))
+        generator = torch.Generator(device).manual_seed(fold_in(self.seed, number))
         chosen = torch.randint(len(self.images), (n,), generator=generator, device=device)
         x0 = transform(self.images[chosen], self.symmetries, generator)
         noise = torch.randn(x0.shape, generator=generator, device=device)

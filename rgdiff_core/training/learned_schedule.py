@@ -26,13 +26,13 @@ from rgdiff_core.schedules.kernels import MAX_POINTS
 from rgdiff_core.schedules.learned import MAX_SCALES
 from rgdiff_core.search.gradient import BETAS, Draw, set_gradients
 from rgdiff_core.search.learned import Table, second_moment, table_of
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import (
+    FixedProcess,
     NoiseSampler,
     NoiseSource,
-    OneProcess,
     OneProcessSampler,
 )
 
@@ -96,15 +96,15 @@ class _Sampler(OneProcessSampler):
     def adapt(self, model: Denoiser, images: Tensor, step: int) -> None:
         if step % self.source.every:
             return
-        generator = torch.Generator().manual_seed(mix(self.seed, step, 2))
+        generator = torch.Generator().manual_seed(fold_in(self.seed, step, 2))
         moment = second_moment(TIMES)
         draw = Draw.of(moment, self.process, images, IMAGES, generator)
         set_gradients(moment, model, self.process, self.table, draw)
         self.adam.step()
         self._follow()
 
-    def learned(self) -> OneProcess:
-        return OneProcess(self.source.color, self.table.schedule())
+    def learned(self) -> FixedProcess:
+        return FixedProcess(self.source.color, self.table.schedule())
 
     def tensors(self) -> dict[str, Tensor]:
         state = self.adam.state_dict()["state"].get(0, {})

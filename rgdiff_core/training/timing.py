@@ -14,7 +14,7 @@ from rgdiff_core.training.trainer import fabric_for
 
 __all__ = ["Timing", "measure"]
 
-WARM, TIMED, MOST_SECONDS = 2, 5, 20.0
+WARM, TIMED, MAX_SECONDS = 2, 5, 20.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def measure(
         seconds.append(time.perf_counter() - start)
         if progress is not None:
             progress(step + 1, WARM + TIMED)
-        if time.perf_counter() - begun > MOST_SECONDS:
+        if time.perf_counter() - begun > MAX_SECONDS:
             break
     step_s = statistics.median(seconds[WARM:] or seconds[-1:])
     parameters = parameter_count(learner.network)

@@ -18,7 +18,7 @@ from rgdiff_core.schedules.kernels import HardKernel
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.models import config_of
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
@@ -53,7 +53,7 @@ def whole(tmp_path_factory):
 
 def test_a_model_carries_the_schedule_that_was_learned(whole):
     noise = made(whole).noise
-    assert isinstance(noise, OneProcess) and isinstance(noise.schedule, LearnedGamma)
+    assert isinstance(noise, FixedProcess) and isinstance(noise.schedule, LearnedGamma)
     assert noise.color == White()
     (row,) = noise.schedule.gammas
     assert (row[0], row[-1]) == (-9.0, 6.0)

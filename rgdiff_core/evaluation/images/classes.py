@@ -33,7 +33,9 @@ class ClassAgreement:
 
 
 @torch.inference_mode()
-def named(classifier: Classifier, images: Tensor, labels: Tensor, rows: int = 500) -> Estimate:
+def named(
+    classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 500
+) -> Estimate:
     """Return the share of images (N, 3, 32, 32) in [-1, 1] whose label (N,) a classifier names."""
     right = [
         classifier.logits(x).argmax(1) == y
@@ -52,7 +54,7 @@ def class_agreement(
     seed: int = 0,
     *,
     method: str = "dpmpp_2m",
-    rows: int = 100,
+    batch_size: int = 100,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ClassAgreement, ...]:
     """Sample every class in turn, at several guidance scales with the same noise, and classify.
@@ -62,7 +64,7 @@ def class_agreement(
         guidance: scales s of u + s (c − u).
         n: samples at each of them, at least 2.
         steps, method: of the sampler.
-        rows: images at once.
+        batch_size: images at once.
         progress: called with (scales done, all); it may raise to cancel.
 
     Raises `ValueError` for a model without classes, or with others than the classifier's.
@@ -81,7 +83,7 @@ def class_agreement(
             steps,
             method,
             seeded(process.noise_variance.device, seed),
-            rows=rows,
+            batch_size=batch_size,
             class_labels=labels,
             guidance_scale=scale,
         )

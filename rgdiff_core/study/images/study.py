@@ -28,14 +28,14 @@ from rgdiff_core.evaluation.images.samples import (
     Features,
     ImageReference,
     SampleQuality,
+    compare_images,
     draw_images,
     image_reference,
-    judge_images,
     spectrum_ratio,
 )
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import load_json, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
@@ -51,7 +51,7 @@ from rgdiff_core.study.images.arms import (
 )
 from rgdiff_core.study.images.budget import ImageBudget
 from rgdiff_core.training.config import config_from_dict
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["METHODS", "PICTURES", "ImageStudy", "numbers", "pair"]
 
@@ -135,7 +135,7 @@ class ImageStudy:
 
     def _own(self, name: str) -> ImageArm:
         noise = config_from_dict(self.config(name)).noise
-        if not isinstance(noise, OneProcess):
+        if not isinstance(noise, FixedProcess):
             raise ValueError(f"{self.files[name]} was not trained on one process.")
         return ImageArm(name, MODELS[name], name, "own", noise.color, noise.schedule)
 
@@ -189,7 +189,11 @@ class ImageStudy:
 
         def compute() -> Cell:
             found = image_bound(
-                self.model(arm.model), self.process(arm), self.test[:n], b.draws, rows=b.rows
+                self.model(arm.model),
+                self.process(arm),
+                self.test[:n],
+                b.levels_per_image,
+                batch_size=b.batch_size,
             )
             values = {"bits": found.bits, "free": found.free}
             write_tensors(self.cells.path(f"{arm.cell}.{kind}", ".safetensors"), values)
@@ -202,7 +206,9 @@ class ImageStudy:
                 "left": _table(found.left),
             }
 
-        return self._cell(kind, arm, {"images": n, "draws": b.draws, "rows": b.rows}, compute)
+        return self._cell(
+            kind, arm, {"images": n, "draws": b.levels_per_image, "rows": b.batch_size}, compute
+        )
 
     def choice(self, arm: ImageArm) -> Cell:
         """Return the cell of the bound on bits per dimension of the test split's last images, by
@@ -215,11 +221,15 @@ class ImageStudy:
 
         def compute() -> Cell:
             found = image_bound(
-                self.model(arm.model), self.process(arm), self.test[-n:], b.draws, rows=b.rows
+                self.model(arm.model),
+                self.process(arm),
+                self.test[-n:],
+                b.levels_per_image,
+                batch_size=b.batch_size,
             )
             return {"arm": arm.name, "n": n, "bits": pair(found.estimate)}
 
-        inputs = {"images": n, "draws": b.draws, "rows": b.rows, "last": True}
+        inputs = {"images": n, "draws": b.levels_per_image, "rows": b.batch_size, "last": True}
         return self._cell("choice", arm, inputs, compute)
 
     def values(self, arm: ImageArm, *, more: bool = False) -> Tensor:
@@ -244,7 +254,7 @@ class ImageStudy:
                         self.process(arm),
                         self.test[: b.flow_images],
                         b.flow_steps,
-                        rows=min(b.rows, 256),
+                        batch_size=min(b.batch_size, 256),
                     )
             finally:
                 model.autocast = kept
@@ -281,7 +291,7 @@ class ImageStudy:
             chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:n]
             grey = ((x[chosen] + 1) * 127.5).round().to(torch.uint8)
             self._keep("floor", grey)
-            return numbers(judge_images(grey, self.reference), self.reference)
+            return numbers(compare_images(grey, self.reference), self.reference)
 
         return self.cells.have("floor", inputs, compute)
 
@@ -325,12 +335,12 @@ class ImageStudy:
             "grid": grid,
             "reference": b.reference,
             "features": list(self.networks),
-            "rows": b.rows,
+            "rows": b.batch_size,
         }
         label = f"{kind}-{steps}" if kind == "samples" else f"{kind}-{name}-{grid}"
 
         def compute() -> Cell:
-            generator = torch.Generator(self.device).manual_seed(mix(0, 7))
+            generator = torch.Generator(self.device).manual_seed(fold_in(0, 7))
             grey = draw_images(
                 self.model(arm.model),
                 self.process(arm),
@@ -339,11 +349,11 @@ class ImageStudy:
                 name,
                 generator,
                 grid=grid,
-                rows=b.rows,
+                batch_size=b.batch_size,
             )
             if kind == "samples":
                 self._keep(f"{arm.cell}.{label}", grey)
-            judged = judge_images(grey, self.reference, thorough=kind != "search")
+            judged = compare_images(grey, self.reference, thorough=kind != "search")
             found = numbers(judged, self.reference)
             return {"arm": arm.name, "nfe": steps, "method": name, "grid": grid} | found
 

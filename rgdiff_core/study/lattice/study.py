@@ -29,13 +29,18 @@ from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice import measures
-from rgdiff_core.study.lattice.arms import ARMS, LANDSCAPE, LRS, Arm, config
-from rgdiff_core.study.lattice.budget import Budget
+from rgdiff_core.study.lattice.arms import ARMS, LRS, SCHEDULE_SCAN, Arm, config
+from rgdiff_core.study.lattice.budget import LatticeBudget
 from rgdiff_core.study.lattice.distance import Reference, bound, distance, ends, reference
+from rgdiff_core.study.lattice.reference_values import (
+    ReferenceValues,
+    lattice_of,
+    measure,
+    reference_values_from,
+)
 from rgdiff_core.study.lattice.training import Fields, NotFiniteError, fields, trained
-from rgdiff_core.study.lattice.truth import Truth, lattice_of, measure, truth_from
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
@@ -58,7 +63,7 @@ class Study:
     """
 
     data: str
-    budget: Budget
+    budget: LatticeBudget
     cells: Cells
 
     @property
@@ -70,7 +75,7 @@ class Study:
         """Return what models are judged on."""
         return fields(self.data, self.budget.train)
 
-    def truth_cell(self) -> Cell:
+    def reference_values_cell(self) -> Cell:
         """Return the cell of log Z, ⟨S⟩ and the susceptibility."""
         sizes = {"log_z": self.budget.log_z, "reference": self.budget.reference}
         return self.cells.have(
@@ -78,9 +83,9 @@ class Study:
         )
 
     @property
-    def truth(self) -> Truth:
+    def reference_values(self) -> ReferenceValues:
         """log Z, ⟨S⟩ and the susceptibility, from elsewhere than any model."""
-        return truth_from(self.truth_cell()["result"])
+        return reference_values_from(self.reference_values_cell()["result"])
 
     def config(
         self, arm: Arm, schedule: Schedule, steps: int, lr: float, seed: int
@@ -154,7 +159,10 @@ class Study:
             return of | {"kl": _estimate(each)}
 
         name, b = f"{kind}-{arm.name}-{choice}-{lr:g}", self.budget
-        inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]} | MODES
+        inputs = {
+            "config": to_dict(made),
+            "sizes": [b.search_n_eval_fields, b.trajectories],
+        } | MODES
         cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
         return cell | {"result": cell["result"] | {"steps": steps}}
 
@@ -167,8 +175,8 @@ class Study:
         made = self.config(arm, schedule, b.steps, lr, seed)
         sizes = {
             "checkpoints": b.checkpoints,
-            "judged": [b.judged, b.trajectories],
-            "bound": [b.bound, b.draws],
+            "judged": [b.n_eval_fields, b.trajectories],
+            "bound": [b.bound, b.levels_per_image],
         }
 
         def compute() -> Cell:
@@ -178,7 +186,7 @@ class Study:
                 known = known or self._reference(made, "test")
                 model, process = point.model, _process(point.model, made)
                 each, table = distance(model, known)
-                limit = bound(model, process, x[: b.bound], b.draws, seed)
+                limit = bound(model, process, x[: b.bound], b.levels_per_image, seed)
                 row = {"step": point.step, "loss": point.loss, "kl": _estimate(each)}
                 row |= {"nll": _estimate(limit.nll), "table": table.tolist()}
                 points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
@@ -196,7 +204,11 @@ class Study:
                 "gaussian_kl": self._above(-free_log_density(model, x).double(), x),
             }
 
-        inputs = {"config": to_dict(made), "sizes": sizes, "truth": self.truth_cell()["result"]}
+        inputs = {
+            "config": to_dict(made),
+            "sizes": sizes,
+            "truth": self.reference_values_cell()["result"],
+        }
         inputs |= MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
@@ -244,8 +256,8 @@ class Study:
         """Return those that an arm's final runs are judged on."""
         return self._reference(self.config(arm, self.best(arm)[0], 1, LRS[0], 0), "test")
 
-    def rung_reference(self, arm: Arm) -> Reference:
-        """Return those that an arm of the ladder is judged on."""
+    def ablation_reference(self, arm: Arm) -> Reference:
+        """Return those that an arm of the ablation is judged on."""
         return self._reference(self.config(arm, arm.choices[0].schedule, 1, LRS[0], 0), "test")
 
     def _reference(self, made: TrainConfig, split: str) -> Reference:
@@ -253,7 +265,7 @@ class Study:
         are kept, for several models have one process.
         """
         b, search = self.budget, split == "validation"
-        count, seed = (b.search_judged, SEARCH_SEED) if search else (b.judged, 0)
+        count, seed = (b.search_n_eval_fields, SEARCH_SEED) if search else (b.n_eval_fields, 0)
         of = [_source(made).to_json(), b.train, b.trajectories, count, seed, MODES]
         digest = sha256(json.dumps(of).encode()).hexdigest()[:12]
         path = self.cells.path(f"reference-{digest}", ".safetensors")
@@ -277,12 +289,12 @@ class Study:
         inputs = {
             "noise": to_dict(noise),
             "split": split,
-            "sizes": [b.train, b.judged, b.trajectories],
+            "sizes": [b.train, b.n_eval_fields, b.trajectories],
         } | MODES
 
         def compute() -> Cell:
             learner, *_ = prepare(made, fabric_for("cpu"))
-            x, model = getattr(self.fields(), split)[: b.judged], learner.model
+            x, model = getattr(self.fields(), split)[: b.n_eval_fields], learner.model
             process = _process(model, made)
             each, table = ends(process, model.modes, self.action, x, b.trajectories, 0)
             return {"kl": _estimate(each), "table": table.tolist()}
@@ -299,7 +311,7 @@ class Study:
 
     def _above(self, nll: Tensor, x: Tensor) -> dict[str, float]:
         """Return KL(p|q) = ⟨nll − S⟩ − log Z, nats, of fields x."""
-        less, log_z = self.estimate(nll - self.action(x.double())), self.truth.log_z
+        less, log_z = self.estimate(nll - self.action(x.double())), self.reference_values.log_z
         error = (less.error**2 + log_z.error**2) ** 0.5
         return {"value": less.value - log_z.value, "error": error}
 
@@ -310,7 +322,7 @@ class Study:
 
     def _reverse(self, drawn: Cell) -> dict[str, float | None]:
         """Return KL(q|p) = log Z − ⟨log w⟩_q, nats, None where a weight is not finite."""
-        log_z, low = self.truth.log_z, drawn["mean_log_w"]
+        log_z, low = self.reference_values.log_z, drawn["mean_log_w"]
         if low["value"] is None:
             return {"value": None, "error": None}
         error = (low["error"] ** 2 + log_z.error**2) ** 0.5
@@ -328,9 +340,9 @@ class Study:
                 model,
                 process,
                 self.action,
-                self.truth.susceptibility,
+                self.reference_values.susceptibility,
                 steps,
-                (b.plain, b.weighed),
+                (b.n_observable_samples, b.n_ess_samples),
                 seed,
             )
             for row in rows:
@@ -338,20 +350,20 @@ class Study:
                     row["reverse_kl"] = self._reverse(row)
             return {"arm": arm.name, "seed": seed, "rows": rows}
 
-        inputs = {"run": done["inputs"], "sizes": [b.plain, b.weighed, steps]}
+        inputs = {"run": done["inputs"], "sizes": [b.n_observable_samples, b.n_ess_samples, steps]}
         return self.cells.have(f"samplers-{arm.name}-{seed}-{steps}", inputs, compute)
 
     # -- arms that isolate one choice, and the map of schedules ----------------------------------
 
-    def rung(self, arm: Arm, seed: int) -> Cell:
-        """Return the cell of an arm of the ladder: its first schedule, the first rate."""
-        name = f"ladder-{arm.name}-{seed}"
-        return self._short(name, arm, arm.choices[0].schedule, self.budget.ladder_steps, seed)
+    def ablation_step(self, arm: Arm, seed: int) -> Cell:
+        """Return the cell of an arm of the ablation: its first schedule, the first rate."""
+        name = f"ablation-{arm.name}-{seed}"
+        return self._short(name, arm, arm.choices[0].schedule, self.budget.ablation_steps, seed)
 
     def place(self, color: str, index: int) -> Cell:
         """Return the cell of a schedule of the map, with "white" or "matched" noise."""
-        name, arm = f"landscape-{color}-{index}", ARMS[f"{color}-component"]
-        return self._short(name, arm, LANDSCAPE[index][2], self.budget.landscape_steps, 0)
+        name, arm = f"schedule_scan-{color}-{index}", ARMS[f"{color}-component"]
+        return self._short(name, arm, SCHEDULE_SCAN[index][2], self.budget.schedule_scan_steps, 0)
 
     def _short(self, name: str, arm: Arm, schedule: Schedule, steps: int, seed: int) -> Cell:
         made = self.config(arm, schedule, steps, LRS[0], seed)
@@ -362,7 +374,7 @@ class Study:
             return {"seed": seed, "kl": _estimate(each), "table": table.tolist()}
 
         b = self.budget
-        inputs = {"config": to_dict(made), "sizes": [b.judged, b.trajectories]} | MODES
+        inputs = {"config": to_dict(made), "sizes": [b.n_eval_fields, b.trajectories]} | MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
 
@@ -378,8 +390,8 @@ def _kept(path: Path) -> Reference | None:
     return None
 
 
-def _source(made: TrainConfig) -> OneProcess:
-    if not isinstance(made.noise, OneProcess):
+def _source(made: TrainConfig) -> FixedProcess:
+    if not isinstance(made.noise, FixedProcess):
         raise ValueError("an arm is trained on one process.")
     return made.noise
 

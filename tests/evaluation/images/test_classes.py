@@ -37,8 +37,8 @@ def model() -> LabelledMixture:
 
 
 def test_the_share_is_what_the_overlap_allows_and_guidance_raises_it(model):
-    process = rg.Process(model.basis, White(), LinearGamma(-12.0, 6.0), model.modes)
-    off, on = class_agreement(model, process, Halves(), (1.0, 3.0), n=2000, steps=24)
+    process = rg.Process(model.basis, White(), LinearGamma(-12.0, 12.0), model.modes)
+    off, on = class_agreement(model, process, Halves(), (1.0, 3.0), n=2000, steps=32)
     expected = (1 + math.erf(DISTANCE / 2 / DEVIATION / math.sqrt(2))) / 2
     assert (off.n, off.guidance, on.guidance) == (2000, 1.0, 3.0)
     assert abs(off.share.value - expected) < 4 * off.share.error + 0.005

@@ -16,9 +16,9 @@ import rgdiff_core as rg
 from rgdiff_core.cli.main import main
 from rgdiff_core.study import ARMS, BUDGETS, Study
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.lattice.arms import LADDER, LANDSCAPE, LRS, THEORIES
+from rgdiff_core.study.lattice.arms import ABLATION, LRS, SCHEDULE_SCAN, THEORIES
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
-from rgdiff_core.study.lattice.executor import Schedule, carried_out, missing
+from rgdiff_core.study.lattice.executor import Execution, carried_out, missing
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import FINALISTS, score
 from rgdiff_core.study.lattice.summary import METRICS
@@ -146,9 +146,9 @@ def test_distances_are_from_the_theory(results):
 
 
 def test_nothing_is_missing(results):
-    assert {row["name"] for row in results["ladder"]} == {arm.name for arm in LADDER}
-    assert len(results["landscape"]) == 2 * TINY.schedules
-    assert BUDGETS["full"].schedules == len(LANDSCAPE)
+    assert {row["name"] for row in results["ablation"]} == {arm.name for arm in ABLATION}
+    assert len(results["schedule_scan"]) == 2 * TINY.schedules
+    assert BUDGETS["full"].schedules == len(SCHEDULE_SCAN)
     assert {row["nfe"] for row in results["samplers"]} == set(TINY.evaluations)
     truth = results["truth"]
     entropy = truth["log_z"]["value"] + truth["action"]["value"]
@@ -216,7 +216,7 @@ def test_what_only_prepares_is_left_out_where_nothing_needs_it(results, command)
     assert set(names[2:]) == {"flow-standard-0", "samplers-standard-0-4"}
     for path, content in kept.items():
         path.write_bytes(content)
-    assert carried_out(tasks, studies, Schedule(say=lambda text: None))
+    assert carried_out(tasks, studies, Execution(say=lambda text: None))
 
 
 def test_no_number_of_processes(command, capsys):
