@@ -30,7 +30,7 @@ from rgdiff_core.training.runs.folder import read_status
 NAMES = ("cifar10-conditional", *(f"cifar10-conditional-{x}" for x in ("standard", "matched")))
 PART = 15 << 20
 SAMPLES, STEPS, ROUNDS = 256, 20, 5
-LEAST = 60.0  # seconds that a training must have left to be begun
+MIN_SECONDS = 60.0  # seconds that a training must have left to be begun
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def session(out: Path, names: tuple[str, ...], deadline: float) -> None:
     run("gpu tests", tests, out / "tests.txt", deadline)
     run("sampler", [*python, __file__, "--sampler"], out / "sampler.json", deadline)
     for name in names:
-        if deadline - time.monotonic() < LEAST:
+        if deadline - time.monotonic() < MIN_SECONDS:
             print(f"{name}: no time is left", flush=True)
             continue
         work = out / "runs" / name

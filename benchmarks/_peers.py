@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core import Denoiser, Marginal, Process
-from rgdiff_core.sampling import METHODS, walk
+from rgdiff_core.sampling import METHODS, reverse
 
 __all__ = ["Scalar", "azula_samplers", "diffusers_loops", "our_samplers"]
 
@@ -69,7 +69,7 @@ def our_samplers(scalar: Scalar, names: list[str], grid: str = "uniform") -> dic
         def draw(x: Tensor, evaluations: int) -> Tensor:
             c = scalar.process.basis.analyze(x) * scalar.deviation
             steps = -(-evaluations // METHODS[name].evaluations)  # Heun's last step needs but one
-            *_, last = walk(scalar.model, scalar.process, c, steps, name, grid=grid)
+            *_, last = reverse(scalar.model, scalar.process, c, steps, name, grid=grid)
             return scalar.process.basis.synthesize(last.components)
 
         return draw

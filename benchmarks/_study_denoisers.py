@@ -21,20 +21,20 @@ from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective, denoising_loss
-from rgdiff_core.training.noise_levels import NoiseSource, OneProcess
-from rgdiff_core.training.state import Learner, Material, keep_memory, prepare
+from rgdiff_core.training.noise_levels import FixedProcess, NoiseSource
+from rgdiff_core.training.state import TrainingData, TrainState, prepare, tune_malloc
 from rgdiff_core.training.trainer import fabric_for
 
 STEPS, SEEDS, DRAWS = 2000, 3, 8
 DATA = ("phi4-6x6", "phi4-6x6-broken")
 PROCESSES: Mapping[str, NoiseSource] = {
-    "white, linear": OneProcess(White(), LinearGamma(-9.0, 6.0)),
-    "matched, linear": OneProcess(Matched(), LinearGamma(-9.0, 6.0)),
-    "white, cutoff": OneProcess(White(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)),
-    "matched, cutoff": OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)),
+    "white, linear": FixedProcess(White(), LinearGamma(-9.0, 6.0)),
+    "matched, linear": FixedProcess(Matched(), LinearGamma(-9.0, 6.0)),
+    "white, cutoff": FixedProcess(White(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)),
+    "matched, cutoff": FixedProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)),
 }
 BASE = TrainConfig(
     basis=BasisSpec(momentum="lattice"),
@@ -53,7 +53,7 @@ ARMS: Mapping[str, TrainConfig] = {
 }
 
 
-def trained(config: TrainConfig) -> tuple[Learner, Material]:
+def trained(config: TrainConfig) -> tuple[TrainState, TrainingData]:
     """Train a config in this process and return the learner and what it learnt from."""
     learner, batches, learned = prepare(config, fabric_for("cpu"))
     for step in range(config.steps):
@@ -62,13 +62,13 @@ def trained(config: TrainConfig) -> tuple[Learner, Material]:
 
 
 @torch.no_grad()
-def gain(learner: Learner, learned: Material, source: NoiseSource) -> Tensor:
+def gain(learner: TrainState, learned: TrainingData, source: NoiseSource) -> Tensor:
     """Return the gain over the free theory for each held-out configuration, nats."""
     objective = Objective("elbo", "importance")
     sampler = source.sampler(learned.basis, learned.modes, objective, 99)
     total = torch.zeros(len(learned.test))
     for draw in range(DRAWS):
-        generator = torch.Generator().manual_seed(mix(99, draw))
+        generator = torch.Generator().manual_seed(fold_in(99, draw))
         noise = torch.randn(learned.test.shape, generator=generator)
         batch = sampler.draw(draw, len(learned.test))
         terms = denoising_loss(learner.average, learned.test, batch, noise)
@@ -80,7 +80,7 @@ def gain(learner: Learner, learned: Material, source: NoiseSource) -> Tensor:
 def main(steps: int) -> None:
     """Train all arms, print the gains as mean ± standard error over seeds, write the JSON."""
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     before, figures = machine(), {}
     for data in DATA:
         found: dict[str, dict[str, list[float]]] = {}

@@ -43,7 +43,7 @@ from rgdiff_core.search import Space, Sweep, improve, open_study, optimal_times,
 from rgdiff_core.search.held_out import free_log_density
 from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
 MODELS, STEPS = ("phi4-6x6", "phi4-6x6-broken"), (5, 10, 20)
 METHODS = ("interaction",)  # a pilot had DPM-Solver++(2M) and DDIM behind it everywhere
@@ -259,7 +259,7 @@ def _difference(first: Tensor, second: Tensor) -> Estimate:
 def main(models: tuple[str, ...], counts: tuple[int, ...]) -> None:
     """Run the study, print a table after each comparison, write the JSON."""
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     before = machine()
     for name in models:
         lattice, figures = opened(name), {}

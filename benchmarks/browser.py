@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(ROOT))
 
-from pages._noising.state import Lab, start
+from pages._noising.state import NoisingState, start
 from rgdiff_core.data import available
 from rgdiff_core.schedules import CutoffPath
 
@@ -58,7 +58,7 @@ MENUS = {
 }
 
 
-def state(data: str, images: int, seed: int = 0) -> Lab:
+def state(data: str, images: int, seed: int = 0) -> NoisingState:
     """Return the page's first state, with points on the curve to hold on to."""
     lab = replace(start(data), images=images, seed=seed)
     side = lab.sides[0]
@@ -66,7 +66,7 @@ def state(data: str, images: int, seed: int = 0) -> Lab:
     return lab.with_side(0, replace(side, schedule=replace(side.schedule, path=path)))
 
 
-def visit(page: Page, app: App, lab: Lab | None = None) -> None:
+def visit(page: Page, app: App, lab: NoisingState | None = None) -> None:
     """Open the Noising page in a state and wait for its picture."""
     query = "" if lab is None else "?" + urlencode({"state": lab.to_json()})
     page.goto(f"{app.url}/{query}")

@@ -37,11 +37,11 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.images.ablation import BEHIND, MATCHED, NARROW, WHITE
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import NoiseBatch, Objective, denoising_loss
-from rgdiff_core.training.noise_levels import OneProcess
-from rgdiff_core.training.state import keep_memory, prepare
+from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.state import prepare, tune_malloc
 from rgdiff_core.training.trainer import fabric_for
 
-GAUSSIAN = OneProcess(Matched(), Cutoff(GaussianKernel(), gamma_min=-9.0, gamma_max=6.0))
+GAUSSIAN = FixedProcess(Matched(), Cutoff(GaussianKernel(), gamma_min=-9.0, gamma_max=6.0))
 PROCESSES = {
     "white, linear log-SNR": WHITE,
     "white, Gaussian cutoff": BEHIND,
@@ -148,7 +148,7 @@ def saved(modes: Modes, basis: Any, images: Tensor) -> dict[str, Any]:
         times = torch.tensor(
             sampling.time_grid(process, modes, STEPS, "uniform")[:-1], dtype=torch.float32
         )
-        marginal = process.preserved(times)
+        marginal = process.vp_marginal(times)
         used = shares(wrapped, NoiseBatch(marginal, marginal.alpha))
         runs = {
             label: lambda model=model, process=process: sampling.sample(
@@ -233,7 +233,7 @@ def main(steps: int, seeds: int, images: int) -> None:
     """Measure, print the table, train, and write the JSON."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    keep_memory()
+    tune_malloc()
     before = machine()
     train = data.load("cifar10", limit=5000).images
     basis = BasisSpec(decorrelate=True).build(train)

@@ -15,7 +15,7 @@ from _report import RESULTS, machine, table, write
 from playwright.sync_api import sync_playwright
 
 import rgdiff_core as rg
-from rgdiff_core.sampling import METHODS, walk
+from rgdiff_core.sampling import METHODS, reverse
 
 STEPS = (5, 10, 20, 40, 80, 160)
 MODELS = ("phi4-6x6", "phi4-6x6-broken")
@@ -34,7 +34,7 @@ def distances(name: str, samples: int = 32) -> dict[str, list[float]]:
     c = prior.mean + prior.std * noise
 
     def end(method: str, steps: int) -> torch.Tensor:
-        *_, last = walk(model, process, c, steps, method)
+        *_, last = reverse(model, process, c, steps, method)
         return last.x
 
     flow = end("interaction", 4 * STEPS[-1])

@@ -20,7 +20,7 @@ import torch
 from _report import ROOT, machine, table, write
 
 import rgdiff_core as rg
-from rgdiff_core.evaluation import quality_of, weigh
+from rgdiff_core.evaluation import flow_metrics, weigh
 from rgdiff_core.evaluation.lattice.efficiency import model_efficiency, monte_carlo_efficiency
 from rgdiff_core.lattice import HMC, Phi4
 from rgdiff_core.likelihood import FoldedError
@@ -67,7 +67,7 @@ def of_model(name: str) -> dict[str, Any]:
             found[title] = {"folded": str(error)}
             continue
         seconds = time.process_time() - start
-        weights, metropolis = model_efficiency(quality_of(drawn), seconds)
+        weights, metropolis = model_efficiency(flow_metrics(drawn), seconds)
         found[title] = {"weights": asdict(weights), "Metropolis": asdict(metropolis)}
     size = model.basis.shape[-1]
     return found | {"hybrid Monte Carlo": monte_carlo(action, size), "training on": card["device"]}

@@ -23,7 +23,7 @@ from rgdiff_core.schedules import LearnedGamma, LinearGamma
 from rgdiff_core.search import learn, one_draw, step_bound
 from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
 MODELS = ("phi4-6x6", "phi4-6x6-broken")
 STEPS = (8, 16)
@@ -122,7 +122,7 @@ def _told(name: str, found: dict[str, Any]) -> str:
 def main(models: tuple[str, ...], rounds: int, images: int) -> None:
     """Learn, compare, print a table for each model and colour, and write the JSON."""
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     before = machine()
     figures: dict[str, Any] = {"rounds": rounds, "images": images, "draws": DRAWS}
     for name in models:

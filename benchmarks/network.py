@@ -31,7 +31,7 @@ from rgdiff_core.networks import NETWORKS, UNet, fast_bfloat16, parameter_count
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.training.losses import NoiseBatch, denoising_loss, weights
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
 SHAPE, FEATURES, BATCH, ROUNDS = (3, 32, 32), 48, 32, 3
 BEFORE = "7 M as it was"
@@ -130,7 +130,7 @@ def breakdown(spec: UNet, batch: int, dtype: torch.dtype | None) -> dict[str, fl
     def step() -> None:
         x = images[:batch]
         times = torch.rand(len(x))
-        marginal = process.preserved(times)
+        marginal = process.vp_marginal(times)
         levels = NoiseBatch(marginal, weights("unit", process, times, modes, marginal))
         optimizer.zero_grad(set_to_none=True)
         denoising_loss(model, x, levels, white_noise(x.shape, x)).loss.backward()
@@ -209,7 +209,7 @@ def measured(
 def main(batch: int, rounds: int, emulated: bool) -> None:
     """Measure, print the tables and write the JSON."""
     torch.manual_seed(0)
-    keep_memory()
+    tune_malloc()
     fast = fast_bfloat16(torch.device("cpu"))
     before = machine() | {"extensions": extensions(), "bfloat16_is_fast": fast}
     both = fast or emulated

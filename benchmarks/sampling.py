@@ -22,7 +22,7 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from rgdiff_core.process import white_noise
-from rgdiff_core.sampling import walk
+from rgdiff_core.sampling import reverse
 from rgdiff_core.training import PRESETS
 
 BUDGET = 1.05
@@ -117,7 +117,7 @@ def lattice_quality(name: str, n: int = 256) -> dict[str, list[float]]:
     peers = scalar(rg.load_pretrained(name))
     x = start(peers, n)
     c = peers.process.basis.analyze(x) * peers.deviation
-    *_, last = walk(peers.model, peers.process, c, 160, "rk4")
+    *_, last = reverse(peers.model, peers.process, c, 160, "rk4")
     deviation = last.x.std()
 
     def distance(run: Run, evaluations: int) -> float:

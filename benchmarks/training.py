@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from rgdiff_core.data import load
 from rgdiff_core.networks import parameter_count
 from rgdiff_core.training import PRESETS, TrainConfig, override
-from rgdiff_core.training.state import keep_memory, prepare
+from rgdiff_core.training.state import prepare, tune_malloc
 from rgdiff_core.training.trainer import fabric_for
 
 BUDGET = 1.10
@@ -93,7 +93,7 @@ def main() -> None:
     """Time every case, print the table and write the JSON."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    keep_memory()
+    tune_malloc()
     before, figures, rows = machine(), {}, []
     for title, (preset, rounds) in CASES.items():
         config = override(PRESETS[preset].config, ["limit=2000"])

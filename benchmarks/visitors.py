@@ -26,7 +26,7 @@ from websockets.typing import Origin
 
 sys.path.insert(0, str(ROOT))
 
-from pages._samples.state import Bench, start
+from pages._samples.state import SamplesState, start
 from pages._shared.component import unpack
 from pages._shared.sampling.models import fitted
 from pages._shared.sampling.setting import Setting
@@ -49,9 +49,9 @@ def line(url: str, visitor: int) -> Iterator[ClientConnection]:
         yield opened
 
 
-def asked(bench: Bench, seq: int) -> str:
+def asked(bench: SamplesState, seq: int) -> str:
     """Return the request for a draw."""
-    told = {"bench": json.loads(bench.to_json()), "told": bench.component()}
+    told = {"page_state": json.loads(bench.to_json()), "client_state": bench.component()}
     return json.dumps({"kind": "draw", "seq": seq} | told)
 
 

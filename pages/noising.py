@@ -7,7 +7,7 @@ from pages._noising.component import mount
 from pages._noising.parts import exports, free_theory, references
 from pages._noising.tour import stops
 from pages._shared import cache, datasets
-from pages._shared.component import mount_courier, mount_layers
+from pages._shared.component import mount_layers, mount_result_channel
 
 LOOK = """<style>
 .stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
@@ -73,14 +73,18 @@ def laboratory() -> None:
     with st.container(gap=None, key="noising-stores"):  # invisible
         for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
-    data = messages.bands_message(session.sent(), session.stamp(), session.opening())
-    rest = mount(data, session.KEY, lambda: None)
-    session.rested(rest)
+    data = messages.bands_message(session.sent(), session.revision(), session.opening())
+    client_state = mount(data, session.KEY, lambda: None)
+    session.rested(client_state)
     if text := session.problem():
         st.error(text, icon=":material/error:")
     lab = session.current()
-    seq = int(rest.get("seq", 0)) if rest and str(rest.get("stamp")) == session.stamp() else 0
-    mount_courier(messages.settled_message(lab, seq, session.stamp()), "courier")
+    seq = (
+        int(client_state.get("seq", 0))
+        if client_state and str(client_state.get("revision")) == session.revision()
+        else 0
+    )
+    mount_result_channel(messages.settled_message(lab, seq, session.revision()), "result-channel")
     session.write_link()
     references()
     exports()

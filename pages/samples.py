@@ -5,9 +5,9 @@ import streamlit as st
 from pages._samples import controls, search_views, session, views
 from pages._samples.component import mount
 from pages._samples.component.route import is_served
-from pages._samples.messages import bench_message, drawn_message
+from pages._samples.messages import drawn_message, samples_message
 from pages._shared import datasets
-from pages._shared.component import mount_courier
+from pages._shared.component import mount_result_channel
 from pages._shared.sampling.models import load
 
 # A short header and narrow margins, so that pictures and curve fit one screen.
@@ -27,16 +27,20 @@ STYLE = """<style>
 def bench() -> None:
     """Draw the component, and what is measured when the hand rests."""
     live, top = is_served(), st.container()
-    rest = mount(bench_message(session.sent(), session.stamp(), live), session.KEY)
-    session.rested(rest)
+    client_state = mount(samples_message(session.sent(), session.revision(), live), session.KEY)
+    session.rested(client_state)
     if text := session.problem():
         top.error(text, icon=":material/error:")
-    state, stamp = session.current(), session.stamp()
-    told = rest if rest and str(rest.get("stamp")) == stamp else {}
-    if not told.get("live", live):
-        mount_courier(drawn_message(state.request, int(told.get("seq", 0)), stamp), "drawn")
+    state, revision = session.current(), session.revision()
+    reported = (
+        client_state if client_state and str(client_state.get("revision")) == revision else {}
+    )
+    if not reported.get("live", live):
+        mount_result_channel(
+            drawn_message(state.request, int(reported.get("seq", 0)), revision), "drawn"
+        )
     session.write_link()
-    if not live or load(state.setting).quick or told.get("drawn"):
+    if not live or load(state.setting).quick or reported.get("drawn"):
         views.results(state)
     else:
         st.caption("The samples are measured when they are drawn.")

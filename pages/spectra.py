@@ -5,13 +5,13 @@ from torch import Tensor
 
 from pages._shared import address, plots
 from pages._shared.plots import MOMENTUM, Curve, draw
-from pages._spectra.controls import Choice, basis_controls, data_controls, noise_controls
+from pages._spectra.controls import SpectraChoice, basis_controls, data_controls, noise_controls
 from pages._spectra.views import STYLES, VIEWS, Colors
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.spectra.power import radial_average
 
 
-def radial(choice: Choice, colors: Colors) -> None:
+def radial(choice: SpectraChoice, colors: Colors) -> None:
     """Draw the data's radial spectrum with its fits, and the colours on the same axes."""
     st.subheader("How much power at each scale")
     spectrum = choice.spectrum()
@@ -56,7 +56,7 @@ def radial(choice: Choice, colors: Colors) -> None:
         draw(curves, MOMENTUM, "power per mode", "Radial power spectrum of the data and the noise")
 
 
-def fits(choice: Choice, k: Tensor) -> list[Curve]:
+def fits(choice: SpectraChoice, k: Tensor) -> list[Curve]:
     """Draw the table of the fits, and return their curves; raises `ValueError` without any."""
     law, free = choice.fits()
     exponent, mass2 = (plots.with_error(x.value, x.error) for x in (law.exponent, free.mass2))
@@ -77,7 +77,7 @@ def fits(choice: Choice, k: Tensor) -> list[Curve]:
 
 
 @st.fragment
-def components(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
+def components(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     """Draw what is in the basis chosen; its own controls leave the figure above alone."""
     st.subheader("What it looks like, component by component")
     view = address.menu(

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-SMALLEST_REGULATOR = 1e-3  # a momentum, below half the smallest one of any lattice that bases have
+MIN_REGULATOR = 1e-3  # a momentum, below half the smallest one of any lattice that bases have
 MAX_LOG_VARIANCE = 30.0  # of a curve: a factor of 1e13 in the variance, to either side
 
 
@@ -239,6 +239,6 @@ class BlendedColor(Color):
 
 def _regulated(modes: Modes, mass2: float) -> Tensor:
     """Return |k|² + m², safe to divide by."""
-    massless = mass2 < SMALLEST_REGULATOR**2
+    massless = mass2 < MIN_REGULATOR**2
     k = modes.floored_momentum() if massless else modes.momentum
     return k**2 + mass2

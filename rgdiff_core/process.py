@@ -141,7 +141,7 @@ class Process(nn.Module):
         level = self.level(t)
         return Marginal(level.alpha, level.sigma * self.noise_variance.sqrt())
 
-    def preserved(self, t: Tensor | float) -> Marginal:
+    def vp_marginal(self, t: Tensor | float) -> Marginal:
         """Return the marginal of χ/r, which preserves variance: what denoisers and samplers work
         with.
         """
@@ -226,7 +226,7 @@ class Process(nn.Module):
     def drift(self, t: Tensor | float) -> Tensor:
         """Return f = d log α/dt = ṙ/r − ½β of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""
         t, modes = self._times(t), self.modes
-        return self.schedule.expansion(t, modes) - self.schedule.beta(t, modes) / 2
+        return self.schedule.magnitude_rate(t, modes) - self.schedule.beta(t, modes) / 2
 
     def diffusion(self, t: Tensor | float) -> Tensor:
         """Return g = r √β S of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""

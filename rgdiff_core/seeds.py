@@ -19,7 +19,7 @@ __all__ = [
     "STREAMS",
     "check_generators",
     "device_for",
-    "mix",
+    "fold_in",
     "source",
     "stream",
     "streams",
@@ -104,6 +104,6 @@ def source(n: int, generator: Generators, seed: int | None) -> Generators:
     return streams(seed, n)
 
 
-def mix(*numbers: int) -> int:
+def fold_in(*numbers: int) -> int:
     """Return a seed (63 bits) from several whole numbers, each of which matters."""
     return random.Random(":".join(map(str, numbers))).getrandbits(63)

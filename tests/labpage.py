@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 from patience import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-from pages._noising.state import Lab, start
+from pages._noising.state import NoisingState, start
 
 __all__ = [
     "BEYOND",
@@ -67,7 +67,7 @@ def ref(page: Page, name: str) -> Locator:
     return page.locator(f"[data-ref={name}]")
 
 
-def visit(page: Page, app_url: str, lab: Lab = START) -> None:
+def visit(page: Page, app_url: str, lab: NoisingState = START) -> None:
     page.goto(f"{app_url}/?state={quote(lab.to_json())}")
     settled(page)
 
@@ -91,8 +91,8 @@ def distance(first: list[int], second: list[int]) -> int:
     return max(abs(a - b) for a, b in zip(first, second, strict=True))
 
 
-def address(page: Page) -> Lab:
-    return Lab.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
+def address(page: Page) -> NoisingState:
+    return NoisingState.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
 
 
 def wait_for_points(page: Page, wanted: object) -> None:

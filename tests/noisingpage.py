@@ -7,7 +7,7 @@ from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._shared.component import unpack
 
 __all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
@@ -15,7 +15,7 @@ __all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def visit(lab: Lab | str | None = None, script: str = "pages/noising.py") -> AppTest:
+def visit(lab: NoisingState | str | None = None, script: str = "pages/noising.py") -> AppTest:
     """Open the page, at an address if one is given."""
     at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     if lab is not None:
@@ -29,17 +29,17 @@ def healthy(at: AppTest) -> AppTest:
     return at
 
 
-def state(at: AppTest) -> Lab:
+def state(at: AppTest) -> NoisingState:
     """Return the state in the address bar, which must be the session's."""
-    lab = Lab.from_json(at.query_params["state"])
+    lab = NoisingState.from_json(at.query_params["state"])
     assert lab == at.session_state["noising-state"]
     return lab
 
 
 def leave(at: AppTest, **values: object) -> AppTest:
     """Leave a present state with other values in the browser's hand."""
-    told = state(at).component() | {"seq": 1, "stamp": at.session_state["noising-stamp"]}
-    at.session_state["lab"] = {"rest": told | values}
+    told = state(at).component() | {"seq": 1, "revision": at.session_state["noising-revision"]}
+    at.session_state["lab"] = {"client_state": told | values}
     return at
 
 
@@ -48,6 +48,6 @@ def rest(at: AppTest, **values: object) -> AppTest:
     return leave(at, **values).run()
 
 
-def exact(lab: Lab, side: int = 0) -> np.ndarray:
-    """Return the picture that the courier brings."""
+def exact(lab: NoisingState, side: int = 0) -> np.ndarray:
+    """Return the picture that the result channel brings."""
     return unpack(messages.settled_message(lab, 1, "s"))[1][f"{side}/exact"]

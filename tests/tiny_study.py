@@ -13,7 +13,7 @@ from filelock import FileLock
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.study import BUDGETS, Study
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.lattice.executor import Schedule, carried_out
+from rgdiff_core.study.lattice.executor import Execution, carried_out
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.summary import summary
 from rgdiff_core.study.report import versions
@@ -24,15 +24,15 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = "phi4-6x6"
 BUDGET = replace(
     BUDGETS["tiny"],
-    judged=32,
-    search_judged=16,
+    n_eval_fields=32,
+    search_n_eval_fields=16,
     trajectories=2,
     bound=16,
-    draws=1,
+    levels_per_image=1,
     flow_test=4,
     flow_samples=4,
-    plain=16,
-    weighed=4,
+    n_observable_samples=16,
+    n_ess_samples=4,
     reference=400,
     ladder=(DATA,),
     landscape=(DATA,),
@@ -68,7 +68,7 @@ def _carried_out() -> str:
     try:
         with tempfile.TemporaryDirectory() as folder:
             study = Study(DATA, BUDGET, Cells(Path(folder), _quiet))
-            how = Schedule(1, None, _quiet, _quiet)
+            how = Execution(1, None, _quiet, _quiet)
             assert carried_out(plan([DATA], BUDGET), {DATA: study}, how)
             found = summary(study)
     finally:

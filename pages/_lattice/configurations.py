@@ -18,7 +18,7 @@ from rgdiff_core.lattice.gamma import chain_lengths
 
 __all__ = ["bar", "bound_of", "draw"]
 
-MOST = 48  # pictures on the screen
+MAX_PICTURES = 48  # pictures on the screen
 ACROSS, ALONG = "across chains", "along one chain"
 BIG = 480  # side of an enlarged picture, in pixels
 
@@ -80,7 +80,7 @@ def _across(
             bind="query-params",
             help="Which of the kept configurations of every chain.",
         )
-    starts = np.cumsum([0, *lengths[:-1]])[:MOST]
+    starts = np.cumsum([0, *lengths[:-1]])[:MAX_PICTURES]
     shown = ensemble.configurations[(starts + time).tolist()]
     return shown, [f"chain {i + 1}" for i in range(len(starts))]
 
@@ -92,14 +92,14 @@ def _along(
     chain = first.number_input(
         "Chain", 1, len(lengths), 1, key="chain", bind=address.whole("chain"), help="Which chain."
     )
-    last = max(0, lengths[chain - 1] - MOST)
+    last = max(0, lengths[chain - 1] - MAX_PICTURES)
     begin = 0
     if last > 0:
         begin = second.slider(
             "From", 0, last, 0, key="from", bind="query-params", help="The first one shown."
         )
     start = sum(lengths[: chain - 1]) + begin
-    count = min(MOST, lengths[chain - 1] - begin)
+    count = min(MAX_PICTURES, lengths[chain - 1] - begin)
     shown = ensemble.configurations[start : start + count]
     return shown, [f"time {begin + i}" for i in range(count)]
 

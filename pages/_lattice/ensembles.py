@@ -26,7 +26,7 @@ from rgdiff_core.terminal import duration
 __all__ = [
     "FIRST",
     "LINE",
-    "Measured",
+    "EnsembleMeasurement",
     "chosen",
     "ensemble",
     "measured",
@@ -45,7 +45,7 @@ FIRST = EnsembleSpec(Theory().m2, Theory().lam, Theory().size, n_samples=1280, n
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class EnsembleMeasurement:
     """What is measured of an ensemble.
 
     Attributes:
@@ -70,11 +70,11 @@ def ensemble(id: str) -> Ensemble:
 
 
 @st.cache_resource(max_entries=64, show_spinner="Measuring, with errors by the Γ-method …")
-def measured(id: str) -> Measured:
+def measured(id: str) -> EnsembleMeasurement:
     """Return what is measured of an ensemble; raises `ValueError` for too few configurations."""
     found, begun = ensemble(id), time.perf_counter()
     fields, chains, action = found.configurations, found.n_chains, found.spec.action
-    return Measured(
+    return EnsembleMeasurement(
         observables(fields, n_chains=chains),
         action_density(action, fields, n_chains=chains),
         schwinger_dyson(action, fields, n_chains=chains),

@@ -37,8 +37,8 @@ __all__ = [
 ]
 
 LINE, PREFIX = "measuring", "flow/"
-MOST_SITES = 2**21  # of the configurations that are followed
-FEWEST = 24  # configurations; chains stay whole, so it may be a few more than the most
+MAX_SITES = 2**21  # of the configurations that are followed
+MIN_CONFIGURATIONS = 24  # configurations; chains stay whole, so it may be a few more than the most
 
 FLOWS = ("block spin", "decimation", "momentum shell", "white noise", "matched noise")
 COLORS: Mapping[str, str] = dict(
@@ -132,10 +132,10 @@ def _some(id: str) -> tuple[Tensor, int]:
     ensemble = ensembles.ensemble(id)
     fields = ensemble.configurations
     lengths = chain_lengths(len(fields), ensemble.n_chains)
-    most = max(FEWEST, MOST_SITES // fields.shape[-1] ** 2)
+    most = max(MIN_CONFIGURATIONS, MAX_SITES // fields.shape[-1] ** 2)
     chains = n = 0
     for length in lengths:
-        if n >= FEWEST and n + length > most:
+        if n >= MIN_CONFIGURATIONS and n + length > most:
             break
         chains, n = chains + 1, n + length
     return fields[:n], chains

@@ -23,7 +23,7 @@ from rgdiff_core.evaluation.lattice.efficiency import (
     model_efficiency,
     monte_carlo_efficiency,
 )
-from rgdiff_core.evaluation.lattice.report import LatticeReport, Row, evaluate_lattice
+from rgdiff_core.evaluation.lattice.report import LatticeReport, ObservableRow, evaluate_lattice
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
@@ -50,7 +50,7 @@ CRITICALITY = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class ModelMeasurement:
     """What was measured.
 
     Attributes:
@@ -158,7 +158,7 @@ def _begin(key: str, model: str, n: int, truth: int) -> None:
     jobs.begin(LINE, key, "Measuring", partial(_measure, model, n, truth))
 
 
-def _measure(model: str, n: int, truth: int, task: jobs.Task) -> Judged:
+def _measure(model: str, n: int, truth: int, task: jobs.Task) -> ModelMeasurement:
     kind, _, name = model.partition("/")
     setting = models.fitted(Setting(model))
     source = models.load(setting)
@@ -196,7 +196,7 @@ def _measure(model: str, n: int, truth: int, task: jobs.Task) -> Judged:
         torch.Generator().manual_seed(0),
         progress=partial(progress, "speed"),
     )
-    return Judged(report, speed)
+    return ModelMeasurement(report, speed)
 
 
 def _progress(key: str, busy: bool) -> None:
@@ -213,11 +213,11 @@ def _progress(key: str, busy: bool) -> None:
         jobs.bar(task, "model")
     if task.error:
         st.error(task.error, icon=":material/error:")
-    if isinstance(task.result, Judged):
+    if isinstance(task.result, ModelMeasurement):
         _report(task.result)
 
 
-def _report(judged: Judged) -> None:
+def _report(judged: ModelMeasurement) -> None:
     report = judged.report
     quality = report.quality
     columns = st.columns(5)
@@ -254,7 +254,7 @@ def _rows(report: LatticeReport) -> None:
     )
 
 
-def _line(row: Row) -> dict[str, str]:
+def _line(row: ObservableRow) -> dict[str, str]:
     ways = zip(
         ("samples", "reweighted", "Metropolis"),
         (row.samples, row.reweighted, row.metropolis),
@@ -281,7 +281,7 @@ def _log_z(report: LatticeReport) -> None:
         st.caption("Annealed importance sampling: too few fields carry the weight to say.")
 
 
-def _speed(judged: Judged) -> None:
+def _speed(judged: ModelMeasurement) -> None:
     report = judged.report
     weights, chain = model_efficiency(report.quality, report.seconds["samples"])
     rows = {

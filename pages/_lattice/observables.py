@@ -8,7 +8,7 @@ import streamlit as st
 import torch
 
 from pages._lattice import ensembles, figures, stored
-from pages._lattice.ensembles import Measured
+from pages._lattice.ensembles import EnsembleMeasurement
 from pages._lattice.state import Theory
 from pages._shared import address, plots
 from pages._shared.plots import Curve
@@ -32,7 +32,7 @@ BINS = 41
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A line of the table.
 
     Attributes:
@@ -75,18 +75,20 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     stored.links(info)
 
 
-def _rows(measured: Measured, free: FreeField | None) -> list[Row]:
+def _rows(measured: EnsembleMeasurement, free: FreeField | None) -> list[TableRow]:
     exact = free.observables() if free else {}
     found = measured.observables
-    rows = [Row(title, found[name], exact.get(name)) for name, title in TITLES.items()]
-    rows.append(Row("mₚ, pole mass", measured.correlator.mass, free.pole_mass if free else None))
+    rows = [TableRow(title, found[name], exact.get(name)) for name, title in TITLES.items()]
+    rows.append(
+        TableRow("mₚ, pole mass", measured.correlator.mass, free.pole_mass if free else None)
+    )
     density = free.action_density if free else None
-    rows.append(Row("⟨S⟩/V", measured.action_density, density))
-    rows.append(Row("Schwinger–Dyson", measured.identity, 1.0))
+    rows.append(TableRow("⟨S⟩/V", measured.action_density, density))
+    rows.append(TableRow("Schwinger–Dyson", measured.identity, 1.0))
     return rows
 
 
-def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[Row]) -> None:
+def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None:
     compared = sum(row.exact is not None for row in rows) > 1
     head, rule = "| | measured | τ |", "|:--|--:|--:|"
     lines = [head + " exact | off |", rule + "--:|--:|"] if compared else [head, rule]
@@ -146,7 +148,7 @@ def _estimates(label: str, found: tuple[Estimate, ...], first: int) -> Curve | N
     return Curve(label, x, y, plots.BLUE, points=True, error=[e.error for _, e in kept])
 
 
-def _correlator(measured: Measured, free: FreeField | None) -> None:
+def _correlator(measured: EnsembleMeasurement, free: FreeField | None) -> None:
     found = measured.correlator
     view = address.menu(
         st,

@@ -21,7 +21,7 @@ __all__ = ["draw"]
 RANGE_M2, RANGE_LAM = (-8.0, 2.0), (0.0, 10.0)
 LINE_STEPS = 80
 LOOK_SITES = 2**14  # of all chains of the quick look
-LARGEST = 48  # L of a quick look: beyond, a visitor would wait
+MAX_QUICK_SIZE = 48  # L of a quick look: beyond, a visitor would wait
 SHOWN = 12
 NAMES: Mapping[str, str] = {
     "abs_magnetization": "⟨\\|M\\|⟩",
@@ -126,7 +126,7 @@ def _axis(span: tuple[float, float], value: float) -> np.ndarray:
 
 
 def _look(theory: Theory) -> None:
-    if theory.size > LARGEST:
+    if theory.size > MAX_QUICK_SIZE:
         st.info(
             f"At L = {theory.size} even a look takes a while: press **Start** in the view "
             "*Sample*.",

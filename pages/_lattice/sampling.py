@@ -34,7 +34,7 @@ PRECISIONS = ("float32", "float64")
 COUNTS = (64, 128, 256, 512, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 CHAINS = (1, 8, 16, 32, 64, 128, 256, 512)
 # Of a measurement of the speed: seconds, trajectories, sites of all chains.
-TIMED, MOST_TIMED, SITES_TIMED = 0.2, 60, 2**13
+TIMED, MAX_TIMED, SITES_TIMED = 0.2, 60, 2**13
 CHAINS_SHOWN, POINTS_SHOWN = 4, 400
 
 
@@ -225,7 +225,7 @@ def _seconds_each(spec_json: str) -> float:
         dtype=torch.float64 if spec.double else torch.float32,
     )
     spans, begun = [], time.perf_counter()
-    for _ in islice(run, MOST_TIMED):
+    for _ in islice(run, MAX_TIMED):
         spans.append(time.perf_counter() - begun - sum(spans))
         if sum(spans) > TIMED:
             break

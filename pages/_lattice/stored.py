@@ -29,7 +29,7 @@ _CONVENTIONS = {
     "half": "½(∂φ)² + ½m²φ² + g/4! φ⁴: times 1/√2",
     "hopping": "−2κ φφ′ + (1 − 2λ)φ² + λφ⁴: times √κ",
 }
-SMALLEST = 4  # L of a data set of the other pages
+MIN_SIZE = 4  # L of a data set of the other pages
 QUICK = 2**26  # bytes up to which a file is read for its autocorrelation time
 
 
@@ -127,8 +127,8 @@ def _actions(info: EnsembleInfo) -> None:
 def links(info: EnsembleInfo) -> None:
     """Draw the ways to the other pages, with this ensemble as their data set."""
     name, size = f"lattice-{info.id}", info.spec.size
-    if size < SMALLEST or size % 2:
-        st.caption(f"The other pages take lattices of an even L from {SMALLEST} on.")
+    if size < MIN_SIZE or size % 2:
+        st.caption(f"The other pages take lattices of an even L from {MIN_SIZE} on.")
         return
     with st.container(horizontal=True):
         for title, page, query, icon in (

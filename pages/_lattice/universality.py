@@ -18,7 +18,7 @@ from rgdiff_core.renormalization import Measurement
 
 __all__ = ["draw"]
 
-MOST = 6
+MAX_ENSEMBLES = 6
 CRITICAL = (0.5, 2.0, 8.0)  # λ of the theories that are offered
 OFFERED = EnsembleSpec(0.1, 0.1, 16, 1280, 64, thinning=2, hmc=HMC(cluster=2))
 NEXT = "lattice-together-next"
@@ -45,7 +45,7 @@ def draw(listed: list[EnsembleInfo]) -> None:
         list(known),
         key=key,
         format_func=lambda id: _name(known[id]),
-        max_selections=MOST,
+        max_selections=MAX_ENSEMBLES,
         placeholder="Choose some",
         help="The flows are compared at equal b.",
     )
@@ -81,7 +81,7 @@ def _first(listed: Sequence[EnsembleInfo]) -> list[str]:
         return []
     size = max(sizes, key=sizes.count)
     found = {each.spec.action: each.id for each in reversed(listed) if each.spec.size == size}
-    return list(found.values())[:MOST]
+    return list(found.values())[:MAX_ENSEMBLES]
 
 
 def _critical() -> list[EnsembleSpec]:

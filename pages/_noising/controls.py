@@ -7,7 +7,8 @@ from typing import Any
 import streamlit as st
 
 from pages._noising import data, session
-from pages._noising.state import MAX_IMAGES, Lab, with_preset, with_second, without_second
+from pages._noising.state import MAX_IMAGES, NoisingState, with_preset, with_second, without_second
+from pages._shared.process_choice import ProcessChoice
 from pages._shared.process_widgets import (
     Bind,
     basis_widgets,
@@ -17,13 +18,12 @@ from pages._shared.process_widgets import (
 )
 from pages._shared.sampling.link import open_button
 from pages._shared.sampling.setting import Setting
-from pages._shared.side import Side
 from rgdiff_core.presets import PRESETS
 
 __all__ = ["compare_toggle", "open_samples", "picture_controls", "preset_of", "side_controls"]
 
 
-def _bound(key: str, value: Any, apply: Callable[[Any], Lab]) -> dict[str, Any]:
+def _bound(key: str, value: Any, apply: Callable[[Any], NoisingState]) -> dict[str, Any]:
     """Return a widget's arguments: it shows `value`, and when it changes, `apply` makes the new
     state.
     """
@@ -31,7 +31,7 @@ def _bound(key: str, value: Any, apply: Callable[[Any], Lab]) -> dict[str, Any]:
     return {"key": key, "on_change": lambda: session.attempt(lambda: apply(st.session_state[key]))}
 
 
-def picture_controls(lab: Lab) -> None:
+def picture_controls(lab: NoisingState) -> None:
     """Draw the controls of what is shown: how many images, which, and the noise's seed."""
     left, right = st.columns(2)
     left.number_input(
@@ -58,10 +58,10 @@ def picture_controls(lab: Lab) -> None:
         )
 
 
-def compare_toggle(lab: Lab) -> None:
+def compare_toggle(lab: NoisingState) -> None:
     """Draw the switch that brings a second process."""
 
-    def apply(on: bool) -> Lab:
+    def apply(on: bool) -> NoisingState:
         return with_second(session.current()) if on else without_second(session.current())
 
     st.toggle(
@@ -71,12 +71,12 @@ def compare_toggle(lab: Lab) -> None:
     )
 
 
-def side_controls(lab: Lab, index: int) -> None:
+def side_controls(lab: NoisingState, index: int) -> None:
     """Draw the controls of one side: preset, basis, colour, schedule."""
     side, name = lab.sides[index], "AB"[index]
 
-    def put(make: Callable[[Side, Any], Side]) -> Callable[[Any], Lab]:
-        def apply(value: Any) -> Lab:
+    def put(make: Callable[[ProcessChoice, Any], ProcessChoice]) -> Callable[[Any], NoisingState]:
+        def apply(value: Any) -> NoisingState:
             now = session.current()
             if index >= len(now.sides):  # the click came from a side that has gone meanwhile
                 return now
@@ -120,13 +120,13 @@ def side_controls(lab: Lab, index: int) -> None:
     schedule_widgets(side.schedule, bind("schedule"))
 
 
-def open_samples(lab: Lab) -> None:
+def open_samples(lab: NoisingState) -> None:
     """Draw a button that leads to the Samples page with side A's process and the free theory."""
     setting = Setting(f"free/{lab.data}", lab.sides[0], "shell")
     open_button(lambda: setting, "noising-open")
 
 
-def preset_of(side: Side) -> str | None:
+def preset_of(side: ProcessChoice) -> str | None:
     """Return the name of the preset that a side is, if it is one."""
     for name, preset in PRESETS.items():
         if (preset.basis, preset.color, preset.schedule) == (

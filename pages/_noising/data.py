@@ -8,12 +8,12 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._shared import cache
 from pages._shared.color_messages import plain
-from pages._shared.knobs import STRENGTH, color_knob
+from pages._shared.drag_parameters import STRENGTH, color_parameter
 from pages._shared.pictures import MAX_VALUES
-from pages._shared.side import Side, process
+from pages._shared.process_choice import ProcessChoice, process
 from rgdiff_core.colors import BlendedColor
 from rgdiff_core.process import white_noise
 from rgdiff_core.schedules import BlendedSchedule
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-def fitting(lab: Lab) -> Lab:
+def fitting(lab: NoisingState) -> NoisingState:
     """Return the state with all wavelet levels where the images do not allow as many as asked."""
     for index, side in enumerate(lab.sides):
         try:
@@ -41,24 +41,24 @@ def fitting(lab: Lab) -> Lab:
     return lab
 
 
-def free_theory_samples(lab: Lab, method: str, steps: int) -> torch.Tensor:
+def free_theory_samples(lab: NoisingState, method: str, steps: int) -> torch.Tensor:
     """Return samples, as many as images are shown, of side A's process with the exact Gaussian
     denoiser.
     """
-    same = Lab(lab.data, lab.sides[:1], lab.images, lab.first, lab.seed)
+    same = NoisingState(lab.data, lab.sides[:1], lab.images, lab.first, lab.seed)
     return _free_theory_samples(same.to_json(), method, steps)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Sampling the free theory …")
 def _free_theory_samples(lab_json: str, method: str, steps: int) -> torch.Tensor:
-    lab = Lab.from_json(lab_json)
+    lab = NoisingState.from_json(lab_json)
     forward = process(lab.data, lab.sides[0])
     gaussian = rg.GaussianDenoiser(forward.basis, forward.modes)
     n = len(fields(lab))
     return rg.sample(gaussian, forward, n, steps, method, seed=lab.seed)
 
 
-def fields(lab: Lab) -> torch.Tensor:
+def fields(lab: NoisingState) -> torch.Tensor:
     """Return the images shown, (n, C, H, W); fewer than asked where they are large or the set
     ends.
     """
@@ -68,7 +68,7 @@ def fields(lab: Lab) -> torch.Tensor:
     return every[first : first + min(lab.images, most)]
 
 
-def noise(lab: Lab) -> torch.Tensor:
+def noise(lab: NoisingState) -> torch.Tensor:
     """Return the white noise of the seed, in field space, one stream per image."""
     x0 = fields(lab)
     return white_noise(x0.shape, x0, streams(lab.seed, len(x0), lab.first))
@@ -87,7 +87,7 @@ def blend_note(processes: list[rg.Process]) -> str | None:
     return None
 
 
-def blended(lab: Lab, weight: float) -> rg.Process:
+def blended(lab: NoisingState, weight: float) -> rg.Process:
     """Return the process between A and B: linear in the log-SNR and in the amplitude of the
     noise.
     """
@@ -100,11 +100,11 @@ def blended(lab: Lab, weight: float) -> rg.Process:
     )
 
 
-def draggable_color(data: str, side: Side) -> bool:
+def draggable_color(data: str, side: ProcessChoice) -> bool:
     """Tell whether the lab can drag the colour's number: from white to matched noise it can; else
     S must depend on the schedule's label only.
     """
-    knob, color = color_knob(side.color), plain(side.color)
-    return knob is STRENGTH or (
-        knob is not None and separable(process(data, replace(side, color=color)))
+    parameter, color = color_parameter(side.color), plain(side.color)
+    return parameter is STRENGTH or (
+        parameter is not None and separable(process(data, replace(side, color=color)))
     )

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from pages._noising import data
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._shared import cache
 from pages._shared.pictures import film, grid, png
+from pages._shared.process_choice import process as process_of
 from pages._shared.python_source import basis_lines, spec_source, symmetries_source
-from pages._shared.side import process as process_of
 from rgdiff_core.spectra.bands import split_bands
 from rgdiff_core.spectra.power import data_log_snr
 
@@ -23,12 +23,12 @@ CURVE_TIMES = 101
 FILM_FRAMES = 60
 
 
-def process_json(lab: Lab, index: int) -> str:
+def process_json(lab: NoisingState, index: int) -> str:
     """Return a side's process as JSON, for `rg.Process.from_json`."""
     return process_of(lab.data, lab.sides[index]).to_json()
 
 
-def curves_csv(lab: Lab, index: int) -> str:
+def curves_csv(lab: NoisingState, index: int) -> str:
     """Return γ, α, σ, S and the data log-SNR over time, for a component at each band's node."""
     process = process_of(lab.data, lab.sides[index])
     bands = split_bands(process)
@@ -52,7 +52,7 @@ def curves_csv(lab: Lab, index: int) -> str:
     return file.getvalue()
 
 
-def python_lines(lab: Lab, index: int) -> str:
+def python_lines(lab: NoisingState, index: int) -> str:
     """Return the Python lines that rebuild a side's process and its picture at this time."""
     side, n = lab.sides[index], len(data.fields(lab))
     first = min(lab.first, len(cache.images(lab.data).images) - 1)
@@ -76,17 +76,17 @@ noised = process.perturb(images, {lab.t!r}, noise)
 """
 
 
-def still(lab: Lab) -> bytes:
+def still(lab: NoisingState) -> bytes:
     """Return the exact pictures at the present time as PNG, A and B one below the other."""
     return png(_sheet(lab, lab.t))
 
 
-def noising_film(lab: Lab, kind: str) -> bytes:
+def noising_film(lab: NoisingState, kind: str) -> bytes:
     """Return the noising from t = 0 to 1 as a film, "gif" or "mp4"."""
     return film([_sheet(lab, i / (FILM_FRAMES - 1)) for i in range(FILM_FRAMES)], kind)
 
 
-def _sheet(lab: Lab, t: float) -> np.ndarray:
+def _sheet(lab: NoisingState, t: float) -> np.ndarray:
     source, x0, eps = cache.images(lab.data), data.fields(lab), data.noise(lab)
     columns = int(np.ceil(np.sqrt(len(x0))))
     scale = max(1, 512 // (columns * x0.shape[-1]))

@@ -10,14 +10,14 @@ import torch
 
 import rgdiff_core as rg
 from pages._noising.data import blend_note, blended, draggable_color, fields, noise
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._shared import cache
 from pages._shared.color_messages import color_tables, curve_header, painted_from
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import describe
 from pages._shared.pictures import colormap_of, diverging_colors
-from pages._shared.side import Side, process
+from pages._shared.process_choice import ProcessChoice, process
 from rgdiff_core.bases.moments import has_uncorrelated_components
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
@@ -52,7 +52,7 @@ class Layers:
     state: str
 
 
-def layers_messages(lab: Lab) -> dict[str, bytes]:
+def layers_messages(lab: NoisingState) -> dict[str, bytes]:
     """Return the messages with band images, by identity; sides that share images share a
     message.
     """
@@ -60,18 +60,18 @@ def layers_messages(lab: Lab) -> dict[str, bytes]:
     return {each.identity: _layers(each.identity, each.data, each.state) for each in every}
 
 
-def _stores(lab: Lab, side: Side) -> list[Layers]:
+def _stores(lab: NoisingState, side: ProcessChoice) -> list[Layers]:
     """Say what the data bands of a side, and then its noise bands, depend on: not on what is
     dragged, nor on most menus.
     """
     order = getattr(side.schedule, "order", None)
     by_scale = order in (None, "scale")  # as all that have no order of their own
     schedule = LinearBeta() if by_scale else SoftConditioning(order=order)
-    white = Side(side.basis, White(normalize=False), schedule)
-    states = [Lab(lab.data, (white,), lab.images, lab.first)]
+    white = ProcessChoice(side.basis, White(normalize=False), schedule)
+    states = [NoisingState(lab.data, (white,), lab.images, lab.first)]
     for color in painted_from(process(lab.data, side)):
         noisy = replace(white, color=color)
-        states.append(Lab(lab.data, (noisy,), lab.images, lab.first, lab.seed))
+        states.append(NoisingState(lab.data, (noisy,), lab.images, lab.first, lab.seed))
     stores = []
     for index, state in enumerate(states):
         text = state.to_json()
@@ -82,7 +82,7 @@ def _stores(lab: Lab, side: Side) -> list[Layers]:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _layers(identity: str, data: bool, state: str) -> bytes:
-    lab = Lab.from_json(state)
+    lab = NoisingState.from_json(state)
     proc = process(lab.data, lab.sides[0])
     bands = split_bands(proc)
     images = data_bands(bands, fields(lab)) if data else noise_bands(bands, proc, noise(lab))
@@ -91,31 +91,31 @@ def _layers(identity: str, data: bool, state: str) -> bytes:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
-def bands_message(lab_json: str, stamp: str, opening: bool = False) -> bytes:
-    """Return the bands message of docs/lab-protocol.md for a state, under a stamp.
+def bands_message(lab_json: str, revision: str, opening: bool = False) -> bytes:
+    """Return the bands message of docs/lab-protocol.md for a state, under a revision.
 
     Arguments:
         opening: whether the pictures move until the first touch.
     """
-    lab = Lab.from_json(lab_json)
+    lab = NoisingState.from_json(lab_json)
     header, arrays = _bands(_frozen(lab).to_json())
     titles = [describe(side.basis, side.color, side.schedule) for side in lab.sides]
     sides = [side | {"title": title} for side, title in zip(header["sides"], titles, strict=True)]
-    told = {"stamp": stamp, "state": lab.component(), "sides": sides, "opening": opening}
+    told = {"revision": revision, "state": lab.component(), "sides": sides, "opening": opening}
     return pack(header | told, arrays)
 
 
-def _frozen(lab: Lab) -> Lab:
+def _frozen(lab: NoisingState) -> NoisingState:
     """Return the state with all that is dragged at a fixed place: bands and tables do not depend
     on it.
     """
     sides = tuple(centred(side) for side in lab.sides)
-    return Lab(lab.data, sides, lab.images, lab.first, lab.seed)
+    return NoisingState(lab.data, sides, lab.images, lab.first, lab.seed)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    lab = Lab.from_json(lab_json)
+    lab = NoisingState.from_json(lab_json)
     every = cache.images(lab.data)
     n, channels, height, width = fields(lab).shape
     arrays = {"information": _information_table(), "colormap": diverging_colors()}
@@ -148,19 +148,21 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return header, arrays
 
 
-def _tables(data: str, side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+def _tables(
+    data: str, side: ProcessChoice, proc: rg.Process, bands: Bands
+) -> dict[str, torch.Tensor]:
     tables = curve_tables(side, proc, bands) | color_tables(side, proc, bands)
     return tables | {"data_power": _data_power(data, side, proc, bands)}
 
 
-def _data_power(data: str, side: Side, proc: rg.Process, bands: Bands) -> torch.Tensor:
+def _data_power(data: str, side: ProcessChoice, proc: rg.Process, bands: Bands) -> torch.Tensor:
     if bands.basis is proc.basis:
         return band_power(bands, proc.modes)
     fourier = BasisSpec("fourier", decorrelate=side.basis.decorrelate)
     return band_power(bands, cache.modes(data, fourier.to_json()))
 
 
-def settled_message(lab: Lab, seq: int, stamp: str) -> bytes:
+def settled_message(lab: NoisingState, seq: int, revision: str) -> bytes:
     """Return the settled message of docs/lab-protocol.md: the exact pictures at the lab's time."""
     x0, eps = fields(lab), noise(lab)
     processes = [process(lab.data, side) for side in lab.sides]
@@ -168,7 +170,7 @@ def settled_message(lab: Lab, seq: int, stamp: str) -> bytes:
     header = {
         "kind": "settled",
         "seq": seq,
-        "stamp": stamp,
+        "revision": revision,
         "t": lab.t,
         "sides": len(processes),
         "blend": None,
@@ -186,7 +188,7 @@ def settled_message(lab: Lab, seq: int, stamp: str) -> bytes:
     return pack(header, arrays)
 
 
-def _blend_tables(lab: Lab) -> dict[str, np.ndarray]:
+def _blend_tables(lab: NoisingState) -> dict[str, np.ndarray]:
     frozen = [process(lab.data, side) for side in _frozen(lab).sides]
     bands = split_bands(frozen[0])
     between = blended(lab, 0.5)

@@ -5,9 +5,9 @@ from dataclasses import replace
 import streamlit as st
 
 from pages._noising.data import fitting
-from pages._noising.state import Lab, merged, start
+from pages._noising.state import NoisingState, merged, start
 from pages._shared.page_state import DraggedState, json_address
-from pages._shared.side import process
+from pages._shared.process_choice import process
 
 __all__ = [
     "KEY",
@@ -19,7 +19,7 @@ __all__ = [
     "problem",
     "rested",
     "sent",
-    "stamp",
+    "revision",
     "started",
     "with_data",
     "write_link",
@@ -29,15 +29,15 @@ KEY = "lab"  # of the component
 OPENING = "noising-opening"
 
 
-def _check(lab: Lab) -> None:
+def _check(lab: NoisingState) -> None:
     for side in lab.sides:
         process(lab.data, side)
 
 
-_page = DraggedState("noising", json_address(Lab.from_json), _check, KEY, merged)
+_page = DraggedState("noising", json_address(NoisingState.from_json), _check, KEY, merged)
 attempt, change, current = _page.attempt, _page.change, _page.current
 problem, rested, sent = _page.problem, _page.rested, _page.sent
-stamp, started, write_link = _page.stamp, _page.started, _page.write_link
+revision, started, write_link = _page.revision, _page.started, _page.write_link
 
 
 def prepare(data: str) -> None:
@@ -45,14 +45,14 @@ def prepare(data: str) -> None:
     opens = not started() and not _page.address.present()
     _page.prepare(lambda: start(data))
     if opens:
-        st.session_state[OPENING] = stamp()
+        st.session_state[OPENING] = revision()
 
 
 def opening() -> bool:
     """Return whether the browser shows the state that a newcomer sees, which begins to move."""
-    return st.session_state.get(OPENING) == stamp()
+    return st.session_state.get(OPENING) == revision()
 
 
-def with_data(data: str) -> Lab:
+def with_data(data: str) -> NoisingState:
     """Return the state on another data set, with as many wavelet levels as its images allow."""
     return fitting(replace(current(), data=data, first=0))

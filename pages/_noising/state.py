@@ -4,25 +4,27 @@ change.
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from pages._shared.side import Side, points_of, turned
+from pages._shared.process_choice import ProcessChoice, points_of, turned
 from rgdiff_core.colors import Color, CurveColor, Matched
 from rgdiff_core.presets import PRESETS, Preset
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = ["Lab", "MAX_IMAGES", "VIEWS", "curve_of", "merged", "start", "with_preset"]
+__all__ = ["NoisingState", "MAX_IMAGES", "VIEWS", "curve_of", "merged", "start", "with_preset"]
 
 VIEWS = ("a", "b", "side", "wipe", "blend")
 MAX_IMAGES = 64
 
 
 @dataclass(frozen=True)
-class Lab(Spec):
+class NoisingState(Spec):
     """Everything the page shows: data, noise, processes, time, view."""
 
+    former_kinds: ClassVar[tuple[str, ...]] = ("Lab",)
+
     data: str
-    sides: tuple[Side, ...]
+    sides: tuple[ProcessChoice, ...]
     images: int = 16
     first: int = 0
     seed: int = 0
@@ -43,7 +45,7 @@ class Lab(Spec):
         if self.view not in VIEWS:
             raise ValueError(f"view = {self.view!r} is not one of {', '.join(VIEWS)}.")
 
-    def with_side(self, index: int, side: Side) -> "Lab":
+    def with_side(self, index: int, side: ProcessChoice) -> "NoisingState":
         """Return the state with one side replaced."""
         sides = tuple(side if i == index else s for i, s in enumerate(self.sides))
         return replace(self, sides=sides)
@@ -52,8 +54,8 @@ class Lab(Spec):
         """Return the part that the browser owns, as in docs/lab-protocol.md."""
         sides = []
         for side in self.sides:
-            knobs, specs = side.knobs(), (side.schedule, side.color)
-            shape, tint = (k and k.value(s) for k, s in zip(knobs, specs, strict=True))
+            parameters, specs = side.drag_parameters(), (side.schedule, side.color)
+            shape, tint = (k and k.value(s) for k, s in zip(parameters, specs, strict=True))
             numbers = {"shape": shape, "tint": tint, "keep": side.color.normalize}
             curve = curve_of(side.color)
             sides.append({"points": points_of(side.schedule), "curve": curve} | numbers)
@@ -61,23 +63,23 @@ class Lab(Spec):
         return {name: getattr(self, name) for name in names} | {"sides": sides}
 
 
-def start(data: str) -> Lab:
+def start(data: str) -> NoisingState:
     """Return the state that a newcomer sees."""
-    return Lab(data, (_side(PRESETS["rg-cutoff"]),))
+    return NoisingState(data, (_side(PRESETS["rg-cutoff"]),))
 
 
-def _side(preset: Preset) -> Side:
-    return Side(preset.basis, preset.color, preset.schedule)
+def _side(preset: Preset) -> ProcessChoice:
+    return ProcessChoice(preset.basis, preset.color, preset.schedule)
 
 
-def with_preset(lab: Lab, index: int, name: str) -> Lab:
+def with_preset(lab: NoisingState, index: int, name: str) -> NoisingState:
     """Return the state with a preset on one side."""
     if name not in PRESETS:
         raise ValueError(f"preset = {name!r} is not one of {', '.join(PRESETS)}.")
     return lab.with_side(index, _side(PRESETS[name]))
 
 
-def with_second(lab: Lab) -> Lab:
+def with_second(lab: NoisingState) -> NoisingState:
     """Return the state with a side B to compare with: the same schedule with matched or white
     noise.
     """
@@ -87,7 +89,7 @@ def with_second(lab: Lab) -> Lab:
     return replace(lab, sides=(lab.sides[0], _side(PRESETS[other])), view="side")
 
 
-def without_second(lab: Lab) -> Lab:
+def without_second(lab: NoisingState) -> NoisingState:
     """Return the state with side A only."""
     return replace(lab, sides=lab.sides[:1], view="a")
 
@@ -99,15 +101,15 @@ def curve_of(color: Color) -> list[list[float]] | None:
     return [list(p) for p in zip(color.scales, color.log_variances, strict=True)]
 
 
-def merged(lab: Lab, rest: dict[str, Any]) -> Lab:
+def merged(lab: NoisingState, client_state: dict[str, Any]) -> NoisingState:
     """Return the state with what the browser said when the hand came to rest.
 
     Raises `ValueError` in one sentence where that is not a valid state.
     """
     try:
-        values = {n: rest[n] for n in ("t", "view", "wipe", "blend", "speed")}
-        for index, told in enumerate(rest["sides"][: len(lab.sides)]):
-            lab = lab.with_side(index, turned(lab.sides[index], told))
+        values = {n: client_state[n] for n in ("t", "view", "wipe", "blend", "speed")}
+        for index, part in enumerate(client_state["sides"][: len(lab.sides)]):
+            lab = lab.with_side(index, turned(lab.sides[index], part))
     except (KeyError, TypeError) as error:
         raise ValueError(f"the lab's state can't be read: {error!r}.") from None
-    return Lab.from_json(json.dumps(json.loads(lab.to_json()) | values))
+    return NoisingState.from_json(json.dumps(json.loads(lab.to_json()) | values))

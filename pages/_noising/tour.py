@@ -4,8 +4,8 @@ renormalization group.
 
 from dataclasses import dataclass
 
-from pages._noising.state import Lab
-from pages._shared.side import Side
+from pages._noising.state import NoisingState
+from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory, Matched, White
 from rgdiff_core.presets import PRESETS
@@ -20,19 +20,19 @@ class Stop:
 
     title: str
     text: str
-    state: Lab
+    state: NoisingState
 
 
-def _preset(name: str) -> Side:
+def _preset(name: str) -> ProcessChoice:
     preset = PRESETS[name]
-    return Side(preset.basis, preset.color, preset.schedule)
+    return ProcessChoice(preset.basis, preset.color, preset.schedule)
 
 
 _FOURIER = BasisSpec("fourier", decorrelate=True)
 _LATTICE = BasisSpec("fourier", momentum="lattice")
 _PATH = CutoffPath((0.0, 0.25, 0.6, 1.0), (1.0, 0.62, 0.36, 0.0))
-_SOFT = Side(_FOURIER, Matched(), Cutoff(SigmoidKernel(0.4), _PATH))
-_SHARP = Side(_FOURIER, Matched(), Cutoff(SigmoidKernel(0.03), _PATH))
+_SOFT = ProcessChoice(_FOURIER, Matched(), Cutoff(SigmoidKernel(0.4), _PATH))
+_SHARP = ProcessChoice(_FOURIER, Matched(), Cutoff(SigmoidKernel(0.03), _PATH))
 
 
 def stops(images: str) -> tuple[Stop, ...]:
@@ -44,7 +44,7 @@ def stops(images: str) -> tuple[Stop, ...]:
             "not alike: images fall "
             "like 1/k², the noise is flat, and so the fine scales drown first. Scrub t and watch "
             "the crossing move.",
-            Lab(images, (_preset("cosine"),), t=0.3),
+            NoisingState(images, (_preset("cosine"),), t=0.3),
         ),
         Stop(
             "Noise colour",
@@ -53,11 +53,11 @@ def stops(images: str) -> tuple[Stop, ...]:
             "their signal together: the heat map has no tilt, and the flow ends in a Gaussian "
             "field that has the data's "
             "spectrum, of which the score is known exactly.",
-            Lab(
+            NoisingState(
                 images,
                 (
-                    Side(_FOURIER, White(), Cosine()),
-                    Side(_FOURIER, Matched(), Cosine()),
+                    ProcessChoice(_FOURIER, White(), Cosine()),
+                    ProcessChoice(_FOURIER, Matched(), Cosine()),
                 ),
                 t=0.45,
                 view="side",
@@ -69,7 +69,7 @@ def stops(images: str) -> tuple[Stop, ...]:
             "scales above "
             "it have become noise, scales below it are untouched. Hover over the spectrum to see "
             "one scale alone.",
-            Lab(images, (_preset("rg-cutoff"),), t=0.4),
+            NoisingState(images, (_preset("rg-cutoff"),), t=0.4),
         ),
         Stop(
             "Soft to hard",
@@ -77,16 +77,16 @@ def stops(images: str) -> tuple[Stop, ...]:
             "autoregression "
             "(B, sharp: one scale after another, each given the coarser ones). Move the wipe "
             "across the pictures.",
-            Lab(images, (_SOFT, _SHARP), t=0.7, view="wipe"),
+            NoisingState(images, (_SOFT, _SHARP), t=0.7, view="wipe"),
         ),
         Stop(
             "Wavelets",
             "Wavelets are local in space and in scale. Here the levels of a Haar basis go one "
             "after another: "
             "first the finest detail, at last the mean colour, as in block-spin renormalization.",
-            Lab(
+            NoisingState(
                 images,
-                (Side(BasisSpec("wavelet"), Matched(), WaveletLevels(0.1)),),
+                (ProcessChoice(BasisSpec("wavelet"), Matched(), WaveletLevels(0.1)),),
                 t=0.45,
             ),
         ),
@@ -96,9 +96,9 @@ def stops(images: str) -> tuple[Stop, ...]:
             "scale. Free-theory noise and a "
             "falling cutoff take them to the Gaussian fixed point: the flow that sampling runs "
             "backwards.",
-            Lab(
+            NoisingState(
                 "phi4-32x32",
-                (Side(_LATTICE, FreeTheory(0.05), Cutoff(SigmoidKernel(0.15), _PATH)),),
+                (ProcessChoice(_LATTICE, FreeTheory(0.05), Cutoff(SigmoidKernel(0.15), _PATH)),),
                 t=0.5,
             ),
         ),

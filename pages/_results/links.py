@@ -10,12 +10,12 @@ from typing import Any
 import streamlit as st
 
 import rgdiff_core as rg
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._results import studies
 from pages._results.studies import Found
+from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling import link as sampling_link
 from pages._shared.sampling.setting import MAX_SAMPLES, Setting
-from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers.files import load_model, save_model
@@ -67,7 +67,7 @@ def box(
         st.caption(f"On the Samples page: {model_of(study, arm)[1]}.")
 
 
-def side_of(study: Found, arm: Found) -> Side:
+def side_of(study: Found, arm: Found) -> ProcessChoice:
     """Return an arm's basis, colour and schedule; raises `ValueError` where a page can't show
     them.
     """
@@ -78,7 +78,7 @@ def side_of(study: Found, arm: Found) -> Side:
         and isinstance(color, Color)
         and isinstance(schedule, Schedule)
     ):
-        return Side(basis, color, schedule)
+        return ProcessChoice(basis, color, schedule)
     raise ValueError(f"the process of {arm['title']} can't be read.")
 
 
@@ -103,7 +103,7 @@ def noising(study: Found, arm: Found, key: str) -> None:
     ):
         return
     try:
-        link = Lab(studies.data_of(study), (side_of(study, arm),)).to_json()
+        link = NoisingState(studies.data_of(study), (side_of(study, arm),)).to_json()
     except ValueError as error:
         st.warning(str(error), icon=":material/info:")
         return

@@ -10,8 +10,8 @@ from pages._results.studies import Found
 from rgdiff_core.study.images import verdict as images_verdict
 from rgdiff_core.study.lattice.verdict import (
     Difference,
+    LatticeVerdict,
     Outcome,
-    Verdict,
     combined_error,
     phi4_verdict,
 )
@@ -71,7 +71,7 @@ def _unresolved(difference: Difference) -> str:
     return f"{word}, {interval}, margin ±{difference.margin:.2g}"
 
 
-def sentence(verdict: Verdict) -> str:
+def sentence(verdict: LatticeVerdict) -> str:
     """Return what a theory's numbers say of the claim, and which arm is the best."""
     ours, base = (
         bracketed(arm["metrics"]["kl"]["value"], combined_error(arm["metrics"]["kl"]))
@@ -85,7 +85,7 @@ def sentence(verdict: Verdict) -> str:
     return text if verdict.complete else f"{text} Not all runs are there yet."
 
 
-def _best(verdict: Verdict) -> str:
+def _best(verdict: LatticeVerdict) -> str:
     metric = verdict.best["metrics"]["kl"]
     number = bracketed(metric["value"], combined_error(metric))
     text = f"The lowest of all arms: {verdict.best['title']}, {number}"
@@ -96,7 +96,7 @@ def _best(verdict: Verdict) -> str:
     return f"{text}."
 
 
-def _in_few_steps(verdict: Verdict) -> str:
+def _in_few_steps(verdict: LatticeVerdict) -> str:
     """Return how far the susceptibility is off in the fewest steps that were measured."""
     parts = [
         f"{METHOD_TITLES.get(row.method, row.method)} {_percent(row.ours)} (standard diffusion "
@@ -114,7 +114,7 @@ def _percent(number: Found) -> str:
     return f"{sign}{bracketed(abs(number['value']), combined_error(number))} %"
 
 
-def image_sentence(study: Found, verdict: images_verdict.Verdict) -> str:
+def image_sentence(study: Found, verdict: images_verdict.ImageVerdict) -> str:
     """Return what CIFAR-10's numbers say of the claim, and which arms are the best."""
     parts = []
     for name, off in verdict.differences.items():

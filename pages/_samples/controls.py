@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._samples.session import bound, take
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared.menus import BASES
 from pages._shared.process_widgets import Bind, basis_widgets, color_widget, schedule_widgets
 from pages._shared.sampling.draw import most
@@ -20,10 +20,10 @@ from rgdiff_core.schedules import Cutoff, Schedule
 __all__ = ["sidebar"]
 
 COUPLING_STEPS = 300  # of the slider from one end of a line to the other
-SOON = 4.0  # seconds that the first draw of a model may take
+MAX_SECONDS = 4.0  # seconds that the first draw of a model may take
 
 
-def _setting(change: Callable[[Any, Any], Any]) -> Callable[[Bench, Any], Bench]:
+def _setting(change: Callable[[Any, Any], Any]) -> Callable[[SamplesState, Any], SamplesState]:
     return lambda bench, value: replace(bench, setting=change(bench.setting, value))
 
 
@@ -40,7 +40,7 @@ def _bind(field: str) -> Bind:
     return bind
 
 
-def sidebar(bench: Bench, source: Source) -> None:
+def sidebar(bench: SamplesState, source: Source) -> None:
     """Draw the controls."""
     side, models = bench.setting.side, menu()
     with st.sidebar:
@@ -85,7 +85,7 @@ def sidebar(bench: Bench, source: Source) -> None:
         )
 
 
-def _with_model(bench: Bench, model: str) -> Bench:
+def _with_model(bench: SamplesState, model: str) -> SamplesState:
     """Return a state with another model: with the process that it was trained on, where there is
     only one, without class and guidance, and with as many samples and steps as are soon drawn.
     """
@@ -103,7 +103,7 @@ def _with_model(bench: Bench, model: str) -> Bench:
         side = replace(setting.side, color=own.color, schedule=own.schedule)
         setting = replace(setting, side=side)
     whole = Request(setting, most(source.denoiser.basis.shape), bench.seed)
-    found = affordable(whole, source, SOON)
+    found = affordable(whole, source, MAX_SECONDS)
     return replace(bench, setting=found.setting, n=found.n)
 
 

@@ -7,7 +7,7 @@ import torch
 
 from pages._samples import files as samples_files
 from pages._samples.messages import coloured
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared import cache, plots
 from pages._shared.sampling.draw import given
 from pages._shared.sampling.models import load
@@ -19,7 +19,7 @@ __all__ = ["files", "neighbours", "zoomed"]
 NEAREST = 7
 
 
-def zoomed(bench: Bench) -> None:
+def zoomed(bench: SamplesState) -> None:
     """Draw the image of a zoom, what is given of it, and samples with their mean."""
     request, source = samples_files.shown(bench), load(bench.setting)
     parts = given(request, source)
@@ -37,7 +37,7 @@ def zoomed(bench: Bench) -> None:
     )
 
 
-def neighbours(bench: Bench) -> None:
+def neighbours(bench: SamplesState) -> None:
     """Draw the data nearest to the chosen sample."""
     source = load(bench.setting)
     if not cache.has(source.data):
@@ -72,7 +72,7 @@ def neighbours(bench: Bench) -> None:
     )
 
 
-def files(bench: Bench) -> None:
+def files(bench: SamplesState) -> None:
     """Draw what can be taken along."""
     with st.expander("Take it along: link, PNG, npz, Python", icon=":material/download:"):
         st.caption(

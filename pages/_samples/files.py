@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from pages._samples.messages import coloured
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared.cache import FIT_LIMIT
 from pages._shared.pictures import png, sheet
 from pages._shared.python_source import basis_lines, spec_source, symmetries_source
@@ -21,12 +21,12 @@ from rgdiff_core.denoisers import GuidanceCurve
 __all__ = ["numbers", "picture", "python_lines", "shown"]
 
 
-def shown(bench: Bench) -> Request:
+def shown(bench: SamplesState) -> Request:
     """Return the request whose samples are on the screen."""
     return replace(bench.request, n=min(bench.n, most(load(bench.setting).denoiser.basis.shape)))
 
 
-def picture(bench: Bench) -> bytes:
+def picture(bench: SamplesState) -> bytes:
     """Return the samples as a PNG file."""
     x = drawn(shown(bench))
     columns = math.ceil(math.sqrt(len(x)))
@@ -34,7 +34,7 @@ def picture(bench: Bench) -> bytes:
     return png(sheet(tiles, columns, max(1, 1024 // (columns * x.shape[-1]))))
 
 
-def numbers(bench: Bench) -> bytes:
+def numbers(bench: SamplesState) -> bytes:
     """Return samples (n, C, H, W), the states on the way (K, n, C, H, W) with their times, and
     the settings as JSON, as a .npz file.
     """
@@ -52,7 +52,7 @@ def numbers(bench: Bench) -> bytes:
     return file.getvalue()
 
 
-def python_lines(bench: Bench) -> str:
+def python_lines(bench: SamplesState) -> str:
     """Return the Python lines that draw the samples again."""
     request, setting = shown(bench), bench.setting
     lines = f"""import torch

@@ -12,22 +12,22 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared import cache
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import GRID_HELP
 from pages._shared.pictures import colormap_of, diverging_colors, pixels
+from pages._shared.process_choice import MAX_POINTS
 from pages._shared.sampling.draw import Frame, levels, most, process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import GUIDES, MAX_GUIDANCE, MAX_STEPS, Request, Setting
 from pages._shared.sampling.turns import followed
-from pages._shared.side import MAX_POINTS
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.spectra.bands import split_bands
 
-__all__ = ["bench_message", "coloured", "drawn_message", "frames_message", "span"]
+__all__ = ["samples_message", "coloured", "drawn_message", "frames_message", "span"]
 
 
 @lru_cache(maxsize=32)
@@ -58,20 +58,20 @@ def coloured(x: torch.Tensor, source: Source) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
-    """Return the bench message for a state, under a stamp.
+def samples_message(bench_json: str, revision: str, live: bool) -> bytes:
+    """Return the bench message for a state, under a revision.
 
     Arguments:
         live: whether the server draws while the hand moves.
     """
-    bench = Bench.from_json(bench_json)
+    bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
     source = load(bench.setting)
     told = {
-        "stamp": stamp,
+        "revision": revision,
         "live": live,
         "quick": source.quick,
-        "bench": json.loads(replace(bench, pins=()).to_json()),
+        "page_state": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),
         "continuous": bench.setting.side.schedule.continuous,
         "images_in_set": _count(source) if bench.setting.zoom else 0,
@@ -104,7 +104,7 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
     arrays = {f"0/{name}": x.numpy().astype(np.float32) for name, x in tables.items()}
     arrays["colormap"] = diverging_colors()
     header = {
-        "kind": "bench",
+        "kind": "samples",
         "images": {
             "n": most(proc.basis.shape),
             "channels": channels,
@@ -149,22 +149,22 @@ def frames_message(
     return pack(header | told, fields)
 
 
-def drawn_message(request: Request, seq: int, stamp: str) -> bytes:
+def drawn_message(request: Request, seq: int, revision: str) -> bytes:
     """Draw the samples of a request here, for a browser that can't follow the hand, and return
     all frames.
     """
-    return _drawn_message(request.to_json(), seq, stamp, load(request.setting).version)
+    return _drawn_message(request.to_json(), seq, revision, load(request.setting).version)
 
 
 @st.cache_resource(max_entries=4, show_spinner="Drawing …")
-def _drawn_message(request_json: str, seq: int, stamp: str, version: str) -> bytes:
+def _drawn_message(request_json: str, seq: int, revision: str, version: str) -> bytes:
     del version
     request = Request.from_json(request_json)
     source = load(request.setting)
     frames = followed(replace(request, n=min(request.n, most(source.denoiser.basis.shape))))
     header = {
         "seq": seq,
-        "stamp": stamp,
+        "revision": revision,
         "steps": request.setting.steps,
         "done": True,
         "whole": True,

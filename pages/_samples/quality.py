@@ -14,7 +14,7 @@ from pages._shared import plots
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import Request, Setting
-from rgdiff_core.evaluation import Quality, held_out_bits, quality
+from rgdiff_core.evaluation import FlowMetrics, held_out_bits, quality
 from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
@@ -25,12 +25,12 @@ IMAGES = 64  # held-out images that the bound is averaged over
 KEPT = 32
 
 
-class Stopped(Exception):
+class MeasurementStopped(Exception):
     """The user has stopped the measurement."""
 
 
 @dataclass(eq=False)
-class Task:
+class QualityTask:
     """A measurement in the background."""
 
     future: Future[list[tuple[str, str]]]
@@ -38,14 +38,14 @@ class Task:
     share: float = 0.0
 
     def progress(self, done: int, total: int) -> None:
-        """Note how far it is, and raise `Stopped` where nobody waits any more."""
+        """Note how far it is, and raise `MeasurementStopped` where nobody waits any more."""
         self.share = done / max(1, total)
         if self.stop.is_set():
-            raise Stopped
+            raise MeasurementStopped
 
 
 _pool = ThreadPoolExecutor(1, "quality")
-_tasks: OrderedDict[str, Task] = OrderedDict()
+_tasks: OrderedDict[str, QualityTask] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -56,7 +56,7 @@ def _key(setting: Setting, n: int, seed: int) -> str:
 
 
 def _begin(setting: Setting, n: int, seed: int) -> None:
-    task = Task(Future())
+    task = QualityTask(Future())
 
     def run() -> None:
         try:
@@ -71,7 +71,7 @@ def _begin(setting: Setting, n: int, seed: int) -> None:
     _pool.submit(run)
 
 
-def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str, str]]:
+def _measure(setting: Setting, n: int, seed: int, task: QualityTask) -> list[tuple[str, str]]:
     """Return names and values for a table."""
     task.progress(0, 1)
     source = load(setting)
@@ -84,7 +84,7 @@ def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str,
     return _of_lattice(found)
 
 
-def _of_lattice(found: Quality) -> list[tuple[str, str]]:
+def _of_lattice(found: FlowMetrics) -> list[tuple[str, str]]:
     return [
         ("ESS", _write(found.ess)),
         ("KL(q‖p), nats", _write(found.reverse_kl)),
@@ -97,7 +97,7 @@ def _of_lattice(found: Quality) -> list[tuple[str, str]]:
 
 
 def _bound(
-    source: Source, forward: rg.Process, generator: torch.Generator, task: Task
+    source: Source, forward: rg.Process, generator: torch.Generator, task: QualityTask
 ) -> list[tuple[str, str]]:
     held_out = rg.data.load(source.data, "test", IMAGES)
     bits = held_out_bits(
@@ -160,7 +160,7 @@ def _show(told: Sequence[tuple[str, str]], waiting: bool) -> None:
         error = task.future.exception()
         if error is None:
             found[name] = task.future.result()
-        elif isinstance(error, Stopped):
+        elif isinstance(error, MeasurementStopped):
             _tasks.pop(key, None)
         else:
             st.warning(f"{name}: {error}", icon=":material/info:")

@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import rgdiff_core as rg
+from pages._shared.process_choice import MAX_POINTS
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import Setting
-from pages._shared.side import MAX_POINTS
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.search import (

@@ -9,12 +9,12 @@ import torch
 from pages._samples import search as samples_search
 from pages._samples import session
 from pages._samples.search import Search
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared import plots
 from pages._shared.menus import describe
 from pages._shared.plots import Curve
+from pages._shared.process_choice import MAX_POINTS
 from pages._shared.sampling.models import load
-from pages._shared.side import MAX_POINTS
 from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial
@@ -39,7 +39,7 @@ HELP = {
 }
 
 
-def panel(bench: Bench) -> None:
+def panel(bench: SamplesState) -> None:
     """Draw the controls of a search, and the search of this session."""
     setting = bench.setting
     st.divider()
@@ -66,7 +66,7 @@ def panel(bench: Bench) -> None:
         st.fragment(_show, run_every=None if search.done else 0.7)(search)
 
 
-def _gradient(bench: Bench, columns: list, busy: bool) -> None:
+def _gradient(bench: SamplesState, columns: list, busy: bool) -> None:
     setting = bench.setting
     curved = isinstance(setting.side.schedule, Cutoff) and setting.side.schedule.continuous
     rounds = columns[0].number_input(
@@ -97,7 +97,7 @@ def _gradient(bench: Bench, columns: list, busy: bool) -> None:
         st.caption("It needs a cutoff schedule Λ(t) with a smooth kernel.")
 
 
-def _sweep(bench: Bench, columns: list, busy: bool) -> None:
+def _sweep(bench: SamplesState, columns: list, busy: bool) -> None:
     setting = bench.setting
     lattice = load(setting).action is not None
     menu = list(OBJECTIVES) if lattice else ["bound"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._samples.state import Bench, merged, start
+from pages._samples.state import SamplesState, merged, start
 from pages._shared.page_state import DraggedState, json_address
 from pages._shared.sampling.draw import lead, process
 from pages._shared.sampling.models import _sound, load
@@ -24,7 +24,7 @@ __all__ = [
     "rested",
     "restore",
     "sent",
-    "stamp",
+    "revision",
     "take",
     "unpin",
     "write_link",
@@ -33,14 +33,14 @@ __all__ = [
 KEY = "bench"  # of the component
 
 
-def _read(link: str) -> Bench:
-    bench = Bench.from_json(link)
+def _read(link: str) -> SamplesState:
+    bench = SamplesState.from_json(link)
     return replace(
         bench, setting=_sound(bench.setting), pins=tuple(_sound(each) for each in bench.pins)
     )
 
 
-def _check(bench: Bench) -> None:
+def _check(bench: SamplesState) -> None:
     for setting in (bench.setting, *bench.pins):
         process(setting)
         lead(setting, load(setting))
@@ -48,7 +48,7 @@ def _check(bench: Bench) -> None:
 
 _page = DraggedState("samples", json_address(_read), _check, KEY, merged)
 current, problem, rested = _page.current, _page.problem, _page.rested
-sent, stamp, write_link = _page.sent, _page.stamp, _page.write_link
+sent, revision, write_link = _page.sent, _page.revision, _page.write_link
 
 
 def prepare() -> None:
@@ -56,19 +56,21 @@ def prepare() -> None:
     _page.prepare(start)
 
 
-def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:
+def bound(
+    key: str, value: Any, make: Callable[[SamplesState, Any], SamplesState]
+) -> dict[str, Any]:
     """Return a widget's arguments, as `PageState.bound`; the setting is fitted to its model."""
 
-    def put(bench: Bench, new: Any) -> Bench:
+    def put(bench: SamplesState, new: Any) -> SamplesState:
         bench = make(bench, new)
         return replace(bench, setting=_sound(bench.setting))
 
     return _page.bound(key, value, put)
 
 
-def _noted(make: Callable[[Bench], Bench]) -> None:
+def _noted(make: Callable[[SamplesState], SamplesState]) -> None:
     """Change what the browser does not own."""
-    rested(st.session_state.get(KEY, {}).get("rest"))
+    rested(st.session_state.get(KEY, {}).get("client_state"))
     _page.note(make(current()))
 
 
@@ -80,7 +82,7 @@ def pin() -> None:
 def take(color: Color, schedule: Schedule) -> None:
     """Go on with another colour and schedule, which were made for steps uniform in its time."""
 
-    def put() -> Bench:
+    def put() -> SamplesState:
         setting = current().setting
         side = replace(setting.side, color=color, schedule=schedule)
         return replace(current(), setting=_sound(replace(setting, side=side, grid="uniform")))

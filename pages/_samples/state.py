@@ -4,8 +4,9 @@ server while the hand moves.
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from pages._shared.process_choice import points_of, turned
 from pages._shared.sampling.setting import (
     GUIDED,
     MAX_PINS,
@@ -14,18 +15,17 @@ from pages._shared.sampling.setting import (
     Request,
     Setting,
 )
-from pages._shared.side import points_of, turned
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.spec import Spec, check_range, check_whole
 
-__all__ = ["Bench", "merged", "start"]
+__all__ = ["SamplesState", "merged", "start"]
 
 
 S = TypeVar("S", bound=Spec)
 
 
 @dataclass(frozen=True)
-class Bench(Spec):
+class SamplesState(Spec):
     """Everything the page shows.
 
     Arguments:
@@ -36,6 +36,8 @@ class Bench(Spec):
         pins: settings to compare with, at most four.
         measured: how many samples observables and spectra are measured on.
     """
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("Bench",)
 
     setting: Setting = Setting()
     n: int = MAX_SAMPLES
@@ -65,8 +67,10 @@ class Bench(Spec):
         """Return the part that the browser owns, as in docs/samples-protocol.md."""
         setting, side = self.setting, self.setting.side
         shape, tint = (
-            knob and knob.value(spec)
-            for knob, spec in zip(side.knobs(), (side.schedule, side.color), strict=True)
+            parameter and parameter.value(spec)
+            for parameter, spec in zip(
+                side.drag_parameters(), (side.schedule, side.color), strict=True
+            )
         )
         zoom = setting.zoom
         return (
@@ -97,25 +101,29 @@ def _guidance(setting: Setting) -> dict[str, Any]:
     return {"guidance": GUIDED, "guidance_points": points}
 
 
-def start() -> Bench:
+def start() -> SamplesState:
     """Return the state that a newcomer sees."""
-    return Bench()
+    return SamplesState()
 
 
-def merged(bench: Bench, told: dict[str, Any]) -> Bench:
+def merged(bench: SamplesState, client_state: dict[str, Any]) -> SamplesState:
     """Return the state with the part that the browser owns.
 
     Raises `ValueError` in one sentence where that is not a valid state.
     """
     try:
-        side = turned(bench.setting.side, told["sides"][0])
-        numbers = {name: told[name] for name in _SETTING} | {"guidance": told["guidance"]}
-        if points := told.get("guidance_points"):
+        side = turned(bench.setting.side, client_state["sides"][0])
+        numbers = {name: client_state[name] for name in _SETTING} | {
+            "guidance": client_state["guidance"]
+        }
+        if points := client_state.get("guidance_points"):
             scales, values = zip(*points, strict=True)
             numbers["guidance"] = {"kind": "GuidanceCurve", "scales": scales, "values": values}
-        if bench.setting.zoom is not None and told.get("zoom"):
-            numbers["zoom"] = {"kind": "Zoom"} | {name: told["zoom"][name] for name in _ZOOM}
-        own = {name: told[name] for name in _BENCH}
+        if bench.setting.zoom is not None and client_state.get("zoom"):
+            numbers["zoom"] = {"kind": "Zoom"} | {
+                name: client_state["zoom"][name] for name in _ZOOM
+            }
+        own = {name: client_state[name] for name in _BENCH}
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"the state of the page can't be read: {error!r}.") from None
     setting = _with(replace(bench.setting, side=side), numbers)

@@ -9,16 +9,16 @@ from torch import Tensor
 import rgdiff_core as rg
 from pages._samples import extras, quality, session
 from pages._samples.messages import coloured
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared import cache, plots
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
 from pages._shared.plots import MOMENTUM, NAMES, Curve, draw
+from pages._shared.process_choice import points_of
 from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, load, menu
 from pages._shared.sampling.setting import GUIDES, MAX_PINS, Request, Setting
 from pages._shared.sampling.turns import drawn
-from pages._shared.side import points_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
@@ -55,9 +55,11 @@ def words(setting: Setting) -> str:
     """Return a setting in a few lines."""
     side, zoom = setting.side, setting.zoom
     parts = [
-        f"{knob.label} {knob.value(spec):.4g}"
-        for knob, spec in zip(side.knobs(), (side.schedule, side.color), strict=True)
-        if knob is not None
+        f"{parameter.label} {parameter.value(spec):.4g}"
+        for parameter, spec in zip(
+            side.drag_parameters(), (side.schedule, side.color), strict=True
+        )
+        if parameter is not None
     ]
     if isinstance(side.schedule, Cutoff):
         heights = ", ".join(f"{y:.3g}" for _, y in points_of(side.schedule))
@@ -83,7 +85,7 @@ def _strength(guidance: float | GuidanceCurve) -> str:
     return f"{guidance:.3g}"
 
 
-def results(bench: Bench) -> None:
+def results(bench: SamplesState) -> None:
     """Draw the measurements of the present setting and of those that are pinned."""
     st.divider()
     head, button = st.columns([4, 1], vertical_alignment="bottom")
@@ -125,7 +127,7 @@ def results(bench: Bench) -> None:
     extras.files(bench)
 
 
-def _column(name: str, setting: Setting, bench: Bench, color: str) -> Column:
+def _column(name: str, setting: Setting, bench: SamplesState, color: str) -> Column:
     source = load(setting)
     n = bench.measured if source.quick else min(bench.n, most(source.denoiser.basis.shape))
     request = Request(setting, max(2, n), bench.seed)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 import rgdiff_core as rg
-from pages._shared.side import MAX_POINTS, Side
+from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from rgdiff_core.colors import Color, CurveColor, Matched, White
 from rgdiff_core.spectra.bands import Bands, band_share, by_scale, mixed_amplitudes, separable
 
@@ -33,11 +33,11 @@ def painted_from(proc: rg.Process) -> tuple[Color, ...]:
     return (UNIT_WHITE if separable(bare) else color,)
 
 
-def color_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+def color_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
     """Return the amplitude of each band of each noise, (Q, R, B), the power of the noise, (Q, B),
     and its share in all power, (Q, B), over the grid of the colour's number.
     """
-    tint, colors = side.knobs()[1], [side.color]
+    tint, colors = side.drag_parameters()[1], [side.color]
     sent = painted_from(proc)
     if tint is not None and (len(sent) == 2 or sent[0] == UNIT_WHITE):
         colors = [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]

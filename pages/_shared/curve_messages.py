@@ -7,9 +7,9 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared.color_messages import plain
-from pages._shared.knobs import Knob
+from pages._shared.drag_parameters import DragParameter
 from pages._shared.menus import describe
-from pages._shared.side import MAX_POINTS, Side
+from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from rgdiff_core.schedules import (
     CosinePath,
     Cutoff,
@@ -35,27 +35,27 @@ NAMED_PATHS = {
 S = TypeVar("S", bound=Spec)
 
 
-def centred(side: Side) -> Side:
+def centred(side: ProcessChoice) -> ProcessChoice:
     """Return a side with all that is dragged at a fixed place."""
     schedule, color = side.schedule, plain(side.color)
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=LinearPath())
-    shape, tint = side.knobs()
-    return Side(
+    shape, tint = side.drag_parameters()
+    return ProcessChoice(
         side.basis,
         color if tint is None else _centred(tint, color),
         schedule if shape is None else _centred(shape, schedule),
     )
 
 
-def _centred(knob: Knob, spec: S) -> S:
-    inside = knob.low <= knob.value(spec) <= knob.high
-    return knob.turn(spec, knob.grid()[knob.steps // 2]) if inside else spec
+def _centred(parameter: DragParameter, spec: S) -> S:
+    inside = parameter.low <= parameter.value(spec) <= parameter.high
+    return parameter.turn(spec, parameter.grid()[parameter.steps // 2]) if inside else spec
 
 
-def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
+def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, Any]:
     """Return what the curve's editor is told of a side, without its tables."""
-    shape, tint = side.knobs()
+    shape, tint = side.drag_parameters()
     return {
         "title": describe(side.basis, side.color, side.schedule),
         "axis": {
@@ -67,8 +67,8 @@ def side_header(side: Side, proc: rg.Process, bands: Bands) -> dict[str, Any]:
         "counts": bands.counts.tolist(),
         "path": isinstance(side.schedule, Cutoff),
         "points_max": MAX_POINTS,
-        "shape": None if shape is None else _knob_header(shape, side.schedule),
-        "tint": None if tint is None else _knob_header(tint, side.color),
+        "shape": None if shape is None else _parameter_header(shape, side.schedule),
+        "tint": None if tint is None else _parameter_header(tint, side.color),
         "presets": {
             name: list(zip(*_lists(path), strict=True)) for name, path in NAMED_PATHS.items()
         },
@@ -80,18 +80,18 @@ def _lists(path: CutoffPath) -> tuple[list[float], list[float]]:
     return [round(t, 4) for t in path.times], [round(y, 4) for y in path.values]
 
 
-def _knob_header(knob: Knob, spec: Spec) -> dict[str, Any]:
-    grid = knob.grid(knob.value(spec))
+def _parameter_header(parameter: DragParameter, spec: Spec) -> dict[str, Any]:
+    grid = parameter.grid(parameter.value(spec))
     return {
-        "name": knob.field,
-        "label": knob.label,
-        "help": knob.help,
+        "name": parameter.field,
+        "label": parameter.label,
+        "help": parameter.help,
         "grid": grid,
-        "log": knob.log,
+        "log": parameter.log,
     }
 
 
-def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
+def _axis(side: ProcessChoice, proc: rg.Process, bands: Bands) -> str:
     order = getattr(side.schedule, "order", "scale")
     if order in ("column", "row"):
         return f"{order} (first to last)"
@@ -103,11 +103,11 @@ def _axis(side: Side, proc: rg.Process, bands: Bands) -> str:
     return names.get(side.basis.name, "|k| / k_max")
 
 
-def curve_tables(side: Side, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+def curve_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
     """Return α, σ and γ over (shape, ordinate, band) and, for a path, the front over (shape,
     ordinate).
     """
-    shape = side.knobs()[0]
+    shape = side.drag_parameters()[0]
     turned = [side.schedule]
     if shape is not None:
         turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]

@@ -1,7 +1,7 @@
 """A page's state in the session and in the address bar: one place to read it, one to change it.
 
 The state is a spec. An `Address` says how the address bar spells it. Where a browser component
-owns what is dragged, a `DraggedState` adds a *stamp* that marks a state which the server decided
+owns what is dragged, `DraggedState` adds a *revision* that marks a state which the server decided
 and the component then adopts.
 """
 
@@ -159,9 +159,9 @@ class DraggedState(PageState[S]):
     component: str = ""
     merge: Callable[[S, dict[str, Any]], S] = lambda state, report: state
 
-    def stamp(self) -> str:
-        """Return the stamp under which the browser last got a state."""
-        return st.session_state[self._name("stamp")]
+    def revision(self) -> str:
+        """Return the revision under which the browser last got a state."""
+        return st.session_state[self._name("revision")]
 
     def sent(self) -> str:
         """Return the state, as JSON, that the browser last got."""
@@ -170,7 +170,7 @@ class DraggedState(PageState[S]):
     def _adopt(self, state: S) -> None:
         super()._adopt(state)
         # unique beyond this session, for the browser may outlive it
-        st.session_state[self._name("stamp")] = secrets.token_hex(6)
+        st.session_state[self._name("revision")] = secrets.token_hex(6)
         st.session_state[self._name("sent")] = state.to_json()
 
     def note(self, state: S) -> None:
@@ -181,12 +181,12 @@ class DraggedState(PageState[S]):
         """Change to a state that is made here, from what was dragged last; where that fails, keep
         the last one and say why.
         """
-        self.rested(st.session_state.get(self.component, {}).get("rest"))
+        self.rested(st.session_state.get(self.component, {}).get("client_state"))
         super().attempt(make, prefix)
 
     def rested(self, report: dict[str, Any] | None) -> None:
         """Take over what the component reports, unless it is of an older state."""
-        if not report or str(report.get("stamp")) != self.stamp():
+        if not report or str(report.get("revision")) != self.revision():
             return
         try:
             self.note(self.merge(self.current(), report))

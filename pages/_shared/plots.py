@@ -244,7 +244,7 @@ def with_error(value: float, error: float) -> str:
     return f"{value:.{min(decimals, 12)}f} ± {error:.{min(decimals, 12)}f}"
 
 
-class Measured(Protocol):
+class WithError(Protocol):
     """A value with an error."""
 
     @property
@@ -254,7 +254,7 @@ class Measured(Protocol):
     def error(self) -> float: ...
 
 
-def written(measured: Measured) -> str:
+def written(measured: WithError) -> str:
     """Return "value ± error", or a dash where there is no number."""
     return with_error(measured.value, measured.error) if math.isfinite(measured.value) else "–"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._shared.knobs import Knob, color_knob, schedule_knob
+from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
 from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases.spec import BasisSpec
@@ -101,7 +101,7 @@ def _recolored(color: Color, kind: type[Color]) -> Color:
 
 def color_number(color: Color, bind: Bind) -> None:
     """Draw the number of a colour, where it has one."""
-    _number("tint", color_knob(color), color, bind)
+    _number("tint", color_parameter(color), color, bind)
 
 
 def schedule_widgets(schedule: Schedule, bind: Bind) -> None:
@@ -137,20 +137,20 @@ def schedule_widgets(schedule: Schedule, bind: Bind) -> None:
 
 def schedule_number(schedule: Schedule, bind: Bind) -> None:
     """Draw the number of a schedule, where it has one."""
-    _number("shape", schedule_knob(schedule), schedule, bind)
+    _number("shape", schedule_parameter(schedule), schedule, bind)
 
 
-def _number(name: str, knob: Knob | None, spec: Any, bind: Bind) -> None:
-    if knob is None:
+def _number(name: str, parameter: DragParameter | None, spec: Any, bind: Bind) -> None:
+    if parameter is None:
         return
-    value = knob.value(spec)
+    value = parameter.value(spec)
     st.number_input(
-        knob.label,
-        float(min(knob.low, value)),
-        float(max(knob.high, value)),
+        parameter.label,
+        float(min(parameter.low, value)),
+        float(max(parameter.high, value)),
         format="%.4g",
-        help=knob.help,
-        **bind(name, value, lambda s, v: knob.turn(s, float(v))),
+        help=parameter.help,
+        **bind(name, value, lambda s, v: parameter.turn(s, float(v))),
     )
 
 

@@ -15,7 +15,7 @@ from rgdiff_core.colors import Color
 from rgdiff_core.data import ImageSet
 from rgdiff_core.spectra.power import FreeTheoryFit, PowerLawFit, fit_free_theory, fit_power_law
 
-__all__ = ["Choice", "basis_controls", "data_controls", "noise_controls"]
+__all__ = ["SpectraChoice", "basis_controls", "data_controls", "noise_controls"]
 
 LINK = "data"  # Streamlit binds the widgets to the address; the data set has a menu of its own
 COUNTS = (1, 10, 100, 1000, 5000)
@@ -24,7 +24,7 @@ MASSES = (0.0, 100.0)
 
 
 @dataclass(frozen=True)
-class Choice:
+class SpectraChoice:
     """The data set, how many of its images are measured, their momentum, and the fits' range."""
 
     name: str
@@ -71,7 +71,7 @@ class Choice:
         return cache.modes(self.name, spec.to_json(), self.count)
 
 
-def data_controls() -> Choice:
+def data_controls() -> SpectraChoice:
     """Draw what is measured."""
     linked = st.query_params.get(LINK)
     name = datasets.choose(datasets.first() if linked is None else linked)
@@ -118,10 +118,10 @@ def data_controls() -> Choice:
         bind="query-params",
         help="In radians per pixel. Beyond π only the corners of momentum space are left.",
     )
-    return Choice(name, count, momentum, fit_from, fit_to)
+    return SpectraChoice(name, count, momentum, fit_from, fit_to)
 
 
-def basis_controls(choice: Choice) -> BasisSpec:
+def basis_controls(choice: SpectraChoice) -> BasisSpec:
     """Draw the choice of a basis, but for its momentum."""
     titles = {title: name for name, title in BASES.items()}
     title = st.selectbox(
@@ -161,7 +161,7 @@ def basis_controls(choice: Choice) -> BasisSpec:
     return BasisSpec(name, choice.momentum, wavelet, depth, bool(decorrelate))
 
 
-def noise_controls(choice: Choice) -> dict[str, Color]:
+def noise_controls(choice: SpectraChoice) -> dict[str, Color]:
     """Draw the colours' parameters, and return the colours by their titles."""
     left, right = st.columns(2)
     exponent = left.number_input(
@@ -208,7 +208,7 @@ def noise_controls(choice: Choice) -> dict[str, Color]:
     }
 
 
-def _take_fit(choice: Choice) -> None:
+def _take_fit(choice: SpectraChoice) -> None:
     try:
         law, free = choice.fits()
     except ValueError:

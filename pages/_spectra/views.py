@@ -8,7 +8,7 @@ import torch
 from pages._shared import address, plots
 from pages._shared.pictures import pixels
 from pages._shared.plots import MOMENTUM, Curve, draw
-from pages._spectra.controls import Choice
+from pages._spectra.controls import SpectraChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, Matched
 from rgdiff_core.spectra.power import basis_functions, draw_noise, profile
@@ -26,7 +26,7 @@ STYLES = {
 PICTURES, FUNCTIONS = 8, 24
 
 
-def noise_pictures(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
+def noise_pictures(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     """Draw the data, and samples of each colour in the basis."""
     basis, modes = choice.basis(spec), choice.modes(spec)
     seed = st.number_input(
@@ -46,7 +46,7 @@ def noise_pictures(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
     )
 
 
-def functions(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
+def functions(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     """Draw single components as fields, from coarse to fine."""
     del colors
     coarsest, finest = st.slider(
@@ -71,7 +71,7 @@ def functions(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
     )
 
 
-def variances(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
+def variances(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     """Draw the components' variance against their momentum: the spectrum in this basis."""
     modes = choice.modes(spec)
     ranked = spec.name == "pca"
@@ -92,7 +92,7 @@ def variances(choice: Choice, spec: BasisSpec, colors: Colors) -> None:
     )
 
 
-VIEWS: Mapping[str, Callable[[Choice, BasisSpec, Colors], None]] = {
+VIEWS: Mapping[str, Callable[[SpectraChoice, BasisSpec, Colors], None]] = {
     "Noise in pictures": noise_pictures,
     "Basis functions": functions,
     "Variance by scale": variances,

@@ -25,14 +25,14 @@ from pages._training.state import attempt, base, bound, current, preset_of, rest
 from pages._training.words import HELP, MODEL, OBJECTIVE, label_of
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, NetworkSpec
-from rgdiff_core.training import PRESETS, Setting, TrainConfig, settings
+from rgdiff_core.training import PRESETS, FieldInfo, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 from rgdiff_core.training.state import check_classes
 
 __all__ = ["fit", "form", "presets", "summary"]
 
-NOISES: Mapping[type, str] = {Universal: "Universal", OneProcess: "One process"}
+NOISES: Mapping[type, str] = {Universal: "Universal", FixedProcess: "One process"}
 OWN = "own numbers"
 
 
@@ -42,7 +42,7 @@ def form() -> TrainConfig:
     if name != current().data:
         attempt(lambda: replace(current(), data=name))
     config = current()
-    groups: dict[str, dict[str, Setting]] = {}
+    groups: dict[str, dict[str, FieldInfo]] = {}
     for field, setting in settings().items():
         groups.setdefault(setting.group, {})[field] = setting
     with st.expander("Process", expanded=True, icon=":material/blur_on:"):
@@ -69,7 +69,7 @@ def fit(config: TrainConfig) -> str | None:
         check_classes(config, cache.images(config.data))
         _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
-        if isinstance(config.noise, OneProcess):
+        if isinstance(config.noise, FixedProcess):
             rg.Process(basis, config.noise.color, config.noise.schedule, modes)
     except (ValueError, OSError) as error:
         return str(error)
@@ -140,7 +140,7 @@ def _process(config: TrainConfig) -> None:
         help="Universal: random colours and schedules, so that one model serves all of them.",
         **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),
     )
-    if isinstance(noise, OneProcess):
+    if isinstance(noise, FixedProcess):
         color_widget(noise.color, _part(_one, "color"))
         color_number(noise.color, _part(_one, "color"))
         schedule_widgets(noise.schedule, _part(_one, "schedule"))
@@ -174,8 +174,8 @@ def _of_universal(field: str, noise: Universal) -> dict[str, Any]:
     return bound(field, getattr(noise, field), make)
 
 
-def _one(config: TrainConfig) -> OneProcess:
-    return config.noise if isinstance(config.noise, OneProcess) else OneProcess()
+def _one(config: TrainConfig) -> FixedProcess:
+    return config.noise if isinstance(config.noise, FixedProcess) else FixedProcess()
 
 
 def _part(of: Callable[[TrainConfig], Any], field: str) -> Bind:
@@ -199,7 +199,7 @@ def _from_noising() -> None:
     if noising is None:
         return
     for name, side in zip("AB", noising.sides, strict=False):
-        noise = OneProcess(side.color, side.schedule)
+        noise = FixedProcess(side.color, side.schedule)
         st.button(
             f"Take process {name} of the Noising page",
             icon=":material/content_paste_go:",
@@ -263,7 +263,7 @@ def _whole(name: str, word: str) -> int:
     return int(word)
 
 
-def _classes(config: TrainConfig, fields: Mapping[str, Setting]) -> None:
+def _classes(config: TrainConfig, fields: Mapping[str, FieldInfo]) -> None:
     """Draw what concerns class labels and couplings; where the data have none it is greyed out."""
     known, wanted = cache.images(config.data), config.class_conditional
     for name, off in (
@@ -313,7 +313,9 @@ def _menus(config: TrainConfig, part: str, menus: Mapping[str, Mapping[str, str]
         )
 
 
-def _fields(config: TrainConfig, fields: Mapping[str, Setting], *, disabled: bool = False) -> None:
+def _fields(
+    config: TrainConfig, fields: Mapping[str, FieldInfo], *, disabled: bool = False
+) -> None:
     """Draw the plain fields of a group, each by its type and range."""
     hints = get_type_hints(TrainConfig)
     for name, setting in fields.items():
@@ -331,7 +333,7 @@ def _fields(config: TrainConfig, fields: Mapping[str, Setting], *, disabled: boo
             _number(label, name, setting, hints[name], common)
 
 
-def _number(label: str, name: str, setting: Setting, hint: Any, common: dict[str, Any]) -> None:
+def _number(label: str, name: str, setting: FieldInfo, hint: Any, common: dict[str, Any]) -> None:
     kind = int if hint in (int, int | None) else float
     default = getattr(TrainConfig(), name)
     usual = default or min(1, (setting.high or 100) / 100)

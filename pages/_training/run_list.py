@@ -26,7 +26,7 @@ __all__ = [
 
 PARAMETER = "run"
 _PROBLEM, _UPLOAD = "training-run-problem", "training-upload"
-MOST = 4  # runs that are compared
+MAX_RUNS = 4  # runs that are compared
 
 Result = TypeVar("Result")
 
@@ -212,10 +212,10 @@ def _compare(listed: list[Run]) -> None:
     chosen = st.multiselect(
         "Compare",
         list(names),
-        max_selections=MOST,
+        max_selections=MAX_RUNS,
         key=key,
         format_func=lambda each: _label(names[each]),
-        help=f"Up to {MOST} runs on the same axes, and what differs between their configs.",
+        help=f"Up to {MAX_RUNS} runs on the same axes, and what differs between their configs.",
         placeholder="Choose runs",
     )
     if chosen:

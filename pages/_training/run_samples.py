@@ -24,7 +24,7 @@ from rgdiff_core.training.trainer import preview_process
 __all__ = ["sampling"]
 
 NUMBERS = (16, 64, 256, 1024)
-MOST_VALUES = 1 << 18  # in all samples together: keeps a large network within minutes
+MAX_VALUES = 1 << 18  # in all samples together: keeps a large network within minutes
 
 
 @st.cache_resource(max_entries=8, show_spinner="Sampling …")
@@ -54,7 +54,7 @@ def sampling(run: Run) -> None:
         return
     open_button(lambda: of_run(run.id), "training-open")
     columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
-    numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MOST_VALUES]
+    numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MAX_VALUES]
     n = columns[0].selectbox("Samples", numbers, index=1, key="training-n", help="How many.")
     steps = columns[1].number_input(
         "Steps",

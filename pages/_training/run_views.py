@@ -33,7 +33,7 @@ ABOUT = (
     "**excess** below it: 0 is the Gaussian score, and the further down the better."
 )
 COLUMNS = 8
-MOST_POINTS = 1000  # of a curve on the screen
+MAX_POINTS = 1000  # of a curve on the screen
 BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
@@ -148,7 +148,7 @@ def _curve(
     name: str = "excess",
     factor: float = 1000.0,
 ) -> Curve:
-    rows = rows[:: -(-len(rows) // MOST_POINTS)]
+    rows = rows[:: -(-len(rows) // MAX_POINTS)]
     x = [row["step"] for row in rows]
     y = [None if row[name] is None else factor * row[name] for row in rows]
     return Curve(label, x, y, color)
@@ -171,7 +171,7 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
 
 
 def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
-    rows = rows[:: -(-len(rows) // MOST_POINTS)]
+    rows = rows[:: -(-len(rows) // MAX_POINTS)]
     bands = range(len(rows[-1]["by_scale"]))
     rows = [row for row in rows if len(row["by_scale"]) == len(bands)]
     used = [b for b in bands if any(row["by_scale"][b] is not None for row in rows)]

@@ -9,16 +9,16 @@ from typing import Any
 
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import (
-    hastened,
+    accelerated,
     model_options,
     open_chosen,
-    placed,
     process_from,
     process_options,
+    to_device,
 )
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import seeded
-from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
+from rgdiff_core.evaluation.images.report import ImageReport, SampleMetrics, evaluate_images
 from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattice
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.lattice import Phi4
@@ -28,12 +28,12 @@ from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_whole
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import bar
-from rgdiff_core.training.models import Opened, theory_of
+from rgdiff_core.training.models import LoadedModel, theory_of
 
 __all__ = ["evaluate_options", "run_evaluate"]
 
 STEPS_OF_FLOW, STEPS_OF_SAMPLER, STEPS_OF_IMAGES = 16, 20, 25
-SAMPLES, IMAGES, LEAST_SAMPLES = 512, 64, 20
+SAMPLES, IMAGES, MIN_SAMPLES = 512, 64, 20
 DETERMINISTIC = tuple(name for name, method in METHODS.items() if method.ode)
 
 
@@ -91,7 +91,7 @@ def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     name = chosen.data or opened.data
     if not name:
         raise ValueError(f"{opened.name} does not say what its data are: use --data NAME.")
-    model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
+    model = accelerated(to_device(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     start = time.perf_counter()
     action = theory_of(opened.denoiser, name)
@@ -119,7 +119,7 @@ def _or(given: int | None, usual: int) -> int:
 
 
 def _images(
-    chosen: argparse.Namespace, opened: Opened, model: Denoiser, process: Process
+    chosen: argparse.Namespace, opened: LoadedModel, model: Denoiser, process: Process
 ) -> tuple[dict[str, Any], list[str]]:
     n = _or(chosen.n, IMAGES)
     check_whole("n", n, 2, 1_000_000)
@@ -128,7 +128,7 @@ def _images(
         model,
         process,
         chosen.data or opened.data,
-        n if n >= LEAST_SAMPLES else 0,
+        n if n >= MIN_SAMPLES else 0,
         _or(chosen.steps, STEPS_OF_IMAGES),
         chosen.seed,
         images=n,
@@ -166,7 +166,7 @@ def _seen(report: ImageReport) -> list[str]:
     return lines
 
 
-def _figures(found: Judged) -> dict[str, Estimate]:
+def _figures(found: SampleMetrics) -> dict[str, Estimate]:
     figures = {
         "error of the spectrum": found.spectrum_error,
         "sharpness (1 is right)": found.sharpness,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.cli.options import hastened, placed
+from rgdiff_core.cli.options import accelerated, to_device
 from rgdiff_core.denoisers import Denoiser, Interval, NetworkDenoiser, free_theory, guided
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import check_model
@@ -127,7 +127,7 @@ def _reference(
         return None
     if guide == FREE:
         return free_theory(model)
-    other = placed(open_model(guide), chosen.device)
+    other = to_device(open_model(guide), chosen.device)
     if other.line is not None and model.couplings is not None:
         other = other.at(*model.couplings)
     try:
@@ -137,4 +137,4 @@ def _reference(
             f"the guide {guide!r} has another basis than the model: it must be a model of the "
             "same data in the same basis."
         ) from None
-    return hastened(other, chosen.precision, chosen.compile)
+    return accelerated(other, chosen.precision, chosen.compile)

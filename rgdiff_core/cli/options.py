@@ -15,14 +15,14 @@ from rgdiff_core.presets import PRESETS
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.spec import Spec, from_dict, from_json
-from rgdiff_core.training.models import Opened, open_model
+from rgdiff_core.training.models import LoadedModel, open_model
 
 __all__ = [
     "device_option",
-    "hastened",
+    "accelerated",
     "model_options",
     "open_chosen",
-    "placed",
+    "to_device",
     "process_from",
     "process_options",
     "spec_from",
@@ -33,7 +33,7 @@ S = TypeVar("S", bound=Spec)
 PRECISIONS = {"auto": "auto", "32": "float32", "bf16": "bfloat16"}
 
 
-def placed(opened: Opened, device: str) -> NetworkDenoiser:
+def to_device(opened: LoadedModel, device: str) -> NetworkDenoiser:
     """Return the model on a device; "auto" takes a GPU where there is one and it is worth its way.
 
     A lattice network on the CPU is set to compute on one thread, where it is fastest.
@@ -49,7 +49,7 @@ def placed(opened: Opened, device: str) -> NetworkDenoiser:
         raise ValueError(f"the device {device!r} can't be used: {reason}.") from None
 
 
-def hastened(model: NetworkDenoiser, precision: str, compiled: bool) -> NetworkDenoiser:
+def accelerated(model: NetworkDenoiser, precision: str, compiled: bool) -> NetworkDenoiser:
     """Return the model, its network computing in a given precision or compiled (on a GPU with CUDA
     graphs).
 
@@ -108,7 +108,7 @@ def process_options(parser: argparse.ArgumentParser) -> None:
         )
 
 
-def process_from(chosen: argparse.Namespace, opened: Opened) -> Process:
+def process_from(chosen: argparse.Namespace, opened: LoadedModel) -> Process:
     """Return the process that the options name, in the model's basis.
 
     Raises `ValueError` with one sentence where the options or the model do not fit.
@@ -158,7 +158,7 @@ def device_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def open_chosen(chosen: argparse.Namespace) -> Opened:
+def open_chosen(chosen: argparse.Namespace) -> LoadedModel:
     """Return the model that the options name, at the couplings that they name.
 
     Raises `ValueError` with one sentence where there is none, and for couplings that the model was

@@ -8,7 +8,7 @@ from pathlib import Path
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import device_option
 from rgdiff_core.devices import device_of
-from rgdiff_core.pretraining.images import ImageBudget, ImageCard
+from rgdiff_core.pretraining.images import CardBudget, ImageCard
 from rgdiff_core.pretraining.lattice import pretrain
 from rgdiff_core.pretraining.lines import LineCard
 from rgdiff_core.spec import check_whole
@@ -27,7 +27,7 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         help="the run folder (default: runs/pretrain-NAME); an unfinished run in it goes on",
     )
     parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
-    usual = ImageBudget()
+    usual = CardBudget()
     parser.add_argument(
         "--images",
         type=int,
@@ -73,10 +73,10 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     return asdict(card), [f"{card.name}: {figure} with {card.best}, in {took}"]
 
 
-def _image_budget(chosen: argparse.Namespace) -> ImageBudget:
-    return ImageBudget(
+def _image_budget(chosen: argparse.Namespace) -> CardBudget:
+    return CardBudget(
         images=chosen.images,
-        scan_images=min(ImageBudget().scan_images, chosen.images),
+        scan_images=min(CardBudget().scan_images, chosen.images),
         samples=chosen.samples,
         flow=chosen.flow,
         device=str(device_of(chosen.device)),

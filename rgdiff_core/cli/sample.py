@@ -12,12 +12,12 @@ from torch import Tensor
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.guidance import guidance_from, guidance_options
 from rgdiff_core.cli.options import (
-    hastened,
+    accelerated,
     model_options,
     open_chosen,
-    placed,
     process_from,
     process_options,
+    to_device,
 )
 from rgdiff_core.files.atomic import replacing
 from rgdiff_core.process import Process
@@ -26,7 +26,7 @@ from rgdiff_core.search import optimal_times
 from rgdiff_core.seeds import MAX_SEED, STREAMS, streams
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import bar
-from rgdiff_core.training.models import Opened
+from rgdiff_core.training.models import LoadedModel
 
 __all__ = ["run_sample", "sample_options"]
 
@@ -76,7 +76,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_whole("n", chosen.n, 1, STREAMS)
     check_whole("seed", chosen.seed, 0, MAX_SEED)
     opened = open_chosen(chosen)
-    model = hastened(placed(opened, chosen.device), chosen.precision, chosen.compile)
+    model = accelerated(to_device(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     guidance = guidance_from(chosen, model, process)
     method = chosen.method or ("dpmpp_2m" if process.schedule.continuous else "shell")
@@ -130,7 +130,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     return report_of, [line]
 
 
-def _grid(text: str, steps: int, opened: Opened, process: Process) -> str | tuple[float, ...]:
+def _grid(text: str, steps: int, opened: LoadedModel, process: Process) -> str | tuple[float, ...]:
     if text in GRIDS:
         return text
     if text == "best":
@@ -144,7 +144,7 @@ def _grid(text: str, steps: int, opened: Opened, process: Process) -> str | tupl
         ) from None
 
 
-def _picture(x: Tensor, opened: Opened, path: Path) -> None:
+def _picture(x: Tensor, opened: LoadedModel, path: Path) -> None:
     """Write fields side by side, from the darkest to the brightest value of the data."""
     import imageio.v3 as iio
     from torchvision.utils import make_grid

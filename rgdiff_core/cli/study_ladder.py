@@ -12,7 +12,7 @@ from rgdiff_core.study.cells import Cells, resumable
 from rgdiff_core.study.images.ablation import RUNGS, AblationBudget, cell, lines, row
 from rgdiff_core.study.report import versions
 from rgdiff_core.training.checkpoint import write_text
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["ladder_options", "run_ladder"]
 
@@ -44,7 +44,7 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_whole("points", chosen.points, 1, 100)
     check_whole("images", chosen.images, 16, 10_000)
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
     budget = AblationBudget(
         chosen.data, chosen.steps, chosen.batch, chosen.points, chosen.width, chosen.images

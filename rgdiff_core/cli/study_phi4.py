@@ -15,17 +15,17 @@ from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, end_of, resumable
 from rgdiff_core.study.lattice.arms import THEORIES
 from rgdiff_core.study.lattice.budget import BUDGETS
-from rgdiff_core.study.lattice.executor import Schedule, carried_out
+from rgdiff_core.study.lattice.executor import Execution, carried_out
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import Study
 from rgdiff_core.study.lattice.summary import summary
 from rgdiff_core.study.report import tables, versions
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["report_options", "run_phi4", "run_report", "study_options"]
 
 
-MOST_PROCESSES = 64
+MAX_PROCESSES = 64
 
 
 def study_options(parser: argparse.ArgumentParser) -> None:
@@ -69,9 +69,9 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
     Raises `ValueError` with one sentence for options that do not fit.
     """
-    check_whole("processes", chosen.processes, 1, MOST_PROCESSES)
+    check_whole("processes", chosen.processes, 1, MAX_PROCESSES)
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     until = end_of(chosen.minutes)
     work = chosen.work or Path("runs") / f"study-{chosen.budget}"
 
@@ -94,7 +94,7 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             write_text(files[theory], json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
             _keep_models(studies[theory], found, chosen.out / "models" / theory)
 
-    how = Schedule(chosen.processes, until, say, write)
+    how = Execution(chosen.processes, until, say, write)
     complete = carried_out(plan(chosen.theories, budget), studies, how)
     for theory in studies:
         write(theory)

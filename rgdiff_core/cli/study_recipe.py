@@ -20,7 +20,7 @@ from rgdiff_core.study.images.recipe import (
     rows,
     write,
 )
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["recipe_options", "run_recipe"]
 
@@ -57,7 +57,7 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_range("core-minutes", chosen.core_minutes, 0, 10_000, low_open=True)
     check_whole("images", chosen.images, 16, 10_000)
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
     cells = Cells(
         chosen.work, lambda text: None if chosen.json else print(text, flush=True), until

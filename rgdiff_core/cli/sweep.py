@@ -11,14 +11,14 @@ from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import (
     model_options,
     open_chosen,
-    placed,
     process_from,
     process_options,
     spec_from,
+    to_device,
 )
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.files.stored import LARGEST
+from rgdiff_core.files.stored import MAX_NUMBER
 from rgdiff_core.process import Process
 from rgdiff_core.search.gradient import improve
 from rgdiff_core.search.held_out import Comparison, compare
@@ -27,8 +27,8 @@ from rgdiff_core.search.sweep import OBJECTIVES, Sweep, Trial, best, open_study,
 from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_range, check_whole, to_dict
 from rgdiff_core.terminal import bar, duration
-from rgdiff_core.training.models import Opened, theory_of
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.models import LoadedModel, theory_of
+from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["run_sweep", "sweep_options"]
 
@@ -91,10 +91,10 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_whole("seed", chosen.seed, 0, MAX_SEED)
     check_whole("trials", chosen.trials, 1, 1_000_000)
     if chosen.timeout is not None:
-        check_range("timeout", chosen.timeout, 0, LARGEST)
+        check_range("timeout", chosen.timeout, 0, MAX_NUMBER)
     opened = open_chosen(chosen)
-    model, start = placed(opened, chosen.device), process_from(chosen, opened)
-    keep_memory()
+    model, start = to_device(opened, chosen.device), process_from(chosen, opened)
+    tune_malloc()
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
     by_gradient = chosen.search == "bound"
@@ -117,7 +117,7 @@ Found = tuple[Process, dict[str, Any], list[str]]
 
 
 def _by_gradient(
-    chosen: argparse.Namespace, opened: Opened, model: Denoiser, start: Process
+    chosen: argparse.Namespace, opened: LoadedModel, model: Denoiser, start: Process
 ) -> Found:
     states = improve(
         model,
@@ -145,7 +145,7 @@ def _by_gradient(
 
 
 def _by_trials(
-    chosen: argparse.Namespace, opened: Opened, model: Denoiser, start: Process
+    chosen: argparse.Namespace, opened: LoadedModel, model: Denoiser, start: Process
 ) -> Found:
     space = spec_from(chosen.space, Space) if chosen.space else Space()
     named = {name: getattr(chosen, name) for name in MENUS}

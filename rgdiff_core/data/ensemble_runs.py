@@ -64,7 +64,7 @@ def make(home: Path, spec: EnsembleSpec, progress: Progress, watch: Watch) -> En
         ValueError: When none of at least 20 proposals was accepted.
         DataUnavailable: When the folder cannot be written.
     """
-    run = _Run(home, spec)
+    run = _ChainRun(home, spec)
     moves = resume(spec, run.last, run.generator)
     try:
         while not run.finished:
@@ -105,7 +105,7 @@ def writing(home: Path) -> Iterator[None]:
         raise DataUnavailable(f"{home} cannot be written: {why}.") from error
 
 
-class _Run:
+class _ChainRun:
     """A run and its folder.
 
     Attributes:

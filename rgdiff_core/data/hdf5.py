@@ -18,7 +18,7 @@ from typing import IO
 
 import numpy as np
 
-__all__ = ["Contents", "read", "survey"]
+__all__ = ["HDF5Contents", "read", "survey"]
 
 SECONDS = 120.0
 MAX_WORDS = 300  # characters of an error
@@ -31,7 +31,7 @@ _ENVIRONMENT = {
 
 
 @dataclass(frozen=True)
-class Contents:
+class HDF5Contents:
     """What a file holds.
 
     Attributes:
@@ -54,7 +54,7 @@ class Contents:
         return found
 
 
-def survey(path: Path) -> Contents:
+def survey(path: Path) -> HDF5Contents:
     """Return what a file holds, none of its arrays read.
 
     Raises:
@@ -68,7 +68,7 @@ def survey(path: Path) -> Contents:
         array["name"]: (tuple(array["shape"]), np.dtype(array["dtype"]))
         for array in told["arrays"]
     }
-    return Contents(shapes, told["numbers"], told["about"])
+    return HDF5Contents(shapes, told["numbers"], told["about"])
 
 
 def read(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

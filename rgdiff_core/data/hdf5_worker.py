@@ -32,7 +32,7 @@ FILTERS = (h5z.FILTER_DEFLATE, h5z.FILTER_SHUFFLE, h5z.FILTER_FLETCHER32, h5z.FI
 NUMBERS = (h5t.INTEGER, h5t.FLOAT)
 
 
-class Refused(Exception):
+class Rejected(Exception):
     """The file is not read; the message goes on after "it"."""
 
 
@@ -40,7 +40,7 @@ def main(path: str, limit: int, name: str | None = None) -> None:
     """Print what a file holds, or the bytes of one of its arrays.
 
     Raises:
-        Refused: When it holds anything else than plain data sets behind hard links.
+        Rejected: When it holds anything else than plain data sets behind hard links.
     """
     with h5py.File(path, "r", locking=False, rdcc_nbytes=2 * MAX_CHUNK) as file:
         _confine()
@@ -49,10 +49,10 @@ def main(path: str, limit: int, name: str | None = None) -> None:
             print(json.dumps(told))
             return
         if name not in {array["name"] for array in told["arrays"]}:
-            raise Refused(f"holds no array called {name!r}")
+            raise Rejected(f"holds no array called {name!r}")
         array = h5py.Dataset(h5d.open(file.id, name.encode()))
         if math.prod(array.shape) * array.dtype.itemsize > limit:
-            raise Refused(f"holds an array {name!r} that is larger than it was")
+            raise Rejected(f"holds an array {name!r} that is larger than it was")
         for block in _blocks(array):
             sys.stdout.buffer.write(block.data)
 
@@ -94,12 +94,12 @@ def _objects(file: h5py.File) -> Iterator[tuple[str, Any]]:
             name = place + link.decode()
             if len(seen) > MAX_OBJECTS or len(name) > MAX_NAME:
                 most = f"{MAX_OBJECTS} objects, or names of more than {MAX_NAME} bytes"
-                raise Refused(f"holds more than {most}")
+                raise Rejected(f"holds more than {most}")
             if group.links.get_info(link).type != h5l.TYPE_HARD:
-                raise Refused(f"holds a link {name!r} to another place, which is not followed")
+                raise Rejected(f"holds a link {name!r} to another place, which is not followed")
             kind = h5o.get_info(group, link).type
             if kind not in (h5o.TYPE_DATASET, h5o.TYPE_GROUP):
-                raise Refused(f"holds {name!r}, which is neither a group nor a data set")
+                raise Rejected(f"holds {name!r}, which is neither a group nor a data set")
             id: Any = (h5d if kind == h5o.TYPE_DATASET else h5g).open(group, link)
             if _address(id) not in seen:
                 seen.add(_address(id))
@@ -119,23 +119,23 @@ def _address(id: Any) -> object:
 
 
 def _is_plain(name: str, id: h5d.DatasetID) -> bool:
-    """Tell whether a data set holds numbers; raises `Refused` where it is not stored plainly."""
+    """Tell whether a data set holds numbers; raises `Rejected` where it is not stored plainly."""
     storage = id.get_create_plist()
     if storage.get_layout() == h5d.VIRTUAL or storage.get_external_count():
-        raise Refused(f"holds {name!r} by pointing at other files, which are not read")
+        raise Rejected(f"holds {name!r} by pointing at other files, which are not read")
     for i in range(storage.get_nfilters()):
         if (code := storage.get_filter(i)[0]) not in FILTERS:
-            raise Refused(
+            raise Rejected(
                 f"holds {name!r} through filter {code}; gzip, shuffle, fletcher32 and lzf are read"
             )
     kind = id.get_type()
     if kind.committed() or kind.get_class() == h5t.REFERENCE:
-        raise Refused(f"holds {name!r} by reference, which is not followed")
+        raise Rejected(f"holds {name!r} by reference, which is not followed")
     if kind.get_class() not in NUMBERS or id.get_space().get_simple_extent_type() == h5py.h5s.NULL:
         return False
     chunk = storage.get_chunk() if storage.get_layout() == h5d.CHUNKED else ()
     if math.prod(chunk) * kind.get_size() > MAX_CHUNK:
-        raise Refused(f"holds {name!r} in chunks of more than {MAX_CHUNK >> 20} MiB")
+        raise Rejected(f"holds {name!r} in chunks of more than {MAX_CHUNK >> 20} MiB")
     return True
 
 
@@ -167,10 +167,10 @@ def _about(file: h5py.File) -> str | None:
         return None
     kind = h5a.open(file.id, b"about").get_type()
     if not isinstance(kind, h5t.TypeStringID) or kind.committed():
-        raise Refused("has an attribute 'about' that is no text")
+        raise Rejected("has an attribute 'about' that is no text")
     text = file.attrs["about"]
     if not isinstance(text, str) or len(text) > MAX_TEXT:
-        raise Refused("has a description that is too long")
+        raise Rejected("has a description that is too long")
     return text
 
 
@@ -190,7 +190,7 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:4])
         sys.stdout.flush()
-    except Refused as error:
+    except Rejected as error:
         sys.exit(f"it {error}")
     except MemoryError:
         sys.exit(f"it takes more than {MEMORY >> 20} MiB of memory to read")

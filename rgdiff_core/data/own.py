@@ -23,7 +23,7 @@ HELD_OUT = 10
 BLOCK = 256
 """Images that are moved at once."""
 
-LONGEST = 48
+MAX_NAME = 48
 ENSEMBLE = r"lattice-[0-9a-f]{12}"
 """What ensembles are called."""
 
@@ -108,10 +108,10 @@ def slug(name: str) -> str:
     known = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
     letters = sum(each.isalnum() for each in plain)
     if not letters:
-        raise Refused(f"name = {name[:LONGEST]!r} has no letter or digit.")
-    if len(known) > LONGEST or letters > len(known.replace("-", "")):
+        raise Refused(f"name = {name[:MAX_NAME]!r} has no letter or digit.")
+    if len(known) > MAX_NAME or letters > len(known.replace("-", "")):
         digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
-        known = f"{known[: LONGEST - 9].strip('-')}-{digest}".strip("-")
+        known = f"{known[: MAX_NAME - 9].strip('-')}-{digest}".strip("-")
     if known in BUILT_IN:
         raise Refused(f"name = {known!r} belongs to a set that comes with rgdiff.")
     if re.fullmatch(ENSEMBLE, known):

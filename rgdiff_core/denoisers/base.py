@@ -155,7 +155,7 @@ class Denoiser(nn.Module, abc.ABC):
         t.
         """
         c = self.basis.analyze(x) / process.level(t).magnitude
-        return self.basis.synthesize(self.posterior(c, process.preserved(t)).mean)
+        return self.basis.synthesize(self.posterior(c, process.vp_marginal(t)).mean)
 
     def forward(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return what `denoise` does: a model is called as model(x, t, process)."""
@@ -165,7 +165,7 @@ class Denoiser(nn.Module, abc.ABC):
         """Return the score ∇ log p_t(φ) at fields x (B, C, H, W) and times t, as fields."""
         magnitude = process.level(t).magnitude
         c = self.basis.analyze(x) / magnitude
-        return self.basis.synthesize(self.component_score(c, process.preserved(t)) / magnitude)
+        return self.basis.synthesize(self.component_score(c, process.vp_marginal(t)) / magnitude)
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return (α D − χ)/(σ² S²), (B, C, H, W), the score of the components c of χ/r.

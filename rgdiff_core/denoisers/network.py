@@ -193,20 +193,20 @@ class NetworkDenoiser(Denoiser):
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the corrected mean and the Gaussian variance."""
         gaussian = self.gaussian(c, marginal)
-        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
-        return Posterior(gaussian.mean + correction, gaussian.variance)
+        network_term = self.c_out(gaussian.variance) * self.network_output(c, marginal, gaussian)
+        return Posterior(gaussian.mean + network_term, gaussian.variance)
 
     def gaussian(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the posterior of the Gaussian that the network corrects."""
         return gaussian_posterior(c, marginal, self.reference_mean, self.reference_variance)
 
-    def amplitude(self, variance: Tensor) -> Tensor:
+    def c_out(self, variance: Tensor) -> Tensor:
         """Return c_out, given the Gaussian posterior variance V."""
         if self.spec.c_out == "std":
             return variance.sqrt()
         return variance / _average(self.reference_variance).sqrt()
 
-    def correction(
+    def network_output(
         self,
         c: Tensor,
         marginal: Marginal,
@@ -270,7 +270,7 @@ class NetworkDenoiser(Denoiser):
         """
         cost = torch.zeros_like(self.modes_variance)
         for t in torch.linspace(1, 0, times, dtype=torch.float64).split(64):
-            marginal = process.preserved(t.to(cost.device))
+            marginal = process.vp_marginal(t.to(cost.device))
             signal = torch.log1p(marginal.alpha**2 * self.modes_variance / marginal.std**2)
             halvings = self.halvings(marginal)[:, None, None, None]
             for number, grid in enumerate(self._grids, 1):
@@ -310,16 +310,16 @@ class NetworkDenoiser(Denoiser):
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
         gaussian = self.gaussian(c, marginal)
-        correction = self.amplitude(gaussian.variance) * self.correction(c, marginal, gaussian)
+        network_term = self.c_out(gaussian.variance) * self.network_output(c, marginal, gaussian)
         free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
-        return free + marginal.alpha * correction / marginal.std**2
+        return free + marginal.alpha * network_term / marginal.std**2
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return c_out U†F/√V, in which nothing cancels."""
         if self.spec.reference != "spectrum":
             return super().interaction(c, marginal)
         gaussian = self.gaussian(c, marginal)
-        net_out = self.correction(c, marginal, gaussian)
+        net_out = self.network_output(c, marginal, gaussian)
         if self.spec.c_out == "std":
             return net_out
         return gaussian.variance.sqrt() / _average(self.reference_variance).sqrt() * net_out

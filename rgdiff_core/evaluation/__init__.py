@@ -3,7 +3,7 @@
 from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bound
 from rgdiff_core.evaluation.images.held_out import held_out_bits
 from rgdiff_core.evaluation.images.neighbours import Neighbours, nearest
-from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
+from rgdiff_core.evaluation.images.report import ImageReport, SampleMetrics, evaluate_images
 from rgdiff_core.evaluation.lattice.metropolis import (
     MetropolisChain,
     expected_acceptance,
@@ -11,27 +11,27 @@ from rgdiff_core.evaluation.lattice.metropolis import (
     independence_metropolis,
 )
 from rgdiff_core.evaluation.lattice.quality import (
-    HeldOut,
-    Quality,
-    Weighed,
+    FlowMetrics,
+    HeldOutMetrics,
+    WeightedSamples,
+    flow_metrics,
     held_out,
     quality,
-    quality_of,
     weigh,
 )
 from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattice
 from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 
 __all__ = [
-    "HeldOut",
+    "HeldOutMetrics",
     "ImageBound",
     "ImageReport",
-    "Judged",
+    "SampleMetrics",
     "LatticeReport",
     "MetropolisChain",
     "Neighbours",
-    "Quality",
-    "Weighed",
+    "FlowMetrics",
+    "WeightedSamples",
     "evaluate_images",
     "evaluate_lattice",
     "expected_acceptance",
@@ -43,7 +43,7 @@ __all__ = [
     "independence_metropolis",
     "nearest",
     "quality",
-    "quality_of",
+    "flow_metrics",
     "reweighted_observables",
     "weigh",
 ]

@@ -7,9 +7,9 @@ from typing import Any
 
 from rgdiff_core.spec import load_json
 
-__all__ = ["LARGEST", "is_number", "read_json", "reading"]
+__all__ = ["MAX_NUMBER", "is_number", "read_json", "reading"]
 
-LARGEST = 1e15  # beyond it no count, time or measurement is taken for one
+MAX_NUMBER = 1e15  # beyond it no count, time or measurement is taken for one
 
 
 @contextmanager
@@ -56,4 +56,4 @@ def read_json(path: Path) -> dict[str, Any]:
 def is_number(value: object) -> bool:
     """Tell whether a value of JSON is a finite number of a size that occurs."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and -LARGEST <= value <= LARGEST  # type: ignore[operator]
+    return number and -MAX_NUMBER <= value <= MAX_NUMBER  # type: ignore[operator]

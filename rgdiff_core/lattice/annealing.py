@@ -31,7 +31,7 @@ from rgdiff_core.statistics import Estimate, jackknife_error
 
 __all__ = ["AnnealedLogZ", "UnevenWeights", "annealed_importance_sampling"]
 
-LEAST_ESS = 10.0
+MIN_ESS = 10.0
 TARGET = 0.85  # acceptance that the trajectories are tuned to
 PILOTS = 32  # fields that go ahead
 MAX_STEPS = 100  # of a trajectory of length 1
@@ -94,10 +94,10 @@ def annealed_importance_sampling(
         bridge, fields, n_steps, tuned.steps, generator, lambda done: report(n_steps + done)
     )
     mean, ess = _log_mean(carried.log_weights)
-    if not ess >= LEAST_ESS:
+    if not ess >= MIN_ESS:
         raise UnevenWeights(
             f"the weights of n_samples = {n_samples} fields are worth {ess:.1f} fields after "
-            f"n_steps = {n_steps}; at least {LEAST_ESS:g} are needed, so take more of both."
+            f"n_steps = {n_steps}; at least {MIN_ESS:g} are needed, so take more of both."
         )
     return AnnealedLogZ(
         estimate=Estimate(bridge.start.log_z + mean.value, mean.error),

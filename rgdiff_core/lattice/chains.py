@@ -40,7 +40,7 @@ SIZES = (2, 256)
 MAX_SITES = 2**28
 MAX_STEPS = 1000
 PIECE_SITES = 2**15 - 1
-LONGEST = 8  # times the default thermalisation, after which it ends whatever the chains do
+MAX_THERMALIZATION = 8  # in units of the default, whatever the chains do
 ROUNDING = 0.1  # of ΔH, that is still small beside 1
 GOLDEN = 0.5 * (math.sqrt(5) - 1)
 
@@ -182,7 +182,7 @@ def _run(
         if last.thermalizing and last.number >= end:
             recent = zip(*history[-(end // 2) :], strict=True)
             settled = thermalization is not None or not any(map(drifts, map(torch.stack, recent)))
-            thermalizing = not settled and end < LONGEST * usual
+            thermalizing = not settled and end < MAX_THERMALIZATION * usual
             last = replace(last, thermalizing=thermalizing)
             end = 2 * end if thermalizing else end
         if last.thermalizing:

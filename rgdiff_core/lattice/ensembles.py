@@ -22,7 +22,7 @@ from rgdiff_core.lattice.chains import (
     trajectories,
 )
 from rgdiff_core.lattice.conventions import cure
-from rgdiff_core.lattice.gamma import FEWEST, chain_lengths
+from rgdiff_core.lattice.gamma import MIN_SAMPLES, chain_lengths
 from rgdiff_core.lattice.hmc import acceptance, mean_weight
 from rgdiff_core.lattice.observables import schwinger_dyson
 from rgdiff_core.lattice.thermalization import History, autocorrelation_time
@@ -191,7 +191,7 @@ class Ensemble:
         None for too few configurations.
         """
         n = len(self.configurations)
-        if n < (2 if self.n_chains == n else FEWEST):
+        if n < (2 if self.n_chains == n else MIN_SAMPLES):
             return None
         return schwinger_dyson(self.spec.action, self.configurations, n_chains=self.n_chains)
 

@@ -39,7 +39,7 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["chain_lengths", "estimate", "means"]
 
-FEWEST = 8
+MIN_SAMPLES = 8
 """Fewest measurements along chains that an error is estimated from."""
 
 LONG = 20
@@ -48,7 +48,7 @@ LONG = 20
 STRETCH = 2.0
 """S of the automatic window: the supposed time of exponential decay, in units of τ_int."""
 
-MANY = 20
+MIN_CHAINS = 20
 """Fewest chains whose scatter gives an error; it is then known to a sixth."""
 
 SHORT_CHAINS = "the chains are shorter than 20 autocorrelation times; the error may be too small"
@@ -128,7 +128,7 @@ def _checked(series: Tensor, n_chains: int) -> Tensor:
     if table.ndim != 2:
         raise ValueError(f"series has shape {tuple(series.shape)}; it must be (n, q) or (n,).")
     n = len(table)
-    needed = 2 if n_chains == n else FEWEST
+    needed = 2 if n_chains == n else MIN_SAMPLES
     if n < needed:
         raise ValueError(
             f"{n} measurement{'s' if n != 1 else ''} in {n_chains} "
@@ -153,7 +153,7 @@ def _one(value: float, delta: Tensor, n_chains: int) -> Estimate:
     error, tau = _windowed(delta.numpy(), lengths)
     if lengths[-1] >= LONG * tau.value:
         return Estimate(value, error, tau)
-    if n_chains >= MANY:
+    if n_chains >= MIN_CHAINS:
         return _scatter(value, delta, lengths)
     return Estimate(value, error, Estimate(tau.value, tau.error, None, LOWER_BOUND), SHORT_CHAINS)
 

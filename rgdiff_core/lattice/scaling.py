@@ -77,7 +77,7 @@ CROSSING = {"binder": "Binder cumulant", "ratio": "ξ/L"}
 OMEGA, OMEGAS = 7 / 4, (4 / 3, 2.0)
 DRAWS = 400
 DEGREES = (2, 6)
-WINDOW, FEWEST = 2.5, 5
+WINDOW, MIN_POINTS = 2.5, 5
 GRID = 2001
 POOR = 2.5  # χ² per degree of freedom
 MISSING = 0.1  # of the draws may show no crossing
@@ -271,7 +271,7 @@ def _near(points: Sequence[ScanPoint], size: int, centre: float) -> Sequence[Sca
     nearest = sorted(points, key=lambda point: abs(point.coupling - centre))
     reach = WINDOW * abs(centre) / size ** (1 / ISING.nu)
     inside = [point for point in nearest if abs(point.coupling - centre) <= reach]
-    return inside if len(inside) >= FEWEST else nearest[:FEWEST]
+    return inside if len(inside) >= MIN_POINTS else nearest[:MIN_POINTS]
 
 
 def _curve(

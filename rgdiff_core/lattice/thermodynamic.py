@@ -36,7 +36,7 @@ from rgdiff_core.statistics import Estimate
 __all__ = ["Node", "ThermodynamicLogZ", "thermodynamic_integration"]
 
 CHAINS = (20, 900)
-MOST_SITES = 2**16  # in all chains together
+MAX_SITES = 2**16  # in all chains together
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def thermodynamic_integration(
     check_whole("n_samples", n_samples, 1000, 10**6)
     check_whole("n_nodes", n_nodes, 4, 64)
     start = time.perf_counter()
-    chains = max(CHAINS[0], min(CHAINS[1], MOST_SITES // size**2, n_samples // 10))
+    chains = max(CHAINS[0], min(CHAINS[1], MAX_SITES // size**2, n_samples // 10))
     rounds = -(-n_samples // chains)
     places, weights = np.polynomial.legendre.leggauss(n_nodes)
     nodes, acceptance, trajectories = [], [], 0

@@ -34,7 +34,7 @@ from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.process import Generators, Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model, time_grid
 from rgdiff_core.sampling.grids import Grid
-from rgdiff_core.sampling.methods import Noise
+from rgdiff_core.sampling.methods import NoiseLevel
 from rgdiff_core.spec import check_whole
 
 __all__ = ["elbo", "excess", "excess_at", "levels", "step_weights", "step_weights_at"]
@@ -95,7 +95,7 @@ def levels(process: Process, times: Tensor) -> Marginal:
     gamma = process.level(times).gamma
     clean = gamma <= gamma[-1]
     clean[0], clean[-1] = False, True
-    return Noise(gamma, process.noise_variance, clean).marginal
+    return NoiseLevel(gamma, process.noise_variance, clean).marginal
 
 
 def excess(
@@ -106,7 +106,7 @@ def excess(
     Arguments:
         noise: white, (B, C, H, W), in component space.
     """
-    return excess_at(model, x, process.preserved(t), noise)
+    return excess_at(model, x, process.vp_marginal(t), noise)
 
 
 def excess_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from rgdiff_core.likelihood.densities import Flowed, log_prior, prior_components
 from rgdiff_core.likelihood.flow import Progress
 from rgdiff_core.likelihood.jacobians import ROWS, log_determinant
 from rgdiff_core.process import Generators, Process
-from rgdiff_core.sampling import METHODS, Method, walk
+from rgdiff_core.sampling import METHODS, Method, reverse
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.spec import check_whole
 
@@ -61,7 +61,7 @@ def sampler_density(
     for part in c.split(ROWS):
         with torch.enable_grad():
             start = part.detach().requires_grad_()
-            *_, state = walk(model, process, start, steps, taken, grid=grid)
+            *_, state = reverse(model, process, start, steps, taken, grid=grid)
             sign, volume = log_determinant(state.components, start)
         signs.append(sign)
         volumes.append(volume)

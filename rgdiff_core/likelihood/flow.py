@@ -42,7 +42,7 @@ MAX_STEPS = 10_000
 EDGE = 1e-6  # γ may be infinite at the ends of time; the flow is taken just inside
 IDLE = 0.05  # share of the adaptive clock that runs uniformly in t
 ROUNDS, TABLE = 8, 17  # tables that read the clock, each of so many times
-LEAST, MOST = 1e-6, 0.05  # the shortest and the longest adaptive step, by that clock
+MIN_STEP, MAX_STEP = 1e-6, 0.05  # the shortest and the longest adaptive step, by that clock
 
 Progress = Callable[[int, int], None] | None
 
@@ -171,21 +171,21 @@ class _Flow:
 
     def deviation(self, t: float) -> Tensor:
         """Return √T."""
-        marginal = self.process.preserved(t)
+        marginal = self.process.vp_marginal(t)
         return torch.sqrt(marginal.alpha**2 * self.sigma + marginal.std**2)
 
     def inward(self, c: Tensor, t: float) -> Tensor:
         """Return z of components c of χ/r."""
-        return (c - self.process.preserved(t).alpha * self.mu) / self.deviation(t)
+        return (c - self.process.vp_marginal(t).alpha * self.mu) / self.deviation(t)
 
     def outward(self, z: Tensor, t: float) -> Tensor:
         """Return the components of χ/r of z."""
-        return self.process.preserved(t).alpha * self.mu + self.deviation(t) * z
+        return self.process.vp_marginal(t).alpha * self.mu + self.deviation(t) * z
 
     def turning(self, t: float) -> Tensor:
         """Return dθ/dt = ½ β α√Σ S²/(σS T)."""
         t = min(1 - EDGE, max(EDGE, t))
-        marginal, total = self.process.preserved(t), self.deviation(t) ** 2
+        marginal, total = self.process.vp_marginal(t), self.deviation(t) ** 2
         rate = self.process.schedule.beta(t, self.process.modes) * self.process.noise_variance
         return rate * marginal.alpha * self.sigma.sqrt() / (2 * marginal.std * total)
 
@@ -228,7 +228,7 @@ class _Flow:
         t = min(1 - EDGE, max(EDGE, t))
         with torch.enable_grad():
             z = z.detach().to(self.sigma).requires_grad_()
-            marginal = self.process.preserved(t)
+            marginal = self.process.vp_marginal(t)
             v = -turning * self.model.interaction(self.outward(z, t), marginal)
             return v.detach(), divergence_of(v, z, self.directions)
 
@@ -300,7 +300,7 @@ def _adaptive(
     u = torch.tensor([0.0, 1.0], dtype=torch.float64, device=begin.device)
     state = begin, u.new_zeros(len(z))
     # the end is named as a step, lest the integrator look beyond it and interpolate
-    options = {"step_t": u[1:], "min_step": LEAST, "max_step": MOST, "first_step": MOST}
+    options = {"step_t": u[1:], "min_step": MIN_STEP, "max_step": MAX_STEP, "first_step": MAX_STEP}
     clocked = _Clocked(flow, end - start, progress)
     with torch.no_grad():
         path = odeint(

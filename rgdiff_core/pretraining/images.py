@@ -11,7 +11,7 @@ import torch
 from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.evaluation import ImageReport, Judged, evaluate_images, image_bound
+from rgdiff_core.evaluation import ImageReport, SampleMetrics, evaluate_images, image_bound
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.schedules.kernels import SigmoidKernel
@@ -19,15 +19,15 @@ from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["ImageBudget", "ImageCard", "image_card", "image_markdown"]
+__all__ = ["CardBudget", "ImageCard", "image_card", "image_markdown"]
 
 Say = Callable[[str], None]
 LOW, HIGH = -11.0, 6.0
 OWN = "the process that it was trained on"
-PROCESSES: Mapping[str, OneProcess] = {  # what a universal model of images is tried with
-    f"{color} noise, {title}": OneProcess(each, schedule)
+PROCESSES: Mapping[str, FixedProcess] = {  # what a universal model of images is tried with
+    f"{color} noise, {title}": FixedProcess(each, schedule)
     for color, each in (("white", White()), ("matched", Matched()))
     for title, schedule in (
         ("linear log-SNR", LinearGamma(LOW, HIGH)),
@@ -40,7 +40,7 @@ PROCESSES: Mapping[str, OneProcess] = {  # what a universal model of images is t
 
 
 @dataclass(frozen=True)
-class ImageBudget:
+class CardBudget:
     """What a card is measured on.
 
     Attributes:
@@ -53,7 +53,7 @@ class ImageBudget:
 
     images: int = 512
     scan_images: int = 128
-    draws: int = 8
+    levels_per_image: int = 8
     samples: int = 256
     steps: int = 50
     flow: int = 0
@@ -94,7 +94,7 @@ def image_card(
     config: TrainConfig,
     model: NetworkDenoiser,
     work: Path,
-    budget: ImageBudget,
+    budget: CardBudget,
     say: Say,
 ) -> ImageCard:
     """Evaluate a model and return its card.
@@ -105,7 +105,7 @@ def image_card(
     model = model.to(budget.device)
     if torch.device(budget.device).type == "cuda":
         model.autocast = torch.bfloat16
-    tried = {OWN: config.noise} if isinstance(config.noise, OneProcess) else PROCESSES
+    tried = {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
     processes = {
         title: Process(model.basis, each.color, each.schedule, model.modes)
         for title, each in tried.items()
@@ -113,7 +113,7 @@ def image_card(
     few = data.load(config.data, "test").images[: budget.scan_images]
     scan: dict[str, Estimate] = {}
     for title, process in processes.items():
-        scan[title] = image_bound(model, process, few, budget.draws).estimate
+        scan[title] = image_bound(model, process, few, budget.levels_per_image).estimate
         say(f"{title}: at most {scan[title]} bits/dim")
     best = min(scan, key=lambda title: scan[title].value)
     report = evaluate_images(
@@ -124,7 +124,7 @@ def image_card(
         budget.steps,
         config.seed,
         images=budget.images,
-        draws=budget.draws,
+        levels_per_image=budget.levels_per_image,
         flow=budget.flow,
     )
     say(f"{best}: at most {report.bits} bits/dim")
@@ -151,7 +151,7 @@ def _title(config: TrainConfig) -> str:
     of = next(item.title for item in data.available() if item.name == config.data)
     if config.model.reference == "isotropic":
         kind = "standard diffusion"
-    elif isinstance(config.noise, OneProcess):
+    elif isinstance(config.noise, FixedProcess):
         kind = f"one process, {config.basis.name}"
     else:
         kind = f"universal, {config.basis.name}"
@@ -188,7 +188,7 @@ Numbers are for *{card.best}*; errors are one standard error. All numbers are in
 
 | bits per dimension | value |
 |:--|:--|
-| bound, {report.images} images, {report.draws} noise levels each | {report.bits} |
+| bound, {report.images} images, {report.levels_per_image} noise levels each | {report.bits} |
 | the free theory, exact | {report.free_bits} |
 {_flow_row(report)}{_class_rows(report)}
 {_samples(report)}
@@ -234,7 +234,7 @@ not the FID of the literature.
 """
 
 
-def _figures(found: Judged) -> dict[str, Estimate]:
+def _figures(found: SampleMetrics) -> dict[str, Estimate]:
     figures = {
         "error of the spectrum, rms of log P/P_data": found.spectrum_error,
         "power in the finest third of scales, relative": found.sharpness,

@@ -26,10 +26,10 @@ from rgdiff_core.denoisers.files import (
     weights_type,
 )
 from rgdiff_core.devices import doubled
-from rgdiff_core.evaluation import HeldOut, Quality, held_out, quality
+from rgdiff_core.evaluation import FlowMetrics, HeldOutMetrics, held_out, quality
 from rgdiff_core.files.atomic import WriteError, replacing, write_text
 from rgdiff_core.lattice import Phi4, hmc, observables
-from rgdiff_core.pretraining.images import ImageBudget, ImageCard, image_card, image_markdown
+from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
@@ -37,24 +37,24 @@ from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig, load_config, train
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.runs.folder import read_config, read_status
 
 __all__ = ["Card", "PROCESSES", "pretrain"]
 
 # What a universal model of a lattice is tried with; the best of them is on the card.
-PROCESSES: Mapping[str, OneProcess] = {
-    "matched noise, linear log-SNR": OneProcess(Matched(), LinearGamma(-9.0, 6.0)),
-    "matched noise, sigmoid cutoff of width 0.3": OneProcess(
+PROCESSES: Mapping[str, FixedProcess] = {
+    "matched noise, linear log-SNR": FixedProcess(Matched(), LinearGamma(-9.0, 6.0)),
+    "matched noise, sigmoid cutoff of width 0.3": FixedProcess(
         Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0)
     ),
-    "white noise, linear log-SNR": OneProcess(White(), LinearGamma(-9.0, 6.0)),
-    "white noise, sigmoid cutoff of width 0.3": OneProcess(
+    "white noise, linear log-SNR": FixedProcess(White(), LinearGamma(-9.0, 6.0)),
+    "white noise, sigmoid cutoff of width 0.3": FixedProcess(
         White(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0)
     ),
 }
 HMC_SAMPLES = 200_000
-MOST_BYTES = 16 << 20  # of a file in pretrained/
+MAX_BYTES = 16 << 20  # of a file in pretrained/
 Say = Callable[[str], None]
 
 
@@ -84,9 +84,9 @@ class Card:
     train_s: float
     device: str
     best: str
-    scan: Mapping[str, Quality]
-    quality: Quality
-    held_out: HeldOut
+    scan: Mapping[str, FlowMetrics]
+    quality: FlowMetrics
+    held_out: HeldOutMetrics
     hmc: Estimate
     gaussian_nll: Estimate
 
@@ -98,7 +98,7 @@ def pretrain(
     samples: int = 512,
     scan_samples: int = 64,
     steps: int = 16,
-    images: ImageBudget | None = None,
+    images: CardBudget | None = None,
     device: str = "auto",
     say: Say = print,
 ) -> Card | LineCard | ImageCard:
@@ -133,7 +133,7 @@ def pretrain(
             card = line_card(name, config, model, work, PROCESSES, less, say)
             text = line_markdown(card)
         elif action is None:
-            return _install_images(name, config, model, home, work, images or ImageBudget(), say)
+            return _install_images(name, config, model, home, work, images or CardBudget(), say)
         else:
             card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
             text = _markdown(card, action)
@@ -150,7 +150,7 @@ def _install_images(
     model: NetworkDenoiser,
     home: Path,
     work: Path,
-    budget: ImageBudget,
+    budget: CardBudget,
     say: Say,
 ) -> ImageCard:
     """Install a model of images with 16-bit weights, and evaluate what was installed.
@@ -165,10 +165,10 @@ def _install_images(
         extra = {"data": config.data, "name": name, "config": config.to_json()}
         save_model(model, path, extra, dtype=torch.bfloat16, split=True)
     for each in sorted(home.glob("*.safetensors")):
-        if each.stat().st_size > MOST_BYTES:
+        if each.stat().st_size > MAX_BYTES:
             raise ValueError(
                 f"{each.name} has {each.stat().st_size >> 20} MiB; a pretrained model's file has "
-                f"at most {MOST_BYTES >> 20}: use a smaller network."
+                f"at most {MAX_BYTES >> 20}: use a smaller network."
             )
     card = image_card(name, config, load_model(path), work, budget, say)
     _write_card(card, image_markdown(card), home)
@@ -199,7 +199,7 @@ def _evaluate(
         title: Process(model.basis, each.color, each.schedule, model.modes)
         for title, each in PROCESSES.items()
     }
-    scan: dict[str, Quality] = {}
+    scan: dict[str, FlowMetrics] = {}
     for title, process in processes.items():
         scan[title] = quality(model, process, action, few, steps, generator)
         say(f"{title}: ESS {scan[title].ess}")

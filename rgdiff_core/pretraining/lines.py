@@ -13,7 +13,7 @@ import torch
 
 from rgdiff_core import data
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.evaluation import Quality, quality
+from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.process import Process
@@ -21,7 +21,7 @@ from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["LineCard", "LineRow", "line_card", "line_markdown"]
 
@@ -41,7 +41,7 @@ class LineRow:
 
     m2: float
     lam: float
-    quality: Quality
+    quality: FlowMetrics
     hmc: Estimate
 
 
@@ -72,7 +72,7 @@ class LineCard:
     points: tuple[tuple[float, float], ...]
     spread: float
     best: str
-    scan: Mapping[str, Quality]
+    scan: Mapping[str, FlowMetrics]
     rows: tuple[LineRow, ...]
 
 
@@ -81,7 +81,7 @@ def line_card(
     config: TrainConfig,
     model: NetworkDenoiser,
     work: Path,
-    processes: Mapping[str, OneProcess],
+    processes: Mapping[str, FixedProcess],
     budget: tuple[int, int, int],
     say: Say,
 ) -> LineCard:
@@ -99,12 +99,12 @@ def line_card(
     n, few, steps = budget
     generator = torch.Generator().manual_seed(config.seed)
 
-    def measured(m2: float, lam: float, noise: OneProcess, n: int) -> Quality:
+    def measured(m2: float, lam: float, noise: FixedProcess, n: int) -> FlowMetrics:
         here = model.at(m2, lam)
         process = Process(here.basis, noise.color, noise.schedule, here.modes)
         return quality(here, process, Phi4(m2, lam), n, steps, generator)
 
-    scan: dict[str, Quality] = {}
+    scan: dict[str, FlowMetrics] = {}
     for title, noise in processes.items():
         scan[title] = measured(*line.line.middle, noise, few)
         say(f"{title}: ESS {scan[title].ess}")

@@ -26,7 +26,7 @@ from rgdiff_core.spec import check_range
 
 __all__ = ["Flow", "Step", "as_fields", "check_eta", "rescaling"]
 
-SMALLEST = 2
+MIN_SIDE = 2
 """The smallest lattice that flows end at: a single site has no gradient."""
 
 
@@ -76,7 +76,7 @@ class Flow(Protocol):
 def as_fields(configurations: Tensor) -> Tensor:
     """Return fields as (n, 1, L, L) in float64; raises `ValueError` for another shape or L < 2."""
     fields = sites(configurations).double()[:, None]
-    if fields.shape[-1] < SMALLEST:
+    if fields.shape[-1] < MIN_SIDE:
         raise ValueError("a lattice of one site has no coarser one; L must be at least 2.")
     return fields
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.renormalization.base import (
-    SMALLEST,
+    MIN_SIDE,
     Step,
     as_fields,
     check_eta,
@@ -30,7 +30,7 @@ from rgdiff_core.spec import Spec, check_whole
 
 __all__ = ["BlockSpin", "Decimation", "MomentumShell"]
 
-LARGEST = 1024
+MAX_SIDE = 1024
 
 
 class Coarse(Spec):
@@ -46,8 +46,8 @@ class Coarse(Spec):
 
     def steps(self, size: int) -> tuple[Step, ...]:
         """Return a step for every b that divides L and leaves at least two sites a side."""
-        check_whole("size", size, SMALLEST, LARGEST)
-        sides = [b for b in range(1, size // SMALLEST + 1) if size % b == 0]
+        check_whole("size", size, MIN_SIDE, MAX_SIDE)
+        sides = [b for b in range(1, size // MIN_SIDE + 1) if size % b == 0]
         return tuple(Step(b, b, math.pi / b, size // b) for b in sides)
 
     def apply(
@@ -59,7 +59,7 @@ class Coarse(Spec):
         """
         del generator
         fields = as_fields(configurations)
-        check_whole("size", step.size, SMALLEST, fields.shape[-1])
+        check_whole("size", step.size, MIN_SIDE, fields.shape[-1])
         factor = fields.shape[-1] / step.size
         return rescaling(factor, self.eta) * self.coarse(fields, step.size)
 
@@ -129,8 +129,8 @@ class MomentumShell(Coarse):
 
     def steps(self, size: int) -> tuple[Step, ...]:
         """Return a step for every L' from L down to 2."""
-        check_whole("size", size, SMALLEST, LARGEST)
-        sides = range(size, SMALLEST - 1, -1)
+        check_whole("size", size, MIN_SIDE, MAX_SIDE)
+        sides = range(size, MIN_SIDE - 1, -1)
         return tuple(Step(side, size / side, math.pi * side / size, side) for side in sides)
 
     def coarse(self, fields: Tensor, side: int) -> Tensor:

@@ -43,7 +43,7 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["Couplings", "effective_couplings"]
 
-FEWEST = 24
+MIN_CONFIGURATIONS = 24
 """Fewest configurations: χ² has the inverse of the covariance of up to three quantities."""
 
 PURE = 5
@@ -109,10 +109,10 @@ def effective_couplings(
     """
     unknowns = 4 if diagonal else 3
     field = sites(configurations).double()
-    if len(field) < FEWEST or field.shape[-1] < unknowns - 1:
+    if len(field) < MIN_CONFIGURATIONS or field.shape[-1] < unknowns - 1:
         raise ValueError(
             f"{len(field)} fields with L = {field.shape[-1]} do not determine the couplings: at "
-            f"least {FEWEST} with L = {unknowns - 1} or more are needed."
+            f"least {MIN_CONFIGURATIONS} with L = {unknowns - 1} or more are needed."
         )
     if not bool(torch.isfinite(field).all()):
         raise ValueError("configurations hold a value that is not a finite number.")

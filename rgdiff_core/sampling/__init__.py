@@ -1,6 +1,6 @@
 r"""Samplers: from noise to data, component by component.
 
-`steps` says what a step is, `methods` has them, `grids` the times, `walk` the loop.
+`steps` says what a step is, `methods` has them, `grids` the times, `loop` the loop over them.
 
 All work with χ/r, which preserves variance, from time t to the earlier s. A component that reaches
 the schedule's least noise, that of t = 0, is finished: the step there goes to the data themselves
@@ -9,6 +9,7 @@ a step.
 """
 
 from rgdiff_core.sampling.grids import GRIDS, angle, time_grid
+from rgdiff_core.sampling.loop import State, check_model, reverse, sample, trajectory
 from rgdiff_core.sampling.methods import (
     DDIM,
     METHODS,
@@ -23,7 +24,6 @@ from rgdiff_core.sampling.methods import (
     Shell,
 )
 from rgdiff_core.sampling.steps import Method
-from rgdiff_core.sampling.walk import State, check_model, sample, trajectory, walk
 
 __all__ = [
     "DDIM",
@@ -45,5 +45,5 @@ __all__ = [
     "sample",
     "time_grid",
     "trajectory",
-    "walk",
+    "reverse",
 ]

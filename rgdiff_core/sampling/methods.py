@@ -31,11 +31,11 @@ from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import angle
 from rgdiff_core.sampling.steps import (
     Method,
-    Noise,
-    Step,
-    Taken,
+    NoiseLevel,
+    StepContext,
+    StepResult,
     added_noise,
-    denoised_again,
+    ddim_step,
     extrapolated,
     into_picture,
     out_of_picture,
@@ -75,10 +75,10 @@ class DDIM(Method):
         """Return whether nothing is drawn."""
         return self.eta == 0
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        mean = at.mean()
-        return Taken(denoised_again(at, mean, self.eta), mean)
+        mean = ctx.mean()
+        return StepResult(ddim_step(ctx, mean, self.eta), mean)
 
 
 @dataclass(frozen=True)
@@ -88,10 +88,10 @@ class Ancestral(Method):
     title = "Ancestral (DDPM)"
     help = "First order, stochastic. Loses variance where a mode passes the cutoff in one step."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        mean = at.mean()
-        return Taken(denoised_again(at, mean, 1.0), mean)
+        mean = ctx.mean()
+        return StepResult(ddim_step(ctx, mean, 1.0), mean)
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,16 @@ class Shell(Method):
         "are not Gaussian no number of steps is enough."
     )
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        now, target = at.now, at.target
-        posterior = at.model.posterior(at.c, now.marginal)
-        data = posterior.mean + posterior.variance.sqrt() * at.draw()
-        added, share = added_noise(now, target), target.sigma2 / now.sigma2
-        mean = now.alpha / target.alpha * share * at.c
-        mean = mean + target.alpha * (added / now.sigma2) * data
-        c = mean + torch.sqrt(share * added * now.color) * at.draw()
-        return Taken(c, posterior.mean)
+        level_t, level_s = ctx.level_t, ctx.level_s
+        posterior = ctx.model.posterior(ctx.c, level_t.marginal)
+        data = posterior.mean + posterior.variance.sqrt() * ctx.draw()
+        added, share = added_noise(level_t, level_s), level_s.sigma2 / level_t.sigma2
+        mean = level_t.alpha / level_s.alpha * share * ctx.c
+        mean = mean + level_s.alpha * (added / level_t.sigma2) * data
+        c = mean + torch.sqrt(share * added * level_t.color) * ctx.draw()
+        return StepResult(c, posterior.mean)
 
 
 @dataclass(frozen=True)
@@ -129,15 +129,15 @@ class EulerMaruyama(Method):
     title = "Euler–Maruyama"
     help = "First order, stochastic: the reverse SDE as it stands. Needs many steps."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        now, target, mean = at.now, at.target, at.mean()
-        total = softplus(now.gamma) - softplus(target.gamma)  # B
-        score = (now.alpha * mean - at.c) / now.sigma2  # S² times the score
-        noise = torch.sqrt((total * now.color).clamp_min(0)) * at.draw()
-        c = at.c + total * (at.c / 2 + score) + noise
-        steady = (total * (1 / now.sigma2 - 0.5) < 1) & (target.gamma > -math.inf)
-        return Taken(torch.where(steady, c, denoised_again(at, mean, 1.0)), mean)
+        level_t, level_s, mean = ctx.level_t, ctx.level_s, ctx.mean()
+        total = softplus(level_t.gamma) - softplus(level_s.gamma)  # B
+        score = (level_t.alpha * mean - ctx.c) / level_t.sigma2  # S² times the score
+        noise = torch.sqrt((total * level_t.color).clamp_min(0)) * ctx.draw()
+        c = ctx.c + total * (ctx.c / 2 + score) + noise
+        steady = (total * (1 / level_t.sigma2 - 0.5) < 1) & (level_s.gamma > -math.inf)
+        return StepResult(torch.where(steady, c, ddim_step(ctx, mean, 1.0)), mean)
 
 
 @dataclass(frozen=True)
@@ -153,20 +153,20 @@ class Heun(Method):
     title = "Heun"
     help = "Second order, two evaluations a step: the sampler of EDM."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        now, target, mean = at.now, at.target, at.mean()
-        predicted = denoised_again(at, mean, 0.0)
-        if at.times[1] == 0:
-            return Taken(predicted, mean)
-        again = at.model.posterior(predicted, target.marginal).mean
-        slope = (at.c - now.alpha * mean) / now.sigma2.sqrt()
-        sigma = torch.where(target.gamma > -math.inf, target.sigma2, 1.0).sqrt()
-        slope_again = (predicted - target.alpha * again) / sigma
-        change = target.alpha * (torch.exp(target.gamma / 2) - torch.exp(now.gamma / 2))
+        level_t, level_s, mean = ctx.level_t, ctx.level_s, ctx.mean()
+        predicted = ddim_step(ctx, mean, 0.0)
+        if ctx.times[1] == 0:
+            return StepResult(predicted, mean)
+        again = ctx.model.posterior(predicted, level_s.marginal).mean
+        slope = (ctx.c - level_t.alpha * mean) / level_t.sigma2.sqrt()
+        sigma = torch.where(level_s.gamma > -math.inf, level_s.sigma2, 1.0).sqrt()
+        slope_again = (predicted - level_s.alpha * again) / sigma
+        change = level_s.alpha * (torch.exp(level_s.gamma / 2) - torch.exp(level_t.gamma / 2))
         corrected = predicted + change * (slope_again - slope) / 2
-        steep = now.gamma - target.gamma >= STEEP
-        return Taken(torch.where(steep, predicted, corrected), mean)
+        steep = level_t.gamma - level_s.gamma >= STEEP
+        return StepResult(torch.where(steep, predicted, corrected), mean)
 
 
 @dataclass(frozen=True)
@@ -184,34 +184,34 @@ class RK4(Method):
     title = "Runge–Kutta 4"
     help = "Fourth order, four evaluations a step: for exact trajectories of smooth schedules."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        (t, s), process = at.times, at.process
+        (t, s), process = ctx.times, ctx.process
         end = process.level(s).gamma
-        mid = replace(at.now, gamma=process.level((t + s) / 2).gamma)
-        target, half = replace(at.now, gamma=end), (t - s) / 2
+        mid = replace(ctx.level_t, gamma=process.level((t + s) / 2).gamma)
+        level_s, half = replace(ctx.level_t, gamma=end), (t - s) / 2
         means: list[Tensor] = []
 
-        def slope(c: Tensor, noise: Noise) -> Tensor:
-            means.append(at.model.posterior(c, noise.marginal).mean)
+        def slope(c: Tensor, noise: NoiseLevel) -> Tensor:
+            means.append(ctx.model.posterior(c, noise.marginal).mean)
             return (means[-1] - noise.alpha * c) * torch.sqrt(noise.color) / noise.std
 
         rates = [self._turning(process, time) for time in (t, (t + s) / 2, s)]
         simpson = half / 3 * (rates[0] + 4 * rates[1] + rates[2])
         one = torch.ones_like(simpson)
-        turned = angle(at.now.gamma, one, one) - angle(end, one, one)
+        turned = angle(ctx.level_t.gamma, one, one) - angle(end, one, one)
         share = turned / torch.where(simpson > 0, simpson, 1.0)
         caught = (share > 0.5) & (share < 2)
         first, middle, last = (torch.where(caught, share * rate, 0.0) for rate in rates)
-        k1 = first * slope(at.c, at.now)
-        k2 = middle * slope(at.c + half * k1, mid)
-        k3 = middle * slope(at.c + half * k2, mid)
-        k4 = last * slope(at.c + 2 * half * k3, target)
-        c = at.c + half / 3 * (k1 + 2 * k2 + 2 * k3 + k4)
-        if at.finishing:
-            data = at.model.posterior(c, target.marginal).mean
-            c = torch.where(at.target.gamma == -math.inf, data, c)
-        return Taken(torch.where(caught, c, denoised_again(at, means[0], 0.0)), means[0])
+        k1 = first * slope(ctx.c, ctx.level_t)
+        k2 = middle * slope(ctx.c + half * k1, mid)
+        k3 = middle * slope(ctx.c + half * k2, mid)
+        k4 = last * slope(ctx.c + 2 * half * k3, level_s)
+        c = ctx.c + half / 3 * (k1 + 2 * k2 + 2 * k3 + k4)
+        if ctx.finishing:
+            data = ctx.model.posterior(c, level_s.marginal).mean
+            c = torch.where(ctx.level_s.gamma == -math.inf, data, c)
+        return StepResult(torch.where(caught, c, ddim_step(ctx, means[0], 0.0)), means[0])
 
     @staticmethod
     def _turning(process: Process, t: float) -> Tensor:
@@ -231,12 +231,12 @@ class DPMpp2M(Method):
     title = "DPM-Solver++(2M)"
     help = "Second order with one evaluation a step: the usual choice for few steps."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        mean, h = at.mean(), (at.now.gamma - at.target.gamma) / 2
-        guess = extrapolated(at.memory, mean, h)
-        c = at.target.std / at.now.std * at.c - at.target.alpha * torch.expm1(-h) * guess
-        return Taken(c, mean, (mean, h))
+        mean, h = ctx.mean(), (ctx.level_t.gamma - ctx.level_s.gamma) / 2
+        guess = extrapolated(ctx.memory, mean, h)
+        c = ctx.level_s.std / ctx.level_t.std * ctx.c - ctx.level_s.alpha * torch.expm1(-h) * guess
+        return StepResult(c, mean, (mean, h))
 
 
 @dataclass(frozen=True)
@@ -247,14 +247,17 @@ class DPMpp2MSDE(Method):
     title = "DPM-Solver++(2M) SDE"
     help = "The stochastic form of DPM-Solver++(2M): forgets errors, at the price of noise."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        mean, h = at.mean(), (at.now.gamma - at.target.gamma) / 2
-        guess = extrapolated(at.memory, mean, h)
+        mean, h = ctx.mean(), (ctx.level_t.gamma - ctx.level_s.gamma) / 2
+        guess = extrapolated(ctx.memory, mean, h)
         fresh = -torch.expm1(-2 * h)
-        c = at.target.std / at.now.std * torch.exp(-h) * at.c + at.target.alpha * fresh * guess
-        c = c + at.target.std * fresh.clamp_min(0).sqrt() * at.draw()
-        return Taken(c, mean, (mean, h))
+        c = (
+            ctx.level_s.std / ctx.level_t.std * torch.exp(-h) * ctx.c
+            + ctx.level_s.alpha * fresh * guess
+        )
+        c = c + ctx.level_s.std * fresh.clamp_min(0).sqrt() * ctx.draw()
+        return StepResult(c, mean, (mean, h))
 
 
 @dataclass(frozen=True)
@@ -283,23 +286,23 @@ class PredictorCorrector(Method):
         """Return how often a step asks the denoiser."""
         return 1 + self.corrections
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        mean = at.mean()
-        c = denoised_again(at, mean, 1.0)
-        if at.times[1] == 0:
-            return Taken(c, mean)
-        target, model = at.target, at.model
-        theta = angle(target.gamma, target.color, model.free_variance)
+        mean = ctx.mean()
+        c = ddim_step(ctx, mean, 1.0)
+        if ctx.times[1] == 0:
+            return StepResult(c, mean)
+        level_s, model = ctx.level_s, ctx.model
+        theta = angle(level_s.gamma, level_s.color, model.free_variance)
         length = self.strength * torch.sin(theta) ** 2
         pull = -torch.expm1(-length) / torch.tan(theta).clamp_min(1e-6)
         fresh = torch.sqrt(-torch.expm1(-2 * length))
         for _ in range(self.corrections):
-            z = into_picture(at, c, target)
-            force = model.interaction(c, target.marginal)
-            z = torch.exp(-length) * z + pull * force + fresh * at.draw()
-            c = torch.where(length > 0, out_of_picture(at, z, target), c)
-        return Taken(c, mean)
+            z = into_picture(ctx, c, level_s)
+            force = model.interaction(c, level_s.marginal)
+            z = torch.exp(-length) * z + pull * force + fresh * ctx.draw()
+            c = torch.where(length > 0, out_of_picture(ctx, z, level_s), c)
+        return StepResult(c, mean)
 
 
 @dataclass(frozen=True)
@@ -321,28 +324,29 @@ class Interaction(Method):
     title = "Interaction picture"
     help = "Third order with one evaluation a step; exact for Gaussian data in any number."
 
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
-        model, marginal = at.model, at.now.marginal
-        free, force = model.free(at.c, marginal), model.interaction(at.c, marginal)
+        model, marginal = ctx.model, ctx.level_t.marginal
+        free, force = model.free(ctx.c, marginal), model.interaction(ctx.c, marginal)
         theta, theta_next = (
-            angle(noise.gamma, noise.color, model.free_variance) for noise in (at.now, at.target)
+            angle(noise.gamma, noise.color, model.free_variance)
+            for noise in (ctx.level_t, ctx.level_s)
         )
         turn = theta - theta_next
-        z = self._corrected(at, force)
-        ahead = z + torch.sin(turn) * extrapolated(at.memory, force, turn)
+        z = self._corrected(ctx, force)
+        ahead = z + torch.sin(turn) * extrapolated(ctx.memory, force, turn)
         mean = free.mean + free.variance.sqrt() * force
-        earlier = at.memory or (force, torch.zeros_like(turn))
+        earlier = ctx.memory or (force, torch.zeros_like(turn))
         memory = (force, turn, z, *earlier[:2])
-        return Taken(out_of_picture(at, ahead, at.target), mean, memory)
+        return StepResult(out_of_picture(ctx, ahead, ctx.level_s), mean, memory)
 
     @staticmethod
-    def _corrected(at: Step, force: Tensor) -> Tensor:
+    def _corrected(ctx: StepContext, force: Tensor) -> Tensor:
         """Return z at the start of the step, corrected by what the denoiser says there."""
-        z = into_picture(at, at.c, at.now)
-        if at.memory is None:
+        z = into_picture(ctx, ctx.c, ctx.level_t)
+        if ctx.memory is None:
             return z
-        middle, turn, before, first, turn_first = at.memory
+        middle, turn, before, first, turn_first = ctx.memory
         r = (turn / torch.where(turn_first > 0, turn_first, 1.0)).clamp_max(2)
         r = torch.where(turn_first > 0, r, 0.0)  # the trapezoid, where nothing came before
         mean = (2 * r + 3) / (1 + r) * force + (r + 3) * middle - r**2 / (1 + r) * first

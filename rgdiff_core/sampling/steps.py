@@ -16,11 +16,11 @@ from rgdiff_core.spec import Spec
 __all__ = [
     "Memory",
     "Method",
-    "Noise",
-    "Step",
-    "Taken",
+    "NoiseLevel",
+    "StepContext",
+    "StepResult",
     "added_noise",
-    "denoised_again",
+    "ddim_step",
     "extrapolated",
     "into_picture",
     "out_of_picture",
@@ -30,7 +30,7 @@ Memory = tuple[Tensor, ...]  # what a step was told, how far it went, and what e
 
 
 @dataclass(frozen=True, eq=False)
-class Noise:
+class NoiseLevel:
     """The noise level of χ/r at one time.
 
     Attributes:
@@ -66,13 +66,13 @@ class Noise:
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class StepContext:
     """Where a step stands, where it goes, and whom it may ask.
 
     Attributes:
         model, process: as of `sample`.
-        c: components of χ/r at the level `now`; (n, C, H, W).
-        now, target: the levels; `now` is finite everywhere.
+        c: components of χ/r at the level `level_t`; (n, C, H, W).
+        level_t, level_s: the levels; `level_t` is finite everywhere.
         times: (t, s).
         draw: draws white noise like c.
         finishing: whether some components go to the data themselves.
@@ -82,8 +82,8 @@ class Step:
     model: Denoiser
     process: Process
     c: Tensor
-    now: Noise
-    target: Noise
+    level_t: NoiseLevel
+    level_s: NoiseLevel
     times: tuple[float, float]
     draw: Callable[[], Tensor]
     finishing: bool
@@ -91,11 +91,11 @@ class Step:
 
     def mean(self) -> Tensor:
         """Return the denoiser's mean at the start of the step."""
-        return self.model.posterior(self.c, self.now.marginal).mean
+        return self.model.posterior(self.c, self.level_t.marginal).mean
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
+class StepResult:
     """Where a step arrived, the denoiser's mean at its start, and what the next should know."""
 
     c: Tensor
@@ -127,36 +127,36 @@ class Method(Spec):
     )
 
     @abc.abstractmethod
-    def step(self, at: Step) -> Taken:
+    def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
 
 
-def into_picture(at: Step, c: Tensor, noise: Noise) -> Tensor:
+def into_picture(ctx: StepContext, c: Tensor, noise: NoiseLevel) -> Tensor:
     """Return z = (χ − αμ)/√T."""
-    total = noise.alpha**2 * at.model.free_variance + noise.std**2
-    return (c - noise.alpha * at.model.free_mean) / torch.where(total > 0, total, 1.0).sqrt()
+    total = noise.alpha**2 * ctx.model.free_variance + noise.std**2
+    return (c - noise.alpha * ctx.model.free_mean) / torch.where(total > 0, total, 1.0).sqrt()
 
 
-def out_of_picture(at: Step, z: Tensor, noise: Noise) -> Tensor:
+def out_of_picture(ctx: StepContext, z: Tensor, noise: NoiseLevel) -> Tensor:
     """Return χ = αμ + √T z."""
-    total = noise.alpha**2 * at.model.free_variance + noise.std**2
-    return noise.alpha * at.model.free_mean + total.sqrt() * z
+    total = noise.alpha**2 * ctx.model.free_variance + noise.std**2
+    return noise.alpha * ctx.model.free_mean + total.sqrt() * z
 
 
-def denoised_again(at: Step, mean: Tensor, eta: float) -> Tensor:
+def ddim_step(ctx: StepContext, mean: Tensor, eta: float) -> Tensor:
     """Return α_sD and the noise that is kept, a share η of it drawn afresh: the DDIM step."""
-    now, target = at.now, at.target
-    eps = (at.c - now.alpha * mean) / now.std
+    level_t, level_s = ctx.level_t, ctx.level_s
+    eps = (ctx.c - level_t.alpha * mean) / level_t.std
     if eta == 0:
-        return target.alpha * mean + target.std * eps
-    fresh = eta * target.std * torch.sqrt(added_noise(now, target) / now.sigma2)
-    kept = torch.sqrt((target.std**2 - fresh**2).clamp_min(0))
-    return target.alpha * mean + kept * eps + fresh * at.draw()
+        return level_s.alpha * mean + level_s.std * eps
+    fresh = eta * level_s.std * torch.sqrt(added_noise(level_t, level_s) / level_t.sigma2)
+    kept = torch.sqrt((level_s.std**2 - fresh**2).clamp_min(0))
+    return level_s.alpha * mean + kept * eps + fresh * ctx.draw()
 
 
-def added_noise(now: Noise, target: Noise) -> Tensor:
+def added_noise(level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
     """Return q = 1 − α_t²/α_s²."""
-    return -torch.expm1((softplus(target.gamma) - softplus(now.gamma)).clamp_max(0))
+    return -torch.expm1((softplus(level_s.gamma) - softplus(level_t.gamma)).clamp_max(0))
 
 
 def extrapolated(memory: Memory | None, value: Tensor, length: Tensor) -> Tensor:

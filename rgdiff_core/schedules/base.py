@@ -134,7 +134,7 @@ class Schedule(Spec):
         gamma, rate = _derivative(self.gamma, t, modes)
         return (torch.sigmoid(gamma) * rate).to(t)
 
-    def expansion(self, t: Tensor | float, modes: Modes) -> Tensor:
+    def magnitude_rate(self, t: Tensor | float, modes: Modes) -> Tensor:
         """Return d log r/dt, (*t.shape, C or 1, H, W); zero for variance-preserving processes."""
         t = _as_times(t, modes)
 

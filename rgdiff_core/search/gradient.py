@@ -44,10 +44,10 @@ from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
 
 __all__ = [
-    "Budget",
-    "Curve",
+    "SearchBudget",
+    "CutoffParameters",
     "Moving",
-    "Objective",
+    "SearchObjective",
     "Progress",
     "bound_at",
     "descend",
@@ -56,7 +56,7 @@ __all__ = [
     "terms_at",
 ]
 
-MOST_VALUES = 1 << 20  # of fields in one call of the denoiser
+MAX_VALUES = 1 << 20  # of fields in one call of the denoiser
 S = TypeVar("S", bound=Schedule)
 Found = TypeVar("Found", bound=Schedule, covariant=True)
 SHAPES = {SigmoidKernel: ("width", 1e-3, 10.0), ButterworthKernel: ("order", 0.25, 32.0)}
@@ -79,7 +79,7 @@ class Moving(Protocol[Found]):
 
 
 @dataclass(frozen=True)
-class Objective:
+class SearchObjective:
     """What is made least: a mean over images and noise.
 
     Attributes:
@@ -95,7 +95,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class Budget:
+class SearchBudget:
     """Gradient steps, images in each, and Adam's rate at the start."""
 
     rounds: int
@@ -124,7 +124,7 @@ class Progress(Generic[S]):
     eta_s: float
 
 
-class Curve(nn.Module):
+class CutoffParameters(nn.Module):
     """A cutoff schedule whose ordinates, and whose kernel's number, are parameters.
 
     Arguments:
@@ -232,15 +232,17 @@ def improve(
         raise ValueError(f"{kind} jumps and has no gradient: choose another kernel.")
     if len(images) < 2:
         raise ValueError(f"{len(images)} images are too few to search on.")
-    curve = Curve(process.schedule, points, shape).to(hosted(process.noise_variance).device)
-    budget = Budget(rounds, batch, rate)
+    curve = CutoffParameters(process.schedule, points, shape).to(
+        hosted(process.noise_variance).device
+    )
+    budget = SearchBudget(rounds, batch, rate)
     return descend(model, process, images, curve, few_steps(steps), budget, seed)
 
 
-def few_steps(steps: int) -> Objective:
+def few_steps(steps: int) -> SearchObjective:
     """Return L_N in so many steps, uniform in t, as what is made least."""
     times = torch.linspace(1, 0, steps + 1, dtype=torch.float64)[:-1]
-    return Objective(steps, lambda _: times, bound_at)
+    return SearchObjective(steps, lambda _: times, bound_at)
 
 
 def descend(
@@ -248,8 +250,8 @@ def descend(
     process: Process,
     images: Tensor,
     curve: Moving[S],
-    objective: Objective,
-    budget: Budget,
+    objective: SearchObjective,
+    budget: SearchBudget,
     seed: int,
 ) -> Iterator[Progress[S]]:
     """Return an iterator over the states of a descent: of `improve` and of `learn`."""
@@ -306,7 +308,7 @@ def terms_at(
     """
     n, b = noise.shape[:2]
     alpha, std = (a.expand(n, *noise.shape[2:]) for a in (marginal.alpha, marginal.std))
-    together = max(1, MOST_VALUES // noise[0].numel())
+    together = max(1, MAX_VALUES // noise[0].numel())
 
     def part(alpha: Tensor, std: Tensor, noise: Tensor) -> Tensor:
         rows = Marginal(alpha.repeat_interleave(b, 0), std.repeat_interleave(b, 0))

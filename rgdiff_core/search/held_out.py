@@ -14,7 +14,7 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["Comparison", "compare", "free_log_density", "step_bound"]
 
-MOST_IMAGES = 1024  # in one call
+MAX_IMAGES = 1024  # in one call
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def step_bound(
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
-    for x in images.to(process.noise_variance).split(MOST_IMAGES):
+    for x in images.to(process.noise_variance).split(MAX_IMAGES):
         total = torch.zeros(len(x), dtype=torch.float64)
         for _ in range(draws):
             total += elbo(model, process, x, steps, generator, grid=grid).cpu().double()

@@ -34,20 +34,20 @@ from rgdiff_core.schedules import LearnedGamma, Level, Schedule
 from rgdiff_core.schedules.kernels import MAX_POINTS, monotone_cubic
 from rgdiff_core.schedules.learned import MAX_SCALES, between_scales
 from rgdiff_core.search.gradient import (
-    Budget,
-    Objective,
     Progress,
+    SearchBudget,
+    SearchObjective,
     descend,
     few_steps,
     terms_at,
 )
 from rgdiff_core.spec import check_range, check_whole
 
-__all__ = ["Table", "learn", "one_draw", "second_moment_at", "tabulated"]
+__all__ = ["GammaParameters", "learn", "one_draw", "second_moment_at", "tabulated"]
 
 DIGITS = 4  # of a learned γ
 STEP = 2.0**-10  # in t, over which d log V is taken
-LEAST = 1e-4  # a step of γ at the start, as a share of an even one
+MIN_STEP = 1e-4  # a step of γ at the start, as a share of an even one
 
 
 def tabulated(schedule: Schedule, scales: Sequence[float], times: Sequence[float]) -> LearnedGamma:
@@ -61,7 +61,7 @@ def tabulated(schedule: Schedule, scales: Sequence[float], times: Sequence[float
     return LearnedGamma(tuple(scales), tuple(times), tuple(map(tuple, rows)))
 
 
-class Table(nn.Module):
+class GammaParameters(nn.Module):
     """A table of γ with fixed ends whose inner values are parameters.
 
     Each row rises by increments that are a softmax, so that γ never falls.
@@ -79,7 +79,7 @@ class Table(nn.Module):
         self.register_buffer("first", gammas[:, :1])
         self.register_buffer("rise", gammas[:, -1:] - gammas[:, :1])
         shares = gammas.diff() / self.rise
-        self.logits = nn.Parameter(shares.clamp_min(LEAST / shares.shape[1]).log())
+        self.logits = nn.Parameter(shares.clamp_min(MIN_STEP / shares.shape[1]).log())
 
     def values(self) -> Tensor:
         """Return γ, (scales, times)."""
@@ -151,9 +151,9 @@ def learn(
         raise ValueError(f"{len(images)} images are too few to learn from.")
     if not process.schedule.continuous:
         raise ValueError(f"{type(process.schedule).__name__} jumps and has no gradient.")
-    table = Table(_table(process.schedule, scales, points))
+    table = GammaParameters(_table(process.schedule, scales, points))
     table = table.to(hosted(process.noise_variance).device)
-    budget, least = Budget(rounds, batch, rate), OBJECTIVES[objective](steps)
+    budget, least = SearchBudget(rounds, batch, rate), OBJECTIVES[objective](steps)
     return descend(model, process, images, table, least, budget, seed)
 
 
@@ -172,7 +172,7 @@ def _table(schedule: Schedule, scales: int, points: int) -> LearnedGamma:
     return table
 
 
-def second_moment(steps: int) -> Objective:
+def second_moment(steps: int) -> SearchObjective:
     """Return E[e²], in nats², at so many random times as what is made least."""
 
     def times(generator: torch.Generator) -> Tensor:
@@ -181,7 +181,7 @@ def second_moment(steps: int) -> Objective:
         late = STEP + (1 - STEP) * late
         return torch.cat((late, (late - STEP).clamp_min(0)))
 
-    return Objective(steps, times, second_moment_at)
+    return SearchObjective(steps, times, second_moment_at)
 
 
 def second_moment_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> Tensor:
@@ -220,7 +220,7 @@ def one_draw(
     x = images.to(process.noise_variance)
     chosen = torch.randint(steps, (len(x),), generator=generator)
     noise = white_noise(x.shape, x, generator)
-    marginals = process.preserved(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
+    marginals = process.vp_marginal(torch.linspace(1, 0, steps + 1, dtype=torch.float64))
     weights = step_weights_at(marginals, model.free_variance)
     parts = marginals.alpha, marginals.std, weights
     alpha, std, weights = (a[chosen.to(x.device)] for a in parts)

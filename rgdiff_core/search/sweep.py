@@ -30,7 +30,7 @@ from rgdiff_core.sampling import METHODS
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.search.held_out import step_bound
 from rgdiff_core.search.space import Space
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import Spec, check_whole, from_json
 from rgdiff_core.statistics import Estimate
 
@@ -158,7 +158,7 @@ def open_study(
         reason = str(error).splitlines()[0].rstrip(".")
         raise ValueError(f"the database {url!r} can't be used: {reason}.") from None
     study.sampler = optuna.samplers.TPESampler(
-        n_startup_trials=FIRST_TRIALS, seed=mix(seed, known) % 2**32
+        n_startup_trials=FIRST_TRIALS, seed=fold_in(seed, known) % 2**32
     )
     about = {"sweep": sweep.to_json(), "model": model}
     for key, value in about.items():
@@ -243,7 +243,7 @@ def _by_bound(model: Denoiser, images: Tensor, sweep: Sweep) -> Judge:
     def judge(process: Process) -> Iterator[Estimate]:
         values = torch.empty(0, dtype=torch.float64)
         for part, x in enumerate(chosen.chunk(PARTS)):
-            seed = mix(sweep.seed, part)
+            seed = fold_in(sweep.seed, part)
             values = torch.cat((values, step_bound(model, process, x, sweep.steps, seed=seed)))
             yield Estimate.of(values)
 
@@ -256,7 +256,7 @@ def _by_kl(model: Denoiser, action: Phi4, sweep: Sweep) -> Judge:
     def judge(process: Process) -> Iterator[Estimate]:
         values = torch.empty(0, dtype=torch.float64)
         for part in range(PARTS):
-            generator = torch.Generator().manual_seed(mix(sweep.seed, part))
+            generator = torch.Generator().manual_seed(fold_in(sweep.seed, part))
             drawn = sampler_density(
                 model, process, sweep.images // PARTS, sweep.steps, sweep.method, generator
             )

@@ -2,7 +2,7 @@
 
 from rgdiff_core.spectra.bands import (
     Bands,
-    Table,
+    BandTable,
     band_power,
     data_bands,
     noise_bands,
@@ -34,7 +34,7 @@ __all__ = [
     "PowerLawFit",
     "Profile",
     "Spectrum",
-    "Table",
+    "BandTable",
     "band_power",
     "basis_functions",
     "data_bands",

@@ -31,7 +31,7 @@ from rgdiff_core.schedules import (
 
 __all__ = [
     "Bands",
-    "Table",
+    "BandTable",
     "band_power",
     "band_share",
     "by_scale",
@@ -271,7 +271,7 @@ def noise_bands(bands: Bands, process: Process, noise: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class BandTable:
     """Noise levels at the bands' nodes.
 
     Attributes:
@@ -287,7 +287,7 @@ class Table:
 
 def tabulate(
     process: Process, schedules: Sequence[Schedule], bands: Bands, ordinates: int = 257
-) -> Table:
+) -> BandTable:
     """Tabulate levels over schedules of one kind; for cutoff schedules over the path's ordinate,
     else over time.
     """
@@ -304,7 +304,7 @@ def tabulate(
         level = Level(*(x.flatten(-3)[..., index] for x in (level.gamma, magnitude)))
         levels.append((level.alpha, level.sigma, level.gamma))
     alpha, sigma, gamma = (torch.stack(x) for x in zip(*levels, strict=True))
-    return Table(alpha, sigma, gamma, torch.stack(fronts) if fronts else None)
+    return BandTable(alpha, sigma, gamma, torch.stack(fronts) if fronts else None)
 
 
 def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:

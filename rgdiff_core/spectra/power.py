@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-LEAST_BINS = 12  # below it a small lattice's momenta would share shells
+MIN_BINS = 12  # below it a small lattice's momenta would share shells
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +132,7 @@ def log_distance(one: Spectrum, other: Spectrum) -> Estimate:
 
 def _shells(basis: FourierBasis, bins: int | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Return the shells' number of modes, and what averages (..., H, W) over them, to (..., n)."""
-    bins = max(LEAST_BINS, max(basis.shape[1:]) // 2) if bins is None else bins
+    bins = max(MIN_BINS, max(basis.shape[1:]) // 2) if bins is None else bins
     if not 1 <= bins <= 512:
         raise ValueError(f"bins = {bins} is outside [1, 512].")
     scale = basis.scale.flatten().double()

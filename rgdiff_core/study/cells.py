@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rgdiff_core.files.atomic import WriteError, write_text
-from rgdiff_core.files.stored import LARGEST, is_number, read_json
-from rgdiff_core.spec import check_range
+from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
+from rgdiff_core.spec import check_range, up_to_date_all
 
 __all__ = ["Cells", "OutOfTimeError", "end_of", "resumable"]
 
@@ -30,7 +30,7 @@ def end_of(minutes: float | None) -> float | None:
     """
     if minutes is None:
         return None
-    check_range("minutes", minutes, 0, LARGEST)
+    check_range("minutes", minutes, 0, MAX_NUMBER)
     return time.monotonic() + 60 * minutes
 
 
@@ -72,11 +72,12 @@ class Cells:
             return None
         try:
             cell = read_json(path)
+            made_from = up_to_date_all(cell.get("inputs"))
         except (ValueError, OSError):
             return None
         whole = isinstance(cell.get("result"), dict) and is_number(cell.get("seconds"))
-        fits = cell.get("inputs") == json.loads(json.dumps(inputs))
-        return cell if whole and fits else None
+        fits = made_from == json.loads(json.dumps(inputs))
+        return cell | {"inputs": made_from} if whole and fits else None
 
     def begin(self, name: str) -> None:
         """Raise `OutOfTimeError` where it is too late to begin something."""

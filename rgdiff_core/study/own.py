@@ -16,7 +16,7 @@ from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import is_number, read_json, reading
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Process
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import Spec, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.distance import distance, ends, reference
@@ -39,7 +39,7 @@ class Effort(Spec):
             perfect one, and the trajectories that sample that.
         samples: with their exact density, and held-out configurations; of images, samples.
         truth: configurations of hybrid Monte Carlo.
-        images, draws: images: held-out ones, and noise levels for each.
+        images, levels_per_image: images: held-out ones, and noise levels for each.
         steps: images: of the sampler.
     """
 
@@ -48,7 +48,7 @@ class Effort(Spec):
     samples: int = 256
     truth: int = 20_000
     images: int = 256
-    draws: int = 8
+    levels_per_image: int = 8
     steps: int = 25
 
 
@@ -145,7 +145,7 @@ def field_distance(
     for number, part in enumerate(x.split(PART)):
         if progress is not None:
             progress("perfect denoiser", number * PART, len(x))
-        of = (process, model.modes, action, part, trajectories, mix(seed, number))
+        of = (process, model.modes, action, part, trajectories, fold_in(seed, number))
         parts.append(distance(model, reference(*of))[0] + ends(*of)[0])
     return Estimate.of(torch.cat(parts))
 
@@ -161,8 +161,8 @@ def _images(
         effort.steps,
         seed,
         images=effort.images,
-        draws=effort.draws,
-        rows=ROWS,
+        levels_per_image=effort.levels_per_image,
+        batch_size=ROWS,
         progress=progress,
     )
     found = {

@@ -1,7 +1,7 @@
 """Training: configs, the loop, checkpoints, and runs."""
 
-from rgdiff_core.training.config import Setting, TrainConfig, load_config, override, settings
-from rgdiff_core.training.presets import PRESETS, Preset
+from rgdiff_core.training.config import FieldInfo, TrainConfig, load_config, override, settings
+from rgdiff_core.training.presets import PRESETS, TrainingPreset
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.timing import Timing, measure
 from rgdiff_core.training.trainer import Outcome, train
@@ -9,8 +9,8 @@ from rgdiff_core.training.trainer import Outcome, train
 __all__ = [
     "PRESETS",
     "Outcome",
-    "Preset",
-    "Setting",
+    "TrainingPreset",
+    "FieldInfo",
     "Status",
     "Timing",
     "TrainConfig",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.denoisers import NULL_LABEL
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.losses import NoiseBatch
 from rgdiff_core.training.noise_levels import NoiseSampler, steps_at_once
 
@@ -77,7 +77,7 @@ class Batches:
     def _fields(self, number: int, n: int) -> Fields:
         """Return n fields, moved by their symmetries, white noise, and class labels."""
         device = self.images.device
-        generator = torch.Generator(device).manual_seed(mix(self.seed, number))
+        generator = torch.Generator(device).manual_seed(fold_in(self.seed, number))
         chosen = torch.randint(len(self.images), (n,), generator=generator, device=device)
         x0 = transform(self.images[chosen], self.symmetries, generator)
         noise = torch.randn(x0.shape, generator=generator, device=device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rgdiff_core.denoisers.files import sha256
 from rgdiff_core.files.atomic import write_tensors, write_text
-from rgdiff_core.files.stored import LARGEST, reading
+from rgdiff_core.files.stored import MAX_NUMBER, reading
 from rgdiff_core.spec import check_range, check_whole, load_json, to_dict
 from rgdiff_core.training.config import TrainConfig, config_from_dict, differences
 
@@ -95,8 +95,8 @@ def load_checkpoint(folder: Path, config: TrainConfig) -> Checkpoint | None:
                 if sha256(path) != manifest["sha256"]:
                     raise ValueError(f"{path.name} is damaged.")
                 step, elapsed = manifest["step"], manifest["elapsed_s"]
-                check_whole("step", step, 0, int(LARGEST))
-                check_range("elapsed_s", elapsed, 0, LARGEST)
+                check_whole("step", step, 0, int(MAX_NUMBER))
+                check_range("elapsed_s", elapsed, 0, MAX_NUMBER)
                 checkpoint = Checkpoint(int(step), float(elapsed), load_file(path))
         except (ValueError, OSError) as error:
             problems.append(str(error))

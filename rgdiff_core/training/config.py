@@ -32,7 +32,7 @@ from rgdiff_core.training.noise_levels import NoiseSource, Universal
 
 __all__ = [
     "FREE",
-    "Setting",
+    "FieldInfo",
     "TrainConfig",
     "config_from_dict",
     "config_to_toml",
@@ -49,7 +49,7 @@ MAX_FILE = 1 << 20
 
 
 @dataclass(frozen=True)
-class Setting:
+class FieldInfo:
     """What is known of a field beside its type.
 
     Attributes:
@@ -78,7 +78,7 @@ def _set(
     low_open: bool = False,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    setting = Setting(help, group, low, high, low_open, choices)
+    setting = FieldInfo(help, group, low, high, low_open, choices)
     return dataclasses.field(default=default, metadata={"setting": setting})
 
 
@@ -207,7 +207,7 @@ class TrainConfig(Spec):
         return "lattice" if isinstance(self.model.network, LatticeNet) else "flip"
 
 
-def settings() -> dict[str, Setting]:
+def settings() -> dict[str, FieldInfo]:
     """Return what is known of each field, by name, in order."""
     return {f.name: f.metadata["setting"] for f in dataclasses.fields(TrainConfig)}
 
@@ -330,7 +330,8 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
                 raise ValueError(f"network = {value!r} is not one of {known}.")
             value = to_dict(NETWORKS[value])
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = value.get("kind", old.get("kind")) == old.get("kind")
+            value = up_to_date({"kind": old.get("kind")} | dict(value))
+            same = value["kind"] == old.get("kind")
             value = _merged(old, value) if same else to_dict(from_dict(value))
         merged[name] = value
     return merged

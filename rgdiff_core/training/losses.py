@@ -136,7 +136,7 @@ def weights(
         marginal: of χ/r at t, where it is known already.
     """
     variance = _variance(modes)
-    marginal = process.preserved(t) if marginal is None else marginal
+    marginal = process.vp_marginal(t) if marginal is None else marginal
     if weighting == "unit":
         return 1 / variance + marginal.alpha**2 / marginal.std**2
     if weighting == "edm":
@@ -185,16 +185,16 @@ def denoising_loss(
     marginal = batch.marginal
     c = marginal.alpha * data + marginal.std * noise
     gaussian = model.gaussian(c, marginal)
-    net_out = model.correction(c, marginal, gaussian, class_labels)
-    correction = model.amplitude(gaussian.variance) * net_out
+    net_out = model.network_output(c, marginal, gaussian, class_labels)
+    network_term = model.c_out(gaussian.variance) * net_out
     free = gaussian.variance.sqrt() * free_error(
         data, noise, marginal, model.reference_mean, model.reference_variance
     )
-    error = free + correction
+    error = free + network_term
     with torch.no_grad():
         unit = error**2 / gaussian.variance
         if model.spec.reference == "spectrum":
-            excess = correction * (2 * free + correction) / gaussian.variance
+            excess = network_term * (2 * free + network_term) / gaussian.variance
         else:
             best = gaussian_posterior(c, marginal, model.modes_mean, model.modes_variance)
             excess = (error**2 - (best.mean - data) ** 2) / best.variance

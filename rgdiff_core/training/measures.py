@@ -11,16 +11,16 @@ from torch import Tensor
 from rgdiff_core.training.batches import Batches, joined
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.losses import LossTerms, by_scale, denoising_loss
-from rgdiff_core.training.state import Learner, Material, learning_rate
+from rgdiff_core.training.state import TrainingData, TrainState, learning_rate
 
-__all__ = ["HeldOut", "Row", "Window"]
+__all__ = ["HeldOutEvaluation", "CurvePoint", "RunningMeans"]
 
-Row = Mapping[str, Any]
+CurvePoint = Mapping[str, Any]
 
 _SUMS = ("loss", "unit", "norm", "excess")
 
 
-class Window:
+class RunningMeans:
     """Sums between two points of the curves, kept on the device.
 
     Arguments:
@@ -28,7 +28,7 @@ class Window:
         learned: what it learns from.
     """
 
-    def __init__(self, learner: Learner, learned: Material) -> None:
+    def __init__(self, learner: TrainState, learned: TrainingData) -> None:
         self.learner, self.modes = learner, learned.modes
         self.start = self.begun = learner.step
         self.since = time.monotonic()
@@ -77,7 +77,7 @@ class Window:
             raise TypeError("all_gather of a tensor returned something else.")
         return found
 
-    def row(self) -> Row:
+    def row(self) -> CurvePoint:
         """Return the means since the last point."""
         steps = self.learner.step - self.start
         config = self.learner.config
@@ -96,7 +96,7 @@ class Window:
         }
 
 
-class HeldOut:
+class HeldOutEvaluation:
     """The averaged model on the test split, with the same noise every time.
 
     Arguments:
@@ -104,7 +104,7 @@ class HeldOut:
         learned: what it learns from.
     """
 
-    def __init__(self, config: TrainConfig, learned: Material) -> None:
+    def __init__(self, config: TrainConfig, learned: TrainingData) -> None:
         self.modes = learned.modes
         batches, images = [], []
         for part in learned.parts(learned.test, learned.test_labels):
@@ -117,7 +117,7 @@ class HeldOut:
         self.chunk = 256
 
     @torch.no_grad()
-    def evaluate(self, learner: Learner) -> dict[str, Any]:
+    def evaluate(self, learner: TrainState) -> dict[str, Any]:
         """Return the loss and the excess over the Gaussian with their standard errors over images,
         and the excess by scale.
         """

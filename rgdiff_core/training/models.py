@@ -19,15 +19,15 @@ from rgdiff_core.lattice import Phi4
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["Opened", "fields_of", "open_model", "theory_of"]
+__all__ = ["LoadedModel", "fields_of", "open_model", "theory_of"]
 
-DEFAULT = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
+DEFAULT = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class LoadedModel:
     """A model that was asked for by name.
 
     Attributes:
@@ -35,14 +35,14 @@ class Opened:
         denoiser: The model.
         data: The name of its data set, "" where its file does not say.
         noise: The process that it was trained on, or one that suits a universal model.
-        own: Whether it was trained on that one process.
+        trained_on: The one process that it was trained on, None for a universal model.
     """
 
     name: str
     denoiser: NetworkDenoiser
     data: str
-    noise: OneProcess
-    own: bool = False
+    noise: FixedProcess
+    trained_on: FixedProcess | None = None
 
     def images(self, split: str, chosen: str | None = None) -> ImageSet:
         """Return its data set, or another; raises `ValueError` where none is known. Of data along
@@ -77,7 +77,7 @@ def fields_of(model: Denoiser, name: str, split: str = "train") -> ImageSet:
     return data.load_at(name, split, *model.couplings)
 
 
-def open_model(name: str) -> Opened:
+def open_model(name: str) -> LoadedModel:
     """Return the model of a pretrained name, a run's id, or a path that ends in .safetensors.
 
     Raises `ValueError` with one sentence where there is none.
@@ -101,10 +101,12 @@ def open_model(name: str) -> Opened:
     return _opened(name, load_model(runs.model_path(name)), config.data, config)
 
 
-def _opened(name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None) -> Opened:
-    if config is not None and isinstance(config.noise, OneProcess):
-        return Opened(name, denoiser, data, config.noise, own=True)
-    return Opened(name, denoiser, data, DEFAULT)
+def _opened(
+    name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None
+) -> LoadedModel:
+    if config is not None and isinstance(config.noise, FixedProcess):
+        return LoadedModel(name, denoiser, data, config.noise, config.noise)
+    return LoadedModel(name, denoiser, data, DEFAULT)
 
 
 def _config(metadata: Mapping[str, str]) -> TrainConfig | None:

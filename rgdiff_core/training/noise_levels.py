@@ -12,6 +12,7 @@ import math
 import random
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,14 +41,14 @@ from rgdiff_core.schedules.kernels import (
     LitimKernel,
     SigmoidKernel,
 )
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import Spec, check_range, check_whole
 from rgdiff_core.training.losses import NoiseBatch, Objective, posterior_variance, weights
 
 __all__ = [
     "NoiseSampler",
     "NoiseSource",
-    "OneProcess",
+    "FixedProcess",
     "Universal",
     "random_process",
     "steps_at_once",
@@ -60,8 +61,8 @@ LEVEL_LIMIT = 16.0  # |γ| of white noise in the table that others are compared 
 TABLE = 257  # times at which a process is tabulated to find slices of equal information
 STEEPEST = 1.5  # power of the data's spectrum
 CURVE_STD = 1.5  # of a random curve's log-variances
-LEAST = 1e-6  # of what passes in all, below which times are uniform
-MOST_STEPS, MOST_VALUES = 16, 1 << 17  # of what is drawn at once
+MIN_PASSED = 1e-6  # of what passes in all, below which times are uniform
+MAX_STEPS, MAX_VALUES = 16, 1 << 17  # of what is drawn at once
 
 
 def steps_at_once(values: int) -> int:
@@ -69,7 +70,7 @@ def steps_at_once(values: int) -> int:
 
     For small fields the calls cost more than the numbers.
     """
-    return max(1, min(MOST_STEPS, MOST_VALUES // max(1, values)))
+    return max(1, min(MAX_STEPS, MAX_VALUES // max(1, values)))
 
 
 class NoiseSampler(abc.ABC):
@@ -89,13 +90,15 @@ class NoiseSource(Spec):
 
 
 @dataclass(frozen=True)
-class OneProcess(NoiseSource):
+class FixedProcess(NoiseSource):
     """One process.
 
     Arguments:
         color: S.
         schedule: γ_k(t).
     """
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("OneProcess",)
 
     color: Color = Matched()
     schedule: Schedule = schedules.Cutoff()
@@ -213,11 +216,11 @@ class _Clock:
             information = torch.log1p(modes.variance * snr).mean((1, 2, 3))
             passed = (information[0] - information).clamp_min(0)
         else:
-            level = white_level(process.preserved(t), modes)
+            level = white_level(process.vp_marginal(t), modes)
             place = torch.special.ndtr((level - objective.level_mean) / objective.level_std)
             passed = (place - place[0]).clamp_min(0)
         # a little of uniform time, so that no stretch is left out
-        share = torch.where(passed[-1] > LEAST, passed / passed[-1].clamp_min(LEAST), t)
+        share = torch.where(passed[-1] > MIN_PASSED, passed / passed[-1].clamp_min(MIN_PASSED), t)
         self.table = 0.9 * share + 0.1 * t
         self.times = t
 
@@ -266,7 +269,7 @@ class _One(NoiseSampler):
         return self.kept[number, n].rows(slice(place * n, (place + 1) * n))
 
     def _several(self, number: int, n: int, steps: int) -> NoiseBatch:
-        generator = torch.Generator().manual_seed(mix(self.seed, number))
+        generator = torch.Generator().manual_seed(fold_in(self.seed, number))
         return _levels(self.process, self.modes, self.objective, self.clock, n, generator, steps)
 
 
@@ -298,7 +301,7 @@ class _Many(NoiseSampler):
             ):
                 self._enter(index)
             self.last = newest
-        generator = torch.Generator().manual_seed(mix(self.seed, step, 1))
+        generator = torch.Generator().manual_seed(fold_in(self.seed, step, 1))
         rows = self.window.flatten(1, 2)
         chosen = torch.randint(rows.shape[1], (n,), generator=generator)
         alpha, std, weight = rows[:, _sent(chosen, rows)]
@@ -317,7 +320,7 @@ class _Many(NoiseSampler):
 
     def _table(self, index: int) -> Tensor:
         """Return α, σS and the weight of a process, (3, LEVELS, C, H, W), on the CPU."""
-        seed = mix(self.seed, index)
+        seed = fold_in(self.seed, index)
         chance, curves = random.Random(seed), self.source.curves
         process = random_process(self.basis, self.modes, chance, curves)
         clock = _Clock(process, self.modes, self.objective)
@@ -353,6 +356,6 @@ def _levels(
     slices = torch.cat([torch.randperm(n, generator=generator) for _ in range(steps)])
     u = (slices + torch.rand(len(slices), generator=generator)) / n
     t, slope = clock.place(_sent(u.to(process.noise_variance.dtype), process.noise_variance))
-    marginal = process.preserved(t)
+    marginal = process.vp_marginal(t)
     weight = weights(objective.weighting, process, t, modes, marginal)
     return NoiseBatch(marginal, weight * slope[:, None, None, None])

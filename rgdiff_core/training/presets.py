@@ -10,13 +10,13 @@ from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, LatticeNet, UNet
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
-__all__ = ["PRESETS", "Preset"]
+__all__ = ["PRESETS", "TrainingPreset"]
 
 
 @dataclass(frozen=True)
-class Preset:
+class TrainingPreset:
     """A config with a name for people and a sentence on what to expect."""
 
     title: str
@@ -29,15 +29,15 @@ _IMAGES = BasisSpec(decorrelate=True)
 _NOISE_LOSS = Objective("simple")  # on images better than "unit": docs/findings.md
 _UNIVERSAL = ModelSpec(LatticeNet(24, 3), c_out="variance")
 
-PRESETS: Mapping[str, Preset] = {
-    "phi4-2min": Preset(
+PRESETS: Mapping[str, TrainingPreset] = {
+    "phi4-2min": TrainingPreset(
         "2-minute φ⁴",
         "A small network for 6×6 fields in the broken phase, trained on matched noise behind one "
         "cutoff: samples turn from the free theory into two wells while you watch.",
         TrainConfig(
             data="phi4-6x6-broken",
             basis=_LATTICE,
-            noise=OneProcess(Matched(), schedules.Cutoff(schedules.SigmoidKernel(0.3))),
+            noise=FixedProcess(Matched(), schedules.Cutoff(schedules.SigmoidKernel(0.3))),
             model=ModelSpec(NETWORKS["lattice-small"], c_out="variance"),
             steps=2000,
             batch=128,
@@ -45,7 +45,7 @@ PRESETS: Mapping[str, Preset] = {
             ema=0.995,
         ),
     ),
-    "phi4-10min": Preset(
+    "phi4-10min": TrainingPreset(
         "10-minute φ⁴ universal",
         "One network for every schedule and every colour in the Fourier basis, on 6×6 fields of "
         "the symmetric phase.",
@@ -60,7 +60,7 @@ PRESETS: Mapping[str, Preset] = {
             ema=0.998,
         ),
     ),
-    "phi4-line": Preset(
+    "phi4-line": TrainingPreset(
         "φ⁴, a line of couplings",
         "One universal network for 6×6 fields at every coupling λ from 4 to 7, conditioned on it; "
         "on the Samples page λ is a slider, between the couplings that it was trained on too.",
@@ -76,7 +76,7 @@ PRESETS: Mapping[str, Preset] = {
             ema=0.998,
         ),
     ),
-    "cifar10-cpu": Preset(
+    "cifar10-cpu": TrainingPreset(
         "CIFAR-10 taste (CPU)",
         "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no "
         "objects yet.",
@@ -94,7 +94,7 @@ PRESETS: Mapping[str, Preset] = {
             previews=8,
         ),
     ),
-    "cifar10-classes": Preset(
+    "cifar10-classes": TrainingPreset(
         "CIFAR-10, by class (CPU)",
         "A universal U-Net of 1.7 million parameters, conditioned on the ten classes: a first "
         "look at labels and guidance, in about half an hour of two cores without matrix units for "
@@ -118,7 +118,7 @@ PRESETS: Mapping[str, Preset] = {
             previews=8,
         ),
     ),
-    "cifar10-gpu": Preset(
+    "cifar10-gpu": TrainingPreset(
         "CIFAR-10 (GPU)",
         "A universal U-Net of 11 million parameters; hours on one GPU.",
         TrainConfig(
@@ -140,14 +140,14 @@ PRESETS: Mapping[str, Preset] = {
             previews=40,
         ),
     ),
-    "cifar10-standard": Preset(
+    "cifar10-standard": TrainingPreset(
         "CIFAR-10, standard diffusion (CPU)",
         "The baseline: white noise in every pixel alike, a network that is given the time "
         "alone, scalar preconditioning, and no Gaussian to start from.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
-            noise=OneProcess(White(), schedules.Cosine()),
+            noise=FixedProcess(White(), schedules.Cosine()),
             model=ModelSpec(
                 NETWORKS["unet-0.3m"],
                 network_input="whitened",

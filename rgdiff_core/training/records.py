@@ -24,11 +24,11 @@ import numpy as np
 from torch import Tensor
 
 from rgdiff_core.files.atomic import naming, replacing, write_text
-from rgdiff_core.files.stored import LARGEST, read_json, reading
+from rgdiff_core.files.stored import MAX_NUMBER, read_json, reading
 from rgdiff_core.spec import Spec, check_range, from_dict
 from rgdiff_core.training.holding import hold, name_of
 
-__all__ = ["STATES", "Records", "Status", "finite", "load_status"]
+__all__ = ["STATES", "RunWriter", "Status", "finite", "load_status"]
 
 STATES = ("starting", "running", "paused", "cancelled", "finished", "failed")
 REQUESTS = ("pause", "cancel")
@@ -87,12 +87,12 @@ def load_status(folder: Path) -> Status:
             raise ValueError(f"state = {told['state']!r} is none of {', '.join(STATES)}.")
         for name, value in asdict(status).items():
             if isinstance(value, int | float):
-                least = -LARGEST if name in ("loss", "excess") else 0
-                check_range(name, value, least, LARGEST)
+                least = -MAX_NUMBER if name in ("loss", "excess") else 0
+                check_range(name, value, least, MAX_NUMBER)
         return status
 
 
-class Records:
+class RunWriter:
     """The writer of a run folder.
 
     Arguments:

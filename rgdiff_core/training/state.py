@@ -18,7 +18,7 @@ from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.lattice.line import CouplingLine, ModesLine
 from rgdiff_core.networks import LatticeNet, network_dtype
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.batches import Batch, Batches, JoinedBatches
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.graph import GraphedGradients
@@ -26,11 +26,11 @@ from rgdiff_core.training.losses import LossTerms, denoising_loss
 from rgdiff_core.training.optimizers import optimizers_for
 
 __all__ = [
-    "Learner",
-    "Material",
+    "TrainState",
+    "TrainingData",
     "Part",
     "check_classes",
-    "keep_memory",
+    "tune_malloc",
     "learning_rate",
     "prepare",
     "use_threads",
@@ -52,7 +52,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
+class TrainingData:
     """What a run learns from: images of both splits in device memory, the basis, the modes; of
     data with classes their labels and names too; of data along a line of couplings the modes at
     its points, which the labels number.
@@ -78,7 +78,7 @@ class Material:
 
 def material(
     config: TrainConfig, device: torch.device, kept: Mapping[str, Tensor] | None = None
-) -> Material:
+) -> TrainingData:
     """Load a config's data, and fit basis and modes to them.
 
     Arguments:
@@ -92,7 +92,9 @@ def material(
     test = data.load(config.data, "test", limit=HELD_OUT)
     images = train.images.to(device)
     basis = config.basis.build(images).to(device)
-    found = Material(images, test.images.to(device), basis, _modes(config, basis, images, kept))
+    found = TrainingData(
+        images, test.images.to(device), basis, _modes(config, basis, images, kept)
+    )
     check_classes(config, train, test)
     conditional = config.class_conditional or config.coupling_conditional
     if not conditional or train.labels is None or test.labels is None:
@@ -160,7 +162,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.lr * rise * (1 + math.cos(math.pi * step / config.steps)) / 2
 
 
-class Learner:
+class TrainState:
     """Model, moving average and optimiser, and the step that changes them.
 
     Attributes:
@@ -168,7 +170,7 @@ class Learner:
         average: the same with averaged weights: what is evaluated, sampled and kept.
     """
 
-    def __init__(self, config: TrainConfig, fabric: Fabric, learned: Material) -> None:
+    def __init__(self, config: TrainConfig, fabric: Fabric, learned: TrainingData) -> None:
         self.config = config
         line = learned.line
         spec = replace(
@@ -176,7 +178,7 @@ class Learner:
         )
         modes = learned.modes if line is None else line
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mix(config.seed, -1))
+            torch.manual_seed(fold_in(config.seed, -1))
             self.model = spec.build(learned.basis, modes)
             self.average = spec.build(learned.basis, modes)
         self.network: nn.Module = self.model.network
@@ -201,7 +203,7 @@ class Learner:
     def learn(self, batch: Batch) -> tuple[LossTerms, Tensor]:
         """Take one step; return the loss and the norm of the gradient, without waiting for it."""
         if self.drops:  # dropout knows no generator but the global one
-            torch.manual_seed(mix(self.config.seed, 6, self.step, self.fabric.global_rank))
+            torch.manual_seed(fold_in(self.config.seed, 6, self.step, self.fabric.global_rank))
         rate = learning_rate(self.config, self.step)
         for group in (g for optimizer in self.optimizers for g in optimizer.param_groups):
             group["lr"] = rate
@@ -273,7 +275,7 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def prepare(
     config: TrainConfig, fabric: Fabric, kept: Mapping[str, Tensor] | None = None
-) -> tuple[Learner, Batches | JoinedBatches, Material]:
+) -> tuple[TrainState, Batches | JoinedBatches, TrainingData]:
     """Load the data and build all that a run needs.
 
     Arguments:
@@ -288,7 +290,7 @@ def prepare(
             f"batch = {config.batch} can't be shared out evenly to {fabric.world_size} processes."
         )
     learned = material(config, fabric.device, kept)
-    learner = Learner(config, fabric, learned)
+    learner = TrainState(config, fabric, learned)
     place = fabric.global_rank, fabric.world_size
     parts = learned.parts(learned.train, learned.train_labels)
     if len(parts) == 1:
@@ -307,7 +309,7 @@ def prepare(
 
 def _batches(
     config: TrainConfig,
-    learned: Material,
+    learned: TrainingData,
     part: Part,
     size: int,
     rank: int = 0,
@@ -317,14 +319,14 @@ def _batches(
     """Return the batches of one part, the number of which makes its seeds its own."""
     own = (number,) if number else ()
     sampler = config.noise.sampler(
-        learned.basis, part.modes, config.objective, mix(config.seed, 1, *own)
+        learned.basis, part.modes, config.objective, fold_in(config.seed, 1, *own)
     )
     return Batches(
         part.images,
         sampler,
         size,
         config.symmetries,
-        mix(config.seed, 2, *own),
+        fold_in(config.seed, 2, *own),
         rank,
         world,
         part.labels,
@@ -340,7 +342,7 @@ def use_threads(config: TrainConfig) -> None:
         torch.set_num_threads(1)
 
 
-def keep_memory() -> None:
+def tune_malloc() -> None:
     """Let glibc keep freed memory: fresh pages cost a small network as much as its arithmetic."""
     if sys.platform != "linux":
         return

@@ -13,7 +13,7 @@ from rgdiff_core.training.trainer import fabric_for
 
 __all__ = ["Timing", "measure"]
 
-WARM, TIMED, MOST_SECONDS = 2, 5, 20.0
+WARM, TIMED, MAX_SECONDS = 2, 5, 20.0
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def measure(config: TrainConfig, device: str = "auto") -> Timing:
         if fabric.device.type == "cuda":
             torch.cuda.synchronize(fabric.device)
         seconds.append(time.perf_counter() - start)
-        if time.perf_counter() - begun > MOST_SECONDS:
+        if time.perf_counter() - begun > MAX_SECONDS:
             break
     step_s = statistics.median(seconds[WARM:] or seconds[-1:])
     parameters = parameter_count(learner.network)

@@ -27,13 +27,13 @@ from rgdiff_core.files.atomic import write_text
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import sample
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rgdiff_core.training.config import TrainConfig
-from rgdiff_core.training.measures import HeldOut, Row, Window
-from rgdiff_core.training.noise_levels import OneProcess
-from rgdiff_core.training.records import Records, Status, finite
-from rgdiff_core.training.state import keep_memory, prepare, use_threads
+from rgdiff_core.training.measures import CurvePoint, HeldOutEvaluation, RunningMeans
+from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.records import RunWriter, Status, finite
+from rgdiff_core.training.state import prepare, tune_malloc, use_threads
 from rgdiff_core.training.warm_start import bring_weights, origin, warm_start
 
 __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
@@ -90,7 +90,7 @@ def train(
     resume: bool = False,
     weights: str | Path | None = None,
     device: str = "auto",
-    on_point: Callable[[Row, Status], None] | None = None,
+    on_point: Callable[[CurvePoint, Status], None] | None = None,
 ) -> Outcome:
     """Train a model, writing into a run folder all along.
 
@@ -116,7 +116,7 @@ def train(
     if weights is not None and kept is None and fabric.is_global_zero:
         bring_weights(Path(weights), folder)
     fabric.barrier()
-    run = _Run(config, folder, fabric, kept, on_point)
+    run = _TrainingRun(config, folder, fabric, kept, on_point)
     with _signals(run):
         outcome = run.go()
     if fabric.world_size > 1:  # a process that just left could take the others with it
@@ -125,7 +125,7 @@ def train(
 
 
 @contextmanager
-def _signals(run: "_Run") -> Iterator[None]:
+def _signals(run: "_TrainingRun") -> Iterator[None]:
     """Let SIGTERM and SIGINT pause the run."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -133,7 +133,7 @@ def _signals(run: "_Run") -> Iterator[None]:
 
     def pause(number: int, frame: object) -> None:
         del frame
-        run.wish = "pause"
+        run.request = "pause"
         if number == signal.SIGINT:  # a second one stops it at once
             signal.signal(number, old[signal.SIGINT])
 
@@ -147,7 +147,7 @@ def _signals(run: "_Run") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-class _Run:
+class _TrainingRun:
     """One run, from its checkpoint to its end."""
 
     def __init__(
@@ -156,18 +156,18 @@ class _Run:
         folder: Path,
         fabric: Fabric,
         kept: Checkpoint | None,
-        on_point: Callable[[Row, Status], None] | None,
+        on_point: Callable[[CurvePoint, Status], None] | None,
     ) -> None:
         self.config, self.folder, self.fabric = config, folder, fabric
         self.on_point, self.kept = on_point, kept
-        self.wish: str | None = None
+        self.request: str | None = None
         self.before = kept.elapsed if kept else 0.0
         self.began = self.saved = self.ticked = time.monotonic()
         since = kept.step if kept else 0
-        self.records: Records | None = None
+        self.records: RunWriter | None = None
         if fabric.is_global_zero:
             folder.mkdir(parents=True, exist_ok=True)
-            self.records = Records(folder, since)
+            self.records = RunWriter(folder, since)
             write_text(folder / "config.json", config.to_json())
         self.now = Status("starting", since, config.steps, checkpoint_step=since)
         self.now = replace(self.now, elapsed_s=self.before)
@@ -177,7 +177,7 @@ class _Run:
         state, message = "finished", ""
         try:
             if self.fabric.device.type == "cpu":
-                keep_memory()
+                tune_malloc()
                 use_threads(self.config)
             torch.backends.cudnn.benchmark = True  # every batch has the same shape
             self._status(message="Loading the data.", device=_describe(self.fabric.device))
@@ -187,7 +187,7 @@ class _Run:
                 warm_start((self.learner.model, self.learner.average), self.folder)
             else:
                 self.learner.restore(self.kept.tensors, self.kept.step)
-            self.held_out = HeldOut(self.config, self.material)
+            self.held_out = HeldOutEvaluation(self.config, self.material)
             self._steps()
         except _Stop as stop:
             state, message = stop.state, stop.message
@@ -214,7 +214,7 @@ class _Run:
         )
         if learner.step == 0 and config.previews:
             self._preview()
-        window = Window(learner, self.material)
+        window = RunningMeans(learner, self.material)
         if self.kept is not None:
             window.restore(self.kept.tensors)
         while learner.step < config.steps:
@@ -222,7 +222,7 @@ class _Run:
             step = learner.step
             if step % config.log_every == 0 or step == config.steps:
                 self._point(window)
-                window = Window(learner, self.material)
+                window = RunningMeans(learner, self.material)
             if step in evaluations:
                 self._point(window, held_out=True)
             if step in previews:
@@ -232,36 +232,36 @@ class _Run:
         self._check(window)
         self._save(window)
 
-    def _look(self, window: Window) -> None:
+    def _look(self, window: RunningMeans) -> None:
         """Once a second: write the status, save where it is time, and do what is asked for."""
         together = self.fabric.world_size > 1
         if together and self.learner.step % LOOK_EVERY:
             return
-        ticks = time.monotonic() - self.ticked > TICK or self.wish is not None
+        ticks = time.monotonic() - self.ticked > TICK or self.request is not None
         # one process decides for all of them, whose clocks and signals differ
-        ticks, wish, due = self.fabric.broadcast((ticks, *self._due(ticks)))
+        ticks, request, due = self.fabric.broadcast((ticks, *self._due(ticks)))
         if not ticks:
             return
         self.ticked = time.monotonic()
         if due:
             self._check(window)
             self._save(window)
-        if wish is not None:
-            raise _Stop("cancelled" if wish == "cancel" else "paused")
+        if request is not None:
+            raise _Stop("cancelled" if request == "cancel" else "paused")
         self._status()
 
     def _due(self, ticks: bool) -> tuple[str | None, bool]:
         """Return what is asked for, and whether it is time for a checkpoint."""
         if not ticks or self.records is None:
             return None, False
-        wish = self.records.requested() or self.wish
+        request = self.records.requested() or self.request
         limit = self.config.max_minutes
         if limit is not None and time.monotonic() - self.began > 60 * limit:
-            wish = wish or "pause"
+            request = request or "pause"
         late = time.monotonic() - self.saved > self.config.checkpoint_seconds
-        return wish, late or wish is not None
+        return request, late or request is not None
 
-    def _check(self, window: Window) -> None:
+    def _check(self, window: RunningMeans) -> None:
         bad = window.first_bad()
         if bad is not None:
             raise _Stop(
@@ -278,12 +278,12 @@ class _Run:
             else "there was no checkpoint yet"
         )
 
-    def _point(self, window: Window, *, held_out: bool = False) -> None:
+    def _point(self, window: RunningMeans, *, held_out: bool = False) -> None:
         """Write a point of the curves, of training or of held-out data."""
         self._check(window)
         step = self.learner.step
         if held_out:
-            row: Row = {"step": step, "held_out": self.held_out.evaluate(self.learner)}
+            row: CurvePoint = {"step": step, "held_out": self.held_out.evaluate(self.learner)}
         else:
             row = {**window.row(), "elapsed_s": self._elapsed()}
             rate = row["images_per_s"]
@@ -301,7 +301,7 @@ class _Run:
         if self.records is None:
             return
         process = preview_process(self.config, self.material.basis, self.material.modes)
-        generator = torch.Generator(self.fabric.device).manual_seed(mix(self.config.seed, 3))
+        generator = torch.Generator(self.fabric.device).manual_seed(fold_in(self.config.seed, 3))
         method = "dpmpp_2m" if process.schedule.continuous else "shell"
         model = self.learner.average
         labels = torch.arange(PREVIEW_IMAGES) % model.num_classes if model.num_classes else None
@@ -316,7 +316,7 @@ class _Run:
         )
         self.records.samples(self.learner.step, images)
 
-    def _save(self, window: Window) -> None:
+    def _save(self, window: RunningMeans) -> None:
         self.saved = time.monotonic()
         step, sums = self.learner.step, window.tensors()
         if self.records is not None:
@@ -360,8 +360,8 @@ class _Run:
 def preview_process(config: TrainConfig, basis: Basis, modes: Modes) -> Process:
     """Return the process that a run's samples are drawn with: its own where it has only one."""
     source = config.noise
-    if not isinstance(source, OneProcess):
-        source = OneProcess(schedule=Cutoff(SigmoidKernel(0.3)))
+    if not isinstance(source, FixedProcess):
+        source = FixedProcess(schedule=Cutoff(SigmoidKernel(0.3)))
     return Process(basis, source.color, source.schedule, modes)
 
 

@@ -32,7 +32,7 @@ pytestmark = [
     pytest.mark.timeout(0),
     pytest.mark.skipif(not KILLS, reason="by hand: RGDIFF_KILLS=20"),
 ]
-LONGEST = 4.0  # seconds from the first write to the kill
+MAX_SECONDS = 4.0  # seconds from the first write to the kill
 IMAGES = 400
 CONFIG = replace(
     PRESETS["phi4-2min"].config, steps=10**6, batch=8, checkpoint_seconds=0.2, limit=200
@@ -73,8 +73,8 @@ def test_a_killed_server_loses_nothing(
     data.load("phi4-6x6", limit=1)  # made once
     chance, run_id, step, kept = random.Random(0), enter(CONFIG), -1, set()
     slow = replace(start(), setting=replace(start().setting, method="rk4", steps=200))
-    told = {"kind": "draw", "seq": 1, "bench": json.loads(slow.to_json())}
-    message = json.dumps(told | {"told": slow.component()})
+    told = {"kind": "draw", "seq": 1, "page_state": json.loads(slow.to_json())}
+    message = json.dumps(told | {"client_state": slow.component()})
     app = None
     try:
         for kill in range(KILLS + 1):
@@ -92,7 +92,7 @@ def test_a_killed_server_loses_nothing(
                 with connect(url.replace("http", "ws") + "/live/samples", origin=Origin(url)) as s:
                     s.send(message)
                     upload(spectra, url, fields)
-                    time.sleep(chance.uniform(0, LONGEST))
+                    time.sleep(chance.uniform(0, MAX_SECONDS))
                     app.kill()
                     app.wait()
             assert "Traceback" not in (tmp_path / "log").read_text(encoding="utf-8")

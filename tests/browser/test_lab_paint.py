@@ -105,7 +105,7 @@ def message() -> Message:
         )
     header = {
         "kind": "bands",
-        "stamp": "1",
+        "revision": "1",
         "images": {
             "n": IMAGES, "channels": 3, "height": SIZE, "width": SIZE, "low": -1, "high": 1,
             "colormap": "rgb",
@@ -124,7 +124,7 @@ def message() -> Message:
         if name.endswith(("/data", "/noise", "/noise2"))
     }
     tables = {name: array for name, array in arrays.items() if name not in stores}
-    settled = {"kind": "settled", "seq": 0, "stamp": "1", "t": 0.0, "sides": 2}
+    settled = {"kind": "settled", "seq": 0, "revision": "1", "t": 0.0, "sides": 2}
     settled["blend"] = {"weights": len(WEIGHTS)}
     return Message(pack(header, tables), stores, pack(settled, blend), {**arrays, **blend})
 

@@ -29,7 +29,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pages._noising.state import start
 from pages._noising.tour import stops
-from pages._shared.side import Side
+from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.presets import PRESETS
@@ -227,7 +227,7 @@ def test_a_scale_pointed_at_lights_up_everywhere(open_page: Page):
 FOURIER = BasisSpec("fourier", decorrelate=True)
 TWO = replace(
     START,
-    sides=(START.sides[0], Side(FOURIER, White(), Cosine())),
+    sides=(START.sides[0], ProcessChoice(FOURIER, White(), Cosine())),
     view="a",
 )
 

@@ -10,7 +10,7 @@ import pytest
 from patience import PATIENCE
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
 
-from pages._samples.state import Bench, start
+from pages._samples.state import SamplesState, start
 from pages._shared.sampling.setting import Setting
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
@@ -62,7 +62,7 @@ def ref(page: Page, name: str) -> Locator:
     return page.locator(f"[data-ref={name}]")
 
 
-def visit(page: Page, url: str, bench: Bench | None = SMALL) -> None:
+def visit(page: Page, url: str, bench: SamplesState | None = SMALL) -> None:
     page.goto(f"{url}/samples" + (f"?state={quote(bench.to_json())}" if bench else ""))
     drawn(page, 1)
 
@@ -88,8 +88,8 @@ def more(page: Page) -> None:
     ref(page, "samplerMore").locator("summary").first.click()
 
 
-def address(page: Page) -> Bench:
-    return Bench.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
+def address(page: Page) -> SamplesState:
+    return SamplesState.from_json(parse_qs(urlsplit(page.url).query)["state"][0])
 
 
 def rested(page: Page) -> None:
@@ -220,7 +220,7 @@ def test_guidance_is_a_curve_over_scales_that_is_dragged_typed_and_undone(
     expect(page.get_by_text("Guidance of point 2 must be a number from 0 to 6")).to_be_visible()
     typed.fill("0.25")
     typed.press("Enter")
-    page.wait_for_function(IN_ADDRESS, arg='0.25,1.0]')
+    page.wait_for_function(IN_ADDRESS, arg="0.25,1.0]")
     guidance = address(page).setting.guidance
     assert isinstance(guidance, GuidanceCurve) and guidance.values[1:] == (0.25, 1.0)
     for _ in range(5):

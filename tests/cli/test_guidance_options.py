@@ -140,7 +140,7 @@ def test_classes_make_different_fields_and_a_models_own_labels_are_kept(model):
 def test_a_guide_with_other_statistics_gives_the_same_mean_everywhere(model, method):
     other = make_model(2 * rg.data.load("kinds").images, ())
     lead = guided(model, torch.tensor([1]), 1.7, reference=other)
-    marginal = process_of(model).preserved(0.4)
+    marginal = process_of(model).vp_marginal(0.4)
     c = torch.randn(3, *SHAPE)
     found, free = lead.posterior(c, marginal), lead.free(c, marginal)
     torch.testing.assert_close(

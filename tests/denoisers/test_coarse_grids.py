@@ -145,8 +145,8 @@ def test_for_correlated_gaussian_data_it_is_exact_within_the_bound():
     coarse = spec.build(basis, modes).double()
     full = replace(spec, coarse_grids=0).build(basis, modes).double()
     times = torch.linspace(0, 1, 101, dtype=torch.float64)
-    first = int(coarse.halvings(process.preserved(times)).argmax())  # the last before the switch
-    marginal = process.preserved(times[first])
+    first = int(coarse.halvings(process.vp_marginal(times)).argmax())  # the last before the switch
+    marginal = process.vp_marginal(times[first])
     grid = coarse.grids[0]
     assert isinstance(grid, CoarseGrid)
     fine = grid.fine.flatten()
@@ -198,14 +198,14 @@ def test_a_mixed_batch_is_one_call_for_each_grid(network_input, c_out):
     model = model_of(replace(SPEC, network_input=network_input, c_out=c_out))
     process = Process(model.basis, rg.colors.Matched(), CUTOFF, model.modes)
     t = torch.tensor([0.95, 0.1, 0.83, 1.0, 0.85, 0.05], dtype=torch.float64)
-    c, marginal = fields(SHAPE, 6), process.preserved(t)
+    c, marginal = fields(SHAPE, 6), process.vp_marginal(t)
     assert set(model.halvings(marginal).tolist()) == {0, 1, 2}
     calls = []
     model.network.register_forward_pre_hook(lambda _, given: calls.append(given[0].shape))
     found = model.posterior(c, marginal).mean
     assert sorted(calls) == sorted({*calls}) and len(calls) == 3
     for i in range(6):
-        alone = model.posterior(c[i : i + 1], process.preserved(t[i])).mean
+        alone = model.posterior(c[i : i + 1], process.vp_marginal(t[i])).mean
         torch.testing.assert_close(found[i : i + 1], alone)
     free = model.free(c, marginal).mean
     coarse, grid = model.halvings(marginal) > 0, CoarseGrid(model.basis, 1)
@@ -218,7 +218,7 @@ def test_gradients_pass_every_grid():
     model = model_of(SPEC)
     process = Process(model.basis, rg.colors.Matched(), CUTOFF, model.modes)
     t = torch.tensor([0.95, 0.1, 0.83], dtype=torch.float64)
-    x, noise, marginal = fields(SHAPE, 3), fields(SHAPE, 3, seed=1), process.preserved(t)
+    x, noise, marginal = fields(SHAPE, 3), fields(SHAPE, 3, seed=1), process.vp_marginal(t)
     batch = NoiseBatch(marginal, torch.ones_like(noise))
     parameters = list(model.network.parameters())
 
@@ -239,15 +239,15 @@ def test_where_all_is_signal_it_is_the_full_network():
     state = wrapped.network.state_dict()
     plain.network.load_state_dict(state | {"embed.0.weight": state["embed.0.weight"][:, :-1]})
     process = Process(plain.basis, rg.colors.White(), rg.schedules.LinearGamma(), plain.modes)
-    marginal, c = process.preserved(torch.full((4,), 0.05).double()), fields(SHAPE, 4)
+    marginal, c = process.vp_marginal(torch.full((4,), 0.05).double()), fields(SHAPE, 4)
     assert not wrapped.halvings(marginal).any()
     gaussian = wrapped.gaussian(c, marginal)
     field = wrapped.basis.synthesize(gaussian.mean / wrapped.modes_variance.mean().sqrt())
     levels = wrapped.state(marginal)
     bare = wrapped.network(field, torch.cat((levels, torch.zeros_like(levels[:, :1])), 1))
-    found = wrapped.correction(c, marginal, gaussian)
+    found = wrapped.network_output(c, marginal, gaussian)
     assert torch.equal(found, wrapped.basis.analyze(bare))
-    torch.testing.assert_close(found, plain.correction(c, marginal, gaussian))
+    torch.testing.assert_close(found, plain.network_output(c, marginal, gaussian))
 
 
 def test_samplers_and_likelihoods_take_it():
@@ -275,7 +275,7 @@ def test_a_coarse_evaluation_costs_a_quarter():
     process = Process(model.basis, rg.colors.Matched(), CUTOFF, model.modes)
     c, cost = fields(shape, 2), {}
     for t in (0.02, 0.8, 0.95):
-        marginal = process.preserved(t)
+        marginal = process.vp_marginal(t)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model.posterior(c, marginal)
         flops = dict(counter.get_flop_counts()["Global"])

@@ -26,7 +26,7 @@ def test_two_looks_are_one_by_bayes_rule(t):
     """Precisions add: the posterior from the prior and two independent looks."""
     x = fields(SHAPE, 1)
     given = Conditioned(MODEL, x, SOFT, generator())
-    noised = process().double().preserved(t)
+    noised = process().double().vp_marginal(t)
     c = torch.randn(1, *SHAPE, dtype=torch.float64, generator=generator(1))
     found = given.posterior(c, noised)
     sigma, mu = MODEL.modes.variance, MODEL.modes.mean

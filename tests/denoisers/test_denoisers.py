@@ -54,7 +54,7 @@ def test_the_posterior_is_conditioning_of_the_dense_covariance(name, schedule):
         model.denoise(x, t, process).flatten(1), expected, rtol=1e-6, atol=1e-7
     )
     c = model.basis.analyze(x) / process.level(t).magnitude
-    posterior = model.posterior(c, process.preserved(t))
+    posterior = model.posterior(c, process.vp_marginal(t))
     u = dense(model.basis).T
     covariance = u @ torch.diag(posterior.variance.expand(SHAPE).flatten()) @ u.T
     torch.testing.assert_close(covariance, prior - gain @ a @ prior, rtol=1e-6, atol=1e-7)
@@ -89,7 +89,7 @@ def test_the_score_is_exact_in_single_precision_at_every_time(schedule, t):
 def test_the_general_score_of_a_posterior_is_the_gaussians(schedule):
     model, process = made("fourier", schedule)
     x = process.perturb(fields(SHAPE, 4, seed=1), 0.5)
-    c, level = model.basis.analyze(x) / process.level(0.5).magnitude, process.preserved(0.5)
+    c, level = model.basis.analyze(x) / process.level(0.5).magnitude, process.vp_marginal(0.5)
     general = Denoiser.component_score(model, c, level)
     torch.testing.assert_close(general, model.component_score(c, level), rtol=1e-5, atol=1e-6)
 
@@ -119,7 +119,7 @@ def test_the_posteriors_spread_is_calibrated():
     modes, n = model.modes, 20_000
     eps = torch.randn(n, *SHAPE, generator=generator, dtype=torch.float64)
     c0 = modes.mean + modes.variance.sqrt() * eps
-    level = process.preserved(0.5)
+    level = process.vp_marginal(0.5)
     c = level.alpha * c0 + level.std * torch.randn(c0.shape, generator=generator, dtype=c0.dtype)
     posterior = model.posterior(c, level)
     z = (c0 - posterior.mean) / posterior.variance.sqrt()

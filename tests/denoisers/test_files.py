@@ -64,10 +64,10 @@ def test_what_is_written_is_read_bit_for_bit(name, tmp_path):
         )
         x = fields(SHAPE, 3, seed=2).float()
         for t in (0.0, 0.4, 1.0):
-            one = model.posterior(model.basis.analyze(x), process.preserved(t))
-            two = again.posterior(again.basis.analyze(x), other.preserved(t))
+            one = model.posterior(model.basis.analyze(x), process.vp_marginal(t))
+            two = again.posterior(again.basis.analyze(x), other.vp_marginal(t))
             assert torch.equal(one.mean, two.mean) and torch.equal(one.variance, two.variance)
-            free = model.gaussian(model.basis.analyze(x), process.preserved(t))
+            free = model.gaussian(model.basis.analyze(x), process.vp_marginal(t))
         assert (one.mean - free.mean).abs().max() > 0.01
     assert read_metadata(tmp_path / "m.safetensors")["note"] == "42"
     assert os.listdir(tmp_path) == ["m.safetensors"]

@@ -69,7 +69,7 @@ def learned(n: int = 3) -> rg.NetworkDenoiser:
 @pytest.mark.parametrize("t", TIMES)
 @pytest.mark.parametrize("s", [1.0, 0.0, 3.0])
 def test_scores_and_means_are_the_closed_forms(t, s):
-    marginal, c = PROCESS.preserved(t), fields(SHAPE, 6, seed=3)
+    marginal, c = PROCESS.vp_marginal(t), fields(SHAPE, 6, seed=3)
     model = guided(MODEL, LABELS, s)
     own, free = score(c, marginal, LABELS), score(c, marginal, torch.full_like(LABELS, -1))
     wanted = free + s * (own - free)
@@ -84,7 +84,7 @@ def test_scores_and_means_are_the_closed_forms(t, s):
 
 
 def test_scale_one_is_the_model_and_scale_zero_the_reference():
-    marginal, c = PROCESS.preserved(0.4), fields(SHAPE, 6, seed=3)
+    marginal, c = PROCESS.vp_marginal(0.4), fields(SHAPE, 6, seed=3)
     assert guided(MODEL, None, 1.0) is MODEL
     assert not isinstance(guided(MODEL, LABELS, 1.0), Guided)
     zero = guided(MODEL, LABELS, 0.0).posterior(c, marginal).mean
@@ -161,7 +161,7 @@ def test_a_curve_gives_each_scale_its_own():
     expected = torch.from_numpy(PchipInterpolator(curve.scales, curve.values)(scale.numpy()))
     torch.testing.assert_close(curve.at(scale), expected)
     process = Process(model.basis, colors.Matched(), schedules.Cutoff(), model.modes)
-    marginal, c = process.preserved(0.5), fields((1, 4, 4), 3)
+    marginal, c = process.vp_marginal(0.5), fields((1, 4, 4), 3)
     labels = torch.tensor([0, 1, 2])
     own, free = (model.given(x).posterior(c, marginal).mean for x in (labels, None))
     found = guided(model, labels, curve).posterior(c, marginal).mean
@@ -173,7 +173,7 @@ def test_a_curve_gives_each_scale_its_own():
 def test_the_interval_is_of_the_log_snr():
     gamma = torch.linspace(-6, 6, 13, dtype=torch.float64)
     process = Process(MODEL.basis, colors.White(), schedules.LinearGamma(-6, 6), MODEL.modes)
-    marginal = process.preserved((gamma + 6) / 12)
+    marginal = process.vp_marginal((gamma + 6) / 12)
     torch.testing.assert_close(log_snr(marginal, MODEL.modes), -gamma)  # of the data's power
     c, label = fields(SHAPE, 13, seed=2), torch.tensor([1])
     found = guided(MODEL, label, 3.0, (-2.5, 1.5))
@@ -186,14 +186,14 @@ def test_the_interval_is_of_the_log_snr():
     on, off = (m.posterior(c, marginal).mean for m in (always, never))
     wanted = torch.where(inside, on, off)
     torch.testing.assert_close(found.posterior(c, marginal).mean, wanted)
-    clean = process.preserved(0.0)  # a single time, outside
+    clean = process.vp_marginal(0.0)  # a single time, outside
     assert torch.equal(found.posterior(c, clean).mean, never.posterior(c, clean).mean)
 
 
 @pytest.mark.parametrize("w", [0.5, 2.0])
 def test_guidance_by_the_free_theory(w):
     """D + (s − 1)(D − D_Gauss), and in the interaction picture s times the interaction."""
-    marginal, c = PROCESS.preserved(0.4), fields(SHAPE, 6, seed=3)
+    marginal, c = PROCESS.vp_marginal(0.4), fields(SHAPE, 6, seed=3)
     gaussian = rg.GaussianDenoiser(MODEL.basis, MODEL.modes).posterior(c, marginal).mean
     own = MODEL.posterior(c, marginal).mean
     model = guided(MODEL, None, 1 + w, reference=free_theory(MODEL))
@@ -205,7 +205,7 @@ def test_guidance_by_the_free_theory(w):
 
 def test_a_reference_of_other_statistics_is_mixed_by_its_mean():
     other = rg.GaussianDenoiser.fit(MODEL.basis, fields(SHAPE, 30, seed=8))
-    marginal, c = PROCESS.preserved(0.4), fields(SHAPE, 6, seed=3)
+    marginal, c = PROCESS.vp_marginal(0.4), fields(SHAPE, 6, seed=3)
     model = guided(MODEL, None, 2.0, reference=other)
     mean = 2 * MODEL.posterior(c, marginal).mean - other.posterior(c, marginal).mean
     m = MODEL.free(c, marginal)

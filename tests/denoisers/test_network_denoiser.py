@@ -32,7 +32,7 @@ def test_without_learning_it_is_the_free_theory(schedule):
     for color in COLORS[:6]:
         process = Process(model.basis, color, schedule, model.modes)
         for t in (0.0, 0.3, 0.8, 1.0):
-            marginal = process.preserved(t)
+            marginal = process.vp_marginal(t)
             one, other = model.posterior(x, marginal), gaussian.posterior(x, marginal)
             torch.testing.assert_close(one.mean, other.mean)
             torch.testing.assert_close(one.variance, other.variance)
@@ -54,7 +54,7 @@ def test_in_every_basis_and_colour_it_starts_from_the_free_theory(name):
                 model.denoise(x, t, process), gaussian.denoise(x, t, process)
             )
             torch.testing.assert_close(model.score(x, t, process), gaussian.score(x, t, process))
-            beyond = model.interaction(x, process.preserved(t))
+            beyond = model.interaction(x, process.vp_marginal(t))
             assert beyond.shape == x.shape and not beyond.any()
 
 
@@ -64,12 +64,12 @@ def test_what_the_network_says_enters_where_the_docstring_says(c_out):
     model, said = learned(ModelSpec(NET, c_out)), fields(SHAPE, 4, seed=8)
     model.network.forward = lambda x, state: said  # type: ignore[method-assign]
     process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
-    a, n = process.preserved(0.5).alpha, process.preserved(0.5).std ** 2
+    a, n = process.vp_marginal(0.5).alpha, process.vp_marginal(0.5).std ** 2
     c, S = fields(SHAPE, 4), model.modes_variance
     V = 1 / (1 / S + a**2 / n)  # the precisions of data and noise add
     m = V * (model.modes_mean / S + a * c / n)
     out = V.sqrt() if c_out == "std" else V / S.mean().sqrt()
-    found = model.posterior(c, process.preserved(0.5))
+    found = model.posterior(c, process.vp_marginal(0.5))
     torch.testing.assert_close(found.variance, V)
     torch.testing.assert_close(found.mean, m + out * model.basis.analyze(said))
 
@@ -83,7 +83,7 @@ def test_the_score_is_that_of_the_posterior_mean(conditioning, network_input, c_
     process = Process(model.basis, colors.PowerLaw(), schedules.Cutoff(), model.modes)
     x = fields(SHAPE, 4)
     for t in (0.2, 0.6, 1.0):
-        marginal = process.preserved(t)
+        marginal = process.vp_marginal(t)
         mean = model.posterior(x, marginal).mean
         score = model.component_score(x, marginal)
         expected = (marginal.alpha * mean - x) / marginal.std**2
@@ -110,7 +110,7 @@ def test_scalar_preconditioning_is_edms():
     process = Process(model.basis, colors.White(False), schedules.LinearGamma(), model.modes)
     x = fields(SHAPE, 4)
     for t in (0.1, 0.5, 0.9):
-        marginal = process.preserved(t)
+        marginal = process.vp_marginal(t)
         alpha, std = float(marginal.alpha.mean()), float(marginal.std.mean())
         sigma = std / alpha  # EDM's noise level, of y = φ/α
         skip = data2 / (sigma**2 + data2)
@@ -127,20 +127,20 @@ def test_the_state_is_the_log_level_by_scale():
         model.basis, colors.Matched(False), schedules.LinearGamma(-6, 6), model.modes
     )
     for t in (0.25, 0.5, 0.9):
-        state = model.state(process.preserved(t))
+        state = model.state(process.vp_marginal(t))
         torch.testing.assert_close(state, torch.full_like(state, (-6 + 12 * t) / 4))
     cutoff = schedules.Cutoff(schedules.SigmoidKernel(0.05))
     process = Process(model.basis, colors.Matched(), cutoff, model.modes)
-    assert (model.state(process.preserved(0.5)).diff() >= -1e-9).all()
+    assert (model.state(process.vp_marginal(0.5)).diff() >= -1e-9).all()
 
 
 def test_a_batch_may_mix_noise_levels():
     model = learned(ModelSpec(NET))
     process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
     x, t = fields(SHAPE, 5), torch.linspace(0.1, 0.9, 5, dtype=torch.float64)
-    together = model.posterior(x, process.preserved(t)).mean
+    together = model.posterior(x, process.vp_marginal(t)).mean
     for row in range(5):
-        alone = model.posterior(x[row : row + 1], process.preserved(t[row])).mean
+        alone = model.posterior(x[row : row + 1], process.vp_marginal(t[row])).mean
         torch.testing.assert_close(together[row : row + 1], alone)
 
 

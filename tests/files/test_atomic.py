@@ -16,7 +16,7 @@ from rgdiff_core.data.records import Record
 from rgdiff_core.files.atomic import WriteError, naming, replacing, write_tensors, write_text
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.checkpoint import Checkpoint, save_checkpoint
-from rgdiff_core.training.records import Records
+from rgdiff_core.training.records import RunWriter
 
 LARGE = torch.arange(2.0**14)
 ROOM = 1 << 13  # bytes
@@ -42,7 +42,7 @@ def _split(folder: Path) -> None:
 
 
 def _samples(folder: Path) -> None:
-    records = Records(folder)
+    records = RunWriter(folder)
     try:
         records.samples(7, torch.rand(4, 1, 64, 64))
     finally:
@@ -50,7 +50,7 @@ def _samples(folder: Path) -> None:
 
 
 def _curves(folder: Path) -> None:
-    records = Records(folder)
+    records = RunWriter(folder)
     try:
         records.point({"step": 7, "loss": [0.125] * ROOM})
     finally:

@@ -147,7 +147,7 @@ def test_views_share_weights_and_leave_the_model_as_it_was(network):
     assert one.network is model.network
     assert (one.couplings, model.couplings) == ((0.6, 0.0), (1.25, 0.0))
     # F itself depends on the couplings, not its Gaussian alone
-    c, marginal = BASIS.analyze(x), process.preserved(0.5)
+    c, marginal = BASIS.analyze(x), process.vp_marginal(0.5)
     gaussian = model.gaussian(c, marginal)
     apart = one.correction(c, marginal, gaussian) - other.correction(c, marginal, gaussian)
     assert float(apart.abs().max()) > 1e-4

@@ -42,7 +42,7 @@ def direct(model, process, x, times, noise):
     data, variance = model.basis.analyze(x), model.modes_variance
 
     def at(t):
-        marginal = process.preserved(t)
+        marginal = process.vp_marginal(t)
         return marginal.alpha, marginal.std**2
 
     a, n = at(times[0])
@@ -173,7 +173,7 @@ def test_the_excess_is_the_difference_of_squares():
     x = model.draw(6)
     t = torch.linspace(0.1, 0.9, 6, dtype=torch.float64)
     noise = torch.randn(x.shape, dtype=torch.float64)
-    marginal = process.preserved(t)
+    marginal = process.vp_marginal(t)
     data = model.basis.analyze(x)
     c = marginal.alpha * data + marginal.std * noise
     gaussian = rg.GaussianDenoiser(model.basis, model.modes).posterior(c, marginal)

@@ -11,7 +11,7 @@ from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.likelihood import FoldedError, sampler_density
 from rgdiff_core.process import Process
-from rgdiff_core.sampling import DDIM, METHODS, walk
+from rgdiff_core.sampling import DDIM, METHODS, reverse
 from rgdiff_core.schedules import kernels
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -38,7 +38,7 @@ def test_against_finite_differences_of_the_sampler(name, schedule):
     start = (prior.mean + prior.std * noise) / last
 
     def end(c):
-        *_, state = walk(model, process, c, steps, name, grid=grid)
+        *_, state = reverse(model, process, c, steps, name, grid=grid)
         return state.components.flatten(1)
 
     h, columns = 1e-6 * prior.std / last, []
@@ -77,7 +77,7 @@ def test_gaussian_data_have_a_closed_form():
     found = sampler_density(gaussian, process, 5, steps, "ddim", seeded())
     gain = torch.ones_like(modes.variance)
     for i in range(steps):
-        now, then = (process.preserved(1 - j / steps) for j in (i, i + 1))
+        now, then = (process.vp_marginal(1 - j / steps) for j in (i, i + 1))
         a, n = now.alpha, now.std
         pull = a * modes.variance / (a**2 * modes.variance + n**2)  # ∂D/∂χ
         to_data, to_noise = (then.alpha, then.std) if i + 1 < steps else (1.0, 0.0)

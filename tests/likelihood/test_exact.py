@@ -158,7 +158,7 @@ def test_a_unet_is_pulled_back_in_batches():
     for weight in model.network.parameters():
         torch.nn.init.normal_(weight, std=0.2)
     c = fields((1, 4, 4), 2).requires_grad_()
-    v = model.interaction(c, Process(basis, colors.White(), SHARP, modes).preserved(0.4))
+    v = model.interaction(c, Process(basis, colors.White(), SHARP, modes).vp_marginal(0.4))
     found = divergence_of(v, c, unit_directions(c))
     rows = [torch.autograd.grad(v.flatten(1)[:, k].sum(), c, retain_graph=True) for k in range(16)]
     expected = sum(row[0].flatten(1)[:, k] for k, row in enumerate(rows))

@@ -25,7 +25,7 @@ class Wider(Denoiser):
 
     def log_density(self, x, process):
         """Return its log density at t = 0, written out."""
-        first = process.preserved(0.0)
+        first = process.vp_marginal(0.0)
         total = first.alpha**2 * 1.7 * self.modes_variance + first.std**2
         c = self.basis.analyze(x)
         distribution = torch.distributions.Normal(
@@ -107,7 +107,7 @@ def test_correlated_components_against_scipy(color):
     model = Correlated(basis, modes, covariance)
     process = Process(basis, color, schedules.LinearGamma(-6, 14), modes)
     x = fields(shape, 4, seed=5)
-    first = process.preserved(0.0)
+    first = process.vp_marginal(0.0)
     c = (basis.analyze(x) - first.alpha * modes.mean).flatten(1)
     exact = multivariate_normal(cov=model.total(first).numpy()).logpdf(c.numpy())
     found = rg.log_likelihood(model, process, x, steps=100)

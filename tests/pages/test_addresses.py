@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._lattice import state as lattice_state
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._noising.state import start as lab
 from pages._samples import state as samples_state
 from pages._training import state as training_state
@@ -131,8 +131,8 @@ def theory(text: str) -> object:
 
 
 READERS: dict[str, tuple[Callable[[str], object], str]] = {
-    "noising": (Lab.from_json, lab(DATA).to_json()),
-    "samples": (samples_state.Bench.from_json, samples_state.Bench().to_json()),
+    "noising": (NoisingState.from_json, lab(DATA).to_json()),
+    "samples": (samples_state.SamplesState.from_json, samples_state.SamplesState().to_json()),
     "training": (training_state.read, TrainConfig().to_json()),
     "spec": (from_json, BasisSpec().to_json()),
     "process": (Process.from_json, ""),

@@ -18,17 +18,17 @@ from torch.testing import assert_close
 import rgdiff_core as rg
 from pages._noising import data as noising_data
 from pages._noising import export
-from pages._noising.state import Lab, start, with_second
+from pages._noising.state import NoisingState, start, with_second
 from pages._shared import cache
-from pages._shared.side import Side
-from pages._shared.side import process as process_of
+from pages._shared.process_choice import ProcessChoice
+from pages._shared.process_choice import process as process_of
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import LinearGamma
 
 LATTICE, COLOR = "phi4-6x6", "photographs"
-SMOOTH = Side(BasisSpec("pixel"), Matched(), LinearGamma(-8.0, 5.0))
+SMOOTH = ProcessChoice(BasisSpec("pixel"), Matched(), LinearGamma(-8.0, 5.0))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,14 +39,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory):
         yield
 
 
-def of(preset: str, data: str = LATTICE, **values: object) -> Lab:
+def of(preset: str, data: str = LATTICE, **values: object) -> NoisingState:
     """Return a state with a preset, with as many levels as the images allow."""
     chosen = PRESETS[preset]
-    side = Side(chosen.basis, chosen.color, chosen.schedule)
-    return noising_data.fitting(replace(Lab(data, (side,)), **values))
+    side = ProcessChoice(chosen.basis, chosen.color, chosen.schedule)
+    return noising_data.fitting(replace(NoisingState(data, (side,)), **values))
 
 
-def exact(lab: Lab, index: int = 0) -> torch.Tensor:
+def exact(lab: NoisingState, index: int = 0) -> torch.Tensor:
     process = process_of(lab.data, lab.sides[index])
     return process.perturb(noising_data.fields(lab), lab.t, noising_data.noise(lab))
 
@@ -161,7 +161,7 @@ def read_film(film: bytes, kind: str, folder: Path) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["gif", "mp4"])
 def test_a_film_begins_with_the_data_and_ends_with_the_noise(kind, tmp_path):
     """To what H.264 and 256 colours leave: 4 grey levels on average, and 12 of coloured noise."""
-    lab = Lab(COLOR, (SMOOTH,), images=2)
+    lab = NoisingState(COLOR, (SMOOTH,), images=2)
     frames = read_film(export.noising_film(lab, kind), kind, tmp_path)
     height, width, scale = 33 + 1, 2 * 33 + 1, 512 // 64
     assert frames.shape == (export.FILM_FRAMES, height * scale, width * scale, 3)

@@ -10,10 +10,10 @@ from noisingpage import exact, healthy, leave, rest, state, visit
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
-from pages._noising.state import Lab, start
+from pages._noising.state import NoisingState, start
 from pages._noising.tour import stops
 from pages._shared.component import unpack
-from pages._shared.side import Side
+from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import PowerLaw, White
 from rgdiff_core.presets import PRESETS
@@ -51,7 +51,7 @@ def test_a_newcomer_sees_real_images_without_an_address():
     at = healthy(visit())
     assert at.title[0].value == "Noising"
     assert state(at) == start(DATA)
-    assert len(at.get("bidi_component")) == 5  # data, white and matched noise, lab, courier
+    assert len(at.get("bidi_component")) == 5  # data, white and matched noise, lab, result channel
     assert "rg.data.load('photographs'" in at.code[0].value
 
 
@@ -91,7 +91,7 @@ def test_a_learned_schedule_comes_by_a_link_and_one_that_falls_is_one_sentence()
     table = LearnedGamma(
         (0.0, 0.2, 1.0), (0.0, 0.4, 1.0), ((-9, -6, 5), (-9, -1, 5), (-9.0, 3.0, 5.0))
     )
-    side = Side(BasisSpec(), White(), table)
+    side = ProcessChoice(BasisSpec(), White(), table)
     lab = replace(start(DATA), sides=(side,), t=0.4)
     at = healthy(visit(lab))
     assert state(at) == lab and np.isfinite(exact(lab)).all()
@@ -123,7 +123,9 @@ def test_compare_brings_a_second_process_and_takes_it_away():
 
 
 def test_other_images_keep_the_state_and_fit_the_levels():
-    haar = Side(BasisSpec("wavelet", levels=3), PowerLaw(1.5), SoftConditioning(softness=0.3))
+    haar = ProcessChoice(
+        BasisSpec("wavelet", levels=3), PowerLaw(1.5), SoftConditioning(softness=0.3)
+    )
     at = healthy(visit(replace(start(DATA), sides=(haar,), t=0.7, seed=4)))
     healthy(at.selectbox(key="dataset-menu").set_value("phi4-6x6").run())
     lab = state(at)
@@ -139,10 +141,14 @@ def test_other_images_keep_the_state_and_fit_the_levels():
 def test_an_address_restores_everything():
     path = CutoffPath((0.0, 0.3, 0.8, 1.0), (0.9, 0.7, 0.2, 0.1))
     sides = (
-        Side(BasisSpec("cosine", "lattice"), PowerLaw(1.25), Cutoff(SigmoidKernel(0.07), path)),
-        Side(BasisSpec("wavelet", wavelet="db2", levels=2), PowerLaw(), Cutoff(GaussianKernel())),
+        ProcessChoice(
+            BasisSpec("cosine", "lattice"), PowerLaw(1.25), Cutoff(SigmoidKernel(0.07), path)
+        ),
+        ProcessChoice(
+            BasisSpec("wavelet", wavelet="db2", levels=2), PowerLaw(), Cutoff(GaussianKernel())
+        ),
     )
-    lab = Lab(DATA, sides, 9, 3, 17, 0.625, "blend", 0.25, 0.75, 2.0)
+    lab = NoisingState(DATA, sides, 9, 3, 17, 0.625, "blend", 0.25, 0.75, 2.0)
     at = healthy(visit(lab))
     assert state(at) == lab
     told, _ = unpack(messages.bands_message(at.session_state["noising-sent"], "s"))
@@ -212,7 +218,7 @@ def test_nonsense_from_the_browser_is_one_sentence(values):
 def test_a_rest_of_an_older_state_is_left_alone():
     at = healthy(visit(start("phi4-6x6")))
     before = state(at)
-    healthy(rest(at, stamp="older", t=0.9))
+    healthy(rest(at, revision="older", t=0.9))
     assert state(at) == before
 
 
@@ -296,7 +302,7 @@ NONSENSE = {
     ),
     "no sides": (("sides",), [], "sides"),
     "three sides": (("sides",), 3, "sides"),
-    "sides of another kind": (("sides",), [{"kind": "White"}], "Side"),
+    "sides of another kind": (("sides",), [{"kind": "White"}], "ProcessChoice"),
     "unknown data": (("data",), "nothing", "'nothing'"),
     "missing data": (("data",), DELETE, "'data'"),
     "a file as data": (("data",), "../../etc/passwd", "passwd"),

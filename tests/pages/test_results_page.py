@@ -9,10 +9,10 @@ import pytest
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
-from pages._noising.state import Lab
+from pages._noising.state import NoisingState
 from pages._results import links, studies
 from pages._results.verdict import phrase
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared import jobs
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
@@ -149,7 +149,7 @@ def test_an_arm_opens_its_very_schedule_and_config(study, name):
     at = button(at, "Open in Noising").click().run()
     assert not at.exception
     assert at.title[0].value == "Noising"
-    state = Lab.from_json(at.session_state["noising-state"].to_json())
+    state = NoisingState.from_json(at.session_state["noising-state"].to_json())
     assert (state.data, state.sides) == (DATA, (side,))
 
 
@@ -158,7 +158,7 @@ def test_the_samples_and_training_pages_take_an_arm(study):
     at = visit("app.py")
     at = healthy(at.switch_page("pages/results.py").run())
     button(at, "Open in Samples").click().run()
-    bench: Bench = at.session_state["samples-state"]
+    bench: SamplesState = at.session_state["samples-state"]
     assert bench.setting.model == f"pretrained/{DATA}"
     assert bench.setting.side.schedule == from_dict(arm["schedule"])
     run = next(each for each in study["runs"] if each["arm"] == arm["name"])

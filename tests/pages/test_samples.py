@@ -14,22 +14,22 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._samples import files
-from pages._samples.messages import bench_message
-from pages._samples.state import Bench, start
+from pages._samples.messages import samples_message
+from pages._samples.state import SamplesState, start
 from pages._samples.views import words
 from pages._shared import menus
 from pages._shared.component import unpack
+from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling import models
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.parts import measured
 from pages._shared.sampling.setting import Setting, Zoom
-from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
 from rgdiff_core.training import PRESETS, runs, train
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 from tests.classes import NAMES, install_model, make_images
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +64,7 @@ def visit(script: str = "pages/samples.py", **link: str) -> AppTest:
     return at.run()
 
 
-def at_bench(bench: Bench) -> AppTest:
+def at_bench(bench: SamplesState) -> AppTest:
     return healthy(visit(state=bench.to_json()))
 
 
@@ -74,10 +74,10 @@ def healthy(at: AppTest) -> AppTest:
     return at
 
 
-def state(at: AppTest) -> Bench:
+def state(at: AppTest) -> SamplesState:
     """Return the state that the address tells, which must be the session's."""
     link = at.query_params["state"]
-    bench = Bench.from_json(link[0] if isinstance(link, list) else link)
+    bench = SamplesState.from_json(link[0] if isinstance(link, list) else link)
     assert bench == at.session_state["samples-state"]
     return bench
 
@@ -93,8 +93,8 @@ def choose(at: AppTest, key: str, value: Any) -> AppTest:
 def rest(at: AppTest, **told: Any) -> AppTest:
     """Say what the browser says when the hand rests."""
     now = at.session_state["samples-state"].component() | told
-    stamp = at.session_state["samples-stamp"]
-    at.session_state["bench"] = {"rest": now | {"seq": 1, "stamp": stamp, "live": False}}
+    now |= {"seq": 1, "revision": at.session_state["samples-revision"], "live": False}
+    at.session_state["bench"] = {"client_state": now}
     return at.run()
 
 
@@ -128,7 +128,7 @@ def test_the_router_leads_here_and_the_address_is_read():
     ("link", "word"),
     [
         ("nonsense", "JSON"),
-        ('{"kind":"Cosine"}', "Bench"),
+        ('{"kind":"Cosine"}', "SamplesState"),
         (replace(SMALL, setting=Setting(model="pretrained/none")).to_json(), "pretrained/none"),
         (replace(SMALL, setting=Setting(model="run/none")).to_json(), "run"),
         (replace(SMALL, setting=Setting(model="free/none")).to_json(), "free/none"),
@@ -163,19 +163,21 @@ def test_a_schedule_that_jumps_brings_a_sampler_that_can_take_it():
     at = at_bench(SMALL)
     choose(at, "kernel", HardKernel)
     assert state(at).setting.method == "shell"
-    told, _ = unpack(bench_message(state(at).to_json(), "s", True))
+    told, _ = unpack(samples_message(state(at).to_json(), "s", True))
     assert not told["continuous"]
     assert {m["name"] for m in told["methods"] if m["ode"]} >= {"heun", "dpmpp_2m"}
 
 
 def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
     rg.data.load("phi4-6x6-broken", limit=1)
-    at = at_bench(replace(SMALL, setting=Setting(side=Side(BasisSpec(), White(), Cosine()))))
+    at = at_bench(
+        replace(SMALL, setting=Setting(side=ProcessChoice(BasisSpec(), White(), Cosine())))
+    )
     assert state(at).setting.side.basis.momentum == "lattice"
     choose(at, "model", f"run/{run}")
     assert state(at).setting.model == "run/mine"
     own = PRESETS["phi4-2min"].config.noise
-    assert isinstance(own, OneProcess)
+    assert isinstance(own, FixedProcess)
     side = state(at).setting.side
     assert (side.color, side.schedule) == (own.color, own.schedule)
     choose(at, "schedule", "Cosine")  # not what it was trained on
@@ -281,7 +283,7 @@ def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds:
     at = at_bench(bench)
     assert state(at).setting.class_label == 1 and state(at).setting.guidance == 2.5
     assert "class dog  \nguidance 2.5 by the null label" in words(state(at).setting)
-    told, _ = unpack(bench_message(state(at).to_json(), "s", True))
+    told, _ = unpack(samples_message(state(at).to_json(), "s", True))
     assert told["classes"] == list(NAMES) and told["guidance_max"] == 6
     assert (told["state"]["class_label"], told["state"]["guidance"]) == (1, 2.5)
     healthy(rest(at, class_label=2, guidance=1.0))
@@ -304,7 +306,7 @@ def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds:
 
 def test_each_class_is_drawn_in_its_own_way(kinds: Setting):
     each = [
-        files.drawn(Bench(replace(kinds, class_label=k, guidance=s), n=3).request)
+        files.drawn(SamplesState(replace(kinds, class_label=k, guidance=s), n=3).request)
         for k, s in ((-1, 1.0), (-1, 3.0), (0, 1.0), (1, 1.0), (1, 3.0))
     ]
     for i, one in enumerate(each):
@@ -336,7 +338,7 @@ def test_guidance_by_scale_and_by_the_free_theory_is_that_of_the_core(kinds: Set
 def test_a_level_guidance_curve_is_the_constant(kinds: Setting):
     level = GuidanceCurve((0.0, 1.0), (2.5, 2.5))
     one, other = (
-        files.drawn(Bench(replace(kinds, class_label=0, guidance=s), n=3).request)
+        files.drawn(SamplesState(replace(kinds, class_label=0, guidance=s), n=3).request)
         for s in (2.5, level)
     )
     torch.testing.assert_close(one, other)
@@ -380,7 +382,7 @@ def test_links_of_before_have_no_class_and_no_guidance():
     ],
 )
 def test_the_python_lines_know_class_and_guidance(kinds: Setting, change: dict):
-    bench = Bench(replace(models.fitted(kinds), **change), n=3, seed=4)
+    bench = SamplesState(replace(models.fitted(kinds), **change), n=3, seed=4)
     names: dict[str, Any] = {}
     exec(files.python_lines(bench), names)
     assert torch.equal(names["samples"], files.drawn(bench.request))

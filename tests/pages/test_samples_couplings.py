@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._samples import files
-from pages._samples.state import Bench
+from pages._samples.state import SamplesState
 from pages._shared.sampling import models
 from pages._shared.sampling.setting import Setting
 from rgdiff_core.data import sets
@@ -55,7 +55,7 @@ def along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 def visit(setting: Setting) -> AppTest:
     at = AppTest.from_file(str(ROOT / "pages/samples.py"), default_timeout=120)
-    at.query_params["state"] = Bench(setting, n=4, measured=64).to_json()
+    at.query_params["state"] = SamplesState(setting, n=4, measured=64).to_json()
     at.run()
     assert not at.exception
     return at

@@ -12,10 +12,10 @@ import torch
 
 from pages._samples import files
 from pages._samples.messages import drawn_message
-from pages._samples.state import Bench, merged, start
+from pages._samples.state import SamplesState, merged, start
 from pages._shared.component import unpack
+from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling.setting import Setting, Zoom
-from pages._shared.side import Side
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory
 from rgdiff_core.sampling import GRIDS, METHODS
@@ -40,13 +40,13 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         Setting(method="shell", steps=3, grid="angle", zoom=Zoom(1, 0.5, 0.1)),
         Setting(
             "free/phi4-6x6",
-            Side(BasisSpec("wavelet"), FreeTheory(), Cosine()),
+            ProcessChoice(BasisSpec("wavelet"), FreeTheory(), Cosine()),
             steps=4,
         ),
     ],
 )
 def test_the_python_lines_draw_the_same_samples(setting: Setting):
-    bench = Bench(setting, n=3, seed=4)
+    bench = SamplesState(setting, n=3, seed=4)
     names: dict[str, Any] = {}
     exec(files.python_lines(bench), names)
     assert torch.equal(names["samples"], files.drawn(bench.request))
@@ -65,7 +65,7 @@ def test_the_files_hold_the_samples():
 
 def test_without_the_live_line_the_server_draws():
     bench = replace(SMALL, n=3)
-    header, arrays = unpack(drawn_message(bench.request, 4, "stamp"))
+    header, arrays = unpack(drawn_message(bench.request, 4, "revision"))
     assert header["done"] and header["seq"] == 4 and header["of"] == list(range(21))
     assert arrays["x"].shape == (21, 3, 1, 6, 6)
     assert np.array_equal(arrays["x"][-1], arrays["denoised"][-1])

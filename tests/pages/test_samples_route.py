@@ -19,7 +19,7 @@ from pages._samples.component import route as route_module
 from pages._samples.component.limits import MAX_LINES, MAX_MESSAGE
 from pages._samples.component.route import PATH, route
 from pages._samples.messages import span
-from pages._samples.state import Bench, start
+from pages._samples.state import SamplesState, start
 from pages._shared.component import unpack
 from pages._shared.guard import Hosts
 from pages._shared.sampling.draw import process
@@ -50,14 +50,14 @@ def socket() -> Iterator[WebSocketTestSession]:
         yield open_
 
 
-def ask(socket: WebSocketTestSession, seq: int, bench: Bench = BENCH, **told: Any) -> None:
-    message = {"kind": "draw", "seq": seq, "bench": json.loads(bench.to_json())}
-    socket.send_text(json.dumps(message | {"told": bench.component() | told}))
+def ask(socket: WebSocketTestSession, seq: int, bench: SamplesState = BENCH, **told: Any) -> None:
+    message = {"kind": "draw", "seq": seq, "page_state": json.loads(bench.to_json())}
+    socket.send_text(json.dumps(message | {"client_state": bench.component() | told}))
 
 
-def ask_preview(socket: WebSocketTestSession, seq: int, within: Any, bench: Bench) -> None:
-    message = {"kind": "draw", "seq": seq, "bench": json.loads(bench.to_json())}
-    socket.send_text(json.dumps(message | {"told": bench.component(), "within": within}))
+def ask_preview(socket: WebSocketTestSession, seq: int, within: Any, bench: SamplesState) -> None:
+    message = {"kind": "draw", "seq": seq, "page_state": json.loads(bench.to_json())}
+    socket.send_text(json.dumps(message | {"client_state": bench.component(), "within": within}))
 
 
 def frames(socket: WebSocketTestSession) -> tuple[dict, dict]:

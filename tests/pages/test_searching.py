@@ -9,7 +9,7 @@ import pytest
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
-from pages._samples.state import Bench, start
+from pages._samples.state import SamplesState, start
 from pages._shared.sampling.setting import Setting
 from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
 
@@ -28,7 +28,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def opened(bench: Bench = SMALL) -> AppTest:
+def opened(bench: SamplesState = SMALL) -> AppTest:
     at = AppTest.from_file(str(ROOT / "pages/samples.py"), default_timeout=PATIENCE)
     at.query_params["state"] = bench.to_json()
     return healthy(at.run())

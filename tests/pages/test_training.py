@@ -18,7 +18,7 @@ from rgdiff_core.networks import NETWORKS, parameter_count
 from rgdiff_core.training import PRESETS, TrainConfig, runs, settings, train
 from rgdiff_core.training.config import config_to_toml, parse_config
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = PRESETS["phi4-2min"].config
@@ -101,7 +101,7 @@ def test_the_router_leads_here_and_the_noising_page_lends_its_process():
     healthy(at.switch_page("pages/training.py").run())
     healthy(button(at, "Take process A of the Noising page").click().run())
     side = lab.sides[0]
-    assert config(at).noise == OneProcess(side.color, side.schedule)
+    assert config(at).noise == FixedProcess(side.color, side.schedule)
     assert config(at).basis == side.basis
 
 
@@ -226,7 +226,7 @@ def test_a_config_is_opened_from_a_file(kind):
 
 def test_toml_holds_every_config():
     processes = [
-        OneProcess(color, schedule)
+        FixedProcess(color, schedule)
         for _, color in menus.COLORS.values()
         for _, schedule in menus.SCHEDULES.values()
     ]

@@ -17,7 +17,7 @@ from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.networks import UNet
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.config import config_to_toml
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 NETWORK = UNet(8, (1, 2), 1, ())
 
@@ -26,7 +26,7 @@ NETWORK = UNet(8, (1, 2), 1, ())
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return a folder for pretrained models, with two configs."""
     monkeypatch.setenv("RGDIFF_PRETRAINED", str(tmp_path / "shelf"))
-    for name, noise in (("all", Universal(4)), ("one", OneProcess())):
+    for name, noise in (("all", Universal(4)), ("one", FixedProcess())):
         config = TrainConfig(
             data="photographs",
             limit=100,

@@ -33,8 +33,8 @@ from rgdiff_core.sampling import (
     GRIDS,
     METHODS,
     PredictorCorrector,
+    reverse,
     time_grid,
-    walk,
 )
 
 ODES = [name for name, method in METHODS.items() if method.ode]
@@ -62,7 +62,7 @@ def test_the_order_of_convergence_for_correlated_components(name):
     order, steps = METHODS[name].order, (40, 80, 160)
 
     def error(n: int) -> float:
-        *_, last = walk(DENSE, process, start, n, name)
+        *_, last = reverse(DENSE, process, start, n, name)
         return float((last.x.flatten(1) - exact).square().mean().sqrt())
 
     errors = [error(n) for n in steps]
@@ -149,7 +149,7 @@ def test_gradients_of_a_whole_trajectory_are_finite(name):
     model = GaussianDenoiser.fit(WaveletBasis(shape), fields(shape)).double()
     process = Process(model.basis, colors.White(), schedules.WaveletLevels(0.3), model.modes)
     c = torch.randn(2, *shape, dtype=torch.float64, generator=generator(), requires_grad=True)
-    *_, last = walk(model, process.double(), c, 12, name)
+    *_, last = reverse(model, process.double(), c, 12, name)
     (slope,) = torch.autograd.grad(last.components.sum(), c)
     assert slope.isfinite().all() and (slope.abs() > 0).all()
 
@@ -193,7 +193,7 @@ def ours(name: str, timesteps: list[int], start: Tensor) -> list[Tensor]:
     """Return our states at diffusers' timesteps."""
     grid = [(step + 1) / TRAINING_STEPS for step in timesteps] + [0.0]
     assert grid[0] == 1
-    states = walk(DENSE, PEERS.process, start, len(timesteps), name, grid=grid)
+    states = reverse(DENSE, PEERS.process, start, len(timesteps), name, grid=grid)
     return [state.components for state in states]
 
 

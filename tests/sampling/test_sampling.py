@@ -21,7 +21,7 @@ from rgdiff_core import (
     trajectory,
 )
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis, WaveletBasis
-from rgdiff_core.sampling import METHODS, State, walk
+from rgdiff_core.sampling import METHODS, State, reverse
 from rgdiff_core.seeds import MAX_SEED, STREAMS, stream, streams
 
 ORDERS = {"ddim": 1, "heun": 2, "dpmpp_2m": 2}
@@ -203,7 +203,7 @@ def test_a_generator_is_checked_wherever_noise_is_drawn(wrong):
     calls = (
         lambda: process.perturb(x, 0.5, generator=wrong),
         lambda: process.prior_sample(2, wrong),
-        lambda: walk(model, process, x, 3, generator=wrong),
+        lambda: reverse(model, process, x, 3, generator=wrong),
         lambda: elbo(model, process, x, 3, generator=wrong),
         lambda: log_likelihood(model, process, x, 3, "hutchinson", generator=wrong),
     )

@@ -64,7 +64,7 @@ def test_equal_sizes_are_not_mixed_up(schedule):
         (schedule.gamma(t, modes), [schedule.gamma(s, modes) for s in t]),
         (schedule.beta(t, modes), [schedule.beta(s, modes) for s in t]),
         (schedule.level(t, modes).alpha, [schedule.level(s, modes).alpha for s in t]),
-        (schedule.expansion(t, modes), [schedule.expansion(s, modes) for s in t]),
+        (schedule.magnitude_rate(t, modes), [schedule.magnitude_rate(s, modes) for s in t]),
     ):
         torch.testing.assert_close(batch, torch.stack(one))
 
@@ -119,28 +119,30 @@ def test_beta_is_the_fall_of_log_alpha(schedule, modes):
     def log_r(t: Tensor) -> Tensor:
         return schedule.level(t, modes).magnitude.log()
 
-    expansion = schedule.expansion(t, modes)
-    difference = rate(log_r).expand_as(expansion)
-    torch.testing.assert_close(expansion, difference, rtol=2e-4, atol=2e-5)
+    magnitude_rate = schedule.magnitude_rate(t, modes)
+    difference = rate(log_r).expand_as(magnitude_rate)
+    torch.testing.assert_close(magnitude_rate, difference, rtol=2e-4, atol=2e-5)
 
 
 @every_schedule
 def test_rates_are_finite_to_the_very_ends(schedule, modes):
     ends = torch.tensor([0.0, 1e-7, 1 - 1e-7, 1.0])
     assert torch.isfinite(schedule.beta(ends, modes)).all()
-    assert torch.isfinite(schedule.expansion(ends, modes)).all()
+    assert torch.isfinite(schedule.magnitude_rate(ends, modes)).all()
 
 
 def test_rates_do_not_vanish_in_inference_mode(modes):
     schedule = schedules.Polchinski()
-    expected = schedule.beta(0.5, modes), schedule.expansion(0.5, modes)
+    expected = schedule.beta(0.5, modes), schedule.magnitude_rate(0.5, modes)
     with torch.inference_mode():
         inside = Modes(
             *(x.clone() for x in (modes.scale, modes.mean, modes.variance, modes.momentum))
         )
         for m in (modes, inside):
             t = torch.tensor(0.5, dtype=torch.float64)
-            torch.testing.assert_close((schedule.beta(t, m), schedule.expansion(t, m)), expected)
+            torch.testing.assert_close(
+                (schedule.beta(t, m), schedule.magnitude_rate(t, m)), expected
+            )
             torch.testing.assert_close(
                 schedules.Cutoff().beta(t, m), schedules.Cutoff().beta(0.5, modes).clone()
             )
@@ -281,7 +283,7 @@ def test_only_the_hard_kernel_jumps():
 
 
 @pytest.mark.parametrize("t", [-0.1, 1.1, math.nan, torch.tensor([0.5, 2.0]), torch.tensor(-1.0)])
-@pytest.mark.parametrize("method", ["gamma", "level", "beta", "expansion"])
+@pytest.mark.parametrize("method", ["gamma", "level", "beta", "magnitude_rate"])
 def test_times_outside_0_to_1_are_one_sentence(t, method, modes):
     with pytest.raises(ValueError, match=r"is outside \[0, 1\]\.$"):
         getattr(schedules.Cosine(), method)(t, modes)

@@ -18,7 +18,7 @@ from rgdiff_core.schedules.kernels import (
     SigmoidKernel,
 )
 from rgdiff_core.search import compare, improve, step_bound
-from rgdiff_core.search.gradient import Curve, bound_at
+from rgdiff_core.search.gradient import CutoffParameters, bound_at
 
 STEPS = 5
 TIMES = torch.linspace(1, 0, STEPS + 1, dtype=torch.float64)[:-1]
@@ -38,12 +38,12 @@ def drawn(toy, n):
 @pytest.mark.parametrize("points", [4, STEPS + 1, 9])
 @pytest.mark.parametrize("start", STARTS, ids=lambda start: type(start.kernel).__name__)
 def test_a_curve_is_the_schedule_that_it_hands_back(toy, start, points):
-    curve = Curve(start, points, shape=True)
+    curve = CutoffParameters(start, points, shape=True)
     with torch.no_grad():
         curve.logits += torch.randn_like(curve.logits)
         curve.log_number += 0.2
     process = toy.process(curve.schedule())
-    found, expected = curve(TIMES, toy.process(start)), process.preserved(TIMES)
+    found, expected = curve(TIMES, toy.process(start)), process.vp_marginal(TIMES)
     torch.testing.assert_close(found.alpha, expected.alpha, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(found.std, expected.std, rtol=1e-9, atol=1e-12)
 
@@ -51,7 +51,7 @@ def test_a_curve_is_the_schedule_that_it_hands_back(toy, start, points):
 @pytest.mark.parametrize("start", STARTS, ids=lambda start: type(start.kernel).__name__)
 def test_gradients_are_finite_differences(toy, start):
     process, (x, noise) = toy.process(start), drawn(toy, 6)
-    curve = Curve(start, STEPS + 1, shape=True)
+    curve = CutoffParameters(start, STEPS + 1, shape=True)
 
     def bound(logits, log_number):
         curve.logits.data, curve.log_number.data = logits, log_number
@@ -66,9 +66,9 @@ def test_gradients_are_finite_differences(toy, start):
 
 def test_what_does_not_fit_into_one_call_is_the_same(toy, monkeypatch):
     process, (x, noise) = toy.process(STARTS[0]), drawn(toy, 6)
-    curve, found = Curve(STARTS[0], 4, shape=True), []
+    curve, found = CutoffParameters(STARTS[0], 4, shape=True), []
     for most in (1 << 20, 200):
-        monkeypatch.setattr("rgdiff_core.search.gradient.MOST_VALUES", most)
+        monkeypatch.setattr("rgdiff_core.search.gradient.MAX_VALUES", most)
         bound = bound_at(toy.model, x, curve(TIMES, process), noise)
         found.append((bound.detach(), *torch.autograd.grad(bound.sum(), curve.parameters())))
     for one, other in zip(*found, strict=True):
@@ -78,7 +78,7 @@ def test_what_does_not_fit_into_one_call_is_the_same(toy, monkeypatch):
 def test_the_bound_is_that_of_the_likelihood(toy):
     process = toy.process(STARTS[0])
     x, noise = drawn(toy, 2000)
-    ours = bound_at(toy.model, x, process.preserved(TIMES), noise)
+    ours = bound_at(toy.model, x, process.vp_marginal(TIMES), noise)
     theirs = step_bound(toy.model, process, x, STEPS, draws=2)
     difference = ours - theirs  # the same images, other noise
     assert abs(difference.mean()) < 4 * difference.std() / len(x) ** 0.5
@@ -88,7 +88,7 @@ def test_gaussian_data_leave_every_schedule_alone(toy):
     gaussian = rg.GaussianDenoiser(toy.model.basis, toy.model.modes)
     process = toy.process(STARTS[0])
     x, noise = drawn(toy, 8)
-    curve = Curve(STARTS[0], STEPS + 1, shape=True)
+    curve = CutoffParameters(STARTS[0], STEPS + 1, shape=True)
     bound = bound_at(gaussian, x, curve(TIMES, process), noise)
     assert torch.equal(bound, torch.zeros(8, dtype=torch.float64))
     states = list(improve(gaussian, process, x, STEPS, rounds=5, batch=4, points=6))
@@ -155,5 +155,5 @@ def test_a_marginal_without_a_channel_axis_broadcasts(toy):
 
 
 def _level(toy):
-    level = toy.process(LinearGamma(-6, 4)).preserved(TIMES)
+    level = toy.process(LinearGamma(-6, 4)).vp_marginal(TIMES)
     return level.alpha, level.std

@@ -7,7 +7,7 @@ import rgdiff_core as rg
 from rgdiff_core.likelihood import excess
 from rgdiff_core.schedules import Cosine, Cutoff, HardKernel, LearnedGamma, LinearGamma
 from rgdiff_core.search import learn, one_draw, step_bound
-from rgdiff_core.search.learned import STEP, Table, second_moment_at, tabulated
+from rgdiff_core.search.learned import STEP, GammaParameters, second_moment_at, tabulated
 
 LOW, HIGH = -8.0, 6.0
 LINEAR = LinearGamma(LOW, HIGH)
@@ -113,17 +113,17 @@ def test_gaussian_data_leave_every_schedule_alone(toy):
 
 
 def test_a_table_is_the_schedule_that_it_hands_back(toy):
-    table, times = Table(TABLE), torch.linspace(1, 0, 7, dtype=torch.float64)
+    table, times = GammaParameters(TABLE), torch.linspace(1, 0, 7, dtype=torch.float64)
     with torch.no_grad():
         table.logits.add_(torch.randn_like(table.logits))
     found = table(times, toy.process(TABLE))
-    expected = toy.process(table.schedule()).preserved(times)
+    expected = toy.process(table.schedule()).vp_marginal(times)
     torch.testing.assert_close(found.alpha, expected.alpha, rtol=1e-3, atol=1e-4)
     torch.testing.assert_close(found.std, expected.std, rtol=1e-3, atol=1e-4)
 
 
 def test_gradients_are_finite_differences(toy):
-    table, times = Table(TABLE), torch.linspace(1, 0, 5, dtype=torch.float64)
+    table, times = GammaParameters(TABLE), torch.linspace(1, 0, 5, dtype=torch.float64)
     times = torch.cat((times[:-1], times[:-1] - STEP))
     process, x = toy.process(TABLE), toy.images[:5]
     noise = torch.randn((4, *x.shape), dtype=torch.float64)

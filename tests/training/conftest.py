@@ -13,7 +13,7 @@ import rgdiff_core as rg
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 WELL = 0.5  # every site is ± this, and a little noise
 
@@ -47,7 +47,7 @@ def toy() -> TrainConfig:
     """Return a run of 40 steps."""
     return TrainConfig(
         data="wells",
-        noise=OneProcess(rg.colors.Matched(), rg.schedules.LinearGamma(-8, 6)),
+        noise=FixedProcess(rg.colors.Matched(), rg.schedules.LinearGamma(-8, 6)),
         model=ModelSpec(LatticeNet(8, 1)),
         steps=40,
         batch=16,

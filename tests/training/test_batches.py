@@ -10,7 +10,7 @@ from scipy.stats import chi2
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.training.batches import Batches, transform
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 SHAPE = (1, 6, 6)
 
@@ -129,7 +129,7 @@ def test_one_process_is_shared_out_too():
     images = torch.randn(10, *SHAPE)
     parts = []
     for rank in range(2):
-        sampler = OneProcess().sampler(basis, modes, Objective(), 1)
+        sampler = FixedProcess().sampler(basis, modes, Objective(), 1)
         parts.append(Batches(images, sampler, 8, "none", 1, rank, 2).draw(0))
     assert parts[0].levels.weight.shape[0] == parts[1].levels.weight.shape[0] == 4
     assert not torch.equal(parts[0].noise, parts[1].noise)

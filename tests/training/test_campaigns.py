@@ -124,7 +124,7 @@ from rgdiff_core.networks import LatticeNet
 from rgdiff_core.study import Study, summary
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice.plan import plan
-from rgdiff_core.study.lattice.executor import Schedule, carried_out
+from rgdiff_core.study.lattice.executor import Execution, carried_out
 from rgdiff_core.training import trainer
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.denoisers.files import read_metadata
@@ -145,7 +145,7 @@ def timeless(told):
 
 def study(place):
     theory = Study(DATA, BUDGET, Cells(place / "work", nothing))
-    assert carried_out(plan([DATA], BUDGET), {DATA: theory}, Schedule(1, None, nothing, nothing))
+    assert carried_out(plan([DATA], BUDGET), {DATA: theory}, Execution(1, None, nothing, nothing))
     (place / "study.json").write_text(json.dumps(timeless(summary(theory)), sort_keys=True))
 
 def scan(place):

@@ -19,7 +19,7 @@ from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
 from rgdiff_core.training.losses import Objective, denoising_loss
-from rgdiff_core.training.noise_levels import OneProcess, mix
+from rgdiff_core.training.noise_levels import FixedProcess, fold_in
 from rgdiff_core.training.state import learning_rate, material
 from rgdiff_core.training.trainer import PREVIEW_STEPS, preview_process
 
@@ -65,7 +65,7 @@ def test_labels_follow_their_images_and_some_are_dropped():
     basis, modes = fitted((1, 4, 4))
     labels = torch.arange(50) % 3
     images = 0.5 * (labels - 1)[:, None, None, None] + torch.linspace(-0.1, 0.1, 16).view(1, 4, 4)
-    sampler = OneProcess().sampler(basis, modes, Objective(), 0)
+    sampler = FixedProcess().sampler(basis, modes, Objective(), 0)
     drawn = Batches(images, sampler, 40, "flip", 1, 0, 1, labels, 0.3)
     dropped = 0
     for step in range(50):
@@ -155,7 +155,7 @@ def test_previews_show_the_classes_in_turn(tmp_path: Path, conditional: TrainCon
             process,
             len(shown),
             PREVIEW_STEPS,
-            generator=torch.Generator().manual_seed(mix(conditional.seed, 3)),
+            generator=torch.Generator().manual_seed(fold_in(conditional.seed, 3)),
             class_labels=torch.tensor([label]),
         )
         for label in range(3)

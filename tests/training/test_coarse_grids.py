@@ -13,11 +13,13 @@ import rgdiff_core as rg
 from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.process import Process
 from rgdiff_core.training import TrainConfig, train
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 
 def test_a_run_on_two_grids_learns_and_resumes_exactly(tmp_path: Path, toy: TrainConfig):
-    source = OneProcess(rg.colors.Matched(), rg.schedules.Cutoff(rg.schedules.SigmoidKernel(0.05)))
+    source = FixedProcess(
+        rg.colors.Matched(), rg.schedules.Cutoff(rg.schedules.SigmoidKernel(0.05))
+    )
     toy = replace(toy, noise=source, model=replace(toy.model, coarse_grids=1), batch=64)
 
     def pause(row: Mapping, status: object) -> None:
@@ -39,7 +41,7 @@ def test_a_run_on_two_grids_learns_and_resumes_exactly(tmp_path: Path, toy: Trai
     assert model.spec.coarse_grids == 1
     process = Process(model.basis, source.color, source.schedule, model.modes)
     times = torch.tensor([0.1, 0.95])
-    assert model.halvings(process.preserved(times)).tolist() == [0, 1]
+    assert model.halvings(process.vp_marginal(times)).tolist() == [0, 1]
     x = process.perturb(rg.data.load("wells", "test").images[:2], times)
     free = rg.GaussianDenoiser(model.basis, model.modes)
     learnt = model.denoise(x, times, process) - free.denoise(x, times, process)

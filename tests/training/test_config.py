@@ -20,14 +20,14 @@ from rgdiff_core.training.config import (
     parse_config,
 )
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 UNLIKE = TrainConfig(
     data="photographs",
     limit=77,
     augmentation="flip",
     basis=BasisSpec("wavelet", wavelet="db2", levels=2, decorrelate=True),
-    noise=OneProcess(colors.BlendedColor(colors.White(), colors.PowerLaw(1.5), 0.25)),
+    noise=FixedProcess(colors.BlendedColor(colors.White(), colors.PowerLaw(1.5), 0.25)),
     model=ModelSpec(UNet(16, (1, 2, 3), 1, (8, 4), 0.1, True), "variance", "whitened", "time"),
     objective=Objective("edm", "lognormal", -2.0, 3.0),
     class_conditional=True,
@@ -76,14 +76,14 @@ def test_what_a_file_leaves_out_takes_its_default(tmp_path):
     path = tmp_path / "short.toml"
     path.write_text(
         'lr = 1\nsteps = 7\n[model]\nnetwork = "unet-1m"\nscaling = "variance"\n'
-        '[noise]\nkind = "OneProcess"\nschedule = {kind = "Cosine"}\n',
+        '[noise]\nkind = "FixedProcess"\nschedule = {kind = "Cosine"}\n',
         encoding="utf-8",
     )
     assert load_config(path) == TrainConfig(
         lr=1.0,
         steps=7,
         model=ModelSpec(NETWORKS["unet-1m"], c_out="variance"),
-        noise=OneProcess(schedule=schedules.Cosine()),
+        noise=FixedProcess(schedule=schedules.Cosine()),
     )
     path.write_text("", encoding="utf-8")
     assert load_config(path) == TrainConfig()
@@ -104,10 +104,10 @@ def test_what_a_file_leaves_out_takes_its_default(tmp_path):
             {"model": ModelSpec(conditioning="time", network_input="whitened")},
         ),
         (["noise.processes=3"], {"noise": Universal(3)}),
-        (['noise={"kind": "OneProcess"}'], {"noise": OneProcess()}),
+        (['noise={"kind": "FixedProcess"}'], {"noise": FixedProcess()}),
         (
-            ['noise={"kind": "OneProcess"}', 'noise.color={"kind": "White"}'],
-            {"noise": OneProcess(colors.White())},
+            ['noise={"kind": "FixedProcess"}', 'noise.color={"kind": "White"}'],
+            {"noise": FixedProcess(colors.White())},
         ),
         (
             ['model.network={"kind": "UNet", "width": 8}', "model.network.multipliers=[1,2]"],

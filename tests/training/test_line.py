@@ -19,8 +19,8 @@ from rgdiff_core.training import PRESETS, TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.config import config_to_toml, parse_config
 from rgdiff_core.training.losses import denoising_loss
-from rgdiff_core.training.models import Opened, open_model, theory_of
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.models import LoadedModel, open_model, theory_of
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
@@ -122,7 +122,7 @@ def test_what_is_trained_is_written_with_its_line(tmp_path: Path, line: TrainCon
         batch = Batches(x, sampler, len(x), "none", 5).draw(0)
         losses.append(float(denoising_loss(here, x, batch.levels, batch.noise).loss))
     assert written == pytest.approx(sum(losses) / 3, rel=1e-5)
-    opened = Opened("it", model.at(0.75, 0.0), NAME, OneProcess())
+    opened = LoadedModel("it", model.at(0.75, 0.0), NAME, FixedProcess())
     assert torch.equal(
         opened.images("test").images, rg.data.load_at(NAME, "test", 0.75, 0.0).images
     )

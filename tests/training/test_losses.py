@@ -20,7 +20,7 @@ from rgdiff_core.training.losses import (
     denoising_loss,
     weights,
 )
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 SHAPE = (1, 6, 6)
 
@@ -49,7 +49,7 @@ def test_the_unit_loss_of_the_free_theory_is_one_everywhere(color, schedule):
     process = Process(basis, color, schedule, modes)
     generator = torch.Generator().manual_seed(2)
     for t in (0.2, 0.5, 0.9):
-        marginal = process.preserved(torch.full((n,), t, dtype=torch.float64))
+        marginal = process.vp_marginal(torch.full((n,), t, dtype=torch.float64))
         weight = weights("unit", process, torch.full((n,), t, dtype=torch.float64), modes)
         noise = torch.randn(x.shape, generator=generator, dtype=torch.float64)
         terms = denoising_loss(model, x, NoiseBatch(marginal, weight), noise)
@@ -63,7 +63,7 @@ def test_weightings_are_what_they_are_called():
     basis, modes, x = gaussian_data(6)
     process = Process(basis, colors.PowerLaw(), schedules.Cosine(), modes)
     t = torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9, 0.95], dtype=torch.float64)
-    marginal, generator = process.preserved(t), torch.Generator().manual_seed(3)
+    marginal, generator = process.vp_marginal(t), torch.Generator().manual_seed(3)
     eps, guess = torch.randn((2, *x.shape), generator=generator, dtype=torch.float64)
     data = basis.analyze(x)
     S = process.noise_variance.sqrt()
@@ -87,7 +87,7 @@ def test_weightings_are_what_they_are_called():
 def test_the_bound_of_the_free_theory_is_exact(schedule, color, times):
     """½∫Σ V d(SNR) = ½Σ log(V(1)/V(0)), whatever the schedule and wherever times are drawn."""
     basis, modes, _ = gaussian_data(2)
-    sampler = OneProcess(color, schedule).sampler(basis, modes, Objective("elbo", times), 0)
+    sampler = FixedProcess(color, schedule).sampler(basis, modes, Objective("elbo", times), 0)
     n = 4000
     batch = sampler.draw(0, n)
     model = model_of(basis, modes)
@@ -95,13 +95,15 @@ def test_the_bound_of_the_free_theory_is_exact(schedule, color, times):
     found = (batch.weight * V).sum((1, 2, 3))
     process = Process(basis, color, schedule, modes)
     ends = [
-        model.gaussian(torch.zeros(1, *SHAPE, dtype=torch.float64), process.preserved(t)).variance
+        model.gaussian(
+            torch.zeros(1, *SHAPE, dtype=torch.float64), process.vp_marginal(t)
+        ).variance
         for t in (0.0, 1.0)
     ]
     exact = float(torch.log(ends[1] / ends[0]).sum() / 2)
     assert float(found.mean()) == pytest.approx(exact, rel=2e-3)  # stratified: far below 1/√n
     if times == "importance":
-        uniform = OneProcess(color, schedule).sampler(basis, modes, Objective("elbo"), 0)
+        uniform = FixedProcess(color, schedule).sampler(basis, modes, Objective("elbo"), 0)
         other = uniform.draw(0, n)
         V = model.gaussian(torch.zeros(n, *SHAPE, dtype=torch.float64), other.marginal).variance
         assert found.std() < (other.weight * V).sum((1, 2, 3)).std()
@@ -111,7 +113,7 @@ def test_the_bound_of_the_free_theory_is_exact(schedule, color, times):
 def test_the_excess_is_the_difference_on_the_same_draw(reference):
     basis, modes, x = gaussian_data(50)
     loud = model_of(basis, modes, reference=reference, loud=True)
-    batch = OneProcess().sampler(basis, modes, Objective(), 0).draw(0, 50)
+    batch = FixedProcess().sampler(basis, modes, Objective(), 0).draw(0, 50)
     noise = torch.randn(x.shape, dtype=torch.float64)
     terms = denoising_loss(loud, x, batch, noise)
     free = denoising_loss(model_of(basis, modes), x, batch, noise)
@@ -125,7 +127,7 @@ def test_the_excess_is_the_difference_on_the_same_draw(reference):
 def test_gradients_are_those_of_the_plain_loss():
     basis, modes, x = gaussian_data(20)
     model = model_of(basis, modes, loud=True)
-    batch = OneProcess().sampler(basis, modes, Objective("v"), 0).draw(0, 20)
+    batch = FixedProcess().sampler(basis, modes, Objective("v"), 0).draw(0, 20)
     noise = torch.randn(x.shape, dtype=torch.float64)
     denoising_loss(model, x, batch, noise).loss.backward()
     ours = model.network.last.weight.grad.clone()

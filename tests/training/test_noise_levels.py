@@ -8,15 +8,15 @@ from laws import fitted
 
 from rgdiff_core import colors, schedules
 from rgdiff_core.process import Process
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess, Universal, random_process
+from rgdiff_core.training.noise_levels import FixedProcess, Universal, random_process
 
 SHAPE = (1, 6, 6)
 SOURCES = [
-    OneProcess(),
-    OneProcess(colors.White(), schedules.Cosine()),
-    OneProcess(colors.CurveColor((0.0, 0.4, 1.0), (1.0, 0.0, -2.0), colors.Matched())),
+    FixedProcess(),
+    FixedProcess(colors.White(), schedules.Cosine()),
+    FixedProcess(colors.CurveColor((0.0, 0.4, 1.0), (1.0, 0.0, -2.0), colors.Matched())),
     Universal(8),
     Universal(8, curves=0.7),
 ]
@@ -52,7 +52,7 @@ def test_draws_may_jump_forth_and_back(source):
 
 def test_times_are_stratified():
     basis, modes = fitted(SHAPE)
-    source = OneProcess(colors.White(), schedules.LinearGamma(0.0, 1.0))
+    source = FixedProcess(colors.White(), schedules.LinearGamma(0.0, 1.0))
     batch = source.sampler(basis, modes, Objective(), 0).draw(5, 50)
     snr = batch.marginal.alpha**2 / (1 - batch.marginal.alpha**2)
     t = -torch.log(snr)[:, 0, 0, 0]
@@ -62,11 +62,11 @@ def test_times_are_stratified():
 def test_levels_are_those_of_the_process():
     basis, modes = fitted(SHAPE)
     color, schedule = colors.FreeTheory(0.3), schedules.LinearGamma(-5.0, 5.0)
-    batch = OneProcess(color, schedule).sampler(basis, modes, Objective(), 0).draw(0, 20)
+    batch = FixedProcess(color, schedule).sampler(basis, modes, Objective(), 0).draw(0, 20)
     process = Process(basis, color, schedule, modes)
     alpha2 = batch.marginal.alpha**2
     t = (torch.log((1 - alpha2) / alpha2)[:, 0, 0, 0] + 5) / 10
-    expected = process.preserved(t)
+    expected = process.vp_marginal(t)
     torch.testing.assert_close(batch.marginal.alpha, expected.alpha.expand_as(alpha2))
     torch.testing.assert_close(batch.marginal.std, expected.std.expand_as(batch.marginal.std))
 
@@ -116,9 +116,9 @@ def test_universal_batches_mix_processes_and_stay_finite():
 
 
 def test_every_argument_of_a_seed_matters():
-    seeds = {mix(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
+    seeds = {fold_in(a, b, c) for a in range(5) for b in range(5) for c in range(5)}
     assert len(seeds) == 125
-    assert mix(1, 23) != mix(12, 3)
+    assert fold_in(1, 23) != fold_in(12, 3)
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 

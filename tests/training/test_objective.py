@@ -11,7 +11,7 @@ from rgdiff_core import colors, schedules
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
 from rgdiff_core.training.losses import Objective, weights
-from rgdiff_core.training.noise_levels import OneProcess, Universal, white_level
+from rgdiff_core.training.noise_levels import FixedProcess, Universal, white_level
 
 SHAPE = (1, 6, 6)
 
@@ -30,7 +30,7 @@ def isotropic(variance: float = 0.25) -> Process:
 
 def test_for_white_noise_and_an_isotropic_spectrum_the_weighting_is_edms():
     process, t = isotropic(), times(0.1, 0.3, 0.5, 0.9)
-    marginal = process.preserved(t)
+    marginal = process.vp_marginal(t)
     sigma = marginal.std / marginal.alpha
     edm = (sigma**2 + 0.25) / (sigma * 0.5) ** 2
     found = weights("edm", process, t, process.modes)
@@ -40,7 +40,7 @@ def test_for_white_noise_and_an_isotropic_spectrum_the_weighting_is_edms():
 def test_of_any_spectrum_it_is_one_weight_with_which_the_free_theory_has_loss_one():
     basis, modes = fitted(SHAPE)
     process, t = Process(basis, colors.PowerLaw(), schedules.Cutoff(), modes), times(0.2, 0.7)
-    marginal, weight = process.preserved(t), weights("edm", process, t, modes)
+    marginal, weight = process.vp_marginal(t), weights("edm", process, t, modes)
     assert weight.shape == (2, 1, 1, 1)
     S, n = modes.variance, marginal.std**2
     V = 1 / (1 / S + marginal.alpha**2 / n)  # precisions add
@@ -51,7 +51,7 @@ def test_the_white_level_of_white_noise_is_its_own():
     basis, modes = fitted(SHAPE)
     gamma = torch.linspace(-9, 9, 19, dtype=torch.float64)
     process = Process(basis, colors.White(), schedules.LinearGamma(-9, 9), modes)
-    found = white_level(process.preserved((gamma + 9) / 18), modes)
+    found = white_level(process.vp_marginal((gamma + 9) / 18), modes)
     torch.testing.assert_close(found, gamma, atol=0.01, rtol=0)
 
 
@@ -60,7 +60,7 @@ def test_the_white_level_never_falls(schedule):
     basis, modes = fitted((1, 8, 8))
     t = torch.linspace(0, 1, 60, dtype=torch.float64)
     for color in COLORS[:6]:
-        level = white_level(Process(basis, color, schedule, modes).preserved(t), modes)
+        level = white_level(Process(basis, color, schedule, modes).vp_marginal(t), modes)
         assert level.isfinite().all() and level.abs().max() <= 16
         assert (level.diff() >= -1e-9).all()
         assert level[-1] > level[0]
@@ -70,7 +70,7 @@ def test_lognormal_levels_are_normal_with_a_tenth_of_uniform_time():
     low, high = -12.0, 10.0
     basis, modes = fitted(SHAPE)
     objective = Objective(times="lognormal", level_mean=-1.5, level_std=2.0)
-    source = OneProcess(colors.White(), schedules.LinearGamma(low, high))
+    source = FixedProcess(colors.White(), schedules.LinearGamma(low, high))
     batch = source.sampler(basis, modes, objective, 5).draw(3, 4000)
     gamma = torch.log(batch.marginal.alpha[:, 0, 0, 0] ** -2 - 1)
     law = norm(-1.5, 2.0)
@@ -87,7 +87,7 @@ def test_lognormal_levels_are_normal_with_a_tenth_of_uniform_time():
 
 def test_lognormal_times_are_part_of_the_objective_and_importance_is_not():
     basis, modes = fitted(SHAPE)
-    source = OneProcess(colors.White(), schedules.LinearGamma(-8, 8))
+    source = FixedProcess(colors.White(), schedules.LinearGamma(-8, 8))
     flat, log, weighted = (
         source.sampler(basis, modes, Objective("x0", times), 5).draw(0, 500).weight
         for times in ("stratified", "lognormal", "importance")
@@ -101,7 +101,7 @@ def test_lognormal_times_are_part_of_the_objective_and_importance_is_not():
 def test_where_the_process_has_no_such_level_times_are_uniform(mean):
     basis, modes = fitted(SHAPE)
     objective = Objective(times="lognormal", level_mean=mean, level_std=0.1)
-    source = OneProcess(colors.White(), schedules.LinearGamma(-8, 8))
+    source = FixedProcess(colors.White(), schedules.LinearGamma(-8, 8))
     batch = source.sampler(basis, modes, objective, 0).draw(0, 100)
     gamma = torch.log(batch.marginal.alpha[:, 0, 0, 0] ** -2 - 1)
     assert (torch.sort(gamma).values.diff() < 0.4).all()
@@ -145,7 +145,7 @@ def test_processes_change_every_so_many_steps():
         (lambda: Objective(level_mean=math.inf), "level_mean = inf must be a finite number"),
         (lambda: Universal(8, 0), r"every = 0 is outside \[1, 1000\]"),
         (
-            lambda: white_level(isotropic().preserved(0.5), Modes(torch.zeros(SHAPE))),
+            lambda: white_level(isotropic().vp_marginal(0.5), Modes(torch.zeros(SHAPE))),
             r"the white level needs the data's variance: use Modes\.fit",
         ),
     ],

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import rgdiff_core as rg
 from rgdiff_core.denoisers.files import load_model
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.batches import Batches
 from rgdiff_core.training.checkpoint import load_checkpoint
@@ -47,10 +47,10 @@ def test_the_trainer_is_a_plain_loop(
     images = rg.data.load(toy.data).images
     basis = toy.basis.build(images)
     modes = rg.Modes.fit(basis, images, symmetries="lattice")
-    torch.manual_seed(mix(toy.seed, -1))
+    torch.manual_seed(fold_in(toy.seed, -1))
     model = toy.model.build(basis, modes)
-    sampler = toy.noise.sampler(basis, modes, toy.objective, mix(toy.seed, 1))
-    batches = Batches(images, sampler, toy.batch, "lattice", mix(toy.seed, 2))
+    sampler = toy.noise.sampler(basis, modes, toy.objective, fold_in(toy.seed, 1))
+    batches = Batches(images, sampler, toy.batch, "lattice", fold_in(toy.seed, 2))
     weights = list(model.network.parameters())
     first, second = ([torch.zeros_like(w) for w in weights] for _ in range(2))
     average = [w.detach().clone() for w in weights]

@@ -25,7 +25,7 @@ from rgdiff_core.training import TrainConfig, measure, train
 from rgdiff_core.training.checkpoint import load_checkpoint
 from rgdiff_core.training.losses import denoising_loss
 from rgdiff_core.training.noise_levels import Universal
-from rgdiff_core.training.records import Records, Status
+from rgdiff_core.training.records import RunWriter, Status
 
 TIMES = ("elapsed_s", "images_per_s")
 
@@ -283,7 +283,7 @@ def test_a_mismatched_config_is_refused(tmp_path: Path, toy: TrainConfig):
 
 
 def test_one_process_at_a_time(tmp_path: Path, toy: TrainConfig):
-    records = Records(tmp_path)
+    records = RunWriter(tmp_path)
     with pytest.raises(ValueError, match="another process is training"):
         train(toy, tmp_path, device="cpu")
     records.close()

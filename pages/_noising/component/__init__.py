@@ -41,6 +41,6 @@ def mount(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str, Any
         on_change: Called before the script runs again because the state has come to rest.
 
     Returns:
-        The last state that rested, with its ``seq`` and ``stamp``; None before the first.
+        The last state that rested, with its ``seq`` and ``revision``; None before the first.
     """
-    return _component()(data=data, key=key, on_rest_change=on_change).get("rest")
+    return _component()(data=data, key=key, on_client_state_change=on_change).get("client_state")

@@ -3,7 +3,7 @@
 
 const MAX_LOG_VARIANCE = 30;
 const TONE_LIMIT = 12;
-const LEAST_KEPT = 0.02; // of the other scales' power, where one is raised and the total kept
+const MIN_KEPT = 0.02; // of the other scales' power, where one is raised and the total kept
 const TONE_GAP = 0.02; // on the plot's axis
 
 /** Where a scale stands on the spectrum's axis in [0, 1]: logarithmic, unless scales are discrete. */
@@ -53,7 +53,7 @@ function withTone(side, own, i, scale, wanted) {
     (j === i ? [scale, Number(v.toFixed(6))] : point));
   const below = (v) => {
     const tried = { ...own, curve: put(v) };
-    return toneLog(side, tried, [scale, v]) < wanted && tintOf(side, tried).kept > LEAST_KEPT;
+    return toneLog(side, tried, [scale, v]) < wanted && tintOf(side, tried).kept > MIN_KEPT;
   };
   let [low, high] = [-TONE_LIMIT, TONE_LIMIT];
   for (let step = 0; step < 24; step++) {

@@ -50,20 +50,20 @@ function copyState(state) {
   return { ...state, sides: state.sides.map((own) => ({ ...own })) };
 }
 
-/** States by message id and stamp, so that a lab mounted again in this tab goes on as it was. */
+/** States by message id and revision, so that a lab mounted again in this tab goes on as it was. */
 function keptStates() {
   if (!document.rgdiffStates) document.rgdiffStates = new Map();
   return document.rgdiffStates;
 }
 
 /**
- * Takes up a new message: its state if the stamp is new, with seq 0; else the lab's own, made to
+ * Takes up a new message: its state if the revision is new, with seq 0; else the lab's own, made to
  * fit, as a change of state, for the exact picture in hand is of the message before.
  */
 function adopt(lab, message) {
   const kept = keptStates().get(message.id);
-  const fresh = lab.message ? lab.message.stamp !== message.stamp
-    : !kept || kept.stamp !== message.stamp;
+  const fresh = lab.message ? lab.message.revision !== message.revision
+    : !kept || kept.revision !== message.revision;
   const first = !lab.message;
   lab.message = message;
   lab.sheet = sheetOf(message.images);
@@ -88,8 +88,8 @@ function adopt(lab, message) {
 }
 
 function keep(lab) {
-  const { stamp, id } = lab.message;
-  keptStates().set(id, { stamp, seq: lab.seq, state: copyState(lab.state) });
+  const { revision, id } = lab.message;
+  keptStates().set(id, { revision, seq: lab.seq, state: copyState(lab.state) });
 }
 
 function changed(lab, sameExact) {
@@ -126,14 +126,14 @@ function sendRest(lab) {
   }
   lab.flight = { seq: lab.seq, at: performance.now() };
   lab.sentSeq = lab.seq;
-  lab.setStateValue("rest", { seq: lab.seq, stamp: lab.message.stamp, ...copyState(lab.state) });
+  lab.setStateValue("client_state", { seq: lab.seq, revision: lab.message.revision, ...copyState(lab.state) });
 }
 
 /** Takes in what Python computed for a state that rested. */
 function settle(lab, bytes) {
   if (!lab.message) return;
   const settled = readSettled(bytes);
-  if (settled.stamp !== lab.message.stamp) return;
+  if (settled.revision !== lab.message.revision) return;
   if (lab.flight && settled.seq >= lab.flight.seq) {
     lab.flight = null;
     if (lab.sentSeq !== lab.seq) scheduleRest(lab);

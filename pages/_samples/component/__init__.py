@@ -29,6 +29,8 @@ def mount(data: bytes, key: str) -> dict[str, Any] | None:
     """Mount the component with a bench message.
 
     Returns:
-        The last state that rested, with its ``seq`` and ``stamp``; None before the first.
+        The last state that rested, with its ``seq`` and ``revision``; None before the first.
     """
-    return _component()(data=data, key=key, on_rest_change=lambda: None).get("rest")
+    return _component()(data=data, key=key, on_client_state_change=lambda: None).get(
+        "client_state"
+    )

@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pages._samples.component.limits import IDLE, Allowance, Lines, TooMuch
 from pages._samples.messages import frames_message, span
-from pages._samples.state import Bench, merged
+from pages._samples.state import SamplesState, merged
 from pages._shared.lanes import LONG, SHORT, Cancelled, Lane, Ticket
 from pages._shared.page_state import short
 from pages._shared.sampling.draw import Frame, draw, most
@@ -189,11 +189,11 @@ def _asked(job: Job) -> Request | None:
     if (within := message.get("within")) is not None:
         check_range("within", within, 0, WITHIN, low_open=True)
         job.within = within
-    bench = Bench.from_json(json.dumps(message.get("bench")))
-    told = message.get("told")
-    if not isinstance(told, dict):
-        raise ValueError("told must be the part of the state that the browser owns.")
-    return merged(bench, told).request
+    bench = SamplesState.from_json(json.dumps(message.get("page_state")))
+    client_state = message.get("client_state")
+    if not isinstance(client_state, dict):
+        raise ValueError("client_state must be the part of the state that the browser owns.")
+    return merged(bench, client_state).request
 
 
 def _guarded(job: Job, work: Callable[[], None]) -> None:

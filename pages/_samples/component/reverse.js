@@ -25,11 +25,11 @@ function onFrame(lab, now) {
   if (lab.playing) repaint(lab);
 }
 
-/** One bench message, checked. */
+/** One samples message, checked. */
 function readBench(bytes) {
   const message = unpack(bytes);
   const { header } = message;
-  if (header.kind !== "bench") throw new Error("The page expects a message of the bench.");
+  if (header.kind !== "samples") throw new Error("The page expects a message with its state.");
   const images = { ...header.images };
   images.size = images.channels * images.height * images.width;
   const sides = header.sides.map((side) => {
@@ -42,7 +42,7 @@ function readBench(bytes) {
       front: side.path ? get("front", [parameters, ordinates]) : null };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
-    stamp: String(header.stamp), live: header.live, quick: header.quick, bench: header.bench, state: header.state || {},
+    revision: String(header.revision), live: header.live, quick: header.quick, pageState: header.page_state, state: header.state || {},
     continuous: header.continuous, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,

@@ -45,16 +45,16 @@ function copyState(state) {
 /** All that the samples depend on, as text. */
 function drawKey(lab) {
   const { state } = lab;
-  return JSON.stringify([lab.message.stamp, state.sides, state.zoom,
+  return JSON.stringify([lab.message.revision, state.sides, state.zoom,
     ...SAMPLER.map((name) => state[name])]);
 }
 
-/** Takes up a new message: its state if the stamp is new, else the component's own. */
+/** Takes up a new message: its state if the revision is new, else the component's own. */
 function adopt(lab, message) {
   const kept = document.rgdiffBench;
   const first = !lab.message;
-  const fresh = first ? !kept || kept.stamp !== message.stamp
-    : lab.message.stamp !== message.stamp;
+  const fresh = first ? !kept || kept.revision !== message.revision
+    : lab.message.revision !== message.revision;
   lab.message = message;
   lab.origin = soundState(message, message.state);
   if (fresh) {
@@ -74,7 +74,7 @@ function adopt(lab, message) {
 }
 
 function keep(lab) {
-  document.rgdiffBench = { stamp: lab.message.stamp, seq: lab.seq, state: copyState(lab.state) };
+  document.rgdiffBench = { revision: lab.message.revision, seq: lab.seq, state: copyState(lab.state) };
 }
 
 function changed(lab) {
@@ -116,6 +116,6 @@ function sendRest(lab) {
   const busy = lab.live && !lab.stopped && !drawn;
   if (!lab.unsaid || lab.gesture || lab.playing || lab.gone || busy) return;
   lab.unsaid = false;
-  lab.setStateValue("rest", { seq: lab.seq, stamp: lab.message.stamp, live: lab.live, drawn,
+  lab.setStateValue("client_state", { seq: lab.seq, revision: lab.message.revision, live: lab.live, drawn,
     ...copyState(lab.state) });
 }

@@ -81,8 +81,8 @@ function ask(lab) {
   lab.asked = { seq: lab.seq, at: lab.askedAt, input: lab.changedAt, preview };
   lab.coming = null;
   lab.place = 0;
-  lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, bench: lab.message.bench,
-    told: copyState(lab.state), ...(preview ? { within: PREVIEW_S } : {}) }));
+  lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, page_state: lab.message.pageState,
+    client_state: copyState(lab.state), ...(preview ? { within: PREVIEW_S } : {}) }));
   lab.lateTimer = setTimeout(() => repaint(lab), PATIENCE_MS);
 }
 
@@ -115,13 +115,13 @@ function hear(lab, data) {
   }
 }
 
-/** Takes some frames of a draw, from the live line or from the courier. */
+/** Takes some frames of a draw, from the live line or from the result channel. */
 function takeFrames(lab, bytes, heard) {
   const message = unpack(bytes);
   const { header } = message;
   if (header.kind !== "frames" || !lab.message) return;
   const expected = heard ? lab.asked && lab.asked.seq : lab.seq;
-  if (header.seq !== expected || (!heard && header.stamp !== lab.message.stamp)) return;
+  if (header.seq !== expected || (!heard && header.revision !== lab.message.revision)) return;
   const at = heard ? lab.asked.at : performance.now();
   if (!lab.coming || lab.coming.seq !== header.seq) {
     lab.coming = { seq: header.seq, at, input: heard ? lab.asked.input : at, frames: [], steps: header.steps, done: false };

@@ -1,4 +1,4 @@
-r"""What the browser components share: the curve editor, the courier, the stores, the container.
+r"""What the browser components share: the curve editor, the result channel, stores, container.
 
 The protocol is written down in ``docs/lab-protocol.md``. The JavaScript needs no build step: a
 component's files are joined into one module, whose last file has the ``export default``.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from streamlit.components.v2 import component
 
-__all__ = ["browser_component", "mount_courier", "mount_layers", "pack", "script", "unpack"]
+__all__ = ["browser_component", "mount_result_channel", "mount_layers", "pack", "script", "unpack"]
 
 EDITOR_SCRIPTS = (
     "container.js",
@@ -64,9 +64,9 @@ def _invisible(name: str) -> Callable[..., Any]:
     return component(f"rgdiff_{name}", js=_source(f"{name}.js"))
 
 
-def mount_courier(data: bytes, key: str) -> None:
-    """Mount the invisible courier, which hands a settled message to the lab on the page."""
-    _invisible("courier")(data=data, key=key)
+def mount_result_channel(data: bytes, key: str) -> None:
+    """Mount the invisible result channel, which hands a settled message to the lab on the page."""
+    _invisible("result_channel")(data=data, key=key)
 
 
 def mount_layers(data: bytes, key: str) -> None:

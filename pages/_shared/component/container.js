@@ -86,7 +86,7 @@ function readBands(bytes) {
   return {
     header,
     images,
-    stamp: String(header.stamp),
+    revision: String(header.revision),
     id: header.id || "",
     colors: colorTable(message, images),
     information: { ...header.information, values: information.values },
@@ -170,7 +170,7 @@ function colorTable(message, images) {
 function readSettled(bytes) {
   const message = unpack(bytes);
   const { header } = message;
-  if (header.kind !== "settled") throw new Error("The courier expects a settled message.");
+  if (header.kind !== "settled") throw new Error("The result channel expects a settled message.");
   const picture = (name) => (message.has(name) ? message.take(name).values : null);
   let blend = null;
   if (header.blend && message.has("blend/alpha")) {
@@ -181,7 +181,7 @@ function readSettled(bytes) {
   }
   return {
     seq: header.seq,
-    stamp: String(header.stamp),
+    revision: String(header.revision),
     exact: [picture("0/exact"), picture("1/exact")],
     blendExact: picture("blend/exact"),
     blend,

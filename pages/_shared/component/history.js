@@ -1,6 +1,6 @@
 // Changes of the state, by gestures, and the way back.
 
-const UNDO_MOST = 200;
+const MAX_UNDO = 200;
 
 /**
  * One change of the state. Changes of one gesture (a drag, a held key) share its name and make
@@ -10,7 +10,7 @@ function change(lab, gesture, mutate) {
   if (lab.gesture !== gesture) {
     const again = gesture === "time" && lab.lastGesture === "time";
     if (!again) lab.past.push(copyState(lab.state));
-    if (lab.past.length > UNDO_MOST) lab.past.shift();
+    if (lab.past.length > MAX_UNDO) lab.past.shift();
     lab.future = [];
     lab.gesture = gesture;
     lab.lastGesture = gesture;

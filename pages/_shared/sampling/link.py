@@ -21,7 +21,7 @@ def open_button(make: Callable[[], Setting], key: str, n: int = MAX_SAMPLES) -> 
     ):
         return
     try:
-        link = json.dumps({"kind": "Bench", "setting": to_dict(make()), "n": n})
+        link = json.dumps({"kind": "SamplesState", "setting": to_dict(make()), "n": n})
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
         return

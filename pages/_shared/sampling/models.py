@@ -10,8 +10,8 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared import cache
+from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling.setting import Setting
-from pages._shared.side import Side
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.serialize import basis_to_dict
 from rgdiff_core.bases.spec import BasisSpec
@@ -23,12 +23,12 @@ from rgdiff_core.spec import load_json
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.training import runs
 from rgdiff_core.training.models import open_model, theory_of
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "of_run", "version"]
 
-LARGE = 1_000_000  # parameters from which a GPU is worth its way
-SOON = 1 << 25  # parameters times values of a field up to which a draw is soon done
+MIN_GPU_PARAMETERS = 1_000_000  # parameters from which a GPU is worth its way
+MAX_QUICK_WORK = 1 << 25  # parameters times values of a field up to which a draw is soon done
 _KINDS = {
     "PixelBasis": "pixel",
     "FourierBasis": "fourier",
@@ -54,7 +54,7 @@ class Source:
     data: str
     basis: BasisSpec
     version: str
-    noise: OneProcess | None = None
+    noise: FixedProcess | None = None
 
     @property
     def action(self) -> Phi4 | None:
@@ -90,7 +90,7 @@ class Source:
     def quick(self) -> bool:
         """Return whether a visitor can wait for some hundred samples: no large network."""
         parameters = sum(p.numel() for p in self.denoiser.parameters())
-        return math.prod(self.denoiser.basis.shape) * parameters <= SOON
+        return math.prod(self.denoiser.basis.shape) * parameters <= MAX_QUICK_WORK
 
 
 def menu() -> Mapping[str, str]:
@@ -193,13 +193,13 @@ def _load(model: str, version: str, basis: str) -> Source:
         return Source(denoiser, name, BasisSpec.from_json(basis), version)
     opened = open_model(name)
     basis_choice = _choice(opened.denoiser.basis)
-    noise = opened.noise if opened.own else None
+    noise = opened.trained_on
     return Source(_placed(opened.denoiser), opened.data, basis_choice, version, noise)
 
 
 def _placed(network: NetworkDenoiser) -> NetworkDenoiser:
     """Move a large network to the GPU, where there is one."""
-    large = sum(p.numel() for p in network.parameters()) > LARGE
+    large = sum(p.numel() for p in network.parameters()) > MIN_GPU_PARAMETERS
     if large and torch.cuda.is_available():
         network.to("cuda")
     return network.set_precision("auto")
@@ -230,4 +230,6 @@ def of_run(run_id: str) -> Setting:
     there is only one.
     """
     noise = open_model(run_id).noise
-    return _sound(Setting(f"run/{run_id}", Side(BasisSpec(), noise.color, noise.schedule)))
+    return _sound(
+        Setting(f"run/{run_id}", ProcessChoice(BasisSpec(), noise.color, noise.schedule))
+    )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pages._shared.side import Side
+from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
 from rgdiff_core.denoisers import GuidanceCurve
@@ -83,7 +83,7 @@ class Setting(Spec):
     """
 
     model: str = FIRST
-    side: Side = Side(
+    side: ProcessChoice = ProcessChoice(
         BasisSpec(momentum="lattice"), Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0)
     )
     method: str = "interaction"

@@ -33,7 +33,7 @@ from rgdiff_core.likelihood import bits_per_dim, dequantize, log_likelihood
 from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.process import Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
 
@@ -88,7 +88,7 @@ class ImageBound:
 
 
 @dataclass(frozen=True, eq=False)
-class _Ladder:
+class _LevelGrid:
     """Noise levels of equal information: middle, (FINE, C, H, W), ½ |Δ log V| across each level,
     and the number of the bin of scale and log-SNR that each component is in.
     """
@@ -116,7 +116,7 @@ def _log_snr(process: Process, variance: Tensor, t: Tensor, floor: float) -> Ten
     return torch.minimum(log_snr, torch.log(variance) - 2 * math.log(floor))
 
 
-def _ladder(process: Process, modes: Modes, floor: float) -> _Ladder:
+def _level_grid(process: Process, modes: Modes, floor: float) -> _LevelGrid:
     variance = modes.variance
     if variance is None:
         raise ValueError("the bound needs the data's variance: use Modes.fit.")
@@ -124,12 +124,12 @@ def _ladder(process: Process, modes: Modes, floor: float) -> _Ladder:
     times = _times(process, variance, torch.sin(torch.pi / 2 * u) ** 2, floor)
     information = softplus(_log_snr(process, variance, times, floor)) / 2
     middle = (times[1:] + times[:-1]) / 2
-    marginal = process.preserved(middle)
+    marginal = process.vp_marginal(middle)
     shape = (FINE, *torch.broadcast_shapes(variance.shape, process.basis.shape))
     edges = torch.tensor(EDGES).to(variance)
     level = torch.bucketize(_log_snr(process, variance, middle, floor).contiguous(), edges)
     band = (modes.scale * BANDS).long().clamp(0, BANDS - 1)
-    return _Ladder(
+    return _LevelGrid(
         Marginal(marginal.alpha.expand(shape), marginal.std.expand(shape)),
         (information[:-1] - information[1:]).clamp_min(0).expand(shape),
         (band * (len(EDGES) + 1) + level).expand(shape),
@@ -141,12 +141,12 @@ def image_bound(
     model: Denoiser,
     process: Process,
     images: Tensor,
-    draws: int = 16,
+    levels_per_image: int = 16,
     seed: int = 0,
     *,
     levels: int | None = 256,
     floor: float = FLOOR,
-    rows: int = ROWS,
+    batch_size: int = ROWS,
     progress: Progress = None,
     class_labels: Tensor | None = None,
 ) -> ImageBound:
@@ -154,44 +154,47 @@ def image_bound(
 
     Arguments:
         model: in the process' basis.
-        draws: noise levels for each image, a divisor of 1024; each evaluates the model once.
+        levels_per_image: noise levels, a divisor of 1024; each evaluates the model once.
         levels: of a pixel, as of `dequantize`; None for images that are real numbers already, to
             which the bits per dimension of 256 levels are ascribed.
         floor: σS/α below which a component is left to the free theory, in [0, 0.1].
-        rows: images that are evaluated at once.
+        batch_size: images that are evaluated at once.
         progress: called with (evaluations done, in all); it may raise to cancel.
         class_labels: int64 (N,), of a model with classes: the bound given them.
 
     Raises `ValueError` for a value outside its range and a basis that differs.
     """
-    check_whole("draws", draws, 1, FINE)
-    if FINE % draws:
-        raise ValueError(f"draws = {draws} is not a divisor of {FINE}.")
+    check_whole("levels_per_image", levels_per_image, 1, FINE)
+    if FINE % levels_per_image:
+        raise ValueError(f"levels_per_image = {levels_per_image} is not a divisor of {FINE}.")
     check_range("floor", floor, 0, 0.1)
     check_model(model, process)
-    like, each = process.noise_variance, FINE // draws
-    ladder = _ladder(process, model.modes, max(floor, 1e-30))
+    like, each = process.noise_variance, FINE // levels_per_image
+    grid = _level_grid(process, model.modes, max(floor, 1e-30))
     sums = torch.zeros(2, BINS, dtype=torch.float64, device=hosted(like).device)
     free, gained = [], []
-    for first in range(0, len(images), rows):
-        generator = seeded(like.device, mix(seed, 4, first))
-        x = images[first : first + rows].to(like)
+    for first in range(0, len(images), batch_size):
+        generator = seeded(like.device, fold_in(seed, 4, first))
+        x = images[first : first + batch_size].to(like)
         x = x if levels is None else dequantize(x, generator, levels)
         root = model.free_variance.sqrt()
         data = model.basis.analyze(x)
         z = (data - model.free_mean) / root
         free.append(-normal_log_density(doubled(z)) + doubled(log_volume(root, x)))
-        given = model.given(_rows(class_labels, first, rows))
+        given = model.given(_rows(class_labels, first, batch_size))
         by_level = sums.new_zeros(len(x), BINS // BANDS)
-        for draw in range(draws):
+        for draw in range(levels_per_image):
             noise = white_noise(x.shape, like, generator)
             index = torch.randint(
                 each, (len(x),), generator=generator, device=generator.device
             ).to(like.device)
-            by_level += _draw(given, ladder, data, noise, draw * each + index, each, sums)
+            by_level += _draw(given, grid, data, noise, draw * each + index, each, sums)
         gained.append(by_level)
         if progress is not None:
-            progress(min(first + rows, len(images)) * draws, len(images) * draws)
+            progress(
+                min(first + batch_size, len(images)) * levels_per_image,
+                len(images) * levels_per_image,
+            )
     shape = images.shape[1:]
     nats = torch.cat(free).cpu()
     added = torch.cat(gained).cpu()
@@ -203,13 +206,13 @@ def image_bound(
     return ImageBound(bits, free_bits, gain / unit, added / unit, left)
 
 
-def _rows(class_labels: Tensor | None, first: int, rows: int) -> Tensor | None:
-    return None if class_labels is None else class_labels[first : first + rows]
+def _rows(class_labels: Tensor | None, first: int, batch_size: int) -> Tensor | None:
+    return None if class_labels is None else class_labels[first : first + batch_size]
 
 
 def _draw(
     model: Denoiser,
-    ladder: _Ladder,
+    grid: _LevelGrid,
     data: Tensor,
     noise: Tensor,
     cell: Tensor,
@@ -222,16 +225,16 @@ def _draw(
     Arguments:
         data: components χ(0), (B, C, H, W).
         noise: white, in field space, so that all bases share it.
-        cell: of the ladder, (B,).
+        cell: of the grid, (B,).
         each: cells of a slice.
     """
-    marginal = Marginal(ladder.middle.alpha[cell], ladder.middle.std[cell])
-    weight = each * ladder.turn[cell]
+    marginal = Marginal(grid.middle.alpha[cell], grid.middle.std[cell])
+    weight = each * grid.turn[cell]
     eps = model.basis.analyze(noise)
     error = free_error(data, eps, marginal, model.free_mean, model.free_variance)
     f = model.interaction(marginal.alpha * data + marginal.std * eps, marginal)
     terms = doubled(torch.where(weight > 0, weight * f * (f + 2 * error), 0.0))
-    place = hosted(ladder.place[cell]).flatten()
+    place = hosted(grid.place[cell]).flatten()
     sums[0].index_add_(0, place, terms.flatten())
     sums[1].index_add_(0, place, doubled(weight * error**2).flatten())
     levels = place.reshape(len(terms), -1) % (BINS // BANDS)
@@ -246,7 +249,7 @@ def flow_bits(
     steps: int = 24,
     seed: int = 0,
     *,
-    rows: int = 256,
+    batch_size: int = 256,
     progress: Progress = None,
     class_labels: Tensor | None = None,
 ) -> Tensor:
@@ -256,14 +259,14 @@ def flow_bits(
 
     Arguments:
         steps: of the Runge–Kutta method; each evaluates the model four times, with gradients.
-        rows: images at once.
+        batch_size: images at once.
         progress: called with (images done, in all).
         class_labels: int64 (N,), of a model with classes.
     """
     like, found = process.noise_variance, []
-    for first in range(0, len(images), rows):
-        generator = seeded(like.device, mix(seed, 6, first))
-        x = dequantize(images[first : first + rows].to(like), generator)
+    for first in range(0, len(images), batch_size):
+        generator = seeded(like.device, fold_in(seed, 6, first))
+        x = dequantize(images[first : first + batch_size].to(like), generator)
         with sdpa_kernel(SDPBackend.MATH):  # whose backward pass takes several directions at once
             density = log_likelihood(
                 model,
@@ -273,9 +276,9 @@ def flow_bits(
                 "hutchinson",
                 generator,
                 grid="logsnr",
-                class_labels=_rows(class_labels, first, rows),
+                class_labels=_rows(class_labels, first, batch_size),
             )
         found.append(bits_per_dim(density.detach().cpu().double(), x.shape[1:]))
         if progress is not None:
-            progress(min(first + rows, len(images)), len(images))
+            progress(min(first + batch_size, len(images)), len(images))
     return torch.cat(found)

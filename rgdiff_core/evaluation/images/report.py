@@ -17,26 +17,26 @@ from rgdiff_core.evaluation.images.samples import (
     GROUPS,
     Features,
     SampleQuality,
+    compare_images,
     draw_images,
     image_reference,
-    judge_images,
     spectrum_ratio,
 )
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import Grid
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import check_whole
 from rgdiff_core.spectra.power import Spectrum
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["ImageReport", "Judged", "evaluate_images", "feature_networks"]
+__all__ = ["ImageReport", "SampleMetrics", "evaluate_images", "feature_networks"]
 
 FLOW_STEPS = 24
 Progress = Callable[[str, int, int], None] | None
 
 
 @dataclass(frozen=True)
-class Judged:
+class SampleMetrics:
     """A `SampleQuality` without tensors.
 
     Attributes:
@@ -64,7 +64,8 @@ class ImageReport:
         bits: bits per dimension of held-out images, a bound; see `images_bound`. Of a model with
             classes, for any class.
         free_bits: the same of the free theory, exact.
-        images, draws: held-out images, and noise levels for each.
+        images: how many held-out ones.
+        levels_per_image: noise levels.
         flow_bits: of the probability flow, None where it was not asked for.
         gain, left: by scale and data log-SNR, as of `ImageBound`; None where nothing passes.
         steps, method, grid: of the sampler.
@@ -80,15 +81,15 @@ class ImageReport:
     bits: Estimate
     free_bits: Estimate
     images: int
-    draws: int
+    levels_per_image: int
     flow_bits: Estimate | None
     gain: tuple[tuple[float | None, ...], ...]
     left: tuple[tuple[float | None, ...], ...]
     steps: int
     method: str
     grid: Grid
-    samples: Judged | None
-    floor: Judged | None
+    samples: SampleMetrics | None
+    floor: SampleMetrics | None
     seconds: Mapping[str, float]
     class_bits: Estimate | None = None
     class_flow_bits: Estimate | None = None
@@ -120,12 +121,12 @@ def evaluate_images(
     seed: int = 0,
     *,
     images: int = 256,
-    draws: int = 8,
+    levels_per_image: int = 8,
     flow: int = 0,
     method: str | None = None,
     grid: Grid = "logsnr",
     features: Sequence[str] = ("cifar10",),
-    rows: int = 100,
+    batch_size: int = 100,
     progress: Progress = None,
 ) -> ImageReport:
     """Evaluate a model of images in [−1, 1], taken for 8-bit ones.
@@ -139,12 +140,13 @@ def evaluate_images(
         n: samples, at least 20, or 0 for none.
         steps: of the sampler.
         seed: of everything random.
-        images, draws: held-out images, at least 2, and noise levels for each, a divisor of 1024.
+        images: how many held-out ones, at least 2.
+        levels_per_image: noise levels, a divisor of 1024.
         flow: held-out images for the probability flow, 0 for none.
         method, grid: as of `sample`; by default DPM-Solver++(2M), and the shell sampler for a
             schedule that jumps.
         features: networks whose features are compared; those that are missing are left out.
-        rows: images at once.
+        batch_size: images at once.
         progress: called with (what is done, done, in all); it may raise to cancel.
 
     Raises `ValueError` for a value outside its range, a lattice, and images of another shape.
@@ -169,19 +171,28 @@ def evaluate_images(
         return tell
 
     labels = _labels(model, test, images)
-    bound = image_bound(model, process, x, draws, seed, rows=rows, progress=told("bound"))
+    bound = image_bound(
+        model, process, x, levels_per_image, seed, batch_size=batch_size, progress=told("bound")
+    )
     lap("bound")
-    flowed = _flow(model, process, x[:flow], seed, rows, told("flow")) if flow else None
+    flowed = _flow(model, process, x[:flow], seed, batch_size, told("flow")) if flow else None
     lap("flow")
     by_class = class_flowed = None
     if labels is not None:
         what = told("bound, by class")
         by_class = image_bound(
-            model, process, x, draws, seed, rows=rows, progress=what, class_labels=labels
+            model,
+            process,
+            x,
+            levels_per_image,
+            seed,
+            batch_size=batch_size,
+            progress=what,
+            class_labels=labels,
         ).estimate
         if flow:
             what = told("flow, by class")
-            class_flowed = _flow(model, process, x[:flow], seed, rows, what, labels[:flow])
+            class_flowed = _flow(model, process, x[:flow], seed, batch_size, what, labels[:flow])
         lap("by class")
     method = method or ("dpmpp_2m" if process.schedule.continuous else "shell")
     samples = floor = None
@@ -189,7 +200,7 @@ def evaluate_images(
         device = process.noise_variance.device
         networks = feature_networks(features, x.shape[1:], device)
         known = image_reference(test.images.to(device), networks)
-        generator = seeded(device, mix(seed, 7))
+        generator = seeded(device, fold_in(seed, 7))
         grey = draw_images(
             model,
             process,
@@ -198,24 +209,24 @@ def evaluate_images(
             method,
             generator,
             grid=grid,
-            rows=rows,
+            batch_size=batch_size,
             progress=told("samples"),
             class_labels=torch.arange(n) % model.num_classes if model.num_classes else None,
         )
-        samples = _judged(judge_images(grey, known), known.spectrum)
+        samples = _judged(compare_images(grey, known), known.spectrum)
         real = data.load(name).images
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(real), generator=generator)[:n]
         if len(chosen) >= 2 * GROUPS:
             grey = ((real[chosen] + 1) * 127.5).round().to(torch.uint8)
-            floor = _judged(judge_images(grey, known), known.spectrum)
+            floor = _judged(compare_images(grey, known), known.spectrum)
     lap("samples")
     return ImageReport(
         data=name,
         bits=bound.estimate,
         free_bits=Estimate.of(bound.free),
         images=len(bound.bits),
-        draws=draws,
+        levels_per_image=levels_per_image,
         flow_bits=flowed,
         gain=_table(bound.gain),
         left=_table(bound.left),
@@ -263,7 +274,7 @@ def _flow(
     process: Process,
     x: Tensor,
     seed: int,
-    rows: int,
+    batch_size: int,
     progress: Callable[[int, int], None] | None,
     class_labels: Tensor | None = None,
 ) -> Estimate:
@@ -277,7 +288,7 @@ def _flow(
             x,
             FLOW_STEPS,
             seed,
-            rows=rows,
+            batch_size=batch_size,
             progress=progress,
             class_labels=class_labels,
         )
@@ -287,9 +298,9 @@ def _flow(
     return Estimate.of(found)
 
 
-def _judged(found: SampleQuality, known: Spectrum) -> Judged:
+def _judged(found: SampleQuality, known: Spectrum) -> SampleMetrics:
     scale, relative, error = spectrum_ratio(found.spectrum, known)
-    return Judged(
+    return SampleMetrics(
         found.n,
         found.spectrum_error,
         found.sharpness,

@@ -28,14 +28,14 @@ __all__ = [
     "draw_images",
     "eight_bit",
     "image_reference",
-    "judge_images",
+    "compare_images",
     "spectrum_ratio",
 ]
 
 ROWS = 500  # images that are drawn or looked at at once
 SHARP = 2 / 3  # of the largest |k|: scales above it say how sharp an image is
 GROUPS = 10  # of the jackknife
-MOST_FEATURES = 512  # beyond which a covariance asks for more samples than are drawn
+MAX_FEATURES = 512  # beyond which a covariance asks for more samples than are drawn
 
 Features = Callable[[Tensor], Tensor]  # images (N, C, H, W) in [−1, 1] to (N, d)
 
@@ -58,11 +58,11 @@ def draw_images(
     generator: Generators = None,
     *,
     grid: Grid = "logsnr",
-    rows: int = ROWS,
+    batch_size: int = ROWS,
     progress: Callable[[int, int], None] | None = None,
     class_labels: Tensor | None = None,
 ) -> Tensor:
-    """Draw n images as grey values, uint8 (n, C, H, W), on the CPU, `rows` at once; other
+    """Draw n images as grey values, uint8 (n, C, H, W), on the CPU, `batch_size` at once; other
     arguments as of `sample`.
 
     Arguments:
@@ -71,7 +71,7 @@ def draw_images(
     """
     parts, left = [], n
     while left > 0:
-        here, first = min(rows, left), n - left
+        here, first = min(batch_size, left), n - left
         x = sample(
             model,
             process,
@@ -83,7 +83,7 @@ def draw_images(
             class_labels=None if class_labels is None else class_labels[first : first + here],
         )
         parts.append(eight_bit(x))
-        left -= rows
+        left -= batch_size
         if progress is not None:
             progress(n - max(0, left), n)
     return torch.cat(parts)
@@ -122,7 +122,7 @@ class SampleQuality:
         color_error: distance of the Gaussians of the colours of a pixel (2-Wasserstein), in grey
             values.
         rgb_mean, rgb_covariance: of the samples, for images in [−1, 1].
-        frechet: Fréchet distance by feature network, of those with at most MOST_FEATURES.
+        frechet: Fréchet distance by feature network, of those with at most MAX_FEATURES.
         kernel: kernel distance by feature network.
         spectrum: of the samples.
     """
@@ -156,7 +156,7 @@ def image_reference(images: Tensor, networks: Mapping[str, Features]) -> ImageRe
     )
 
 
-def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) -> SampleQuality:
+def compare_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) -> SampleQuality:
     """Return the quality of samples, uint8 (n, C, H, W), n ≥ 20.
 
     Arguments:
@@ -172,7 +172,7 @@ def judge_images(grey: Tensor, known: ImageReference, *, thorough: bool = True) 
     frechet, kernel = {}, {}
     for name, network in known.networks.items():
         found, real = network(x), known.features[name]
-        few = found.shape[1] <= MOST_FEATURES
+        few = found.shape[1] <= MAX_FEATURES
         if few:
             error = frechet_error(found, real, GROUPS) if thorough else math.nan
             frechet[name] = Estimate(frechet_distance(found, real), error)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rgdiff_core.evaluation.lattice.quality import Quality
+from rgdiff_core.evaluation.lattice.quality import FlowMetrics
 from rgdiff_core.lattice import HMC, Phi4, trajectories
 from rgdiff_core.lattice.gamma import means
 from rgdiff_core.spec import check_range, check_whole
@@ -85,7 +85,7 @@ def monte_carlo_efficiency(
     return _at(samples, _over(samples, tau), tau, seconds, begun - start)
 
 
-def model_efficiency(quality: Quality, seconds: float) -> tuple[Efficiency, Efficiency]:
+def model_efficiency(quality: FlowMetrics, seconds: float) -> tuple[Efficiency, Efficiency]:
     """Return how fast a model makes independent samples: by weights, and by Metropolis.
 
     Arguments:

@@ -40,13 +40,21 @@ from rgdiff_core.sampling import Method
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.statistics import Estimate, jackknife
 
-__all__ = ["HeldOut", "Quality", "Weighed", "held_out", "quality", "quality_of", "weigh"]
+__all__ = [
+    "HeldOutMetrics",
+    "FlowMetrics",
+    "WeightedSamples",
+    "held_out",
+    "quality",
+    "flow_metrics",
+    "weigh",
+]
 
 BLOCKS = 32
 
 
 @dataclass(frozen=True)
-class Quality:
+class FlowMetrics:
     """What samples with a density say of a model.
 
     Attributes:
@@ -79,7 +87,7 @@ class Quality:
 
 
 @dataclass(frozen=True)
-class HeldOut:
+class HeldOutMetrics:
     """What held-out configurations say of a model.
 
     Attributes:
@@ -102,7 +110,7 @@ class HeldOut:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class WeightedSamples:
     """Samples of a model with their weights.
 
     Attributes:
@@ -131,12 +139,12 @@ def quality(
     method: str | Method | None = None,
     grid: Grid = "uniform",
     progress: Callable[[int, int], None] | None = None,
-) -> Quality:
-    """Draw n samples with their density and say what they are worth: `weigh`, `quality_of`."""
+) -> FlowMetrics:
+    """Draw n samples with their density and say what they are worth: `weigh`, `flow_metrics`."""
     drawn = weigh(
         model, process, action, n, steps, generator, method=method, grid=grid, progress=progress
     )
-    return quality_of(drawn)
+    return flow_metrics(drawn)
 
 
 def weigh(
@@ -150,7 +158,7 @@ def weigh(
     method: str | Method | None = None,
     grid: Grid = "uniform",
     progress: Callable[[int, int], None] | None = None,
-) -> Weighed:
+) -> WeightedSamples:
     """Draw n samples with their density and weigh them.
 
     Arguments:
@@ -175,10 +183,10 @@ def weigh(
             raise FoldedError(steps)
     log_q = doubled(drawn.log_density)
     log_w = -action(doubled(drawn.x)) - log_q
-    return Weighed(action, hosted(drawn.x), log_q, log_w, drawn.evaluations)
+    return WeightedSamples(action, hosted(drawn.x), log_q, log_w, drawn.evaluations)
 
 
-def quality_of(drawn: Weighed) -> Quality:
+def flow_metrics(drawn: WeightedSamples) -> FlowMetrics:
     """Say what weighed samples are worth.
 
     Errors are jackknife errors over blocks of samples, which are independent.
@@ -197,7 +205,7 @@ def quality_of(drawn: Weighed) -> Quality:
     def estimate(function: Callable[[Tensor], float]) -> Estimate:
         return jackknife(function, blocks)
 
-    return Quality(
+    return FlowMetrics(
         n=n,
         nfe=drawn.nfe,
         ess=estimate(lambda rows: effective_sample_size(action, x[rows], log_q[rows])),
@@ -220,7 +228,7 @@ def held_out(
     log_z: Estimate,
     *,
     progress: Callable[[int, int], None] | None = None,
-) -> HeldOut:
+) -> HeldOutMetrics:
     """Return the negative log-likelihood of held-out configurations x (N, 1, L, L).
 
     Arguments:
@@ -231,7 +239,7 @@ def held_out(
     nll = -doubled(log_likelihood(model, process, x, steps, progress=progress))
     s = action(doubled(x))
     bound, entropy = Estimate.of(nll - s), Estimate.of(s)
-    return HeldOut(
+    return HeldOutMetrics(
         n=len(x),
         nll=Estimate.of(nll),
         entropy=entropy + log_z,

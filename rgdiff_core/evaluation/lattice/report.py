@@ -16,7 +16,13 @@ from torch import Tensor
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation.lattice.metropolis import independence_metropolis
-from rgdiff_core.evaluation.lattice.quality import Quality, Weighed, held_out, quality_of, weigh
+from rgdiff_core.evaluation.lattice.quality import (
+    FlowMetrics,
+    WeightedSamples,
+    flow_metrics,
+    held_out,
+    weigh,
+)
 from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.annealing import UnevenWeights, annealed_importance_sampling
@@ -27,7 +33,7 @@ from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.spec import check_whole
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["LatticeReport", "LogZs", "Row", "evaluate_lattice"]
+__all__ = ["LatticeReport", "LogZs", "ObservableRow", "evaluate_lattice"]
 
 Progress = Callable[[str, int, int], None] | None
 Report = Callable[[int, int], None]
@@ -52,7 +58,7 @@ class LogZs:
 
 
 @dataclass(frozen=True)
-class Row:
+class ObservableRow:
     """An observable, and by how many standard errors it is off that of hybrid Monte Carlo.
 
     Attributes:
@@ -92,7 +98,7 @@ class LatticeReport:
 
     action: Phi4
     size: int
-    quality: Quality
+    quality: FlowMetrics
     log_z: LogZs
     reverse_kl: Estimate
     forward_kl: Estimate | None
@@ -100,7 +106,7 @@ class LatticeReport:
     tau_int: Estimate
     positive: Estimate
     magnetization: Estimate
-    observables: tuple[Row, ...]
+    observables: tuple[ObservableRow, ...]
     seconds: dict[str, float]
 
 
@@ -166,7 +172,7 @@ def evaluate_lattice(
     truth = timed(
         "hybrid Monte Carlo", lambda report: _truth(action, size, n_truth, generator, report)
     )
-    quality = quality_of(drawn)
+    quality = flow_metrics(drawn)
     log_z = LogZs(quality.log_z, integrated, annealed, _combined(integrated, annealed))
     forward = None
     if method is None:
@@ -230,7 +236,9 @@ def _combined(first: Estimate, second: Estimate | None) -> Estimate:
     return Estimate((a * first.value + b * second.value) / (a + b), 1 / math.sqrt(a + b))
 
 
-def _table(drawn: Weighed, indices: Tensor, truth: Mapping[str, Estimate]) -> tuple[Row, ...]:
+def _table(
+    drawn: WeightedSamples, indices: Tensor, truth: Mapping[str, Estimate]
+) -> tuple[ObservableRow, ...]:
     plain = observables(drawn.x, n_chains=len(drawn.x))
     weighted = reweighted_observables(drawn.x, drawn.log_w)
     chained = observables(drawn.x[indices])
@@ -238,5 +246,5 @@ def _table(drawn: Weighed, indices: Tensor, truth: Mapping[str, Estimate]) -> tu
     for name, known in truth.items():
         measured = plain[name], weighted[name], chained[name]
         off = tuple(each.deviation(known) for each in measured)
-        rows.append(Row(name, *measured, known, off))
+        rows.append(ObservableRow(name, *measured, known, off))
     return tuple(rows)

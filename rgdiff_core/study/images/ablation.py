@@ -27,14 +27,14 @@ from rgdiff_core.study.images.study import pair
 from rgdiff_core.study.lattice.training import trained
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["AblationBudget", "RUNGS", "Rung"]
 
-WHITE = OneProcess(White(), LinearGamma(-12.0, 5.0))
-MATCHED = OneProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
-NARROW = OneProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
-BEHIND = OneProcess(White(), Cutoff(GaussianKernel(), gamma_min=-12.0, gamma_max=5.0))
+WHITE = FixedProcess(White(), LinearGamma(-12.0, 5.0))
+MATCHED = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
+NARROW = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
+BEHIND = FixedProcess(White(), Cutoff(GaussianKernel(), gamma_min=-12.0, gamma_max=5.0))
 STANDARD = ModelSpec(
     NETWORKS["unet-0.3m"], network_input="whitened", conditioning="time", reference="isotropic"
 )
@@ -55,7 +55,7 @@ class Rung:
     title: str
     model: ModelSpec
     objective: Objective
-    noise: OneProcess
+    noise: FixedProcess
 
 
 RUNGS: dict[str, Rung] = {
@@ -150,7 +150,7 @@ def _points(made: TrainConfig, chosen: AblationBudget) -> Iterator[dict[str, Any
     test = data.load(made.data, "test").images[: chosen.images]
     for point in trained(made, chosen.points):
         model, source = point.model, made.noise
-        if not isinstance(source, OneProcess):
+        if not isinstance(source, FixedProcess):
             raise ValueError("a rung is trained on one process.")
         process = Process(model.basis, source.color, source.schedule, model.modes)
         found = image_bound(model, process, test, 8)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rgdiff_core.spec import Spec
 
@@ -13,7 +14,8 @@ class ImageBudget(Spec):
     """What is measured on how much.
 
     Attributes:
-        images, draws: of the test split, and noise levels for each, for the bits of every arm.
+        images: of the test split, for the bits of every arm.
+        levels_per_image: noise levels for each of them.
         more_images: the same for the arms that are sampled.
         flow_images, flow_steps: for the bits of the probability flow.
         samples, evaluations: drawn for the arms of a headline, at each of these steps.
@@ -21,11 +23,16 @@ class ImageBudget(Spec):
         scan_samples, scan_steps: of the arms of a scan, by the first of METHODS.
         reference: test images that samples are compared with.
         shown: steps of the samples whose pictures are kept.
-        rows: images at once.
+        batch_size: images at once.
     """
 
+    former_names: ClassVar[Mapping[str, str]] = {
+        "draws": "levels_per_image",
+        "rows": "batch_size",
+    }
+
     images: int = 2048
-    draws: int = 8
+    levels_per_image: int = 8
     more_images: int = 4096
     flow_images: int = 128
     flow_steps: int = 16
@@ -37,7 +44,7 @@ class ImageBudget(Spec):
     scan_steps: int = 50
     reference: int = 10_000
     shown: int = 50
-    rows: int = 512
+    batch_size: int = 512
 
 
 BUDGETS: Mapping[str, ImageBudget] = {
@@ -53,7 +60,7 @@ BUDGETS: Mapping[str, ImageBudget] = {
     ),
     "tiny": ImageBudget(
         images=16,
-        draws=2,
+        levels_per_image=2,
         more_images=32,
         flow_images=4,
         flow_steps=1,
@@ -65,6 +72,6 @@ BUDGETS: Mapping[str, ImageBudget] = {
         scan_steps=2,
         reference=200,
         shown=4,
-        rows=64,
+        batch_size=64,
     ),
 }

@@ -23,19 +23,19 @@ from rgdiff_core.data import store
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.evaluation.features import FeatureNetwork, extract, load_features
-from rgdiff_core.evaluation.images.bound import flow_bits, image_bound
+from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bound
 from rgdiff_core.evaluation.images.samples import (
     Features,
     ImageReference,
     SampleQuality,
+    compare_images,
     draw_images,
     image_reference,
-    judge_images,
     spectrum_ratio,
 )
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import load_json, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
@@ -51,7 +51,7 @@ from rgdiff_core.study.images.arms import (
 )
 from rgdiff_core.study.images.budget import ImageBudget
 from rgdiff_core.training.config import config_from_dict
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["METHODS", "PICTURES", "ImageStudy", "numbers", "pair"]
 
@@ -135,7 +135,7 @@ class ImageStudy:
 
     def _own(self, name: str) -> ImageArm:
         noise = config_from_dict(self.config(name)).noise
-        if not isinstance(noise, OneProcess):
+        if not isinstance(noise, FixedProcess):
             raise ValueError(f"{self.files[name]} was not trained on one process.")
         return ImageArm(name, MODELS[name], name, "own", noise.color, noise.schedule)
 
@@ -182,15 +182,17 @@ class ImageStudy:
             f"{arm.cell}.{kind}", described | inputs, lambda: compute() | {"machine": self.machine}
         )
 
+    def _bound(self, arm: ImageArm, images: Tensor) -> ImageBound:
+        model, process, b = self.model(arm.model), self.process(arm), self.budget
+        return image_bound(model, process, images, b.levels_per_image, batch_size=b.batch_size)
+
     def bits(self, arm: ImageArm, *, more: bool = False) -> Cell:
         """Return the cell of the bound on bits per dimension, of more images where asked."""
         b, kind = self.budget, self._bits(more)
         n = b.more_images if more else b.images
 
         def compute() -> Cell:
-            found = image_bound(
-                self.model(arm.model), self.process(arm), self.test[:n], b.draws, rows=b.rows
-            )
+            found = self._bound(arm, self.test[:n])
             values = {"bits": found.bits, "free": found.free}
             write_tensors(self.cells.path(f"{arm.cell}.{kind}", ".safetensors"), values)
             return {
@@ -202,7 +204,9 @@ class ImageStudy:
                 "left": _table(found.left),
             }
 
-        return self._cell(kind, arm, {"images": n, "draws": b.draws, "rows": b.rows}, compute)
+        return self._cell(
+            kind, arm, {"images": n, "draws": b.levels_per_image, "rows": b.batch_size}, compute
+        )
 
     def choice(self, arm: ImageArm) -> Cell:
         """Return the cell of the bound on bits per dimension of the test split's last images, by
@@ -214,12 +218,10 @@ class ImageStudy:
             raise ValueError(f"{len(self.test)} test images leave none to choose processes by.")
 
         def compute() -> Cell:
-            found = image_bound(
-                self.model(arm.model), self.process(arm), self.test[-n:], b.draws, rows=b.rows
-            )
+            found = self._bound(arm, self.test[-n:])
             return {"arm": arm.name, "n": n, "bits": pair(found.estimate)}
 
-        inputs = {"images": n, "draws": b.draws, "rows": b.rows, "last": True}
+        inputs = {"images": n, "draws": b.levels_per_image, "rows": b.batch_size, "last": True}
         return self._cell("choice", arm, inputs, compute)
 
     def values(self, arm: ImageArm, *, more: bool = False) -> Tensor:
@@ -244,7 +246,7 @@ class ImageStudy:
                         self.process(arm),
                         self.test[: b.flow_images],
                         b.flow_steps,
-                        rows=min(b.rows, 256),
+                        batch_size=min(b.batch_size, 256),
                     )
             finally:
                 model.autocast = kept
@@ -281,7 +283,7 @@ class ImageStudy:
             chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:n]
             grey = ((x[chosen] + 1) * 127.5).round().to(torch.uint8)
             self._keep("floor", grey)
-            return numbers(judge_images(grey, self.reference), self.reference)
+            return numbers(compare_images(grey, self.reference), self.reference)
 
         return self.cells.have("floor", inputs, compute)
 
@@ -325,12 +327,12 @@ class ImageStudy:
             "grid": grid,
             "reference": b.reference,
             "features": list(self.networks),
-            "rows": b.rows,
+            "rows": b.batch_size,
         }
         label = f"{kind}-{steps}" if kind == "samples" else f"{kind}-{name}-{grid}"
 
         def compute() -> Cell:
-            generator = torch.Generator(self.device).manual_seed(mix(0, 7))
+            generator = torch.Generator(self.device).manual_seed(fold_in(0, 7))
             grey = draw_images(
                 self.model(arm.model),
                 self.process(arm),
@@ -339,11 +341,11 @@ class ImageStudy:
                 name,
                 generator,
                 grid=grid,
-                rows=b.rows,
+                batch_size=b.batch_size,
             )
             if kind == "samples":
                 self._keep(f"{arm.cell}.{label}", grey)
-            judged = judge_images(grey, self.reference, thorough=kind != "search")
+            judged = compare_images(grey, self.reference, thorough=kind != "search")
             found = numbers(judged, self.reference)
             return {"arm": arm.name, "nfe": steps, "method": name, "grid": grid} | found
 

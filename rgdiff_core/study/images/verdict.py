@@ -16,7 +16,7 @@ __all__ = [
     "FEATURES",
     "Known",
     "Said",
-    "Verdict",
+    "ImageVerdict",
     "apart",
     "frechet_name",
     "image_verdict",
@@ -33,7 +33,7 @@ MATCHED_STANDARD = 1.0  # softness at which matched noise has the levels of whit
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ImageVerdict:
     """What the study says of the claim.
 
     Attributes:
@@ -87,7 +87,7 @@ def apart(
     return Difference(values[0] - values[1], error, freedom)
 
 
-def image_verdict(found: Found) -> Verdict | None:
+def image_verdict(found: Found) -> ImageVerdict | None:
     """Return what the study says; None where an arm of the claim was not measured."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
@@ -103,7 +103,7 @@ def image_verdict(found: Found) -> Verdict | None:
         ]
         if measured:
             best[name] = min(measured, key=lambda arm: arm["metrics"][name]["value"])
-    return Verdict(ours, baseline, differences, best)
+    return ImageVerdict(ours, baseline, differences, best)
 
 
 def _off(ours: Found, baseline: Found, name: str) -> Difference:

@@ -33,9 +33,19 @@ from rgdiff_core.schedules.kernels import (
 from rgdiff_core.spec import Spec
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["ARMS", "BASELINE", "LADDER", "LANDSCAPE", "LRS", "THEORIES", "Arm", "Choice", "config"]
+__all__ = [
+    "ARMS",
+    "BASELINE",
+    "LADDER",
+    "LANDSCAPE",
+    "LRS",
+    "THEORIES",
+    "Arm",
+    "Candidate",
+    "config",
+]
 
 BASELINE = "standard"
 THEORIES: Mapping[str, str] = {  # name of the data set: what it is called
@@ -50,7 +60,7 @@ LOW, HIGH = -9.0, 6.0  # γ at the ends of a component-wise schedule
 
 
 @dataclass(frozen=True)
-class Choice(Spec):
+class Candidate(Spec):
     """A schedule with a name for people."""
 
     title: str
@@ -77,22 +87,22 @@ class Arm(Spec):
     model: ModelSpec
     objective: Objective
     color: Color
-    choices: tuple[Choice, ...]
+    choices: tuple[Candidate, ...]
 
 
 SCALAR = (
-    Choice("linear log-SNR, −9 to 6", LinearGamma(LOW, HIGH)),
-    Choice("linear log-SNR, −7 to 4", LinearGamma(-7.0, 4.0)),
-    Choice("linear β, 0.1 to 20", LinearBeta()),
-    Choice("cosine", Cosine()),
-    Choice("straight line (flow matching)", FlowMatching()),
+    Candidate("linear log-SNR, −9 to 6", LinearGamma(LOW, HIGH)),
+    Candidate("linear log-SNR, −7 to 4", LinearGamma(-7.0, 4.0)),
+    Candidate("linear β, 0.1 to 20", LinearBeta()),
+    Candidate("cosine", Cosine()),
+    Candidate("straight line (flow matching)", FlowMatching()),
 )
 COMPONENT_WISE = (
-    Choice("sigmoid cutoff of width 0.3", Cutoff(SigmoidKernel(0.3), gamma_max=HIGH)),
-    Choice("sigmoid cutoff of width 1", Cutoff(SigmoidKernel(1.0), gamma_max=HIGH)),
-    Choice("Butterworth cutoff of order 2", Cutoff(ButterworthKernel(2.0), gamma_max=HIGH)),
-    Choice("soft conditioning by variance, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),
-    Choice("Gaussian cutoff", Cutoff(GaussianKernel(), gamma_max=HIGH)),
+    Candidate("sigmoid cutoff of width 0.3", Cutoff(SigmoidKernel(0.3), gamma_max=HIGH)),
+    Candidate("sigmoid cutoff of width 1", Cutoff(SigmoidKernel(1.0), gamma_max=HIGH)),
+    Candidate("Butterworth cutoff of order 2", Cutoff(ButterworthKernel(2.0), gamma_max=HIGH)),
+    Candidate("soft conditioning by variance, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),
+    Candidate("Gaussian cutoff", Cutoff(GaussianKernel(), gamma_max=HIGH)),
 )
 OURS = ModelSpec(NETWORK, c_out="variance")
 STANDARD = ModelSpec(NETWORK, network_input="whitened", conditioning="time", reference="isotropic")
@@ -167,7 +177,7 @@ def config(
         data=data,
         limit=limit,
         basis=BasisSpec(momentum="lattice"),
-        noise=OneProcess(arm.color, schedule),
+        noise=FixedProcess(arm.color, schedule),
         model=replace(arm.model, network=network),
         objective=arm.objective,
         steps=steps,

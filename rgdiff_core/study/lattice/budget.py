@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rgdiff_core.networks import LatticeNet, NetworkSpec
 from rgdiff_core.spec import Spec
 
-__all__ = ["BUDGETS", "Budget"]
+__all__ = ["BUDGETS", "LatticeBudget"]
 
 
 @dataclass(frozen=True)
-class Budget(Spec):
+class LatticeBudget(Spec):
     """Steps, samples and seeds of a study.
 
     Attributes:
@@ -23,20 +24,29 @@ class Budget(Spec):
         ladder_steps, ladder_seeds, landscape_steps: of the arms that isolate one choice, and of
             the map of schedules.
         train: configurations; those of the training split beyond are the validation split.
-        judged, search_judged: noised fields on which the denoiser's error is measured, of the
-            test split for what is reported and of the validation split in the search.
+        n_eval_fields: noised fields of the test split on which the denoiser's error is measured.
+        search_n_eval_fields: those of the validation split, in the search.
         trajectories: of the Monte Carlo for the perfect denoiser.
-        bound, draws: held-out configurations for the bound, and noise levels for each.
+        bound, levels_per_image: held-out configurations for the bound, and noise levels for each.
         flow_steps: of the Runge–Kutta method for the density.
         flow_test, flow_samples: configurations, and samples, with the exact density.
         evaluations: numbers of steps at which samplers are measured.
-        plain: samples for the susceptibility at each of them.
-        weighed: samples for the effective sample size of those steps.
+        n_observable_samples: samples for the susceptibility at each of them.
+        n_ess_samples: samples for the effective sample size of those steps.
         log_z, reference: configurations of hybrid Monte Carlo: at each node of log Z, and for
             ⟨S⟩ and the susceptibility.
         landscape, ladder: theories that the map and the ladder are made for.
         schedules: of the map, in its order.
     """
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("Budget",)
+    former_names: ClassVar[Mapping[str, str]] = {
+        "judged": "n_eval_fields",
+        "search_judged": "search_n_eval_fields",
+        "draws": "levels_per_image",
+        "plain": "n_observable_samples",
+        "weighed": "n_ess_samples",
+    }
 
     network: NetworkSpec = LatticeNet(24, 3)
     batch: int = 128
@@ -48,17 +58,17 @@ class Budget(Spec):
     ladder_seeds: int = 3
     landscape_steps: int = 1000
     train: int = 18_000
-    judged: int = 5000
-    search_judged: int = 2000
+    n_eval_fields: int = 5000
+    search_n_eval_fields: int = 2000
     trajectories: int = 200
     bound: int = 5000
-    draws: int = 16
+    levels_per_image: int = 16
     flow_steps: int = 24
     flow_test: int = 512
     flow_samples: int = 512
     evaluations: tuple[int, ...] = (4, 8, 16, 32)
-    plain: int = 10_000
-    weighed: int = 256
+    n_observable_samples: int = 10_000
+    n_ess_samples: int = 256
     log_z: int = 100_000
     reference: int = 400_000
     landscape: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
@@ -66,45 +76,45 @@ class Budget(Spec):
     schedules: int = 20
 
 
-BUDGETS: Mapping[str, Budget] = {
-    "full": Budget(),
-    "machine": Budget(  # four hours of a processor in all
+BUDGETS: Mapping[str, LatticeBudget] = {
+    "full": LatticeBudget(),
+    "machine": LatticeBudget(  # four hours of a processor in all
         seeds=3,
         steps=2400,
         search_steps=300,
         ladder_steps=800,
         ladder_seeds=2,
         landscape_steps=500,
-        judged=3000,
-        search_judged=1500,
+        n_eval_fields=3000,
+        search_n_eval_fields=1500,
         trajectories=100,
         bound=1500,
         flow_steps=16,
         flow_test=32,
         flow_samples=64,
         evaluations=(4, 8, 16),
-        plain=4000,
-        weighed=64,
+        n_observable_samples=4000,
+        n_ess_samples=64,
     ),
-    "hour": Budget(  # of one core that has nothing else to do
+    "hour": LatticeBudget(  # of one core that has nothing else to do
         seeds=3,
         steps=1000,
         search_steps=250,
         ladder_steps=600,
         ladder_seeds=2,
         landscape_steps=250,
-        judged=3000,
-        search_judged=1000,
+        n_eval_fields=3000,
+        search_n_eval_fields=1000,
         trajectories=100,
         bound=1500,
         flow_steps=16,
         flow_test=32,
         flow_samples=64,
         evaluations=(4, 8, 16),
-        plain=3000,
-        weighed=96,
+        n_observable_samples=3000,
+        n_ess_samples=96,
     ),
-    "tiny": Budget(
+    "tiny": LatticeBudget(
         network=LatticeNet(4, 1),
         batch=32,
         seeds=2,
@@ -114,17 +124,17 @@ BUDGETS: Mapping[str, Budget] = {
         ladder_steps=2,
         ladder_seeds=1,
         landscape_steps=1,
-        judged=64,
-        search_judged=32,
+        n_eval_fields=64,
+        search_n_eval_fields=32,
         trajectories=4,
         bound=64,
-        draws=2,
+        levels_per_image=2,
         flow_steps=1,
         flow_test=8,
         flow_samples=8,
         evaluations=(4,),
-        plain=64,
-        weighed=8,
+        n_observable_samples=64,
+        n_ess_samples=8,
         log_z=1000,
         reference=2000,
         schedules=2,

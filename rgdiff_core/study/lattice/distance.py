@@ -38,7 +38,7 @@ from rgdiff_core.likelihood.bound import excess_at
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import time_grid
 from rgdiff_core.search.held_out import free_log_density
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.study.lattice.posterior import posterior_means
 
 __all__ = [
@@ -63,7 +63,7 @@ FINE = 1024  # noise levels among which is drawn
 
 
 @dataclass(frozen=True, eq=False)
-class _Ladder:
+class _AngleGrid:
     """Noise levels at equal turns of the mean angle.
 
     Attributes:
@@ -79,22 +79,22 @@ class _Ladder:
     place: Tensor
 
 
-def _ladder(process: Process, modes: Modes) -> _Ladder:
+def _angle_grid(process: Process, modes: Modes) -> _AngleGrid:
     times = torch.tensor(time_grid(process, modes, FINE, "angle")).flip(0)
-    middle = process.preserved((times[1:] + times[:-1]) / 2)
-    return _rungs(_level(process.preserved(times), modes), middle, modes)
+    middle = process.vp_marginal((times[1:] + times[:-1]) / 2)
+    return _rungs(_level(process.vp_marginal(times), modes), middle, modes)
 
 
-def _past_ends(process: Process, modes: Modes) -> _Ladder:
+def _past_ends(process: Process, modes: Modes) -> _AngleGrid:
     """Return noise levels beyond both ends, until no signal can be told, or no noise."""
-    first, last = _level(process.preserved(torch.tensor([0.0, 1.0])), modes).clamp(-WIDE, WIDE)
+    first, last = _level(process.vp_marginal(torch.tensor([0.0, 1.0])), modes).clamp(-WIDE, WIDE)
     less = (FLOOR - first.min()).clamp_min(0) * torch.linspace(1, 0, FINE // 2 + 1)
     more = (FLOOR + last.max()).clamp_min(0) * torch.linspace(0, 1, FINE // 2 + 1)
     steps = (first + less[:, None, None, None], last - more[:, None, None, None])
     parts = [_rungs(each, _marginal((each[1:] + each[:-1]) / 2, modes), modes) for each in steps]
     names = ("left", "turn", "place")
     marginals = [part.middle for part in parts]
-    return _Ladder(
+    return _AngleGrid(
         Marginal(torch.cat([m.alpha for m in marginals]), torch.cat([m.std for m in marginals])),
         *(torch.cat([getattr(part, name) for part in parts]) for name in names),
     )
@@ -114,15 +114,15 @@ def _marginal(level: Tensor, modes: Modes) -> Marginal:
     return Marginal((1 / (1 + noise)).sqrt(), (noise / (1 + noise)).sqrt())
 
 
-def _rungs(levels: Tensor, middle: Marginal, modes: Modes) -> _Ladder:
-    """Return the ladder between falling log-SNRs (n + 1, 1, L, L), with marginals in between."""
+def _rungs(levels: Tensor, middle: Marginal, modes: Modes) -> _AngleGrid:
+    """Return the grid between falling log-SNRs (n + 1, 1, L, L), with marginals in between."""
     variance, inner = modes.variance, _level(middle, modes)
     assert variance is not None
     left = variance / (1 + torch.exp(levels.clamp_max(FLOOR)))  # V, rising with the noise
     band = _band(modes)
     shape = inner.shape
     place = torch.bucketize(inner.contiguous(), torch.tensor(EDGES))
-    return _Ladder(
+    return _AngleGrid(
         middle=Marginal(middle.alpha.expand(shape), middle.std.expand(shape)),
         left=variance / (1 + torch.exp(inner)),
         turn=(torch.log(left[1:] / left[:-1]) / 2).expand(shape),
@@ -154,12 +154,12 @@ def reference(
 
     Equal seeds mean equal noise.
     """
-    generator = torch.Generator().manual_seed(mix(seed, 5))
-    return _noised(_ladder(process, modes), process, modes, action, x, trajectories, generator)
+    generator = torch.Generator().manual_seed(fold_in(seed, 5))
+    return _noised(_angle_grid(process, modes), process, modes, action, x, trajectories, generator)
 
 
 def _noised(
-    ladder: _Ladder,
+    grid: _AngleGrid,
     process: Process,
     modes: Modes,
     action: Phi4,
@@ -170,7 +170,7 @@ def _noised(
     n = len(x)
     places = (torch.arange(n) + torch.rand(n, generator=generator)) * (FINE / n)
     cell = places.long().clamp_max(FINE - 1)[torch.randperm(n, generator=generator)]
-    marginal = Marginal(ladder.middle.alpha[cell], ladder.middle.std[cell])
+    marginal = Marginal(grid.middle.alpha[cell], grid.middle.std[cell])
     noise = torch.randn(x.shape, generator=generator)
     c = marginal.alpha * process.basis.analyze(x) + marginal.std * noise
     perfect = posterior_means(
@@ -183,8 +183,8 @@ def _noised(
             "std": marginal.std,
             "first": perfect.first.float(),
             "second": perfect.second.float(),
-            "weight": FINE * ladder.turn[cell] / ladder.left[cell],
-            "place": ladder.place[cell].clone(),
+            "weight": FINE * grid.turn[cell] / grid.left[cell],
+            "place": grid.place[cell].clone(),
         }
     )
 
@@ -235,9 +235,9 @@ def ends(
     """Return what lies beyond the ends of a process' schedule, as `distance` does: how far the
     free theory is from fields x (n, 1, L, L) there.
     """
-    generator = torch.Generator().manual_seed(mix(seed, 6))
-    ladder = _past_ends(process, modes)
-    known = _noised(ladder, process, modes, action, x, trajectories, generator)
+    generator = torch.Generator().manual_seed(fold_in(seed, 6))
+    grid = _past_ends(process, modes)
+    known = _noised(grid, process, modes, action, x, trajectories, generator)
     each, table = distance(GaussianDenoiser(process.basis, modes), known)
     beyond = tail(process.basis, modes, action, float((x.double() ** 2).mean()))
     table[:, -1].index_add_(0, _band(modes).flatten(), beyond.flatten())
@@ -258,23 +258,23 @@ class Bound:
 
 
 @torch.no_grad()
-def bound(model: Denoiser, process: Process, x: Tensor, draws: int, seed: int) -> Bound:
+def bound(model: Denoiser, process: Process, x: Tensor, levels_per_image: int, seed: int) -> Bound:
     """Return the bound for fields x (N, 1, L, L); equal seeds, equal noise.
 
-    Every field sees one noise level in each of `draws`, a divisor of 1024, equal turns of the
-    angle.
+    Every field has one noise level in each of `levels_per_image` equal turns of the mean angle;
+    that number is a divisor of 1024.
     """
-    ladder, each = _ladder(process, model.modes), FINE // draws
+    grid, each = _angle_grid(process, model.modes), FINE // levels_per_image
     free = -free_log_density(model, x).double()
     total = torch.zeros(len(x), dtype=torch.float64)
-    for draw in range(draws):
-        generator = torch.Generator().manual_seed(mix(seed, 4, draw))
+    for draw in range(levels_per_image):
+        generator = torch.Generator().manual_seed(fold_in(seed, 4, draw))
         noise = torch.randn(x.shape, generator=generator)
         cell = draw * each + torch.randint(each, (len(x),), generator=generator)
         for start in range(0, len(x), ROWS):
             rows = slice(start, start + ROWS)
             some = cell[rows]
-            marginal = Marginal(ladder.middle.alpha[some], ladder.middle.std[some])
+            marginal = Marginal(grid.middle.alpha[some], grid.middle.std[some])
             found = excess_at(model, x[rows], marginal, noise[rows])
-            total[rows] += (each * ladder.turn[some] * found).double().sum((1, 2, 3))
+            total[rows] += (each * grid.turn[some] * found).double().sum((1, 2, 3))
     return Bound(free + total, free)

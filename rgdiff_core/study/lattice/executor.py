@@ -20,19 +20,19 @@ from typing import ParamSpec, TypeVar
 import torch
 
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.lattice.budget import Budget
-from rgdiff_core.study.lattice.plan import Task
+from rgdiff_core.study.lattice.budget import LatticeBudget
+from rgdiff_core.study.lattice.plan import StudyTask
 from rgdiff_core.study.lattice.study import Study
-from rgdiff_core.training.state import keep_memory
+from rgdiff_core.training.state import tune_malloc
 
-__all__ = ["Schedule", "carried_out", "missing"]
+__all__ = ["Execution", "carried_out", "missing"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Execution:
     """How tasks are carried out.
 
     Attributes:
@@ -52,7 +52,7 @@ class Schedule:
         return self.until is not None and time.monotonic() >= self.until
 
 
-def missing(tasks: Sequence[Task], studies: Mapping[str, Study]) -> list[Task]:
+def missing(tasks: Sequence[StudyTask], studies: Mapping[str, Study]) -> list[StudyTask]:
     """Return the tasks that are not done, in their order."""
     readers = {
         name: replace(study, cells=replace(study.cells, until=float("-inf")))
@@ -60,7 +60,7 @@ def missing(tasks: Sequence[Task], studies: Mapping[str, Study]) -> list[Task]:
     }
     prepares = {(task.theory, task.name) for task in tasks if task.prepares}
     done: set[tuple[str, str]] = set()
-    left: list[Task] = []
+    left: list[StudyTask] = []
     for task in tasks:
         needs = {(task.theory, name) for name in task.needs} - prepares
         if needs <= done and _is_done(readers[task.theory], task):
@@ -71,7 +71,7 @@ def missing(tasks: Sequence[Task], studies: Mapping[str, Study]) -> list[Task]:
     return [task for task in left if not task.prepares or (task.theory, task.name) in needed]
 
 
-def carried_out(tasks: Sequence[Task], studies: Mapping[str, Study], how: Schedule) -> bool:
+def carried_out(tasks: Sequence[StudyTask], studies: Mapping[str, Study], how: Execution) -> bool:
     """Compute what is missing; return whether nothing is missing any more.
 
     Raises:
@@ -80,7 +80,7 @@ def carried_out(tasks: Sequence[Task], studies: Mapping[str, Study], how: Schedu
     """
     left = missing(tasks, studies)
     open_names = {(task.theory, task.name) for task in left}
-    running: dict[Future[list[str]], Task] = {}
+    running: dict[Future[list[str]], StudyTask] = {}
     with _workers(min(how.processes, max(1, len(left)))) as (pool, number):
         while True:
             while len(running) < number and not how.late():
@@ -102,11 +102,11 @@ def carried_out(tasks: Sequence[Task], studies: Mapping[str, Study], how: Schedu
                     how.finished(task.theory)
 
 
-def _ready(task: Task, open_names: set[tuple[str, str]]) -> bool:
+def _ready(task: StudyTask, open_names: set[tuple[str, str]]) -> bool:
     return not any((task.theory, name) in open_names for name in task.needs)
 
 
-def _is_done(study: Study, task: Task) -> bool:
+def _is_done(study: Study, task: StudyTask) -> bool:
     try:
         getattr(study, task.method)(*task.arguments)
     except OutOfTimeError:
@@ -114,7 +114,7 @@ def _is_done(study: Study, task: Task) -> bool:
     return True
 
 
-def _compute(budget: Budget, folder: Path, task: Task) -> list[str]:
+def _compute(budget: LatticeBudget, folder: Path, task: StudyTask) -> list[str]:
     """Carry out a task in this process; return what is to be said."""
     said: list[str] = []
     study = Study(task.theory, budget, Cells(folder, said.append))
@@ -155,7 +155,7 @@ def _begin() -> None:
     """Prepare a worker: one thread, and an end when its parent's comes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent waits for cells that are begun
     torch.set_num_threads(1)
-    keep_memory()
+    tune_malloc()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -20,7 +20,7 @@ from rgdiff_core.lattice import Phi4, observables
 from rgdiff_core.likelihood import FoldedError, log_likelihood
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import sample
-from rgdiff_core.seeds import mix
+from rgdiff_core.seeds import fold_in
 from rgdiff_core.statistics import Estimate
 
 __all__ = ["METHODS", "flow", "plain", "plain_numbers", "with_ends"]
@@ -44,7 +44,7 @@ def flow(
 ) -> tuple[Tensor, dict[str, Any]]:
     """Return −log q of fields x (N, 1, L, L), (N,) float64, and the quality of n samples."""
     nll = -log_likelihood(model, process, x, steps, grid=FLOW_GRID).double()
-    generator = torch.Generator().manual_seed(mix(seed, 1))
+    generator = torch.Generator().manual_seed(fold_in(seed, 1))
     drawn = quality(model, process, action, n, steps, generator, grid=FLOW_GRID)
     return nll, _numbers(asdict(drawn))
 
@@ -53,7 +53,7 @@ def plain(
     model: NetworkDenoiser, process: Process, method: str, steps: int, n: int, seed: int
 ) -> Tensor:
     """Return n fields (n, 1, L, L) that a sampler draws in so many steps."""
-    generator = torch.Generator().manual_seed(mix(seed, 2))
+    generator = torch.Generator().manual_seed(fold_in(seed, 2))
     parts, left = [], n
     while left > 0:
         parts.append(
@@ -107,7 +107,7 @@ def plain_numbers(
 def _weighed(
     model: NetworkDenoiser, process: Process, action: Phi4, steps: int, n: int, seed: int
 ) -> dict[str, Any]:
-    generator = torch.Generator().manual_seed(mix(seed, 3))
+    generator = torch.Generator().manual_seed(fold_in(seed, 3))
     try:
         drawn = quality(
             model, process, action, n, steps, generator, method=EXACT, grid=METHODS[EXACT]

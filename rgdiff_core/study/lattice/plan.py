@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rgdiff_core.study.lattice.arms import ARMS, LADDER, LANDSCAPE, LRS, THEORIES, Arm
-from rgdiff_core.study.lattice.budget import Budget
+from rgdiff_core.study.lattice.budget import LatticeBudget
 from rgdiff_core.study.lattice.study import FINALISTS
 
-__all__ = ["ORDER", "Task", "plan"]
+__all__ = ["ORDER", "StudyTask", "plan"]
 
 CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
 ORDER: tuple[tuple[str, str], ...] = (  # theory and phase: what matters most comes first
@@ -37,7 +37,7 @@ ORDER: tuple[tuple[str, str], ...] = (  # theory and phase: what matters most co
 
 
 @dataclass(frozen=True)
-class Task:
+class StudyTask:
     """A call of a method of `Study`.
 
     Attributes:
@@ -58,10 +58,10 @@ class Task:
     prepares: bool = False
 
 
-def plan(theories: list[str], budget: Budget) -> list[Task]:
+def plan(theories: list[str], budget: LatticeBudget) -> list[StudyTask]:
     """Return the tasks of these theories; none comes before one that it needs."""
     return [
-        Task(theory, phase, *parts)
+        StudyTask(theory, phase, *parts)
         for theory, phase in ORDER
         if theory in theories
         for parts in PHASES[phase](theory, budget)
@@ -71,12 +71,12 @@ def plan(theories: list[str], budget: Budget) -> list[Task]:
 Parts = tuple[Any, ...]  # of a task, beyond theory and phase
 
 
-def _truth(theory: str, budget: Budget) -> Iterator[Parts]:
+def _truth(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     del theory, budget
     yield ("truth", "truth_cell")
 
 
-def _runs(theory: str, budget: Budget) -> Iterator[Parts]:
+def _runs(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     del theory
     seen: set[str] = set()
     for arm in ARMS.values():
@@ -106,14 +106,14 @@ def _run(arm: Arm, seed: int) -> str:
     return f"run-{arm.name}-{seed}"
 
 
-def _flows(theory: str, budget: Budget) -> Iterator[Parts]:
+def _flows(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     del theory
     for seed in range(budget.seeds):
         for arm in ARMS.values():
             yield (f"flow-{arm.name}-{seed}", "flow", (arm, seed), (_run(arm, seed),))
 
 
-def _samplers(theory: str, budget: Budget) -> Iterator[Parts]:
+def _samplers(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     del theory
     for seed in range(budget.seeds):
         for steps in budget.evaluations:
@@ -122,7 +122,7 @@ def _samplers(theory: str, budget: Budget) -> Iterator[Parts]:
                 yield (name, "samplers", (arm, seed, steps), (_run(arm, seed),))
 
 
-def _ladder(theory: str, budget: Budget) -> Iterator[Parts]:
+def _ladder(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     if theory not in budget.ladder:
         return
     seen: set[str] = set()
@@ -135,7 +135,7 @@ def _ladder(theory: str, budget: Budget) -> Iterator[Parts]:
             yield (f"ladder-{arm.name}-{seed}", "rung", (arm, seed), (noised,))
 
 
-def _landscape(theory: str, budget: Budget) -> Iterator[Parts]:
+def _landscape(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     if theory not in budget.landscape:
         return
     for index in range(min(budget.schedules, len(LANDSCAPE))):
@@ -143,7 +143,7 @@ def _landscape(theory: str, budget: Budget) -> Iterator[Parts]:
             yield (f"landscape-{color}-{index}", "place", (color, index))
 
 
-PHASES: dict[str, Callable[[str, Budget], Iterator[Parts]]] = {
+PHASES: dict[str, Callable[[str, LatticeBudget], Iterator[Parts]]] = {
     "truth": _truth,
     "runs": _runs,
     "flows": _flows,

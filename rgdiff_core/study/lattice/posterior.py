@@ -31,14 +31,14 @@ from rgdiff_core.denoisers import gaussian_posterior
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Marginal
 
-__all__ = ["Posterior", "posterior_means"]
+__all__ = ["ChainPosterior", "posterior_means"]
 
 STEPS, TURN = 6, 1.5  # leapfrog steps of a trajectory, and its length; ½π turns a Gaussian round
 SETTLE = 0.25  # share of the trajectories that is left out
 
 
 @dataclass(frozen=True, eq=False)
-class Posterior:
+class ChainPosterior:
     """Two independent estimates of the posterior mean of components, each (n, 1, L, L).
 
     Attributes:
@@ -78,7 +78,7 @@ def posterior_means(
     marginal: Marginal,
     trajectories: int,
     generator: torch.Generator,
-) -> Posterior:
+) -> ChainPosterior:
     """Return the posterior means of the data given noised fields.
 
     Arguments:
@@ -121,7 +121,7 @@ def posterior_means(
     coefficient = torch.minimum(coefficient.clamp_min(0), torch.cat([free.variance] * 2))
     others = torch.cat(coefficient.chunk(2)[::-1])
     first, second = (mean - others * slope).chunk(2)
-    return Posterior(first, second, accepted / trajectories)
+    return ChainPosterior(first, second, accepted / trajectories)
 
 
 def _trajectory(

@@ -30,12 +30,12 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice import measures
 from rgdiff_core.study.lattice.arms import ARMS, LANDSCAPE, LRS, Arm, config
-from rgdiff_core.study.lattice.budget import Budget
+from rgdiff_core.study.lattice.budget import LatticeBudget
 from rgdiff_core.study.lattice.distance import Reference, bound, distance, ends, reference
 from rgdiff_core.study.lattice.training import Fields, NotFiniteError, fields, trained
 from rgdiff_core.study.lattice.truth import Truth, lattice_of, measure, truth_from
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
@@ -58,7 +58,7 @@ class Study:
     """
 
     data: str
-    budget: Budget
+    budget: LatticeBudget
     cells: Cells
 
     @property
@@ -154,7 +154,10 @@ class Study:
             return of | {"kl": _estimate(each)}
 
         name, b = f"{kind}-{arm.name}-{choice}-{lr:g}", self.budget
-        inputs = {"config": to_dict(made), "sizes": [b.search_judged, b.trajectories]} | MODES
+        inputs = {
+            "config": to_dict(made),
+            "sizes": [b.search_n_eval_fields, b.trajectories],
+        } | MODES
         cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
         return cell | {"result": cell["result"] | {"steps": steps}}
 
@@ -167,8 +170,8 @@ class Study:
         made = self.config(arm, schedule, b.steps, lr, seed)
         sizes = {
             "checkpoints": b.checkpoints,
-            "judged": [b.judged, b.trajectories],
-            "bound": [b.bound, b.draws],
+            "judged": [b.n_eval_fields, b.trajectories],
+            "bound": [b.bound, b.levels_per_image],
         }
 
         def compute() -> Cell:
@@ -178,7 +181,7 @@ class Study:
                 known = known or self._reference(made, "test")
                 model, process = point.model, _process(point.model, made)
                 each, table = distance(model, known)
-                limit = bound(model, process, x[: b.bound], b.draws, seed)
+                limit = bound(model, process, x[: b.bound], b.levels_per_image, seed)
                 row = {"step": point.step, "loss": point.loss, "kl": _estimate(each)}
                 row |= {"nll": _estimate(limit.nll), "table": table.tolist()}
                 points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
@@ -253,7 +256,7 @@ class Study:
         are kept, for several models have one process.
         """
         b, search = self.budget, split == "validation"
-        count, seed = (b.search_judged, SEARCH_SEED) if search else (b.judged, 0)
+        count, seed = (b.search_n_eval_fields, SEARCH_SEED) if search else (b.n_eval_fields, 0)
         of = [_source(made).to_json(), b.train, b.trajectories, count, seed, MODES]
         digest = sha256(json.dumps(of).encode()).hexdigest()[:12]
         path = self.cells.path(f"reference-{digest}", ".safetensors")
@@ -277,12 +280,12 @@ class Study:
         inputs = {
             "noise": to_dict(noise),
             "split": split,
-            "sizes": [b.train, b.judged, b.trajectories],
+            "sizes": [b.train, b.n_eval_fields, b.trajectories],
         } | MODES
 
         def compute() -> Cell:
             learner, *_ = prepare(made, fabric_for("cpu"))
-            x, model = getattr(self.fields(), split)[: b.judged], learner.model
+            x, model = getattr(self.fields(), split)[: b.n_eval_fields], learner.model
             process = _process(model, made)
             each, table = ends(process, model.modes, self.action, x, b.trajectories, 0)
             return {"kl": _estimate(each), "table": table.tolist()}
@@ -330,7 +333,7 @@ class Study:
                 self.action,
                 self.truth.susceptibility,
                 steps,
-                (b.plain, b.weighed),
+                (b.n_observable_samples, b.n_ess_samples),
                 seed,
             )
             for row in rows:
@@ -338,7 +341,7 @@ class Study:
                     row["reverse_kl"] = self._reverse(row)
             return {"arm": arm.name, "seed": seed, "rows": rows}
 
-        inputs = {"run": done["inputs"], "sizes": [b.plain, b.weighed, steps]}
+        inputs = {"run": done["inputs"], "sizes": [b.n_observable_samples, b.n_ess_samples, steps]}
         return self.cells.have(f"samplers-{arm.name}-{seed}-{steps}", inputs, compute)
 
     # -- arms that isolate one choice, and the map of schedules ----------------------------------
@@ -362,7 +365,7 @@ class Study:
             return {"seed": seed, "kl": _estimate(each), "table": table.tolist()}
 
         b = self.budget
-        inputs = {"config": to_dict(made), "sizes": [b.judged, b.trajectories]} | MODES
+        inputs = {"config": to_dict(made), "sizes": [b.n_eval_fields, b.trajectories]} | MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
 
@@ -378,8 +381,8 @@ def _kept(path: Path) -> Reference | None:
     return None
 
 
-def _source(made: TrainConfig) -> OneProcess:
-    if not isinstance(made.noise, OneProcess):
+def _source(made: TrainConfig) -> FixedProcess:
+    if not isinstance(made.noise, FixedProcess):
         raise ValueError("an arm is trained on one process.")
     return made.noise
 

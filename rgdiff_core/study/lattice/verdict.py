@@ -33,7 +33,7 @@ __all__ = [
     "FewSteps",
     "Outcome",
     "Place",
-    "Verdict",
+    "LatticeVerdict",
     "against",
     "between",
     "combined_error",
@@ -134,7 +134,7 @@ class FewSteps:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class LatticeVerdict:
     """What a theory's study says of the claim.
 
     Attributes:
@@ -228,7 +228,7 @@ def holm(differences: Mapping[str, Difference]) -> dict[str, Difference]:
     return found
 
 
-def phi4_verdict(found: Found) -> Verdict | None:
+def phi4_verdict(found: Found) -> LatticeVerdict | None:
     """Return what a theory's results say; None where an arm of the claim has no run yet."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
@@ -252,7 +252,7 @@ def phi4_verdict(found: Found) -> Verdict | None:
     tied = [
         arms[name]["title"] for name, off in pairs.items() if off.outcome in ("same", "undecided")
     ]
-    return Verdict(
+    return LatticeVerdict(
         data=found["theory"]["data"],
         title=found["theory"]["title"],
         ours=ours,

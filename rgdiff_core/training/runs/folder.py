@@ -18,7 +18,7 @@ import torch
 from platformdirs import user_data_path
 from torch import Tensor
 
-from rgdiff_core.files.stored import LARGEST, is_number, read_json, reading
+from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json, reading
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.records import Status, load_status
 
@@ -226,7 +226,7 @@ def samples(run_id: str, step: int) -> Samples | None:
     try:
         with reading(path), zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
             at, images = file["step"], file["images"]
-            if at.shape != () or at.dtype.kind not in "iu" or not 0 <= at <= LARGEST:
+            if at.shape != () or at.dtype.kind not in "iu" or not 0 <= at <= MAX_NUMBER:
                 raise ValueError("its step is not a whole number")
             if images.ndim != 4 or images.dtype.kind != "f" or 0 in images.shape:
                 raise ValueError(f"images of {images.dtype} {images.shape} are no fields")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.runs.folder import run_folder, standing
-from rgdiff_core.training.runs.registry import Row, rows, transaction
+from rgdiff_core.training.runs.registry import RegistryRow, rows, transaction
 
 __all__ = ["Run", "entry", "get", "list_runs", "model_path"]
 
@@ -58,7 +58,7 @@ def get(run_id: str) -> Run:
         return _view(entry(connection, run_id))
 
 
-def entry(connection: sqlite3.Connection, run_id: str) -> Row:
+def entry(connection: sqlite3.Connection, run_id: str) -> RegistryRow:
     """Return a run's entry in the registry; raises `ValueError` where there is none."""
     run_folder(run_id)
     for row in rows(connection):
@@ -67,7 +67,7 @@ def entry(connection: sqlite3.Connection, run_id: str) -> Row:
     raise ValueError(f"there is no run {run_id!r}.")
 
 
-def _view(row: Row) -> Run:
+def _view(row: RegistryRow) -> Run:
     try:
         folder = run_folder(row.id)
     except ValueError as error:
@@ -81,7 +81,7 @@ def _view(row: Row) -> Run:
 
 
 def _run(
-    row: Row,
+    row: RegistryRow,
     missing: bool,
     config: TrainConfig | None,
     status: Status | None,

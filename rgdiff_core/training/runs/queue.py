@@ -30,7 +30,7 @@ from rgdiff_core.training.runs.listing import Run, entry, get
 from rgdiff_core.training.runs.provenance import write_provenance
 from rgdiff_core.training.runs.registry import (
     ENDED,
-    Row,
+    RegistryRow,
     change,
     insert,
     mend,
@@ -106,7 +106,7 @@ def entered(
         yield folder.name, part
         with transaction() as connection:
             last = max((row.position for row in rows(connection)), default=0.0)
-            row = Row(folder.name, title, now, state, last + 1, interpreter=interpreter)
+            row = RegistryRow(folder.name, title, now, state, last + 1, interpreter=interpreter)
             insert(connection, row)
             part.rename(folder)
     except OSError as error:
@@ -140,7 +140,7 @@ def pump() -> None:
         _children.extend(started)
 
 
-def _begun(connection: sqlite3.Connection, row: Row) -> list[subprocess.Popen[bytes]]:
+def _begun(connection: sqlite3.Connection, row: RegistryRow) -> list[subprocess.Popen[bytes]]:
     """Start the worker of a run where that is possible now; else say why it isn't."""
     try:
         folder = run_folder(row.id)
@@ -171,11 +171,12 @@ def _adopt(connection: sqlite3.Connection, mended: set[str]) -> None:
         except OSError:
             title = folder.name
         insert(
-            connection, Row(folder.name, _title(title), created, state, created, message=message)
+            connection,
+            RegistryRow(folder.name, _title(title), created, state, created, message=message),
         )
 
 
-def _attend(connection: sqlite3.Connection, row: Row) -> None:
+def _attend(connection: sqlite3.Connection, row: RegistryRow) -> None:
     """Look after a worker: is it there, and does it stop when it was asked to?"""
     try:
         folder = run_folder(row.id)
@@ -194,14 +195,14 @@ def _attend(connection: sqlite3.Connection, row: Row) -> None:
         _end(connection, row, folder)
 
 
-def _begins_elsewhere(folder: Path, row: Row) -> bool:
+def _begins_elsewhere(folder: Path, row: RegistryRow) -> bool:
     """Tell whether another host has started a worker that has not taken the run yet."""
     status = read_status(folder)
     spoken = status is not None and status.worker == row.worker
     return holding.is_elsewhere(row.worker) and not spoken
 
 
-def _look_again(connection: sqlite3.Connection, row: Row, folder: Path) -> None:
+def _look_again(connection: sqlite3.Connection, row: RegistryRow, folder: Path) -> None:
     """Take back that a run is lost where a process works on it, or has said how it ended."""
     if holding.is_held(folder):
         status = read_status(folder)
@@ -218,7 +219,7 @@ def _ended(folder: Path) -> tuple[str, str] | None:
     return (status.state, status.message) if status and status.state in ENDED else None
 
 
-def _end(connection: sqlite3.Connection, row: Row, folder: Path) -> None:
+def _end(connection: sqlite3.Connection, row: RegistryRow, folder: Path) -> None:
     """Record how a run ended whose worker is gone."""
     state, message = _ended(folder) or (STOPPED if row.asked else GONE)
     change(connection, row.id, state=state, message=message, pid=0, worker="", asked=0.0)
@@ -237,7 +238,9 @@ def _problem(folder: Path) -> str:
     return ""
 
 
-def _start(connection: sqlite3.Connection, row: Row, folder: Path) -> subprocess.Popen[bytes]:
+def _start(
+    connection: sqlite3.Connection, row: RegistryRow, folder: Path
+) -> subprocess.Popen[bytes]:
     """Start the worker of a run, in a session of its own."""
     (folder / "request").unlink(missing_ok=True)
     interpreter = row.interpreter if Path(row.interpreter).is_file() else sys.executable

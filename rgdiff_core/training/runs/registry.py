@@ -21,14 +21,14 @@ from filelock import FileLock
 from rgdiff_core.spec import check_range, typed
 from rgdiff_core.training.runs.folder import is_id, runs_root
 
-__all__ = ["ENDED", "Row", "change", "insert", "mend", "remove", "rows", "transaction"]
+__all__ = ["ENDED", "RegistryRow", "change", "insert", "mend", "remove", "rows", "transaction"]
 
 logger = logging.getLogger(__name__)
 NAME = "registry.sqlite"
 BUSY_SECONDS = 20
 ENDED = ("paused", "cancelled", "finished", "failed", "lost")
 STATES = ("queued", "running", *ENDED)
-LONGEST = 1e11  # seconds or places in the queue
+MAX_NUMBER = 1e11  # seconds or places in the queue
 
 _COLUMNS: Mapping[str, str] = {
     "id": "TEXT PRIMARY KEY",
@@ -47,7 +47,7 @@ _SCHEMA = ", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())
 
 
 @dataclass(frozen=True)
-class Row:
+class RegistryRow:
     """A run in the registry.
 
     Attributes:
@@ -164,22 +164,22 @@ def transaction() -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def rows(connection: sqlite3.Connection) -> list[Row]:
+def rows(connection: sqlite3.Connection) -> list[RegistryRow]:
     """Return all runs, in the order of the queue."""
     found = connection.execute(f"SELECT {_NAMES} FROM runs ORDER BY position, id")
     return [row for each in found if (row := _row(each)) is not None]
 
 
-def _row(values: tuple[Any, ...]) -> Row | None:
+def _row(values: tuple[Any, ...]) -> RegistryRow | None:
     """Return an entry, None where it is damaged."""
-    hints = get_type_hints(Row)
+    hints = get_type_hints(RegistryRow)
     try:
         told = {k: typed(v, hints[k], k) for k, v in zip(_COLUMNS, values, strict=True)}
         for name in ("created", "position", "asked", "pid"):
-            check_range(name, told[name], 0 if name == "pid" else -LONGEST, LONGEST)
+            check_range(name, told[name], 0 if name == "pid" else -MAX_NUMBER, MAX_NUMBER)
     except ValueError:
         return None
-    return Row(**told) if told["state"] in STATES and is_id(told["id"]) else None
+    return RegistryRow(**told) if told["state"] in STATES and is_id(told["id"]) else None
 
 
 def mend(connection: sqlite3.Connection) -> set[str]:
@@ -198,7 +198,7 @@ def change(connection: sqlite3.Connection, run_id: str, **values: object) -> Non
     connection.execute(f"UPDATE runs SET {names} WHERE id = ?", (*values.values(), run_id))
 
 
-def insert(connection: sqlite3.Connection, row: Row) -> None:
+def insert(connection: sqlite3.Connection, row: RegistryRow) -> None:
     """Add a run."""
     marks = ", ".join("?" for _ in _COLUMNS)
     values = tuple(getattr(row, name) for name in _COLUMNS)

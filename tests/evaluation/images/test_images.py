@@ -12,10 +12,10 @@ from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import Denoiser, GaussianDenoiser, Posterior, gaussian_posterior
 from rgdiff_core.evaluation.images.bound import BANDS, EDGES, flow_bits, image_bound
 from rgdiff_core.evaluation.images.samples import (
+    compare_images,
     draw_images,
     eight_bit,
     image_reference,
-    judge_images,
     spectrum_ratio,
 )
 from rgdiff_core.likelihood import bits_per_dim, elbo
@@ -97,11 +97,13 @@ def test_equal_seeds_are_equal_noise():
     assert not torch.equal(one, image_bound(model, process, x, 8, seed=4).bits)
 
 
-@pytest.mark.parametrize(("draws", "floor"), [(3, 1e-3), (0, 1e-3), (8, 0.5)])
-def test_the_bound_refuses(draws, floor):
+@pytest.mark.parametrize(("levels_per_image", "floor"), [(3, 1e-3), (0, 1e-3), (8, 0.5)])
+def test_the_bound_refuses(levels_per_image, floor):
     process = Process(BASIS, White(), LinearGamma(), FREE)
-    with pytest.raises(ValueError, match=r"draws|floor"):
-        image_bound(GaussianDenoiser(BASIS, FREE), process, fields(2), draws, floor=floor)
+    with pytest.raises(ValueError, match=r"levels_per_image|floor"):
+        image_bound(
+            GaussianDenoiser(BASIS, FREE), process, fields(2), levels_per_image, floor=floor
+        )
 
 
 def test_the_flow_of_the_free_theory_is_its_density():
@@ -119,7 +121,7 @@ def photographs(split: str = "train", n: int = 120) -> Tensor:
 
 def test_the_same_images_differ_in_nothing():
     x = photographs()
-    found = judge_images(eight_bit(x), image_reference(x, {}))
+    found = compare_images(eight_bit(x), image_reference(x, {}))
     assert found.spectrum_error.value < 1e-3
     assert found.sharpness.value == pytest.approx(1, abs=1e-3)
     assert found.color_error.value < 0.1
@@ -130,7 +132,7 @@ def test_blurred_images_are_not_sharp():
     x = photographs()
     soft = torch.nn.functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False)
     known = image_reference(x, {})
-    found = judge_images(eight_bit(soft), known)
+    found = compare_images(eight_bit(soft), known)
     assert found.sharpness.value < 0.3
     scale, relative, error = spectrum_ratio(found.spectrum, known.spectrum)
     assert relative[-1] < -0.7 < relative[1]
@@ -144,7 +146,7 @@ def test_errors_of_samples_are_the_scatter_of_repeated_samples():
     draw = torch.Generator().manual_seed(0)
     known = image_reference(0.3 * torch.randn(4000, *SHAPE, generator=draw), {})
     sets = [0.4 * torch.randn(60, *SHAPE, generator=draw) + 0.1 for _ in range(40)]
-    found = [judge_images(eight_bit(x), known) for x in sets]
+    found = [compare_images(eight_bit(x), known) for x in sets]
     for name in ("sharpness", "color_error"):
         each = [getattr(one, name) for one in found]
         spread = np.std([one.value for one in each], ddof=1)
@@ -154,7 +156,7 @@ def test_errors_of_samples_are_the_scatter_of_repeated_samples():
 
 def test_colors_are_compared_as_gaussians():
     x, other = photographs(), 0.6 * photographs().flip(1) + 0.1
-    found = judge_images(eight_bit(other), image_reference(x, {})).color_error.value
+    found = compare_images(eight_bit(other), image_reference(x, {})).color_error.value
     a, b = (y.movedim(1, 0).flatten(1).double().numpy() for y in (other, x))
     first, second = np.cov(a), np.cov(b)
     root = np.asarray(scipy.linalg.sqrtm(first))
@@ -166,11 +168,11 @@ def test_colors_are_compared_as_gaussians():
 def test_features_are_compared_where_there_are_networks():
     x = photographs()
     known = image_reference(x, {"cells": lambda y: y.mean(1)[:, ::8, ::8].flatten(1)})
-    same, quick = (judge_images(eight_bit(x), known, thorough=t) for t in (True, False))
+    same, quick = (compare_images(eight_bit(x), known, thorough=t) for t in (True, False))
     assert same.frechet["cells"].value == pytest.approx(0, abs=1e-3)
     assert set(same.kernel) == {"cells"}
     assert not quick.kernel
-    far = judge_images(eight_bit(-x), known)
+    far = compare_images(eight_bit(-x), known)
     assert far.frechet["cells"].value > 10 * same.frechet["cells"].error
 
 
@@ -183,7 +185,7 @@ def test_drawing_goes_in_rows():
         7,
         2,
         generator=torch.Generator().manual_seed(0),
-        rows=4,
+        batch_size=4,
         progress=lambda done, n: seen.append((done, n)),
     )
     assert grey.shape == (7, *SHAPE)
@@ -194,4 +196,4 @@ def test_drawing_goes_in_rows():
 def test_too_few_samples_are_refused():
     x = photographs(n=30)
     with pytest.raises(ValueError, match="5 samples are too few"):
-        judge_images(eight_bit(x[:5]), image_reference(x, {}))
+        compare_images(eight_bit(x[:5]), image_reference(x, {}))

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from rgdiff_core.evaluation import Weighed, quality_of
+from rgdiff_core.evaluation import WeightedSamples, flow_metrics
 from rgdiff_core.evaluation.lattice.efficiency import model_efficiency, monte_carlo_efficiency
 from rgdiff_core.lattice import HMC, FreeField, hmc
 
@@ -23,7 +23,7 @@ def test_of_a_perfect_model_every_sample_counts():
     x = FREE.sample(400, seeded(), dtype=torch.float64)
     log_q = -FREE.action(x) - FREE.log_z
     weights, metropolis = model_efficiency(
-        quality_of(Weighed(FREE.action, x, log_q, -FREE.action(x) - log_q, 1)), 8.0
+        flow_metrics(WeightedSamples(FREE.action, x, log_q, -FREE.action(x) - log_q, 1)), 8.0
     )
     for found in (weights, metropolis):
         assert (found.samples, found.seconds) == (400, 8.0)

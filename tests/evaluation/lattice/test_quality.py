@@ -7,10 +7,10 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.evaluation import (
-    Weighed,
+    WeightedSamples,
+    flow_metrics,
     held_out,
     independence_metropolis,
-    quality_of,
     reweighted_observables,
 )
 from rgdiff_core.lattice import FreeField, hmc, observables
@@ -25,11 +25,11 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def drawn(n: int, seed: int = 0) -> Weighed:
+def drawn(n: int, seed: int = 0) -> WeightedSamples:
     """Samples of one free field, weighed against another."""
     x = MODEL.sample(n, seeded(seed), dtype=torch.float64)
     log_q = -MODEL.action(x) - MODEL.log_z
-    return Weighed(TRUTH.action, x, log_q, -TRUTH.action(x) - log_q, 1)
+    return WeightedSamples(TRUTH.action, x, log_q, -TRUTH.action(x) - log_q, 1)
 
 
 def divergence(first: FreeField, second: FreeField) -> float:
@@ -52,7 +52,7 @@ def test_reweighted_observables_are_those_of_the_theory():
 def test_the_metropolis_chain_measures_the_theory():
     found, known = drawn(5000, seed=1), TRUTH.observables()
     chain = independence_metropolis(found.log_w, seeded(2))
-    quality = quality_of(found)
+    quality = flow_metrics(found)
     assert abs(chain.acceptance.deviation(quality.acceptance)) < 4
     assert abs(chain.tau_int.deviation(quality.tau_int)) < 4
     for name, estimate in observables(found.x[chain.indices]).items():
@@ -72,7 +72,7 @@ def test_errors_of_reweighted_observables_are_those_of_repeated_samples():
 
 def test_both_divergences_are_those_of_the_gaussians():
     exact = Estimate(TRUTH.log_z, 0.0)
-    quality = quality_of(drawn(5000, seed=3))
+    quality = flow_metrics(drawn(5000, seed=3))
     reverse, known = quality.reverse_kl_given(exact), divergence(MODEL, TRUTH)
     assert abs(reverse.value - known) < 4 * reverse.error < 0.6 * known
     assert abs(quality.log_z.value - TRUTH.log_z) < 4 * quality.log_z.error
@@ -113,7 +113,7 @@ def test_a_lost_mode_is_seen_with_a_log_z_from_elsewhere_only():
     x = x * torch.sign(x.mean((1, 2, 3), keepdim=True))
     log_z = Estimate(11.0, 0.01)  # whatever it is
     log_q = -action(x) - (log_z.value - math.log(2))
-    quality = quality_of(Weighed(action, x, log_q, -action(x) - log_q, 1))
+    quality = flow_metrics(WeightedSamples(action, x, log_q, -action(x) - log_q, 1))
     assert quality.ess.value == pytest.approx(1) and quality.acceptance.value == pytest.approx(1)
     assert quality.reverse_kl.value == pytest.approx(0, abs=1e-9)
     assert quality.tau_int.value == pytest.approx(0.5)
@@ -131,4 +131,4 @@ def test_the_error_of_log_z_is_that_of_a_mean():
     weighed = drawn(4000)
     weights = torch.exp(weighed.log_w - weighed.log_w.max())
     expected = float(weights.std() / weights.mean()) / 4000**0.5
-    assert quality_of(weighed).log_z.error == pytest.approx(expected, rel=0.2)
+    assert flow_metrics(weighed).log_z.error == pytest.approx(expected, rel=0.2)

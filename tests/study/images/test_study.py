@@ -24,7 +24,7 @@ from rgdiff_core.study.images.budget import BUDGETS
 from rgdiff_core.study.images.study import ImageStudy
 from rgdiff_core.study.images.summary import METRICS
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import OneProcess, Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 NETWORK = UNet(8, (1, 2), 1, ())
 STANDARD = ModelSpec(NETWORK, network_input="whitened", conditioning="time", reference="isotropic")
@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a dedicated and a universal model."""
     home = tmp_path_factory.mktemp("cifar10")
     basis = BasisSpec(decorrelate=True)
-    own = OneProcess(White(), LinearGamma(-9.0, 5.0))
+    own = FixedProcess(White(), LinearGamma(-9.0, 5.0))
     save(home / f"{BASELINE}.safetensors", STANDARD, basis, own)
     haar = BasisSpec("wavelet", decorrelate=True)
     save(home / "cifar10-haar.safetensors", ModelSpec(NETWORK), haar, Universal())
@@ -106,7 +106,7 @@ def test_differences_are_paired(results):
 
 def test_only_models_of_one_budget_are_compared(tmp_path):
     basis, spec = BasisSpec(decorrelate=True), ModelSpec(NETWORK)
-    save(tmp_path / f"{BASELINE}.safetensors", STANDARD, basis, OneProcess())
+    save(tmp_path / f"{BASELINE}.safetensors", STANDARD, basis, FixedProcess())
     save(tmp_path / "cifar10.safetensors", spec, basis, Universal())
     save(tmp_path / "cifar10-small.safetensors", spec, basis, Universal(), steps=10)
     larger = ModelSpec(UNet(16, (1, 2), 1, ()))

@@ -230,9 +230,9 @@ def test_matched_noise_can_be_white_noise_by_another_name():
     basis = rg.bases.FourierBasis((1, 6, 6), momentum="lattice")
     modes = rg.Modes.fit(basis, rg.data.load(DATA, limit=500).images)
     t = torch.linspace(0.1, 0.9, 5)
-    white = Process(basis, White(), LinearGamma(-9.0, 6.0), modes).preserved(t)
+    white = Process(basis, White(), LinearGamma(-9.0, 6.0), modes).vp_marginal(t)
     soft = SoftConditioning(-9.0, 6.0, 1.0, "variance")
-    matched = Process(basis, Matched(), soft, modes).preserved(t)
+    matched = Process(basis, Matched(), soft, modes).vp_marginal(t)
     first, second = (torch.log(m.std / m.alpha) for m in (white, matched))
     spread = (second - second.mean((1, 2, 3), keepdim=True)).abs().max()
     assert float(spread) < 1e-4

@@ -18,7 +18,7 @@ from rgdiff_core.study import ARMS, BUDGETS, Study
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.lattice.arms import LADDER, LANDSCAPE, LRS, THEORIES
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
-from rgdiff_core.study.lattice.executor import Schedule, carried_out, missing
+from rgdiff_core.study.lattice.executor import Execution, carried_out, missing
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import FINALISTS, score
 from rgdiff_core.study.lattice.summary import METRICS
@@ -217,7 +217,7 @@ def test_what_only_prepares_is_left_out_where_nothing_needs_it(results, command)
     assert set(names[2:]) == {"flow-standard-0", "samplers-standard-0-4"}
     for path, content in kept.items():
         path.write_bytes(content)
-    assert carried_out(tasks, studies, Schedule(say=lambda text: None))
+    assert carried_out(tasks, studies, Execution(say=lambda text: None))
 
 
 def test_no_number_of_processes(command, capsys):

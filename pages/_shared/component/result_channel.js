@@ -1,4 +1,4 @@
-// The courier: hands a settled message to the lab on the same page, and keeps the last one.
+// The result channel: hands a settled message to the lab on the same page, and keeps the last one.
 
 export default function mount({ data }) {
   if (!data || data === document.rgdiffSettled) return;

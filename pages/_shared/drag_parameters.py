@@ -10,13 +10,13 @@ from rgdiff_core.colors import Color, CurveColor, Matched, White
 from rgdiff_core.schedules import Cutoff, Schedule
 from rgdiff_core.spec import Spec
 
-__all__ = ["STRENGTH", "Knob", "color_knob", "schedule_knob"]
+__all__ = ["STRENGTH", "DragParameter", "color_parameter", "schedule_parameter"]
 
 S = TypeVar("S", bound=Spec)
 
 
 @dataclass(frozen=True)
-class Knob:
+class DragParameter:
     """A field of a spec with the range in which it is dragged."""
 
     field: str
@@ -58,9 +58,11 @@ def _holder(spec: Spec) -> Spec:
     return Matched(spec.normalize, 0.0) if isinstance(spec, White) else spec
 
 
-_SOFT = Knob("softness", "Softness", "0: strictly one after another; 1: all at once.", 0, 1, False)
-_SCHEDULES: dict[type[Spec], Knob] = {
-    schedules.SigmoidKernel: Knob(
+_SOFT = DragParameter(
+    "softness", "Softness", "0: strictly one after another; 1: all at once.", 0, 1, False
+)
+_SCHEDULES: dict[type[Spec], DragParameter] = {
+    schedules.SigmoidKernel: DragParameter(
         "width",
         "Width w",
         "How many scales dissolve at the same time, in units of k_max.",
@@ -68,7 +70,7 @@ _SCHEDULES: dict[type[Spec], Knob] = {
         1,
         True,
     ),
-    schedules.ButterworthKernel: Knob(
+    schedules.ButterworthKernel: DragParameter(
         "order",
         "Order n",
         "Steepness of the cutoff: n = 1 is the inverse-RG model's.",
@@ -76,7 +78,7 @@ _SCHEDULES: dict[type[Spec], Knob] = {
         16,
         True,
     ),
-    schedules.SoftConditioning: Knob(
+    schedules.SoftConditioning: DragParameter(
         "softness",
         "Softness s",
         "Large: standard diffusion; small: one after another.",
@@ -86,22 +88,34 @@ _SCHEDULES: dict[type[Spec], Knob] = {
     ),
     schedules.Sequential: _SOFT,
     schedules.WaveletLevels: _SOFT,
-    schedules.LinearBeta: Knob("beta_max", "β at t = 1", "The final noise rate.", 1, 40, False),
-    schedules.Cosine: Knob("s", "Offset s", "Holds the noise back near t = 0.", 0, 0.2, False),
-    schedules.LinearGamma: Knob("gamma_max", "γ at t = 1", "The final −log-SNR.", 0, 12, False),
-    schedules.VE: Knob("sigma_max", "σ at t = 1", "The final noise amplitude.", 1, 200, True),
-    schedules.EDM: Knob("rho", "ρ", "Larger: more time at low noise.", 1, 20, True),
-    schedules.InverseHeat: Knob("blur_max", "Blur at t = 1", "In pixels.", 1, 64, True),
-    schedules.BlurringDiffusion: Knob("blur_max", "Blur at t = 1", "In pixels.", 0.5, 64, True),
-    schedules.Carosso: Knob(
+    schedules.LinearBeta: DragParameter(
+        "beta_max", "β at t = 1", "The final noise rate.", 1, 40, False
+    ),
+    schedules.Cosine: DragParameter(
+        "s", "Offset s", "Holds the noise back near t = 0.", 0, 0.2, False
+    ),
+    schedules.LinearGamma: DragParameter(
+        "gamma_max", "γ at t = 1", "The final −log-SNR.", 0, 12, False
+    ),
+    schedules.VE: DragParameter(
+        "sigma_max", "σ at t = 1", "The final noise amplitude.", 1, 200, True
+    ),
+    schedules.EDM: DragParameter("rho", "ρ", "Larger: more time at low noise.", 1, 20, True),
+    schedules.InverseHeat: DragParameter("blur_max", "Blur at t = 1", "In pixels.", 1, 64, True),
+    schedules.BlurringDiffusion: DragParameter(
+        "blur_max", "Blur at t = 1", "In pixels.", 0.5, 64, True
+    ),
+    schedules.Carosso: DragParameter(
         "duration", "RG time", "How far the heat equation runs.", 0.5, 128, True
     ),
-    schedules.Polchinski: Knob("duration", "RG time", "How far the flow runs.", 0.1, 16, True),
-    schedules.InverseRG: Knob(
+    schedules.Polchinski: DragParameter(
+        "duration", "RG time", "How far the flow runs.", 0.1, 16, True
+    ),
+    schedules.InverseRG: DragParameter(
         "mass2", "Mass m²", "Waves longer than 1/m dissolve together.", 1e-3, 4, True
     ),
 }
-STRENGTH = Knob(
+STRENGTH = DragParameter(
     "strength",
     "Noise: white 0 · matched 1 · steeper",
     "The noise has the data's spectrum to this power: 0 is white noise, 1 is matched to the data, "
@@ -111,9 +125,9 @@ STRENGTH = Knob(
     False,
     16,
 )
-_COLORS: dict[type[Spec], Knob] = {
+_COLORS: dict[type[Spec], DragParameter] = {
     colors.Matched: STRENGTH,
-    colors.PowerLaw: Knob(
+    colors.PowerLaw: DragParameter(
         "exponent",
         "Exponent p",
         "Noise power ∝ k⁻ᵖ: 0 white, 2 like natural images, below 0 blue.",
@@ -121,7 +135,7 @@ _COLORS: dict[type[Spec], Knob] = {
         4,
         False,
     ),
-    colors.FreeTheory: Knob(
+    colors.FreeTheory: DragParameter(
         "mass2",
         "Mass m²",
         "Noise power ∝ 1/(k² + m²): large is white, small is 1/k².",
@@ -132,25 +146,25 @@ _COLORS: dict[type[Spec], Knob] = {
 }
 
 
-def schedule_knob(schedule: Schedule) -> Knob | None:
-    """Return the knob of a schedule (of its kernel, for cutoff schedules), or None."""
+def schedule_parameter(schedule: Schedule) -> DragParameter | None:
+    """Return the parameter of a schedule (of its kernel, for cutoff schedules), or None."""
     kind = type(_holder(schedule))
     return _usable(_SCHEDULES.get(kind) or _added(kind), schedule)
 
 
-def color_knob(color: Color) -> Knob | None:
-    """Return the knob of a colour, or None."""
+def color_parameter(color: Color) -> DragParameter | None:
+    """Return the parameter of a colour, or None."""
     return _usable(
         _COLORS.get(type(_holder(color))) or _added(type(_holder(color))), _holder(color)
     )
 
 
-def _added(kind: type[Spec]) -> Knob | None:
-    """Return the knob that an extension registered."""
+def _added(kind: type[Spec]) -> DragParameter | None:
+    """Return the parameter that an extension registered."""
     drag = extensions.drag_of(kind)
-    return None if drag is None else Knob(**asdict(drag))
+    return None if drag is None else DragParameter(**asdict(drag))
 
 
-def _usable(knob: Knob | None, spec: Spec) -> Knob | None:
-    """Return the knob unless the number can't stand on its logarithmic range."""
-    return None if knob and knob.log and knob.value(spec) <= 0 else knob
+def _usable(parameter: DragParameter | None, spec: Spec) -> DragParameter | None:
+    """Return the parameter unless the number can't stand on its logarithmic range."""
+    return None if parameter and parameter.log and parameter.value(spec) <= 0 else parameter

@@ -4,11 +4,11 @@ import json
 import reprlib
 from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import rgdiff_core as rg
 from pages._shared import cache
-from pages._shared.knobs import Knob, color_knob, schedule_knob
+from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
 from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases.spec import BasisSpec
@@ -16,7 +16,7 @@ from rgdiff_core.colors import Color, CurveColor
 from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
 from rgdiff_core.spec import Spec
 
-__all__ = ["MAX_POINTS", "Side", "check_menu", "points_of", "process", "turned"]
+__all__ = ["MAX_POINTS", "ProcessChoice", "check_menu", "points_of", "process", "turned"]
 
 
 MAX_POINTS = 12
@@ -30,8 +30,10 @@ def check_menu(name: str, value: Any, menu: Container[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class Side(Spec):
+class ProcessChoice(Spec):
     """One process: A, or B when two are compared."""
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("Side",)
 
     basis: BasisSpec
     color: Color
@@ -48,9 +50,9 @@ class Side(Spec):
             check_menu("order", self.schedule.order, ORDERS)
         check_menu("wavelet", self.basis.wavelet, orthogonal_wavelets())
 
-    def knobs(self) -> tuple[Knob | None, Knob | None]:
-        """Return the knobs of schedule and colour."""
-        return schedule_knob(self.schedule), color_knob(self.color)
+    def drag_parameters(self) -> tuple[DragParameter | None, DragParameter | None]:
+        """Return the parameters of schedule and colour."""
+        return schedule_parameter(self.schedule), color_parameter(self.color)
 
 
 def points_of(schedule: Schedule) -> list[list[float]]:
@@ -63,19 +65,21 @@ def points_of(schedule: Schedule) -> list[list[float]]:
     return [list(p) for p in zip(path.times, path.values, strict=True)]
 
 
-def turned(side: Side, told: dict[str, Any]) -> Side:
+def turned(side: ProcessChoice, client_state: dict[str, Any]) -> ProcessChoice:
     """Return a side with what the browser tells: the points, the shape, the tint, the curve."""
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
-        schedule = replace(schedule, path=_path(told["points"]))
-    shape, tint = side.knobs()
-    if shape is not None and told.get("shape") is not None:
-        schedule = shape.turn(schedule, told["shape"])
-    if tint is not None and told.get("tint") is not None:
-        color = tint.turn(color, told["tint"])
-    if told.get("curve") is not None:
-        color = _drawn(color, told["curve"], bool(told.get("keep", color.normalize)))
-    return Side(side.basis, color, schedule)
+        schedule = replace(schedule, path=_path(client_state["points"]))
+    shape, tint = side.drag_parameters()
+    if shape is not None and client_state.get("shape") is not None:
+        schedule = shape.turn(schedule, client_state["shape"])
+    if tint is not None and client_state.get("tint") is not None:
+        color = tint.turn(color, client_state["tint"])
+    if client_state.get("curve") is not None:
+        color = _drawn(
+            color, client_state["curve"], bool(client_state.get("keep", color.normalize))
+        )
+    return ProcessChoice(side.basis, color, schedule)
 
 
 def _path(points: Any) -> CutoffPath:
@@ -84,7 +88,7 @@ def _path(points: Any) -> CutoffPath:
     return CutoffPath.from_json(told)
 
 
-def process(data: str, side: Side) -> rg.Process:
+def process(data: str, side: ProcessChoice) -> rg.Process:
     """Return the process of one side, with the data's statistics."""
     spec = side.basis.to_json()
     return rg.Process(cache.basis(data, spec), side.color, side.schedule, cache.modes(data, spec))

@@ -18,11 +18,11 @@ from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.sampling.grids import Grid, time_grid
 from rgdiff_core.sampling.methods import METHODS, Shell
-from rgdiff_core.sampling.steps import Memory, Method, Noise, Step
+from rgdiff_core.sampling.steps import Memory, Method, NoiseLevel, StepContext
 from rgdiff_core.seeds import Generators, check_generators, source
 from rgdiff_core.spec import check_whole
 
-__all__ = ["State", "check_model", "sample", "trajectory", "walk"]
+__all__ = ["State", "check_model", "sample", "trajectory", "reverse"]
 
 MAX_STEPS = 10_000
 MAX_SAMPLES = 100_000
@@ -92,15 +92,15 @@ class _Levels:
         asked = torch.stack([x.flatten(1).any(1) for x in (clean[:-1], still, finishing)])
         return cls(times, gamma, level.magnitude, clean, still, *asked.tolist())
 
-    def noises(self, step: int, color: Tensor) -> tuple[Noise, Noise]:
+    def noises(self, step: int, color: Tensor) -> tuple[NoiseLevel, NoiseLevel]:
         """Return the levels from which and to which a step goes."""
         before = self.clean[step] if self.any_clean[step] else None
         gamma = self.gamma[step + 1]
         if not self.any_finishing[step]:
-            return Noise(self.gamma[step], color, before), Noise(gamma, color, before)
+            return NoiseLevel(self.gamma[step], color, before), NoiseLevel(gamma, color, before)
         after = self.clean[step + 1]
         gamma = torch.where(after & ~self.clean[step], -math.inf, gamma)
-        return Noise(self.gamma[step], color, before), Noise(gamma, color, after)
+        return NoiseLevel(self.gamma[step], color, before), NoiseLevel(gamma, color, after)
 
 
 def check_model(model: Denoiser, process: Process) -> None:
@@ -132,7 +132,7 @@ def _method(method: str | Method) -> Method:
     return METHODS[method]
 
 
-def _check_walk(model: Denoiser, process: Process, steps: int, method: Method) -> None:
+def _check_reverse(model: Denoiser, process: Process, steps: int, method: Method) -> None:
     check_whole("steps", steps, 1, MAX_STEPS)
     if method.ode and not process.schedule.continuous:
         raise ValueError(
@@ -143,7 +143,7 @@ def _check_walk(model: Denoiser, process: Process, steps: int, method: Method) -
         warnings.warn(method.at_jumps, stacklevel=3)
 
 
-def walk(
+def reverse(
     model: Denoiser,
     process: Process,
     c: Tensor,
@@ -162,11 +162,13 @@ def walk(
     """
     check_generators(generator, len(c))
     taken = _method(method)
-    _check_walk(model, process, steps, taken)
-    return _walk(model, process, c, taken, generator, time_grid(process, model.modes, steps, grid))
+    _check_reverse(model, process, steps, taken)
+    return _reverse(
+        model, process, c, taken, generator, time_grid(process, model.modes, steps, grid)
+    )
 
 
-def _walk(
+def _reverse(
     model: Denoiser,
     process: Process,
     c: Tensor,
@@ -182,9 +184,9 @@ def _walk(
 
     yield State(0, 1.0, c, None, basis, levels.magnitude[0])
     for i in range(last):
-        now, target = levels.noises(i, process.noise_variance)
+        level_t, level_s = levels.noises(i, process.noise_variance)
         span, finishing = (times[i], times[i + 1]), levels.any_finishing[i]
-        step = Step(model, process, c, now, target, span, draw, finishing, memory)
+        step = StepContext(model, process, c, level_t, level_s, span, draw, finishing, memory)
         taken = method.step(step)
         c = torch.where(levels.still[i], c, taken.c) if levels.any_still[i] else taken.c
         memory: Memory | None = taken.memory
@@ -192,7 +194,7 @@ def _walk(
         yield State(i + 1, times[i + 1], c, taken.mean, basis, size)
 
 
-_quiet_walk = torch.no_grad()(_walk)
+_quiet_reverse = torch.no_grad()(_reverse)
 
 
 def trajectory(
@@ -236,13 +238,13 @@ def trajectory(
         raise ValueError(f"{len(class_labels)} class_labels were given for {n} samples.")
     model = guided(model, class_labels, guidance_scale, guidance_interval)
     taken = _method(method)
-    _check_walk(model, process, steps, taken)
+    _check_reverse(model, process, steps, taken)
     times = time_grid(process, model.modes, steps, grid)
     with torch.no_grad():
         prior = model.prior(process)
         noise = white_noise((n, *process.basis.shape), prior.std, random)
         c = (prior.mean + prior.std * noise) / process.level(1.0).magnitude
-    return _quiet_walk(model, process, c, taken, random, times)
+    return _quiet_reverse(model, process, c, taken, random, times)
 
 
 def sample(
