@@ -27,10 +27,10 @@ ICONS: Mapping[str, str] = {
     "lost": ":material/help:",
 }
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)
-EXCESS = "excess over the free theory × 1000"
+GAIN = "gain over the Gaussian × 1000"
 ABOUT = (
-    "The loss is 1 for the free theory, on average. What the network has learnt is the small "
-    "**excess** below it: 0 is the Gaussian score, and the further down the better."
+    "The loss is 1 for the free theory, on average. What the network has learnt is its small "
+    "**gain** over that Gaussian: 0 is the Gaussian score, and higher is better."
 )
 COLUMNS = 8
 MAX_POINTS = 1000  # of a curve on the screen
@@ -124,17 +124,17 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
         default="All scales",
         required=True,
         key="training-curves",
-        help="The excess, in all or in eight bands from the coarsest to the finest; or the loss "
+        help="The gain, in all or in eight bands from the coarsest to the finest; or the loss "
         "that is minimised, with its weights.",
     )
-    title = "loss" if view == "Loss" else EXCESS
+    title = "loss" if view == "Loss" else GAIN
     if view == "Loss":
         curves = [_curve("loss", training, plots.BLUE, "loss", 1.0)]
     elif view == "All scales":
         curves = [_curve("training", training, plots.BLUE), *_held_out(held_out, plots.ORANGE)]
     else:
         curves = _by_scale(training)
-    alt = "Loss" if view == "Loss" else f"Excess, {view.lower()}"
+    alt = "Loss" if view == "Loss" else f"Gain, {view.lower()}"
     figure = plots.lines(curves, "step", title)
     if view == "Loss":
         figure.layout.shapes = ()  # from the line at zero it would hardly move
@@ -145,7 +145,7 @@ def _curve(
     label: str,
     rows: Sequence[Mapping[str, Any]],
     color: str,
-    name: str = "excess",
+    name: str = "gain",
     factor: float = 1000.0,
 ) -> Curve:
     rows = rows[:: -(-len(rows) // MAX_POINTS)]
@@ -162,10 +162,10 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
         Curve(
             "held out, averaged weights",
             [row["step"] for row in rows],
-            [1000 * value["excess"] for value in values],
+            [1000 * value["gain"] for value in values],
             color,
             points=True,
-            error=[1000 * (value["excess_error"] or 0.0) for value in values],
+            error=[1000 * (value["gain_error"] or 0.0) for value in values],
         )
     ]
 
@@ -249,7 +249,7 @@ def comparison(chosen: Sequence[Run]) -> None:
         for curve in _held_out(held_out, color):
             curves.append(Curve(f"{title}, held out", **_rest(curve)))
     if curves:
-        figure = plots.lines(curves, "step", EXCESS, height=380)
+        figure = plots.lines(curves, "step", GAIN, height=380)
         st.plotly_chart(figure, key="training-comparison", config=BAR, alt="Runs compared")
     table = _differing(chosen)
     if table:

@@ -289,7 +289,7 @@ class _TrainingRun:
             rate = row["images_per_s"]
             left = (self.config.steps - step) * self.config.batch / rate
             self.now = replace(
-                self.now, loss=row["loss"], excess=row["excess"], images_per_s=rate, eta_s=left
+                self.now, loss=row["loss"], gain=row["gain"], images_per_s=rate, eta_s=left
             )
         if self.records is not None:
             self.records.point(row)
