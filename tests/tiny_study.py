@@ -34,8 +34,8 @@ BUDGET = replace(
     n_observable_samples=16,
     n_ess_samples=4,
     reference=400,
-    ladder=(DATA,),
-    landscape=(DATA,),
+    ablation=(DATA,),
+    schedule_scan=(DATA,),
 )
 
 

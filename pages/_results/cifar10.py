@@ -274,7 +274,7 @@ FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
     "Pictures": lambda study, nfe: images.pictures(study, chosen(study)),
     "Spectra": lambda study, nfe: images.spectra(study, nfe, chosen(study)),
     "Softness": lambda study, nfe: images.softness(study),
-    "One change at a time": lambda study, nfe: images.ladder(study),
+    "One change at a time": lambda study, nfe: images.ablation(study),
     "What goes wrong where": lambda study, nfe: error_map.images(study, chosen(study)),
     "Known results": lambda study, nfe: literature.draw(study),
 }

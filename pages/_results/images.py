@@ -12,7 +12,7 @@ from pages._shared import plots
 from pages._shared.plots import Curve
 from rgdiff_core.study.images.verdict import frechet_name
 
-__all__ = ["ladder", "pictures", "softness", "spectra"]
+__all__ = ["ablation", "pictures", "softness", "spectra"]
 
 ACROSS, ENLARGED = 3, 2  # pictures beside each other; pixels of the screen for one of theirs
 DASHES = ("solid", "dash", "dot")
@@ -151,12 +151,12 @@ def _error(row: Found, metric: str) -> float:
     return (paired or row["metrics"][metric])["error"] or 0.0
 
 
-def ladder(study: Found) -> None:
+def ablation(study: Found) -> None:
     """Draw bits against training steps, from standard diffusion to ours a choice at a time."""
-    found = studies.ladder(studies.data_of(study))
+    found = studies.ablation(studies.data_of(study))
     if found is None:
-        st.info("The ladder was not made. This makes it:", icon=":material/info:")
-        st.code("rgdiff study ladder", language="sh")
+        st.info("The ablation was not made. This makes it:", icon=":material/info:")
+        st.code("rgdiff study ablation", language="sh")
         return
     seeds = len(found["seeds"])
     errors_are = (
@@ -169,21 +169,27 @@ def ladder(study: Found) -> None:
         "Small networks with one budget; bits/dim, a bound on held-out images, of the averaged "
         f"weights on the way. {errors_are}"
     )
-    rungs, rows, drawn = found["rungs"], [], []
-    for number, (rung, color) in enumerate(zip(rungs, plots.ramp(len(rungs)), strict=True), 1):
-        points = rung["points"]
-        title = f"{number}. {rung['title']}"
+    steps, rows, drawn = found["models"], [], []
+    for number, (entry, color) in enumerate(zip(steps, plots.ramp(len(steps)), strict=True), 1):
+        points = entry["points"]
+        title = f"{number}. {entry['title']}"
         values, errors = ([p["bits"][k] for p in points] for k in ("value", "error"))
         steps = [point["step"] for point in points]
         bars = errors if seeds > 1 else None
         dash = DASHES[number % 3]
         drawn.append(Curve(title, steps, values, color, dash, error=bars, joined=True))
         rows += [
-            {"#": number, "model": rung["title"], "step": step, "bits": value, "bits_error": error}
+            {
+                "#": number,
+                "model": entry["title"],
+                "step": step,
+                "bits": value,
+                "bits_error": error,
+            }
             for step, value, error in zip(steps, values, errors, strict=True)
         ]
     figure = figures.curves(drawn, "training steps", "bits/dim, at most", height=480)
     st.plotly_chart(
-        figure, key="results-image-ladder", config=figures.BAR, alt="Bits along the ladder"
+        figure, key="results-image-ablation", config=figures.BAR, alt="Bits along the ablation"
     )
-    below({**study, "command": found["command"]}, "ladder", rows, "DATA-RUNG-SEED")
+    below({**study, "command": found["command"]}, "ablation", rows, "DATA-MODEL-SEED")

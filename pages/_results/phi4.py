@@ -265,10 +265,10 @@ def _evaluations(study: Found) -> None:
     below(study, f"nfe-{what}", rows, "samplers-ARM-SEED-STEPS")
 
 
-def _ladder(study: Found) -> None:
-    ladder = study["ladder"]
-    if not ladder:
-        st.info("The ladder was not made for this theory.", icon=":material/info:")
+def _ablation(study: Found) -> None:
+    ablation = study["ablation"]
+    if not ablation:
+        st.info("The ablation was not made for this theory.", icon=":material/info:")
         return
     st.caption(
         "From standard diffusion to the arms, one change at a time, all with the same schedule "
@@ -279,7 +279,7 @@ def _ladder(study: Found) -> None:
         {"#": str(number), "model": row["title"]}
         | pair("kl", row["kl"])
         | pair("change", row["change"])
-        for number, row in enumerate(ladder, 1)
+        for number, row in enumerate(ablation, 1)
     ]
     left, right = st.columns([2, 3], gap="medium")
     with left:
@@ -291,7 +291,7 @@ def _ladder(study: Found) -> None:
             KL,
         )
         st.plotly_chart(
-            figure, key="results-ladder", config=figures.BAR, alt="KL along the ladder"
+            figure, key="results-ablation", config=figures.BAR, alt="KL along the ablation"
         )
     right.dataframe(
         rows,
@@ -305,13 +305,13 @@ def _ladder(study: Found) -> None:
             "change_error": st.column_config.NumberColumn("± ", format="%.4f"),
         },
     )
-    steps = [row for row in ladder if row["change"]]
+    steps = [row for row in ablation if row["change"]]
     if steps:
         low, high = (f(steps, key=lambda row: row["change"]["value"]) for f in (min, max))
         told = [f"The largest gain: {_step(low)}."] if low["change"]["value"] < 0 else []
         told += [f"The largest loss: {_step(high)}."] if high["change"]["value"] > 0 else []
         st.caption(" ".join(told))
-    below(study, "ladder", rows, "ladder-MODEL-SEED")
+    below(study, "ablation", rows, "ablation-MODEL-SEED")
 
 
 def _step(row: Found) -> str:
@@ -322,7 +322,7 @@ def _step(row: Found) -> str:
 FIGURES: Mapping[str, Callable[[Found], None]] = {
     "Training steps": _steps,
     "Sampler's steps": _evaluations,
-    "One change at a time": _ladder,
-    "Map of schedules": search.landscape,
+    "One change at a time": _ablation,
+    "Map of schedules": search.schedule_scan,
     "What goes wrong where": error_map.draw,
 }

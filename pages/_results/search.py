@@ -6,14 +6,14 @@ from pages._results import figures
 from pages._results.provenance import below, pair
 from pages._results.studies import Found
 
-__all__ = ["landscape", "search"]
+__all__ = ["schedule_scan", "search"]
 
 NONE = "–"  # of a kernel without a number
 
 
-def landscape(study: Found) -> None:
+def schedule_scan(study: Found) -> None:
     """Draw KL over kernel and width, one map for each colour of the noise."""
-    found = study["landscape"]
+    found = study["schedule_scan"]
     if not found:
         st.info("The map of schedules was not made for this theory.", icon=":material/info:")
         return
@@ -63,7 +63,7 @@ def landscape(study: Found) -> None:
         | pair("kl", row["kl"])
         for row in found
     ]
-    below(study, "map", rows, "landscape-COLOUR-NUMBER")
+    below(study, "map", rows, "schedule_scan-COLOUR-NUMBER")
 
 
 def search(study: Found) -> None:

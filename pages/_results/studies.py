@@ -8,8 +8,9 @@ from typing import Any
 
 import streamlit as st
 
-from rgdiff_core.files.stored import read_json, reading
+from rgdiff_core.files.stored import reading
 from rgdiff_core.study import THEORIES
+from rgdiff_core.study.report import read_results
 
 __all__ = [
     "Found",
@@ -17,7 +18,7 @@ __all__ = [
     "data_of",
     "folder",
     "label",
-    "ladder",
+    "ablation",
     "read_all",
     "seeds",
     "shown",
@@ -27,7 +28,7 @@ __all__ = [
 Found = Mapping[str, Any]
 HOME = Path(__file__).resolve().parents[2]
 COMMON = {"complete", "baseline", "arms", "search", "scale_edges", "log_snr_edges"}
-LATTICE = {"theory", "truth", "samplers", "ladder", "landscape", "runs"}
+LATTICE = {"theory", "truth", "samplers", "ablation", "schedule_scan", "runs"}
 IMAGES = {"data", "budget", "models", "missing", "metrics", "floor", "scans", "pictures"}
 PLACE = "RGDIFF_RESULTS"  # the environment variable that names another folder
 
@@ -55,7 +56,7 @@ def read_all() -> tuple[dict[str, Found], list[str]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _read(path: str, version: int) -> Found:
     del version
-    study = read_json(Path(path))
+    study = read_results(Path(path))
     with reading(Path(path)):
         if not isinstance(study.get("arms"), list):
             raise ValueError("it holds no arms; was it written by `rgdiff study`?")
@@ -97,14 +98,14 @@ def title_of(study: Found) -> str:
     return "CIFAR-10" if study["data"] == "cifar10" else study["data"]
 
 
-def ladder(data: str) -> Found | None:
-    """Return what `rgdiff study ladder` found on a data set, None where it was not run."""
-    path = folder() / f"ladder-{data}.json"
+def ablation(data: str) -> Found | None:
+    """Return what `rgdiff study ablation` found on a data set, None where it was not run."""
+    paths = (folder() / f"{name}-{data}.json" for name in ("ablation", "ablation"))  # the former
     try:
-        found = read_json(path)
-    except (OSError, ValueError):
+        found = read_results(next(path for path in paths if path.is_file()))
+    except (OSError, StopIteration, ValueError):
         return None
-    return found if {"rungs", "seeds"} <= set(found) else None
+    return found if {"models", "seeds"} <= set(found) else None
 
 
 def command(study: Found) -> str:

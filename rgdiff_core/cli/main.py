@@ -15,6 +15,9 @@ from rgdiff_core.cli.base import Entry
 __all__ = ["COMMANDS", "Command", "main"]
 
 
+FORMER_COMMANDS = {("study", "ladder"): ["study", "ablation"]}  # results name them
+
+
 class Command(NamedTuple):
     """One subcommand.
 
@@ -37,6 +40,7 @@ class Command(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 for an error, 130 when stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    words[:2] = FORMER_COMMANDS.get(tuple(words[:2]), words[:2])
     try:
         extensions.load()
         chosen = _parser(words).parse_args(words)
@@ -131,9 +135,9 @@ COMMANDS = (
         "study_cifar10",
     ),
     Command(
-        "study ladder",
+        "study ablation",
         "Go from standard diffusion of images to ours, a choice at a time; it can be resumed.",
-        "study_ladder",
+        "study_ablation",
     ),
     Command("study recipe", "Compare recipes of training.", "study_recipe"),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),

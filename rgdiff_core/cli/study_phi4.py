@@ -10,7 +10,7 @@ import torch
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.data import store
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.files.stored import read_json, reading
+from rgdiff_core.files.stored import reading
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, end_of, resumable
 from rgdiff_core.study.lattice.arms import THEORIES
@@ -19,7 +19,7 @@ from rgdiff_core.study.lattice.executor import Execution, carried_out
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import Study
 from rgdiff_core.study.lattice.summary import summary
-from rgdiff_core.study.report import tables, versions
+from rgdiff_core.study.report import read_results, tables, versions
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["report_options", "run_phi4", "run_report", "study_options"]
@@ -131,7 +131,7 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found, lines, problems = [], [], []
     for path in sorted(chosen.files or Path("results").glob("study-*.json")):
         try:
-            told = read_json(path)
+            told = read_results(path)
             if _is_lattice(told):
                 with reading(path):
                     lines += tables(told)
@@ -147,7 +147,7 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
 
 def _is_lattice(found: dict[str, Any]) -> bool:
-    return {"theory", "arms", "ladder"} <= set(found)
+    return {"theory", "arms", "ablation"} <= set(found)
 
 
 COMMANDS: Entries = {

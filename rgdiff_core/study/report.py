@@ -2,13 +2,25 @@
 
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from rgdiff_core.files.stored import read_json
 from rgdiff_core.study.lattice.verdict import combined_error
 
-__all__ = ["tables"]
+__all__ = ["read_results", "tables", "versions"]
+
+FORMER_NAMES = {"ablation": "ablation", "schedule_scan": "schedule_scan", "rungs": "models"}
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a file that a study wrote, its parts by their present names.
+
+    Raises `ValueError` with one sentence for a damaged file, `OSError` where it cannot be read.
+    """
+    return {FORMER_NAMES.get(name, name): part for name, part in read_json(path).items()}
 
 
 def tables(found: dict[str, Any]) -> list[str]:
@@ -26,7 +38,7 @@ def tables(found: dict[str, Any]) -> list[str]:
     if truth["gaussian_kl"]:
         lines.append(f"the data's Gaussian is {_written(truth['gaussian_kl'])} nats away")
     lines += [f"{done['runs']} of {done['of']} runs", ""]
-    for rows in (_arms(found), _samplers(found), _ladder(found), _landscape(found)):
+    for rows in (_arms(found), _samplers(found), _ablation(found), _schedule_scan(found)):
         if len(rows) > 1:
             lines += [*_table(rows), ""]
     return lines
@@ -64,17 +76,17 @@ def _samplers(found: dict[str, Any]) -> list[list[str]]:
     return rows
 
 
-def _ladder(found: dict[str, Any]) -> list[list[str]]:
+def _ablation(found: dict[str, Any]) -> list[list[str]]:
     rows = [["one change at a time", "KL(p|q)", "change"]]
-    for row in found["ladder"]:
+    for row in found["ablation"]:
         change = _written(row["change"]) if row["change"] else ""
         rows.append([row["title"], _whole(row["kl"]), change])
     return rows
 
 
-def _landscape(found: dict[str, Any]) -> list[list[str]]:
+def _schedule_scan(found: dict[str, Any]) -> list[list[str]]:
     rows = [["noise", "local schedule", "number", "KL(p|q)"]]
-    for row in found["landscape"]:
+    for row in found["schedule_scan"]:
         number = "" if row["number"] is None else f"{row['number']:g}"
         rows.append([row["color"], row["kernel"], number, _written(row["kl"])])
     return rows

@@ -64,11 +64,11 @@ def test_figures_are_chosen_kept_in_the_address_and_taken_along(page: Page, resu
     page.get_by_text("From standard diffusion to the arms").wait_for()
     page.wait_for_function(DRAWN)
     with page.expect_download() as download:
-        page.locator(f".st-key-results-csv-{DATA}-ladder button").first.click()
+        page.locator(f".st-key-results-csv-{DATA}-ablation button").first.click()
     text = Path(download.value.path()).read_text(encoding="utf-8")
     rows = list(csv.DictReader(text.splitlines()))
-    ladder = json.loads(study_text())["ladder"]
-    assert [float(row["kl"]) for row in rows] == [row["kl"]["value"] for row in ladder]
+    ablation = json.loads(study_text())["ablation"]
+    assert [float(row["kl"]) for row in rows] == [row["kl"]["value"] for row in ablation]
     with page.expect_download() as download:
         page.get_by_role("button", name="All numbers (JSON)").click()
     whole = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))

@@ -44,8 +44,8 @@ PARTS = (
     "arms",
     "search",
     "samplers",
-    "ladder",
-    "landscape",
+    "ablation",
+    "schedule_scan",
     "runs",
 )
 FIGURES = (

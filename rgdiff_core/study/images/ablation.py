@@ -1,8 +1,8 @@
-"""`rgdiff study ladder`: from standard diffusion of images to ours, a choice or two at a time.
+"""`rgdiff study ablation`: from standard diffusion of images to ours, a choice or two at a time.
 
 Small networks, one budget, and the bound on held-out images as training goes on: what each choice
 is worth, and whether that lasts. With several seeds errors are over seeds: images and noise are
-the same for all, so that they are no part of what differs between two rungs.
+the same for all, so that they are no part of what differs between two steps.
 """
 
 from collections.abc import Iterator, Sequence
@@ -29,7 +29,7 @@ from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["AblationBudget", "RUNGS", "Rung"]
+__all__ = ["AblationBudget", "ABLATION", "AblationStep"]
 
 WHITE = FixedProcess(White(), LinearGamma(-12.0, 5.0))
 MATCHED = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
@@ -44,7 +44,7 @@ SIMPLE, UNIT = Objective("simple"), Objective()
 
 
 @dataclass(frozen=True)
-class Rung:
+class AblationStep:
     """A model and what it is trained on.
 
     Attributes:
@@ -58,30 +58,38 @@ class Rung:
     noise: FixedProcess
 
 
-RUNGS: dict[str, Rung] = {
-    "standard": Rung("standard diffusion", STANDARD, SIMPLE, WHITE),
-    "ours": Rung("white noise, our denoiser and loss", OURS, UNIT, WHITE),
-    "simple": Rung("white noise, our denoiser, the loss of the noise", OURS, SIMPLE, WHITE),
-    "white-gaussian": Rung(
+ABLATION: dict[str, AblationStep] = {
+    "standard": AblationStep("standard diffusion", STANDARD, SIMPLE, WHITE),
+    "ours": AblationStep("white noise, our denoiser and loss", OURS, UNIT, WHITE),
+    "simple": AblationStep(
+        "white noise, our denoiser, the loss of the noise", OURS, SIMPLE, WHITE
+    ),
+    "white-gaussian": AblationStep(
         "white noise, Gaussian cutoff, the loss of the noise", OURS, SIMPLE, BEHIND
     ),
-    "matched": Rung("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
-    "matched-simple": Rung("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
-    "spectrum": Rung("standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE),
-    "unit": Rung("… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE),
-    "mean": Rung(
+    "matched": AblationStep("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
+    "matched-simple": AblationStep("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
+    "spectrum": AblationStep(
+        "standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE
+    ),
+    "unit": AblationStep(
+        "… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE
+    ),
+    "mean": AblationStep(
         "… that sees the Gaussian posterior's mean",
         replace(SPECTRUM, network_input="posterior_mean"),
         UNIT,
         WHITE,
     ),
-    "matched-scaled": Rung(
+    "matched-scaled": AblationStep(
         "matched noise, that sees the field in units of its deviation",
         replace(OURS, network_input="whitened"),
         UNIT,
         MATCHED,
     ),
-    "matched-narrow": Rung("matched noise, sigmoid cutoff of width 0.1", OURS, UNIT, NARROW),
+    "matched-narrow": AblationStep(
+        "matched noise, sigmoid cutoff of width 0.1", OURS, UNIT, NARROW
+    ),
 }
 
 
@@ -98,7 +106,7 @@ class AblationBudget:
 
 
 def cell(cells: Cells, name: str, seed: int, chosen: AblationBudget) -> dict[str, Any]:
-    made = _config(RUNGS[name], seed, chosen)
+    made = _config(ABLATION[name], seed, chosen)
     inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
     return cells.have(
         f"{chosen.data}-{name}-{seed}", inputs, lambda: {"points": list(_points(made, chosen))}
@@ -106,11 +114,11 @@ def cell(cells: Cells, name: str, seed: int, chosen: AblationBudget) -> dict[str
 
 
 def row(name: str, found: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return a rung for the file: of several seeds means, each with its error over seeds."""
+    """Return a step for the file: of several seeds means, each with its error over seeds."""
     runs = [cell["result"]["points"] for cell in found]
     return {
         "name": name,
-        "title": RUNGS[name].title,
+        "title": ABLATION[name].title,
         "config": found[0]["inputs"]["config"],
         "points": [_mean(points) for points in zip(*runs, strict=True)],
         "runs": runs,
@@ -127,14 +135,14 @@ def _mean(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"step": points[0]["step"], "bits": bits, "free_bits": points[0]["free_bits"]}
 
 
-def _config(rung: Rung, seed: int, chosen: AblationBudget) -> TrainConfig:
+def _config(step: AblationStep, seed: int, chosen: AblationBudget) -> TrainConfig:
     network = UNet(chosen.width, (1, 2, 2), 1, (8,))
     return TrainConfig(
         data=chosen.data,
         basis=BasisSpec(decorrelate=True),
-        noise=rung.noise,
-        model=replace(rung.model, network=network),
-        objective=rung.objective,
+        noise=step.noise,
+        model=replace(step.model, network=network),
+        objective=step.objective,
         steps=chosen.steps,
         batch=chosen.batch,
         lr=2e-3,
@@ -151,7 +159,7 @@ def _points(made: TrainConfig, chosen: AblationBudget) -> Iterator[dict[str, Any
     for point in trained(made, chosen.points):
         model, source = point.model, made.noise
         if not isinstance(source, FixedProcess):
-            raise ValueError("a rung is trained on one process.")
+            raise ValueError("a step is trained on one process.")
         process = Process(model.basis, source.color, source.schedule, model.modes)
         found = image_bound(model, process, test, 8)
         yield {

@@ -38,8 +38,8 @@ from rgdiff_core.training.noise_levels import FixedProcess
 __all__ = [
     "ARMS",
     "BASELINE",
-    "LADDER",
-    "LANDSCAPE",
+    "ABLATION",
+    "SCHEDULE_SCAN",
     "LRS",
     "THEORIES",
     "Arm",
@@ -193,7 +193,7 @@ def _rung(name: str, title: str, model: ModelSpec, objective: Objective) -> Arm:
 
 
 # From standard diffusion to the white arm, one change at a time; and the loss' weighting alone.
-LADDER: tuple[Arm, ...] = (
+ABLATION: tuple[Arm, ...] = (
     _rung("standard", "standard diffusion", STANDARD, Objective("simple")),
     _rung(
         "gaussian",
@@ -235,7 +235,7 @@ LADDER: tuple[Arm, ...] = (
 )
 
 
-def _landscape() -> tuple[tuple[str, float, Schedule], ...]:
+def _schedule_scan() -> tuple[tuple[str, float, Schedule], ...]:
     cutoffs = [("sigmoid", w, SigmoidKernel(w)) for w in (0.03, 0.1, 0.2, 0.3, 0.5, 1.0, 3.0)]
     cutoffs += [("Butterworth", n, ButterworthKernel(n)) for n in (0.5, 1.0, 2.0, 4.0)]
     cutoffs += [
@@ -252,4 +252,4 @@ def _landscape() -> tuple[tuple[str, float, Schedule], ...]:
 
 
 # Kernels and their one number (0 where there is none): what the local schedule does.
-LANDSCAPE: tuple[tuple[str, float, Schedule], ...] = _landscape()
+SCHEDULE_SCAN: tuple[tuple[str, float, Schedule], ...] = _schedule_scan()

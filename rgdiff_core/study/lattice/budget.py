@@ -21,8 +21,8 @@ class LatticeBudget(Spec):
         steps: of a final run.
         checkpoints: parts of a final run after which the averaged weights are measured.
         search_steps: of a candidate in the search.
-        ladder_steps, ladder_seeds, landscape_steps: of the arms that isolate one choice, and of
-            the map of schedules.
+        ablation_steps, ablation_seeds: of the arms that isolate one choice.
+        schedule_scan_steps: of the map of schedules.
         train: configurations; those of the training split beyond are the validation split.
         n_eval_fields: noised fields of the test split on which the denoiser's error is measured.
         search_n_eval_fields: those of the validation split, in the search.
@@ -35,17 +35,22 @@ class LatticeBudget(Spec):
         n_ess_samples: samples for the effective sample size of those steps.
         log_z, reference: configurations of hybrid Monte Carlo: at each node of log Z, and for
             ⟨S⟩ and the susceptibility.
-        landscape, ladder: theories that the map and the ladder are made for.
+        schedule_scan, ablation: theories that the map and the ablation are made for.
         schedules: of the map, in its order.
     """
 
     former_kinds: ClassVar[tuple[str, ...]] = ("Budget",)
     former_names: ClassVar[Mapping[str, str]] = {
         "judged": "n_eval_fields",
-        "search_judged": "search_n_eval_fields",
+        "search_n_eval_fields": "search_n_eval_fields",
         "draws": "levels_per_image",
         "plain": "n_observable_samples",
         "weighed": "n_ess_samples",
+        "ablation": "ablation",
+        "ablation_steps": "ablation_steps",
+        "ablation_seeds": "ablation_seeds",
+        "schedule_scan": "schedule_scan",
+        "schedule_scan_steps": "schedule_scan_steps",
     }
 
     network: NetworkSpec = LatticeNet(24, 3)
@@ -54,9 +59,9 @@ class LatticeBudget(Spec):
     steps: int = 4000
     checkpoints: int = 4
     search_steps: int = 600
-    ladder_steps: int = 2000
-    ladder_seeds: int = 3
-    landscape_steps: int = 1000
+    ablation_steps: int = 2000
+    ablation_seeds: int = 3
+    schedule_scan_steps: int = 1000
     train: int = 18_000
     n_eval_fields: int = 5000
     search_n_eval_fields: int = 2000
@@ -71,8 +76,8 @@ class LatticeBudget(Spec):
     n_ess_samples: int = 256
     log_z: int = 100_000
     reference: int = 400_000
-    landscape: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
-    ladder: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
+    schedule_scan: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
+    ablation: tuple[str, ...] = ("phi4-6x6-critical", "phi4-6x6-broken")
     schedules: int = 20
 
 
@@ -82,9 +87,9 @@ BUDGETS: Mapping[str, LatticeBudget] = {
         seeds=3,
         steps=2400,
         search_steps=300,
-        ladder_steps=800,
-        ladder_seeds=2,
-        landscape_steps=500,
+        ablation_steps=800,
+        ablation_seeds=2,
+        schedule_scan_steps=500,
         n_eval_fields=3000,
         search_n_eval_fields=1500,
         trajectories=100,
@@ -100,9 +105,9 @@ BUDGETS: Mapping[str, LatticeBudget] = {
         seeds=3,
         steps=1000,
         search_steps=250,
-        ladder_steps=600,
-        ladder_seeds=2,
-        landscape_steps=250,
+        ablation_steps=600,
+        ablation_seeds=2,
+        schedule_scan_steps=250,
         n_eval_fields=3000,
         search_n_eval_fields=1000,
         trajectories=100,
@@ -121,9 +126,9 @@ BUDGETS: Mapping[str, LatticeBudget] = {
         steps=20,
         checkpoints=2,
         search_steps=2,
-        ladder_steps=2,
-        ladder_seeds=1,
-        landscape_steps=1,
+        ablation_steps=2,
+        ablation_seeds=1,
+        schedule_scan_steps=1,
         n_eval_fields=64,
         search_n_eval_fields=32,
         trajectories=4,
@@ -138,7 +143,7 @@ BUDGETS: Mapping[str, LatticeBudget] = {
         log_z=1000,
         reference=2000,
         schedules=2,
-        landscape=("phi4-6x6",),
-        ladder=("phi4-6x6",),
+        schedule_scan=("phi4-6x6",),
+        ablation=("phi4-6x6",),
     ),
 }

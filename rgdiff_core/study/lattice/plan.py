@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rgdiff_core.study.lattice.arms import ARMS, LADDER, LANDSCAPE, LRS, THEORIES, Arm
+from rgdiff_core.study.lattice.arms import ABLATION, ARMS, LRS, SCHEDULE_SCAN, THEORIES, Arm
 from rgdiff_core.study.lattice.budget import LatticeBudget
 from rgdiff_core.study.lattice.study import FINALISTS
 
@@ -17,22 +17,22 @@ __all__ = ["ORDER", "StudyTask", "plan"]
 CRITICAL, BROKEN, SYMMETRIC, LARGE = THEORIES
 ORDER: tuple[tuple[str, str], ...] = (  # theory and phase: what matters most comes first
     *((theory, phase) for theory in THEORIES for phase in ("truth", "runs")),
-    (CRITICAL, "ladder"),
+    (CRITICAL, "ablation"),
     (CRITICAL, "flows"),
     (CRITICAL, "samplers"),
-    (CRITICAL, "landscape"),
+    (CRITICAL, "schedule_scan"),
     (BROKEN, "flows"),
     (BROKEN, "samplers"),
-    (BROKEN, "ladder"),
+    (BROKEN, "ablation"),
     (SYMMETRIC, "flows"),
     (SYMMETRIC, "samplers"),
     (LARGE, "flows"),
     (LARGE, "samplers"),
-    (BROKEN, "landscape"),
-    (SYMMETRIC, "ladder"),
-    (SYMMETRIC, "landscape"),
-    (LARGE, "ladder"),
-    (LARGE, "landscape"),
+    (BROKEN, "schedule_scan"),
+    (SYMMETRIC, "ablation"),
+    (SYMMETRIC, "schedule_scan"),
+    (LARGE, "ablation"),
+    (LARGE, "schedule_scan"),
 )
 
 
@@ -122,25 +122,25 @@ def _samplers(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
                 yield (name, "samplers", (arm, seed, steps), (_run(arm, seed),))
 
 
-def _ladder(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
-    if theory not in budget.ladder:
+def _ablation(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
+    if theory not in budget.ablation:
         return
     seen: set[str] = set()
-    for seed in range(budget.ladder_seeds):
-        for arm in LADDER:
-            noised = f"ladder-{arm.color.to_json()}-{arm.choices[0].schedule.to_json()}"
+    for seed in range(budget.ablation_seeds):
+        for arm in ABLATION:
+            noised = f"ablation-{arm.color.to_json()}-{arm.choices[0].schedule.to_json()}"
             if noised not in seen:
                 seen.add(noised)
-                yield (noised, "rung_reference", (arm,), (), True)
-            yield (f"ladder-{arm.name}-{seed}", "rung", (arm, seed), (noised,))
+                yield (noised, "ablation_reference", (arm,), (), True)
+            yield (f"ablation-{arm.name}-{seed}", "ablation_step", (arm, seed), (noised,))
 
 
-def _landscape(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
-    if theory not in budget.landscape:
+def _schedule_scan(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
+    if theory not in budget.schedule_scan:
         return
-    for index in range(min(budget.schedules, len(LANDSCAPE))):
+    for index in range(min(budget.schedules, len(SCHEDULE_SCAN))):
         for color in ("white", "matched"):
-            yield (f"landscape-{color}-{index}", "place", (color, index))
+            yield (f"schedule_scan-{color}-{index}", "place", (color, index))
 
 
 PHASES: dict[str, Callable[[str, LatticeBudget], Iterator[Parts]]] = {
@@ -148,6 +148,6 @@ PHASES: dict[str, Callable[[str, LatticeBudget], Iterator[Parts]]] = {
     "runs": _runs,
     "flows": _flows,
     "samplers": _samplers,
-    "ladder": _ladder,
-    "landscape": _landscape,
+    "ablation": _ablation,
+    "schedule_scan": _schedule_scan,
 }

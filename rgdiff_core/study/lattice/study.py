@@ -29,7 +29,7 @@ from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice import measures
-from rgdiff_core.study.lattice.arms import ARMS, LANDSCAPE, LRS, Arm, config
+from rgdiff_core.study.lattice.arms import ARMS, LRS, SCHEDULE_SCAN, Arm, config
 from rgdiff_core.study.lattice.budget import LatticeBudget
 from rgdiff_core.study.lattice.distance import Reference, bound, distance, ends, reference
 from rgdiff_core.study.lattice.training import Fields, NotFiniteError, fields, trained
@@ -247,8 +247,8 @@ class Study:
         """Return those that an arm's final runs are judged on."""
         return self._reference(self.config(arm, self.best(arm)[0], 1, LRS[0], 0), "test")
 
-    def rung_reference(self, arm: Arm) -> Reference:
-        """Return those that an arm of the ladder is judged on."""
+    def ablation_reference(self, arm: Arm) -> Reference:
+        """Return those that an arm of the ablation is judged on."""
         return self._reference(self.config(arm, arm.choices[0].schedule, 1, LRS[0], 0), "test")
 
     def _reference(self, made: TrainConfig, split: str) -> Reference:
@@ -346,15 +346,15 @@ class Study:
 
     # -- arms that isolate one choice, and the map of schedules ----------------------------------
 
-    def rung(self, arm: Arm, seed: int) -> Cell:
-        """Return the cell of an arm of the ladder: its first schedule, the first rate."""
-        name = f"ladder-{arm.name}-{seed}"
-        return self._short(name, arm, arm.choices[0].schedule, self.budget.ladder_steps, seed)
+    def ablation_step(self, arm: Arm, seed: int) -> Cell:
+        """Return the cell of an arm of the ablation: its first schedule, the first rate."""
+        name = f"ablation-{arm.name}-{seed}"
+        return self._short(name, arm, arm.choices[0].schedule, self.budget.ablation_steps, seed)
 
     def place(self, color: str, index: int) -> Cell:
         """Return the cell of a schedule of the map, with "white" or "matched" noise."""
-        name, arm = f"landscape-{color}-{index}", ARMS[f"{color}-component"]
-        return self._short(name, arm, LANDSCAPE[index][2], self.budget.landscape_steps, 0)
+        name, arm = f"schedule_scan-{color}-{index}", ARMS[f"{color}-component"]
+        return self._short(name, arm, SCHEDULE_SCAN[index][2], self.budget.schedule_scan_steps, 0)
 
     def _short(self, name: str, arm: Arm, schedule: Schedule, steps: int, seed: int) -> Cell:
         made = self.config(arm, schedule, steps, LRS[0], seed)

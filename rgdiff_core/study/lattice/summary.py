@@ -20,7 +20,15 @@ from rgdiff_core.files.stored import reading
 from rgdiff_core.spec import load_json, to_dict
 from rgdiff_core.study.cells import OutOfTimeError
 from rgdiff_core.study.lattice import measures
-from rgdiff_core.study.lattice.arms import ARMS, BASELINE, LADDER, LANDSCAPE, LRS, THEORIES, Arm
+from rgdiff_core.study.lattice.arms import (
+    ABLATION,
+    ARMS,
+    BASELINE,
+    LRS,
+    SCHEDULE_SCAN,
+    THEORIES,
+    Arm,
+)
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
 from rgdiff_core.study.lattice.study import FINALISTS, Study, score
 
@@ -68,8 +76,8 @@ def summary(study: Study) -> dict[str, Any] | None:
         "arms": [_arm(study, arm, runs) for arm in ARMS.values() if runs[arm.name]],
         "search": [row for arm in ARMS.values() for row in _search(study, arm)],
         "samplers": [row for arm in ARMS.values() for row in _samplers(study, arm)],
-        "ladder": _ladder(study),
-        "landscape": _landscape(study),
+        "ablation": _ablation(study),
+        "schedule_scan": _schedule_scan(study),
         "scale_edges": [i / BANDS for i in range(BANDS + 1)],
         "log_snr_edges": list(EDGES),
         "runs": [_without_inputs(cell) for each in runs.values() for cell in each],
@@ -267,13 +275,16 @@ def _exact(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _ladder(study: Study) -> list[dict[str, Any]]:
-    if study.data not in study.budget.ladder:
+def _ablation(study: Study) -> list[dict[str, Any]]:
+    if study.data not in study.budget.ablation:
         return []
     rows: list[dict[str, Any]] = []
     last: dict[int, float] = {}
-    for arm in LADDER:
-        cells = _all(lambda seed, arm=arm: study.rung(arm, seed), range(study.budget.ladder_seeds))
+    for arm in ABLATION:
+        cells = _all(
+            lambda seed, arm=arm: study.ablation_step(arm, seed),
+            range(study.budget.ablation_seeds),
+        )
         if not cells:
             continue
         now = {cell["result"]["seed"]: _metric(cell, "kl") for cell in cells}
@@ -291,12 +302,14 @@ def _ladder(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def _landscape(study: Study) -> list[dict[str, Any]]:
-    if study.data not in study.budget.landscape:
+def _schedule_scan(study: Study) -> list[dict[str, Any]]:
+    if study.data not in study.budget.schedule_scan:
         return []
     rows = []
     for color in ("white", "matched"):
-        for index, (kernel, number, schedule) in enumerate(LANDSCAPE[: study.budget.schedules]):
+        for index, (kernel, number, schedule) in enumerate(
+            SCHEDULE_SCAN[: study.budget.schedules]
+        ):
             cell = _found(lambda color=color, index=index: study.place(color, index))
             if cell is not None:
                 row = {"color": color, "kernel": kernel, "number": number or None}

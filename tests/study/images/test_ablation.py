@@ -1,4 +1,4 @@
-"""The ladder of images: a tiny one, its file, and that it goes on where it was."""
+"""The ablation of images: a small one, its file, and that it goes on where it was."""
 
 import json
 import statistics
@@ -11,19 +11,19 @@ from rgdiff_core.cli.main import main
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    home = tmp_path_factory.mktemp("ladder")
+    home = tmp_path_factory.mktemp("ablation")
     return [
-        *("study", "ladder", "--data", "photographs", "--rungs", "standard", "matched"),
+        *("study", "ablation", "--data", "photographs", "--models", "standard", "matched"),
         *("--steps", "2", "--batch", "4", "--points", "2", "--images", "16", "--width", "8"),
         *("--work", str(home / "work"), "--out", str(home / "out"), "--json"),
     ]
 
 
-def test_a_ladder_is_climbed_once(words, capsys):
+def test_an_ablation_is_made_once(words, capsys):
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == json.loads(Path(words[-2], "ladder-photographs.json").read_text("utf-8"))
-    standard, matched = found["rungs"]
+    assert found == json.loads(Path(words[-2], "ablation-photographs.json").read_text("utf-8"))
+    standard, matched = found["models"]
     assert [point["step"] for point in standard["points"]] == [1, 2]
     for point in matched["points"]:  # two steps from F = 0, which is the free theory
         assert point["bits"]["value"] == pytest.approx(point["free_bits"]["value"], abs=0.05)
@@ -31,19 +31,21 @@ def test_a_ladder_is_climbed_once(words, capsys):
         assert point["bits"]["value"] > point["free_bits"]["value"] + 0.5
     assert main(words) == 0
     again = json.loads(capsys.readouterr().out)
-    assert [row["seconds"] for row in again["rungs"]] == [row["seconds"] for row in found["rungs"]]
+    assert [row["seconds"] for row in again["models"]] == [
+        row["seconds"] for row in found["models"]
+    ]
 
 
 def test_seeds_are_averaged(words, capsys):
-    at = words.index("--rungs")
+    at = words.index("--models")
     several = [*words[:at], "--seeds", "0", "1", "2", *words[at:]]
     assert main(several) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["seeds"] == [0, 1, 2]
-    assert "--seeds 0 1 2 --rungs standard matched" in found["command"]
-    for rung in found["rungs"]:
-        for index, point in enumerate(rung["points"]):
-            each = [run[index]["bits"]["value"] for run in rung["runs"]]
+    assert "--seeds 0 1 2 --models standard matched" in found["command"]
+    for entry in found["models"]:
+        for index, point in enumerate(entry["points"]):
+            each = [run[index]["bits"]["value"] for run in entry["runs"]]
             assert len(set(each)) == 3
             assert point["bits"]["value"] == pytest.approx(statistics.fmean(each), abs=1e-6)
             error = statistics.stdev(each) / 3**0.5

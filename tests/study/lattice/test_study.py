@@ -16,7 +16,7 @@ import rgdiff_core as rg
 from rgdiff_core.cli.main import main
 from rgdiff_core.study import ARMS, BUDGETS, Study
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.lattice.arms import LADDER, LANDSCAPE, LRS, THEORIES
+from rgdiff_core.study.lattice.arms import ABLATION, LRS, SCHEDULE_SCAN, THEORIES
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
 from rgdiff_core.study.lattice.executor import Execution, carried_out, missing
 from rgdiff_core.study.lattice.plan import plan
@@ -147,9 +147,9 @@ def test_distances_are_from_the_theory(results):
 
 
 def test_nothing_is_missing(results):
-    assert {row["name"] for row in results["ladder"]} == {arm.name for arm in LADDER}
-    assert len(results["landscape"]) == 2 * TINY.schedules
-    assert BUDGETS["full"].schedules == len(LANDSCAPE)
+    assert {row["name"] for row in results["ablation"]} == {arm.name for arm in ABLATION}
+    assert len(results["schedule_scan"]) == 2 * TINY.schedules
+    assert BUDGETS["full"].schedules == len(SCHEDULE_SCAN)
     assert {row["nfe"] for row in results["samplers"]} == set(TINY.evaluations)
     truth = results["truth"]
     entropy = truth["log_z"]["value"] + truth["action"]["value"]
