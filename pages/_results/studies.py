@@ -100,7 +100,7 @@ def title_of(study: Found) -> str:
 
 def ablation(data: str) -> Found | None:
     """Return what `rgdiff study ablation` found on a data set, None where it was not run."""
-    paths = (folder() / f"{name}-{data}.json" for name in ("ablation", "ablation"))  # the former
+    paths = (folder() / f"{name}-{data}.json" for name in ("ablation", "ladder"))  # the former
     try:
         found = read_results(next(path for path in paths if path.is_file()))
     except (OSError, StopIteration, ValueError):

@@ -12,7 +12,7 @@ from rgdiff_core.study.lattice.verdict import combined_error
 
 __all__ = ["read_results", "tables", "versions"]
 
-FORMER_NAMES = {"ablation": "ablation", "schedule_scan": "schedule_scan", "rungs": "models"}
+FORMER_NAMES = {"ladder": "ablation", "landscape": "schedule_scan", "rungs": "models"}
 
 
 def read_results(path: Path) -> dict[str, Any]:

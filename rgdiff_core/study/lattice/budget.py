@@ -46,11 +46,11 @@ class LatticeBudget(Spec):
         "draws": "levels_per_image",
         "plain": "n_observable_samples",
         "weighed": "n_ess_samples",
-        "ablation": "ablation",
-        "ablation_steps": "ablation_steps",
-        "ablation_seeds": "ablation_seeds",
-        "schedule_scan": "schedule_scan",
-        "schedule_scan_steps": "schedule_scan_steps",
+        "ladder": "ablation",
+        "ladder_steps": "ablation_steps",
+        "ladder_seeds": "ablation_seeds",
+        "landscape": "schedule_scan",
+        "landscape_steps": "schedule_scan_steps",
     }
 
     network: NetworkSpec = LatticeNet(24, 3)
