@@ -11,10 +11,9 @@ from pages._shared import cache
 from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
 from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
-from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, CurveColor
+from rgdiff_core.process import ProcessSpec
 from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
-from rgdiff_core.spec import Spec
 
 __all__ = ["MAX_POINTS", "ProcessChoice", "check_menu", "points_of", "process", "turned"]
 
@@ -30,14 +29,10 @@ def check_menu(name: str, value: Any, menu: Container[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class ProcessChoice(Spec):
+class ProcessChoice(ProcessSpec):
     """One process: A, or B when two are compared."""
 
     former_kinds: ClassVar[tuple[str, ...]] = ("Side",)
-
-    basis: BasisSpec
-    color: Color
-    schedule: Schedule
 
     def __post_init__(self) -> None:
         check_menu("color", type(self.color), COLORS)

@@ -2,6 +2,7 @@ r"""The choice of a basis as a spec: what a permalink or a config says, before t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -19,9 +20,16 @@ from rgdiff_core.spec import Spec
 
 __all__ = ["BASES", "BasisSpec", "add_basis"]
 
-BASES = ("pixel", "fourier", "cosine", "wavelet", "pca")
-
+_NAMES: dict[type[Basis], str] = {
+    PixelBasis: "pixel",
+    FourierBasis: "fourier",
+    CosineBasis: "cosine",
+    WaveletBasis: "wavelet",
+    PCABasis: "pca",
+}
 _ADDED: dict[str, Callable[..., Basis]] = {}
+_OPTIONS = ("momentum", "wavelet", "levels")
+BASES = tuple(_NAMES.values())
 
 
 def add_basis(name: str, make: Callable[..., Basis]) -> None:
@@ -59,6 +67,29 @@ class BasisSpec(Spec):
         known = (*BASES, *_ADDED)
         if self.name not in known:
             raise ValueError(f"basis = {self.name!r} is not one of {', '.join(known)}.")
+
+    @classmethod
+    def of(cls, basis: Basis) -> "BasisSpec":
+        """Return the choice that gives a basis.
+
+        Raises:
+            ValueError: For a basis that has no name.
+        """
+        added = (name for name, make in _ADDED.items() if make is type(basis))
+        name = _NAMES.get(type(basis)) or next(added, None)
+        if name is None:
+            raise ValueError(f"{type(basis).__name__} has no name: give it one with add_basis.")
+        given = basis.options()
+        options: dict[str, Any] = {key: given[key] for key in _OPTIONS if key in given}
+        return cls(name, decorrelate=basis.channels is not None, **options)
+
+    def describes(self, basis: Basis) -> bool:
+        """Tell whether a basis is of this choice."""
+        found = BasisSpec.of(basis)
+        options = [key for key in _OPTIONS if key in basis.options()]
+        same = all(getattr(self, key) in (None, getattr(found, key)) for key in options)
+        decorrelate = self.decorrelate and basis.shape[0] > 1
+        return same and (self.name, decorrelate) == (found.name, found.decorrelate)
 
     def build(self, images: Tensor) -> Basis:
         """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.

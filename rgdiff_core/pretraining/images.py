@@ -12,7 +12,6 @@ from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import ImageReport, SampleMetrics, evaluate_images, image_bound
-from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.schedules.kernels import SigmoidKernel
 from rgdiff_core.spec import load_json
@@ -106,10 +105,7 @@ def image_card(
     if torch.device(budget.device).type == "cuda":
         model.autocast = torch.bfloat16
     tried = {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
-    processes = {
-        title: Process(model.basis, each.color, each.schedule, model.modes)
-        for title, each in tried.items()
-    }
+    processes = {title: each.on(model) for title, each in tried.items()}
     few = data.load(config.data, "test").images[: budget.scan_images]
     scan: dict[str, Estimate] = {}
     for title, process in processes.items():

@@ -16,7 +16,6 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
-from rgdiff_core.process import Process
 from rgdiff_core.spec import load_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
@@ -101,8 +100,7 @@ def line_card(
 
     def measured(m2: float, lam: float, noise: FixedProcess, n: int) -> FlowMetrics:
         here = model.at(m2, lam)
-        process = Process(here.basis, noise.color, noise.schedule, here.modes)
-        return quality(here, process, Phi4(m2, lam), n, steps, generator)
+        return quality(here, noise.on(here), Phi4(m2, lam), n, steps, generator)
 
     scan: dict[str, FlowMetrics] = {}
     for title, noise in processes.items():

@@ -29,6 +29,7 @@ from rgdiff_core.colors import (
     PowerLaw,
     White,
 )
+from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.schedules.kernels import (
@@ -106,6 +107,10 @@ class FixedProcess(NoiseSource):
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
         """Return the sampler; raises `ValueError` where the process does not fit the modes."""
         return _One(Process(basis, self.color, self.schedule, modes), modes, objective, seed)
+
+    def on(self, model: Denoiser) -> Process:
+        """Return the process in a model's basis, with the statistics of the model's data."""
+        return Process(model.basis, self.color, self.schedule, model.modes)
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ import rgdiff_core as rg
 from pages._shared import cache
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling.setting import Setting
-from rgdiff_core.bases import Basis
-from rgdiff_core.bases.serialize import basis_to_dict
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
@@ -29,13 +27,6 @@ __all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "of_run", "version
 
 MIN_GPU_PARAMETERS = 1_000_000  # parameters from which a GPU is worth its way
 MAX_QUICK_WORK = 1 << 25  # parameters times values of a field up to which a draw is soon done
-_KINDS = {
-    "PixelBasis": "pixel",
-    "FourierBasis": "fourier",
-    "CosineBasis": "cosine",
-    "WaveletBasis": "wavelet",
-    "PCABasis": "pca",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +183,7 @@ def _load(model: str, version: str, basis: str) -> Source:
         )
         return Source(denoiser, name, BasisSpec.from_json(basis), version)
     opened = open_model(name)
-    basis_choice = _choice(opened.denoiser.basis)
+    basis_choice = BasisSpec.of(opened.denoiser.basis)
     noise = opened.trained_on
     return Source(_placed(opened.denoiser), opened.data, basis_choice, version, noise)
 
@@ -203,13 +194,6 @@ def _placed(network: NetworkDenoiser) -> NetworkDenoiser:
     if large and torch.cuda.is_available():
         network.to("cuda")
     return network.set_precision("auto")
-
-
-def _choice(basis: Basis) -> BasisSpec:
-    """Return a model's basis as a choice."""
-    told = basis_to_dict(basis)
-    options = {k: v for k, v in basis.options().items() if k in ("momentum", "wavelet", "levels")}
-    return BasisSpec(_KINDS[told["kind"]], decorrelate=basis.channels is not None, **options)  # type: ignore[arg-type]
 
 
 def fitted(setting: Setting) -> Setting:

@@ -388,8 +388,7 @@ def _source(made: TrainConfig) -> FixedProcess:
 
 
 def _process(model: NetworkDenoiser, made: TrainConfig) -> Process:
-    source = _source(made)
-    return Process(model.basis, source.color, source.schedule, model.modes)
+    return _source(made).on(model)
 
 
 def _estimate(values: Tensor) -> dict[str, float]:
