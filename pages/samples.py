@@ -25,7 +25,7 @@ STYLE = """<style>
 
 @st.fragment
 def bench() -> None:
-    """Draw the component, and what is measured when the hand rests."""
+    """Draw the component, and what is measured when dragging stops."""
     live, top = is_served(), st.container()
     client_state = mount(samples_message(session.sent(), session.revision(), live), session.KEY)
     session.rested(client_state)

@@ -1,6 +1,6 @@
 r"""Named processes of the literature, each as basis × colour × schedule.
 
-Parameters are the papers' own where `reference` names one; `look` says what to look at while it
+Parameters are the papers' own where `reference` names one; `look` names what to look at while it
 runs.
 """
 

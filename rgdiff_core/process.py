@@ -192,7 +192,7 @@ class Process(nn.Module):
     def _noised(
         self, x0: Tensor, t: Tensor, noise: Tensor | None, generator: Generators
     ) -> Tensor:
-        """Return χ(t). A function of its own, so that its memory is free again before synthesis:
+        """Return χ(t). A separate function, so that its memory is free again before synthesis:
         fresh pages cost more than the arithmetic.
         """
         c = self.basis.analyze(x0)

@@ -44,7 +44,7 @@ def leave(at: AppTest, **values: object) -> AppTest:
 
 
 def rest(at: AppTest, **values: object) -> AppTest:
-    """Let the browser's hand rest in its present state with other values."""
+    """Stop dragging in the browser's present state with other values."""
     return leave(at, **values).run()
 
 

@@ -86,7 +86,7 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("name", BEFORE)
-def test_old_weights_say_what_they_said(name):
+def test_old_weights_give_the_same_output(name):
     described = json.loads(
         read_metadata(pretrained_folder() / name / "model.safetensors")["model"]
     )

@@ -22,7 +22,7 @@ class Marks:
     """Points of the map with names.
 
     Attributes:
-        label: What the legend says.
+        label: The entry in the legend.
         x, y: m² and λ, (n,) each.
         names: (n,), shown when the mouse is over them.
         color, symbol, size: Of the markers.

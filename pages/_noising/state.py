@@ -64,7 +64,7 @@ class NoisingState(Spec):
 
 
 def start(data: str) -> NoisingState:
-    """Return the state that a newcomer sees."""
+    """Return the initial state."""
     return NoisingState(data, (_side(PRESETS["rg-cutoff"]),))
 
 
@@ -102,7 +102,7 @@ def curve_of(color: Color) -> list[list[float]] | None:
 
 
 def merged(lab: NoisingState, client_state: dict[str, Any]) -> NoisingState:
-    """Return the state with what the browser said when the hand came to rest.
+    """Return the state with what the browser reported when dragging stopped.
 
     Raises `ValueError` in one sentence where that is not a valid state.
     """

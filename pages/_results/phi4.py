@@ -69,7 +69,7 @@ def _head(study: Found) -> None:
     )
     if done["runs"] < done["of"]:
         st.info(
-            f"{done['runs']} of {done['of']} runs are there; the same command goes on.",
+            f"{done['runs']} of {done['of']} runs are there; the same command continues.",
             icon=":material/hourglass_empty:",
         )
 
@@ -106,7 +106,7 @@ def _whole(metric: Found | None) -> Found | None:
 
 
 def _arms(study: Found) -> None:
-    st.subheader("The arms")
+    st.subheader("Methods compared")
     methods = list(dict.fromkeys(row["method"] for row in study["samplers"]))
     first = methods[0] if methods else ""
     rows = [
@@ -134,10 +134,12 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     told = {
         "kl": number(KL, MEASURE),
         "change": number(
-            "less standard, nats", "KL less that of standard diffusion, paired by seed."
+            "Δ to standard, nats", "KL less that of standard diffusion, paired by seed."
         ),
         "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
-        "ends": number("of it, ends", "Of KL(p‖q), what lies beyond the ends of the schedule."),
+        "ends": number(
+            "part from the ends", "Of KL(p‖q), what lies beyond the ends of the schedule."
+        ),
         "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
         "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
         "reverse_kl": number("KL(q‖p)", "Of the probability flow, nats."),

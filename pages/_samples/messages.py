@@ -1,4 +1,4 @@
-"""The messages of docs/samples-protocol.md: what the page's component is told, and frames."""
+"""The messages of docs/samples-protocol.md: what the page's component receives, and frames."""
 
 import json
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ def samples_message(bench_json: str, revision: str, live: bool) -> bytes:
     """Return the bench message for a state, under a revision.
 
     Arguments:
-        live: whether the server draws while the hand moves.
+        live: whether the server draws during a drag.
     """
     bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
@@ -150,7 +150,7 @@ def frames_message(
 
 
 def drawn_message(request: Request, seq: int, revision: str) -> bytes:
-    """Draw the samples of a request here, for a browser that can't follow the hand, and return
+    """Draw the samples of a request here, for a browser that cannot follow a drag, and return
     all frames.
     """
     return _drawn_message(request.to_json(), seq, revision, load(request.setting).version)

@@ -125,7 +125,9 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     left, right, _ = st.columns([1, 1, 2], vertical_alignment="bottom")
     n, button = SAMPLES[0], right if lattice else left
     if lattice:
-        n = left.selectbox("Weighed", SAMPLES, 1, key="samples-weighed", help="How many samples.")
+        n = left.selectbox(
+            "Samples for the weights", SAMPLES, 1, key="samples-weighed", help="How many samples."
+        )
     missing = [setting for _, setting in columns if _key(setting, n, seed) not in _tasks]
 
     def begin() -> None:

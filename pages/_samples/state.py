@@ -1,5 +1,5 @@
 """The state of the Samples page as a spec: what the permalink says, and what is asked of the
-server while the hand moves.
+server during a drag.
 """
 
 import json
@@ -102,7 +102,7 @@ def _guidance(setting: Setting) -> dict[str, Any]:
 
 
 def start() -> SamplesState:
-    """Return the state that a newcomer sees."""
+    """Return the initial state."""
     return SamplesState()
 
 

@@ -1,4 +1,4 @@
-"""What is measured of samples when the hand rests, for up to five settings side by side."""
+"""What is measured of samples when dragging stops, for up to five settings side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -173,7 +173,9 @@ def _spectra(columns: Sequence[Column], images: ImageSet | None) -> None:
         spectrum = power_spectrum(column.x)
         curves.append(_points(column.name, spectrum, column.color))
     draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")
-    st.caption(f"Measured on {len(columns[0].x):,} samples; error bars are one standard error.")
+    st.caption(
+        f"Statistics from {len(columns[0].x):,} samples; error bars are one standard error."
+    )
 
 
 def _points(label: str, spectrum: Spectrum, color: str) -> Curve:

@@ -57,8 +57,8 @@ class Curve:
     """A line, or points where there are error bars.
 
     Attributes:
-        label: What the legend says.
-        x, y: (n,) each, y > 0; x = 0 is drawn at the left edge, under a tick that says 0.
+        label: The entry in the legend.
+        x, y: (n,) each, y > 0; x = 0 is drawn at the left edge, under a tick labelled 0.
         color: One of this module's.
         dash: "solid", "dash", "dot" or "dashdot".
         width: Of the line, in pixels.

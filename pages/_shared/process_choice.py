@@ -61,7 +61,7 @@ def points_of(schedule: Schedule) -> list[list[float]]:
 
 
 def turned(side: ProcessChoice, client_state: dict[str, Any]) -> ProcessChoice:
-    """Return a side with what the browser tells: the points, the shape, the tint, the curve."""
+    """Return a side with what the browser reports: the points, the shape, the tint, the curve."""
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=_path(client_state["points"]))

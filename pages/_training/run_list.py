@@ -95,7 +95,7 @@ def actions(run: Run) -> None:
                 icon=":material/pause:",
                 disabled=run.stopping,
                 on_click=lambda: attempt(lambda: runs.pause(run.id)),
-                help="Stop after a checkpoint; it can go on later as if nothing had been.",
+                help="Stop after a checkpoint; it can continue later as if never stopped.",
             )
             st.button(
                 "Cancel",
@@ -260,7 +260,7 @@ def details(run: Run) -> None:
 
 def upload() -> None:
     """Draw the place for a model from elsewhere."""
-    with st.popover("Bring a model", icon=":material/upload:"):
+    with st.popover("Import a model", icon=":material/upload:"):
         st.file_uploader(
             "A model file",
             type=["safetensors"],

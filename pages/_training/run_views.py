@@ -104,7 +104,7 @@ def _standing(run: Run) -> None:
         if status.images_per_s:
             text += f" · {status.images_per_s:,.0f} images/s on {status.device}"
         if time.time() - status.updated > 30:
-            text += f" · no word for {duration(time.time() - status.updated)}"
+            text += f" · no update for {duration(time.time() - status.updated)}"
     else:
         text = f"{now.capitalize()} · {text} · {duration(status.elapsed_s)}"
     st.progress(share, text)
@@ -160,7 +160,7 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
     values = [row["held_out"] for row in rows]
     return [
         Curve(
-            "held out, averaged weights",
+            "held out, EMA weights",
             [row["step"] for row in rows],
             [1000 * value["gain"] for value in values],
             color,
@@ -185,7 +185,7 @@ def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
 
 
 def source_of(run: Run) -> ImageSet | None:
-    """Return some of the data that a run learns from, None where they can't be had."""
+    """Return some of the data that a run learns from, None where they are not available."""
     if run.config is None or not cache.has(run.config.data):
         return None
     try:

@@ -109,7 +109,7 @@ def _train(chosen: argparse.Namespace) -> Words:
     } | asdict(trained)
     write_text(chosen.out / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     write_text(chosen.out / "card.md", _markdown(card, trained))
-    line = f"{chosen.out}: {100 * share:.2f} % of {len(test_images):,} test images are told right"
+    line = f"{chosen.out}: {100 * share:.2f} % of {len(test_images):,} test images are right"
     return card, [f"{line}; {trained.steps:,} steps in {duration(trained.seconds)}."]
 
 

@@ -96,7 +96,7 @@ GROUPS = {
     "data": "Data sets: list, fetch, add and delete them; make and move lattice configurations.",
     "features": "Networks whose features images are compared by.",
     "lattice": "φ⁴ on the lattice: scan its phase diagram.",
-    "runs": "Training runs: queue them, watch them, stop them, let them go on.",
+    "runs": "Training runs: queue them, watch them, stop them, continue them.",
     "study": "Matched noise and component-wise schedules against standard diffusion.",
 }
 
@@ -126,12 +126,12 @@ COMMANDS = (
     Command("pretrain", "Train, evaluate and install a model of pretrained/.", "pretrain"),
     Command(
         "study phi4",
-        "Carry out the comparison on φ⁴; it goes on where it was stopped.",
+        "Carry out the comparison on φ⁴; it continues where it was stopped.",
         "study_phi4",
     ),
     Command(
         "study cifar10",
-        "Compare models of CIFAR-10 and their processes; it goes on where it was stopped.",
+        "Compare models of CIFAR-10 and their processes; it continues where it was stopped.",
         "study_cifar10",
     ),
     Command(
@@ -160,7 +160,7 @@ COMMANDS = (
     Command("runs show", "Show one run and its config.", "runs"),
     Command("runs submit", "Queue a run; it starts where there is room.", "runs"),
     Command("runs pause", "Stop a run after a checkpoint.", "runs"),
-    Command("runs resume", "Let a stopped run go on.", "runs"),
+    Command("runs resume", "Continue a stopped run.", "runs"),
     Command("runs cancel", "Stop a run for good.", "runs"),
     Command("runs rename", "Give a run another title.", "runs"),
     Command("runs delete", "Delete a run that does not run, and its folder.", "runs"),

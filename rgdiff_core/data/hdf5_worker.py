@@ -1,4 +1,4 @@
-"""HDF5 files, read by a process of its own: `python hdf5_worker.py FILE LIMIT [NAME]`.
+"""HDF5 files, read by a separate process: `python hdf5_worker.py FILE LIMIT [NAME]`.
 
 HDF5 follows what a file says: to other files, to plugins, and, where it is damaged, to crashes and
 endless loops. So it runs as a child without rights: no other file can be opened by it, its memory

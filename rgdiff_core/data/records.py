@@ -29,7 +29,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class DataUnavailable(RuntimeError):
-    """A data set cannot be had on this machine; the message says what was tried."""
+    """A data set is not available on this machine; the message lists what was tried."""
 
 
 def quiet(done: int, total: int, text: str) -> None:

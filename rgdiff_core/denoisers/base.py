@@ -60,7 +60,7 @@ class Denoiser(nn.Module, abc.ABC):
     class_names: tuple[str, ...] = ()  # of the classes that it can be conditioned on
     line: CouplingLine | None = None  # of the couplings that it can be conditioned on
     couplings: Couplings | None = None  # (m², λ) that it is conditioned on, as set by `at`
-    card: Mapping[str, Any] = MappingProxyType({})  # of a loaded model: what its file says of it
+    card: Mapping[str, Any] = MappingProxyType({})  # what a loaded model's file records
 
     def __init__(self, basis: Basis, modes: Modes) -> None:
         super().__init__()

@@ -203,7 +203,7 @@ class Ensemble:
         found, spec = self.identity, self.spec
         if found is not None:
             most = UNSURE if found.warning else SUSPICIOUS
-            # Equal configurations have no error at all; they too are told.
+            # Equal configurations have no error at all; this is reported too.
             if abs(found.value - 1) > most * found.error:
                 healing = cure(spec.action, self.configurations, self.n_chains, most)
                 return (

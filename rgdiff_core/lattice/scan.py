@@ -1,7 +1,7 @@
 r"""A scan of the phase diagram: observables over a grid of couplings, for several sizes.
 
 Hybrid Monte Carlo alternates with Wolff's clusters, so that the chains stay short where the
-correlation length is as large as the lattice. Each point has a generator of its own, seeded by the
+correlation length is as large as the lattice. Each point has its own generator, seeded by the
 scan's seed and the point's place in it: a scan that was stopped goes on exactly as if it had not
 been. What the curves of several sizes say together is in `rgdiff_core.lattice.scaling`.
 """

@@ -297,7 +297,7 @@ def _along(knots: Tensor, cubics: Tensor, t: Tensor) -> Tensor:
 def _cubics(times: Tensor, values: Tensor) -> Tensor:
     """Return each piece's cubic, (4, knots), highest power first.
 
-    The last knot has a piece of its own, constant, so that all knots are met exactly.
+    The last knot has its own constant piece, so that all knots are met exactly.
     """
     h, rise = times.diff(), values.diff()
     slope = rise / h

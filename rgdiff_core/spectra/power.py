@@ -153,7 +153,7 @@ class Profile:
     """What components of about the same scale have in common.
 
     Attributes:
-        scale: (n,), mean scale (or momentum) of each bin; 0 has a bin of its own.
+        scale: (n,), mean scale (or momentum) of each bin; 0 has its own bin.
         mean, low, high: (n,), mean and 10 % and 90 % quantiles of the quantity.
         count: (n,), components per bin.
     """

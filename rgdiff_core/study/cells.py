@@ -1,7 +1,7 @@
 """Results one by one on disk, so that a study that was stopped goes on where it was.
 
 A cell is one JSON file. It holds what it was computed from, and is computed anew where that has
-changed. Files are written beside their place and renamed: a reader sees the old one or the new.
+changed. Files are written beside their place and renamed: a reader finds the old one or the new.
 """
 
 import json
@@ -40,7 +40,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except WriteError as error:
-        kept = "what is finished is kept, and the same command goes on."
+        kept = "what is finished is kept, and the same command continues."
         raise OSError(f"{error}; {kept}") from error
 
 

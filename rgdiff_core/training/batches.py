@@ -102,7 +102,7 @@ def joined(parts: Sequence[Batch]) -> Batch:
 class JoinedBatches:
     """Batches of several data sets, as even a share of each as there can be.
 
-    Each set has noise levels of its own, so that colours and schedules that know of the data are
+    Each set has its own noise levels, so that colours and schedules that know of the data are
     those of the set.
 
     Arguments:

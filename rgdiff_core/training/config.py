@@ -261,7 +261,7 @@ def config_to_toml(config: TrainConfig) -> str:
 
 
 def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None: TOML has no word for it, and it is the default of such a field."""
+    """Leave out what is None: TOML cannot express it, and it is the default of such a field."""
     return {
         name: _without_none(value) if isinstance(value, Mapping) else value
         for name, value in data.items()

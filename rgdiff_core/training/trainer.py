@@ -1,6 +1,6 @@
 """The training loop: steps, and what is written down between them.
 
-A run can be stopped at any moment and goes on from its last checkpoint as if it had not been:
+A run can be stopped at any moment and continues from its last checkpoint as if it had not been:
 everything random is a function of the seed and the step. On several processes (`torchrun`) the
 same batch is shared out, and the curve is that of one process up to rounding.
 """

@@ -115,7 +115,7 @@ def test_a_point_dragged_by_the_mouse_paints_and_then_is_in_the_address(open_pag
     page.mouse.move(x + 20, y + 90, steps=6)
     expect(ref(page, "canvasA")).to_have_attribute("data-source", "painted")
     assert distance(pixels(page), before) > 20
-    assert page.url == link  # nothing is written while the hand moves
+    assert page.url == link  # nothing is written during a drag
     page.mouse.up()
     settled(page)
     page.wait_for_url(lambda url: url != link)

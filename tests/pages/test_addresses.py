@@ -1,4 +1,4 @@
-"""Addresses that say nonsense: every parameter of every page, and what reads them."""
+"""Addresses that contain nonsense: every parameter of every page, and what reads them."""
 
 import ast
 import copy
@@ -93,7 +93,7 @@ def test_widgets_take_what_the_address_has():
 
 @pytest.mark.parametrize("word", ["", "inf"])
 @pytest.mark.parametrize("page", sorted(path.stem for path in (ROOT / "pages").glob("*.py")))
-def test_a_page_is_drawn_whatever_the_address_says(page, word):
+def test_a_page_is_drawn_whatever_the_address_contains(page, word):
     at = AppTest.from_file(str(ROOT / f"pages/{page}.py"), default_timeout=PATIENCE)
     for name in parameters():
         at.query_params[name] = word

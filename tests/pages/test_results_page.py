@@ -105,7 +105,7 @@ def test_the_verdict_is_the_numbers_own(study):
     assert phrase(verdict.difference) in text
     assert verdict.best["title"] in text
     words = {"better": "better by", "worse": "worse by"}
-    words |= {"same": "equal", "undecided": "not told apart"}
+    words |= {"same": "equal", "undecided": "not distinguishable"}
     assert words[verdict.difference.outcome] in text
 
 
@@ -117,11 +117,11 @@ def test_the_verdict_is_the_numbers_own(study):
         (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
         (
             Difference(0.1, 0.1, 30),
-            "not told apart, 95 % interval −0.1 to +0.3 (0.10(10) nats, 1.0",
+            "not distinguishable, 95 % interval −0.1 to +0.3 (0.10(10) nats, 1.0",
         ),
         (
             Difference(0.0, 0.1, 30, margin=0.1),
-            "not told apart, 95 % interval −0.2 to +0.2, margin",
+            "not distinguishable, 95 % interval −0.2 to +0.2, margin",
         ),
         (Difference(0.0, 0.1, 30, margin=0.5), "equal, 95 % interval −0.2 to +0.2, margin ±0.5"),
         (Difference(-0.1, None, 0), "lower by 0.1 nats; with one seed nobody can say"),

@@ -91,7 +91,7 @@ def choose(at: AppTest, key: str, value: Any) -> AppTest:
 
 
 def rest(at: AppTest, **told: Any) -> AppTest:
-    """Say what the browser says when the hand rests."""
+    """Report what the browser reports when dragging stops."""
     now = at.session_state["samples-state"].component() | told
     now |= {"seq": 1, "revision": at.session_state["samples-revision"], "live": False}
     at.session_state["bench"] = {"client_state": now}

@@ -259,7 +259,7 @@ def test_a_finished_run_shows_its_curves_and_samples(pair):
     assert at.selectbox(key="training-run").value == "one"
     figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     names = [trace["name"] for trace in figure["data"]]
-    assert names == ["training", "held out, averaged weights"]
+    assert names == ["training", "held out, EMA weights"]
     assert at.select_slider[0].options == ["0", "12", "24", "latest"]
     healthy(at.select_slider[0].set_value(12).run())
     healthy(at.segmented_control(key="training-curves").set_value("Scale by scale").run())

@@ -254,7 +254,7 @@ print(json.dumps({"kills": done, "submitted": len(there), "lost": len(lost), "od
 
 
 def campaign(program: str, home: Path, environment: dict[str, str], *words: str) -> dict[str, int]:
-    """Carry out a campaign in a process of its own, and return what it counted."""
+    """Carry out a campaign in a separate process, and return what it counted."""
     done = subprocess.run(
         [sys.executable, "-c", program, str(home), KILLS, *words],
         cwd=ROOT,

@@ -272,7 +272,7 @@ def test_a_full_disk(tmp_path: Path, toy: TrainConfig):
 def test_a_mismatched_config_is_refused(tmp_path: Path, toy: TrainConfig):
     train(toy, tmp_path, device="cpu")
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(ValueError, match=r"lr = 0\.01 and can't go on with 0\.5"):
+    with pytest.raises(ValueError, match=r"lr = 0\.01 and cannot continue with 0\.5"):
         train(replace(toy, lr=0.5), tmp_path, resume=True, device="cpu")
     with pytest.raises(ValueError, match="resume it, or choose another folder"):
         train(toy, tmp_path, device="cpu")

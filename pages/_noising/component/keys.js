@@ -14,7 +14,7 @@ function wireKeys(lab) {
   el.keyList.replaceChildren(...KEY_SHEET.flatMap(([keys, meaning]) =>
     [make("dt", {}, keys), make("dd", {}, meaning)]));
   on(lab, root, "keydown", (event) => {
-    // Streamlit has keys of its own on the document (R runs the page again).
+    // Streamlit has its own keys on the document (R runs the page again).
     event.stopPropagation();
     if (!lab.message || event.defaultPrevented || el.keys.open) return;
     if (isTaken(event)) return;

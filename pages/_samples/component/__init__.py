@@ -1,4 +1,4 @@
-"""The Samples page's browser component: the curve, the sampler, and samples on their way."""
+"""The Samples page's browser component: the curve, the sampler, and samples as they are drawn."""
 
 from collections.abc import Callable
 from functools import cache

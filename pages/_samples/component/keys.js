@@ -14,7 +14,7 @@ function wireKeys(lab) {
     [make("dt", {}, keys), make("dd", {}, meaning)]));
   on(lab, el.help, "click", () => el.keys.showModal());
   on(lab, root, "keydown", (event) => {
-    // Streamlit has keys of its own on the document (R runs the page again).
+    // Streamlit has its own keys on the document (R runs the page again).
     event.stopPropagation();
     if (!lab.message || event.defaultPrevented || el.keys.open) return;
     if (isTaken(event)) return;

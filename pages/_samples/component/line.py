@@ -1,4 +1,4 @@
-"""The line on which samples follow the hand. Its protocol: docs/samples-protocol.md.
+"""The line over which samples follow a drag. Its protocol: docs/samples-protocol.md.
 
 A connection has one draw at a time, and the latest request wins: it stops the draw before it. The
 event loop never waits for a draw: `lanes` has the threads, and who comes next.

@@ -1,4 +1,4 @@
-// The WebSocket on which samples follow the hand: one request under way, the latest waits for it.
+// The WebSocket over which samples follow a drag: one request under way, the latest waits for it.
 
 const PATIENCE_MS = 250;
 const QUICK_MS = 1200; // a draw that takes less is let finish before the next is asked for
@@ -38,7 +38,7 @@ function connect(lab) {
   });
 }
 
-/** Goes on without the live line: Python draws when the hand rests. */
+/** Continues without the live line: Python draws when dragging stops. */
 function goAlone(lab) {
   lab.deaf = true;
   lab.live = false;
@@ -53,7 +53,7 @@ function isDragging(lab) {
 
 /**
  * How long a draw may go on before the next request stops it: a preview ends in any case, so that
- * a drag always shows something, and a whole draw gives way to the hand at once.
+ * a drag always shows something, and a whole draw gives way to a drag at once.
  */
 function patience(lab) {
   if (lab.asked.preview) return Infinity;

@@ -232,7 +232,7 @@ def _affordable(trainer: _Trainer, recipe: Recipe) -> int:
 
 @torch.inference_mode()
 def accuracy(network: Classifier, images: Tensor, labels: Tensor, batch: int = 1000) -> float:
-    """Return the share of images (N, 3, 32, 32) whose class (N,) is told right."""
+    """Return the share of images (N, 3, 32, 32) whose class (N,) is predicted correctly."""
     right = [
         (network.logits(x.to(labels.device)).argmax(1) == y).sum()
         for x, y in zip(images.split(batch), labels.split(batch), strict=True)

@@ -75,13 +75,13 @@ ABLATION: dict[str, AblationStep] = {
         "… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE
     ),
     "mean": AblationStep(
-        "… that sees the Gaussian posterior's mean",
+        "… with the Gaussian posterior's mean as input",
         replace(SPECTRUM, network_input="posterior_mean"),
         UNIT,
         WHITE,
     ),
     "matched-scaled": AblationStep(
-        "matched noise, that sees the field in units of its deviation",
+        "matched noise, with the whitened field as input",
         replace(OURS, network_input="whitened"),
         UNIT,
         MATCHED,

@@ -34,7 +34,7 @@ MATCHED_STANDARD = 1.0  # softness at which matched noise has the levels of whit
 
 @dataclass(frozen=True)
 class ImageVerdict:
-    """What the study says of the claim.
+    """The study's verdict on the claim.
 
     Attributes:
         ours, baseline: arms, as the study has them: the same network and budget.
@@ -88,7 +88,7 @@ def apart(
 
 
 def image_verdict(found: Found) -> ImageVerdict | None:
-    """Return what the study says; None where an arm of the claim was not measured."""
+    """Return the study's verdict; None where an arm of the claim was not measured."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
     if baseline is None or ours is None:

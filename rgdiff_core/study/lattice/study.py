@@ -219,7 +219,7 @@ class Study:
 
         inputs = {"run": done["inputs"], "sizes": sizes}
         cell = self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
-        # in the cell it is that by the model's own log Z, which does not see a lost mode
+        # in the cell it is that by the model's own log Z, which misses a lost mode
         other = {"reverse_kl": self._reverse(cell["result"])}
         return cell | {"result": cell["result"] | other}
 
@@ -236,7 +236,7 @@ class Study:
         self.run(arm, seed)
         return load_file(self.cells.path(f"run-{arm.name}-{seed}", ".values.safetensors"))
 
-    # -- noised fields and what a perfect denoiser says of them --------------------------------
+    # -- noised fields and a perfect denoiser's estimate of them --------------------------------
 
     def validation_reference(self, arm: Arm, choice: int) -> Reference:
         """Return those that a schedule of an arm is judged on in the search."""

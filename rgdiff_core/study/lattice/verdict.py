@@ -108,7 +108,7 @@ class Difference:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the first is better, worse, the same within the margin, or not told apart."""
+        """Whether the first is better, worse, the same within the margin, or undecided."""
         p = self.p_value if self.adjusted is None else self.adjusted
         if p is None:
             return "unknown"
@@ -135,7 +135,7 @@ class FewSteps:
 
 @dataclass(frozen=True)
 class LatticeVerdict:
-    """What a theory's study says of the claim.
+    """The verdict of a theory's study on the claim.
 
     Attributes:
         data: name of the data set.

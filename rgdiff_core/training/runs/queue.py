@@ -241,7 +241,7 @@ def _problem(folder: Path) -> str:
 def _start(
     connection: sqlite3.Connection, row: RegistryRow, folder: Path
 ) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, in a session of its own."""
+    """Start the worker of a run, in its own session."""
     (folder / "request").unlink(missing_ok=True)
     interpreter = row.interpreter if Path(row.interpreter).is_file() else sys.executable
     with (folder / "log.txt").open("ab") as log:

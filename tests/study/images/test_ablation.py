@@ -1,4 +1,4 @@
-"""The ablation of images: a small one, its file, and that it goes on where it was."""
+"""The ablation of images: a small one, its file, and that it continues where it was."""
 
 import json
 import statistics
