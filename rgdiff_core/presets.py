@@ -42,7 +42,9 @@ class Preset:
         title: how it is called.
         reference: where it comes from.
         look: a sentence on what to look at.
-        basis, color, schedule: the three choices.
+        basis: U, where.
+        color: S, how loud.
+        schedule: γ_k(t), when.
     """
 
     title: str

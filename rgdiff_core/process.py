@@ -239,7 +239,8 @@ class Process(nn.Module):
         """Return f φ − g² score, the drift of the reverse SDE, in field space (B, C, H, W).
 
         Arguments:
-            x, score: fields and the score ∇ log p_t at them, (B, C, H, W).
+            x: fields (B, C, H, W).
+            score: ∇ log p_t at them, (B, C, H, W).
 
         References:
             Anderson, Stoch. Proc. Appl. 12 (1982) 313; Song et al., 2011.13456, eq. 6.

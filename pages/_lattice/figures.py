@@ -23,9 +23,12 @@ class Marks:
 
     Attributes:
         label: The entry in the legend.
-        x, y: m² and λ, (n,) each.
+        x: m², (n,).
+        y: λ, (n,).
         names: (n,), shown when the mouse is over them.
-        color, symbol, size: Of the markers.
+        color: Of the markers.
+        symbol: Of the markers.
+        size: Of the markers.
     """
 
     label: str

@@ -30,7 +30,8 @@ class SamplesState(Spec):
 
     Arguments:
         setting: that which is edited.
-        n, seed: number and seed of the samples, the same for all settings.
+        n: number of the samples, the same for all settings.
+        seed: of the samples, the same for all settings.
         at: where on the way from noise (0) to samples (1) the pictures stand.
         chosen: the sample that is looked at closely.
         pins: settings to compare with, at most four.

@@ -64,7 +64,8 @@ class Curve:
         width: Of the line, in pixels.
         points: Draw points instead of a line.
         error: (n,), half the length of the error bars.
-        low, high: (n,), the edges of a shaded band.
+        low: (n,), the lower edge of a shaded band.
+        high: (n,), its upper edge.
         joined: Points, and a line through them.
     """
 

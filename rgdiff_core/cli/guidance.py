@@ -23,7 +23,8 @@ class Guidance:
 
     Attributes:
         classes: numbers of classes, which the samples take in turn; none for any class.
-        scale, interval: as of `denoisers.guided`.
+        scale: as of `denoisers.guided`.
+        interval: as of `denoisers.guided`.
         reference: as there, None for the null label.
     """
 

@@ -72,7 +72,9 @@ class Record:
     Attributes:
         images: (N, C, H, W); uint8, 0 to 255 standing for -1 to 1, or float32 as it is.
         labels: (N,) int64 or None.
-        source, low, high: As in `ImageSet`.
+        source: As in `ImageSet`.
+        low: As in `ImageSet`.
+        high: As in `ImageSet`.
         chains: (N,) int64 or None.
     """
 

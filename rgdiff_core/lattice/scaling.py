@@ -56,8 +56,12 @@ class Exponents:
     """Critical exponents, and the values at criticality of what has no dimension.
 
     Attributes:
-        nu, beta, gamma, eta: The exponents.
-        binder, ratio: U₄ and ξ/L on a periodic square at the critical point, as L → ∞.
+        nu: Exponent of the correlation length.
+        beta: Exponent of the magnetisation.
+        gamma: Exponent of the susceptibility.
+        eta: Exponent of the two-point function.
+        binder: U₄ on a periodic square at the critical point, as L → ∞.
+        ratio: ξ/L there.
     """
 
     nu: float

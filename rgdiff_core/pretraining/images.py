@@ -43,9 +43,11 @@ class CardBudget:
     """What a card is measured on.
 
     Attributes:
-        images, scan_images: held-out ones for the bound, of the best process and of each.
+        images: held-out ones for the bound of the best process.
+        scan_images: held-out ones for the bound of each process.
         draws: noise levels for each.
-        samples, steps: drawn with the best process.
+        samples: drawn with the best process.
+        steps: of the sampler.
         flow: held-out images for the probability flow.
         device: its name.
     """
@@ -64,9 +66,15 @@ class ImageCard:
     """All that is known of a pretrained model of images.
 
     Attributes:
-        name, title, data, command: of the model.
+        name: of the model.
+        title: for people.
+        data: name of the data set.
+        command: that made it.
         config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
+        parameters: of the network.
+        steps: of its training.
+        train_s: seconds that these took.
+        device: on which.
         evaluated_on: the device of the numbers.
         best: the process, by name, of the least bits per dimension in the scan.
         scan: bits per dimension by process, on few images.

@@ -63,9 +63,15 @@ class Card:
     """All that is known of a pretrained lattice model.
 
     Attributes:
-        name, title, data, command: of the model.
+        name: of the model.
+        title: for people.
+        data: name of the data set.
+        command: that made it.
         config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
+        parameters: of the network.
+        steps: of its training.
+        train_s: seconds that these took.
+        device: on which.
         best: the process, by name, of the largest effective sample size in the scan.
         scan: quality by process, few samples each.
         quality: of the best process, many samples.

@@ -33,7 +33,8 @@ class LineRow:
     """A model at couplings that it was not trained on.
 
     Attributes:
-        m2, lam: the couplings.
+        m2: m².
+        lam: λ.
         quality: of weighed samples.
         hmc: susceptibility from a fresh hybrid Monte Carlo run.
     """
@@ -49,9 +50,15 @@ class LineCard:
     """All that is known of a pretrained model along a line of couplings.
 
     Attributes:
-        name, title, data, command: of the model.
+        name: of the model.
+        title: for people.
+        data: name of the data set.
+        command: that made it.
         config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
+        parameters: of the network.
+        steps: of its training.
+        train_s: seconds that these took.
+        device: on which.
         points: the couplings (m², λ) that it was trained on.
         spread: the error of the spectrum between them, as of `ModesLine.spread`.
         best: the process, by name, of the largest effective sample size in the scan.

@@ -70,9 +70,11 @@ class StepContext:
     """Where a step stands, where it goes, and whom it may ask.
 
     Attributes:
-        model, process: as of `sample`.
+        model: as of `sample`.
+        process: as of `sample`.
         c: components of χ/r at the level `level_t`; (n, C, H, W).
-        level_t, level_s: the levels; `level_t` is finite everywhere.
+        level_t: the level at its start, finite everywhere.
+        level_s: the level at its end.
         times: (t, s).
         draw: draws white noise like c.
         finishing: whether some components go to the data themselves.

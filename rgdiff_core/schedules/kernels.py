@@ -279,7 +279,8 @@ def monotone_cubic(times: Tensor, values: Tensor, t: Tensor) -> Tensor:
     Differentiable in the values and in t; `CutoffPath` is this curve.
 
     Arguments:
-        times, values: (K,), K ≥ 2, times increasing.
+        times: (K,), K ≥ 2, increasing.
+        values: (K,), at these times.
         t: of any shape, which the result has.
     """
     return _along(times, _cubics(times, values), t)

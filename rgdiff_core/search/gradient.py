@@ -108,7 +108,8 @@ class Progress(Generic[S]):
     """Where a search stands.
 
     Attributes:
-        round, rounds: of gradient steps.
+        round: gradient steps that are done.
+        rounds: gradient steps in all.
         objective: of the present schedule on this round's images: L_N, in nats above the free
             theory, or the second moment that `learn` makes least.
         change: the same less that of the schedule at the start, on the same images and noise.

@@ -275,7 +275,9 @@ class BandTable:
     """Noise levels at the bands' nodes.
 
     Attributes:
-        alpha, sigma, gamma: (P, N, B) over schedules, ordinates (uniform on [0, 1]) and bands.
+        alpha: (P, N, B) over schedules, ordinates (uniform on [0, 1]) and bands.
+        sigma: as alpha.
+        gamma: as alpha.
         front: (P, N), the scale at which α² = σ² for cutoff schedules, else None.
     """
 

@@ -44,7 +44,8 @@ class Batches:
         size: images in a batch, over all processes.
         symmetries: "none", "flip" or "lattice".
         seed: of everything random.
-        rank, world: this process, and how many there are.
+        rank: the number of this process.
+        world: how many processes there are.
         class_labels: (N,) of the images, None for training without classes.
         label_dropout: probability that a label is replaced by the null label.
     """
@@ -107,7 +108,8 @@ class JoinedBatches:
 
     Arguments:
         parts: of one process each, whose sizes add up to that of the batch.
-        rank, world: this process, and how many there are.
+        rank: the number of this process.
+        world: how many processes there are.
     """
 
     parts: tuple[Batches, ...]

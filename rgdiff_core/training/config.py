@@ -55,7 +55,8 @@ class FieldInfo:
     Attributes:
         help: One sentence for people.
         group: The heading it stands under in a form.
-        low, high: Range of a number, None where there is none.
+        low: The least allowed number, None where there is none.
+        high: The largest allowed number, None where there is none.
         low_open: Whether the number must be above `low`.
         choices: The values of a text, none where it is free.
     """

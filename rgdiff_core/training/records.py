@@ -40,11 +40,14 @@ class Status(Spec):
 
     Attributes:
         state: one of STATES.
-        step, steps: done and wanted.
+        step: the last that is done.
+        steps: of the whole run.
         message: one sentence for people, or nothing.
-        pid, host: of the process that works on it.
+        pid: of the process that works on it.
+        host: on which that runs.
         worker: its name, see `rgdiff_core.training.holding`.
-        started, updated: seconds since 1970.
+        started: in seconds since 1970.
+        updated: in seconds since 1970.
         elapsed_s: seconds of training, over all resumptions.
         eta_s: seconds to go, None where it isn't known.
         images_per_s: throughput of late.

@@ -115,7 +115,8 @@ def train_classifier(
     """Train a network in place, on the device of the images, and leave it in evaluation mode.
 
     Arguments:
-        images, labels: (N, 3, 32, 32) in [-1, 1] and (N,).
+        images: (N, 3, 32, 32), in [-1, 1].
+        labels: (N,).
         say: called about every twentieth of the steps with a line that ends in the time left.
 
     Raises `ValueError` where images and labels don't fit, or the loss is not finite.

@@ -48,7 +48,9 @@ class AblationStep:
 
     Attributes:
         title: what people read.
-        model, objective, noise: as of a training config.
+        model: as of a training config.
+        objective: as of a training config.
+        noise: as of a training config.
     """
 
     title: str

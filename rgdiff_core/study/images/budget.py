@@ -17,10 +17,14 @@ class ImageBudget(Spec):
         images: of the test split, for the bits of every arm.
         levels_per_image: noise levels for each of them.
         more_images: the same for the arms that are sampled.
-        flow_images, flow_steps: for the bits of the probability flow.
-        samples, evaluations: drawn for the arms of a headline, at each of these steps.
-        search_samples, search_steps: for the choice among METHODS; 0 for none, and its first.
-        scan_samples, scan_steps: of the arms of a scan, by the first of METHODS.
+        flow_images: for the bits of the probability flow.
+        flow_steps: of its integration.
+        samples: drawn for the arms of a headline.
+        evaluations: numbers of steps at each of which these are drawn.
+        search_samples: for the choice among METHODS; 0 for none, and its first.
+        search_steps: of the samplers in that choice.
+        scan_samples: of the arms of a scan, by the first of METHODS.
+        scan_steps: of the sampler there.
         reference: test images that samples are compared with.
         shown: steps of the samples whose pictures are kept.
         batch_size: images at once.

@@ -37,7 +37,8 @@ class ImageVerdict:
     """The study's verdict on the claim.
 
     Attributes:
-        ours, baseline: arms, as the study has them: the same network and budget.
+        ours: an arm, as the study has it.
+        baseline: an arm of the same network and budget.
         differences: of ours from the baseline, by metric.
         best: the best arm of all that are sampled, by metric.
     """

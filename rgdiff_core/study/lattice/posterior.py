@@ -42,7 +42,8 @@ class ChainPosterior:
     """Two independent estimates of the posterior mean of components, each (n, 1, L, L).
 
     Attributes:
-        first, second: from the two chains.
+        first: from one chain.
+        second: from the other.
         acceptance: of their proposals.
     """
 

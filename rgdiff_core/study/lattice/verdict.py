@@ -124,7 +124,8 @@ class FewSteps:
     Attributes:
         method: the sampler.
         steps: evaluations of the network.
-        ours, baseline: of the two arms, each with value, error and sampling_error.
+        ours: of our arm, with value, error and sampling_error.
+        baseline: of the baseline, likewise.
     """
 
     method: str
@@ -140,7 +141,9 @@ class LatticeVerdict:
     Attributes:
         data: name of the data set.
         title: for people.
-        ours, baseline, best: arms, as the study has them.
+        ours: an arm, as the study has it.
+        baseline: standard diffusion.
+        best: the best arm of all.
         difference: of ours from the baseline.
         lead: of the best arm from the baseline, None where the baseline is the best.
         tied: titles of the arms that can't be told from the best one.

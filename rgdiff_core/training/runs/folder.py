@@ -76,7 +76,8 @@ class Standing:
     """What a run is and where it stands.
 
     Attributes:
-        config, status: None where there is none, or none that can be read.
+        config: None where there is none that can be read.
+        status: None where there is none that can be read.
         problems: a sentence for each file that is damaged.
     """
 

@@ -17,7 +17,9 @@ class Run:
     """A run as others see it.
 
     Attributes:
-        id, title, created: of the run.
+        id: of the run.
+        title: for people.
+        created: seconds since 1970.
         state: "queued", "running", "paused", "cancelled", "finished", "failed", or "lost" where
             its worker is gone without a word.
         message: one sentence for people, or nothing.

@@ -51,7 +51,9 @@ class RegistryRow:
     """A run in the registry.
 
     Attributes:
-        id, title, created: of the run.
+        id: of the run.
+        title: for people.
+        created: seconds since 1970.
         state: "queued", "running", or how it ended.
         position: in the queue, least first.
         pid: of its worker.
