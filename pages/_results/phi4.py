@@ -101,7 +101,7 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
 
 
 def _whole(metric: Found | None) -> Found | None:
-    """Return a mean over seeds whose error knows of the held-out fields as well."""
+    """Return a mean over seeds whose error includes that of the held-out fields."""
     return metric and {**metric, "error": combined_error(metric)}
 
 

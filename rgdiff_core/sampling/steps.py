@@ -67,7 +67,7 @@ class NoiseLevel:
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """Where a step stands, where it goes, and whom it may ask.
+    """Where a step starts and ends, and the model that it evaluates.
 
     Attributes:
         model: as of `sample`.

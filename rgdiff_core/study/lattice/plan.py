@@ -74,7 +74,7 @@ Parts = tuple[Any, ...]  # of a task, beyond theory and phase
 
 def _truth(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     del theory, budget
-    yield ("truth", "truth_cell")
+    yield ("truth", "reference_values_cell")
 
 
 def _runs(theory: str, budget: LatticeBudget) -> Iterator[Parts]:

@@ -32,8 +32,13 @@ from rgdiff_core.study.lattice import measures
 from rgdiff_core.study.lattice.arms import ARMS, LRS, SCHEDULE_SCAN, Arm, config
 from rgdiff_core.study.lattice.budget import LatticeBudget
 from rgdiff_core.study.lattice.distance import Reference, bound, distance, ends, reference
+from rgdiff_core.study.lattice.reference_values import (
+    ReferenceValues,
+    lattice_of,
+    measure,
+    reference_values_from,
+)
 from rgdiff_core.study.lattice.training import Fields, NotFiniteError, fields, trained
-from rgdiff_core.study.lattice.truth import Truth, lattice_of, measure, truth_from
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
@@ -70,7 +75,7 @@ class Study:
         """Return what models are judged on."""
         return fields(self.data, self.budget.train)
 
-    def truth_cell(self) -> Cell:
+    def reference_values_cell(self) -> Cell:
         """Return the cell of log Z, ⟨S⟩ and the susceptibility."""
         sizes = {"log_z": self.budget.log_z, "reference": self.budget.reference}
         return self.cells.have(
@@ -78,9 +83,9 @@ class Study:
         )
 
     @property
-    def truth(self) -> Truth:
+    def reference_values(self) -> ReferenceValues:
         """log Z, ⟨S⟩ and the susceptibility, from elsewhere than any model."""
-        return truth_from(self.truth_cell()["result"])
+        return reference_values_from(self.reference_values_cell()["result"])
 
     def config(
         self, arm: Arm, schedule: Schedule, steps: int, lr: float, seed: int
@@ -199,8 +204,8 @@ class Study:
                 "gaussian_kl": self._above(-free_log_density(model, x).double(), x),
             }
 
-        inputs = {"config": to_dict(made), "sizes": sizes, "truth": self.truth_cell()["result"]}
-        inputs |= MODES
+        known = self.reference_values_cell()["result"]
+        inputs = {"config": to_dict(made), "sizes": sizes, "truth": known} | MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
     def flow(self, arm: Arm, seed: int) -> Cell:
@@ -302,7 +307,7 @@ class Study:
 
     def _above(self, nll: Tensor, x: Tensor) -> dict[str, float]:
         """Return KL(p|q) = ⟨nll − S⟩ − log Z, nats, of fields x."""
-        less, log_z = self.estimate(nll - self.action(x.double())), self.truth.log_z
+        less, log_z = self.estimate(nll - self.action(x.double())), self.reference_values.log_z
         error = (less.error**2 + log_z.error**2) ** 0.5
         return {"value": less.value - log_z.value, "error": error}
 
@@ -313,7 +318,7 @@ class Study:
 
     def _reverse(self, drawn: Cell) -> dict[str, float | None]:
         """Return KL(q|p) = log Z − ⟨log w⟩_q, nats, None where a weight is not finite."""
-        log_z, low = self.truth.log_z, drawn["mean_log_w"]
+        log_z, low = self.reference_values.log_z, drawn["mean_log_w"]
         if low["value"] is None:
             return {"value": None, "error": None}
         error = (low["error"] ** 2 + log_z.error**2) ** 0.5
@@ -331,7 +336,7 @@ class Study:
                 model,
                 process,
                 self.action,
-                self.truth.susceptibility,
+                self.reference_values.susceptibility,
                 steps,
                 (b.n_observable_samples, b.n_ess_samples),
                 seed,

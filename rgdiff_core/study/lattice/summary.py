@@ -53,7 +53,7 @@ SHARED = ("nll", "bound_kl", "flow_nll", "flow_kl")  # means over configurations
 def summary(study: Study) -> dict[str, Any] | None:
     """Return a theory's results from the cells that are there, None while there is no truth."""
     study = replace(study, cells=replace(study.cells, until=float("-inf")))
-    truth = _found(study.truth_cell)
+    truth = _found(study.reference_values_cell)
     if truth is None:
         return None
     theory = truth["result"]
@@ -106,7 +106,7 @@ def _all(cell: Callable[[int], Cell], numbers: Iterable[int]) -> list[Cell]:
 
 
 def _truth(study: Study, runs: dict[str, list[Cell]]) -> dict[str, Any]:
-    truth = study.truth
+    truth = study.reference_values
     numbers = {
         "log_z": truth.log_z,
         "action": truth.action,

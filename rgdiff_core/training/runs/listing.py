@@ -21,7 +21,7 @@ class Run:
         title: for people.
         created: seconds since 1970.
         state: "queued", "running", "paused", "cancelled", "finished", "failed", or "lost" where
-            its worker is gone without a word.
+            its worker ended without a report.
         message: one sentence for people, or nothing.
         missing: whether its folder is gone.
         stopping: whether it has been asked to stop.
@@ -77,7 +77,7 @@ def _view(row: RegistryRow) -> Run:
     found = standing(folder)
     status = found.status
     if status is not None and row.state == "running" and status.pid != row.pid:
-        # the last word of an earlier worker: the new one has not spoken yet
+        # the last report of an earlier worker: the new one has not reported yet
         status = replace(status, state="starting", message="", eta_s=None, images_per_s=None)
     return _run(row, not folder.is_dir(), found.config, status, found.problems)
 

@@ -56,7 +56,7 @@ TERM_AFTER, KILL_AFTER = 20.0, 40.0  # seconds since a worker was asked to stop
 FREE_DISK, FREE_MEMORY = 500 << 20, 700 << 20  # bytes below which nothing is started
 MAX_TITLE = 80
 UNKNOWN = "How it ended is not known; resume it from the last checkpoint."
-GONE = "lost", "Its worker is gone without a word; resume it from the last checkpoint."
+GONE = "lost", "Its worker ended without a report; resume it from the last checkpoint."
 STOPPED = "cancelled", "It did not stop when asked, and was stopped."
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -214,7 +214,7 @@ def _look_again(connection: sqlite3.Connection, row: RegistryRow, folder: Path) 
 
 
 def _ended(folder: Path) -> tuple[str, str] | None:
-    """Return how a run says that it ended, and the sentence with that; None where it is silent."""
+    """Return how a run says that it ended, and the sentence with that; None if unknown."""
     status = read_status(folder)
     return (status.state, status.message) if status and status.state in ENDED else None
 
@@ -267,7 +267,7 @@ def _library() -> dict[str, str]:
 
 
 def close(run_id: str, state: str, message: str) -> None:
-    """Record how a run ended: a worker's last word."""
+    """Record how a run ended: a worker's last report."""
     with transaction() as connection:
         ended = {"state": state, "message": message, "asked": 0.0}
         change(connection, run_id, pid=0, worker="", **ended)

@@ -10,13 +10,13 @@ from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.thermodynamic import thermodynamic_integration
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["Truth", "measure", "truth_from"]
+__all__ = ["ReferenceValues", "measure", "reference_values_from"]
 
 SEED = 2026
 
 
 @dataclass(frozen=True)
-class Truth:
+class ReferenceValues:
     """A theory's numbers.
 
     Attributes:
@@ -69,7 +69,7 @@ def lattice_of(name: str) -> tuple[Phi4, int]:
     return theory, size
 
 
-def truth_from(result: dict[str, Any]) -> Truth:
+def reference_values_from(result: dict[str, Any]) -> ReferenceValues:
     """Return the numbers that `measure` computed."""
     names = ("log_z", "action", "susceptibility")
-    return Truth(*(Estimate(result[n]["value"], result[n]["error"]) for n in names))
+    return ReferenceValues(*(Estimate(result[n]["value"], result[n]["error"]) for n in names))
