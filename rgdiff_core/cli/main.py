@@ -15,7 +15,8 @@ from rgdiff_core.cli.base import Entry
 __all__ = ["COMMANDS", "Command", "main"]
 
 
-FORMER_COMMANDS = {("study", "ladder"): ["study", "ablation"]}  # results name them
+# Former spellings, which results name.
+FORMER_COMMANDS: dict[tuple[str, ...], list[str]] = {("study", "ladder"): ["study", "ablation"]}
 
 
 class Command(NamedTuple):
