@@ -1,18 +1,22 @@
 """The command line, `rgdiff`: a table of subcommands."""
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from rgdiff_core import data, extensions
 from rgdiff_core.cli import numbers
 from rgdiff_core.cli.base import Entry
 
 __all__ = ["COMMANDS", "Command", "main"]
+
+LONG = 300
+"""Characters of a word in an error that are printed: it may be what was typed."""
 
 
 class Command(NamedTuple):
@@ -37,12 +41,15 @@ class Command(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 for an error, 130 when stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         extensions.load()
         chosen = _parser(words).parse_args(words)
         value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
-        print(f"rgdiff: {error}", file=sys.stderr)
+        print(f"rgdiff: {_line(str(error))}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "rgdiff_core":
@@ -61,13 +68,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_line(message))
+
+
+def _line(text: str) -> str:
+    """Return a text on one line, of very long words the ends."""
+    words = " ".join(text.splitlines()).split(" ")
+    half = LONG // 2
+    return " ".join(w if len(w) <= LONG else f"{w[:half]}…{w[-half:]}" for w in words)
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser; only the subcommand that is called gets its options, since to know them
     is to import what it needs.
     """
-    parser = argparse.ArgumentParser(
-        prog="rgdiff", description="The laboratory for RG-inspired diffusion models."
-    )
+    parser = _Parser(prog="rgdiff", description="The laboratory for RG-inspired diffusion models.")
     groups: dict[str, argparse._SubParsersAction] = {}
     top = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
