@@ -136,8 +136,7 @@ TIMES = ("seconds", "processor_seconds", "processor_minutes", "finished", "elaps
 nothing = lambda *words: None
 SCAN = ["lattice", "scan", "--sizes", "4,6", "--points", "4", "--length", "20",
     "--thermalization", "20"]
-SMALL = replace(BUDGET, seeds=1, steps=4, checkpoints=1, ladder=(), landscape=(), judged=16,
-    search_judged=8, flow_test=2, flow_samples=2, weighed=2, log_z=1000, reference=400)
+SMALL = replace(BUDGET, seeds=1, steps=4, checkpoints=1, ladder=(), landscape=())
 PRETRAINED = TrainConfig(data="phi4-6x6", model=ModelSpec(LatticeNet(4, 1)), limit=200, steps=60,
     batch=8, checkpoint_seconds=0.1, evaluations=1, previews=1)
 trainer.TICK = 0.05
@@ -196,7 +195,7 @@ longest = whole(at(home / "unkilled"))
 wanted, done, finished, equal, lost = found(home / "unkilled"), 0, 0, 0, 0
 while done < kills or not finished:
     place = home / f"try-{finished}"
-    while done < kills and killed(at(place), longest):
+    while done < kills and killed(at(place), longest / 4):  # so that each meets many
         done += 1
     whole(at(place))
     finished += 1

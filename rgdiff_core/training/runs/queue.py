@@ -331,21 +331,28 @@ def delete(run_id: str) -> None:
     """Remove a run and its folder.
 
     Raises:
-        ValueError: where a process works on it.
+        ValueError: where a process works on it, and where the registry can't be written; then it
+            is there as before.
         OSError: where its folder can't be removed; what is left of it is no run any more.
     """
-    with transaction() as connection:
-        row, folder = entry(connection, run_id), run_folder(run_id)
-        aside = folder.with_name(f".{run_id}.{os.urandom(2).hex()}.deleted")
-        if holding.is_working(folder, row.worker):
-            raise ValueError("the run is running: cancel it before it is deleted.")
-        if folder.is_dir():
-            lock = holding.hold(folder)  # nobody begins to work on it now
-            try:
-                folder.rename(aside)
-            finally:
-                lock.release()
-        remove(connection, run_id)
+    folder = run_folder(run_id)
+    aside = folder.with_name(f".{run_id}.{os.urandom(2).hex()}.deleted")
+    try:
+        with transaction() as connection:
+            row = entry(connection, run_id)
+            if holding.is_working(folder, row.worker):
+                raise ValueError("the run is running: cancel it before it is deleted.")
+            if folder.is_dir():
+                lock = holding.hold(folder)  # nobody begins to work on it now
+                try:
+                    folder.rename(aside)
+                finally:
+                    lock.release()
+            remove(connection, run_id)
+    except BaseException:
+        if aside.is_dir():  # the registry could not be written: nothing is deleted
+            aside.rename(folder)
+        raise
     if aside.is_dir():
         shutil.rmtree(aside)
 
