@@ -75,6 +75,7 @@ def _train(chosen: argparse.Namespace) -> Words:
     device = device_of(chosen.device)
     if chosen.limit is not None:
         check_whole("limit", chosen.limit, 2, 1_000_000)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     train, test = (
         data.load(chosen.data, split, limit=chosen.limit, progress=bar)
         for split in ("train", "test")

@@ -17,7 +17,7 @@ from rgdiff_core.cli.options import (
     spec_from,
 )
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.atomic import check_place, write_text
 from rgdiff_core.files.stored import LARGEST
 from rgdiff_core.process import Process
 from rgdiff_core.search.gradient import improve
@@ -97,6 +97,7 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     keep_memory()
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
+    check_place(chosen.out)
     by_gradient = chosen.search == "bound"
     search = _by_gradient if by_gradient else _by_trials
     found, details, lines = search(chosen, opened, model, start)

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from rgdiff_core import data
+from rgdiff_core.cli import sample, sweep
 from rgdiff_core.cli.main import COMMANDS, main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
@@ -36,8 +37,8 @@ from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import queue
 
 MIB = 1 << 20
-WORKS, STOPS = 1.0, 4.0  # processor seconds until Ctrl+C, and from there until it is a hang
-SLEEPS = 10  # as many seconds by the clock, where it waits for something
+# Seconds of the processor, or by the clock: until Ctrl+C, and from there until it is a hang.
+WORKS, STOPS = (1.0, 10.0), (5.0, 900.0)
 GROWTH, ROOM = 300 * MIB, 3 << 30  # bytes that an input may take, and that it can take
 LONGEST = 700  # characters of a sentence
 
@@ -207,6 +208,7 @@ def prepare(home: Path) -> None:
         (home / name).mkdir(parents=True)
     os.environ |= {"RGDIFF_CACHE": str(home / "cache"), "RGDIFF_RUNS": str(home / "runs")}
     queue.FREE_DISK = 1 << 60  # no run starts
+    sweep.HELD_OUT = sample.BEST_IMAGES = 8
     at, chance = home / "at", np.random.default_rng(0)
     pictures = chance.integers(0, 256, (80, 32, 32, 3), dtype=np.uint8)
     np.savez(at / "pictures.npz", images=pictures, labels=np.arange(80) % 4)
@@ -243,9 +245,9 @@ def attempt(words: list[str], home: Path) -> Outcome:
 def _ended(child: int) -> tuple[int, int]:
     """Wait for a call, or end it; return its status and the most memory in bytes that it held."""
     most, spent = 0, 0.0
-    for then, seconds in ((signal.SIGINT, WORKS), (signal.SIGKILL, STOPS)):
+    for then, (seconds, longest) in ((signal.SIGINT, WORKS), (signal.SIGKILL, STOPS)):
         start, before = time.monotonic(), spent
-        while spent - before < seconds and time.monotonic() - start < SLEEPS * seconds:
+        while spent - before < seconds and time.monotonic() - start < longest:
             most, spent = max(most, own_memory(child)), processor_time(child)
             ended, code = os.waitpid(child, os.WNOHANG)
             if ended:

@@ -288,7 +288,7 @@ def test_a_run_that_cannot_be_deleted_is_kept_whole(root: Path):
 def test_a_disk_without_space_is_called_so(root: Path, monkeypatch: pytest.MonkeyPatch):
     """SQLite says "disk I/O error" where there is no room for its shared memory."""
     with full_disk(3000):
-        with pytest.raises(ValueError, match="disk I/O error|full"):
+        with pytest.raises(ValueError, match=r"disk I/O error|full"):
             runs.get("one")
         monkeypatch.setattr(registry, "ROOM", 1 << 62)
         with pytest.raises(ValueError, match="no space is left on its disk"):
