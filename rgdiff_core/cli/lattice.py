@@ -112,7 +112,7 @@ def _spec(chosen: argparse.Namespace) -> ScanSpec:
     preset = PRESETS[chosen.preset]
     given = {name: getattr(chosen, name) for name in NUMBERS}
     given = {name: value for name, value in given.items() if value is not None}
-    if chosen.sizes:
+    if chosen.sizes is not None:
         try:
             given["sizes"] = tuple(int(size) for size in chosen.sizes.split(","))
         except ValueError:

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from rgdiff_core import data, extensions
 from rgdiff_core.cli import numbers
-from rgdiff_core.cli.base import Entry
+from rgdiff_core.cli.base import Entry, said
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen = _parser(words).parse_args(words)
         value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
-        print(f"rgdiff: {_line(_said(error))}", file=sys.stderr)
+        print(f"rgdiff: {_line(said(error))}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "rgdiff_core":
@@ -73,14 +73,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         super().error(_line(message))
-
-
-def _said(error: Exception) -> str:
-    """Return what an error says, of the system's its file and reason without the number."""
-    if type(error).__str__ is OSError.__str__ and isinstance(error, OSError) and error.strerror:
-        named = "" if error.filename is None else f"{error.filename}: "
-        return f"{named}{error.strerror}."
-    return str(error)
 
 
 def _line(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, said
 from rgdiff_core.data import store
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json, reading
@@ -139,7 +139,7 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             elif chosen.files:
                 raise ValueError(f"{path} holds no results of `rgdiff study phi4`.")
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(said(error))
     if not found:
         missing = "there is no results/study-*.json: `rgdiff study phi4` makes them."
         raise ValueError(problems[0] if problems else missing)

@@ -148,9 +148,9 @@ def _by_gradient(
 def _by_trials(
     chosen: argparse.Namespace, opened: Opened, model: Denoiser, start: Process
 ) -> Found:
-    space = spec_from(chosen.space, Space) if chosen.space else Space()
+    space = Space() if chosen.space is None else spec_from(chosen.space, Space)
     named = {name: getattr(chosen, name) for name in MENUS}
-    only = {name: tuple(text.split(",")) for name, text in named.items() if text}
+    only = {name: tuple(text.split(",")) for name, text in named.items() if text is not None}
     space = Space.from_json(json.dumps(to_dict(space) | only))
     sweep = Sweep(chosen.objective, chosen.steps, space, chosen.images, method=chosen.method)
     name = chosen.study or f"{Path(opened.name).stem}-{chosen.objective}-{chosen.steps}"

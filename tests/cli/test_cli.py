@@ -154,9 +154,11 @@ def test_a_place_for_the_result_is_refused_before_any_work(
     assert f"{place.format(ending)} can't be written: {says}" in error and error.count("\n") == 1
 
 
-def test_an_error_of_the_system_names_the_file_alone(capsys, tmp_path):
-    assert main(["study", "report", str(tmp_path / "a\nb.json")]) == 1
-    assert capsys.readouterr().err == f"rgdiff: {tmp_path}/a b.json: No such file or directory.\n"
+@pytest.mark.parametrize("words", [["study", "report"], ["data", "import"]])
+def test_an_error_of_the_system_names_the_file_alone(capsys, tmp_path, words):
+    assert main([*words, str(tmp_path / "a\nb.npz")]) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path.name}/a b.npz" in error and "Errno" not in error and error.count("\n") == 1
 
 
 def test_words_of_any_length_make_a_short_error(capsys):
