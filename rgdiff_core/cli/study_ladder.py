@@ -43,6 +43,7 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     check_whole("points", chosen.points, 1, 100)
     check_whole("images", chosen.images, 16, 10_000)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     keep_memory()
     cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
@@ -62,7 +63,6 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         "seeds": chosen.seeds,
         "rungs": rows,
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / f"ladder-{chosen.data}.json"
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return found, [*lines(rows), str(path)]

@@ -259,6 +259,7 @@ def _ended(child: int) -> tuple[int, int]:
 
 def _called(words: list[str], at: Path, said: int) -> None:
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have turned it off
     os.chdir(at)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(said, 2)
