@@ -267,8 +267,7 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
     independent.
 
     Raises:
-        ValueError: Where fewer than three shells have power and error, and where no finite
-            parameters fit best.
+        ValueError: Where fewer than three shells have power and error, or nothing fits best.
 
     References:
         Efron, The jackknife, the bootstrap and other resampling plans (1982), chapter 6.
@@ -279,8 +278,8 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
 def fit_free_theory(spectrum: Spectrum) -> FreeTheoryFit:
     """Fit a free propagator to a spectrum without its zero mode, in log P.
 
-    m² is kept at or above zero; a spectrum that rises with the momentum has no best one. Otherwise
-    as `fit_power_law`.
+    m² is kept at or above zero; for a spectrum that rises with k none fits best. Otherwise as
+    `fit_power_law`.
     """
     # in units of the smallest momentum, so that both parameters are of order one
     unit = float(spectrum.modes[spectrum.modes > 0].min()) ** 2 if len(spectrum.modes) > 1 else 1.0
@@ -312,20 +311,12 @@ def _fit(
 
     k, relative = shells.modes.numpy(), error / power
     begin = (float(np.log(power).mean() - log_power(k, 0.0, start).mean()), start)
+    how = {"absolute_sigma": True, "bounds": ((-np.inf, lowest), (np.inf, np.inf))}
     try:
-        best, covariance = curve_fit(
-            log_power,
-            k,
-            np.log(power),
-            begin,
-            relative,
-            absolute_sigma=True,
-            bounds=((-np.inf, lowest), (np.inf, np.inf)),
-        )
+        best, covariance = curve_fit(log_power, k, np.log(power), begin, relative, **how)
     except RuntimeError:
         raise ValueError(
-            f"no parameters fit the {len(power)} shells best: their power does not fall with the "
-            "momentum as this law does."
+            f"no parameters fit the {len(power)} shells best: their power does not fall with k."
         ) from None
     if shells.samples is not None:
         step = 1e-4 * max(1.0, abs(best[1]))
