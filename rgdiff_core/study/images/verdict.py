@@ -19,6 +19,7 @@ __all__ = [
     "Verdict",
     "apart",
     "frechet_name",
+    "from_baseline",
     "image_verdict",
     "known_results",
     "less",
@@ -112,6 +113,15 @@ def _off(ours: Found, baseline: Found, name: str) -> Difference:
     if paired:
         return Difference(paired["value"], paired["error"], paired["n"] - 1)
     return apart(ours["metrics"][name], baseline["metrics"][name])
+
+
+def from_baseline(found: Found, name: str) -> dict[str, Difference]:
+    """Return by how much a metric of every other arm is off the baseline's, where both have it."""
+    arms = {arm["name"]: arm for arm in found["arms"] if name in arm["metrics"]}
+    baseline = arms.pop(found["baseline"], None)
+    if baseline is None:
+        return {}
+    return {key: _off(arm, baseline, name) for key, arm in arms.items()}
 
 
 def less(

@@ -37,6 +37,7 @@ __all__ = [
     "against",
     "between",
     "combined_error",
+    "from_baseline",
     "holm",
     "phi4_verdict",
     "worst_place",
@@ -228,15 +229,26 @@ def holm(differences: Mapping[str, Difference]) -> dict[str, Difference]:
     return found
 
 
+def from_baseline(found: Found) -> dict[str, Difference]:
+    """Return by how much the KL of every other arm is off the baseline's, with Holm's correction
+    and the margin of equivalence; empty where the baseline has no run yet.
+    """
+    arms = {arm["name"]: arm for arm in found["arms"]}
+    baseline = arms.get(found["baseline"])
+    if baseline is None:
+        return {}
+    margin = EQUIVALENCE * baseline["metrics"]["kl"]["value"]
+    offs = {name: off for name, arm in arms.items() if (off := against(arm, "kl"))}
+    return {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+
+
 def phi4_verdict(found: Found) -> Verdict | None:
     """Return what a theory's results say; None where an arm of the claim has no run yet."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
     if baseline is None or ours is None:
         return None
-    margin = EQUIVALENCE * baseline["metrics"]["kl"]["value"]
-    offs = {name: off for name, arm in arms.items() if (off := against(arm, "kl"))}
-    offs = {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+    offs = from_baseline(found)
     difference = offs.get(OURS)
     if difference is None:
         return None
