@@ -6,7 +6,7 @@ from pages._samples import controls, search_views, session, views
 from pages._samples.component import mount
 from pages._samples.component.route import is_served
 from pages._samples.messages import bench_message, drawn_message
-from pages._shared import datasets
+from pages._shared import datasets, tour
 from pages._shared.component import mount_courier
 from pages._shared.sampling.models import load
 
@@ -52,6 +52,8 @@ def page() -> None:
             "From noise to samples of a model: **drag the curve Λ(t)**, and the samples follow, "
             "with the same noise."
         )
+    tour.arrive("samples")
+    tour.draw("samples")
     session.prepare()
     state = session.current()
     source = load(state.setting)

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages._shared import tour
 from pages._training import form, run_list, run_samples, run_views, state
 from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
@@ -58,6 +59,8 @@ def page() -> None:
         "learns the rest. **Choose a preset and press Start.** A run goes on when this page is "
         "closed; come back to it, pause it, compare it, sample from it."
     )
+    tour.arrive("training")
+    tour.draw("training")
     launch()
     run_list.look_after()
     try:
