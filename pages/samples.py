@@ -27,7 +27,8 @@ STYLE = """<style>
 def bench() -> None:
     """Draw the component, and what is measured when the hand rests."""
     live, top = is_served(), st.container()
-    rest = mount(bench_message(session.sent(), session.stamp(), live), session.KEY)
+    message = bench_message(session.sent(), session.stamp(), live, session.opening())
+    rest = mount(message, session.KEY)
     session.rested(rest)
     if text := session.problem():
         top.error(text, icon=":material/error:")

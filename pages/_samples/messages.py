@@ -58,11 +58,12 @@ def coloured(x: torch.Tensor, source: Source) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
+def bench_message(bench_json: str, stamp: str, live: bool, opening: bool = False) -> bytes:
     """Return the bench message for a state, under a stamp.
 
     Arguments:
         live: whether the server draws while the hand moves.
+        opening: whether noise is seen to become samples, until the first touch.
     """
     bench = Bench.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
@@ -70,6 +71,7 @@ def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
     told = {
         "stamp": stamp,
         "live": live,
+        "opening": opening,
         "quick": source.quick,
         "bench": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),

@@ -18,6 +18,7 @@ __all__ = [
     "KEY",
     "bound",
     "current",
+    "opening",
     "pin",
     "prepare",
     "problem",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 KEY = "bench"  # of the component
+OPENING = "samples-opening"
 
 
 def _read(link: str) -> Bench:
@@ -53,7 +55,15 @@ sent, stamp, write_link = _page.sent, _page.stamp, _page.write_link
 
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
+    opens = not _page.started() and not _page.address.present()
     _page.prepare(start)
+    if opens:
+        st.session_state[OPENING] = stamp()
+
+
+def opening() -> bool:
+    """Return whether the browser shows the state that a newcomer sees, which begins to move."""
+    return st.session_state.get(OPENING) == stamp()
 
 
 def bound(key: str, value: Any, make: Callable[[Bench, Any], Bench]) -> dict[str, Any]:

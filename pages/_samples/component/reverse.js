@@ -22,7 +22,7 @@ function onFrame(lab, now) {
     lab.playing = false;
     showProblem(lab, error);
   }
-  if (lab.playing) repaint(lab);
+  if (lab.playing || lab.film) repaint(lab);
 }
 
 /** One bench message, checked. */
@@ -42,7 +42,7 @@ function readBench(bytes) {
       front: side.path ? get("front", [parameters, ordinates]) : null };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
-    stamp: String(header.stamp), live: header.live, quick: header.quick, bench: header.bench, state: header.state || {},
+    stamp: String(header.stamp), live: header.live, opening: header.opening, quick: header.quick, bench: header.bench, state: header.state || {},
     continuous: header.continuous, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,
@@ -56,7 +56,7 @@ function createBench(parent) {
   const lab = {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
-    playing: false, active: 0, point: -1, handles: [], sliders: [],
+    playing: false, film: 0, opening: false, active: 0, point: -1, handles: [], sliders: [],
     guidanceFrame: null, guidanceHandles: [], guidancePoint: -1, numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
     changedAt: 0, askedAt: 0, place: 0,
@@ -69,6 +69,7 @@ function createBench(parent) {
   wireSampler(lab);
   wireGuidance(lab);
   wireKeys(lab);
+  wireFilm(lab);
   on(lab, document, "rgdiff-settled", (event) => takeFrames(lab, event.detail, false));
   lab.watch = new ResizeObserver(guarded(lab, () => {
     sizeStage(lab);
@@ -95,6 +96,8 @@ function receive(lab, bytes) {
       lab.bytes = bytes;
       lab.built = null;
       adopt(lab, readBench(bytes));
+      lab.film = 0;
+      lab.opening = lab.message.opening;
       buildSampler(lab);
       lab.el.columns.hidden = false;
     }
