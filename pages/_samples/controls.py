@@ -63,7 +63,7 @@ def sidebar(bench: Bench, source: Source) -> None:
             basis_widgets(side.basis, _bind("basis"), shape)
         _own_process(source, side.color, side.schedule)
         color_widget(side.color, _bind("color"))
-        schedule_widgets(side.schedule, _bind("schedule"))
+        schedule_widgets(side.schedule, _bind("schedule"), side.basis)
         if isinstance(side.schedule, Cutoff):
             _ends(side.schedule)
         st.toggle(

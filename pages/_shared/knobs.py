@@ -98,7 +98,12 @@ _SCHEDULES: dict[type[Spec], Knob] = {
     ),
     schedules.Polchinski: Knob("duration", "RG time", "How far the flow runs.", 0.1, 16, True),
     schedules.InverseRG: Knob(
-        "mass2", "Mass m²", "Waves longer than 1/m dissolve together.", 1e-3, 4, True
+        "mass2",
+        "Mass m² of the schedule",
+        "Waves longer than 1/m dissolve together.",
+        1e-3,
+        4,
+        True,
     ),
 }
 STRENGTH = Knob(
@@ -123,7 +128,7 @@ _COLORS: dict[type[Spec], Knob] = {
     ),
     colors.FreeTheory: Knob(
         "mass2",
-        "Mass m²",
+        "Mass m² of the noise",
         "Noise power ∝ 1/(k² + m²): large is white, small is 1/k².",
         1e-3,
         100,

@@ -143,7 +143,7 @@ def _process(config: TrainConfig) -> None:
     if isinstance(noise, OneProcess):
         color_widget(noise.color, _part(_one, "color"))
         color_number(noise.color, _part(_one, "color"))
-        schedule_widgets(noise.schedule, _part(_one, "schedule"))
+        schedule_widgets(noise.schedule, _part(_one, "schedule"), config.basis)
         schedule_number(noise.schedule, _part(_one, "schedule"))
     elif isinstance(noise, Universal):
         st.number_input(
