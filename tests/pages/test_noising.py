@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from noisingpage import exact, healthy, leave, rest, state, visit
-from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
@@ -121,29 +120,24 @@ def test_the_tour_leads_on_and_back_through_its_states():
 
 
 def test_an_address_opens_a_stop_of_the_tour_and_keeps_a_state_of_its_own():
-    at = AppTest.from_file("app.py", default_timeout=PATIENCE)
-    at.query_params["tour"] = "3"
-    assert state(healthy(at.run())) == states(DATA)[2]
+    at = healthy(visit(script="app.py", tour="3"))
+    assert state(at) == states(DATA)[2]
     mine = replace(start(DATA), t=0.25)
-    at = AppTest.from_file("app.py", default_timeout=PATIENCE)
-    at.query_params["tour"], at.query_params["state"] = "3", mine.to_json()
-    assert state(healthy(at.run())) == mine
+    at = healthy(visit(mine, "app.py", tour="3"))
+    assert state(at) == mine
     assert at.selectbox(key="tour-choice").value == 2
 
 
 @pytest.mark.parametrize("told", ["0", "10", "x", "", "3.0"])
 def test_a_stop_that_is_none_is_one_sentence_over_the_first_page(told: str):
-    at = AppTest.from_file("app.py", default_timeout=PATIENCE)
-    at.query_params["tour"] = told
-    assert not at.run().exception
+    at = visit(tour=told)
+    assert not at.exception
     assert [each.value for each in at.warning] == [f"tour = {told!r} is not a stop, 1 to 9."]
     assert state(at) == start(DATA) and "tour" not in at.query_params
 
 
 def test_the_tour_goes_on_over_other_pages():
-    at = AppTest.from_file("app.py", default_timeout=PATIENCE)
-    at.query_params["tour"] = "8"
-    healthy(at.run())
+    at = healthy(visit(script="app.py", tour="8"))
     assert at.title[0].value == "Training"
     assert any(STOPS[7].task in each.value for each in at.markdown)
     healthy(at.button(key="tour-next").click().run())
