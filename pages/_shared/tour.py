@@ -145,7 +145,7 @@ def _read_address(settled: bool) -> None:
     known = {str(number): number - 1 for number in range(1, len(STOPS) + 1)}
     if told not in known:
         st.session_state[_PROBLEM] = (
-            f"tour = {told[:20]!r} is no stop: there are 1 to {len(STOPS)}."
+            f"tour = {told[:20]!r} is not one of the stops 1 to {len(STOPS)}."
         )
         _leave()
     elif st.session_state.get(_STOP) != known[told]:

@@ -132,7 +132,9 @@ def test_an_address_opens_a_stop_of_the_tour_and_keeps_a_state_of_its_own():
 def test_a_stop_that_is_none_is_one_sentence_over_the_first_page(told: str):
     at = visit(tour=told)
     assert not at.exception
-    assert [each.value for each in at.warning] == [f"tour = {told!r} is not a stop, 1 to 9."]
+    assert [each.value for each in at.warning] == [
+        f"tour = {told!r} is not one of the stops 1 to 9."
+    ]
     assert state(at) == start(DATA) and "tour" not in at.query_params
 
 
