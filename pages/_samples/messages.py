@@ -12,6 +12,7 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
+from pages._samples.distribution import axis, distribution
 from pages._samples.state import Bench
 from pages._shared import cache
 from pages._shared.component import pack
@@ -75,6 +76,7 @@ def bench_message(bench_json: str, stamp: str, live: bool) -> bytes:
         "state": bench.component(),
         "continuous": bench.setting.side.schedule.continuous,
         "images_in_set": _count(source) if bench.setting.zoom else 0,
+        "magnetization": axis(source),
         "classes": list(source.denoiser.class_names),
         "guides": GUIDES,
         "guidance_points_max": MAX_POINTS,
@@ -133,11 +135,14 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
 
 
 def frames_message(
-    frames: Sequence[Frame], limits: tuple[float, float], header: dict[str, Any]
+    frames: Sequence[Frame], source: Source, setting: Setting, header: dict[str, Any]
 ) -> bytes:
-    """Return some frames of one draw as bytes for the browser."""
+    """Return some frames of a draw of a setting as bytes for the browser."""
+    limits = span(source)
+    histograms, pending = distribution(frames, source, setting)
     told = {
         "kind": "frames",
+        "reference_pending": pending,
         "of": [frame.step for frame in frames],
         "times": [frame.time for frame in frames],
     }
@@ -146,7 +151,7 @@ def frames_message(
         for name in ("x", "denoised")
         if frames
     }
-    return pack(header | told, fields)
+    return pack(header | told, fields | histograms)
 
 
 def drawn_message(request: Request, seq: int, stamp: str) -> bytes:
@@ -169,4 +174,4 @@ def _drawn_message(request_json: str, seq: int, stamp: str, version: str) -> byt
         "done": True,
         "whole": True,
     }
-    return frames_message(frames, span(source), header)
+    return frames_message(frames, source, request.setting, header)

@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages._shared import cache, pictures, plots
+from pages._shared import cache, comparisons, pictures, plots
 from pages._shared.plots import Curve
-from rgdiff_core.data import DataUnavailable, ImageSet, line_of
+from rgdiff_core.data import DataUnavailable, ImageSet, is_lattice, line_of
 from rgdiff_core.spec import to_dict
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
@@ -229,6 +229,13 @@ def _samples(run: Run) -> None:
         return
     show(drawn.images, source, f"Samples of the model at step {drawn.step:,}")
     show(source.images[: len(drawn.images)], source, "Data")
+    if is_lattice(source.name):
+        groups = [comparisons.Samples("Samples", drawn.images, plots.ORANGE)]
+        comparisons.distribution(groups, source.images, f"training-distribution-{run.id}")
+        st.caption(
+            f"Samples turn into the data while it trains: the magnetisation of {len(drawn.images)} "
+            "samples, with the data's distribution behind them. Move the slider to go back."
+        )
 
 
 def show(images: Any, source: ImageSet, caption: str) -> None:

@@ -4,6 +4,13 @@ from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bou
 from rgdiff_core.evaluation.images.held_out import held_out_bits
 from rgdiff_core.evaluation.images.neighbours import Neighbours, nearest
 from rgdiff_core.evaluation.images.report import ImageReport, Judged, evaluate_images
+from rgdiff_core.evaluation.lattice.magnetization import (
+    Histogram,
+    magnetization,
+    magnetization_histogram,
+    magnetization_limit,
+    noised_magnetization,
+)
 from rgdiff_core.evaluation.lattice.metropolis import (
     MetropolisChain,
     expected_acceptance,
@@ -24,6 +31,7 @@ from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 
 __all__ = [
     "HeldOut",
+    "Histogram",
     "ImageBound",
     "ImageReport",
     "Judged",
@@ -41,7 +49,11 @@ __all__ = [
     "held_out_bits",
     "image_bound",
     "independence_metropolis",
+    "magnetization",
+    "magnetization_histogram",
+    "magnetization_limit",
     "nearest",
+    "noised_magnetization",
     "quality",
     "quality_of",
     "reweighted_observables",

@@ -21,6 +21,7 @@ from lightning_fabric import Fabric
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.data import is_lattice
 from rgdiff_core.denoisers.files import save_model
 from rgdiff_core.devices import device_of
 from rgdiff_core.files.atomic import write_text
@@ -38,7 +39,7 @@ from rgdiff_core.training.warm_start import bring_weights, origin, warm_start
 
 __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
 
-PREVIEW_IMAGES, PREVIEW_STEPS = 16, 25
+PREVIEW_IMAGES, PREVIEW_FIELDS, PREVIEW_STEPS = 16, 64, 25
 TICK = 1.0  # seconds between two looks at what others ask for
 SNAPSHOTS = (16, 8)  # at a sixteenth and an eighth of the steps
 LOOK_EVERY = 10  # steps between two looks of several processes, which must look together
@@ -304,11 +305,13 @@ class _Run:
         generator = torch.Generator(self.fabric.device).manual_seed(mix(self.config.seed, 3))
         method = "dpmpp_2m" if process.schedule.continuous else "shell"
         model = self.learner.average
-        labels = torch.arange(PREVIEW_IMAGES) % model.num_classes if model.num_classes else None
+        small = self.material.basis.shape[-1] <= 16  # enough of them for a histogram
+        n = PREVIEW_FIELDS if small and is_lattice(self.config.data) else PREVIEW_IMAGES
+        labels = torch.arange(n) % model.num_classes if model.num_classes else None
         images = sample(
             model,
             process,
-            PREVIEW_IMAGES,
+            n,
             PREVIEW_STEPS,
             method,
             generator,

@@ -220,7 +220,7 @@ def test_guidance_is_a_curve_over_scales_that_is_dragged_typed_and_undone(
     expect(page.get_by_text("Guidance of point 2 must be a number from 0 to 6")).to_be_visible()
     typed.fill("0.25")
     typed.press("Enter")
-    page.wait_for_function(IN_ADDRESS, arg='0.25,1.0]')
+    page.wait_for_function(IN_ADDRESS, arg="0.25,1.0]")
     guidance = address(page).setting.guidance
     assert isinstance(guidance, GuidanceCurve) and guidance.values[1:] == (0.25, 1.0)
     for _ in range(5):

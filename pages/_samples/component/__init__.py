@@ -9,7 +9,16 @@ from pages._shared import component
 
 __all__ = ["mount", "script"]
 
-SCRIPTS = ("state.js", "wire.js", "view.js", "guidance.js", "sampler.js", "keys.js", "reverse.js")
+SCRIPTS = (
+    "state.js",
+    "wire.js",
+    "view.js",
+    "histogram.js",
+    "guidance.js",
+    "sampler.js",
+    "keys.js",
+    "reverse.js",
+)
 _HERE = Path(__file__).parent
 
 

@@ -18,6 +18,7 @@ function onFrame(lab, now) {
     showSchedule(lab);
     showSampler(lab);
     showEditor(lab);
+    showHistogram(lab);
   } catch (error) {
     lab.playing = false;
     showProblem(lab, error);
@@ -43,7 +44,7 @@ function readBench(bytes) {
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
     stamp: String(header.stamp), live: header.live, quick: header.quick, bench: header.bench, state: header.state || {},
-    continuous: header.continuous, methods: header.methods, grids: header.grids,
+    magnetization: header.magnetization, continuous: header.continuous, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,
     guides: header.guides, guidancePointsMost: header.guidance_points_max };
@@ -74,6 +75,7 @@ function createBench(parent) {
     sizeStage(lab);
     lab.frame = null;
     lab.guidanceFrame = null;
+    lab.histogramWidth = 0;
     repaint(lab);
   }));
   lab.watch.observe(lab.root);
@@ -83,7 +85,7 @@ function createBench(parent) {
 function destroyBench(lab) {
   lab.gone = true;
   cancelAnimationFrame(lab.request);
-  for (const timer of [lab.restTimer, lab.askTimer, lab.lateTimer, lab.retry]) clearTimeout(timer);
+  for (const timer of [lab.restTimer, lab.askTimer, lab.lateTimer, lab.retry, lab.referenceTimer]) clearTimeout(timer);
   lab.watch.disconnect();
   lab.end();
   if (lab.socket) lab.socket.close();
@@ -94,6 +96,7 @@ function receive(lab, bytes) {
     if (bytes !== lab.bytes) {
       lab.bytes = bytes;
       lab.built = null;
+      lab.histogramWidth = 0;
       adopt(lab, readBench(bytes));
       buildSampler(lab);
       lab.el.columns.hidden = false;

@@ -133,13 +133,15 @@ function takeFrames(lab, bytes, heard) {
   const size = x.values.length / header.of.length;
   header.of.forEach((step, i) => draw.frames.push({ step, time: header.times[i], n: x.shape[1],
     x: x.values.subarray(i * size, (i + 1) * size),
-    denoised: denoised.values.subarray(i * size, (i + 1) * size) }));
+    denoised: denoised.values.subarray(i * size, (i + 1) * size),
+    distribution: histogramPart(message, i) }));
   lab.refused = "";
   lab.place = 0;
   const early = performance.now() - draw.at <= PATIENCE_MS || (heard && lab.asked.preview);
   if (draw.done || !early) lab.draw = draw;
   if (draw.done) {
     lab.asked = null;
+    if (heard) awaitReference(lab, header.reference_pending);
     if (draw.whole) lab.took = performance.now() - draw.at;
     if (heard && (lab.wanted || (!draw.whole && !lab.gesture))) ask(lab);
     else if (lab.unsaid) scheduleRest(lab);
