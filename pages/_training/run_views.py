@@ -233,8 +233,8 @@ def _samples(run: Run) -> None:
         groups = [comparisons.Samples("Samples", drawn.images, plots.ORANGE)]
         comparisons.distribution(groups, source.images, f"training-distribution-{run.id}")
         st.caption(
-            f"Samples turn into the data while it trains: the magnetisation of {len(drawn.images)} "
-            "samples, with the data's distribution behind them. Move the slider to go back."
+            "Samples turn into the data while it trains: the magnetisation of "
+            f"{len(drawn.images)} samples, with the data's distribution behind them."
         )
 
 
