@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from pages._noising import controls, messages, session
+from pages._noising import controls, messages, session, two_sites
 from pages._noising.component import mount
 from pages._noising.parts import exports, free_theory, references
 from pages._noising.tour import stops
-from pages._shared import cache, datasets
+from pages._shared import address, cache, datasets
 from pages._shared.component import mount_courier, mount_layers
 
+VIEWS = ("Images", "Two sites")
 LOOK = """<style>
 .stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
 .stAppHeader { background: none }
@@ -98,6 +99,18 @@ def page() -> None:
             "**order**.",
             width="content",
         )
+        view = address.menu(
+            st,
+            "Show",
+            VIEWS,
+            default=VIEWS[0],
+            key="show",
+            help="Images, or φ⁴ on two sites: the density and its flow as a picture in the plane.",
+            label_visibility="collapsed",
+        )
+    if view == VIEWS[1]:
+        two_sites.section()
+        return
     session.prepare(datasets.first())
     sidebar()
     with top:
