@@ -27,7 +27,7 @@ from rgdiff_core.spectra.bands import split_bands
 __all__ = ["Plane", "merged", "message", "section"]
 
 KEY = "plane"
-POINTS = 81  # of the grid that is painted, in each direction
+POINTS = 71  # of the grid that is painted, in each direction
 LINES = 24
 GOLDEN = math.pi * (3 - math.sqrt(5))  # turn between neighbours of a sunflower
 
@@ -51,7 +51,7 @@ class Plane(Spec):
 
     def __post_init__(self) -> None:
         check_range("m2", self.m2, -6, 4)
-        check_range("lam", self.lam, 0.1, 8)
+        check_range("lam", self.lam, 0.5, 8)
         check_range("t", self.t, 0, 1)
 
     def component(self) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _sidebar(plane: Plane) -> None:
         )
         st.slider(
             "λ",
-            0.1,
+            0.5,
             8.0,
             step=0.1,
             help="The strength of the interaction.",

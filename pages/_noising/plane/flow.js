@@ -43,11 +43,14 @@ function posteriorMean({ axis, density }, at, alpha, std) {
   const n = axis.length;
   const first = shifted(axis, at[0], alpha[0], std[0]);
   const second = shifted(axis, at[1], alpha[1], std[1]);
+  let [low, high] = [0, n]; // where the second mode may be
+  while (low < n - 1 && second[low] < 1e-9) low++;
+  while (high > low + 1 && second[high - 1] < 1e-9) high--;
   let [sum, a, b] = [0, 0, 0];
   for (let i = 0; i < n; i++) {
     if (first[i] < 1e-9) continue;
     let [row, moment] = [0, 0];
-    for (let j = 0; j < n; j++) {
+    for (let j = low; j < high; j++) {
       const share = density[i * n + j] * second[j];
       row += share;
       moment += share * axis[j];
