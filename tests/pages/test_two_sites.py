@@ -29,9 +29,8 @@ def test_the_switch_shows_the_plane_and_the_link_holds_it():
 
 
 def test_what_is_dragged_comes_back():
-    report = Plane().component() | {"t": 0.7}
-    report["sides"][0] |= {"points": [[0.0, 1.0], [0.4, 0.3], [1.0, 0.0]], "tint": 0.0}
-    plane = merged(Plane(), report)
+    own = {"points": [[0.0, 1.0], [0.4, 0.3], [1.0, 0.0]], "shape": 0.2, "tint": 0.0}
+    plane = merged(Plane(), {"t": 0.7, "sides": [own]})
     assert plane.t == 0.7
     assert plane.component()["sides"][0]["points"][1] == [0.4, 0.3]
     assert type(plane.side.color).__name__ == "White"
@@ -39,5 +38,5 @@ def test_what_is_dragged_comes_back():
 
 @pytest.mark.parametrize("report", [{}, {"t": 2.0, "sides": []}, {"t": "x", "sides": [{}]}])
 def test_nonsense_is_one_sentence(report: dict):
-    with pytest.raises(ValueError, match="plane|t =|points"):
+    with pytest.raises(ValueError, match=r"plane|t =|points"):
         merged(Plane(), report)
