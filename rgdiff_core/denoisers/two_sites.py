@@ -66,8 +66,7 @@ class TwoSites(Denoiser):
         basis = FourierBasis((1, 1, 2), momentum="lattice").double()
         reach = _reach(m2, lam)
         axis = torch.linspace(-reach, reach, points, dtype=torch.float64)
-        c = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)
-        action = _action(c, m2, lam)
+        action = _action(axis[:, None], axis, m2, lam)
         step = axis[1] - axis[0]
         log_z = float(torch.logsumexp(-action.flatten(), 0) + 2 * torch.log(step))
         density = torch.exp(-action - log_z)
@@ -85,7 +84,7 @@ class TwoSites(Denoiser):
 
     def action(self, c: Tensor) -> Tensor:
         """Return S of the modes (c₀, c_π), (..., 2)."""
-        return _action(c, self.m2, self.lam)
+        return _action(*c.double().unbind(-1), self.m2, self.lam)
 
     def log_density(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return log p_t(χ) of components c (B, 1, 1, 2) for the marginal of a time, (B,)."""
@@ -116,11 +115,8 @@ class TwoSites(Denoiser):
             ),
             strict=True,
         )
-        pairs = torch.stack(
-            torch.broadcast_tensors(places[0][:, :, None], places[1][:, None, :]), -1
-        )
-        logs = -self.action(pairs) - self.log_z
-        return list(places), logs + weights[0][:, :, None] + weights[1][:, None, :]
+        logs = -_action(places[0][:, :, None], places[1][:, None, :], self.m2, self.lam)
+        return list(places), logs - self.log_z + weights[0][:, :, None] + weights[1][:, None, :]
 
     def _rule(self, at: Tensor, alpha: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
         """Return nodes and log weights, (B, n), that integrate f(c) N(at; α c, std²) over c."""
@@ -135,8 +131,8 @@ class TwoSites(Denoiser):
         return places, share - torch.log(alpha)[:, None]
 
 
-def _action(c: Tensor, m2: float, lam: float) -> Tensor:
-    first, last = c.double().square().unbind(-1)
+def _action(first: Tensor, last: Tensor, m2: float, lam: float) -> Tensor:
+    first, last = first.square(), last.square()
     return m2 * first + (4 + m2) * last + lam / 2 * (first**2 + 6 * first * last + last**2)
 
 

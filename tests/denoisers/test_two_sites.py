@@ -39,7 +39,7 @@ def test_the_normalisation_is_that_of_the_sites():
 
 @pytest.mark.parametrize("t", TIMES)
 def test_the_noised_density_is_normalised(t: float):
-    c, area = grid(6.0, 49)
+    c, area = grid(4.0 if t < 0.5 else 6.0, 33)
     density = THEORY.log_density(c, PROCESS.marginal(t)).exp()
     assert float(density.sum() * area) == pytest.approx(1, abs=2e-4)
 
