@@ -84,7 +84,7 @@ class TwoSites(Denoiser):
 
     def action(self, c: Tensor) -> Tensor:
         """Return S of the modes (c₀, c_π), (..., 2)."""
-        return _action(*c.double().unbind(-1), self.m2, self.lam)
+        return _action(c[..., 0].double(), c[..., 1].double(), self.m2, self.lam)
 
     def log_density(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return log p_t(χ) of components c (B, 1, 1, 2) for the marginal of a time, (B,)."""
