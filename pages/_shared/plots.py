@@ -154,7 +154,13 @@ def add_ratios(figure: go.Figure, ratios: Sequence[Curve], title: str) -> None:
         height=HEIGHT + 130,
         xaxis_anchor="y2",
         yaxis_domain=[0.42, 1],
-        yaxis2={"domain": [0, 0.34], "title": title, "zeroline": False, "anchor": "x"},
+        yaxis2={
+            "domain": [0, 0.34],
+            "title": title,
+            "zeroline": False,
+            "anchor": "x",
+            "automargin": True,
+        },
     )
     line = {"color": GREY, "width": 1}
     figure.add_scatter(
@@ -167,8 +173,8 @@ def histogram(filled: Curve, others: Sequence[Curve], x_title: str) -> go.Figure
     steps = trace(filled, np.asarray(filled.x))
     figure = go.Figure(steps.update(line_shape="hvh", fill="tozeroy", mode="lines"))
     figure.add_traces([trace(curve, np.asarray(curve.x)) for curve in others])
-    figure.update_xaxes(title=x_title, zeroline=False)
-    figure.update_yaxes(title="density", rangemode="tozero", zeroline=False)
+    figure.update_xaxes(title=x_title, zeroline=False, automargin=True)
+    figure.update_yaxes(title="density", rangemode="tozero", zeroline=False, automargin=True)
     figure.update_layout(**_FLAT, height=320)
     return figure
 
@@ -195,8 +201,9 @@ def forest(rows: Mapping[str, Mapping[str, Measured]], colors: Mapping[str, str]
             hovertemplate="%{x:.4g}",
         )
     figure.add_vline(x=1, line={"color": GREY, "width": 1})
-    figure.update_xaxes(title="ratio to data", zeroline=False)
-    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, zeroline=False)
+    figure.update_xaxes(title="ratio to data", zeroline=False, automargin=True)
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names}
+    figure.update_yaxes(**ticks, zeroline=False, automargin=True)
     figure.update_layout({**_FLAT, "hovermode": "closest"}, height=110 + 40 * len(names))
     return figure
 
