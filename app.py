@@ -24,18 +24,27 @@ from rgdiff_core import extensions
 SHARED = Path(__file__).parent / "pages" / "_shared"
 # A file, for Streamlit fetches named icons from elsewhere.
 ICON = SHARED / "icon.png"
+SCRIPTS = ("address.js", "skip.js")
+# Streamlit's captions, and its blue where that is a text, are too pale to be read by everybody
+# (WCAG 2, 1.4.3). What is being computed anew is not called exact: --fresh, which components read.
+LOOK = """<style>
+.stMainBlockContainer { padding-top: 3rem }
+.st-key-address { display: none }
+[data-testid=stCaptionContainer] { color: inherit; opacity: 0.8 }
+[data-testid=stSliderThumbValue] *, button[data-testid$=Active] * {
+    color: light-dark(#2a56be, #9db7ff) !important;
+}
+[data-stale=true] { --fresh: hidden }
+</style>"""
 
 
 def draw() -> None:
     """Draw the frame and the page of this visit."""
     st.set_page_config(page_title="rgdiff", page_icon=ICON, layout="wide")
-    st.html(
-        "<style>.stMainBlockContainer { padding-top: 3rem } "
-        ".st-key-address { display: none }</style>"
-    )
+    st.html(LOOK)
     with st.container(key="address"):
-        script = (SHARED / "address.js").read_text("utf-8")
-        st.html(f"<script>{script}</script>", unsafe_allow_javascript=True)
+        scripts = "\n".join((SHARED / name).read_text("utf-8") for name in SCRIPTS)
+        st.html(f"<script>{scripts}</script>", unsafe_allow_javascript=True)
 
     st.navigation(
         [

@@ -2,7 +2,7 @@
 
     python benchmarks/_gpu.py --minutes 9 --out gpu
 
-In this order, each in a process of its own, so that none takes the others with it: the tests
+In this order, each in a separate process, so that none takes the others with it: the tests
 marked `gpu`; samples a second of the shipped model, with and without CUDA graphs, and whether a
 trajectory makes the host wait; then the trainings of pretrained/*/config.toml that are named,
 until the time is over. A training's averaged weights are kept in 16 bits, in parts of at most 15

@@ -3,7 +3,7 @@
 Not a benchmark of speed: arms of a comparison, each trained with the same data, network, steps,
 batch, learning rate and seeds, and evaluated on the same held-out configurations with the same
 noise. The figure is the gain of the evidence bound over the free theory in nats,
-−½∫ Σ_k excess_k d log V_k, at several processes. `python benchmarks/_study_denoisers.py [steps]`;
+½∫ Σ_k gain_k d log V_k, at several processes. `python benchmarks/_study_denoisers.py [steps]`;
 it takes an hour, so `make bench` leaves it out.
 """
 
@@ -73,7 +73,7 @@ def gain(learner: TrainState, learned: TrainingData, source: NoiseSource) -> Ten
         batch = sampler.draw(draw, len(learned.test))
         terms = denoising_loss(learner.average, learned.test, batch, noise)
         variance = learner.average.gaussian(noise, batch.marginal).variance
-        total -= (batch.weight * variance * terms.excess).sum((1, 2, 3))
+        total += (batch.weight * variance * terms.gain).sum((1, 2, 3))
     return total / DRAWS
 
 

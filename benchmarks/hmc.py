@@ -4,7 +4,7 @@ Effective configurations: trajectories of all chains over 2τ, the integrated au
 of |M| and of φ² from the same estimator (the Γ-method) for all. This library's default (Omelyan's
 integrator), its leapfrog and its clusters, against plain loops of the same leapfrog in NumPy and
 torch, with the step that this library's tuning found, and against blackjax with bijx's action,
-which uv brings into an environment of its own and which runs beside in a process of its own. One
+which uv brings into an environment of its own and which runs beside in a separate process. One
 thread each, processor time; and two processors by the clock for blackjax. Rounds in turn, medians
 of ratios within a round. The loops of one chain have the τ of the batched one: it is the same
 chain. Compiling by JAX is apart.
@@ -69,7 +69,7 @@ def peers_are_there() -> bool:
 
 
 class Peer:
-    """blackjax in a process of its own."""
+    """blackjax in a separate process."""
 
     def __init__(self, setting: Setting, cores: int) -> None:
         self.process = subprocess.Popen(

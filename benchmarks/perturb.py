@@ -88,7 +88,7 @@ def _faults(call: Callable[[], object], times: int = 10) -> float:
 
 
 def main() -> None:
-    """Run each setting in a process of its own, print the table and write the JSON."""
+    """Run each setting in a separate process, print the table and write the JSON."""
     before, figures = machine(), {}
     for name, (threads, environment) in SETTINGS.items():
         done = subprocess.run(

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[str, int]] = {
 
 
 def ours(config: TrainConfig) -> tuple[Callable[[], object], nn.Module, int]:
-    """Return the trainer's step, its network, and how many features the network is told."""
+    """Return the trainer's step, its network, and the number of its conditioning features."""
     learner, batches, _ = prepare(config, fabric_for("cpu"))
 
     def step() -> object:

@@ -17,7 +17,7 @@ from pages._lattice import (
     state,
 )
 from pages._lattice.state import Theory
-from pages._shared import address
+from pages._shared import address, tour
 from rgdiff_core.data.ensembles import EnsembleInfo
 
 Listed = list[EnsembleInfo]
@@ -50,6 +50,8 @@ def page() -> None:
         "phase diagram, sample it, measure it, and follow its configurations along the "
         "renormalization group and into noise."
     )
+    tour.arrive("lattice")
+    tour.draw("lattice")
     state.prepare()
     listed = ensembles.newest_first()
     with st.sidebar:

@@ -2,22 +2,20 @@
 
 import streamlit as st
 
-from pages._noising import controls, messages, session
+from pages._noising import controls, messages, session, two_sites
 from pages._noising.component import mount
 from pages._noising.parts import exports, free_theory, references
-from pages._noising.tour import stops
-from pages._shared import cache, datasets
+from pages._noising.tour import states
+from pages._shared import address, cache, datasets, tour
 from pages._shared.component import mount_layers, mount_result_channel
 
+VIEWS = ("Images", "Two sites")
 LOOK = """<style>
 .stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
 .stAppHeader { background: none }
 .st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
 .st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
 body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head { padding-left: 1.5rem }
-.st-key-tour [role=group], .st-key-tour [role=radiogroup] { flex-wrap: nowrap }
-.st-key-tour { margin-top: 0.2rem }
-@media (max-width: 640px) { .st-key-tour button { padding: 0.25rem } }
 div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
     position: absolute; width: 0; overflow: hidden
 }
@@ -41,29 +39,14 @@ def sidebar() -> None:
                 controls.side_controls(lab, index)
 
 
-def tour() -> None:
-    """Draw the tour: six prepared states with their story."""
-    lab = session.current()
-    images = "photographs" if lab.data.startswith("phi4") else lab.data
-    every = stops("cifar10" if cache.has("cifar10") else images)
-    titles = [f"{i + 1} · {stop.title}" for i, stop in enumerate(every)]
-
-    def go() -> None:
-        title = st.session_state["tour"]
-        if title is not None:
-            session.attempt(lambda: every[titles.index(title)].state)
-
-    chosen = st.segmented_control(
-        "Tour",
-        titles,
-        key="tour",
-        on_change=go,
-        label_visibility="collapsed",
-        help="Six prepared states; nothing can break.",
-    )
-    story = st.empty()  # always there: what follows keeps its place, and the lab is not built anew
-    if chosen is not None:
-        story.caption(every[titles.index(chosen)].text)
+def follow_tour() -> None:
+    """Take the state of the tour's stop, where the tour has come to one of this page."""
+    number = tour.arrive("noising", settled="state" in st.query_params)
+    if number is not None:
+        data = session.current().data
+        images = "photographs" if data.startswith("phi4") else data
+        state = states("cifar10" if cache.has("cifar10") else images)[number]
+        session.attempt(lambda: state)
 
 
 @st.fragment
@@ -102,10 +85,23 @@ def page() -> None:
             "**order**.",
             width="content",
         )
+        view = address.menu(
+            st,
+            "Show",
+            VIEWS,
+            default=VIEWS[0],
+            key="show",
+            help="Images, or φ⁴ on two sites: the density and its flow as a picture in the plane.",
+            label_visibility="collapsed",
+        )
+    if view == VIEWS[1]:
+        two_sites.section()
+        return
     session.prepare(datasets.first())
+    follow_tour()
     sidebar()
     with top:
-        tour()
+        tour.draw("noising")
     laboratory()
 
 

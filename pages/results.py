@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._results import cifar10, own_runs, verdict
+from pages._results import cifar10, headline, own_runs, verdict
 from pages._results import phi4 as results_phi4
 from pages._results import studies as results_studies
 from pages._results.studies import Found
@@ -57,7 +57,9 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Results")
     studies, problems = results_studies.read_all()
-    verdict.draw(studies)
+    headline.draw(studies)
+    with st.expander("The claim, and the verdict on each data set"):
+        verdict.draw(studies)
     for text in problems:
         st.warning(text, icon=":material/error:")
     section = address.menu(

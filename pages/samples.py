@@ -6,7 +6,7 @@ from pages._samples import controls, search_views, session, views
 from pages._samples.component import mount
 from pages._samples.component.route import is_served
 from pages._samples.messages import drawn_message, samples_message
-from pages._shared import datasets
+from pages._shared import datasets, tour
 from pages._shared.component import mount_result_channel
 from pages._shared.sampling.models import load
 
@@ -25,9 +25,10 @@ STYLE = """<style>
 
 @st.fragment
 def bench() -> None:
-    """Draw the component, and what is measured when the hand rests."""
+    """Draw the component, and what is measured when dragging stops."""
     live, top = is_served(), st.container()
-    client_state = mount(samples_message(session.sent(), session.revision(), live), session.KEY)
+    message = samples_message(session.sent(), session.revision(), live, session.opening())
+    client_state = mount(message, session.KEY)
     session.rested(client_state)
     if text := session.problem():
         top.error(text, icon=":material/error:")
@@ -56,6 +57,8 @@ def page() -> None:
             "From noise to samples of a model: **drag the curve Λ(t)**, and the samples follow, "
             "with the same noise."
         )
+    tour.arrive("samples")
+    tour.draw("samples")
     session.prepare()
     state = session.current()
     source = load(state.setting)

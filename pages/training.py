@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages._shared import tour
 from pages._training import form, run_list, run_samples, run_views, state
 from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
@@ -55,9 +56,11 @@ def page() -> None:
     st.title("Training")
     st.markdown(
         "Train a score model: the exact Gaussian score of the data's spectrum, and a network that "
-        "learns the rest. **Choose a preset and press Start.** A run goes on when this page is "
+        "learns the rest. **Choose a preset and press Start.** A run continues when this page is "
         "closed; come back to it, pause it, compare it, sample from it."
     )
+    tour.arrive("training")
+    tour.draw("training")
     launch()
     run_list.look_after()
     try:

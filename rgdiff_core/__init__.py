@@ -18,7 +18,7 @@ from rgdiff_core.denoisers import (
 )
 from rgdiff_core.denoisers.files import list_pretrained, load_model, load_pretrained, save_model
 from rgdiff_core.likelihood import elbo, log_likelihood
-from rgdiff_core.process import Marginal, Process
+from rgdiff_core.process import Marginal, Process, ProcessSpec
 from rgdiff_core.sampling import sample, trajectory
 
 __version__ = "0.1.0"
@@ -32,6 +32,7 @@ __all__ = [
     "NetworkDenoiser",
     "Posterior",
     "Process",
+    "ProcessSpec",
     "bases",
     "colors",
     "data",

@@ -30,8 +30,10 @@ class Drag:
 
     Attributes:
         field: its name in the spec.
-        label, help: what a person reads.
-        low, high: the range, above 0 where it is logarithmic.
+        label: what people read.
+        help: a sentence on it.
+        low: the least value, above 0 where the range is logarithmic.
+        high: the largest value.
         log: whether it is.
     """
 

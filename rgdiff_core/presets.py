@@ -1,6 +1,6 @@
 r"""Named processes of the literature, each as basis × colour × schedule.
 
-Parameters are the papers' own where `reference` names one; `look` says what to look at while it
+Parameters are the papers' own where `reference` names one; `look` names what to look at while it
 runs.
 """
 
@@ -42,7 +42,9 @@ class Preset:
         title: how it is called.
         reference: where it comes from.
         look: a sentence on what to look at.
-        basis, color, schedule: the three choices.
+        basis: U, where.
+        color: S, how loud.
+        schedule: γ_k(t), when.
     """
 
     title: str

@@ -12,7 +12,7 @@ Only this module knows basis, colour and schedule together. γ is clamped here, 
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +26,13 @@ from rgdiff_core.bases.serialize import (
     modes_from_dict,
     modes_to_dict,
 )
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Level, Schedule
 from rgdiff_core.seeds import Generators, check_generators
 from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
 
-__all__ = ["Generators", "Marginal", "Prior", "Process", "clamped", "white_noise"]
+__all__ = ["Generators", "Marginal", "Prior", "Process", "ProcessSpec", "clamped", "white_noise"]
 
 GAMMA_CLAMP = 40.0
 MAX_REPR = 160  # characters of a colour or schedule within a process
@@ -191,7 +192,7 @@ class Process(nn.Module):
     def _noised(
         self, x0: Tensor, t: Tensor, noise: Tensor | None, generator: Generators
     ) -> Tensor:
-        """Return χ(t). A function of its own, so that its memory is free again before synthesis:
+        """Return χ(t). A separate function, so that its memory is free again before synthesis:
         fresh pages cost more than the arithmetic.
         """
         c = self.basis.analyze(x0)
@@ -238,7 +239,8 @@ class Process(nn.Module):
         """Return f φ − g² score, the drift of the reverse SDE, in field space (B, C, H, W).
 
         Arguments:
-            x, score: fields and the score ∇ log p_t at them, (B, C, H, W).
+            x: fields (B, C, H, W).
+            score: ∇ log p_t at them, (B, C, H, W).
 
         References:
             Anderson, Stoch. Proc. Appl. 12 (1982) 313; Song et al., 2011.13456, eq. 6.
@@ -273,3 +275,47 @@ class Process(nn.Module):
         basis = basis_from_dict(data.get("basis"))
         modes = modes_from_dict(data.get("modes"), basis.shape)
         return cls(basis, color, schedule, modes)
+
+
+class _Model(Protocol):
+    """What has a basis and the statistics of the data in it, as denoisers do."""
+
+    @property
+    def basis(self) -> Basis: ...
+
+    @property
+    def modes(self) -> Modes: ...
+
+
+@dataclass(frozen=True)
+class ProcessSpec(Spec):
+    """A process before there are data.
+
+    Arguments:
+        basis: U, where.
+        color: S, how loud.
+        schedule: γ_k(t), when.
+    """
+
+    basis: BasisSpec
+    color: Color
+    schedule: Schedule
+
+    def build(self, images: Tensor) -> Process:
+        """Return the process with the statistics of images (N, C, H, W).
+
+        Raises:
+            ValueError: Where the basis cannot have the images' shape.
+        """
+        basis = self.basis.build(images)
+        return Process(basis, self.color, self.schedule, Modes.fit(basis, images))
+
+    def on(self, model: _Model) -> Process:
+        """Return the process in a model's basis, with the statistics of the model's data.
+
+        Raises:
+            ValueError: Where the model's basis is another.
+        """
+        if not self.basis.describes(model.basis):
+            raise ValueError(f"the model's basis {model.basis} is not the process' {self.basis}.")
+        return Process(model.basis, self.color, self.schedule, model.modes)

@@ -28,11 +28,13 @@ __all__ = [
     "to_dict",
     "typed",
     "up_to_date",
+    "up_to_date_all",
 ]
 
 MAX_DEPTH = 16  # of specs, lists and dictionaries within each other
 
 _KINDS: dict[str, type["Spec"]] = {}
+_FORMER_KINDS: dict[str, str] = {}  # to present ones
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,21 +45,25 @@ class Spec(abc.ABC):  # noqa: B024
     refused with a `ValueError`, for files and links would then mean something else.
 
     Attributes:
+        former_kinds: names that the class had, read and never written.
         former_names: fields as older files name them, with the names they have now.
         former_values: by present field, values as older files write them, with those of now.
     """
 
+    former_kinds: ClassVar[tuple[str, ...]] = ()
     former_names: ClassVar[Mapping[str, str]] = {}
     former_values: ClassVar[Mapping[str, Mapping[str, str]]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        owner = _KINDS.get(cls.__name__, cls).__module__
-        if owner != cls.__module__:
-            raise ValueError(
-                f"the kind {cls.__name__!r} is taken by {owner}: give the class another name."
-            )
+        for kind in (cls.__name__, *vars(cls).get("former_kinds", ())):
+            owner = _KINDS.get(_FORMER_KINDS.get(kind, kind), cls).__module__
+            if owner != cls.__module__:
+                raise ValueError(
+                    f"the kind {kind!r} is taken by {owner}: give the class another name."
+                )
         _KINDS[cls.__name__] = cls
+        _FORMER_KINDS.update(dict.fromkeys(vars(cls).get("former_kinds", ()), cls.__name__))
 
     def to_json(self) -> str:
         """Write the spec as compact JSON; `from_json` gives an equal spec back."""
@@ -116,10 +122,13 @@ def from_dict(data: Any) -> Spec:
 
 
 def up_to_date(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the description of a spec with former names of its fields and values replaced.
+    """Return the description of a spec with former names of its kind, fields and values replaced.
 
     Raises `ValueError` for a field under both of its names.
     """
+    kind = data.get("kind")
+    if isinstance(kind, str) and kind in _FORMER_KINDS:
+        data = dict(data) | {"kind": _FORMER_KINDS[kind]}
     cls = _KINDS.get(str(data.get("kind")), Spec)
     for former, name in cls.former_names.items():
         if former in data and name in data:
@@ -129,6 +138,14 @@ def up_to_date(data: Mapping[str, Any]) -> dict[str, Any]:
         if isinstance(renamed.get(name), str):
             renamed[name] = values.get(renamed[name], renamed[name])
     return renamed
+
+
+def up_to_date_all(data: Any) -> Any:
+    """Return plain values with the description of every spec in them brought up to date."""
+    if isinstance(data, Mapping):
+        inner = {name: up_to_date_all(value) for name, value in data.items()}
+        return up_to_date(inner) if "kind" in inner else inner
+    return [up_to_date_all(value) for value in data] if isinstance(data, list) else data
 
 
 def _check_depth(data: Any) -> None:
@@ -143,7 +160,8 @@ def _check_depth(data: Any) -> None:
 
 
 def _build(data: Any) -> Spec:
-    kind = data.get("kind") if isinstance(data, dict) else None
+    data = up_to_date(data) if isinstance(data, dict) else {}
+    kind = data.get("kind")
     known = {name: cls for name, cls in _KINDS.items() if "__dataclass_fields__" in vars(cls)}
     if not isinstance(kind, str) or kind not in known:
         near = difflib.get_close_matches(str(kind)[:40], known, n=3, cutoff=0.5)
@@ -152,7 +170,7 @@ def _build(data: Any) -> Spec:
     cls = known[kind]
     hints = get_type_hints(cls)
     fields = {f.name: f for f in dataclasses.fields(cls)}
-    values = {k: v for k, v in up_to_date(data).items() if k != "kind"}
+    values = {k: v for k, v in data.items() if k != "kind"}
     if unknown := sorted(set(values) - set(fields)):
         raise ValueError(
             f"{kind} has no field {reprlib.repr(unknown[0])}; it has {', '.join(fields)}."

@@ -15,11 +15,15 @@ __all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def visit(lab: NoisingState | str | None = None, script: str = "pages/noising.py") -> AppTest:
-    """Open the page, at an address if one is given."""
+def visit(
+    lab: NoisingState | str | None = None, script: str = "pages/noising.py", **link: str
+) -> AppTest:
+    """Open the page, at an address if one is given, which may say more than a state."""
     at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     if lab is not None:
         at.query_params["state"] = lab if isinstance(lab, str) else lab.to_json()
+    for name, value in link.items():
+        at.query_params[name] = value
     return at.run()
 
 
@@ -44,7 +48,7 @@ def leave(at: AppTest, **values: object) -> AppTest:
 
 
 def rest(at: AppTest, **values: object) -> AppTest:
-    """Let the browser's hand rest in its present state with other values."""
+    """Stop dragging in the browser's present state with other values."""
     return leave(at, **values).run()
 
 

@@ -59,7 +59,7 @@ def _presets() -> None:
             state.attempt(lambda: named(titles[name]))
 
     st.selectbox(
-        "Theory of the literature",
+        "Published parameters",
         list(titles),
         key=key,
         index=None,

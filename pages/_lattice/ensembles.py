@@ -65,7 +65,7 @@ class EnsembleMeasurement:
 
 @st.cache_resource(max_entries=4, show_spinner="Reading the ensemble …")
 def ensemble(id: str) -> Ensemble:
-    """Return a stored ensemble; raises `ValueError` or `DataUnavailable` where it can't be had."""
+    """Return a stored ensemble; raises `ValueError` or `DataUnavailable` where there is none."""
     return ensembles.read(id)
 
 
@@ -144,7 +144,7 @@ def chosen(listed: list[EnsembleInfo]) -> EnsembleInfo | None:
 
 
 def opened(info: EnsembleInfo | None) -> Ensemble | None:
-    """Return the chosen ensemble; where it can't be had, say why and what to do, and return
+    """Return the chosen ensemble; where it is not available, say why and what to do, and return
     None.
     """
     if info is None:

@@ -22,10 +22,13 @@ class Marks:
     """Points of the map with names.
 
     Attributes:
-        label: What the legend says.
-        x, y: m² and λ, (n,) each.
+        label: The entry in the legend.
+        x: m², (n,).
+        y: λ, (n,).
         names: (n,), shown when the mouse is over them.
-        color, symbol, size: Of the markers.
+        color: Of the markers.
+        symbol: Of the markers.
+        size: Of the markers.
     """
 
     label: str

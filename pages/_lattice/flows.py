@@ -68,7 +68,7 @@ class Way:
 
 
 def flow(id: str, way: Way) -> Flow:
-    """Return a flow for an ensemble; raises `ValueError` where it can't be had."""
+    """Return a flow for an ensemble; raises `ValueError` where it does not exist."""
     if way.name in _NOISES:
         return _noising(id, way.name, way.schedule)
     kinds = {"block spin": BlockSpin, "decimation": Decimation, "momentum shell": MomentumShell}

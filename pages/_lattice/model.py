@@ -95,7 +95,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         COUNTS.index(256),
         key="model-samples",
         bind="query-params",
-        help="Weighed, and as many fresh configurations for KL(p‖q).",
+        help="Samples for the weights, and as many fresh configurations for KL(p‖q).",
     )
     truth = third.selectbox(
         "HMC",

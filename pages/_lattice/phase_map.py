@@ -49,7 +49,7 @@ def draw(theory: Theory, listed: Sequence[EnsembleInfo]) -> None:
         _map(theory, listed)
         st.caption(
             "Left of and below the orange line the symmetry φ → −φ is broken and fields order; "
-            "on the other side they do not. **Click a point to take it.** The line is that of "
+            "on the other side they do not. **Click a point to select it.** The line is that of "
             "the infinite lattice, interpolated between published and measured points."
         )
     with right:

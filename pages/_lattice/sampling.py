@@ -186,7 +186,7 @@ def _launch(spec: EnsembleSpec | str) -> None:
         disabled=sentence is not None,
         on_click=start,
         width="stretch",
-        help="In the background; several queue. It goes on when this page is closed, and can be "
+        help="In the background; several queue. It continues when this page is closed, and can be "
         "resumed when the server was stopped.",
     )
     if isinstance(spec, str):

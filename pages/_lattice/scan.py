@@ -1,4 +1,4 @@
-"""The phase scan on the Lattice page: the one that comes along, and live ones."""
+"""The phase scan on the Lattice page: the one that is included, and live ones."""
 
 import math
 from collections.abc import Mapping
@@ -54,7 +54,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         names,
         default=names[0],
         key="scan",
-        help="The full scan was made once, by the command below it, and comes along. A live one "
+        help="The full scan was made once, by the command below it, and is included. A live one "
         "is made here, about the critical line at the m² of the theory at the side.",
     )
     collapsed = right.toggle(
@@ -67,7 +67,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     if which == FULL and full is not None:
         _shown(full, collapsed, "full")
         if full.command:
-            st.caption("Made by:")
+            st.caption("Reproduce with:")
             st.code(full.command, language="sh")
         return
     _live(theory, full, collapsed)
@@ -240,7 +240,7 @@ def _numbers(scan: PhaseScan, found: Criticality) -> None:
             help=f"{point.source}; the error of this point is ± {point.error:.1g} in m².",
         )
     columns[2].metric(
-        "On the critical line of the map",
+        "On the published critical line",
         f"{found.published:.4f}" if math.isfinite(found.published) else "–",
         help="Interpolated between published points and scans by this program, of which one is "
         "at m² = −4; good to about 1 % between its points.",
@@ -260,13 +260,13 @@ def _figures(scan: PhaseScan, found: Criticality | None, collapsed: bool, place:
     critical, lines = math.nan, {}
     if found is not None:
         if math.isfinite(found.published):
-            critical, lines = found.published, {found.published: "line of the map"}
+            critical, lines = found.published, {found.published: "critical line"}
         if math.isfinite(found.coupling.value):
             critical = found.coupling.value
             lines |= {critical: "this scan"}
     elif not collapsed:
         try:
-            lines = {scan.spec.published: "line of the map"}
+            lines = {scan.spec.published: "critical line"}
         except ValueError:
             lines = {}
     if collapsed and not math.isfinite(critical):

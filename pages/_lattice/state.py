@@ -34,7 +34,8 @@ class Theory(Spec):
     """A point of the phase diagram and a lattice.
 
     Arguments:
-        m2, lam: The couplings, as of `Phi4`.
+        m2: As of `Phi4`.
+        lam: As of `Phi4`.
         size: L, 2 to 256.
 
     Raises:

@@ -167,7 +167,7 @@ def remove(id: str) -> None:
 
 
 def _upload() -> None:
-    with st.popover("Bring one", icon=":material/upload:", width="stretch"):
+    with st.popover("Import an ensemble", icon=":material/upload:", width="stretch"):
         st.caption(
             "A .npz or .h5 file that was downloaded here, or one of another program, .npy too: "
             "an array (n, L, L) or (chains, n, L, L), and its couplings as numbers."

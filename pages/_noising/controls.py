@@ -117,7 +117,7 @@ def side_controls(lab: NoisingState, index: int) -> None:
     color_widget(side.color, bind("color"))
     if not data.draggable_color(lab.data, side):  # else its number is dragged inside the lab
         color_number(side.color, bind("color"))
-    schedule_widgets(side.schedule, bind("schedule"))
+    schedule_widgets(side.schedule, bind("schedule"), side.basis)
 
 
 def open_samples(lab: NoisingState) -> None:

@@ -26,7 +26,7 @@ def exports() -> None:
     """Draw what can be downloaded and copied."""
     lab = session.current()
     with st.expander(
-        "Export and share: link, Python, JSON, CSV, PNG, GIF, MP4", icon=":material/download:"
+        "Export and share: link, Python, JSON, CSV, PNG, MP4, GIF", icon=":material/download:"
     ):
         st.caption(
             "The address bar already holds everything: copy it, and the page opens in this state."
@@ -38,8 +38,8 @@ def exports() -> None:
             "Process (JSON)": ("json", lambda: export.process_json(lab, index)),
             "Curves (CSV)": ("csv", lambda: export.curves_csv(lab, index)),
             "Picture (PNG)": ("png", lambda: export.still(lab)),
-            "Film (GIF)": ("gif", lambda: export.noising_film(lab, "gif")),
             "Film (MP4)": ("mp4", lambda: export.noising_film(lab, "mp4")),
+            "Film (GIF)": ("gif", lambda: export.noising_film(lab, "gif")),
         }
         with st.container(horizontal=True):
             for title, (kind, make) in files.items():

@@ -49,7 +49,7 @@ def prepare(data: str) -> None:
 
 
 def opening() -> bool:
-    """Return whether the browser shows the state that a newcomer sees, which begins to move."""
+    """Return whether the browser shows the initial state, which begins to move."""
     return st.session_state.get(OPENING) == revision()
 
 

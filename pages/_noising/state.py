@@ -4,7 +4,7 @@ change.
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from pages._shared.process_choice import ProcessChoice, points_of, turned
 from rgdiff_core.colors import Color, CurveColor, Matched
@@ -20,6 +20,8 @@ MAX_IMAGES = 64
 @dataclass(frozen=True)
 class NoisingState(Spec):
     """Everything the page shows: data, noise, processes, time, view."""
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("Lab",)
 
     data: str
     sides: tuple[ProcessChoice, ...]
@@ -62,7 +64,7 @@ class NoisingState(Spec):
 
 
 def start(data: str) -> NoisingState:
-    """Return the state that a newcomer sees."""
+    """Return the initial state."""
     return NoisingState(data, (_side(PRESETS["rg-cutoff"]),))
 
 
@@ -100,7 +102,7 @@ def curve_of(color: Color) -> list[list[float]] | None:
 
 
 def merged(lab: NoisingState, client_state: dict[str, Any]) -> NoisingState:
-    """Return the state with what the browser said when the hand came to rest.
+    """Return the state with what the browser reported when dragging stopped.
 
     Raises `ValueError` in one sentence where that is not a valid state.
     """

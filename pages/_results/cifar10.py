@@ -84,7 +84,7 @@ def _head(study: Found) -> None:
         "processes of one kind the best by bits is shown, on the same images."
     )
     if study["missing"]:
-        st.info(f"Left out, for their files are missing: {', '.join(study['missing'])}.")
+        st.info(f"Not shown, as their files are missing: {', '.join(study['missing'])}.")
     for text in study["complete"]["failed"]:
         st.warning(text, icon=":material/error:")
 
@@ -139,7 +139,7 @@ def _pairs(names: Iterable[str], metrics: Found) -> dict[str, Any]:
 
 def _arms(study: Found, nfe: int | None) -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.subheader("The arms")
+    left.subheader("Methods compared")
     every = right.toggle(
         "All processes",
         key="every",
@@ -169,7 +169,7 @@ def _arms(study: Found, nfe: int | None) -> None:
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
     told = {"arm": st.column_config.TextColumn("arm", width="large", pinned=True)} | columns(
         "change",
-        "less standard",
+        "Δ to standard",
         "%+.4f",
         "Bits less those of standard diffusion, paired by test image.",
     )

@@ -16,7 +16,7 @@ __all__ = ["draw", "edges", "images", "levels", "starts"]
 ACROSS = 3  # maps beside each other
 AXIS = "log-SNR, from"
 WAYS = {
-    "less standard": "Less standard",
+    "Δ to standard": "Δ to standard",
     "gain": "Over free theory",
     "left": "Error left",
 }
@@ -53,7 +53,7 @@ def draw(study: Found) -> None:
         "The same colours in all maps",
         key="same",
         bind="query-params",
-        help="Else every map has the range of its own numbers, as its bar of colours says.",
+        help="Otherwise every map has its own range, as its colour bar shows.",
     )
     highest = {arm["name"]: max(map(max, arm["table"])) for arm in arms}
     high = max(highest.values())
@@ -105,7 +105,7 @@ def images(study: Found, arms: Sequence[Found]) -> None:
     way = st.segmented_control(
         "Map",
         list(WAYS),
-        default="less standard",
+        default="Δ to standard",
         required=True,
         format_func=lambda each: WAYS[each],
     )
@@ -120,7 +120,7 @@ def images(study: Found, arms: Sequence[Found]) -> None:
         return
     st.caption(
         {
-            "less standard": "Bits/dim that an arm needs more (red) or less (blue) than standard "
+            "Δ to standard": "Bits/dim that an arm needs more (red) or less (blue) than standard "
             "diffusion, by scale and by the data's log-SNR; they add up to the difference of the "
             "two.",
             "gain": "Bits/dim that the network adds to the free theory's (negative: saves), by "

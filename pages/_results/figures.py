@@ -1,6 +1,7 @@
 """Figures of the Results page: values to Plotly, as in `plots`."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import plotly.graph_objects as go
 from pages._shared import plots
 from pages._shared.plots import Curve
 
-__all__ = ["BAR", "curves", "dots", "heat", "look"]
+__all__ = ["BAR", "Mark", "curves", "dots", "forest", "heat", "look"]
 
 BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
@@ -31,6 +32,24 @@ DASHES: Mapping[str, str] = {
     "cifar10-pca": "dashdot",
     "cifar10-haar": "longdash",
 }
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A number with its error in a figure of rows by series.
+
+    Attributes:
+        row: Key of its row.
+        series: What the legend says; a colour each.
+        value, error: Of the number.
+        about: What is said of it when the mouse is over it.
+    """
+
+    row: str
+    series: str
+    value: float
+    error: float
+    about: str
 
 
 def look(arm: Mapping[str, Any]) -> tuple[str, str]:
@@ -106,6 +125,76 @@ def dots(
     figure.update_yaxes(autorange="reversed", type="category", zeroline=False)
     figure.update_xaxes(title=x_title, zeroline=False)
     figure.update_layout(height=80 + 34 * len(labels), margin=MARGIN, showlegend=False)
+    return figure
+
+
+def forest(
+    marks: Sequence[Mark],
+    rows: Mapping[str, str],
+    colors: Sequence[str],
+    x_title: str,
+    *,
+    limits: tuple[float, float] | None = None,
+    unit: str = "",
+) -> go.Figure:
+    """Draw numbers with error bars in rows, the series of a row below each other, and a line at 0.
+
+    Arguments:
+        rows: Titles of the rows by key; those without a mark are left out.
+        colors: Of the series, in the order in which they appear.
+        limits: Ends of the axis; what lies beyond is an arrow at the edge, with its number.
+        unit: Of the numbers at the arrows.
+    """
+    present = {mark.row for mark in marks}
+    kept = [key for key in rows if key in present]
+    every = list(dict.fromkeys(mark.series for mark in marks))
+    low, high = limits or (-np.inf, np.inf)
+    figure = go.Figure()
+    figure.add_vline(x=0, line={"color": plots.GREY, "width": 1.5})
+    for number, (series, color) in enumerate(zip(every, colors, strict=False)):
+        mine = [mark for mark in marks if mark.series == series]
+        outside = [mark.value < low or mark.value > high for mark in mine]
+        shift = 0.8 * ((number + 0.5) / len(every) - 0.5)
+        figure.add_scatter(
+            x=[min(max(mark.value, low), high) for mark in mine],
+            y=[kept.index(mark.row) + shift for mark in mine],
+            name=series,
+            mode="markers+text",
+            error_x={
+                "type": "data",
+                "array": [0.0 if out else m.error for out, m in zip(outside, mine, strict=True)],
+                "thickness": 2,
+                "width": 4,
+            },
+            marker={
+                "size": 9,
+                "color": color,
+                "symbol": [
+                    ("triangle-right" if mark.value > 0 else "triangle-left") if out else "circle"
+                    for out, mark in zip(outside, mine, strict=True)
+                ],
+            },
+            text=[
+                f"{mark.value:+.0f} {unit}".replace("-", "−").rstrip() if out else ""
+                for out, mark in zip(outside, mine, strict=True)
+            ],
+            textposition=["middle left" if m.value > 0 else "middle right" for m in mine],
+            textfont={"size": 11},
+            cliponaxis=False,
+            customdata=[mark.about for mark in mine],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    figure.update_xaxes(title=x_title, zeroline=False, range=limits)
+    figure.update_yaxes(
+        tickvals=list(range(len(kept))),
+        ticktext=[rows[key] for key in kept],
+        range=(len(kept) - 0.5, -0.5),
+        zeroline=False,
+        showgrid=False,
+    )
+    figure.update_layout(
+        height=110 + 72 * len(kept), margin=MARGIN, legend=LEGEND, uirevision="results"
+    )
     return figure
 
 

@@ -130,7 +130,7 @@ def _measure(run_id: str, data: str, version: str, task: jobs.Task) -> bool:
             task.live, task.done = what, done + 1  # another stage: the time left begins anew
         task.progress(done, total, WORDS.get(what) or STAGES.get(what, what))
 
-    process = rg.Process(denoiser.basis, noise.color, noise.schedule, denoiser.modes)
+    process = noise.on(denoiser)
     with task.interruptible():
         found = own.evaluate_own(denoiser, process, data, EFFORT, SEED, progress=progress)
     own.keep(runs.run_folder(run_id), found, version)

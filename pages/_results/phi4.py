@@ -62,7 +62,7 @@ def _head(study: Found) -> None:
     )
     if done["runs"] < done["of"]:
         st.info(
-            f"{done['runs']} of {done['of']} runs are there; the same command goes on.",
+            f"{done['runs']} of {done['of']} runs are there; the same command continues.",
             icon=":material/hourglass_empty:",
         )
 
@@ -94,12 +94,12 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
 
 
 def _whole(metric: Found | None) -> Found | None:
-    """Return a mean over seeds whose error knows of the held-out fields as well."""
+    """Return a mean over seeds whose error includes that of the held-out fields."""
     return metric and {**metric, "error": combined_error(metric)}
 
 
 def _arms(study: Found) -> None:
-    st.subheader("The arms")
+    st.subheader("Methods compared")
     methods = list(dict.fromkeys(row["method"] for row in study["samplers"]))
     first = methods[0] if methods else ""
     rows = [
@@ -127,10 +127,12 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     told = {
         "kl": number(KL, MEASURE),
         "change": number(
-            "less standard, nats", "KL less that of standard diffusion, paired by seed."
+            "Δ to standard, nats", "KL less that of standard diffusion, paired by seed."
         ),
         "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
-        "ends": number("of it, ends", "Of KL(p‖q), what lies beyond the ends of the schedule."),
+        "ends": number(
+            "part from the ends", "Of KL(p‖q), what lies beyond the ends of the schedule."
+        ),
         "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
         "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
         "reverse_kl": number("KL(q‖p)", "Of the probability flow, nats."),

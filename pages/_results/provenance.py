@@ -73,7 +73,7 @@ def whole(study: Found) -> None:
     parts += _machines(study)
     parts += [f"{minutes:g} processor minutes"] if minutes else []
     st.caption(
-        "All of it is made by one command, which goes on where it was stopped: "
+        "All of it is made by one command, which continues where it was stopped: "
         f"`{studies.command(study)}`. {' · '.join(filter(None, parts))}"
     )
 

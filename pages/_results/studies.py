@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 import streamlit as st
 
 from pages._shared import address
-from rgdiff_core.files.stored import read_json, reading
+from rgdiff_core.files.stored import reading
 from rgdiff_core.study import THEORIES
+from rgdiff_core.study.report import read_results
 
 __all__ = [
     "Found",
@@ -58,7 +59,7 @@ def read_all() -> tuple[dict[str, Found], list[str]]:
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _read(path: str, version: int) -> Found:
     del version
-    study = read_json(Path(path))
+    study = read_results(Path(path))
     with reading(Path(path)):
         if not isinstance(study.get("arms"), list):
             raise ValueError("it holds no arms; was it written by `rgdiff study`?")
@@ -111,12 +112,12 @@ def title_of(study: Found) -> str:
 
 def ablation(data: str) -> Found | None:
     """Return what `rgdiff study ablation` found on a data set, None where it was not run."""
-    path = folder() / f"ablation-{data}.json"
+    paths = (folder() / f"{name}-{data}.json" for name in ("ablation", "ladder"))  # the former
     try:
-        found = read_json(path)
-    except (OSError, ValueError):
+        found = read_results(next(path for path in paths if path.is_file()))
+    except (OSError, StopIteration, ValueError):
         return None
-    return found if {"rungs", "seeds"} <= set(found) else None
+    return found if {"models", "seeds"} <= set(found) else None
 
 
 def command(study: Found) -> str:

@@ -30,7 +30,7 @@ MEASURE = (
     "standard error, over seeds and held-out fields. Two arms differ where Student's test says so "
     "at 95 %, with Holm's correction for all arms; they are equal where the 95 % interval is "
     "inside a margin that was stated beforehand, a tenth of standard diffusion's number; else "
-    "they are not told apart. In infinitely many steps a perfect network gives every schedule the "
+    "they are undecided. In infinitely many steps a perfect network gives every schedule the "
     "same distance, so that schedules can only differ by what the network did not learn, and by "
     "the number of steps."
 )
@@ -66,8 +66,8 @@ def _unresolved(difference: Difference) -> str:
     low, high = difference.interval or (0.0, 0.0)
     interval = f"95 % interval {low:+.2g} to {high:+.2g}".replace("-", "−")
     if difference.margin is None:
-        return f"not told apart, {interval}"
-    word = "equal" if difference.outcome == "same" else "not told apart"
+        return f"not distinguishable, {interval}"
+    word = "equal" if difference.outcome == "same" else "not distinguishable"
     return f"{word}, {interval}, margin ±{difference.margin:.2g}"
 
 
@@ -92,7 +92,7 @@ def _best(verdict: LatticeVerdict) -> str:
     if verdict.lead is not None and verdict.best is not verdict.ours:
         text += f", against standard diffusion {phrase(verdict.lead)}"
     if verdict.tied:
-        text += f"; not told apart from it: {'; '.join(verdict.tied)}"
+        text += f"; not distinguishable from it: {'; '.join(verdict.tied)}"
     return f"{text}."
 
 

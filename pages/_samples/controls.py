@@ -63,11 +63,11 @@ def sidebar(bench: SamplesState, source: Source) -> None:
             basis_widgets(side.basis, _bind("basis"), shape)
         _own_process(source, side.color, side.schedule)
         color_widget(side.color, _bind("color"))
-        schedule_widgets(side.schedule, _bind("schedule"))
+        schedule_widgets(side.schedule, _bind("schedule"), side.basis)
         if isinstance(side.schedule, Cutoff):
             _ends(side.schedule)
         st.toggle(
-            "Zoom into an image",
+            "Keep coarse scales of an image",
             help="Keep the coarse scales of an image of the data set, and generate the rest.",
             **bound(
                 "zoom",
@@ -79,7 +79,7 @@ def sidebar(bench: SamplesState, source: Source) -> None:
             "Measured on",
             MEASURED,
             format_func=lambda n: f"{n:,} samples",
-            help="Spectra and observables are measured when the hand rests, on so many samples; "
+            help="Spectra and observables are measured after a drag, on so many samples; "
             "on fewer where they are large.",
             **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
         )

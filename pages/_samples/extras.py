@@ -74,7 +74,7 @@ def neighbours(bench: SamplesState) -> None:
 
 def files(bench: SamplesState) -> None:
     """Draw what can be taken along."""
-    with st.expander("Take it along: link, PNG, npz, Python", icon=":material/download:"):
+    with st.expander("Export and share: link, PNG, npz, Python", icon=":material/download:"):
         st.caption(
             "The address bar already holds everything: copy it, and the page opens in this state."
         )

@@ -1,4 +1,4 @@
-"""The messages of docs/samples-protocol.md: what the page's component is told, and frames."""
+"""The messages of docs/samples-protocol.md: what the page's component receives, and frames."""
 
 import json
 from collections.abc import Sequence
@@ -12,6 +12,7 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
+from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
 from pages._shared import cache
 from pages._shared.component import pack
@@ -58,11 +59,12 @@ def coloured(x: torch.Tensor, source: Source) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def samples_message(bench_json: str, revision: str, live: bool) -> bytes:
+def samples_message(bench_json: str, revision: str, live: bool, opening: bool = False) -> bytes:
     """Return the bench message for a state, under a revision.
 
     Arguments:
-        live: whether the server draws while the hand moves.
+        live: whether the server draws during a drag.
+        opening: whether noise is seen to become samples, until the first touch.
     """
     bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
@@ -70,11 +72,13 @@ def samples_message(bench_json: str, revision: str, live: bool) -> bytes:
     told = {
         "revision": revision,
         "live": live,
+        "opening": opening,
         "quick": source.quick,
         "page_state": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),
         "continuous": bench.setting.side.schedule.continuous,
         "images_in_set": _count(source) if bench.setting.zoom else 0,
+        "magnetization": axis(source),
         "classes": list(source.denoiser.class_names),
         "guides": GUIDES,
         "guidance_points_max": MAX_POINTS,
@@ -133,11 +137,14 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
 
 
 def frames_message(
-    frames: Sequence[Frame], limits: tuple[float, float], header: dict[str, Any]
+    frames: Sequence[Frame], source: Source, setting: Setting, header: dict[str, Any]
 ) -> bytes:
-    """Return some frames of one draw as bytes for the browser."""
+    """Return some frames of a draw of a setting as bytes for the browser."""
+    limits = span(source)
+    histograms, pending = distribution(frames, source, setting)
     told = {
         "kind": "frames",
+        "reference_pending": pending,
         "of": [frame.step for frame in frames],
         "times": [frame.time for frame in frames],
     }
@@ -146,11 +153,11 @@ def frames_message(
         for name in ("x", "denoised")
         if frames
     }
-    return pack(header | told, fields)
+    return pack(header | told, fields | histograms)
 
 
 def drawn_message(request: Request, seq: int, revision: str) -> bytes:
-    """Draw the samples of a request here, for a browser that can't follow the hand, and return
+    """Draw the samples of a request here, for a browser that cannot follow a drag, and return
     all frames.
     """
     return _drawn_message(request.to_json(), seq, revision, load(request.setting).version)
@@ -169,4 +176,4 @@ def _drawn_message(request_json: str, seq: int, revision: str, version: str) -> 
         "done": True,
         "whole": True,
     }
-    return frames_message(frames, span(source), header)
+    return frames_message(frames, source, request.setting, header)

@@ -8,7 +8,7 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared import jobs, plots
-from pages._shared.jobs import QualityTask
+from pages._shared.jobs import Task
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import Request, Setting
@@ -29,7 +29,7 @@ def _key(setting: Setting, n: int, seed: int) -> str:
     return f"{LINE}/{request.to_json()}{load(setting).version}"
 
 
-def _measure(setting: Setting, n: int, seed: int, task: QualityTask) -> list[tuple[str, str]]:
+def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str, str]]:
     """Return names and values for a table."""
     source = load(setting)
     forward, generator = process(setting, source), torch.Generator().manual_seed(seed)
@@ -55,7 +55,7 @@ def _of_lattice(found: FlowMetrics) -> list[tuple[str, str]]:
 
 
 def _bound(
-    source: Source, forward: rg.Process, generator: torch.Generator, task: QualityTask
+    source: Source, forward: rg.Process, generator: torch.Generator, task: Task
 ) -> list[tuple[str, str]]:
     held_out = rg.data.load(source.data, "test", IMAGES)
     bits = held_out_bits(
@@ -83,7 +83,9 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     left, right, _ = st.columns([1, 1, 2], vertical_alignment="bottom")
     n, button = SAMPLES[0], right if lattice else left
     if lattice:
-        n = left.selectbox("Weighed", SAMPLES, 1, key="samples-weighed", help="How many samples.")
+        n = left.selectbox(
+            "Samples for the weights", SAMPLES, 1, key="samples-weighed", help="How many samples."
+        )
     keys = {name: _key(setting, n, seed) for name, setting in columns}
 
     def begin() -> None:

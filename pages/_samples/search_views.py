@@ -23,7 +23,7 @@ from rgdiff_core.statistics import Estimate
 __all__ = ["panel"]
 
 KEY = "samples-search"
-WAYS = {"gradient": "Bend this curve", "sweep": "Sweep over processes"}
+WAYS = {"gradient": "Optimise this curve", "sweep": "Sweep over processes"}
 OBJECTIVES = {
     "bound": "N-step bound, the shell sampler",
     "kl": "KL(q‖p), deterministic sampler",
@@ -34,7 +34,7 @@ HELP = {
     "bound on the likelihood of samples drawn in **{n} steps**. Nothing is trained: the model "
     "stays as it is.",
     "sweep": "Whole processes are tried for **{n} steps**: kernel, width, softness, colour, path. "
-    "The study is kept in a database, and goes on where it was left.",
+    "The study is kept in a database, and continues where it was left.",
 }
 
 
@@ -42,7 +42,7 @@ def panel(bench: SamplesState) -> None:
     """Draw the controls of a search, and the search of this session."""
     setting = bench.setting
     st.divider()
-    st.subheader("A better schedule for so many steps")
+    st.subheader("A better schedule for this number of steps")
     if isinstance(load(setting).denoiser, GaussianDenoiser):
         st.caption("The free theory is exact in any number of steps: all schedules tie.")
         return
@@ -80,7 +80,7 @@ def _gradient(bench: SamplesState, columns: list, busy: bool) -> None:
         help="With one more than there are steps, the curve is free at every time that is seen.",
     )
     shape = columns[2].toggle(
-        "Width, too", True, key=f"{KEY}-shape", help="Also the kernel's width or order."
+        "Also the width", True, key=f"{KEY}-shape", help="Also the kernel's width or order."
     )
     if columns[3].button(
         f"Optimise for {setting.steps} steps",
@@ -110,7 +110,7 @@ def _sweep(bench: SamplesState, columns: list, busy: bool) -> None:
         width="stretch",
         disabled=busy,
         key=f"{KEY}-sweep",
-        help="In the background; a known study goes on.",
+        help="In the background; a known study continues.",
     ):
         st.session_state[KEY] = samples_search.sweep(setting, objective, int(count))
         st.rerun()

@@ -18,6 +18,7 @@ __all__ = [
     "KEY",
     "bound",
     "current",
+    "opening",
     "pin",
     "prepare",
     "problem",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 KEY = "bench"  # of the component
+OPENING = "samples-opening"
 
 
 def _read(link: str) -> SamplesState:
@@ -53,7 +55,15 @@ sent, revision, write_link = _page.sent, _page.revision, _page.write_link
 
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
+    opens = not _page.started() and not _page.address.present()
     _page.prepare(start)
+    if opens:
+        st.session_state[OPENING] = revision()
+
+
+def opening() -> bool:
+    """Return whether the browser shows the initial state, which begins to move."""
+    return st.session_state.get(OPENING) == revision()
 
 
 def bound(

@@ -1,10 +1,10 @@
 """The state of the Samples page as a spec: what the permalink says, and what is asked of the
-server while the hand moves.
+server during a drag.
 """
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from pages._shared.process_choice import points_of, turned
 from pages._shared.sampling.setting import (
@@ -30,12 +30,15 @@ class SamplesState(Spec):
 
     Arguments:
         setting: that which is edited.
-        n, seed: number and seed of the samples, the same for all settings.
+        n: number of the samples, the same for all settings.
+        seed: of the samples, the same for all settings.
         at: where on the way from noise (0) to samples (1) the pictures stand.
         chosen: the sample that is looked at closely.
         pins: settings to compare with, at most four.
         measured: how many samples observables and spectra are measured on.
     """
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("Bench",)
 
     setting: Setting = Setting()
     n: int = MAX_SAMPLES
@@ -100,7 +103,7 @@ def _guidance(setting: Setting) -> dict[str, Any]:
 
 
 def start() -> SamplesState:
-    """Return the state that a newcomer sees."""
+    """Return the initial state."""
     return SamplesState()
 
 

@@ -1,4 +1,4 @@
-"""What is measured of samples when the hand rests, for up to five settings side by side."""
+"""What is measured of samples when dragging stops, for up to five settings side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,11 @@ import rgdiff_core as rg
 from pages._samples import extras, quality, session
 from pages._samples.messages import coloured
 from pages._samples.state import SamplesState
-from pages._shared import cache, plots
+from pages._shared import cache, comparisons, plots
+from pages._shared.comparisons import Samples
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
-from pages._shared.plots import MOMENTUM, NAMES, Curve, draw
+from pages._shared.plots import NAMES
 from pages._shared.process_choice import points_of
 from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, load, menu
@@ -122,6 +123,8 @@ def results(bench: SamplesState) -> None:
     else:
         _spectra(columns, images)
         table(columns, images)
+    if first.action is not None and images is not None:
+        comparisons.distribution(_samples(columns), images.images)
     quality.draw([(c.name, c.request.setting) for c in columns], bench.seed)
     extras.neighbours(bench)
     extras.files(bench)
@@ -165,21 +168,15 @@ def _side_by_side(columns: Sequence[Column]) -> None:
 
 
 def _spectra(columns: Sequence[Column], images: ImageSet | None) -> None:
-    curves = []
-    if images is not None:
-        data = columns[0].source.spectrum
-        curves.append(_points("Data", data, plots.GREEN))
-    for column in columns:
-        spectrum = power_spectrum(column.x)
-        curves.append(_points(column.name, spectrum, column.color))
-    draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")
-    st.caption(f"Measured on {len(columns[0].x):,} samples; error bars are one standard error.")
-
-
-def _points(label: str, spectrum: Spectrum, color: str) -> Curve:
-    return Curve(
-        label, spectrum.momentum, spectrum.power, color, points=True, error=spectrum.error
+    data = None if images is None else columns[0].source.spectrum
+    comparisons.spectra(_samples(columns), data)
+    st.caption(
+        f"Statistics from {len(columns[0].x):,} samples; error bars are one standard error."
     )
+
+
+def _samples(columns: Sequence[Column]) -> list[Samples]:
+    return [Samples(column.name, column.x, column.color) for column in columns]
 
 
 def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
@@ -188,6 +185,8 @@ def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
     data = None if images is None else _measured(images.images)
     measured = {column.name: _measured(column.x) for column in columns}
     _table(NAMES, data, measured, "data (HMC)")
+    if data is not None:
+        comparisons.ratios(data, measured, {column.name: column.color for column in columns})
     st.caption(
         "In brackets: the standard error, in units of the last digit. Then how many standard "
         "errors of the difference the samples are away from the data."

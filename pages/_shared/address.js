@@ -1,4 +1,4 @@
-// The address bar. A page writes its state there when it has opened and whenever a hand rests, and
+// The address bar. A page writes its state there when it has opened and whenever dragging stops, and
 // Streamlit makes an entry of the browser's history of every change: Back would lead through all of
 // them. What a page did, its own Undo takes back; so an address of the same page takes the place of
 // the one before, and Back leads to the page before.

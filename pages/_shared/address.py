@@ -1,6 +1,6 @@
-"""Widgets that are kept in the address, whatever an address says.
+"""Widgets that are kept in the address, whatever an address contains.
 
-Streamlit checks what an address says of a widget, with two exceptions: an empty value takes the
+Streamlit checks an address's value for a widget, with two exceptions: an empty value takes the
 choice from a menu that must have one, and an infinite one has no whole number.
 """
 

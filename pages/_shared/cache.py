@@ -10,6 +10,7 @@ import rgdiff_core as rg
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import ImageSet
+from rgdiff_core.data.bases import fitted_basis
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 
 FIT_LIMIT = 5000  # images that bases and variances are fitted to
@@ -24,7 +25,7 @@ def images(name: str, limit: int | None = FIT_LIMIT) -> ImageSet:
     return rg.data.load(name, limit=limit)
 
 
-@st.cache_resource(max_entries=12, show_spinner="Generating fields …")
+@st.cache_resource(max_entries=12, show_spinner="Generating fields …", show_time=True)
 def fields(name: str, m2: float, lam: float) -> ImageSet:
     """Return the first fields of a data set along a line of couplings, at some of them."""
     found = rg.data.load_at(name, "train", m2, lam)
@@ -42,19 +43,19 @@ def modes(name: str, spec: str, limit: int = FIT_LIMIT) -> rg.Modes:
 
 
 # Defaults are no part of Streamlit's keys, so what is cached has none.
-@st.cache_resource(max_entries=16, show_spinner="Fitting the basis …")
+@st.cache_resource(max_entries=16, show_spinner="Fitting the basis, once …", show_time=True)
 def _basis(name: str, spec: str, limit: int) -> Basis:
-    return BasisSpec.from_json(spec).build(images(name).images[:limit])
+    return fitted_basis(BasisSpec.from_json(spec), images(name).images[:limit])
 
 
-@st.cache_resource(max_entries=16, show_spinner="Measuring the variances …")
+@st.cache_resource(max_entries=16, show_spinner="Measuring the variances …", show_time=True)
 def _modes(name: str, spec: str, limit: int) -> rg.Modes:
     fitted = _basis(name, spec, limit)
     symmetries = rg.data.symmetries_of(name)
     return rg.Modes.fit(fitted, images(name).images[:limit], symmetries=symmetries)
 
 
-@st.cache_resource(max_entries=16, show_spinner="Measuring the spectrum …")
+@st.cache_resource(max_entries=16, show_spinner="Measuring the spectrum …", show_time=True)
 def spectrum(name: str, momentum: str, limit: int) -> Spectrum:
     """Return the radial power spectrum of a data set's first images."""
     return power_spectrum(images(name).images[:limit], momentum=momentum)

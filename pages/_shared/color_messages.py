@@ -1,4 +1,4 @@
-"""What the lab is told of a noise colour: the band images that its noise is painted from, their
+"""A noise colour for the lab: the band images that its noise is painted from, their
 amplitudes over the colour's number, and the curve that is drawn on it.
 """
 
@@ -64,7 +64,7 @@ def _mean(proc: rg.Process, bands: Bands, variance: torch.Tensor) -> torch.Tenso
 
 
 def curve_header(proc: rg.Process, bands: Bands) -> dict[str, Any] | None:
-    """Return what the editor of the noise spectrum is told, or None where bands are not cut by
+    """Return what the noise spectrum's editor receives, or None where bands are not cut by
     scale.
     """
     if bands.basis is not proc.basis or not by_scale(proc):

@@ -55,7 +55,7 @@ def _centred(parameter: DragParameter, spec: S) -> S:
 
 
 def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, Any]:
-    """Return what the curve's editor is told of a side, without its tables."""
+    """Return the description of a side for the curve's editor, without its tables."""
     shape, tint = side.drag_parameters()
     return {
         "title": describe(side.basis, side.color, side.schedule),

@@ -26,7 +26,7 @@ def choose(current: str) -> str:
     """Draw the menu, showing `current`, and return the name of a set that is ready to load.
 
     A set that is not on this machine is fetched or generated here, with a progress bar. What
-    can't be had, and an upload that can't be read, is said in one line; the present set stays.
+    is not available, and an upload that can't be read, is said in one line; the present set stays.
     """
     wanted = st.session_state.pop(uploads.WANTED, current)
     problem = st.session_state.pop(uploads.PROBLEM, None)
@@ -87,7 +87,7 @@ def ready(name: str) -> str | None:
 
 
 def _build(name: str, slot: DeltaGenerator) -> None:
-    """Fetch or generate a data set, with a bar that says what is being done."""
+    """Fetch or generate a data set, with a bar that shows what is being done."""
     bar = slot.progress(0.0, "Starting …")
 
     def show(done: int, total: int, text: str) -> None:

@@ -112,7 +112,12 @@ _SCHEDULES: dict[type[Spec], DragParameter] = {
         "duration", "RG time", "How far the flow runs.", 0.1, 16, True
     ),
     schedules.InverseRG: DragParameter(
-        "mass2", "Mass m²", "Waves longer than 1/m dissolve together.", 1e-3, 4, True
+        "mass2",
+        "Mass m² of the schedule",
+        "Waves longer than 1/m dissolve together.",
+        1e-3,
+        4,
+        True,
     ),
 }
 STRENGTH = DragParameter(
@@ -137,7 +142,7 @@ _COLORS: dict[type[Spec], DragParameter] = {
     ),
     colors.FreeTheory: DragParameter(
         "mass2",
-        "Mass m²",
+        "Mass m² of the noise",
         "Noise power ∝ 1/(k² + m²): large is white, small is 1/k².",
         1e-3,
         100,

@@ -78,7 +78,7 @@ class Hosts:
         names: in lower case; "*.example.org" stands for all names below it, "*" for all names.
         addresses: whether it answers under every numeric address too. No page from elsewhere can
             have one as its name.
-        proxy: whether a proxy's word for the name that it was asked by counts.
+        proxy: whether the name that a proxy reports for a request is trusted.
     """
 
     names: frozenset[str] = frozenset(LOCAL)

@@ -33,7 +33,8 @@ class Task:
     Attributes:
         key: What it is found by.
         title: What a person reads.
-        done, total: How far it is.
+        done: Parts that are done.
+        total: Parts in all.
         text: What is being done.
         live: What the work shows on the way.
         result: What the work returned.

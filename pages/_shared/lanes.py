@@ -1,6 +1,6 @@
 """The queues for draws: who came first is served first, and nobody has two threads.
 
-A lane has threads of its own, so that what is short never waits for what is long.
+A lane has its own threads, so that what is short never waits for what is long.
 """
 
 import os
@@ -33,7 +33,7 @@ class Ticket:
         told: called with the place in the queue whenever it changes; 1 is the next. It must not
             wait for anything.
         since: when the visitor came, as the queue counts; who came first is served first.
-        place: the place that was told last, 0 before.
+        place: the place that was reported last, 0 before.
     """
 
     visitor: str
@@ -44,7 +44,7 @@ class Ticket:
 
 
 class Lane:
-    """A queue with threads of its own.
+    """A queue with its own threads.
 
     Arguments:
         name: of its threads.
@@ -136,7 +136,7 @@ def in_turn(
 
 
 def _stand_back() -> None:
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own
+    if sys.platform == "linux":  # elsewhere a thread has no separate priority
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), YIELDING)
 
 

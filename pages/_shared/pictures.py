@@ -9,12 +9,15 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import plotly.colors
+from PIL import Image
 from skimage.util import montage
 from torch import Tensor
 
 from rgdiff_core.data import ImageSet
 
 __all__ = ["colormap_of", "diverging_colors", "film", "grid", "pixels", "png", "sheet"]
+
+LARGE = 300  # pixels of a side, from which a GIF is made at half the size
 
 
 def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
@@ -51,14 +54,25 @@ def film(pictures: Sequence[np.ndarray], kind: str, frames_per_second: int = 20)
     """Return pictures as a film: kind "gif" or "mp4"."""
     frames = np.stack([_even(p) for p in pictures])
     if kind == "gif":
-        file = io.BytesIO()
-        duration = 1000 / frames_per_second
-        iio.imwrite(file, frames, extension=".gif", duration=duration, loop=0)
-        return file.getvalue()
+        return _gif(frames, 1000 // frames_per_second)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         iio.imwrite(path, frames, fps=frames_per_second, codec="libx264", macro_block_size=1)
         return path.read_bytes()
+
+
+def _gif(frames: np.ndarray, duration: int) -> bytes:
+    """Return frames (n, H, W, 3), each shown for so many milliseconds, as a GIF; large ones at
+    half their size, for noise does not compress.
+    """
+    step = 2 if max(frames.shape[1:3]) > LARGE else 1
+    first, *others = (
+        Image.fromarray(frame[::step, ::step]).quantize(method=Image.Quantize.FASTOCTREE)
+        for frame in frames
+    )
+    file = io.BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0)
+    return file.getvalue()
 
 
 def _even(picture: np.ndarray) -> np.ndarray:

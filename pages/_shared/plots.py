@@ -29,8 +29,11 @@ __all__ = [
     "MOMENTUM",
     "ORANGE",
     "PURPLE",
+    "add_ratios",
     "band",
     "draw",
+    "forest",
+    "histogram",
     "in_brackets",
     "lines",
     "log_log",
@@ -47,7 +50,15 @@ __all__ = [
 # from both a white and a dark page; dashes say the same once more.
 GREEN, ORANGE, BLUE, PURPLE, GREY = "#009e73", "#d9641e", "#2c8fd1", "#c3699b", "#8a8f9c"
 HEIGHT = 430  # of a figure, in pixels
+MARGIN = 1.12  # left and right of logarithmic axes
 TILE = 80  # of a small picture
+
+_FLAT: Mapping[str, Any] = {
+    "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
+    "hovermode": "x unified",
+    "legend": {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
+    "uirevision": "lines",
+}
 
 Values = Any  # what NumPy makes an array of (n,), tensors too
 
@@ -57,14 +68,15 @@ class Curve:
     """A line, or points where there are error bars.
 
     Attributes:
-        label: What the legend says.
-        x, y: (n,) each, y > 0; x = 0 is drawn at the left edge, under a tick that says 0.
+        label: The entry in the legend.
+        x, y: (n,) each, y > 0; x = 0 is drawn at the left edge, under a tick labelled 0.
         color: One of this module's.
         dash: "solid", "dash", "dot" or "dashdot".
         width: Of the line, in pixels.
         points: Draw points instead of a line.
         error: (n,), half the length of the error bars.
-        low, high: (n,), the edges of a shaded band.
+        low: (n,), the lower edge of a shaded band.
+        high: (n,), its upper edge.
         joined: Points, and a line through them.
     """
 
@@ -81,6 +93,16 @@ class Curve:
     joined: bool = False
 
 
+class WithError(Protocol):
+    """A value with an error."""
+
+    @property
+    def value(self) -> float: ...
+
+    @property
+    def error(self) -> float: ...
+
+
 def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
     """Draw curves on logarithmic axes, with a place for x = 0 left of the smallest x."""
     every = np.concatenate([np.asarray(curve.x, dtype=float) for curve in curves])
@@ -90,15 +112,15 @@ def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
     zero = least / 2
     figure = go.Figure()
     for curve in curves:
-        x = np.where(np.asarray(curve.x, dtype=float) > 0, curve.x, zero)
+        x = _with_zero(curve, zero)
         if curve.low is not None and curve.high is not None:
             figure.add_trace(band(curve, x))
         figure.add_trace(trace(curve, x))
     ticks, texts = _ticks(least, most)
     if (every == 0).any():
         ticks, texts = [zero, *ticks], ["0", *texts]
-    margin = 1.12
-    edges = [math.log10((zero if ticks[0] == zero else least) / margin), math.log10(most * margin)]
+    first = zero if ticks[0] == zero else least
+    edges = [math.log10(first / MARGIN), math.log10(most * MARGIN)]
     figure.update_xaxes(
         type="log", title=x_title, tickvals=ticks, ticktext=texts, range=edges, zeroline=False
     )
@@ -113,19 +135,87 @@ def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
     return figure
 
 
+def _with_zero(curve: Curve, zero: float) -> np.ndarray:
+    return np.where(np.asarray(curve.x, dtype=float) > 0, curve.x, zero)
+
+
+def add_ratios(figure: go.Figure, ratios: Sequence[Curve], title: str) -> None:
+    """Add a lower panel to curves on logarithmic axes: ratios to one of them, with a line at 1.
+
+    Arguments:
+        figure: From `log_log`.
+        ratios: With errors, at the x of the curves above; several are drawn side by side.
+        title: Of the axis.
+    """
+    ends = [10 ** float(edge) for edge in figure["layout"]["xaxis"]["range"]]
+    for index, curve in enumerate(ratios):
+        x = _with_zero(curve, MARGIN * ends[0]) * 1.02 ** (index - (len(ratios) - 1) / 2)
+        figure.add_trace(trace(curve, x).update(yaxis="y2", showlegend=False))
+    figure.update_layout(
+        height=HEIGHT + 130,
+        xaxis_anchor="y2",
+        yaxis_domain=[0.42, 1],
+        yaxis2={
+            "domain": [0, 0.34],
+            "title": title,
+            "zeroline": False,
+            "anchor": "x",
+            "automargin": True,
+        },
+    )
+    line = {"color": GREY, "width": 1}
+    figure.add_scatter(
+        x=ends, y=[1, 1], mode="lines", line=line, yaxis="y2", showlegend=False, hoverinfo="skip"
+    )
+
+
+def histogram(filled: Curve, others: Sequence[Curve], x_title: str) -> go.Figure:
+    """Draw densities over the middles of bins: one filled in steps, the others with error bars."""
+    steps = trace(filled, np.asarray(filled.x))
+    figure = go.Figure(steps.update(line_shape="hvh", fill="tozeroy", mode="lines"))
+    figure.add_traces([trace(curve, np.asarray(curve.x)) for curve in others])
+    figure.update_xaxes(title=x_title, zeroline=False, automargin=True)
+    figure.update_yaxes(title="density", rangemode="tozero", zeroline=False, automargin=True)
+    figure.update_layout(**_FLAT, height=320)
+    return figure
+
+
+def forest(rows: Mapping[str, Mapping[str, WithError]], colors: Mapping[str, str]) -> go.Figure:
+    """Draw values with errors as points beside a line at 1, a row for each name.
+
+    Arguments:
+        rows: Values by name and, within, by label.
+        colors: Of each label.
+    """
+    figure = go.Figure()
+    names = list(rows)[::-1]
+    for index, (label, color) in enumerate(colors.items()):
+        held = [(i, rows[name][label]) for i, name in enumerate(names) if label in rows[name]]
+        shift = 0.18 * ((len(colors) - 1) / 2 - index)
+        figure.add_scatter(
+            x=[each.value for _, each in held],
+            y=[i + shift for i, _ in held],
+            error_x={"type": "data", "array": [each.error for _, each in held], "width": 4},
+            name=label,
+            mode="markers",
+            marker={"color": color, "size": 8},
+            hovertemplate="%{x:.4g}",
+        )
+    figure.add_vline(x=1, line={"color": GREY, "width": 1})
+    figure.update_xaxes(title="ratio to data", zeroline=False, automargin=True)
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names}
+    figure.update_yaxes(**ticks, zeroline=False, automargin=True)
+    figure.update_layout({**_FLAT, "hovermode": "closest"}, height=110 + 40 * len(names))
+    return figure
+
+
 def lines(curves: Sequence[Curve], x_title: str, y_title: str, height: int = 320) -> go.Figure:
     """Draw curves on linear axes, with a thin line at zero."""
     figure = go.Figure([trace(curve, np.asarray(curve.x, dtype=float)) for curve in curves])
     figure.add_hline(y=0, line={"color": GREY, "width": 1})
     figure.update_xaxes(title=x_title, zeroline=False, rangemode="tozero")
     figure.update_yaxes(title=y_title, zeroline=False)
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 8, "b": 8},
-        hovermode="x unified",
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0},
-        uirevision="lines",
-    )
+    figure.update_layout(**_FLAT, height=height)
     return figure
 
 
@@ -242,16 +332,6 @@ def with_error(value: float, error: float) -> str:
         return f"{value:.3g}"
     decimals = max(0, 1 - math.floor(math.log10(error)))
     return f"{value:.{min(decimals, 12)}f} ± {error:.{min(decimals, 12)}f}"
-
-
-class WithError(Protocol):
-    """A value with an error."""
-
-    @property
-    def value(self) -> float: ...
-
-    @property
-    def error(self) -> float: ...
 
 
 def written(measured: WithError) -> str:

@@ -4,17 +4,16 @@ import json
 import reprlib
 from collections.abc import Container
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import rgdiff_core as rg
 from pages._shared import cache
 from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
 from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
-from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, CurveColor
+from rgdiff_core.process import ProcessSpec
 from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
-from rgdiff_core.spec import Spec
 
 __all__ = ["MAX_POINTS", "ProcessChoice", "check_menu", "points_of", "process", "turned"]
 
@@ -30,12 +29,10 @@ def check_menu(name: str, value: Any, menu: Container[Any]) -> None:
 
 
 @dataclass(frozen=True)
-class ProcessChoice(Spec):
+class ProcessChoice(ProcessSpec):
     """One process: A, or B when two are compared."""
 
-    basis: BasisSpec
-    color: Color
-    schedule: Schedule
+    former_kinds: ClassVar[tuple[str, ...]] = ("Side",)
 
     def __post_init__(self) -> None:
         check_menu("color", type(self.color), COLORS)
@@ -64,7 +61,7 @@ def points_of(schedule: Schedule) -> list[list[float]]:
 
 
 def turned(side: ProcessChoice, client_state: dict[str, Any]) -> ProcessChoice:
-    """Return a side with what the browser tells: the points, the shape, the tint, the curve."""
+    """Return a side with what the browser reports: the points, the shape, the tint, the curve."""
     schedule, color = side.schedule, side.color
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=_path(client_state["points"]))

@@ -12,7 +12,7 @@ from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases import spec as bases
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, CurveColor
-from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning
+from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning, WaveletLevels
 
 __all__ = [
     "Bind",
@@ -105,11 +105,16 @@ def color_number(color: Color, bind: Bind) -> None:
     _number("tint", color_parameter(color), color, bind)
 
 
-def schedule_widgets(schedule: Schedule, bind: Bind) -> None:
-    """Draw the choice of a schedule, its kernel and its order, without its number."""
+def schedule_widgets(schedule: Schedule, bind: Bind, basis: BasisSpec) -> None:
+    """Draw the choice of a schedule, its kernel and its order, without its number; those that
+    mean nothing in a basis are not offered.
+    """
+    kinds = _kinds(SCHEDULES, schedule)
+    if basis.name != "wavelet" and not isinstance(schedule, WaveletLevels):
+        kinds.remove(WaveletLevels)
     st.selectbox(
         "Schedule γ(t) — when",
-        _kinds(SCHEDULES, schedule),
+        kinds,
         format_func=lambda s: _title(SCHEDULES, s),
         help="When each component is erased. Only Cutoff has a Λ(t) to drag.",
         **bind("schedule", type(schedule), lambda s, v: _chosen(SCHEDULES, s, v)),

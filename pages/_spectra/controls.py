@@ -17,7 +17,7 @@ from rgdiff_core.spectra.power import FreeTheoryFit, PowerLawFit, fit_free_theor
 
 __all__ = ["SpectraChoice", "basis_controls", "data_controls", "noise_controls"]
 
-LINK = "data"  # Streamlit binds the widgets to the address; the data set has a menu of its own
+LINK = "data"  # Streamlit binds the widgets to the address; the data set has its own menu
 COUNTS = (1, 10, 100, 1000, 5000)
 EXPONENTS = (-2.0, 6.0)
 MASSES = (0.0, 100.0)

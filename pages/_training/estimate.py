@@ -51,7 +51,12 @@ def _answer(key: str, steps: int, busy: bool) -> None:
         return
     timing: Timing = task.result
     st.caption(
-        f"{1000 * timing.step_s:.3g} ms a step on {timing.device}: "
+        f"{_step(timing.step_s)} a step on {timing.device}: "
         f"**{duration(timing.total_s)}** for {steps:,} steps; longer where others work on the "
         "same machine."
     )
+
+
+def _step(seconds: float) -> str:
+    """Write the time of a step: "85.3 ms" or "1.5 s"."""
+    return f"{seconds:.2g} s" if seconds >= 0.9995 else f"{1000 * seconds:.3g} ms"

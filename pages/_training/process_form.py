@@ -51,7 +51,7 @@ def process_form(config: TrainConfig) -> None:
         learned = isinstance(noise, LearnedProcess)
         schedule = noise.start if learned else noise.schedule
         bind = _part(_noise_as(type(noise)), "start" if learned else "schedule")
-        schedule_widgets(schedule, bind)
+        schedule_widgets(schedule, bind, config.basis)
         schedule_number(schedule, bind)
     if isinstance(noise, LearnedProcess):
         _learned(noise)

@@ -95,7 +95,7 @@ def actions(run: Run) -> None:
                 icon=":material/pause:",
                 disabled=run.stopping,
                 on_click=lambda: attempt(lambda: runs.pause(run.id)),
-                help="Stop after a checkpoint; it can go on later as if nothing had been.",
+                help="Stop after a checkpoint; it can continue later as if never stopped.",
             )
             st.button(
                 "Cancel",
@@ -199,7 +199,7 @@ def _table(busy: bool) -> None:
             "progress": st.column_config.ProgressColumn(
                 format="percent", min_value=0, max_value=1
             ),
-            "excess × 1000": st.column_config.NumberColumn(format="%.3f"),
+            "gain × 1000": st.column_config.NumberColumn(format="%.3f"),
         },
     )
 
@@ -229,7 +229,7 @@ def _line(run: Run) -> dict[str, object]:
         "state": run.state,
         "progress": min(1.0, status.step / max(1, status.steps)) if status else 0.0,
         "step": status.step if status else 0,
-        "excess × 1000": 1000 * status.excess if status and status.excess is not None else None,
+        "gain × 1000": 1000 * status.gain if status and status.gain is not None else None,
         "data": run.config.data if run.config else "?",
         "noise": type(run.config.noise).__name__ if run.config else "?",
         "begun": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
@@ -260,7 +260,7 @@ def details(run: Run) -> None:
 
 def upload() -> None:
     """Draw the place for a model from elsewhere."""
-    with st.popover("Bring a model", icon=":material/upload:"):
+    with st.popover("Import a model", icon=":material/upload:"):
         st.file_uploader(
             "A model file",
             type=["safetensors"],

@@ -7,15 +7,16 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
-from pages._shared import cache, plots
-from pages._shared.plots import MOMENTUM, NAMES, Curve, draw
+from pages._shared import cache, comparisons, plots
+from pages._shared.comparisons import Samples
+from pages._shared.plots import NAMES
 from pages._shared.sampling.link import open_button
 from pages._shared.sampling.models import of_run
 from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import reading
-from rgdiff_core.spectra.power import Spectrum, power_spectrum
+from rgdiff_core.spectra.power import power_spectrum
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import TrainConfig
@@ -89,6 +90,8 @@ def sampling(run: Run) -> None:
         _spectrum(x, source)
         if rg.data.is_lattice(run.config.data):
             _observables(x, source)
+            groups = [Samples("Samples", x, plots.ORANGE)]
+            comparisons.distribution(groups, source.images, "training-drawn-distribution")
 
 
 def _spectrum(x: Tensor, source: ImageSet) -> None:
@@ -96,17 +99,7 @@ def _spectrum(x: Tensor, source: ImageSet) -> None:
         data = cache.spectrum(source.name, "continuum", cache.FIT_LIMIT)
     else:
         data = power_spectrum(source.images)
-    curves = [
-        _points("Data", data, plots.GREEN),
-        _points("Samples", power_spectrum(x), plots.ORANGE),
-    ]
-    draw(curves, MOMENTUM, "power per mode", "Power spectrum of samples and data")
-
-
-def _points(label: str, spectrum: Spectrum, color: str) -> Curve:
-    return Curve(
-        label, spectrum.momentum, spectrum.power, color, points=True, error=spectrum.error
-    )
+    comparisons.spectra([Samples("Samples", x, plots.ORANGE)], data)
 
 
 def _observables(x: Tensor, source: ImageSet) -> None:
@@ -115,6 +108,7 @@ def _observables(x: Tensor, source: ImageSet) -> None:
     lines = [
         f"| {NAMES[name]} | {_write(samples[name])} | {_write(data[name])} |" for name in NAMES
     ]
+    comparisons.ratios(data, {"Samples": samples}, {"Samples": plots.ORANGE})
     st.markdown("\n".join(("| observable | samples | data (HMC) |", "|:--|--:|--:|", *lines)))
 
 

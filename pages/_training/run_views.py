@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages._shared import cache, pictures, plots
+from pages._shared import cache, comparisons, pictures, plots
 from pages._shared.plots import Curve
-from rgdiff_core.data import DataUnavailable, ImageSet, line_of
+from rgdiff_core.data import DataUnavailable, ImageSet, is_lattice, line_of
 from rgdiff_core.spec import to_dict
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
@@ -27,10 +27,10 @@ ICONS: Mapping[str, str] = {
     "lost": ":material/help:",
 }
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)
-EXCESS = "excess over the free theory × 1000"
+GAIN = "gain over the Gaussian × 1000"
 ABOUT = (
-    "The loss is 1 for the free theory, on average. What the network has learnt is the small "
-    "**excess** below it: 0 is the Gaussian score, and the further down the better."
+    "The loss is 1 for the free theory, on average. What the network has learnt is its small "
+    "**gain** over that Gaussian: 0 is the Gaussian score, and higher is better."
 )
 COLUMNS = 8
 MAX_POINTS = 1000  # of a curve on the screen
@@ -104,7 +104,7 @@ def _standing(run: Run) -> None:
         if status.images_per_s:
             text += f" · {status.images_per_s:,.0f} images/s on {status.device}"
         if time.time() - status.updated > 30:
-            text += f" · no word for {duration(time.time() - status.updated)}"
+            text += f" · no update for {duration(time.time() - status.updated)}"
     else:
         text = f"{now.capitalize()} · {text} · {duration(status.elapsed_s)}"
     st.progress(share, text)
@@ -124,17 +124,17 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
         default="All scales",
         required=True,
         key="training-curves",
-        help="The excess, in all or in eight bands from the coarsest to the finest; or the loss "
+        help="The gain, in all or in eight bands from the coarsest to the finest; or the loss "
         "that is minimised, with its weights.",
     )
-    title = "loss" if view == "Loss" else EXCESS
+    title = "loss" if view == "Loss" else GAIN
     if view == "Loss":
         curves = [_curve("loss", training, plots.BLUE, "loss", 1.0)]
     elif view == "All scales":
         curves = [_curve("training", training, plots.BLUE), *_held_out(held_out, plots.ORANGE)]
     else:
         curves = _by_scale(training)
-    alt = "Loss" if view == "Loss" else f"Excess, {view.lower()}"
+    alt = "Loss" if view == "Loss" else f"Gain, {view.lower()}"
     figure = plots.lines(curves, "step", title)
     if view == "Loss":
         figure.layout.shapes = ()  # from the line at zero it would hardly move
@@ -145,7 +145,7 @@ def _curve(
     label: str,
     rows: Sequence[Mapping[str, Any]],
     color: str,
-    name: str = "excess",
+    name: str = "gain",
     factor: float = 1000.0,
 ) -> Curve:
     rows = rows[:: -(-len(rows) // MAX_POINTS)]
@@ -160,12 +160,12 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
     values = [row["held_out"] for row in rows]
     return [
         Curve(
-            "held out, averaged weights",
+            "held out, EMA weights",
             [row["step"] for row in rows],
-            [1000 * value["excess"] for value in values],
+            [1000 * value["gain"] for value in values],
             color,
             points=True,
-            error=[1000 * (value["excess_error"] or 0.0) for value in values],
+            error=[1000 * (value["gain_error"] or 0.0) for value in values],
         )
     ]
 
@@ -185,7 +185,7 @@ def _by_scale(rows: Sequence[Mapping[str, Any]]) -> list[Curve]:
 
 
 def source_of(run: Run) -> ImageSet | None:
-    """Return some of the data that a run learns from, None where they can't be had."""
+    """Return some of the data that a run learns from, None where they are not available."""
     if run.config is None or not cache.has(run.config.data):
         return None
     try:
@@ -229,6 +229,13 @@ def _samples(run: Run) -> None:
         return
     show(drawn.images, source, f"Samples of the model at step {drawn.step:,}")
     show(source.images[: len(drawn.images)], source, "Data")
+    if is_lattice(source.name):
+        groups = [comparisons.Samples("Samples", drawn.images, plots.ORANGE)]
+        comparisons.distribution(groups, source.images, f"training-distribution-{run.id}")
+        st.caption(
+            "Samples turn into the data while it trains: the magnetisation of "
+            f"{len(drawn.images)} samples, with the data's distribution behind them."
+        )
 
 
 def show(images: Any, source: ImageSet, caption: str) -> None:
@@ -249,7 +256,7 @@ def comparison(chosen: Sequence[Run]) -> None:
         for curve in _held_out(held_out, color):
             curves.append(Curve(f"{title}, held out", **_rest(curve)))
     if curves:
-        figure = plots.lines(curves, "step", EXCESS, height=380)
+        figure = plots.lines(curves, "step", GAIN, height=380)
         st.plotly_chart(figure, key="training-comparison", config=BAR, alt="Runs compared")
     table = _differing(chosen)
     if table:

@@ -94,6 +94,15 @@ class BasisSpec(Spec):
         mine = {option: options[option] for option in BASES[name].options}
         return cls(name, decorrelate=basis.channels is not None, **mine)
 
+    def describes(self, basis: Basis) -> bool:
+        """Tell whether a basis is of this choice."""
+        found = BasisSpec.of(basis)
+        same = all(
+            getattr(self, key) in (None, getattr(found, key)) for key in BASES[found.name].options
+        )
+        decorrelate = self.decorrelate and basis.shape[0] > 1
+        return same and (self.name, decorrelate) == (found.name, found.decorrelate)
+
     def build(self, images: Tensor) -> Basis:
         """Return the basis for images (N, C, H, W), which PCA and decorrelation are fitted to.
 

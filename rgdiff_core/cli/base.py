@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-__all__ = ["Entries", "Entry", "Work", "no_options"]
+__all__ = ["Entries", "Entry", "Work", "no_options", "said"]
 
 Work = Callable[[argparse.Namespace], tuple[object, list[str]]]
 """What a subcommand does: it returns what `--json` prints and the lines for people."""
@@ -24,6 +24,14 @@ class Entry(NamedTuple):
 
 Entries = Mapping[str, Entry]
 """The subcommands of a module by their last word."""
+
+
+def said(error: Exception) -> str:
+    """Return what an error says, of the system's its file and reason without the number."""
+    if type(error).__str__ is OSError.__str__ and isinstance(error, OSError) and error.strerror:
+        named = "" if error.filename is None else f"{error.filename}: "
+        return f"{named}{error.strerror}."
+    return str(error)
 
 
 def no_options(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.data import ensembles
 from rgdiff_core.data.ensemble_files import SUFFIXES, check_ending
 from rgdiff_core.data.sets import ENSEMBLE, action_of, load
+from rgdiff_core.files.atomic import check_place
 from rgdiff_core.lattice import HMC, Ensemble, EnsembleSpec, ImportedSpec, Phi4, observables
 from rgdiff_core.lattice.conventions import CONVENTIONS, Numbers
 from rgdiff_core.spec import to_dict
@@ -61,6 +62,7 @@ def _generate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     if chosen.out is not None:
         check_ending(chosen.out)
+        check_place(chosen.out)
     spec = EnsembleSpec(
         m2=chosen.m2,
         lam=chosen.lam,

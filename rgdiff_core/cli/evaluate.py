@@ -20,7 +20,7 @@ from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation.images.report import ImageReport, SampleMetrics, evaluate_images
 from rgdiff_core.evaluation.lattice.report import LatticeReport, evaluate_lattice
-from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.atomic import check_place, write_text
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS, METHODS
@@ -85,6 +85,7 @@ def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
+    check_place(chosen.out)
     check_whole("flow", chosen.flow, 0, 1_000_000)
     check_whole("seed", chosen.seed, 0, MAX_SEED)
     opened = open_chosen(chosen)

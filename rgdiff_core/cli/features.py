@@ -75,6 +75,7 @@ def _train(chosen: argparse.Namespace) -> Words:
     device = device_of(chosen.device)
     if chosen.limit is not None:
         check_whole("limit", chosen.limit, 2, 1_000_000)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     train, test = (
         data.load(chosen.data, split, limit=chosen.limit, progress=bar)
         for split in ("train", "test")
@@ -109,7 +110,7 @@ def _train(chosen: argparse.Namespace) -> Words:
     } | asdict(trained)
     write_text(chosen.out / "card.json", json.dumps(card, indent=1, ensure_ascii=False) + "\n")
     write_text(chosen.out / "card.md", _markdown(card, trained))
-    line = f"{chosen.out}: {100 * share:.2f} % of {len(test_images):,} test images are told right"
+    line = f"{chosen.out}: {100 * share:.2f} % of {len(test_images):,} test images are right"
     return card, [f"{line}; {trained.steps:,} steps in {duration(trained.seconds)}."]
 
 

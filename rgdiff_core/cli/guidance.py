@@ -23,7 +23,8 @@ class Guidance:
 
     Attributes:
         classes: numbers of classes, which the samples take in turn; none for any class.
-        scale, interval: as of `denoisers.guided`.
+        scale: as of `denoisers.guided`.
+        interval: as of `denoisers.guided`.
         reference: as there, None for the null label.
     """
 
@@ -83,9 +84,10 @@ def guidance_from(
     label without classes, for a guide or an interval without a scale, and for a guide in another
     basis.
     """
-    classes = class_numbers(chosen.classes, model.class_names) if chosen.classes else ()
-    scale, guide = chosen.guidance, chosen.guide or NULL
-    if scale is None and (chosen.guide or chosen.guidance_interval):
+    given = chosen.classes is not None
+    classes = class_numbers(chosen.classes, model.class_names) if given else ()
+    scale, guide = chosen.guidance, NULL if chosen.guide is None else chosen.guide
+    if scale is None and (chosen.guide is not None or chosen.guidance_interval):
         raise ValueError("a guide and its interval need a scale: add --guidance S.")
     scale = 1.0 if scale is None else scale
     if scale != 1 and guide == NULL and not classes:

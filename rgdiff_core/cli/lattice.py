@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry
-from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.atomic import check_place, write_text
 from rgdiff_core.lattice.scaling import CROSSING, Criticality, criticality
 from rgdiff_core.lattice.scan import FULL, QUICK, PhaseScan, ScanSpec, phase_scan, scan_around
 from rgdiff_core.statistics import Estimate
@@ -73,6 +73,7 @@ def run_scan(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     spec = _spec(chosen)
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
+    check_place(chosen.out)
     scan = PhaseScan(spec, command=_command(chosen))
     before = _before(scan, chosen.out)
     # Arrays this small are computed fastest by one thread.
@@ -111,7 +112,7 @@ def _spec(chosen: argparse.Namespace) -> ScanSpec:
     preset = PRESETS[chosen.preset]
     given = {name: getattr(chosen, name) for name in NUMBERS}
     given = {name: value for name, value in given.items() if value is not None}
-    if chosen.sizes:
+    if chosen.sizes is not None:
         try:
             given["sizes"] = tuple(int(size) for size in chosen.sizes.split(","))
         except ValueError:

@@ -1,18 +1,26 @@
 """The command line, `rgdiff`: a table of subcommands."""
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from rgdiff_core import data, extensions
 from rgdiff_core.cli import numbers
-from rgdiff_core.cli.base import Entry
+from rgdiff_core.cli.base import Entry, said
 
 __all__ = ["COMMANDS", "Command", "main"]
+
+LONG = 300
+"""Characters of a word in an error that are printed: it may be what was typed."""
+
+
+# Former spellings, which results name.
+FORMER_COMMANDS: dict[tuple[str, ...], list[str]] = {("study", "ladder"): ["study", "ablation"]}
 
 
 class Command(NamedTuple):
@@ -37,12 +45,16 @@ class Command(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 0, 1 for an error, 130 when stopped."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    words[:2] = FORMER_COMMANDS.get(tuple(words[:2]), words[:2])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         extensions.load()
         chosen = _parser(words).parse_args(words)
         value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
-        print(f"rgdiff: {error}", file=sys.stderr)
+        print(f"rgdiff: {_line(said(error))}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] == "rgdiff_core":
@@ -61,13 +73,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_line(message))
+
+
+def _line(text: str) -> str:
+    """Return a text on one line, of very long words the ends."""
+    words = " ".join(text.splitlines()).split(" ")
+    half = LONG // 2
+    return " ".join(w if len(w) <= LONG else f"{w[:half]}…{w[-half:]}" for w in words)
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser; only the subcommand that is called gets its options, since to know them
     is to import what it needs.
     """
-    parser = argparse.ArgumentParser(
-        prog="rgdiff", description="The laboratory for RG-inspired diffusion models."
-    )
+    parser = _Parser(prog="rgdiff", description="The laboratory for RG-inspired diffusion models.")
     groups: dict[str, argparse._SubParsersAction] = {}
     top = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in COMMANDS:
@@ -92,7 +116,7 @@ GROUPS = {
     "data": "Data sets: list, fetch, add and delete them; make and move lattice configurations.",
     "features": "Networks whose features images are compared by.",
     "lattice": "φ⁴ on the lattice: scan its phase diagram.",
-    "runs": "Training runs: queue them, watch them, stop them, let them go on.",
+    "runs": "Training runs: queue them, watch them, stop them, continue them.",
     "study": "Matched noise and component-wise schedules against standard diffusion.",
 }
 
@@ -122,18 +146,18 @@ COMMANDS = (
     Command("pretrain", "Train, evaluate and install a model of pretrained/.", "pretrain"),
     Command(
         "study phi4",
-        "Carry out the comparison on φ⁴; it goes on where it was stopped.",
+        "Carry out the comparison on φ⁴; it continues where it was stopped.",
         "study_phi4",
     ),
     Command(
         "study cifar10",
-        "Compare models of CIFAR-10 and their processes; it goes on where it was stopped.",
+        "Compare models of CIFAR-10 and their processes; it continues where it was stopped.",
         "study_cifar10",
     ),
     Command(
-        "study ladder",
+        "study ablation",
         "Go from standard diffusion of images to ours, a choice at a time; it can be resumed.",
-        "study_ladder",
+        "study_ablation",
     ),
     Command("study recipe", "Compare recipes of training.", "study_recipe"),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),
@@ -156,7 +180,7 @@ COMMANDS = (
     Command("runs show", "Show one run and its config.", "runs"),
     Command("runs submit", "Queue a run; it starts where there is room.", "runs"),
     Command("runs pause", "Stop a run after a checkpoint.", "runs"),
-    Command("runs resume", "Let a stopped run go on.", "runs"),
+    Command("runs resume", "Continue a stopped run.", "runs"),
     Command("runs cancel", "Stop a run for good.", "runs"),
     Command("runs rename", "Give a run another title.", "runs"),
     Command("runs delete", "Delete a run that does not run, and its folder.", "runs"),

@@ -150,8 +150,9 @@ def process_from(chosen: argparse.Namespace, opened: LoadedModel) -> Process:
     elif chosen.process is not None:
         read = Process.from_json(Path(chosen.process).read_text(encoding="utf-8"))
         color, schedule = read.color, read.schedule
-    color = spec_from(chosen.color, Color) if chosen.color else color
-    schedule = spec_from(chosen.schedule, Schedule) if chosen.schedule else schedule
+    color = color if chosen.color is None else spec_from(chosen.color, Color)
+    if chosen.schedule is not None:
+        schedule = spec_from(chosen.schedule, Schedule)
     return Process(model.basis, color, schedule, modes)
 
 

@@ -37,7 +37,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _add(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Register images; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` where something cannot be read; the sentence says how to go on.
+    Raises `ValueError` where something cannot be read; the message explains how to continue.
     """
     try:
         kept = keep_folder(

@@ -148,10 +148,10 @@ def _follow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 def _point(row: Mapping[str, Any]) -> str:
     if "held_out" in row:
         value = row["held_out"]
-        error = value["excess_error"]
-        text = f"step {row['step']}: held-out excess {value['excess']:+.5f}"
+        error = value["gain_error"]
+        text = f"step {row['step']}: held-out gain {value['gain']:+.5f}"
         return text if error is None else f"{text} ± {error:.5f}"
-    return f"step {row['step']}: loss {row['loss']}, excess {row['excess']}"
+    return f"step {row['step']}: loss {row['loss']}, gain {row['gain']}"
 
 
 COMMANDS: Entries = {

@@ -19,7 +19,7 @@ from rgdiff_core.cli.options import (
     process_options,
     to_device,
 )
-from rgdiff_core.files.atomic import replacing
+from rgdiff_core.files.atomic import check_place, replacing
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS, METHODS, State, sample
 from rgdiff_core.search import optimal_times
@@ -73,6 +73,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     if chosen.out.suffix not in SUFFIXES:
         raise ValueError(f"{chosen.out} ends neither in .npz nor in .png.")
+    check_place(chosen.out)
     check_whole("n", chosen.n, 1, STREAMS)
     check_whole("seed", chosen.seed, 0, MAX_SEED)
     opened = open_chosen(chosen)

@@ -1,4 +1,4 @@
-"""`rgdiff study ladder`."""
+"""`rgdiff study ablation`."""
 
 import argparse
 import json
@@ -9,19 +9,24 @@ import torch
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, resumable
-from rgdiff_core.study.images.ablation import RUNGS, AblationBudget, cell, lines, row
+from rgdiff_core.study.images.ablation import ABLATION, AblationBudget, cell, lines, row
 from rgdiff_core.study.report import versions
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import tune_malloc
 
-__all__ = ["ladder_options", "run_ladder"]
+__all__ = ["ablation_options", "run_ablation"]
 
 
-def ladder_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `rgdiff study ladder`."""
+def ablation_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study ablation`."""
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
     parser.add_argument(
-        "--rungs", nargs="+", choices=tuple(RUNGS), default=list(RUNGS), help="default: all"
+        "--models",
+        "--rungs",  # its former name
+        nargs="+",
+        choices=tuple(ABLATION),
+        default=list(ABLATION),
+        help="default: all",
     )
     parser.add_argument("--steps", type=int, default=2000, help="of training; default 2000")
     parser.add_argument("--batch", type=int, default=32, help="images a step; default 32")
@@ -31,18 +36,19 @@ def ladder_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
-    parser.add_argument("--work", type=Path, default=Path("runs/study-ladder"), metavar="FOLDER")
+    parser.add_argument("--work", type=Path, default=Path("runs/study-ablation"), metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
 
 
 @resumable()
-def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    """Climb; return what to print as JSON, and the lines for people.
+def run_ablation(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Carry it out; return what to print as JSON, and the lines for people.
 
     Raises `ValueError` with one sentence for options that do not fit.
     """
     check_whole("points", chosen.points, 1, 100)
     check_whole("images", chosen.images, 16, 10_000)
+    chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     tune_malloc()
     cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
@@ -51,21 +57,20 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     )
     rows = [
         row(name, [cell(cells, name, seed, budget) for seed in chosen.seeds])
-        for name in chosen.rungs
+        for name in chosen.models
     ]
     found = {
-        "command": f"rgdiff study ladder --data {chosen.data} --steps {chosen.steps} --batch "
+        "command": f"rgdiff study ablation --data {chosen.data} --steps {chosen.steps} --batch "
         f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "
-        f"{chosen.images} --seeds {' '.join(map(str, chosen.seeds))} --rungs "
-        f"{' '.join(chosen.rungs)}",
+        f"{chosen.images} --seeds {' '.join(map(str, chosen.seeds))} --models "
+        f"{' '.join(chosen.models)}",
         **versions(),
         "seeds": chosen.seeds,
-        "rungs": rows,
+        "models": rows,
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    path = chosen.out / f"ladder-{chosen.data}.json"
+    path = chosen.out / f"ablation-{chosen.data}.json"
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return found, [*lines(rows), str(path)]
 
 
-COMMANDS: Entries = {"ladder": Entry(ladder_options, run_ladder)}
+COMMANDS: Entries = {"ablation": Entry(ablation_options, run_ablation)}

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, said
 from rgdiff_core.cli.options import study_options
 from rgdiff_core.data import store
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.files.stored import read_json, reading
+from rgdiff_core.files.stored import reading
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, end_of, resumable
 from rgdiff_core.study.lattice.arms import THEORIES
@@ -20,7 +20,7 @@ from rgdiff_core.study.lattice.executor import Execution, carried_out
 from rgdiff_core.study.lattice.plan import plan
 from rgdiff_core.study.lattice.study import Study
 from rgdiff_core.study.lattice.summary import summary
-from rgdiff_core.study.report import tables, versions
+from rgdiff_core.study.report import read_results, tables, versions
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["phi4_options", "report_options", "run_phi4", "run_report"]
@@ -117,7 +117,7 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found, lines, problems = [], [], []
     for path in sorted(chosen.files or Path("results").glob("study-*.json")):
         try:
-            told = read_json(path)
+            told = read_results(path)
             if _is_lattice(told):
                 with reading(path):
                     lines += tables(told)
@@ -125,7 +125,7 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             elif chosen.files:
                 raise ValueError(f"{path} holds no results of `rgdiff study phi4`.")
         except (ValueError, OSError) as error:
-            problems.append(str(error))
+            problems.append(said(error))
     if not found:
         missing = "there is no results/study-*.json: `rgdiff study phi4` makes them."
         raise ValueError(problems[0] if problems else missing)

@@ -17,7 +17,7 @@ from rgdiff_core.cli.options import (
     to_device,
 )
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.atomic import check_place, write_text
 from rgdiff_core.files.stored import MAX_NUMBER
 from rgdiff_core.process import Process
 from rgdiff_core.search.gradient import improve
@@ -97,6 +97,7 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     tune_malloc()
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
+    check_place(chosen.out)
     by_gradient = chosen.search == "bound"
     search = _by_gradient if by_gradient else _by_trials
     found, details, lines = search(chosen, opened, model, start)
@@ -147,9 +148,9 @@ def _by_gradient(
 def _by_trials(
     chosen: argparse.Namespace, opened: LoadedModel, model: Denoiser, start: Process
 ) -> Found:
-    space = spec_from(chosen.space, Space) if chosen.space else Space()
+    space = Space() if chosen.space is None else spec_from(chosen.space, Space)
     named = {name: getattr(chosen, name) for name in MENUS}
-    only = {name: tuple(text.split(",")) for name, text in named.items() if text}
+    only = {name: tuple(text.split(",")) for name, text in named.items() if text is not None}
     space = Space.from_json(json.dumps(to_dict(space) | only))
     sweep = Sweep(chosen.objective, chosen.steps, space, chosen.images, method=chosen.method)
     name = chosen.study or f"{Path(opened.name).stem}-{chosen.objective}-{chosen.steps}"

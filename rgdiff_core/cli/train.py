@@ -104,13 +104,13 @@ def _summary(outcome: Outcome, folder: Path) -> str:
 def _show(row: Mapping[str, Any], status: Status) -> None:
     """Write a line for each point of the curves: over itself on a terminal."""
     if "held_out" in row:
-        text = f"step {row['step']}: held-out excess {row['held_out']['excess']:+.5f}"
+        text = f"step {row['step']}: held-out gain {row['held_out']['gain']:+.5f}"
         print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
         return
     left = duration(status.eta_s or 0)
     text = (
         f"{100 * status.step / status.steps:3.0f} %  step {status.step}  loss {row['loss']:.4f}  "
-        f"excess {row['excess']:+.5f}  {row['images_per_s']:.0f} images/s  {left} left"
+        f"gain {row['gain']:+.5f}  {row['images_per_s']:.0f} images/s  {left} left"
     )
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

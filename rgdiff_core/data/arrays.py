@@ -78,7 +78,7 @@ def read(
 
     Raises:
         ChooseArray: When several arrays could be meant.
-        Refused: When the file cannot be read or holds no images; the sentence says what it holds.
+        Refused: When the file cannot be read or holds no images; the message lists what it holds.
     """
     if name.lower().endswith(".npy"):
         if chosen is not None:

@@ -70,7 +70,7 @@ def build(progress: Progress) -> dict[str, Record]:
         order of the original files.
 
     Raises:
-        DataUnavailable: When neither source works; the sentence says what was tried.
+        DataUnavailable: When neither source works; the message lists what was tried.
     """
     failures = []
     for title, fetch in (
@@ -193,7 +193,7 @@ def _fetch_torchvision(progress: Progress) -> Splits:
     from torchvision.datasets import CIFAR10
 
     with tempfile.TemporaryDirectory(prefix="rgdiff-cifar10-") as folder:
-        # A process of its own, because a download inside this one could not be cancelled.
+        # A separate process, because a download inside this one could not be cancelled.
         code = "import sys, torchvision as t; t.datasets.CIFAR10(sys.argv[1], download=True)"
         command = [sys.executable, "-c", code, folder]
         _run_watched(command, Path(folder), total, progress, "Downloading CIFAR-10")
@@ -201,7 +201,7 @@ def _fetch_torchvision(progress: Progress) -> Splits:
             # torchvision unpickles only files whose MD5 is that of the originals.
             return from_torchvision(CIFAR10(folder, train=True), CIFAR10(folder, train=False))
         except RuntimeError as error:
-            raise DataUnavailable(f"torchvision says: {error}") from error
+            raise DataUnavailable(f"torchvision reports: {error}") from error
 
 
 def _fetch_npm(progress: Progress) -> Splits:

@@ -92,7 +92,9 @@ def register_upload(
         name: What `load` will be given; see `register_folder`.
         files: File names and contents: pictures, several of which may have one name, or one
             .npz or .npy file. Where names have folders, these are the labels.
-        size, array, skip_bad: See `register_folder`.
+        size: See `register_folder`.
+        array: See `register_folder`.
+        skip_bad: See `register_folder`.
 
     Raises:
         ValueError: As `register_folder`.

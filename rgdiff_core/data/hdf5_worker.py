@@ -1,9 +1,9 @@
-"""HDF5 files, read by a process of its own: `python hdf5_worker.py FILE LIMIT [NAME]`.
+"""HDF5 files, read by a separate process: `python hdf5_worker.py FILE LIMIT [NAME]`.
 
 HDF5 follows what a file says: to other files, to plugins, and, where it is damaged, to crashes and
 endless loops. So it runs as a child without rights: no other file can be opened by it, its memory
 is bounded, and every link, storage and filter is looked at before any data are. Without a name it
-prints in JSON what the file holds, with one the bytes of that array; a last word on stderr says
+prints in JSON what the file holds, with one the bytes of that array; a last line on stderr tells
 why it stopped. `rgdiff_core.data.hdf5` starts it; it imports nothing of the library.
 """
 

@@ -25,9 +25,11 @@ class LatticeSet:
     Attributes:
         action: The theory.
         size: Linear size L of the lattice.
-        n_train, n_test: Configurations in each split; the splits are separate runs.
+        n_train: Configurations of the training split.
+        n_test: Configurations of the test split, a separate run.
         n_chains: Independent chains of a run.
-        thermalization, thinning: In trajectories, as in `rgdiff_core.lattice.hmc`.
+        thermalization: In trajectories, as in `rgdiff_core.lattice.hmc`.
+        thinning: In trajectories, likewise.
     """
 
     action: Phi4

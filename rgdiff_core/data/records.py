@@ -29,7 +29,7 @@ Progress = Callable[[int, int, str], None]
 
 
 class DataUnavailable(RuntimeError):
-    """A data set cannot be had on this machine; the message says what was tried."""
+    """A data set is not available on this machine; the message lists what was tried."""
 
 
 def quiet(done: int, total: int, text: str) -> None:
@@ -72,7 +72,9 @@ class Record:
     Attributes:
         images: (N, C, H, W); uint8, 0 to 255 standing for -1 to 1, or float32 as it is.
         labels: (N,) int64 or None.
-        source, low, high: As in `ImageSet`.
+        source: As in `ImageSet`.
+        low: As in `ImageSet`.
+        high: As in `ImageSet`.
         chains: (N,) int64 or None.
     """
 

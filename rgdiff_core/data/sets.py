@@ -199,7 +199,7 @@ def load(
 
     Raises:
         ValueError: For an unknown name or split, or a limit below 1.
-        DataUnavailable: When the set cannot be had on this machine.
+        DataUnavailable: When the set is not available on this machine.
     """
     if split not in ("train", "test"):
         raise ValueError(f"split = {split!r} is neither 'train' nor 'test'.")

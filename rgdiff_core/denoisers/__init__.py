@@ -1,7 +1,8 @@
 """Denoisers: the posterior of the data, given a noised field.
 
 `base` has what every denoiser is and the exact posterior of Gaussian data, `network` the learned
-denoiser that corrects it, `guidance` what leads samples to a class, or away from a weaker model.
+denoiser that corrects it, `guidance` what leads samples to a class, or away from a weaker model,
+`two_sites` the exact denoiser of the smallest interacting theory.
 """
 
 from rgdiff_core.denoisers.base import (
@@ -24,6 +25,7 @@ from rgdiff_core.denoisers.guidance import (
 )
 from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState
 from rgdiff_core.denoisers.network import NetworkDenoiser
+from rgdiff_core.denoisers.two_sites import TwoSites
 
 __all__ = [
     "NULL_LABEL",
@@ -37,6 +39,7 @@ __all__ = [
     "NetworkDenoiser",
     "NoiseState",
     "Posterior",
+    "TwoSites",
     "check_labels",
     "free_theory",
     "gaussian_posterior",

@@ -60,7 +60,7 @@ class Denoiser(nn.Module, abc.ABC):
     class_names: tuple[str, ...] = ()  # of the classes that it can be conditioned on
     line: CouplingLine | None = None  # of the couplings that it can be conditioned on
     couplings: Couplings | None = None  # (m², λ) that it is conditioned on, as set by `at`
-    card: Mapping[str, Any] = MappingProxyType({})  # of a loaded model: what its file says of it
+    card: Mapping[str, Any] = MappingProxyType({})  # what a loaded model's file records
 
     def __init__(self, basis: Basis, modes: Modes) -> None:
         super().__init__()
@@ -228,7 +228,8 @@ def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor
     """Return −(χ − αμ)/(α²Σ + σ²S²) of components c (B, C, H, W), exact at any noise level.
 
     Arguments:
-        mean, variance: of the data's components; they broadcast against (C, H, W).
+        mean: of the data's components; it broadcasts against (C, H, W).
+        variance: of the data's components, likewise.
     """
     return (marginal.alpha * mean - c) / (marginal.alpha**2 * variance + marginal.std**2)
 
@@ -237,7 +238,8 @@ def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Te
     """Return the exact posterior of components c (B, C, H, W) for Gaussian data.
 
     Arguments:
-        mean, variance: of the data's components; they broadcast against (C, H, W).
+        mean: of the data's components; it broadcasts against (C, H, W).
+        variance: of the data's components, likewise.
     """
     alpha, noise = marginal.alpha, marginal.std**2
     total = alpha**2 * variance + noise

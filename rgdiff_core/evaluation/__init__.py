@@ -5,6 +5,13 @@ from rgdiff_core.evaluation.images.classes import ClassAgreement, class_agreemen
 from rgdiff_core.evaluation.images.held_out import held_out_bits
 from rgdiff_core.evaluation.images.neighbours import Neighbours, nearest
 from rgdiff_core.evaluation.images.report import ImageReport, SampleMetrics, evaluate_images
+from rgdiff_core.evaluation.lattice.magnetization import (
+    Histogram,
+    magnetization,
+    magnetization_histogram,
+    magnetization_limit,
+    noised_magnetization,
+)
 from rgdiff_core.evaluation.lattice.metropolis import (
     MetropolisChain,
     expected_acceptance,
@@ -26,6 +33,7 @@ from rgdiff_core.evaluation.lattice.reweighting import reweighted_observables
 __all__ = [
     "ClassAgreement",
     "HeldOutMetrics",
+    "Histogram",
     "ImageBound",
     "ImageReport",
     "SampleMetrics",
@@ -44,7 +52,11 @@ __all__ = [
     "held_out_bits",
     "image_bound",
     "independence_metropolis",
+    "magnetization",
+    "magnetization_histogram",
+    "magnetization_limit",
     "nearest",
+    "noised_magnetization",
     "quality",
     "flow_metrics",
     "reweighted_observables",

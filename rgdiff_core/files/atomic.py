@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-__all__ = ["WriteError", "naming", "replacing", "write_tensors", "write_text"]
+__all__ = ["WriteError", "check_place", "naming", "replacing", "write_tensors", "write_text"]
 
 
 class WriteError(OSError):
@@ -22,6 +22,22 @@ class WriteError(OSError):
 
     def __str__(self) -> str:
         return f"{self.filename} can't be written: {self.strerror}"
+
+
+def check_place(path: Path | None) -> None:
+    """Refuse a place where no file can be written, before the work whose result it is to hold.
+
+    Raises:
+        ValueError: For a folder, and where there is no folder around it that may be changed.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise ValueError(f"{path} can't be written: it is a folder.")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path} can't be written: there is no folder {path.parent}.")
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path} can't be written: the folder {path.parent} may not be changed.")
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def check_bytes(name: str, count: int, limit: int | None = None) -> None:
     """Refuse what would unpack to more than a limit, `max_bytes` by default.
 
     Raises:
-        Refused: When `count` passes the limit; the sentence says both.
+        Refused: When `count` passes the limit; the message names both.
     """
     limit = max_bytes() if limit is None else limit
     if count > limit:

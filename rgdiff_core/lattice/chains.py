@@ -160,7 +160,7 @@ def trajectories(
         raise ValueError(f"start has shape {tuple(start.phi.shape)}; it must be {shape}.")
     if not bool(torch.isfinite(start.phi).all()):
         raise ValueError("start holds a value that is not a finite number.")
-    # A function of its own, so that errors are raised here and not at the first trajectory.
+    # A separate function, so that errors are raised here and not at the first trajectory.
     return _run(action, start, generator, settings, thermalization)
 
 

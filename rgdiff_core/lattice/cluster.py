@@ -11,7 +11,7 @@ unequal ones never. The cluster of a site that is drawn at random is flipped, al
 Wolff's update, which leaves e^{-S} as it is. It changes no |φ_x|, so it needs another update
 beside it to be ergodic.
 
-On the 2×2 lattice every pair has two links, each with a bond of its own, as it has two terms in
+On the 2×2 lattice every pair has two links, each with its own bond, as it has two terms in
 the action.
 
 References:

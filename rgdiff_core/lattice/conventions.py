@@ -129,7 +129,8 @@ def cure(action: Phi4, configurations: Tensor, n_chains: int, most: float) -> st
 
     Arguments:
         action: The theory that they are said to belong to.
-        configurations, n_chains: As of `observables`.
+        configurations: As of `observables`.
+        n_chains: As of `observables`.
         most: Standard errors up to which the Schwinger–Dyson identity counts as fulfilled.
 
     Returns:

@@ -78,7 +78,8 @@ class CriticalPoint:
     """A point of the critical line.
 
     Attributes:
-        m2, lam: Bare mass squared and coupling.
+        m2: Bare mass squared.
+        lam: Coupling.
         error: Standard error of m2 at this lam.
         source: Where it is from.
         used: Whether the line goes through it.

@@ -41,7 +41,8 @@ class EnsembleSpec(Spec):
     """An ensemble of φ⁴ configurations by hybrid Monte Carlo.
 
     Arguments:
-        m2, lam: The couplings, as of `Phi4`.
+        m2: As of `Phi4`.
+        lam: As of `Phi4`.
         size: L, 2 to 256.
         n_samples: Configurations in all, 1 to 1,000,000, of at most 2²⁸ sites together.
         n_chains: Independent chains, 1 to n_samples; their lengths differ by one at most.
@@ -116,8 +117,11 @@ class ImportedSpec(Spec):
     """An ensemble that was made elsewhere.
 
     Arguments:
-        m2, lam: The couplings, as of `Phi4`.
-        size, n_samples, n_chains: As of `EnsembleSpec`.
+        m2: As of `Phi4`.
+        lam: As of `Phi4`.
+        size: As of `EnsembleSpec`.
+        n_samples: As of `EnsembleSpec`.
+        n_chains: As of `EnsembleSpec`.
         source: Name of the file that it came from.
         digest: SHA-256 of the configurations, in hexadecimal.
     """
@@ -203,7 +207,7 @@ class Ensemble:
         found, spec = self.identity, self.spec
         if found is not None:
             most = UNSURE if found.warning else SUSPICIOUS
-            # Equal configurations have no error at all; they too are told.
+            # Equal configurations have no error at all; this is reported too.
             if abs(found.value - 1) > most * found.error:
                 healing = cure(spec.action, self.configurations, self.n_chains, most)
                 return (

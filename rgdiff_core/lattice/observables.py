@@ -190,7 +190,8 @@ def schwinger_dyson(
 
     Arguments:
         action: The theory.
-        configurations, n_chains: As `observables`.
+        configurations: As of `observables`.
+        n_chains: As of `observables`.
 
     Returns:
         The left side.

@@ -56,8 +56,12 @@ class Exponents:
     """Critical exponents, and the values at criticality of what has no dimension.
 
     Attributes:
-        nu, beta, gamma, eta: The exponents.
-        binder, ratio: U₄ and ξ/L on a periodic square at the critical point, as L → ∞.
+        nu: Exponent of the correlation length.
+        beta: Exponent of the magnetisation.
+        gamma: Exponent of the susceptibility.
+        eta: Exponent of the two-point function.
+        binder: U₄ on a periodic square at the critical point, as L → ∞.
+        ratio: ξ/L there.
     """
 
     nu: float
@@ -344,7 +348,7 @@ def _extrapolated(found: Mapping[Key, np.ndarray], omega: float) -> tuple[Estima
     table = np.stack([np.nan_to_num(found[key], nan=kept[key].value) for key in kept], 1)
     # Crossings of neighbouring pairs share a curve: by this both are made independent.
     whiten = np.linalg.inv(np.linalg.cholesky(np.atleast_2d(np.cov(table[1:].T))))
-    # A correction of its own for each quantity that has two crossings or more.
+    # A separate correction for each quantity that has two crossings or more.
     names = [name for name in CROSSING if sum(key[0] == name for key in kept) > 1]
     columns = [np.ones(len(kept))]
     columns += [

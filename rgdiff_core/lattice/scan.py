@@ -1,7 +1,7 @@
 r"""A scan of the phase diagram: observables over a grid of couplings, for several sizes.
 
 Hybrid Monte Carlo alternates with Wolff's clusters, so that the chains stay short where the
-correlation length is as large as the lattice. Each point has a generator of its own, seeded by the
+correlation length is as large as the lattice. Each point has its own generator, seeded by the
 scan's seed and the point's place in it: a scan that was stopped goes on exactly as if it had not
 been. What the curves of several sizes say together is in `rgdiff_core.lattice.scaling`.
 """
@@ -44,12 +44,14 @@ class ScanSpec(Spec):
     Arguments:
         vary: The coupling that is varied, "lam" or "m2".
         fixed: The value of the other one.
-        low, high: The ends of the range, in [-100, 200].
+        low: The lower end of the range, in [-100, 200].
+        high: The upper end, in [-100, 200].
         points: Values in it, evenly spaced, ends included: 2 to 64.
         sizes: Linear sizes L, one to eight different ones in ascending order, 4 to 128.
         length: Configurations measured in each chain, 20 to 100,000. The number of chains is
             2¹³ sites' worth, at least 20.
-        thermalization, thinning: In trajectories, as in `hmc`; 20 to 100,000 and 1 to 1,000.
+        thermalization: In trajectories, as in `hmc`; 20 to 100,000.
+        thinning: In trajectories, as in `hmc`; 1 to 1,000.
         settings: How the chains move.
         seed: Of the whole scan, 0 to 2³¹ - 1.
 

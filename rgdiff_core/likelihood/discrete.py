@@ -43,7 +43,9 @@ def sampler_density(
     Arguments:
         model: a denoiser in the process' basis, of at most 256 components.
         n: number of fields.
-        steps, method, grid: as of `sample`; the method draws nothing after the prior.
+        steps: as of `sample`.
+        method: as of `sample`, one that draws nothing after the prior.
+        grid: as of `sample`.
         progress: called with (fields done, n); it may raise to cancel.
 
     Raises `ValueError` for a value outside its range, a basis that differs, a schedule that jumps,

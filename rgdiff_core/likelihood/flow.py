@@ -12,7 +12,7 @@ t = 1, log q(χ(0)) = log p₁ + ½ Σ log T(1)/T(0) + ∫₀¹ ∇·ż dt.
 
 The density is that of χ at t = 0, which still has the little noise of the schedule's first level.
 Nats. Integration is by the classical Runge–Kutta method of order 4 on a grid of times, or, to a
-tolerance, by Dormand and Prince's pair of orders 5 and 4. The latter runs by a clock of its own,
+tolerance, by Dormand and Prince's pair of orders 5 and 4. The latter runs by its own clock,
 which the mean angle drives, so that it can't step over a sharp cutoff.
 
 References:

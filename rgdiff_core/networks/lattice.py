@@ -8,7 +8,7 @@ thresholds. A hidden unit is
 odd in u for every threshold b, so that the whole network is odd in the field, F(−φ) = −F(φ):
 the learned score respects the symmetry of φ⁴ exactly, and with it ⟨φ⟩ = 0. Sites meet in
 convolutions within each channel, channels meet site by site; the mean field enters every block by
-a path of its own, since the zero mode is where the lattice is critical.
+its own path, since the zero mode is where the lattice is critical.
 
 References:
     Liu et al., 2201.03545 (convolutions by channel, then site by site); equivariant flows for φ⁴:

@@ -8,6 +8,7 @@ from typing import Any
 
 from rgdiff_core import data
 from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import read_json
 from rgdiff_core.training import TrainConfig
 
@@ -45,6 +46,7 @@ class CardHead:
             title: default: that of the data.
         """
         status = read_json(work / "status.json")
+        kept = work / "checkpoint" / "model.safetensors"
         of_data = next(item.title for item in data.available() if item.name == config.data)
         return asdict(
             CardHead(
@@ -54,7 +56,7 @@ class CardHead:
                 command=f"rgdiff pretrain {shlex.quote(name)}",
                 config=config.to_json(),
                 parameters=sum(p.numel() for p in model.network.parameters()),
-                steps=config.steps,
+                steps=int(read_metadata(kept).get("step", config.steps)),
                 train_s=status["elapsed_s"],
                 device=f"{status['device']}, {platform.machine()}",
             )

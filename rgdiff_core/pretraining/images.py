@@ -11,7 +11,6 @@ import torch
 from rgdiff_core import data
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.evaluation import (
     ClassAgreement,
     ImageReport,
@@ -56,9 +55,11 @@ class CardBudget:
     """What a card is measured on.
 
     Attributes:
-        images, scan_images: held-out ones for the bound, of the best process and of each.
+        images: held-out ones for the bound of the best process.
+        scan_images: held-out ones for the bound of each process.
         draws: noise levels for each.
-        samples, steps: drawn with the best process.
+        samples: drawn with the best process.
+        steps: of the sampler.
         flow: held-out images for the probability flow.
         device: its name.
         guided: samples of a model with classes at each scale of GUIDANCE.
@@ -114,10 +115,7 @@ def image_card(
     if torch.device(budget.device).type == "cuda":
         model.autocast = torch.bfloat16
     tried = {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
-    processes = {
-        title: Process(model.basis, each.color, each.schedule, model.modes)
-        for title, each in tried.items()
-    }
+    processes = {title: each.on(model) for title, each in tried.items()}
     few = data.load(config.data, "test").images[: budget.scan_images]
     scan: dict[str, Estimate] = {}
     for title, process in processes.items():
@@ -137,10 +135,9 @@ def image_card(
     )
     say(f"{best}: at most {report.bits} bits/dim")
     classes, real = _classes(config, model, processes[best], budget, say)
-    made = read_metadata(work / "checkpoint" / "model.safetensors")
     head = CardHead.fields_of(name, config, model, work, _title(config))
     return ImageCard(
-        **head | {"steps": int(made.get("step", config.steps))},
+        **head,
         evaluated_on=_device(budget.device),
         best=best,
         scan=scan,

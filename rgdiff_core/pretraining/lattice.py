@@ -195,10 +195,7 @@ def _evaluate(
     test = data.load(config.data, "test")
     x = test.images[:n]
     generator = torch.Generator().manual_seed(config.seed)
-    processes = {
-        title: Process(model.basis, each.color, each.schedule, model.modes)
-        for title, each in PROCESSES.items()
-    }
+    processes = {title: each.on(model) for title, each in PROCESSES.items()}
     scan: dict[str, FlowMetrics] = {}
     for title, process in processes.items():
         scan[title] = quality(model, process, action, few, steps, generator)

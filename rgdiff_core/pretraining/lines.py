@@ -14,7 +14,6 @@ from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.pretraining.cards import CardHead
-from rgdiff_core.process import Process
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
@@ -31,7 +30,8 @@ class LineRow:
     """A model at couplings that it was not trained on.
 
     Attributes:
-        m2, lam: the couplings.
+        m2: m².
+        lam: λ.
         quality: of weighed samples.
         hmc: susceptibility from a fresh hybrid Monte Carlo run.
     """
@@ -86,8 +86,7 @@ def line_card(
 
     def measured(m2: float, lam: float, noise: FixedProcess, n: int) -> FlowMetrics:
         here = model.at(m2, lam)
-        process = Process(here.basis, noise.color, noise.schedule, here.modes)
-        return quality(here, process, Phi4(m2, lam), n, steps, generator)
+        return quality(here, noise.on(here), Phi4(m2, lam), n, steps, generator)
 
     scan: dict[str, FlowMetrics] = {}
     for title, noise in processes.items():

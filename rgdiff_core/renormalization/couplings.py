@@ -60,7 +60,9 @@ class Couplings:
     The first ones depend on how the field is normalised; those up to `unit_quartic` do not.
 
     Attributes:
-        z, m2, lam: Z, m² and λ.
+        z: Z.
+        m2: m².
+        lam: λ.
         diagonal: K; None where it was not fitted.
         mass: m²/Z̄, in units of the lattice spacing, where Z̄ = Z + 2K is the coefficient of k².
         quartic: λ/Z̄².

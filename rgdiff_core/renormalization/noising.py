@@ -72,7 +72,7 @@ class Noising:
     ) -> Self:
         """Build the process, in float64, for configurations (n, 1, L, L) or (n, L, L), n ≥ 2.
 
-        Raises `ValueError` where basis, colour or schedule can't be had for them.
+        Raises `ValueError` where basis, colour or schedule do not fit them.
         """
         fields = as_fields(configurations)
         built = basis.build(fields).to(fields)

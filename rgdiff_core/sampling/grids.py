@@ -33,7 +33,8 @@ def angle(gamma: Tensor, noise: Tensor, variance: Tensor) -> Tensor:
 
     Arguments:
         gamma: log(σ²/α²); −∞ is the data.
-        noise, variance: S² and Σ, which broadcast against it.
+        noise: S², which broadcasts against it.
+        variance: Σ, which broadcasts against it.
     """
     turned = torch.atan(torch.exp((gamma + torch.log(noise / variance)) / 2))
     return torch.where(gamma == -math.inf, 0.0, turned)

@@ -69,7 +69,9 @@ class _Levels:
         magnitude: r, which broadcasts with it.
         clean: as gamma, where a component is finished: it has reached its least noise.
         still: (steps, …), where a step leaves a component as it is.
-        any_clean, any_still, any_finishing: by step, whether there are any.
+        any_clean: by step, whether a component is finished.
+        any_still: by step, whether it leaves a component as it is.
+        any_finishing: by step, whether it finishes a component.
     """
 
     times: tuple[float, ...]

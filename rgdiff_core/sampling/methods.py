@@ -65,7 +65,7 @@ class DDIM(Method):
 
     eta: float = 0.0
     title = "DDIM"
-    help = "First order. The noise that it sees is kept; with η > 0 a part of it is drawn afresh."
+    help = "First order. The predicted noise is kept; with η > 0 a part of it is drawn afresh."
 
     def __post_init__(self) -> None:
         check_range("eta", self.eta, 0, 1)
@@ -342,7 +342,7 @@ class Interaction(Method):
 
     @staticmethod
     def _corrected(ctx: StepContext, force: Tensor) -> Tensor:
-        """Return z at the start of the step, corrected by what the denoiser says there."""
+        """Return z at the start of the step, corrected by the denoiser's estimate there."""
         z = into_picture(ctx, ctx.c, ctx.level_t)
         if ctx.memory is None:
             return z

@@ -26,7 +26,7 @@ __all__ = [
     "out_of_picture",
 ]
 
-Memory = tuple[Tensor, ...]  # what a step was told, how far it went, and what else it leaves
+Memory = tuple[Tensor, ...]  # the denoiser's mean in a step, its length, and what else it leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class NoiseLevel:
 
     @property
     def marginal(self) -> Marginal:
-        """Return (α, σS) as denoisers are told it: (1, 0) for finished components."""
+        """Return (α, σS) as denoisers receive it: (1, 0) for finished components."""
         if self.clean is None:
             return Marginal(self.alpha, self.std)
         return Marginal(
@@ -67,12 +67,14 @@ class NoiseLevel:
 
 @dataclass(frozen=True, eq=False)
 class StepContext:
-    """Where a step stands, where it goes, and whom it may ask.
+    """Where a step starts and ends, and the model that it evaluates.
 
     Attributes:
-        model, process: as of `sample`.
+        model: as of `sample`.
+        process: as of `sample`.
         c: components of χ/r at the level `level_t`; (n, C, H, W).
-        level_t, level_s: the levels; `level_t` is finite everywhere.
+        level_t: the level at its start, finite everywhere.
+        level_s: the level at its end.
         times: (t, s).
         draw: draws white noise like c.
         finishing: whether some components go to the data themselves.
@@ -162,7 +164,7 @@ def added_noise(level_t: NoiseLevel, level_s: NoiseLevel) -> Tensor:
 def extrapolated(memory: Memory | None, value: Tensor, length: Tensor) -> Tensor:
     """Return the value half a step ahead, from those of this step and of the last.
 
-    A component that has only just begun to move says little of its slope, and a step of infinite
+    A component that has only just begun to move has no reliable slope yet, and a step of infinite
     length, to the data themselves, has no middle: there it stays as it is.
     """
     if memory is None:

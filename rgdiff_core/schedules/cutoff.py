@@ -21,7 +21,8 @@ class Cutoff(Schedule):
         kernel: which share of scale k is kept at Λ.
         path: the ordinate y(t); 1 is the Λ where every component has γ ≤ gamma_min, 0 the one
             where every component has γ ≥ gamma_max.
-        gamma_min, gamma_max: the end points' γ.
+        gamma_min: γ at t = 0.
+        gamma_max: γ at t = 1.
     """
 
     kernel: Kernel = SigmoidKernel()

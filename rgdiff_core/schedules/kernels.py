@@ -279,7 +279,8 @@ def monotone_cubic(times: Tensor, values: Tensor, t: Tensor) -> Tensor:
     Differentiable in the values and in t; `CutoffPath` is this curve.
 
     Arguments:
-        times, values: (K,), K ≥ 2, times increasing.
+        times: (K,), K ≥ 2, increasing.
+        values: (K,), at these times.
         t: of any shape, which the result has.
     """
     return _along(times, _cubics(times, values), t)
@@ -297,7 +298,7 @@ def _along(knots: Tensor, cubics: Tensor, t: Tensor) -> Tensor:
 def _cubics(times: Tensor, values: Tensor) -> Tensor:
     """Return each piece's cubic, (4, knots), highest power first.
 
-    The last knot has a piece of its own, constant, so that all knots are met exactly.
+    The last knot has its own constant piece, so that all knots are met exactly.
     """
     h, rise = times.diff(), values.diff()
     slope = rise / h

@@ -5,7 +5,7 @@ negative log-likelihood it is
 
     L_N = ½ Σ_i Σ_k (1 − V_k(t_{i+1})/V_k(t_i)) E[excess_k(t_i)],    1 = t_0 > … > t_N = 0,
 
-and all that it sees of a schedule is γ_k at the times t_i. For a cutoff schedule these are
+and of a schedule it uses only γ_k at the times t_i. For a cutoff schedule these are
 functions of the ordinates of Λ(t), and of the kernel's one number where it has one; L_N is
 differentiated through χ(t) = αχ(0) + σSε with ε held fixed, through V and through the denoiser.
 
@@ -112,7 +112,8 @@ class Progress(Generic[S]):
     """Where a search stands.
 
     Attributes:
-        round, rounds: of gradient steps.
+        round: gradient steps that are done.
+        rounds: gradient steps in all.
         objective: of the present schedule on this round's images: L_N, in nats above the free
             theory, or the second moment that `learn` makes least.
         change: the same less that of the schedule at the start, on the same images and noise.
@@ -214,7 +215,7 @@ def improve(
         steps: N of the sampler, uniform in t, 1 to 1000.
         rounds: gradient steps, 1 to 100,000; the rate falls to zero by a cosine.
         points: control points of the result, equally spaced, 2 to 64; default: N + 1 of them,
-            all that the sampler sees, or 64.
+            all that the sampler uses, or 64.
         shape: whether the kernel's width or order is optimised too.
         batch: images in each round.
         rate: of Adam.

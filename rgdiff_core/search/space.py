@@ -43,7 +43,8 @@ class Space(Spec):
         orders: of ORDERS, for soft conditioning, with a softness in [0.03, 10].
         colors: of COLORS; blends are between white and matched.
         points: control points of Λ(t) between its ends, 0 to 16; none for a straight line.
-        gamma_min, gamma_max: ranges of γ at the ends of time.
+        gamma_min: range of γ at t = 0.
+        gamma_max: range of γ at t = 1.
 
     Raises `ValueError` for a name that is not known and a value outside its range.
     """

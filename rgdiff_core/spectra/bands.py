@@ -1,6 +1,6 @@
 r"""Scale bands: a noised field as a short sum, so that a browser can paint it at display rate.
 
-A schedule sees a component only through its label ℓ (its scale, level or column), so with hat
+A schedule acts on a component only through its label ℓ (its scale, level or column), so with hat
 functions h_b(ℓ) that sum to one
 
     φ(t) ≈ Σ_b α_b(t) X_b + σ_b(t) S_b E_b,    X_b = U h_b U†φ(0),    E_b = U h_b U†ε,
@@ -275,7 +275,9 @@ class BandTable:
     """Noise levels at the bands' nodes.
 
     Attributes:
-        alpha, sigma, gamma: (P, N, B) over schedules, ordinates (uniform on [0, 1]) and bands.
+        alpha: (P, N, B) over schedules, ordinates (uniform on [0, 1]) and bands.
+        sigma: as alpha.
+        gamma: as alpha.
         front: (P, N), the scale at which α² = σ² for cutoff schedules, else None.
     """
 

@@ -153,8 +153,10 @@ class Profile:
     """What components of about the same scale have in common.
 
     Attributes:
-        scale: (n,), mean scale (or momentum) of each bin; 0 has a bin of its own.
-        mean, low, high: (n,), mean and 10 % and 90 % quantiles of the quantity.
+        scale: (n,), mean scale (or momentum) of each bin; 0 has its own bin.
+        mean: (n,), of the quantity.
+        low: (n,), its 10 % quantile.
+        high: (n,), its 90 % quantile.
         count: (n,), components per bin.
     """
 
@@ -267,7 +269,7 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
     independent.
 
     Raises:
-        ValueError: Where fewer than three shells have power and error.
+        ValueError: Where fewer than three shells have power and error, or nothing fits best.
 
     References:
         Efron, The jackknife, the bootstrap and other resampling plans (1982), chapter 6.
@@ -278,7 +280,8 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
 def fit_free_theory(spectrum: Spectrum) -> FreeTheoryFit:
     """Fit a free propagator to a spectrum without its zero mode, in log P.
 
-    m² is kept at or above zero. Otherwise as `fit_power_law`.
+    m² is kept at or above zero; for a spectrum that rises with k none fits best. Otherwise as
+    `fit_power_law`.
     """
     # in units of the smallest momentum, so that both parameters are of order one
     unit = float(spectrum.modes[spectrum.modes > 0].min()) ** 2 if len(spectrum.modes) > 1 else 1.0
@@ -310,15 +313,13 @@ def _fit(
 
     k, relative = shells.modes.numpy(), error / power
     begin = (float(np.log(power).mean() - log_power(k, 0.0, start).mean()), start)
-    best, covariance = curve_fit(
-        log_power,
-        k,
-        np.log(power),
-        begin,
-        relative,
-        absolute_sigma=True,
-        bounds=((-np.inf, lowest), (np.inf, np.inf)),
-    )
+    how = {"absolute_sigma": True, "bounds": ((-np.inf, lowest), (np.inf, np.inf))}
+    try:
+        best, covariance = curve_fit(log_power, k, np.log(power), begin, relative, **how)
+    except RuntimeError:
+        raise ValueError(
+            f"no parameters fit the {len(power)} shells best: their power does not fall with k."
+        ) from None
     if shells.samples is not None:
         step = 1e-4 * max(1.0, abs(best[1]))
         change = log_power(k, best[0], best[1] + step) - log_power(k, *best)

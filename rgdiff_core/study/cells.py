@@ -1,7 +1,7 @@
 """Results one by one on disk, so that a study that was stopped goes on where it was.
 
 A cell is one JSON file. It holds what it was computed from, and is computed anew where that has
-changed. Files are written beside their place and renamed: a reader sees the old one or the new.
+changed. Files are written beside their place and renamed: a reader finds the old one or the new.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 
 from rgdiff_core.files.atomic import WriteError, write_text
 from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
-from rgdiff_core.spec import check_range
+from rgdiff_core.spec import check_range, up_to_date_all
 
 __all__ = ["Cells", "OutOfTimeError", "end_of", "resumable"]
 
@@ -40,7 +40,7 @@ def resumable() -> Iterator[None]:
     try:
         yield
     except WriteError as error:
-        kept = "what is finished is kept, and the same command goes on."
+        kept = "what is finished is kept, and the same command continues."
         raise OSError(f"{error}; {kept}") from error
 
 
@@ -72,11 +72,12 @@ class Cells:
             return None
         try:
             cell = read_json(path)
+            made_from = up_to_date_all(cell.get("inputs"))
         except (ValueError, OSError):
             return None
         whole = isinstance(cell.get("result"), dict) and is_number(cell.get("seconds"))
-        fits = cell.get("inputs") == json.loads(json.dumps(inputs))
-        return cell if whole and fits else None
+        fits = made_from == json.loads(json.dumps(inputs))
+        return cell | {"inputs": made_from} if whole and fits else None
 
     def begin(self, name: str) -> None:
         """Raise `OutOfTimeError` where it is too late to begin something."""

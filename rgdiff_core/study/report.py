@@ -2,13 +2,25 @@
 
 import platform
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from rgdiff_core.files.stored import read_json
 from rgdiff_core.study.lattice.verdict import combined_error
 
-__all__ = ["tables"]
+__all__ = ["read_results", "tables", "versions"]
+
+FORMER_NAMES = {"ladder": "ablation", "landscape": "schedule_scan", "rungs": "models"}
+
+
+def read_results(path: Path) -> dict[str, Any]:
+    """Read a file that a study wrote, its parts by their present names.
+
+    Raises `ValueError` with one sentence for a damaged file, `OSError` where it cannot be read.
+    """
+    return {FORMER_NAMES.get(name, name): part for name, part in read_json(path).items()}
 
 
 def tables(found: dict[str, Any]) -> list[str]:

@@ -71,7 +71,8 @@ class Batches(BatchStream):
         size: images in a batch, over all processes.
         symmetries: "none", "flip" or "lattice".
         seed: of everything random.
-        rank, world: this process, and how many there are.
+        rank: the number of this process.
+        world: how many processes there are.
         class_labels: (N,) of the images, None for training without classes.
         label_dropout: probability that a label is replaced by the null label.
     """
@@ -142,12 +143,13 @@ def joined(parts: Sequence[Batch]) -> Batch:
 class JoinedBatches(BatchStream):
     """Batches of several data sets, as even a share of each as there can be.
 
-    Each set has noise levels of its own, so that colours and schedules that know of the data are
+    Each set has its own noise levels, so that colours and schedules that know of the data are
     those of the set.
 
     Arguments:
         parts: of one process each, whose sizes add up to that of the batch.
-        rank, world: this process, and how many there are.
+        rank: the number of this process.
+        world: how many processes there are.
     """
 
     parts: tuple[Batches, ...]

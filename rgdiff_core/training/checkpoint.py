@@ -103,7 +103,7 @@ def load_checkpoint(folder: Path, config: TrainConfig) -> Checkpoint | None:
             continue
         for field, (old, new) in differences(made, config).items():
             raise ValueError(
-                f"this run was started with {field} = {old!r} and can't go on with {new!r}."
+                f"this run was started with {field} = {old!r} and cannot continue with {new!r}."
             )
         return checkpoint
     if problems:

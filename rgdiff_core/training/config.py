@@ -55,7 +55,8 @@ class FieldInfo:
     Attributes:
         help: One sentence for people.
         group: The heading it stands under in a form.
-        low, high: Range of a number, None where there is none.
+        low: The least allowed number, None where there is none.
+        high: The largest allowed number, None where there is none.
         low_open: Whether the number must be above `low`.
         choices: The values of a text, none where it is free.
     """
@@ -261,7 +262,7 @@ def config_to_toml(config: TrainConfig) -> str:
 
 
 def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None: TOML has no word for it, and it is the default of such a field."""
+    """Leave out what is None: TOML cannot express it, and it is the default of such a field."""
     return {
         name: _without_none(value) if isinstance(value, Mapping) else value
         for name, value in data.items()
@@ -330,7 +331,8 @@ def _merged(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]
                 raise ValueError(f"network = {value!r} is not one of {known}.")
             value = to_dict(NETWORKS[value])
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            same = value.get("kind", old.get("kind")) == old.get("kind")
+            value = up_to_date({"kind": old.get("kind")} | dict(value))
+            same = value["kind"] == old.get("kind")
             value = _merged(old, value) if same else to_dict(from_dict(value))
         merged[name] = value
     return merged

@@ -25,7 +25,7 @@ from rgdiff_core.schedules import LinearGamma, Schedule
 from rgdiff_core.schedules.kernels import MAX_POINTS
 from rgdiff_core.schedules.learned import MAX_SCALES
 from rgdiff_core.search.gradient import BETAS, Draw, set_gradients
-from rgdiff_core.search.learned import Table, second_moment, table_of
+from rgdiff_core.search.learned import GammaParameters, second_moment, table_of
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.training.losses import Objective
@@ -87,7 +87,7 @@ class _Sampler(OneProcessSampler):
         seed: int,
     ) -> None:
         self.source, self.basis = source, basis
-        table = Table(table_of(source.start, source.scales, source.points))
+        table = GammaParameters(table_of(source.start, source.scales, source.points))
         self.table = table.to(hosted(modes.scale).device)
         self.adam = torch.optim.Adam(self.table.parameters(), lr=source.rate, betas=BETAS)
         process = Process(basis, source.color, self.table.schedule(), modes)

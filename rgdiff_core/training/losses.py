@@ -1,8 +1,8 @@
 r"""Denoising score matching: what a learned denoiser minimises.
 
 With the Gaussian posterior's variance V, the *unit* loss of component k is |χ_k(0) − D_k|²/V_k: 1
-on average for Gaussian data and F = 0, at every noise level. What a network has learnt is the
-excess over the Gaussian's own loss on the same draw, which is negative, and small: the
+on average for Gaussian data and F = 0, at every noise level. What a network has learnt is its gain
+over the Gaussian, the Gaussian's loss less the network's on the same draw, and it is small: the
 non-Gaussian part of 6×6 φ⁴ is below 1 nat for all components together.
 
 A weighting is a weight w_k(t) on |χ_k(0) − D_k|²,
@@ -115,13 +115,13 @@ class LossTerms:
         loss: (), the mean of `weighted`, with gradient.
         weighted: (B, C, H, W), the weighted squared error.
         unit: (B, C, H, W), |χ(0) − D|²/V.
-        excess: (B, C, H, W), the unit loss less that of the Gaussian on the same draw.
+        gain: (B, C, H, W), over the Gaussian: its unit loss less the model's, on the same draw.
     """
 
     loss: Tensor
     weighted: Tensor
     unit: Tensor
-    excess: Tensor
+    gain: Tensor
 
 
 def weights(
@@ -194,12 +194,12 @@ def denoising_loss(
     with torch.no_grad():
         unit = error**2 / gaussian.variance
         if model.spec.reference == "spectrum":
-            excess = network_term * (2 * free + network_term) / gaussian.variance
+            gain = -network_term * (2 * free + network_term) / gaussian.variance
         else:
             best = gaussian_posterior(c, marginal, model.modes_mean, model.modes_variance)
-            excess = (error**2 - (best.mean - data) ** 2) / best.variance
+            gain = ((best.mean - data) ** 2 - error**2) / best.variance
     weighted = batch.weight * error**2
-    return LossTerms(weighted.mean(), weighted.detach(), unit, excess)
+    return LossTerms(weighted.mean(), weighted.detach(), unit, gain)
 
 
 def by_scale(values: Tensor, modes: Modes, bands: int = 8) -> Tensor:

@@ -1,4 +1,4 @@
-"""What is measured of a run: means over a stretch of steps, and the held-out excess."""
+"""What is measured of a run: means over a stretch of steps, and the gain on held-out data."""
 
 import time
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ __all__ = ["HeldOutEvaluation", "CurvePoint", "RunningMeans"]
 
 CurvePoint = Mapping[str, Any]
 
-_SUMS = ("loss", "unit", "norm", "excess")
+_SUMS = ("loss", "unit", "norm", "gain")
 
 
 class RunningMeans:
@@ -33,7 +33,7 @@ class RunningMeans:
         self.start = self.begun = learner.step
         self.since = time.monotonic()
         self.loss = self.unit = self.norm = torch.zeros((), device=learned.train.device)
-        self.excess = torch.zeros(learned.train.shape[1:], device=learned.train.device)
+        self.gain = torch.zeros(learned.train.shape[1:], device=learned.train.device)
         self.bad = torch.full((), -1, device=learned.train.device)
 
     def add(self, terms: LossTerms, norm: Tensor) -> None:
@@ -42,7 +42,7 @@ class RunningMeans:
         self.loss = self.loss + loss
         self.unit = self.unit + terms.unit.mean()
         self.norm = self.norm + norm
-        self.excess += terms.excess.mean(0)
+        self.gain += terms.gain.mean(0)
         # a gradient that is not finite spoils the weights one step before the loss shows it
         fine = loss.isfinite() & norm.isfinite()
         here = torch.where(fine, -1, self.learner.step)
@@ -58,8 +58,10 @@ class RunningMeans:
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Go on with the sums of a checkpoint."""
         self.start = int(tensors["window.start"])
+        if "window.excess" in tensors:  # of an older checkpoint
+            tensors = {**tensors, "window.gain": -tensors["window.excess"]}
         for name in _SUMS:
-            setattr(self, name, tensors[f"window.{name}"].to(self.excess.device))
+            setattr(self, name, tensors[f"window.{name}"].to(self.gain.device))
 
     def first_bad(self) -> int | None:
         """Return the first step at which any process' loss was not finite."""
@@ -82,14 +84,14 @@ class RunningMeans:
         steps = self.learner.step - self.start
         config = self.learner.config
         sums = (self.gathered(getattr(self, name)).mean(0) for name in _SUMS)
-        loss, unit, norm, excess = (x / steps for x in sums)
+        loss, unit, norm, gain = (x / steps for x in sums)
         seconds = time.monotonic() - self.since
         return {
             "step": self.learner.step,
             "loss": float(loss),
             "unit": float(unit),
-            "excess": float(excess.mean()),
-            "by_scale": by_scale(excess[None], self.modes).tolist(),
+            "gain": float(gain.mean()),
+            "by_scale": by_scale(gain[None], self.modes).tolist(),
             "lr": learning_rate(config, self.learner.step - 1),
             "grad_norm": float(norm),
             "images_per_s": (self.learner.step - self.begun) * config.batch / max(1e-9, seconds),
@@ -118,8 +120,8 @@ class HeldOutEvaluation:
 
     @torch.no_grad()
     def evaluate(self, learner: TrainState) -> dict[str, Any]:
-        """Return the loss and the excess over the Gaussian with their standard errors over images,
-        and the excess by scale.
+        """Return the loss and the gain over the Gaussian with their standard errors over images,
+        and the gain by scale.
         """
         parts, losses = [], []
         for start in range(0, len(self.images), self.chunk):
@@ -127,14 +129,14 @@ class HeldOutEvaluation:
             levels, noise = self.levels.rows(rows), self.noise[rows]
             labels = None if self.labels is None else self.labels[rows]
             terms = denoising_loss(learner.average, self.images[rows], levels, noise, labels)
-            parts.append(terms.excess)
+            parts.append(terms.gain)
             losses.append(terms.weighted.mean((1, 2, 3)))
-        excess, loss = torch.cat(parts), torch.cat(losses)
-        each = excess.mean((1, 2, 3))
+        gain, loss = torch.cat(parts), torch.cat(losses)
+        each = gain.mean((1, 2, 3))
         return {
             "loss": float(loss.mean()),
             "loss_error": float(loss.std() / len(loss) ** 0.5),
-            "excess": float(each.mean()),
-            "excess_error": float(each.std() / len(each) ** 0.5),
-            "by_scale": by_scale(excess, self.modes).tolist(),
+            "gain": float(each.mean()),
+            "gain_error": float(each.std() / len(each) ** 0.5),
+            "by_scale": by_scale(gain, self.modes).tolist(),
         }

@@ -35,14 +35,14 @@ class LoadedModel:
         denoiser: The model.
         data: The name of its data set, "" where its file does not say.
         noise: The process that it was trained on, or one that suits a universal model.
-        own: Whether it was trained on that one process.
+        trained_on: The one process that it was trained on, None for a universal model.
     """
 
     name: str
     denoiser: NetworkDenoiser
     data: str
     noise: FixedProcess
-    own: bool = False
+    trained_on: FixedProcess | None = None
 
     def images(self, split: str, chosen: str | None = None) -> ImageSet:
         """Return its data set, or another; raises `ValueError` where none is known. Of data along
@@ -107,7 +107,7 @@ def _opened(
     name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None
 ) -> LoadedModel:
     if config is not None and isinstance(config.noise, FixedProcess):
-        return LoadedModel(name, denoiser, data, config.noise, own=True)
+        return LoadedModel(name, denoiser, data, config.noise, config.noise)
     return LoadedModel(name, denoiser, data, DEFAULT)
 
 

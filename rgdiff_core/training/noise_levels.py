@@ -13,6 +13,7 @@ import random
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -120,6 +121,8 @@ class FixedProcess(NoiseSource):
         schedule: γ_k(t).
     """
 
+    former_kinds: ClassVar[tuple[str, ...]] = ("OneProcess",)
+
     color: Color = Matched()
     schedule: Schedule = schedules.Cutoff()
 
@@ -128,6 +131,10 @@ class FixedProcess(NoiseSource):
         return OneProcessSampler(
             Process(basis, self.color, self.schedule, modes), modes, objective, seed
         )
+
+    def on(self, model: Denoiser) -> Process:
+        """Return the process in a model's basis, with the statistics of the model's data."""
+        return Process(model.basis, self.color, self.schedule, model.modes)
 
 
 @dataclass(frozen=True)

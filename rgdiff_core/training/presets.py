@@ -77,7 +77,7 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "cifar10-cpu": TrainingPreset(
-        "CIFAR-10 taste (CPU)",
+        "CIFAR-10, quick try (CPU)",
         "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no "
         "objects yet.",
         TrainConfig(

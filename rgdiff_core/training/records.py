@@ -24,7 +24,7 @@ import numpy as np
 from torch import Tensor
 
 from rgdiff_core.files.atomic import naming, replacing, write_text
-from rgdiff_core.files.stored import MAX_NUMBER, read_json, reading
+from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json, reading
 from rgdiff_core.spec import Spec, check_range, from_dict
 from rgdiff_core.training.holding import hold, name_of
 
@@ -40,16 +40,20 @@ class Status(Spec):
 
     Attributes:
         state: one of STATES.
-        step, steps: done and wanted.
+        step: the last that is done.
+        steps: of the whole run.
         message: one sentence for people, or nothing.
-        pid, host: of the process that works on it.
+        pid: of the process that works on it.
+        host: on which that runs.
         worker: its name, see `rgdiff_core.training.holding`.
-        started, updated: seconds since 1970.
+        started: in seconds since 1970.
+        updated: in seconds since 1970.
         elapsed_s: seconds of training, over all resumptions.
         eta_s: seconds to go, None where it isn't known.
         images_per_s: throughput of late.
         device: what it runs on.
-        loss, excess: of late; the excess is the unit loss less that of the Gaussian.
+        loss: of late.
+        gain: of late, over the Gaussian: its unit loss less the model's.
         checkpoint_step: of the last checkpoint.
     """
 
@@ -66,9 +70,28 @@ class Status(Spec):
     images_per_s: float | None = None
     device: str = ""
     loss: float | None = None
-    excess: float | None = None
+    gain: float | None = None
     checkpoint_step: int = 0
     worker: str = ""
+
+
+def with_gain(numbers: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return recorded numbers with the gain over the Gaussian, of which older records have the
+    negative, the excess.
+    """
+    if "excess" not in numbers:
+        return numbers
+    found = {name: value for name, value in numbers.items() if not name.startswith("excess")}
+    found |= {"gain": _negative(numbers["excess"])}
+    if "excess_error" in numbers:
+        found["gain_error"] = numbers["excess_error"]
+    if isinstance(numbers.get("by_scale"), list):
+        found["by_scale"] = [_negative(value) for value in numbers["by_scale"]]
+    return found
+
+
+def _negative(value: Any) -> Any:
+    return -value if is_number(value) else value
 
 
 def load_status(folder: Path) -> Status:
@@ -81,13 +104,14 @@ def load_status(folder: Path) -> Status:
     path = folder / "status.json"
     told = read_json(path)
     with reading(path):
+        told = with_gain(told)
         known = {each.name: told[each.name] for each in fields(Status) if each.name in told}
         status = from_dict({"kind": "Status"} | known)
         if not isinstance(status, Status) or status.state not in STATES:
             raise ValueError(f"state = {told['state']!r} is none of {', '.join(STATES)}.")
         for name, value in asdict(status).items():
             if isinstance(value, int | float):
-                least = -MAX_NUMBER if name in ("loss", "excess") else 0
+                least = -MAX_NUMBER if name in ("loss", "gain") else 0
                 check_range(name, value, least, MAX_NUMBER)
         return status
 

@@ -1,6 +1,6 @@
 """The training loop: steps, and what is written down between them.
 
-A run can be stopped at any moment and goes on from its last checkpoint as if it had not been:
+A run can be stopped at any moment and continues from its last checkpoint as if it had not been:
 everything random is a function of the seed and the step. On several processes (`torchrun`) the
 same batch is shared out, and the curve is that of one process up to rounding.
 """
@@ -20,6 +20,7 @@ import torch
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.data import is_lattice
 from rgdiff_core.denoisers.files import save_model
 from rgdiff_core.devices import device_of
 from rgdiff_core.files.atomic import write_text
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "fabric_for", "preview_process", "train"]
 
-PREVIEW_IMAGES, PREVIEW_STEPS = 16, 25
+PREVIEW_IMAGES, PREVIEW_FIELDS, PREVIEW_STEPS = 16, 64, 25
 TICK = 1.0  # seconds between two looks at what others ask for
 SNAPSHOTS = (16, 8)  # at a sixteenth and an eighth of the steps
 LOOK_EVERY = 10  # steps between two looks of several processes, which must look together
@@ -295,7 +296,7 @@ class _TrainingRun:
             rate = row["images_per_s"]
             left = (self.config.steps - step) * self.config.batch / rate
             self.now = replace(
-                self.now, loss=row["loss"], excess=row["excess"], images_per_s=rate, eta_s=left
+                self.now, loss=row["loss"], gain=row["gain"], images_per_s=rate, eta_s=left
             )
         if self.records is not None:
             self.records.point(row)
@@ -310,11 +311,13 @@ class _TrainingRun:
         generator = torch.Generator(self.fabric.device).manual_seed(fold_in(self.config.seed, 3))
         method = "dpmpp_2m" if process.schedule.continuous else "shell"
         model = self.learner.average
-        labels = torch.arange(PREVIEW_IMAGES) % model.num_classes if model.num_classes else None
+        small = self.material.basis.shape[-1] <= 16  # enough of them for a histogram
+        n = PREVIEW_FIELDS if small and is_lattice(self.config.data) else PREVIEW_IMAGES
+        labels = torch.arange(n) % model.num_classes if model.num_classes else None
         images = sample(
             model,
             process,
-            PREVIEW_IMAGES,
+            n,
             PREVIEW_STEPS,
             method,
             generator,

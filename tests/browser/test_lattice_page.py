@@ -86,7 +86,7 @@ def test_an_ensemble_is_taken_along_and_brought_back(page: Page, own_url: str, t
     assert phi.ndim == 4 and phi.shape[2] == phi.shape[3]
     foreign = tmp_path / "foreign.npz"
     np.savez(foreign, images=phi[:, 0], m2=-4.0, lam=6.0)
-    page.get_by_text("Bring one").click()
+    page.get_by_text("Import an ensemble").click()
     page.locator('input[type="file"]').set_input_files(foreign)
     page.get_by_text(re.compile("do not belong to m² = -4, λ = 6")).wait_for()
 

@@ -28,8 +28,9 @@ from labpage import (
 from playwright.sync_api import Browser, Page, expect
 
 from pages._noising.state import start
-from pages._noising.tour import stops
+from pages._noising.tour import states
 from pages._shared.process_choice import ProcessChoice
+from pages._shared.tour import STOPS
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import White
 from rgdiff_core.presets import PRESETS
@@ -115,7 +116,7 @@ def test_a_point_dragged_by_the_mouse_paints_and_then_is_in_the_address(open_pag
     page.mouse.move(x + 20, y + 90, steps=6)
     expect(ref(page, "canvasA")).to_have_attribute("data-source", "painted")
     assert distance(pixels(page), before) > 20
-    assert page.url == link  # nothing is written while the hand moves
+    assert page.url == link  # nothing is written during a drag
     page.mouse.up()
     settled(page)
     page.wait_for_url(lambda url: url != link)
@@ -282,11 +283,13 @@ def test_the_blend_leads_from_a_to_b(page: Page, app_url: str):
 
 def test_the_tour_and_the_presets_lead_to_their_pictures(page: Page, app_url: str):
     visit(page, app_url)
-    for index, stop in enumerate(stops(DATA)[:3]):
-        page.get_by_text(f"{index + 1} · {stop.title}", exact=True).click()
-        page.wait_for_function(IN_ADDRESS, arg=stop.state.to_json())
-        expect(page.get_by_text(stop.text)).to_be_visible()
+    for index, state in enumerate(states(DATA)[:3]):
+        page.get_by_role("button", name="Next" if index else "Start the tour").click()
+        page.wait_for_function(IN_ADDRESS, arg=state.to_json())
+        expect(page.get_by_text(STOPS[index].task)).to_be_visible()
         settled(page)
+    width = ref(page, "curve").evaluate("(curve) => getComputedStyle(curve).outlineWidth")
+    assert width == "2px"  # the control of the third stop is marked
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     page.get_by_role("combobox", name="Preset").click()
     page.get_by_role("option", name=PRESETS["polchinski"].title).click()

@@ -124,6 +124,52 @@ def test_numbers_out_of_range_are_refused_before_any_work(capsys, tmp_path, monk
     assert not [path for path in tmp_path.iterdir() if path.name not in ("runs", "cache")]
 
 
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        ("folder{}", "it is a folder"),
+        ("nowhere/made{}", "there is no folder nowhere"),
+        ("file/made{}", "there is no folder file"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("command", "ending"),
+    [
+        ("data generate", ".npz"),
+        ("sample phi4-6x6 --out", ".npz"),
+        ("evaluate phi4-6x6 --out", ".json"),
+        ("sweep phi4-6x6 --out", ".json"),
+        ("lattice scan --out", ".json"),
+    ],
+)
+def test_a_place_for_the_result_is_refused_before_any_work(
+    capsys, tmp_path, monkeypatch, command, ending, place, says
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RGDIFF_RUNS", str(tmp_path / "runs"))
+    (tmp_path / f"folder{ending}").mkdir()
+    (tmp_path / "file").touch()
+    assert main([*command.split(), place.format(ending)]) == 1
+    error = capsys.readouterr().err
+    assert f"{place.format(ending)} can't be written: {says}" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["study", "report"], ["data", "import"]])
+def test_an_error_of_the_system_names_the_file_alone(capsys, tmp_path, words):
+    assert main([*words, str(tmp_path / "a\nb.npz")]) == 1
+    error = capsys.readouterr().err
+    assert f"{tmp_path.name}/a b.npz" in error and "Errno" not in error and error.count("\n") == 1
+
+
+def test_words_of_any_length_make_a_short_error(capsys):
+    for words in (["data", "fetch", "ü" * 5000], ["data", "delete", "\udcff" * 5000]):
+        assert main(words) == 1
+        assert len(capsys.readouterr().err) < 1000
+    with pytest.raises(SystemExit, match="2"):
+        main(["sample", "x", "--method", "ü" * 5000])
+    assert len(capsys.readouterr().err.split("\n")[-2]) < 1000
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
     parser = argparse.ArgumentParser()

@@ -134,7 +134,7 @@ def test_the_loss_of_a_mixed_batch_is_that_of_each_coupling():
         here = model.at(*free_line().line.points[point])
         alone = denoising_loss(here, x[row], levels.rows(row), noise[row])
         torch.testing.assert_close(whole.weighted[row], alone.weighted)
-        torch.testing.assert_close(whole.excess[row], alone.excess)
+        torch.testing.assert_close(whole.gain[row], alone.gain)
 
 
 @pytest.mark.parametrize("network", [NET, UNet(8, (1, 2), 1, (2,))])

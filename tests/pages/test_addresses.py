@@ -1,8 +1,13 @@
-"""Addresses that say nonsense: every parameter of every page, and what reads them."""
+"""Addresses that contain nonsense: every parameter of every page, and what reads them.
+
+RGDIFF_FUZZ says how many texts each reader is given: by hand, thousands.
+"""
 
 import ast
+import asyncio
 import copy
 import json
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,16 +19,20 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._lattice import state as lattice_state
+from pages._noising import state as noising_state
 from pages._noising.state import NoisingState
 from pages._noising.state import start as lab
 from pages._samples import state as samples_state
+from pages._samples.component.line import Job, _asked
 from pages._training import state as training_state
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.process import Process
-from rgdiff_core.spec import from_json
+from rgdiff_core.spec import from_json, load_json
 from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.config import config_to_toml, override, parse_config
 
 ROOT = Path(__file__).resolve().parents[2]
+COUNT = int(os.environ.get("RGDIFF_FUZZ", "80"))
 DATA = "photographs"
 OWN = {"state", "config", "run", "data", "m2", "lam", "L", "ensemble", "together"}
 NESTED = "[" * 20_000 + "]" * 20_000
@@ -93,7 +102,7 @@ def test_widgets_take_what_the_address_has():
 
 @pytest.mark.parametrize("word", ["", "inf"])
 @pytest.mark.parametrize("page", sorted(path.stem for path in (ROOT / "pages").glob("*.py")))
-def test_a_page_is_drawn_whatever_the_address_says(page, word):
+def test_a_page_is_drawn_whatever_the_address_contains(page, word):
     at = AppTest.from_file(str(ROOT / f"pages/{page}.py"), default_timeout=PATIENCE)
     for name in parameters():
         at.query_params[name] = word
@@ -130,27 +139,72 @@ def theory(text: str) -> object:
     return [lattice_state.read({name: text}, start) for name in ("m2", "lam", "L")]
 
 
-READERS: dict[str, tuple[Callable[[str], object], str]] = {
-    "noising": (NoisingState.from_json, lab(DATA).to_json()),
-    "samples": (samples_state.SamplesState.from_json, samples_state.SamplesState().to_json()),
-    "training": (training_state.read, TrainConfig().to_json()),
-    "spec": (from_json, BasisSpec().to_json()),
-    "process": (Process.from_json, ""),
-    "theory": (theory, '{"a": 1}'),
+def edited(text: str, chance: random.Random) -> str:
+    """Return a text with some characters changed, moved or missing; of JSON, with values too."""
+    if text.startswith("{") and chance.random() < 0.9:
+        return json.dumps(changed(json.loads(text), chance))
+    if chance.random() < 0.2:
+        return text[: chance.randrange(len(text))]
+    letters = list(text)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        at = chance.randrange(len(letters))
+        letters[at] = chance.choice(
+            (chance.choice('0123456789-.eE=[]{}"\n,#\0ü'), letters[-1], "")
+        )
+    return "".join(letters)
+
+
+def message() -> str:
+    """Return a request for samples, as the browser sends it."""
+    bench = samples_state.SamplesState()
+    told = {"bench": json.loads(bench.to_json()), "told": bench.component()}
+    return json.dumps({"kind": "draw", "seq": 1, "within": 0.5} | told)
+
+
+def wavelets() -> str:
+    """Return a process in a basis of wavelets."""
+    basis = rg.bases.WaveletBasis((1, 4, 4))
+    return rg.Process(basis, rg.colors.White(), rg.schedules.Cutoff()).to_json()
+
+
+LOOP = asyncio.new_event_loop()
+READERS: dict[str, tuple[Callable[[str], object], Callable[[], str]]] = {
+    "noising": (NoisingState.from_json, lambda: lab(DATA).to_json()),
+    "noising report": (
+        lambda text: noising_state.merged(lab(DATA), load_json(text)),
+        lambda: json.dumps(lab(DATA).component()),
+    ),
+    "samples": (
+        samples_state.SamplesState.from_json,
+        lambda: samples_state.SamplesState().to_json(),
+    ),
+    "samples report": (
+        lambda text: samples_state.merged(samples_state.SamplesState(), load_json(text)),
+        lambda: json.dumps(samples_state.SamplesState().component()),
+    ),
+    "message": (lambda text: _asked(Job(text, LOOP)), message),
+    "training": (training_state.read, lambda: TrainConfig().to_json()),
+    "config file": (
+        lambda text: parse_config(text, "a.toml"),
+        lambda: config_to_toml(TrainConfig()),
+    ),
+    "setting": (
+        lambda text: override(TrainConfig(), [text]),
+        lambda: 'model={"network":{"kind":"LatticeNet","width":8}}',
+    ),
+    "spec": (from_json, lambda: BasisSpec().to_json()),
+    "process": (Process.from_json, wavelets),
+    "theory": (theory, lambda: "8"),
 }
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_nonsense_is_one_sentence_to_every_reader(name):
-    read, sound = READERS[name]
-    if name == "process":
-        basis = rg.bases.WaveletBasis((1, 4, 4))
-        sound = Process(basis, rg.colors.White(), rg.schedules.Cutoff()).to_json()
-    chance = random.Random(name)
-    texts = [json.dumps(changed(json.loads(sound), chance)) for _ in range(80)]
-    texts += [sound[: chance.randrange(len(sound))] for _ in range(10)]
+    read, make = READERS[name]
+    sound, chance = make(), random.Random(name)
+    read(sound)
     refused = 0
-    for text in (*WORDS, *texts):
+    for text in (*WORDS, *(edited(sound, chance) for _ in range(COUNT))):
         try:
             read(text)
         except (ValueError, OSError) as error:

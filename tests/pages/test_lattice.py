@@ -158,7 +158,7 @@ def test_couplings_can_be_entered_in_any_convention():
 
 def test_theories_of_the_literature_can_be_taken():
     at = healthy(start().run())
-    menu = next(each for each in at.selectbox if each.label == "Theory of the literature")
+    menu = next(each for each in at.selectbox if each.label == "Published parameters")
     name = next(each for each in menu.options if each.startswith("E4"))
     healthy(menu.set_value(name).run())
     assert told(at) == Theory(-4.0, 5.276, 12)

@@ -11,9 +11,10 @@ from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
 from pages._noising.state import NoisingState, start
-from pages._noising.tour import stops
+from pages._noising.tour import states
 from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
+from pages._shared.tour import STOPS
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import PowerLaw, White
 from rgdiff_core.presets import PRESETS
@@ -100,15 +101,51 @@ def test_a_learned_schedule_comes_by_a_link_and_one_that_falls_is_one_sentence()
     refused(visit(falling), "scale 0.2", "falls from 6 to 5")
 
 
-def test_the_tour_stops_six_times():
+def test_the_tour_leads_on_and_back_through_its_states():
     at = healthy(visit(start(DATA)))
-    every = stops(DATA)
-    assert len(every) == 6
-    for index, stop in enumerate(every):
-        at.button_group(key="tour").set_value(f"{index + 1} · {stop.title}")
-        healthy(at.run())
-        assert state(at) == stop.state
-        assert stop.text in [c.value for c in at.caption]
+    assert [stop.page for stop in STOPS[:6]] == ["noising"] * 6 and STOPS[6].page != "noising"
+    healthy(at.button(key="tour-start").click().run())
+    for index, wanted in enumerate(states(DATA)):
+        assert state(at) == wanted
+        assert at.query_params["tour"] == str(index + 1)
+        assert any(f"**{STOPS[index].task}**" in each.value for each in at.markdown)
+        if index < 5:
+            healthy(at.button(key="tour-next").click().run())
+    healthy(at.button(key="tour-back").click().run())
+    assert state(at) == states(DATA)[4]
+    healthy(at.selectbox(key="tour-choice").set_value(1).run())
+    assert state(at) == states(DATA)[1]
+    healthy(at.button(key="tour-leave").click().run())
+    assert state(at) == states(DATA)[1] and "tour" not in at.query_params
+
+
+def test_an_address_opens_a_stop_of_the_tour_and_keeps_a_state_of_its_own():
+    at = healthy(visit(script="app.py", tour="3"))
+    assert state(at) == states(DATA)[2]
+    mine = replace(start(DATA), t=0.25)
+    at = healthy(visit(mine, "app.py", tour="3"))
+    assert state(at) == mine
+    assert at.selectbox(key="tour-choice").value == 2
+
+
+@pytest.mark.parametrize("told", ["0", "10", "x", "", "3.0"])
+def test_a_stop_that_is_none_is_one_sentence_over_the_first_page(told: str):
+    at = visit(tour=told)
+    assert not at.exception
+    assert [each.value for each in at.warning] == [
+        f"tour = {told!r} is not one of the stops 1 to 9."
+    ]
+    assert state(at) == start(DATA) and "tour" not in at.query_params
+
+
+def test_the_tour_goes_on_over_other_pages():
+    at = healthy(visit(script="app.py", tour="8"))
+    assert at.title[0].value == "Training"
+    assert any(STOPS[7].task in each.value for each in at.markdown)
+    healthy(at.button(key="tour-next").click().run())
+    assert at.title[0].value == "Lattice"
+    healthy(at.button(key="tour-next").click().run())  # its end
+    assert not [each for each in at.button if str(each.key).startswith("tour")]
 
 
 def test_compare_brings_a_second_process_and_takes_it_away():

@@ -1,6 +1,7 @@
 """The Results page, alone and through the router: what files say, links, your runs."""
 
 import json
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising.state import NoisingState
-from pages._results import links, studies
+from pages._results import headline, links, studies
 from pages._results.verdict import phrase
 from pages._samples.state import SamplesState
 from pages._shared import jobs
@@ -18,6 +19,7 @@ from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study import own
+from rgdiff_core.study.headline import Effect, effects
 from rgdiff_core.study.lattice.verdict import Difference, phi4_verdict
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.config import parse_config
@@ -105,8 +107,50 @@ def test_the_verdict_is_the_numbers_own(study):
     assert phrase(verdict.difference) in text
     assert verdict.best["title"] in text
     words = {"better": "better by", "worse": "worse by"}
-    words |= {"same": "equal", "undecided": "not told apart"}
+    words |= {"same": "equal", "undecided": "not distinguishable"}
     assert words[verdict.difference.outcome] in text
+
+
+def test_the_page_opens_with_a_sentence_and_a_figure_of_the_numbers(study):
+    at = healthy(visit())
+    (ours,) = (each for each in effects(study) if each.claimed)
+    told = at.markdown[0].value
+    assert f"{headline.OUTCOMES[ours.difference.outcome]} on φ⁴, 6×6, symmetric phase" in told
+    drawn = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
+    (series,) = (trace for trace in drawn if trace.get("name") == "6×6, symmetric phase")
+    off = {each.method: each.percent for each in effects(study)}
+    order = [each.method for each in effects(study)]
+    shown = dict(zip(order, series["x"], strict=True))
+    assert shown == {name: max(-100, min(100, value)) for name, (value, _) in off.items()}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        (("undecided", "undecided"), "two data sets, .* is [*]+not distinguishable on two[*]+"),
+        (("better", "worse"), "better on a and worse on b[*]+"),
+        (("better", "same", "worse"), "better on a, equal on b and worse on c[*]+"),
+    ],
+)
+def test_the_sentence_counts_the_outcomes(outcomes, words):
+    signs = {
+        "better": Difference(-1.0, 0.1, 30),
+        "worse": Difference(1.0, 0.1, 30),
+        "same": Difference(0.0, 0.1, 30, margin=1.0),
+        "undecided": Difference(0.0, 0.1, 30),
+    }
+    known = {
+        title: [
+            Effect("matched-component", "ours", "x", signs[outcome], 1.0, claimed=True),
+            Effect("white-scalar", "other", "x", signs["better"], 1.0),
+        ]
+        for title, outcome in zip("abc", outcomes, strict=False)
+    }
+    told = headline.sentence(known)
+    assert re.search(words, told)
+    count = headline.NUMBERS[len(outcomes)]
+    assert told.endswith(f"white noise with a scalar schedule is **better on {count}**.")
+    assert "not been measured" in headline.sentence({})
 
 
 @pytest.mark.parametrize(
@@ -117,11 +161,11 @@ def test_the_verdict_is_the_numbers_own(study):
         (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
         (
             Difference(0.1, 0.1, 30),
-            "not told apart, 95 % interval −0.1 to +0.3 (0.10(10) nats, 1.0",
+            "not distinguishable, 95 % interval −0.1 to +0.3 (0.10(10) nats, 1.0",
         ),
         (
             Difference(0.0, 0.1, 30, margin=0.1),
-            "not told apart, 95 % interval −0.2 to +0.2, margin",
+            "not distinguishable, 95 % interval −0.2 to +0.2, margin",
         ),
         (Difference(0.0, 0.1, 30, margin=0.5), "equal, 95 % interval −0.2 to +0.2, margin ±0.5"),
         (Difference(-0.1, None, 0), "lower by 0.1 nats; with one seed nobody can say"),

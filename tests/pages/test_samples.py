@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from patience import PATIENCE
@@ -14,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._samples import files
+from pages._samples.distribution import distribution
 from pages._samples.messages import samples_message
 from pages._samples.state import SamplesState, start
 from pages._samples.views import words
@@ -22,11 +24,14 @@ from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling import models
 from pages._shared.sampling.draw import process
+from pages._shared.sampling.models import load
 from pages._shared.sampling.parts import measured
-from pages._shared.sampling.setting import Setting, Zoom
+from pages._shared.sampling.setting import Request, Setting, Zoom
+from pages._shared.sampling.turns import followed
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
+from rgdiff_core.evaluation import magnetization_limit
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
@@ -91,12 +96,10 @@ def choose(at: AppTest, key: str, value: Any) -> AppTest:
 
 
 def rest(at: AppTest, **told: Any) -> AppTest:
-    """Say what the browser says when the hand rests."""
+    """Report what the browser reports when dragging stops."""
     now = at.session_state["samples-state"].component() | told
-    revision = at.session_state["samples-revision"]
-    at.session_state["bench"] = {
-        "client_state": now | {"seq": 1, "revision": revision, "live": False}
-    }
+    now |= {"seq": 1, "revision": at.session_state["samples-revision"], "live": False}
+    at.session_state["bench"] = {"client_state": now}
     return at.run()
 
 
@@ -116,6 +119,28 @@ def test_a_newcomer_finds_samples_of_a_pretrained_model():
     assert side.schedule == Cutoff(SigmoidKernel(0.3), gamma_max=6.0) and side.color == Matched()
     assert "susceptibility" in rg.lattice.observables(torch.randn(9, 1, 6, 6))
     assert "χ = V⟨M²⟩" in table(at) and "σ]" in table(at)
+
+
+def test_histograms_are_of_the_samples_and_of_the_data_at_the_same_time():
+    setting = replace(start().setting, steps=4)
+    source = load(setting)
+    fields = rg.data.load(source.data, limit=5000).images
+    frames = followed(Request(setting, 16, 3))
+    arrays, pending = distribution(frames, source, setting)
+    histogram, reference = arrays["distribution"], arrays["reference"]
+    limit, bins = magnetization_limit(fields), histogram.shape[-1]
+    assert not pending and histogram.shape == (5, 2, bins) and reference.shape == (5, bins)
+    for frame, (density, _) in zip(frames, histogram, strict=True):
+        m = frame.x.double().mean((1, 2, 3)).numpy()
+        count, edges = np.histogram(m, bins, (-limit, limit))
+        np.testing.assert_allclose(density, count / 16 / np.diff(edges), rtol=1e-5)
+    m = np.concatenate((fields.double().mean((1, 2, 3)).numpy(),) * 2) * np.repeat((1, -1), 5000)
+    count, edges = np.histogram(m, bins, (-limit, limit))
+    wanted, width = count / len(m), 2 * limit / bins
+    error = np.sqrt(wanted.clip(1e-3) / 2048)
+    assert np.all(np.abs(reference[-1] * width - wanted) < 5 * error)  # standard errors
+    zoomed = replace(setting, zoom=Zoom())
+    assert set(distribution(frames, source, zoomed)[0]) == {"distribution"}
 
 
 def test_the_router_leads_here_and_the_address_is_read():

@@ -1,4 +1,4 @@
-"""The WebSocket on which samples follow the hand: who may use it, what it refuses, who wins."""
+"""The WebSocket over which samples follow a drag: who may use it, what it refuses, who wins."""
 
 import json
 import time

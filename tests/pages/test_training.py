@@ -259,7 +259,10 @@ def test_a_finished_run_shows_its_curves_and_samples(pair):
     assert at.selectbox(key="training-run").value == "one"
     figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     names = [trace["name"] for trace in figure["data"]]
-    assert names == ["training", "held out, averaged weights"]
+    assert names == ["training", "held out, EMA weights"]
+    wells = json.loads(at.get("plotly_chart")[1].proto.spec)["data"]
+    assert [trace["name"] for trace in wells] == ["Data", "Samples"]
+    assert "64 samples" in " ".join(caption.value for caption in at.caption)
     assert at.select_slider[0].options == ["0", "12", "24", "latest"]
     healthy(at.select_slider[0].set_value(12).run())
     healthy(at.segmented_control(key="training-curves").set_value("Scale by scale").run())
@@ -273,8 +276,9 @@ def test_a_run_is_sampled_from(pair):
     healthy(at.button(key="training-draw").click().run())
     table = next(m.value for m in at.markdown if "observable" in m.value)
     assert table.count("±") >= 10
-    spectrum = json.loads(at.get("plotly_chart")[1].proto.spec)
-    assert [trace["name"] for trace in spectrum["data"]] == ["Data", "Samples"]
+    spectrum = json.loads(at.get("plotly_chart")[2].proto.spec)["data"]
+    assert [trace.get("name") for trace in spectrum] == ["Data", "Samples", "Samples", None]
+    assert spectrum[2]["yaxis"] == "y2"
 
 
 def test_runs_are_compared_by_what_differs(pair):

@@ -69,6 +69,15 @@ def test_a_single_image_has_power_and_no_error():
         spectra_power.fit_power_law(spectrum)
 
 
+def test_a_spectrum_that_does_not_fall_has_no_mass():
+    """A/(k² + m²) comes ever closer to what rises with k as A and m² grow."""
+    k = FourierBasis((1, 16, 16)).double().momentum
+    spectrum = spectra_power.power_spectrum(draw(1 + 0.1 * k, 300, 0))
+    with pytest.raises(ValueError, match="does not fall with k"):
+        spectra_power.fit_free_theory(spectrum)
+    assert spectra_power.fit_power_law(spectrum).exponent.value < 0
+
+
 def pulls(
     fit, names: tuple[str, ...], power: Tensor, truth: tuple[float, ...], **options
 ) -> Tensor:

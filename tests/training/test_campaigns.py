@@ -121,6 +121,8 @@ import os
 from hashlib import sha256
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
+from rgdiff_core.cli import lattice
+from rgdiff_core.pretraining import lattice as pretraining
 from rgdiff_core.study import Study, summary
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice.plan import plan
@@ -132,11 +134,13 @@ from tests.tiny_study import BUDGET, DATA
 
 TIMES = ("seconds", "processor_seconds", "processor_minutes", "finished", "elapsed", "command")
 nothing = lambda *words: None
-SCAN = ["lattice", "scan", "--sizes", "4,6", "--points", "4", "--length", "400",
-    "--thermalization", "50"]
+SCAN = ["lattice", "scan", "--sizes", "4,6", "--points", "4", "--length", "20",
+    "--thermalization", "20"]
+SMALL = replace(BUDGET, seeds=1, steps=4, checkpoints=1, ladder=(), landscape=())
 PRETRAINED = TrainConfig(data="phi4-6x6", model=ModelSpec(LatticeNet(4, 1)), limit=200, steps=60,
     batch=8, checkpoint_seconds=0.1, evaluations=1, previews=1)
 trainer.TICK = 0.05
+pretraining.HMC_SAMPLES = 500
 
 def timeless(told):
     if isinstance(told, dict):
@@ -144,8 +148,8 @@ def timeless(told):
     return [timeless(v) for v in told] if isinstance(told, list) else told
 
 def study(place):
-    theory = Study(DATA, BUDGET, Cells(place / "work", nothing))
-    assert carried_out(plan([DATA], BUDGET), {DATA: theory}, Execution(1, None, nothing, nothing))
+    theory = Study(DATA, SMALL, Cells(place / "work", nothing))
+    assert carried_out(plan([DATA], SMALL), {DATA: theory}, Execution(1, None, nothing, nothing))
     (place / "study.json").write_text(json.dumps(timeless(summary(theory)), sort_keys=True))
 
 def scan(place):
@@ -156,9 +160,8 @@ def pretrain(place):
     home = place / "pretrained" / "small"
     home.mkdir(parents=True, exist_ok=True)
     (home / "config.toml").write_text(config_to_toml(PRETRAINED))
-    from rgdiff_core.pretraining.lattice import pretrain
-    few = {"samples": 8, "scan_samples": 4, "steps": 4}
-    pretrain("small", place / "work", **few, device="cpu", say=nothing)
+    few = {"samples": 8, "scan_samples": 4, "steps": 2}
+    pretraining.pretrain("small", place / "work", **few, device="cpu", say=nothing)
 
 def fetch(place):
     os.environ["RGDIFF_CACHE"] = str(place / "cache")
@@ -192,7 +195,7 @@ longest = whole(at(home / "unkilled"))
 wanted, done, finished, equal, lost = found(home / "unkilled"), 0, 0, 0, 0
 while done < kills or not finished:
     place = home / f"try-{finished}"
-    while done < kills and killed(at(place), longest):
+    while done < kills and killed(at(place), longest / 4):  # so that each meets many
         done += 1
     whole(at(place))
     finished += 1
@@ -254,7 +257,7 @@ print(json.dumps({"kills": done, "submitted": len(there), "lost": len(lost), "od
 
 
 def campaign(program: str, home: Path, environment: dict[str, str], *words: str) -> dict[str, int]:
-    """Carry out a campaign in a process of its own, and return what it counted."""
+    """Carry out a campaign in a separate process, and return what it counted."""
     done = subprocess.run(
         [sys.executable, "-c", program, str(home), KILLS, *words],
         cwd=ROOT,
@@ -263,6 +266,7 @@ def campaign(program: str, home: Path, environment: dict[str, str], *words: str)
         text=True,
     )
     assert done.returncode == 0, done.stderr
+    print(*words, done.stdout)
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -122,11 +122,11 @@ def test_when_all_are_damaged_it_is_said(tmp_path: Path, toy: TrainConfig):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr": 0.5}, r"lr = 0\.01 and can't go on with 0\.5\."),
-        ({"steps": 41}, r"steps = 40 and can't go on with 41\."),
-        ({"seed": 1}, r"seed = 0 and can't go on with 1\."),
-        ({"limit": 7}, r"limit = None and can't go on with 7\."),
-        ({"precision": "bfloat16"}, r"'auto' and can't go on with 'bfloat16'\."),
+        ({"lr": 0.5}, r"lr = 0\.01 and cannot continue with 0\.5\."),
+        ({"steps": 41}, r"steps = 40 and cannot continue with 41\."),
+        ({"seed": 1}, r"seed = 0 and cannot continue with 1\."),
+        ({"limit": 7}, r"limit = None and cannot continue with 7\."),
+        ({"precision": "bfloat16"}, r"'auto' and cannot continue with 'bfloat16'\."),
     ],
 )
 def test_another_config_is_refused_with_both_values(tmp_path, toy, changes, message):

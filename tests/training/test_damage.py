@@ -270,6 +270,31 @@ def test_a_full_disk_loses_nothing(root: Path, act: str, size: int):
         }
 
 
+def test_a_run_that_cannot_be_deleted_is_kept_whole(root: Path):
+    runs.pump()
+    before, files = runs.get("one"), {path.name for path in (root / "one").rglob("*")}
+    with registry.transaction() as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE DELETE ON runs BEGIN SELECT RAISE(FAIL, "
+            "'database or disk is full'); END"
+        )
+    with pytest.raises(ValueError, match="can't be used: database or disk is full"):
+        runs.delete("one")
+    assert runs.get("one") == before
+    assert {path.name for path in (root / "one").rglob("*")} - {".lock"} == files - {".lock"}
+    assert not list(root.glob(".*.deleted"))
+
+
+def test_a_disk_without_space_is_called_so(root: Path, monkeypatch: pytest.MonkeyPatch):
+    """SQLite says "disk I/O error" where there is no room for its shared memory."""
+    with full_disk(3000):
+        with pytest.raises(ValueError, match=r"disk I/O error|full"):
+            runs.get("one")
+        monkeypatch.setattr(registry, "ROOM", 1 << 62)
+        with pytest.raises(ValueError, match="no space is left on its disk"):
+            runs.get("one")
+
+
 def test_a_folder_that_only_others_may_write(sound: Path, monkeypatch: pytest.MonkeyPatch, root):
     del root
     with tempfile.TemporaryDirectory() as place:

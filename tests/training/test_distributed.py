@@ -63,7 +63,7 @@ def losses(folder: Path) -> dict[int, tuple[float, float, float]]:
     for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if "held_out" not in row:
-            found[row["step"]] = (row["loss"], row["excess"], row["grad_norm"])
+            found[row["step"]] = (row["loss"], row["gain"], row["grad_norm"])
     return found
 
 

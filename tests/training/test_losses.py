@@ -55,7 +55,7 @@ def test_the_unit_loss_of_the_free_theory_is_one_everywhere(color, schedule):
         terms = denoising_loss(model, x, NoiseBatch(marginal, weight), noise)
         # χ² of one degree of freedom: variance 2; the largest of 36 components below 5 errors
         assert float((terms.unit.mean(0) - 1).abs().max()) < 5 * math.sqrt(2 / n)
-        assert terms.excess.abs().max() < 1e-12
+        assert terms.gain.abs().max() < 1e-12
         torch.testing.assert_close(terms.loss, terms.unit.mean())
 
 
@@ -110,7 +110,7 @@ def test_the_bound_of_the_free_theory_is_exact(schedule, color, times):
 
 
 @pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
-def test_the_excess_is_the_difference_on_the_same_draw(reference):
+def test_the_gain_is_the_difference_on_the_same_draw(reference):
     basis, modes, x = gaussian_data(50)
     loud = model_of(basis, modes, reference=reference, loud=True)
     batch = FixedProcess().sampler(basis, modes, Objective(), 0).draw(0, 50)
@@ -121,7 +121,7 @@ def test_the_excess_is_the_difference_on_the_same_draw(reference):
     c = batch.marginal.alpha * data + batch.marginal.std * noise
     mean = loud.posterior(c, batch.marginal).mean
     V = model_of(basis, modes).gaussian(c, batch.marginal).variance
-    torch.testing.assert_close(terms.excess, (mean - data) ** 2 / V - free.unit)
+    torch.testing.assert_close(terms.gain, free.unit - (mean - data) ** 2 / V)
 
 
 def test_gradients_are_those_of_the_plain_loss():

@@ -134,7 +134,7 @@ def test_what_is_half_written_is_not_there_yet(monkeypatch):
     halted(monkeypatch)
     run = runs.submit(config())
     folder = runs.run_folder(run.id)
-    row = json.dumps({"step": 5, "excess": -0.1})
+    row = json.dumps({"step": 5, "gain": -0.1})
     (folder / "metrics.jsonl").write_text(f"{row}\nnonsense\n{row[:10]}")
     rows, offset = runs.history(run.id)
     assert [each["step"] for each in rows] == [5]
@@ -152,10 +152,10 @@ def test_what_is_half_written_is_not_there_yet(monkeypatch):
 
 
 def test_a_resumed_curve_replaces_what_was_beyond_its_checkpoint():
-    rows = [{"step": s, "excess": 0.0} for s in (5, 10, 15)]
-    rows += [{"step": s, "excess": 1.0} for s in (10, 15, 20)]
+    rows = [{"step": s, "gain": 0.0} for s in (5, 10, 15)]
+    rows += [{"step": s, "gain": 1.0} for s in (10, 15, 20)]
     training, _ = runs.curves(rows)
-    assert [(row["step"], row["excess"]) for row in training] == [
+    assert [(row["step"], row["gain"]) for row in training] == [
         (5, 0.0),
         (10, 1.0),
         (15, 1.0),

@@ -73,12 +73,10 @@ def test_it_learns_two_wells(tmp_path: Path, learning: TrainConfig):
     assert far[0] > 0.25
     assert far[1] < 0.1
     held_out = rows(tmp_path)[200, True]["held_out"]
-    assert held_out["excess"] < -3 * held_out["excess_error"] < 0
+    assert held_out["gain"] > 3 * held_out["gain_error"] > 0
 
 
-def test_the_held_out_excess_is_that_of_the_model_in_the_file(
-    tmp_path: Path, learning: TrainConfig
-):
+def test_the_held_out_gain_is_that_of_the_model_in_the_file(tmp_path: Path, learning: TrainConfig):
     train(learning, tmp_path, device="cpu")
     path = tmp_path / "checkpoint" / "model.safetensors"
     model = load_model(path)
@@ -87,11 +85,11 @@ def test_the_held_out_excess_is_that_of_the_model_in_the_file(
     sampler = learning.noise.sampler(model.basis, model.modes, learning.objective, 77)
     levels = sampler.draw(0, len(images))
     with torch.no_grad():
-        excess = denoising_loss(model, images, levels, torch.randn_like(images)).excess
+        gain = denoising_loss(model, images, levels, torch.randn_like(images)).gain
     told = rows(tmp_path)[200, True]["held_out"]
     # the same mean over other noise: within four errors, those of 40 images
-    assert abs(float(excess.mean()) - told["excess"]) < 4 * told["excess_error"]
-    assert told["excess_error"] < abs(told["excess"])
+    assert abs(float(gain.mean()) - told["gain"]) < 4 * told["gain_error"]
+    assert told["gain_error"] < abs(told["gain"])
 
 
 def test_what_a_run_writes(tmp_path: Path, toy: TrainConfig):
@@ -108,9 +106,9 @@ def test_what_a_run_writes(tmp_path: Path, toy: TrainConfig):
     point = found[40, False]
     assert len(point["by_scale"]) == 8
     bands = [v for v in point["by_scale"] if v is not None]
-    assert min(bands) <= point["excess"] <= max(bands)
+    assert min(bands) <= point["gain"] <= max(bands)
     # unit is 1 for the Gaussian, up to chance: 16 × 5 × 16 squares of normal numbers
-    assert abs(point["unit"] - point["excess"] - 1) < 5 * (2 / 1280) ** 0.5
+    assert abs(point["unit"] + point["gain"] - 1) < 5 * (2 / 1280) ** 0.5
 
 
 def test_the_curves_are_there_for_tensorboard(tmp_path: Path, toy: TrainConfig):
@@ -126,7 +124,7 @@ def test_the_curves_are_there_for_tensorboard(tmp_path: Path, toy: TrainConfig):
     losses = {e.step: v.simple_value for e in events for v in e.summary.value if v.tag == "loss"}
     told = {s: row["loss"] for (s, held_out), row in rows(tmp_path).items() if not held_out}
     assert losses == pytest.approx(told, rel=1e-6)
-    assert any(v.tag == "held_out/excess" for e in events for v in e.summary.value)
+    assert any(v.tag == "held_out/gain" for e in events for v in e.summary.value)
 
 
 @pytest.mark.parametrize("kind", ["one process", "universal", "dropout"])
@@ -274,7 +272,7 @@ def test_a_full_disk(tmp_path: Path, toy: TrainConfig):
 def test_a_mismatched_config_is_refused(tmp_path: Path, toy: TrainConfig):
     train(toy, tmp_path, device="cpu")
     before = (tmp_path / "config.json").read_bytes()
-    with pytest.raises(ValueError, match=r"lr = 0\.01 and can't go on with 0\.5"):
+    with pytest.raises(ValueError, match=r"lr = 0\.01 and cannot continue with 0\.5"):
         train(replace(toy, lr=0.5), tmp_path, resume=True, device="cpu")
     with pytest.raises(ValueError, match="resume it, or choose another folder"):
         train(toy, tmp_path, device="cpu")

@@ -1,5 +1,5 @@
 // The opening film: the images go to noise and back until the first touch. It is no change of the
-// state: nothing is told to Python, and nothing is to be undone.
+// state: nothing is reported to Python, and there is nothing to undo.
 
 const FILM_SECONDS = 9; // there and back
 const FILM_DELAY = 500; // ms, in which the exact picture is seen at rest

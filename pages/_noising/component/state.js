@@ -1,4 +1,4 @@
-// The component's state: adopting it, changing it, undoing, and telling Python at rest.
+// The component's state: adopting it, changing it, undoing, and reporting to Python at rest.
 
 const VIEWS = ["a", "b", "side", "wipe", "blend"];
 const REST_MS = 150;

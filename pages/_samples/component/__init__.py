@@ -1,4 +1,4 @@
-"""The Samples page's browser component: the curve, the sampler, and samples on their way."""
+"""The Samples page's browser component: the curve, the sampler, and samples as they are drawn."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,7 +9,17 @@ from pages._shared import component
 
 __all__ = ["mount", "script"]
 
-SCRIPTS = ("state.js", "wire.js", "view.js", "guidance.js", "sampler.js", "keys.js", "reverse.js")
+SCRIPTS = (
+    "state.js",
+    "wire.js",
+    "film.js",
+    "view.js",
+    "histogram.js",
+    "guidance.js",
+    "sampler.js",
+    "keys.js",
+    "reverse.js",
+)
 _HERE = Path(__file__).parent
 
 

@@ -13,7 +13,7 @@ __all__ = ["IDLE", "MAX_MESSAGE", "Allowance", "Lines", "TooMuch", "bound"]
 MAX_MESSAGE = 1 << 14  # characters
 MAX_LINES, MAX_ALL = 32, 512  # open at the same time, of one visitor and of all
 IDLE = 900.0  # seconds without a message
-# A browser that follows the hand sends 25 messages of some 2,000 bytes a second at most.
+# A browser, during a drag, sends 25 messages of some 2,000 bytes a second at most.
 MESSAGES, MESSAGES_AT_ONCE = 30.0, 60.0
 BYTES, BYTES_AT_ONCE = 131_072.0, 262_144.0
 

@@ -1,4 +1,4 @@
-"""The line on which samples follow the hand. Its protocol: docs/samples-protocol.md.
+"""The line over which samples follow a drag. Its protocol: docs/samples-protocol.md.
 
 A connection has one draw at a time, and the latest request wins: it stops the draw before it. The
 event loop never waits for a draw: `lanes` has the threads, and who comes next.
@@ -17,7 +17,7 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pages._samples.component.limits import IDLE, Allowance, Lines, TooMuch
-from pages._samples.messages import frames_message, span
+from pages._samples.messages import frames_message
 from pages._samples.state import SamplesState, merged
 from pages._shared.lanes import LONG, SHORT, Cancelled, Lane, Ticket
 from pages._shared.page_state import short
@@ -215,7 +215,7 @@ def _stream(job: Job, request: Request, source: Source, whole: bool) -> None:
     """Draw, and send the frames as they come, with whether they are all that was asked for."""
     job.look()
     job.begun = True
-    limits, steps = span(source), request.setting.steps
+    steps = request.setting.steps
     began = flushed = time.monotonic()
     waiting: list[Frame] = []
 
@@ -234,7 +234,7 @@ def _stream(job: Job, request: Request, source: Source, whole: bool) -> None:
             "seconds": spent,
             "left": spent * (steps - frame.step - 1) / (frame.step + 1),
         }
-        job.put(frames_message(waiting, limits, header))
+        job.put(frames_message(waiting, source, request.setting, header))
         waiting.clear()
         flushed = now
 

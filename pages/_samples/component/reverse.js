@@ -18,11 +18,12 @@ function onFrame(lab, now) {
     showSchedule(lab);
     showSampler(lab);
     showEditor(lab);
+    showHistogram(lab);
   } catch (error) {
     lab.playing = false;
     showProblem(lab, error);
   }
-  if (lab.playing) repaint(lab);
+  if (lab.playing || lab.film) repaint(lab);
 }
 
 /** One samples message, checked. */
@@ -42,8 +43,8 @@ function readBench(bytes) {
       front: side.path ? get("front", [parameters, ordinates]) : null };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
-    revision: String(header.revision), live: header.live, quick: header.quick, pageState: header.page_state, state: header.state || {},
-    continuous: header.continuous, methods: header.methods, grids: header.grids,
+    revision: String(header.revision), live: header.live, opening: header.opening, quick: header.quick, pageState: header.page_state, state: header.state || {},
+    magnetization: header.magnetization, continuous: header.continuous, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,
     guides: header.guides, guidancePointsMost: header.guidance_points_max };
@@ -56,7 +57,7 @@ function createBench(parent) {
   const lab = {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
-    playing: false, active: 0, point: -1, handles: [], sliders: [],
+    playing: false, film: 0, opening: false, active: 0, point: -1, handles: [], sliders: [],
     guidanceFrame: null, guidanceHandles: [], guidancePoint: -1, numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
     changedAt: 0, askedAt: 0, place: 0,
@@ -69,11 +70,13 @@ function createBench(parent) {
   wireSampler(lab);
   wireGuidance(lab);
   wireKeys(lab, KEY_SHEET, act);
+  wireFilm(lab);
   on(lab, document, "rgdiff-settled", (event) => takeFrames(lab, event.detail, false));
   lab.watch = new ResizeObserver(guarded(lab, () => {
     sizeStage(lab);
     lab.frame = null;
     lab.guidanceFrame = null;
+    lab.histogramWidth = 0;
     repaint(lab);
   }));
   lab.watch.observe(lab.root);
@@ -83,7 +86,7 @@ function createBench(parent) {
 function destroyBench(lab) {
   lab.gone = true;
   cancelAnimationFrame(lab.request);
-  for (const timer of [lab.restTimer, lab.askTimer, lab.lateTimer, lab.retry]) clearTimeout(timer);
+  for (const timer of [lab.restTimer, lab.askTimer, lab.lateTimer, lab.retry, lab.referenceTimer]) clearTimeout(timer);
   lab.watch.disconnect();
   lab.end();
   if (lab.socket) lab.socket.close();
@@ -94,7 +97,10 @@ function receive(lab, bytes) {
     if (bytes !== lab.bytes) {
       lab.bytes = bytes;
       lab.built = null;
+      lab.histogramWidth = 0;
       adopt(lab, readBench(bytes));
+      lab.film = 0;
+      lab.opening = lab.message.opening;
       buildSampler(lab);
       lab.el.columns.hidden = false;
     }

@@ -38,7 +38,7 @@ function buildSampler(lab) {
     steps: slider(host, { name: "steps", low: 1, high: message.stepsMost, log: true, whole: true,
       label: "Steps", help: "From noise to data. More are slower and closer to the exact flow." }),
     n: slider(host, { name: "n", low: 1, high: Math.max(2, message.most), whole: true,
-      label: "Samples", help: "How many are drawn. Each has a stream of random numbers of its own." }),
+      label: "Samples", help: "How many are drawn. Each has its own stream of random numbers." }),
     eta: slider(el.etaSlider, { name: "eta", low: 0, high: 1, label: "η of DDIM",
       help: "0: the same noise all the way; 1: fresh noise in every step, as in DDPM." }),
   };

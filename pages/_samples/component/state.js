@@ -1,4 +1,4 @@
-// The component's state: adopting it, and telling Python when the hand rests.
+// The component's state: adopting it, and reporting to Python when dragging stops.
 
 const REST_MS = 200;
 const SAMPLER = ["method", "eta", "steps", "grid", "n", "seed", "class_label", "guidance",
@@ -110,7 +110,7 @@ function scheduleRest(lab) {
   if (!lab.gesture && previewed && !lab.asked && !lab.stopped) ask(lab);
 }
 
-/** Tells Python, once the hand rests and the samples of this state are drawn. */
+/** Reports to Python, once dragging stops and the samples of this state are drawn. */
 function sendRest(lab) {
   const drawn = isDrawn(lab);
   const busy = lab.live && !lab.stopped && !drawn;

@@ -7,9 +7,9 @@ const BESIDE_PICTURES = 390; // pixels of the window that are for all else
 
 /** The frame at the scrubber's place, of those that have come. */
 function frameShown(lab) {
-  const { draw, state } = lab;
+  const { draw } = lab;
   if (!draw || !draw.frames.length) return null;
-  const wanted = state.at * draw.steps;
+  const wanted = placeShown(lab) * draw.steps;
   return draw.frames.reduce((best, frame) =>
     (Math.abs(frame.step - wanted) <= Math.abs(best.step - wanted) ? frame : best));
 }
@@ -17,7 +17,7 @@ function frameShown(lab) {
 /** The time at which the curve's editor has its mark. */
 function timeNow(lab) {
   const frame = frameShown(lab);
-  return frame ? frame.time : 1 - lab.state.at;
+  return frame ? frame.time : 1 - placeShown(lab);
 }
 
 function wireView(lab) {
@@ -124,7 +124,8 @@ function showView(lab) {
     showSheets(lab, frame);
   }
   showStatus(lab, frame);
-  if (Math.abs(el.scrub.value - state.at) > 6e-4) el.scrub.value = state.at;
+  const at = placeShown(lab);
+  if (Math.abs(el.scrub.value - at) > 6e-4) el.scrub.value = at;
   const place = frame ? `step ${frame.step} · t = ${frame.time.toFixed(3)}` : "";
   setText(el.place, place);
   setAttributes(el.scrub, { "aria-valuetext": place });
@@ -147,6 +148,7 @@ function showSheets(lab, frame) {
         "aria-label": `${frame.n} pictures at time ${frame.time.toFixed(2)}: ${name}` });
     }
   }
+  if (lab.opening && lab.draw.done && lab.draw.whole !== false) startFilm(lab);
   if (lab.draw.done && !lab.draw.painted) remember(lab, lab.draw);
   const chosen = Math.min(state.chosen, frame.n - 1);
   for (const ring of [el.chosenX, el.chosenD]) {

@@ -1,4 +1,4 @@
-// The WebSocket on which samples follow the hand: one request under way, the latest waits for it.
+// The WebSocket over which samples follow a drag: one request under way, the latest waits for it.
 
 const PATIENCE_MS = 250;
 const QUICK_MS = 1200; // a draw that takes less is let finish before the next is asked for
@@ -38,7 +38,7 @@ function connect(lab) {
   });
 }
 
-/** Goes on without the live line: Python draws when the hand rests. */
+/** Continues without the live line: Python draws when dragging stops. */
 function goAlone(lab) {
   lab.deaf = true;
   lab.live = false;
@@ -53,7 +53,7 @@ function isDragging(lab) {
 
 /**
  * How long a draw may go on before the next request stops it: a preview ends in any case, so that
- * a drag always shows something, and a whole draw gives way to the hand at once.
+ * a drag always shows something, and a whole draw gives way to a drag at once.
  */
 function patience(lab) {
   if (lab.asked.preview) return Infinity;
@@ -133,13 +133,15 @@ function takeFrames(lab, bytes, heard) {
   const size = x.values.length / header.of.length;
   header.of.forEach((step, i) => draw.frames.push({ step, time: header.times[i], n: x.shape[1],
     x: x.values.subarray(i * size, (i + 1) * size),
-    denoised: denoised.values.subarray(i * size, (i + 1) * size) }));
+    denoised: denoised.values.subarray(i * size, (i + 1) * size),
+    distribution: histogramPart(message, i) }));
   lab.refused = "";
   lab.place = 0;
   const early = performance.now() - draw.at <= PATIENCE_MS || (heard && lab.asked.preview);
   if (draw.done || !early) lab.draw = draw;
   if (draw.done) {
     lab.asked = null;
+    if (heard) awaitReference(lab, header.reference_pending);
     if (draw.whole) lab.took = performance.now() - draw.at;
     if (heard && (lab.wanted || (!draw.whole && !lab.gesture))) ask(lab);
     else if (lab.unsaid) scheduleRest(lab);

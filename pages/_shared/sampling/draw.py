@@ -1,4 +1,4 @@
-"""Draws samples for the page and for the browser that follows the hand: one draw, its states on
+"""Draws samples for the page and for the browser during a drag: one draw, its states on
 the way, and a small store of what was drawn last.
 """
 
@@ -50,7 +50,7 @@ class Frame:
         step: 0 for noise, the number of steps for samples.
         time: t, from 1 down to 0.
         x: fields φ(t), (n, C, H, W).
-        denoised: what the denoiser takes them for, as fields.
+        denoised: the denoiser's estimate of the clean fields.
     """
 
     step: int
@@ -104,7 +104,7 @@ def model(request: Request, source: Source) -> Denoiser:
 
 
 def most(shape: tuple[int, ...]) -> int:
-    """Return how many fields (C, H, W) are drawn at most while the hand moves."""
+    """Return how many fields (C, H, W) are drawn at most during a drag."""
     return max(1, min(MAX_SAMPLES, MAX_VALUES // int(np.prod(shape))))
 
 

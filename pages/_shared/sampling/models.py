@@ -137,7 +137,7 @@ def _has_model(run_id: str) -> bool:
 
 
 def fixes_basis(model: str) -> bool:
-    """Tell whether a model has a basis of its own."""
+    """Tell whether a model fixes its own basis."""
     return not model.startswith("free/")
 
 

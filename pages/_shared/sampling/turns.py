@@ -1,4 +1,4 @@
-"""Draws that a page waits for: in the same queues as those that follow the hand.
+"""Draws that a page waits for: in the same queues as those of a drag.
 
 So a page that draws many images does not keep another visitor from drawing a few fields.
 """

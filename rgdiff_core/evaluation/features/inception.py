@@ -71,7 +71,7 @@ def _bilinear(size: int, side: int) -> Tensor:
 def find_inception() -> Path:
     """Return the file of the network: RGDIFF_INCEPTION's, else the one in the installed wheel.
 
-    Raises `ValueError` with one sentence that says how to get it.
+    Raises `ValueError` with one sentence on how to get it.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:

@@ -115,7 +115,8 @@ def train_classifier(
     """Train a network in place, on the device of the images, and leave it in evaluation mode.
 
     Arguments:
-        images, labels: (N, 3, 32, 32) in [-1, 1] and (N,).
+        images: (N, 3, 32, 32), in [-1, 1].
+        labels: (N,).
         say: called about every twentieth of the steps with a line that ends in the time left.
 
     Raises `ValueError` where images and labels don't fit, or the loss is not finite.
@@ -232,7 +233,7 @@ def _affordable(trainer: _Trainer, recipe: Recipe) -> int:
 
 @torch.inference_mode()
 def accuracy(network: Classifier, images: Tensor, labels: Tensor, batch: int = 1000) -> float:
-    """Return the share of images (N, 3, 32, 32) whose class (N,) is told right."""
+    """Return the share of images (N, 3, 32, 32) whose class (N,) is predicted correctly."""
     right = [
         (network.logits(x.to(labels.device)).argmax(1) == y).sum()
         for x, y in zip(images.split(batch), labels.split(batch), strict=True)

@@ -39,7 +39,7 @@ def named(
     """Return the share of images (N, 3, 32, 32) in [-1, 1] whose label (N,) a classifier names."""
     right = [
         classifier.logits(x).argmax(1) == y
-        for x, y in zip(images.split(rows), labels.split(rows), strict=True)
+        for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True)
     ]
     return Estimate.of(torch.cat(right).double())
 

@@ -68,7 +68,9 @@ class ImageReport:
         levels_per_image: noise levels.
         flow_bits: of the probability flow, None where it was not asked for.
         gain, left: by scale and data log-SNR, as of `ImageBound`; None where nothing passes.
-        steps, method, grid: of the sampler.
+        steps: of the sampler.
+        method: its name.
+        grid: its times.
         samples: against held-out images.
         floor: training images, as many, in the place of samples.
         seconds: by part.

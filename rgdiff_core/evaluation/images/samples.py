@@ -124,7 +124,8 @@ class SampleQuality:
         sharpness: power in the finest third of scales relative to the data's: 1 is right.
         color_error: distance of the Gaussians of the colours of a pixel (2-Wasserstein), in grey
             values.
-        rgb_mean, rgb_covariance: of the samples, for images in [−1, 1].
+        rgb_mean: of the samples' channels, for images in [−1, 1].
+        rgb_covariance: of the same.
         frechet: Fréchet distance by feature network, of those with at most MAX_FEATURES.
         kernel: kernel distance by feature network.
         spectrum: of the samples.

@@ -55,7 +55,7 @@ BLOCKS = 32
 
 @dataclass(frozen=True)
 class FlowMetrics:
-    """What samples with a density say of a model.
+    """Metrics of a model from samples with a density.
 
     Attributes:
         n: Number of samples.
@@ -88,7 +88,7 @@ class FlowMetrics:
 
 @dataclass(frozen=True)
 class HeldOutMetrics:
-    """What held-out configurations say of a model.
+    """Metrics of a model on held-out configurations.
 
     Attributes:
         n: Number of configurations.
@@ -140,7 +140,7 @@ def quality(
     grid: Grid = "uniform",
     progress: Callable[[int, int], None] | None = None,
 ) -> FlowMetrics:
-    """Draw n samples with their density and say what they are worth: `weigh`, `flow_metrics`."""
+    """Draw n samples with their density and return their metrics: `weigh`, `flow_metrics`."""
     drawn = weigh(
         model, process, action, n, steps, generator, method=method, grid=grid, progress=progress
     )

@@ -83,13 +83,15 @@ class LatticeReport:
     """What is known of a lattice model with a process.
 
     Attributes:
-        action, size: the theory and its lattice.
+        action: of the theory.
+        size: L of its lattice.
         quality: of the weighed samples, with the model's own log Z.
         log_z: three ways.
         reverse_kl: KL(q|p) with the independent log Z, nats.
         forward_kl: KL(p|q) with the independent log Z, on fresh configurations of hybrid Monte
             Carlo, nats; None for a sampler's few steps, whose density of given fields is unknown.
-        acceptance, tau_int: of the chain of independence Metropolis that was run.
+        acceptance: of the chain of independence Metropolis that was run.
+        tau_int: of its rejections.
         positive: the share of samples with M > 0, which is ½.
         magnetization: ⟨M⟩ of the samples, which is 0.
         observables: the table.
@@ -129,7 +131,9 @@ def evaluate_lattice(
     Arguments:
         model: in the process' basis, of fields (1, L, L) in lattice units, on the CPU.
         n: samples, 32 to 100,000.
-        steps, method, grid: as of `weigh`.
+        steps: as of `weigh`.
+        method: as of `weigh`.
+        grid: as of `weigh`.
         n_held_out: configurations for KL(p|q), 32 to 100,000.
         n_truth: configurations of hybrid Monte Carlo that observables are compared with, 5000 to
             10⁶.

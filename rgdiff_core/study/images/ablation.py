@@ -17,7 +17,6 @@ from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.evaluation import image_bound
 from rgdiff_core.networks import NETWORKS, UNet
-from rgdiff_core.process import Process
 from rgdiff_core.schedules import Cutoff, LinearGamma
 from rgdiff_core.schedules.kernels import GaussianKernel, SigmoidKernel
 from rgdiff_core.spec import to_dict
@@ -49,7 +48,9 @@ class AblationStep:
 
     Attributes:
         title: what people read.
-        model, objective, noise: as of a training config.
+        model: as of a training config.
+        objective: as of a training config.
+        noise: as of a training config.
     """
 
     title: str
@@ -76,13 +77,13 @@ ABLATION: dict[str, AblationStep] = {
         "… with the loss in units of the posterior variance", SPECTRUM, UNIT, WHITE
     ),
     "mean": AblationStep(
-        "… that sees the Gaussian posterior's mean",
+        "… with the Gaussian posterior's mean as input",
         replace(SPECTRUM, network_input="posterior_mean"),
         UNIT,
         WHITE,
     ),
     "matched-scaled": AblationStep(
-        "matched noise, that sees the field in units of its deviation",
+        "matched noise, with the whitened field as input",
         replace(OURS, network_input="whitened"),
         UNIT,
         MATCHED,
@@ -160,8 +161,7 @@ def _points(made: TrainConfig, chosen: AblationBudget) -> Iterator[dict[str, Any
         model, source = point.model, made.noise
         if not isinstance(source, FixedProcess):
             raise ValueError("a step is trained on one process.")
-        process = Process(model.basis, source.color, source.schedule, model.modes)
-        found = image_bound(model, process, test, 8)
+        found = image_bound(model, source.on(model), test, 8)
         yield {
             "step": point.step,
             "bits": pair(found.estimate),

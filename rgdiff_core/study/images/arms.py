@@ -85,7 +85,8 @@ class ImageArm(Spec):
         title: what people read.
         model: name of the model.
         group: one of GROUPS; "own" for a dedicated model, "scan" for a scan, "other".
-        color, schedule: of the process.
+        color: of the process.
+        schedule: of the process.
         softness: of a scan's arm, None elsewhere.
     """
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rgdiff_core.spec import Spec
 
@@ -16,14 +17,23 @@ class ImageBudget(Spec):
         images: of the test split, for the bits of every arm.
         levels_per_image: noise levels for each of them.
         more_images: the same for the arms that are sampled.
-        flow_images, flow_steps: for the bits of the probability flow.
-        samples, evaluations: drawn for the arms of a headline, at each of these steps.
-        search_samples, search_steps: for the choice among METHODS; 0 for none, and its first.
-        scan_samples, scan_steps: of the arms of a scan, by the first of METHODS.
+        flow_images: for the bits of the probability flow.
+        flow_steps: of its integration.
+        samples: drawn for the arms of a headline.
+        evaluations: numbers of steps at each of which these are drawn.
+        search_samples: for the choice among METHODS; 0 for none, and its first.
+        search_steps: of the samplers in that choice.
+        scan_samples: of the arms of a scan, by the first of METHODS.
+        scan_steps: of the sampler there.
         reference: test images that samples are compared with.
         shown: steps of the samples whose pictures are kept.
         batch_size: images at once.
     """
+
+    former_names: ClassVar[Mapping[str, str]] = {
+        "draws": "levels_per_image",
+        "rows": "batch_size",
+    }
 
     images: int = 2048
     levels_per_image: int = 8

@@ -24,7 +24,6 @@ from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.evaluation import image_bound
 from rgdiff_core.files.stored import read_json, reading
 from rgdiff_core.networks import UNet
-from rgdiff_core.process import Process
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
@@ -179,7 +178,7 @@ def _train(made: TrainConfig, folder: Path, cells: Cells) -> None:
 def _judged(made: TrainConfig, folder: Path, images: int) -> dict[str, Any]:
     """Return the gain in the band, and the bits per dimension, of each held-out image."""
     model = load_model(folder / "checkpoint" / "model.safetensors")
-    process = Process(model.basis, WHITE.color, WHITE.schedule, model.modes)
+    process = WHITE.on(model)
     test = data.load(made.data, "test")
     labels = None if test.labels is None or not made.class_conditional else test.labels[:images]
     bound = image_bound(model, process, test.images[:images], DRAWS, class_labels=labels)

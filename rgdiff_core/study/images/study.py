@@ -23,7 +23,7 @@ from rgdiff_core.data import store
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.evaluation.features import FeatureNetwork, extract, load_features
-from rgdiff_core.evaluation.images.bound import flow_bits, image_bound
+from rgdiff_core.evaluation.images.bound import ImageBound, flow_bits, image_bound
 from rgdiff_core.evaluation.images.samples import (
     Features,
     ImageReference,
@@ -182,19 +182,17 @@ class ImageStudy:
             f"{arm.cell}.{kind}", described | inputs, lambda: compute() | {"machine": self.machine}
         )
 
+    def _bound(self, arm: ImageArm, images: Tensor) -> ImageBound:
+        model, process, b = self.model(arm.model), self.process(arm), self.budget
+        return image_bound(model, process, images, b.levels_per_image, batch_size=b.batch_size)
+
     def bits(self, arm: ImageArm, *, more: bool = False) -> Cell:
         """Return the cell of the bound on bits per dimension, of more images where asked."""
         b, kind = self.budget, self._bits(more)
         n = b.more_images if more else b.images
 
         def compute() -> Cell:
-            found = image_bound(
-                self.model(arm.model),
-                self.process(arm),
-                self.test[:n],
-                b.levels_per_image,
-                batch_size=b.batch_size,
-            )
+            found = self._bound(arm, self.test[:n])
             values = {"bits": found.bits, "free": found.free}
             write_tensors(self.cells.path(f"{arm.cell}.{kind}", ".safetensors"), values)
             return {
@@ -220,13 +218,7 @@ class ImageStudy:
             raise ValueError(f"{len(self.test)} test images leave none to choose processes by.")
 
         def compute() -> Cell:
-            found = image_bound(
-                self.model(arm.model),
-                self.process(arm),
-                self.test[-n:],
-                b.levels_per_image,
-                batch_size=b.batch_size,
-            )
+            found = self._bound(arm, self.test[-n:])
             return {"arm": arm.name, "n": n, "bits": pair(found.estimate)}
 
         inputs = {"images": n, "draws": b.levels_per_image, "rows": b.batch_size, "last": True}

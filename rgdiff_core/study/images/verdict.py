@@ -19,6 +19,7 @@ __all__ = [
     "ImageVerdict",
     "apart",
     "frechet_name",
+    "from_baseline",
     "image_verdict",
     "known_results",
     "less",
@@ -34,10 +35,11 @@ MATCHED_STANDARD = 1.0  # softness at which matched noise has the levels of whit
 
 @dataclass(frozen=True)
 class ImageVerdict:
-    """What the study says of the claim.
+    """The study's verdict on the claim.
 
     Attributes:
-        ours, baseline: arms, as the study has them: the same network and budget.
+        ours: an arm, as the study has it.
+        baseline: an arm of the same network and budget.
         differences: of ours from the baseline, by metric.
         best: the best arm of all that are sampled, by metric.
     """
@@ -88,7 +90,7 @@ def apart(
 
 
 def image_verdict(found: Found) -> ImageVerdict | None:
-    """Return what the study says; None where an arm of the claim was not measured."""
+    """Return the study's verdict; None where an arm of the claim was not measured."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
     if baseline is None or ours is None:
@@ -112,6 +114,15 @@ def _off(ours: Found, baseline: Found, name: str) -> Difference:
     if paired:
         return Difference(paired["value"], paired["error"], paired["n"] - 1)
     return apart(ours["metrics"][name], baseline["metrics"][name])
+
+
+def from_baseline(found: Found, name: str) -> dict[str, Difference]:
+    """Return by how much a metric of every other arm is off the baseline's, where both have it."""
+    arms = {arm["name"]: arm for arm in found["arms"] if name in arm["metrics"]}
+    baseline = arms.pop(found["baseline"], None)
+    if baseline is None:
+        return {}
+    return {key: _off(arm, baseline, name) for key, arm in arms.items()}
 
 
 def less(

@@ -75,7 +75,7 @@ class Arm(Spec):
         name: in file names.
         title: for people.
         about: one sentence on what is special.
-        model: what the network sees and corrects; its network is that of the budget.
+        model: the network's input and reference; its network is that of the budget.
         objective: what is minimised.
         color: of the noise.
         choices: the schedules among which the search chooses; as many in every arm.
@@ -114,7 +114,7 @@ ARMS: Mapping[str, Arm] = {
             BASELINE,
             "standard diffusion",
             "White noise, scalar schedule and preconditioning, no Gaussian to start from, a "
-            "network that is told the time alone, the loss of the noise.",
+            "network conditioned on time alone, the loss of the noise.",
             STANDARD,
             Objective("simple"),
             White(),
@@ -209,7 +209,7 @@ ABLATION: tuple[Arm, ...] = (
     ),
     _rung(
         "mean",
-        "… that sees the Gaussian posterior's mean",
+        "… with the Gaussian posterior's mean as input",
         replace(STANDARD, reference="spectrum", network_input="posterior_mean"),
         Objective(),
     ),
@@ -219,7 +219,12 @@ ABLATION: tuple[Arm, ...] = (
         replace(STANDARD, reference="spectrum", network_input="posterior_mean", c_out="variance"),
         Objective(),
     ),
-    _rung("levels", "… that is told the noise by scale: the white arm", OURS, Objective()),
+    _rung(
+        "levels",
+        "… that is conditioned on the noise level by scale: the white arm",
+        OURS,
+        Objective(),
+    ),
     _rung("bound", "the white arm, trained on the bound", OURS, Objective("elbo", "importance")),
     replace(
         ARMS["matched-component"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rgdiff_core.networks import LatticeNet, NetworkSpec
 from rgdiff_core.spec import Spec
@@ -20,23 +21,41 @@ class LatticeBudget(Spec):
         steps: of a final run.
         checkpoints: parts of a final run after which the averaged weights are measured.
         search_steps: of a candidate in the search.
-        ablation_steps, ablation_seeds: of the arms that isolate one choice.
+        ablation_steps: of the arms that isolate one choice.
+        ablation_seeds: how many seeds each of these has.
         schedule_scan_steps: of the map of schedules.
         train: configurations; those of the training split beyond are the validation split.
         n_eval_fields: noised fields of the test split on which the denoiser's error is measured.
         search_n_eval_fields: those of the validation split, in the search.
         trajectories: of the Monte Carlo for the perfect denoiser.
-        bound, levels_per_image: held-out configurations for the bound, and noise levels for each.
+        bound: held-out configurations for the bound.
+        levels_per_image: noise levels for each of them.
         flow_steps: of the Runge–Kutta method for the density.
-        flow_test, flow_samples: configurations, and samples, with the exact density.
+        flow_test: configurations with the exact density.
+        flow_samples: samples with the exact density.
         evaluations: numbers of steps at which samplers are measured.
         n_observable_samples: samples for the susceptibility at each of them.
         n_ess_samples: samples for the effective sample size of those steps.
         log_z, reference: configurations of hybrid Monte Carlo: at each node of log Z, and for
             ⟨S⟩ and the susceptibility.
-        schedule_scan, ablation: theories that the map and the ablation are made for.
+        schedule_scan: theories that the map of schedules is made for.
+        ablation: theories that the ablation is made for.
         schedules: of the map, in its order.
     """
+
+    former_kinds: ClassVar[tuple[str, ...]] = ("Budget",)
+    former_names: ClassVar[Mapping[str, str]] = {
+        "judged": "n_eval_fields",
+        "search_n_eval_fields": "search_n_eval_fields",
+        "draws": "levels_per_image",
+        "plain": "n_observable_samples",
+        "weighed": "n_ess_samples",
+        "ladder": "ablation",
+        "ladder_steps": "ablation_steps",
+        "ladder_seeds": "ablation_seeds",
+        "landscape": "schedule_scan",
+        "landscape_steps": "schedule_scan_steps",
+    }
 
     network: NetworkSpec = LatticeNet(24, 3)
     batch: int = 128

@@ -136,7 +136,7 @@ def _band(modes: Modes) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Noised fields of a process, and what a perfect denoiser says of them.
+    """Noised fields of a process, and a perfect denoiser's estimate of them.
 
     Attributes:
         tensors: by name, each (n, 1, L, L): "c", components of χ/r; "alpha", "std", their

@@ -126,7 +126,7 @@ def _result(future: Future[list[str]]) -> list[str]:
     try:
         return future.result()
     except BrokenProcessPool as error:
-        raise OSError("a process of the study was killed; the same command goes on.") from error
+        raise OSError("a process of the study was killed; the same command continues.") from error
 
 
 @contextmanager

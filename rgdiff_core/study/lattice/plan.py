@@ -44,7 +44,8 @@ class StudyTask:
         theory: the data set.
         phase: of `ORDER`.
         name: no two tasks of a theory share one.
-        method, arguments: the call.
+        method: that is called.
+        arguments: of the call.
         needs: names of tasks of this theory that have to be done before.
         prepares: whether it computes no cell: where nothing is left that needs it, it is left out.
     """

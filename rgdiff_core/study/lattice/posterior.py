@@ -42,7 +42,8 @@ class ChainPosterior:
     """Two independent estimates of the posterior mean of components, each (n, 1, L, L).
 
     Attributes:
-        first, second: from the two chains.
+        first: from one chain.
+        second: from the other.
         acceptance: of their proposals.
     """
 
@@ -117,7 +118,7 @@ def posterior_means(
         y, energy = signs[chosen] * y, energies[chosen, torch.arange(len(y))]
     mean, slope, product, square = sums / kept
     coefficient = (product - mean * slope) / (square - slope**2).clamp_min(1e-30)
-    # as for a Gaussian at most: a chain that hardly moved says nothing
+    # as for a Gaussian at most: a chain that hardly moved gives no information
     coefficient = torch.minimum(coefficient.clamp_min(0), torch.cat([free.variance] * 2))
     others = torch.cat(coefficient.chunk(2)[::-1])
     first, second = (mean - others * slope).chunk(2)

@@ -204,12 +204,8 @@ class Study:
                 "gaussian_kl": self._above(-free_log_density(model, x).double(), x),
             }
 
-        inputs = {
-            "config": to_dict(made),
-            "sizes": sizes,
-            "truth": self.reference_values_cell()["result"],
-        }
-        inputs |= MODES
+        known = self.reference_values_cell()["result"]
+        inputs = {"config": to_dict(made), "sizes": sizes, "truth": known} | MODES
         return self._whole(self.cells.have(name, inputs, compute), made, "test")
 
     def flow(self, arm: Arm, seed: int) -> Cell:
@@ -228,7 +224,7 @@ class Study:
 
         inputs = {"run": done["inputs"], "sizes": sizes}
         cell = self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
-        # in the cell it is that by the model's own log Z, which does not see a lost mode
+        # in the cell it is that by the model's own log Z, which misses a lost mode
         other = {"reverse_kl": self._reverse(cell["result"])}
         return cell | {"result": cell["result"] | other}
 
@@ -245,7 +241,7 @@ class Study:
         self.run(arm, seed)
         return load_file(self.cells.path(f"run-{arm.name}-{seed}", ".values.safetensors"))
 
-    # -- noised fields and what a perfect denoiser says of them --------------------------------
+    # -- noised fields and a perfect denoiser's estimate of them --------------------------------
 
     def validation_reference(self, arm: Arm, choice: int) -> Reference:
         """Return those that a schedule of an arm is judged on in the search."""
@@ -397,8 +393,7 @@ def _source(made: TrainConfig) -> FixedProcess:
 
 
 def _process(model: NetworkDenoiser, made: TrainConfig) -> Process:
-    source = _source(made)
-    return Process(model.basis, source.color, source.schedule, model.modes)
+    return _source(made).on(model)
 
 
 def _estimate(values: Tensor) -> dict[str, float]:

@@ -37,6 +37,7 @@ __all__ = [
     "against",
     "between",
     "combined_error",
+    "from_baseline",
     "holm",
     "phi4_verdict",
     "worst_place",
@@ -108,7 +109,7 @@ class Difference:
 
     @property
     def outcome(self) -> Outcome:
-        """Whether the first is better, worse, the same within the margin, or not told apart."""
+        """Whether the first is better, worse, the same within the margin, or undecided."""
         p = self.p_value if self.adjusted is None else self.adjusted
         if p is None:
             return "unknown"
@@ -124,7 +125,8 @@ class FewSteps:
     Attributes:
         method: the sampler.
         steps: evaluations of the network.
-        ours, baseline: of the two arms, each with value, error and sampling_error.
+        ours: of our arm, with value, error and sampling_error.
+        baseline: of the baseline, likewise.
     """
 
     method: str
@@ -135,12 +137,14 @@ class FewSteps:
 
 @dataclass(frozen=True)
 class LatticeVerdict:
-    """What a theory's study says of the claim.
+    """The verdict of a theory's study on the claim.
 
     Attributes:
         data: name of the data set.
         title: for people.
-        ours, baseline, best: arms, as the study has them.
+        ours: an arm, as the study has it.
+        baseline: standard diffusion.
+        best: the best arm of all.
         difference: of ours from the baseline.
         lead: of the best arm from the baseline, None where the baseline is the best.
         tied: titles of the arms that can't be told from the best one.
@@ -228,15 +232,26 @@ def holm(differences: Mapping[str, Difference]) -> dict[str, Difference]:
     return found
 
 
+def from_baseline(found: Found) -> dict[str, Difference]:
+    """Return by how much the KL of every other arm is off the baseline's, with Holm's correction
+    and the margin of equivalence; empty where the baseline has no run yet.
+    """
+    arms = {arm["name"]: arm for arm in found["arms"]}
+    baseline = arms.get(found["baseline"])
+    if baseline is None:
+        return {}
+    margin = EQUIVALENCE * baseline["metrics"]["kl"]["value"]
+    offs = {name: off for name, arm in arms.items() if (off := against(arm, "kl"))}
+    return {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+
+
 def phi4_verdict(found: Found) -> LatticeVerdict | None:
     """Return what a theory's results say; None where an arm of the claim has no run yet."""
     arms = {arm["name"]: arm for arm in found["arms"]}
     baseline, ours = arms.get(found["baseline"]), arms.get(OURS)
     if baseline is None or ours is None:
         return None
-    margin = EQUIVALENCE * baseline["metrics"]["kl"]["value"]
-    offs = {name: off for name, arm in arms.items() if (off := against(arm, "kl"))}
-    offs = {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+    offs = from_baseline(found)
     difference = offs.get(OURS)
     if difference is None:
         return None

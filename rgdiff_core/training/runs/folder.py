@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json, reading
 from rgdiff_core.training.config import TrainConfig
-from rgdiff_core.training.records import Status, load_status
+from rgdiff_core.training.records import Status, load_status, with_gain
 
 __all__ = [
     "Samples",
@@ -76,7 +76,8 @@ class Standing:
     """What a run is and where it stands.
 
     Attributes:
-        config, status: None where there is none, or none that can be read.
+        config: None where there is none that can be read.
+        status: None where there is none that can be read.
         problems: a sentence for each file that is damaged.
     """
 
@@ -158,15 +159,16 @@ def _point(line: bytes) -> Mapping[str, Any] | None:
     if not isinstance(row, dict) or not _is_count(row.get("step")):
         return None
     if "held_out" not in row:
-        return {**_NONE, **row} if _is_sound(row) else None
+        return {**_NONE, **with_gain(row)} if _is_sound(row) else None
     held_out = row["held_out"]
     if not isinstance(held_out, dict) or not _is_sound(held_out):
         return None
-    whole = held_out.get("excess") is not None
-    return {**row, "held_out": {"excess_error": None, **held_out}} if whole else None
+    held_out = with_gain(held_out)
+    whole = held_out.get("gain") is not None
+    return {**row, "held_out": {"gain_error": None, **held_out}} if whole else None
 
 
-_NONE: Mapping[str, Any] = {"loss": None, "excess": None, "images_per_s": None, "by_scale": []}
+_NONE: Mapping[str, Any] = {"loss": None, "gain": None, "images_per_s": None, "by_scale": []}
 
 
 def _is_sound(numbers: Mapping[str, Any]) -> bool:

@@ -17,9 +17,11 @@ class Run:
     """A run as others see it.
 
     Attributes:
-        id, title, created: of the run.
+        id: of the run.
+        title: for people.
+        created: seconds since 1970.
         state: "queued", "running", "paused", "cancelled", "finished", "failed", or "lost" where
-            its worker is gone without a word.
+            its worker ended without a report.
         message: one sentence for people, or nothing.
         missing: whether its folder is gone.
         stopping: whether it has been asked to stop.
@@ -75,7 +77,7 @@ def _view(row: RegistryRow) -> Run:
     found = standing(folder)
     status = found.status
     if status is not None and row.state == "running" and status.pid != row.pid:
-        # the last word of an earlier worker: the new one has not spoken yet
+        # the last report of an earlier worker: the new one has not reported yet
         status = replace(status, state="starting", message="", eta_s=None, images_per_s=None)
     return _run(row, not folder.is_dir(), found.config, status, found.problems)
 

@@ -56,7 +56,7 @@ TERM_AFTER, KILL_AFTER = 20.0, 40.0  # seconds since a worker was asked to stop
 FREE_DISK, FREE_MEMORY = 500 << 20, 700 << 20  # bytes below which nothing is started
 MAX_TITLE = 80
 UNKNOWN = "How it ended is not known; resume it from the last checkpoint."
-GONE = "lost", "Its worker is gone without a word; resume it from the last checkpoint."
+GONE = "lost", "Its worker ended without a report; resume it from the last checkpoint."
 STOPPED = "cancelled", "It did not stop when asked, and was stopped."
 
 _children: list[subprocess.Popen[bytes]] = []
@@ -214,7 +214,7 @@ def _look_again(connection: sqlite3.Connection, row: RegistryRow, folder: Path) 
 
 
 def _ended(folder: Path) -> tuple[str, str] | None:
-    """Return how a run says that it ended, and the sentence with that; None where it is silent."""
+    """Return how a run says that it ended, and the sentence with that; None if unknown."""
     status = read_status(folder)
     return (status.state, status.message) if status and status.state in ENDED else None
 
@@ -241,7 +241,7 @@ def _problem(folder: Path) -> str:
 def _start(
     connection: sqlite3.Connection, row: RegistryRow, folder: Path
 ) -> subprocess.Popen[bytes]:
-    """Start the worker of a run, in a session of its own."""
+    """Start the worker of a run, in its own session."""
     (folder / "request").unlink(missing_ok=True)
     interpreter = row.interpreter if Path(row.interpreter).is_file() else sys.executable
     with (folder / "log.txt").open("ab") as log:
@@ -267,7 +267,7 @@ def _library() -> dict[str, str]:
 
 
 def close(run_id: str, state: str, message: str) -> None:
-    """Record how a run ended: a worker's last word."""
+    """Record how a run ended: a worker's last report."""
     with transaction() as connection:
         ended = {"state": state, "message": message, "asked": 0.0}
         change(connection, run_id, pid=0, worker="", **ended)
@@ -334,21 +334,28 @@ def delete(run_id: str) -> None:
     """Remove a run and its folder.
 
     Raises:
-        ValueError: where a process works on it.
+        ValueError: where a process works on it, and where the registry can't be written; then it
+            is there as before.
         OSError: where its folder can't be removed; what is left of it is no run any more.
     """
-    with transaction() as connection:
-        row, folder = entry(connection, run_id), run_folder(run_id)
-        aside = folder.with_name(f".{run_id}.{os.urandom(2).hex()}.deleted")
-        if holding.is_working(folder, row.worker):
-            raise ValueError("the run is running: cancel it before it is deleted.")
-        if folder.is_dir():
-            lock = holding.hold(folder)  # nobody begins to work on it now
-            try:
-                folder.rename(aside)
-            finally:
-                lock.release()
-        remove(connection, run_id)
+    folder = run_folder(run_id)
+    aside = folder.with_name(f".{run_id}.{os.urandom(2).hex()}.deleted")
+    try:
+        with transaction() as connection:
+            row = entry(connection, run_id)
+            if holding.is_working(folder, row.worker):
+                raise ValueError("the run is running: cancel it before it is deleted.")
+            if folder.is_dir():
+                lock = holding.hold(folder)  # nobody begins to work on it now
+                try:
+                    folder.rename(aside)
+                finally:
+                    lock.release()
+            remove(connection, run_id)
+    except BaseException:
+        if aside.is_dir():  # the registry could not be written: nothing is deleted
+            aside.rename(folder)
+        raise
     if aside.is_dir():
         shutil.rmtree(aside)
 

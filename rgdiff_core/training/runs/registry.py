@@ -7,13 +7,14 @@ hold everything else; an entry that is damaged is passed over, and `mend` takes 
 """
 
 import logging
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from sqlite3 import SQLITE_ERROR
+from sqlite3 import SQLITE_ERROR, SQLITE_FULL, SQLITE_IOERR
 from typing import Any, get_type_hints
 
 from filelock import FileLock
@@ -29,6 +30,7 @@ BUSY_SECONDS = 20
 ENDED = ("paused", "cancelled", "finished", "failed", "lost")
 STATES = ("queued", "running", *ENDED)
 MAX_NUMBER = 1e11  # seconds or places in the queue
+ROOM = 1 << 18  # bytes of disk that a change may take
 
 _COLUMNS: Mapping[str, str] = {
     "id": "TEXT PRIMARY KEY",
@@ -51,7 +53,9 @@ class RegistryRow:
     """A run in the registry.
 
     Attributes:
-        id, title, created: of the run.
+        id: of the run.
+        title: for people.
+        created: seconds since 1970.
         state: "queued", "running", or how it ended.
         position: in the queue, least first.
         pid: of its worker.
@@ -126,7 +130,14 @@ def _open() -> sqlite3.Connection:
 def _check_damaged(path: Path, error: sqlite3.DatabaseError) -> None:
     """Raise `ValueError` where it is not the file itself that is at fault."""
     if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode != SQLITE_ERROR:
-        raise ValueError(f"the registry {path} can't be opened: {error}.") from None
+        raise ValueError(f"the registry {path} can't be opened: {_reason(error)}.") from None
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """Return why a file can't be used: SQLite calls a disk without space an I/O error, too."""
+    kind = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without its further distinctions
+    full = kind in (SQLITE_FULL, SQLITE_IOERR) and shutil.disk_usage(runs_root()).free < ROOM
+    return "no space is left on its disk" if full else str(error)
 
 
 def _rebuilt(path: Path) -> sqlite3.Connection:
@@ -156,7 +167,8 @@ def transaction() -> Iterator[sqlite3.Connection]:
         yield connection
         connection.execute("COMMIT")
     except sqlite3.Error as error:
-        raise ValueError(f"the registry {runs_root() / NAME} can't be used: {error}.") from None
+        reason = _reason(error)
+        raise ValueError(f"the registry {runs_root() / NAME} can't be used: {reason}.") from None
     finally:
         with suppress(sqlite3.Error):
             if connection.in_transaction:

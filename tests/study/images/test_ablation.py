@@ -1,4 +1,4 @@
-"""The ablation of images: a small one, its file, and that it goes on where it was."""
+"""The ablation of images: a small one, its file, and that it continues where it was."""
 
 import json
 import statistics
@@ -16,7 +16,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     home = tmp_path_factory.mktemp("ablation")
     return [
         *("study", "ablation", "--data", "photographs", "--models", "standard", "matched"),
-        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "4", "--width", "8"),
+        *("--steps", "2", "--batch", "4", "--points", "2", "--images", "16", "--width", "8"),
         *("--work", str(home / "work"), "--out", str(home / "out"), "--json"),
     ]
 

@@ -1,4 +1,4 @@
-"""Recipes of training: a tiny comparison, its file, and that it goes on where it was."""
+"""Recipes of training: a tiny comparison, its file, and that it continues where it was."""
 
 import json
 import shutil

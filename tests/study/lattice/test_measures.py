@@ -226,7 +226,7 @@ def test_the_bound_of_a_free_model_is_its_gaussian():
 
 
 def test_matched_noise_can_be_white_noise_by_another_name():
-    """n_k = σ_kS_k/α_k is all that a denoiser is told, and colour and schedule share it."""
+    """n_k = σ_kS_k/α_k is all that a denoiser depends on, and colour and schedule share it."""
     basis = rg.bases.FourierBasis((1, 6, 6), momentum="lattice")
     modes = rg.Modes.fit(basis, rg.data.load(DATA, limit=500).images)
     t = torch.linspace(0.1, 0.9, 5)

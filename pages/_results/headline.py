@@ -1,0 +1,158 @@
+"""What the page opens with: one sentence, and one figure of methods by data sets."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from pages._results import figures
+from pages._results.figures import Mark
+from pages._results.provenance import bracketed
+from pages._results.studies import Found, shown, title_of
+from pages._shared import plots
+from rgdiff_core.study.headline import Effect, effects
+from rgdiff_core.study.lattice.verdict import Outcome
+
+__all__ = ["draw", "sentence"]
+
+Effects = Mapping[str, Sequence[Effect]]  # by the name of the data set
+METHODS: Mapping[str, tuple[str, str]] = {  # noise and schedule
+    "white-scalar": ("white noise", "scalar schedule"),
+    "matched-scalar": ("matched noise", "scalar schedule"),
+    "white-component": ("white noise", "component-wise schedule"),
+    "matched-component": ("matched noise", "component-wise schedule"),
+    "other": ("free-theory noise", "inverse RG schedule"),
+}
+ROWS: Mapping[str, str] = {key: ",<br>".join(each) for key, each in METHODS.items()}
+COLORS = (plots.BLUE, plots.GREEN, plots.ORANGE, plots.PURPLE, plots.GREY)
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+OUTCOMES: Mapping[Outcome, str] = {
+    "better": "better",
+    "same": "equal",
+    "undecided": "not distinguishable",
+    "unknown": "not yet comparable",
+    "worse": "worse",
+}
+TWICE = 100.0  # per cent above standard diffusion's distance, where the axis ends
+
+
+def draw(studies: Mapping[str, Found]) -> None:
+    """Draw the sentence and the figure of all that is there; nothing where there is nothing."""
+    known: dict[str, Sequence[Effect]] = {}
+    for name, study in studies.items():
+        with shown(study):
+            known[name] = effects(study)
+    known = {name: found for name, found in known.items() if found}
+    if not known:
+        return
+    st.markdown(sentence({title_of(studies[name]): found for name, found in known.items()}))
+    lattice = [
+        each for name, found in known.items() if "theory" in studies[name] for each in found
+    ]
+    images = [found for name, found in known.items() if "theory" not in studies[name]]
+    places = iter(st.columns(bool(lattice) + len(images), gap="medium"))
+    if lattice:
+        with next(places):
+            _lattice(lattice)
+    for found in images:
+        with next(places):
+            _images(found)
+
+
+def sentence(known: Effects) -> str:
+    """Return how the claimed method came out against standard diffusion, and which other method
+    is better most often.
+
+    Arguments:
+        known: Effects by what the data set is called.
+    """
+    ours = {title: each for title, found in known.items() for each in found if each.claimed}
+    if not ours:
+        return "Matched noise with a component-wise schedule has not been measured yet."
+    parts = [_part(outcome, ours) for outcome in OUTCOMES]
+    text = (
+        f"Compared with standard diffusion on {_number(len(ours))} data set"
+        f"{'s' * (len(ours) != 1)}, matched noise with a component-wise schedule is "
+        f"**{_joined([part for part in parts if part])}**"
+    )
+    wins = Counter(
+        each.method
+        for found in known.values()
+        for each in found
+        if not each.claimed and each.difference.outcome == "better"
+    )
+    for method, count in wins.most_common(1):
+        noise, schedule = METHODS[method]
+        text += f"; {noise} with a {schedule} is **better on {_number(count)}**"
+    return f"{text}."
+
+
+def _part(outcome: Outcome, ours: Mapping[str, Effect]) -> str:
+    """Return on which data sets an outcome was found, "" where on none."""
+    found = [title for title, each in ours.items() if each.difference.outcome == outcome]
+    if not found:
+        return ""
+    where = found[0] if len(found) == 1 else _number(len(found))
+    return f"{OUTCOMES[outcome]} on {where}"
+
+
+def _number(count: int) -> str:
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Return "a", "a and b" or "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
+
+
+def _lattice(found: Sequence[Effect]) -> None:
+    """Draw the methods by theories, in per cent of standard diffusion's distance."""
+    marks = [
+        Mark(each.method, each.trained, *each.percent, _about(each, "nats")) for each in found
+    ]
+    figure = figures.forest(
+        marks, ROWS, COLORS, "φ⁴: change of the distance, %", limits=(-TWICE, TWICE), unit="%"
+    )
+    _show(figure, "results-headline-lattice")
+    st.caption(
+        "Distance of the model from the theory, KL(p‖q), relative to that of standard diffusion, "
+        "which is the line at 0; −100 % would be perfect. Bars: one standard error over seeds and "
+        "held-out fields. An arrow at the edge marks what lies beyond it."
+    )
+
+
+def _images(found: Sequence[Effect]) -> None:
+    """Draw the methods on images, in bits per dimension."""
+    marks = [
+        Mark(
+            each.method,
+            each.trained,
+            each.difference.value,
+            each.difference.error or 0.0,
+            _about(each, "bits/dim"),
+        )
+        for each in found
+    ]
+    figure = figures.forest(marks, ROWS, COLORS, "CIFAR-10: change of bits/dim")
+    _show(figure, "results-headline-images")
+    st.caption(
+        "Bits per dimension less those of standard diffusion, the line at 0; lower is better. "
+        "Bars: one standard error over test images, smaller than the marks. Each model was "
+        "trained once."
+    )
+
+
+def _show(figure: go.Figure, key: str) -> None:
+    st.plotly_chart(
+        figure,
+        key=key,
+        config=figures.BAR,
+        alt="Methods compared with standard diffusion, which is at 0, with error bars",
+    )
+
+
+def _about(each: Effect, unit: str) -> str:
+    off = each.difference
+    size = bracketed(off.value, off.error)
+    return f"{each.title}<br>{each.trained}: {size} {unit}, {OUTCOMES[off.outcome]}"

@@ -1,0 +1,62 @@
+"""Every page by axe-core, light and dark, and by keyboard: nothing serious, and a short way."""
+
+from collections.abc import Iterator
+
+import pytest
+from labpage import ref, settled
+from patience import PATIENCE
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+PAGES = ("", "spectra", "lattice", "samples", "training", "results")
+BAD = ("serious", "critical")
+OPTIONS = {"resultTypes": ["violations"]}
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    tab = browser.new_page(viewport={"width": 1280, "height": 720})
+    tab.set_default_timeout(1000 * PATIENCE)
+    yield tab
+    tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PAGES)
+def test_axe_finds_nothing_serious(browser: Browser, app_url: str, path: str, scheme: str):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    tab = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    tab.set_default_timeout(1000 * PATIENCE)
+    tab.goto(f"{app_url}/{path}")
+    expect(tab.get_by_test_id("stHeading").first).to_be_visible()
+    expect(tab.get_by_test_id("stStatusWidget")).to_have_count(0)
+    found = axe.run(tab, options=OPTIONS).response["violations"]
+    tab.close()
+    told = [
+        f"{each['id']}: {node['html'][:200]}"
+        for each in found
+        if each["impact"] in BAD
+        for node in each["nodes"]
+    ]
+    assert told == []
+
+
+def test_the_first_tab_leads_to_the_curve(page: Page, app_url: str):
+    page.goto(app_url)
+    settled(page)
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("button", name="Skip to the curve")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    expect(ref(page, "curve").locator(".point").first).to_be_focused()
+    expect(skip).not_to_be_in_viewport()
+
+
+def test_where_there_is_no_curve_the_first_tab_leads_to_the_page(page: Page, app_url: str):
+    page.goto(f"{app_url}/results")
+    expect(page.get_by_test_id("stHeading").first).to_be_visible()
+    page.keyboard.press("Tab")
+    page.get_by_role("button", name="Skip to the content").press("Enter")
+    expect(page.get_by_test_id("stMain")).to_be_focused()
