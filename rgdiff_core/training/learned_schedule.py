@@ -31,9 +31,9 @@ from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import (
     FixedProcess,
+    FixedProcessSampler,
     NoiseSampler,
     NoiseSource,
-    OneProcessSampler,
 )
 
 __all__ = ["LearnedProcess"]
@@ -77,7 +77,7 @@ class LearnedProcess(NoiseSource):
         return _Sampler(self, basis, modes, objective, seed)
 
 
-class _Sampler(OneProcessSampler):
+class _Sampler(FixedProcessSampler):
     def __init__(
         self,
         source: LearnedProcess,

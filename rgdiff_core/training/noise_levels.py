@@ -51,7 +51,7 @@ __all__ = [
     "NoiseSampler",
     "NoiseSource",
     "FixedProcess",
-    "OneProcessSampler",
+    "FixedProcessSampler",
     "Universal",
     "random_process",
     "steps_at_once",
@@ -128,7 +128,7 @@ class FixedProcess(NoiseSource):
 
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
         """Return the sampler; raises `ValueError` where the process does not fit the modes."""
-        return OneProcessSampler(
+        return FixedProcessSampler(
             Process(basis, self.color, self.schedule, modes), modes, objective, seed
         )
 
@@ -283,7 +283,7 @@ def white_level(marginal: Marginal, modes: Modes) -> Tensor:
     return torch.lerp(levels[right - 1], levels[right], part.clamp(0, 1))
 
 
-class OneProcessSampler(NoiseSampler):
+class FixedProcessSampler(NoiseSampler):
     """Random times of one process."""
 
     def __init__(self, process: Process, modes: Modes, objective: Objective, seed: int) -> None:
