@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from labpage import ref, settled
 from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
@@ -25,7 +26,7 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
 def test_axe_finds_nothing_serious(browser: Browser, app_url: str, path: str, scheme: str):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = Axe()
     tab = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
     tab.set_default_timeout(1000 * PATIENCE)
     tab.goto(f"{app_url}/{path}")
