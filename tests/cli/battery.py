@@ -59,7 +59,7 @@ SOUND: dict[str, tuple[list[str], list[str]]] = {
     "pretrain": (["small"], ["--work=run", "--samples=8", "--scan-samples=4"]),
     "study phi4": ([], ["--theories=phi4-6x6", "--budget=tiny", "--work=w", "--minutes=0"]),
     "study cifar10": ([], ["--data=pictures", "--budget=tiny", "--work=w", "--minutes=0"]),
-    "study ladder": (
+    "study ablation": (
         [],
         ["--data=pictures", "--steps=2", "--batch=2", "--points=1", "--width=8", "--images=16"],
     ),

@@ -285,7 +285,7 @@ def test_runs_are_compared_by_what_differs(pair):
     at = healthy(visit(run="one"))
     healthy(at.multiselect(key="training-compare").set_value(list(pair)).run())
     assert at.table[0].value["setting"].tolist() == ["lr"]
-    assert len(at.get("plotly_chart")) == 2
+    assert len(at.get("plotly_chart")) == 3
 
 
 def test_a_runs_settings_fill_the_form(pair):
