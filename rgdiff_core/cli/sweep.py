@@ -20,6 +20,7 @@ from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.files.atomic import check_place, write_text
 from rgdiff_core.files.stored import MAX_NUMBER
 from rgdiff_core.process import Process
+from rgdiff_core.sampling import METHODS
 from rgdiff_core.search.gradient import improve
 from rgdiff_core.search.held_out import Comparison, compare
 from rgdiff_core.search.space import COLORS, FAMILIES, KERNELS, Space
@@ -65,7 +66,10 @@ def sweep_options(parser: argparse.ArgumentParser) -> None:
         "--images", type=int, default=512, help="or samples, to judge a trial (default 512)"
     )
     sweep.add_argument(
-        "--method", default="interaction", help="that kl and ess judge (default interaction)"
+        "--method",
+        choices=METHODS,
+        default="interaction",
+        help="that kl and ess judge (default interaction)",
     )
     sweep.add_argument(
         "--study", metavar="NAME", help="a known one goes on (default: MODEL-OBJECTIVE-STEPS)"

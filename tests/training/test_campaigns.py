@@ -136,7 +136,7 @@ TIMES = ("seconds", "processor_seconds", "processor_minutes", "finished", "elaps
 nothing = lambda *words: None
 SCAN = ["lattice", "scan", "--sizes", "4,6", "--points", "4", "--length", "20",
     "--thermalization", "20"]
-SMALL = replace(BUDGET, seeds=1, steps=4, checkpoints=1, ladder=(), landscape=())
+SMALL = replace(BUDGET, seeds=1, steps=4, checkpoints=1, ablation=(), schedule_scan=())
 PRETRAINED = TrainConfig(data="phi4-6x6", model=ModelSpec(LatticeNet(4, 1)), limit=200, steps=60,
     batch=8, checkpoint_seconds=0.1, evaluations=1, previews=1)
 trainer.TICK = 0.05
