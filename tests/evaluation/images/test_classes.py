@@ -49,7 +49,7 @@ def test_the_share_is_what_the_overlap_allows_and_guidance_raises_it(model):
 def test_images_with_labels_are_counted(model):
     images = torch.zeros(4, *SHAPE)
     images[:, 0, 0, 0] = torch.tensor([-1.0, 1.0, 1.0, -1.0])
-    assert named(Halves(), images, torch.tensor([0, 1, 0, 0]), rows=3).value == 0.75
+    assert named(Halves(), images, torch.tensor([0, 1, 0, 0]), batch_size=3).value == 0.75
 
 
 def test_other_classes_are_refused(model):
