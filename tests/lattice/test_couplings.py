@@ -149,7 +149,7 @@ def test_views_share_weights_and_leave_the_model_as_it_was(network):
     # F itself depends on the couplings, not its Gaussian alone
     c, marginal = BASIS.analyze(x), process.vp_marginal(0.5)
     gaussian = model.gaussian(c, marginal)
-    apart = one.network_output(c, marginal, gaussian) - other.correction(c, marginal, gaussian)
+    apart = one.network_output(c, marginal, gaussian) - other.network_output(c, marginal, gaussian)
     assert float(apart.abs().max()) > 1e-4
     assert torch.equal(model.denoise(x, 0.5, process), before)
     assert torch.equal(one.at(1.25, 0.0).denoise(x, 0.5, process), before)
