@@ -157,7 +157,7 @@ def edited(text: str, chance: random.Random) -> str:
 def message() -> str:
     """Return a request for samples, as the browser sends it."""
     bench = samples_state.SamplesState()
-    told = {"bench": json.loads(bench.to_json()), "told": bench.component()}
+    told = {"page_state": json.loads(bench.to_json()), "client_state": bench.component()}
     return json.dumps({"kind": "draw", "seq": 1, "within": 0.5} | told)
 
 

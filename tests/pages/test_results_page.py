@@ -258,7 +258,7 @@ def test_an_unfinished_study_is_said_to_be(monkeypatch, tmp_path, study):
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     text = said(healthy(visit()))
     assert "no verdict yet" in text
-    assert "the same command goes on" in text
+    assert "the same command continues" in text
 
 
 @with_images
