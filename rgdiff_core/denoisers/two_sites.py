@@ -19,6 +19,7 @@ References:
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from numpy.polynomial.hermite_e import hermegauss
@@ -68,6 +69,11 @@ class TwoSites(Denoiser):
         axis = torch.linspace(-reach, reach, points, dtype=torch.float64)
         action = _action(axis[:, None], axis, m2, lam)
         step = axis[1] - axis[0]
+        if (narrow := 1 / math.sqrt(8 + 4 * abs(m2))) < step:
+            raise ValueError(
+                f"m2 = {m2:g} and lam = {lam:g} have wells that {points} points do not resolve: "
+                f"at least {math.ceil(2 * reach / narrow) + 1} would."
+            )
         log_z = float(torch.logsumexp(-action.flatten(), 0) + 2 * torch.log(step))
         density = torch.exp(-action - log_z)
         sides = torch.stack((density.sum(1), density.sum(0)))
@@ -88,47 +94,72 @@ class TwoSites(Denoiser):
 
     def log_density(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return log p_t(χ) of components c (B, 1, 1, 2) for the marginal of a time, (B,)."""
-        _, logs = self._nodes(c, marginal)
-        return torch.logsumexp(logs.flatten(1), 1)
+        parts = [
+            (rows, torch.logsumexp(logs.flatten(1), 1))
+            for rows, _, logs in self._parts(c, marginal)
+        ]
+        return _in_order(parts)
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return mean and variance of χ(0) given χ(t), exactly."""
-        places, logs = self._nodes(c, marginal)
-        share = torch.softmax(logs.flatten(1), 1).view_as(logs)
-        sides = [share.sum(2), share.sum(1)]  # (B, nodes) of each mode
-        mean = [(x * p).sum(1) for x, p in zip(sides, places, strict=True)]
-        away = [(p - m[:, None]).square() for p, m in zip(places, mean, strict=True)]
-        variance = [(x * a).sum(1) for x, a in zip(sides, away, strict=True)]
-        found = (torch.stack(x, -1).view(c.shape).to(c) for x in (mean, variance))
+        means, variances = [], []
+        for rows, places, logs in self._parts(c, marginal):
+            share = torch.softmax(logs.flatten(1), 1).view_as(logs)
+            sides = [share.sum(2), share.sum(1)]  # (B, nodes) of each mode
+            mean = [(x * p).sum(1) for x, p in zip(sides, places, strict=True)]
+            away = [(p - m[:, None]).square() for p, m in zip(places, mean, strict=True)]
+            variance = [(x * a).sum(1) for x, a in zip(sides, away, strict=True)]
+            means.append((rows, torch.stack(mean, -1)))
+            variances.append((rows, torch.stack(variance, -1)))
+        found = (_in_order(parts).view(c.shape).to(c) for parts in (means, variances))
         return Posterior(*found)
 
-    def _nodes(self, c: Tensor, marginal: Marginal) -> tuple[list[Tensor], Tensor]:
-        """Return the nodes of both modes, (B, n) each, and the logarithm of what each pair of them
-        adds to p_t, (B, n, n).
+    def _parts(
+        self, c: Tensor, marginal: Marginal
+    ) -> Iterator[tuple[Tensor, list[Tensor], Tensor]]:
+        """Return parts of a batch that the same nodes serve: their rows; the nodes of both modes,
+        (b, n) each; and the logarithm of what each pair of them adds to p_t, (b, n, n).
         """
-        numbers = (x.double().expand(len(c), 1, 1, 2) for x in (marginal.alpha, marginal.std))
-        alpha, std = numbers
-        places, weights = zip(
-            *(
-                self._rule(c[:, 0, 0, k].double(), alpha[:, 0, 0, k], std[:, 0, 0, k])
-                for k in (0, 1)
-            ),
-            strict=True,
+        x = c[:, 0, 0].double()
+        alpha, std = (
+            each.double().expand(len(c), 1, 1, 2)[:, 0, 0]
+            for each in (marginal.alpha, marginal.std)
         )
-        logs = -_action(places[0][:, :, None], places[1][:, None, :], self.m2, self.lam)
-        return list(places), logs - self.log_z + weights[0][:, :, None] + weights[1][:, None, :]
+        wide = std > WIDE * (self.axis[1] - self.axis[0]) * alpha
+        for kind in wide.unique(dim=0):
+            rows = (wide == kind).all(1).nonzero()[:, 0]
+            places, weights = zip(
+                *(
+                    self._rule(x[rows, k], alpha[rows, k], std[rows, k], bool(kind[k]))
+                    for k in (0, 1)
+                ),
+                strict=True,
+            )
+            logs = -_action(places[0][:, :, None], places[1][:, None, :], self.m2, self.lam)
+            logs = logs - self.log_z + weights[0][:, :, None] + weights[1][:, None, :]
+            yield rows, list(places), logs
 
-    def _rule(self, at: Tensor, alpha: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-        """Return nodes and log weights, (B, n), that integrate f(c) N(at; α c, std²) over c."""
-        step = self.axis[1] - self.axis[0]
-        if bool((std > WIDE * step * alpha).all()):
+    def _rule(self, at: Tensor, alpha: Tensor, std: Tensor, wide: bool) -> tuple[Tensor, Tensor]:
+        """Return nodes and log weights, (b, n), that integrate f(c) N(at; α c, std²) over c.
+
+        Arguments:
+            wide: whether the normal density is wider than the axis' spacing.
+        """
+        if wide:
+            step = self.axis[1] - self.axis[0]
             away = (at[:, None] - alpha[:, None] * self.axis) / std[:, None]
             norm = torch.log(step / (std * math.sqrt(2 * math.pi)))
             return self.axis.expand_as(away), norm[:, None] - away.square() / 2
-        nodes, weights = (torch.from_numpy(x) for x in hermegauss(HERMITE))
+        nodes, weights = (torch.from_numpy(x).to(self.axis) for x in hermegauss(HERMITE))
         places = (at[:, None] + std[:, None] * nodes) / alpha[:, None]
         share = torch.log(weights / math.sqrt(2 * math.pi))
         return places, share - torch.log(alpha)[:, None]
+
+
+def _in_order(parts: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return parts of a batch, with their rows, as one batch."""
+    order = torch.cat([rows for rows, _ in parts]).argsort()
+    return torch.cat([values for _, values in parts])[order]
 
 
 def _action(first: Tensor, last: Tensor, m2: float, lam: float) -> Tensor:

@@ -44,6 +44,24 @@ def test_the_noised_density_is_normalised(t: float):
     assert float(density.sum() * area) == pytest.approx(1, abs=2e-4)
 
 
+def test_a_batch_of_several_times_is_each_alone():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(len(TIMES), 1, 1, 2, generator=generator, dtype=torch.float64)
+    whole = PROCESS.marginal(torch.tensor(TIMES, dtype=torch.float64))
+    together, density = THEORY.posterior(x, whole), THEORY.log_density(x, whole)
+    for i, t in enumerate(TIMES):
+        alone = THEORY.posterior(x[i : i + 1], PROCESS.marginal(t))
+        torch.testing.assert_close(together.mean[i : i + 1], alone.mean)
+        torch.testing.assert_close(together.variance[i : i + 1], alone.variance)
+        one = THEORY.log_density(x[i : i + 1], PROCESS.marginal(t))
+        torch.testing.assert_close(density[i : i + 1], one)
+
+
+def test_wells_narrower_than_the_spacing_are_refused():
+    with pytest.raises(ValueError, match="m2 = -20 and lam = 0.01 .* 101 points do not resolve"):
+        TwoSites(-20.0, 0.01)
+
+
 @pytest.mark.parametrize("t", TIMES)
 def test_the_score_is_the_slope_of_the_density(t: float):
     generator = torch.Generator().manual_seed(0)

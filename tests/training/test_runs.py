@@ -33,7 +33,7 @@ def root(tmp_path, monkeypatch):
             psutil.Process(row.pid).kill()
 
 
-def _working() -> list[registry.Row]:
+def _working() -> list[registry.RegistryRow]:
     with contextlib.suppress(ValueError), registry.transaction() as connection:
         return [row for row in registry.rows(connection) if row.pid]
     return []

@@ -37,8 +37,9 @@ def named(
     classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 500
 ) -> Estimate:
     """Return the share of images (N, 3, 32, 32) in [-1, 1] whose label (N,) a classifier names."""
+    place = next(classifier.parameters()).device
     right = [
-        classifier.logits(x).argmax(1) == y
+        classifier.logits(x.to(place)).argmax(1).cpu() == y.cpu()
         for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True)
     ]
     return Estimate.of(torch.cat(right).double())

@@ -46,7 +46,7 @@ class LatticeBudget(Spec):
     former_kinds: ClassVar[tuple[str, ...]] = ("Budget",)
     former_names: ClassVar[Mapping[str, str]] = {
         "judged": "n_eval_fields",
-        "search_n_eval_fields": "search_n_eval_fields",
+        "search_judged": "search_n_eval_fields",
         "draws": "levels_per_image",
         "plain": "n_observable_samples",
         "weighed": "n_ess_samples",
