@@ -39,6 +39,7 @@ def launch() -> None:
     middle.button(
         "Start",
         type="primary",
+        key="training-start",
         icon=":material/play_arrow:",
         width="stretch",
         disabled=unfit is not None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 import torch
+from torch import Tensor
 
 import rgdiff_core as rg
 from pages._noising.plane import mount
@@ -53,6 +54,8 @@ class Plane(Spec):
         check_range("m2", self.m2, -6, 4)
         check_range("lam", self.lam, 0.5, 8)
         check_range("t", self.t, 0, 1)
+        if (self.side.basis.name, self.side.basis.momentum) != ("fourier", "lattice"):
+            raise ValueError("two sites have one basis, that of their two Fourier modes.")
 
     def component(self) -> dict[str, Any]:
         """Return the part that the browser owns."""
@@ -80,8 +83,13 @@ def _process(plane: Plane, theory: TwoSites) -> rg.Process:
     return rg.Process(theory.basis, plane.side.color, plane.side.schedule, theory.modes)
 
 
+def _of_both(table: Tensor) -> Tensor:
+    """Return a table (..., bands) for each of the two modes, which may be one band."""
+    return table.expand(*table.shape[:-1], 2) if table.shape[-1:] == (1,) else table
+
+
 def _check(plane: Plane) -> None:
-    _process(plane, TwoSites(plane.m2, plane.lam, 31))
+    _process(plane, TwoSites(plane.m2, plane.lam, POINTS))
 
 
 _ADDRESS: Address[Plane] = Address(
@@ -99,7 +107,9 @@ def message(plane_json: str, revision: str) -> bytes:
     theory = TwoSites(plane.m2, plane.lam, POINTS)
     proc = _process(plane, theory)
     bands = split_bands(proc)
-    tables = curve_tables(plane.side, proc, bands)
+    tables = {
+        name: _of_both(table) for name, table in curve_tables(plane.side, proc, bands).items()
+    }
     tint, colors = plane.side.drag_parameters()[1], [plane.side.color]
     if tint is not None:
         colors = [tint.turn(colors[0], value) for value in tint.grid(tint.value(colors[0]))]

@@ -1,5 +1,6 @@
 """What the histogram of the magnetisation shows: samples on their way, and what they should be."""
 
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,6 +26,7 @@ __all__ = ["BINS", "axis", "distribution"]
 BINS = 25  # odd, so that one is between the wells
 KEPT = 16
 
+_lock = threading.Lock()
 _pool = ThreadPoolExecutor(1, "references")
 _generated: OrderedDict[tuple[str, tuple[float, float]], Future[Tensor]] = OrderedDict()
 
@@ -66,6 +68,8 @@ def distribution(
     fields = _fields(source)
     if fields is None:
         return arrays, True
+    if not len(fields):
+        return arrays, False
     times = [frame.time for frame in frames]
     forward = process(setting, source)
     wanted = noised_magnetization(forward, fields, times, limit, bins, action=source.action)
@@ -74,15 +78,19 @@ def distribution(
 
 def _fields(source: Source) -> Tensor | None:
     """Return fields of the theory; None while those of a model along a line of couplings, which
-    take seconds, are generated in the background, or where they cannot be.
+    take seconds, are generated in the background; without any where they cannot be.
     """
     couplings = source.denoiser.couplings
     if couplings is None:
         return source.images.images
     key = (source.data, couplings)
-    if key not in _generated:
-        _generated[key] = _pool.submit(lambda: source.images.images)
-        while len(_generated) > KEPT:
-            _generated.popitem(last=False)[1].cancel()
-    future = _generated[key]
-    return future.result() if future.done() and future.exception() is None else None
+    with _lock:
+        if key not in _generated:
+            _generated[key] = _pool.submit(lambda: source.images.images)
+            while len(_generated) > KEPT:
+                _generated.popitem(last=False)[1].cancel()
+        future = _generated[key]
+        if future.done() and (future.cancelled() or future.exception() is not None):
+            del _generated[key]  # another draw tries once more
+            return torch.empty(0)
+    return future.result() if future.done() else None

@@ -135,7 +135,7 @@ def begin(line: str, key: str, title: str, work: Work) -> Task:
     """
     with _lock:
         task = _tasks.get(key)
-        if task is not None and task.waited_for:
+        if task is not None and task.waited_for and not task.stopped:
             return task
         task = Task(key, title)
         _tasks.pop(key, None)

@@ -102,7 +102,7 @@ STOPS = (
         "The score of the data's spectrum is exact from the start; the network learns only what "
         "is left. Two minutes on two cores are enough for φ⁴ on a small lattice.",
         "Press Start, and watch the samples improve.",
-        ".stMain button[data-testid=stBaseButton-primary]",
+        ".st-key-training-start button",
         "training",
     ),
     Stop(

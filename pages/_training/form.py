@@ -19,6 +19,7 @@ from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, NetworkSpec
 from rgdiff_core.training import PRESETS, FieldInfo, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
+from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import check_classes
 
@@ -60,6 +61,8 @@ def fit(config: TrainConfig) -> str | None:
         check_classes(config, cache.images(config.data))
         _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
+        if isinstance(config.noise, LearnedProcess):
+            rg.Process(basis, config.noise.color, config.noise.start, modes)
         if isinstance(config.noise, FixedProcess):
             rg.Process(basis, config.noise.color, config.noise.schedule, modes)
     except (ValueError, OSError) as error:

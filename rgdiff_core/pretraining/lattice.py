@@ -35,6 +35,7 @@ from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig, load_config, train
+from rgdiff_core.training.models import config_of
 from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.runs.folder import read_config, read_status
 
@@ -115,6 +116,7 @@ def pretrain(
     else:
         _finish(config, work, device)
     say(f"trained {read_metadata(kept).get('step', config.steps)} steps")
+    config = config_of(read_metadata(kept)) or config  # with the schedule, if it was learned
     model = load_model(kept)
     try:
         if model.line is not None:

@@ -100,8 +100,10 @@ class _Sampler(FixedProcessSampler):
         moment = second_moment(TIMES)
         draw = Draw.of(moment, self.process, images, IMAGES, generator)
         set_gradients(moment, model, self.process, self.table, draw)
-        self.adam.step()
-        self._follow()
+        gradient = self.table.logits.grad
+        if gradient is not None and gradient.isfinite().all():
+            self.adam.step()
+            self._follow()
 
     def learned(self) -> FixedProcess:
         return FixedProcess(self.source.color, self.table.schedule())

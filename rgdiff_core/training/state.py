@@ -142,7 +142,14 @@ def _along(
 
 
 def check_classes(config: TrainConfig, *splits: ImageSet) -> None:
-    """Raise `ValueError` for a config that is conditional on what its data do not have."""
+    """Raise `ValueError` for a config that is conditional on what its data do not have, or whose
+    schedule would be learned along a line of couplings.
+    """
+    if config.coupling_conditional and isinstance(config.noise, LearnedProcess):
+        raise ValueError(
+            "a schedule is learned for one theory, not along a line of couplings: choose another "
+            "noise, or coupling_conditional = false."
+        )
     if config.coupling_conditional and any(split.line is None for split in splits):
         raise ValueError(
             f"coupling_conditional = true, but {config.data!r} is no line of couplings: set it to "
@@ -287,16 +294,11 @@ def prepare(
 
     Raises:
         ValueError: Where the batch can't be shared out evenly, or is smaller than the line of
-            couplings; and for a schedule to be learned along such a line.
+            couplings.
     """
     if config.batch % fabric.world_size:
         raise ValueError(
             f"batch = {config.batch} can't be shared out evenly to {fabric.world_size} processes."
-        )
-    if config.coupling_conditional and isinstance(config.noise, LearnedProcess):
-        raise ValueError(
-            "a schedule is learned for one theory, not along a line of couplings: choose another "
-            "noise, or coupling_conditional = false."
         )
     learned = material(config, fabric.device, kept)
     learner = TrainState(config, fabric, learned)

@@ -22,7 +22,7 @@ class Timing:
     """What a few steps of a run have shown.
 
     Attributes:
-        step_s: Median seconds of a step.
+        step_s: Typical seconds of a step.
         total_s: Of all steps of the run, evaluations and samples not counted.
         parameters: Of the network.
         device: Where it was measured.
@@ -53,6 +53,7 @@ def measure(
     begun = time.perf_counter()
     for step in range(WARM + TIMED):
         start = time.perf_counter()
+        batches.adapt(learner.average, step)
         learner.learn(batches.draw(step))
         if fabric.device.type == "cuda":
             torch.cuda.synchronize(fabric.device)
@@ -61,6 +62,8 @@ def measure(
             progress(step + 1, WARM + TIMED)
         if time.perf_counter() - begun > MAX_SECONDS:
             break
-    step_s = statistics.median(seconds[WARM:] or seconds[-1:])
+    # a schedule that is learned takes its time at some of the steps only
+    average = statistics.median if batches.learned() is None else statistics.fmean
+    step_s = average(seconds[WARM:] or seconds[-1:])
     parameters = parameter_count(learner.network)
     return Timing(step_s, step_s * config.steps, parameters, fabric.device.type)

@@ -58,7 +58,7 @@ def test_a_batch_of_several_times_is_each_alone():
 
 
 def test_wells_narrower_than_the_spacing_are_refused():
-    with pytest.raises(ValueError, match="m2 = -20 and lam = 0.01 .* 101 points do not resolve"):
+    with pytest.raises(ValueError, match="101 points do not resolve"):
         TwoSites(-20.0, 0.01)
 
 

@@ -149,7 +149,7 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
     told = headline.sentence(known)
     assert re.search(words, told)
     count = headline.NUMBERS[len(outcomes)]
-    assert told.endswith(f"white noise with a scalar schedule is **better on {count}**.")
+    assert told.endswith(f"as a start, is **better on {count}**.")
     assert "not been measured" in headline.sentence({})
 
 
