@@ -106,7 +106,15 @@ TOGETHER = [
     ["data", "generate", "--n=20", "--chains=21"],
     ["train", "config.toml", "--resume", "--from=x", "--out=run"],
     ["train", "config.toml", "--resume"],
-    ["study", "ablation", "--data=phi4-6x6", "--images=16", "--steps=2", "--batch=2", "--points=5"],
+    [
+        "study",
+        "ablation",
+        "--data=phi4-6x6",
+        "--images=16",
+        "--steps=2",
+        "--batch=2",
+        "--points=5",
+    ],
     ["study", "cifar10", "--models", "x=y", "standard=nothing"],
     ["sweep", "phi4-6x6", "--search=sweep", "--storage=postgresql://nobody@localhost:1/x"],
 ]
