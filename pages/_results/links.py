@@ -122,14 +122,11 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
         return f"pretrained/{arm['model']}", f"the arm's own model, `{arm['model']}`"
     if own_file(study, arm) is not None:
         return "", "the model that the study trained, which becomes a run of yours"
+    missing = "because the arm's own model file is not available"
     for name, model in pretrained.items():
         if model.data == data:
-            words = f"the universal model `{name}`, because its own model file is not available"
-            return f"pretrained/{name}", words
-    return (
-        f"free/{data}",
-        "the free theory of its data, because its own model file is not available",
-    )
+            return f"pretrained/{name}", f"the universal model `{name}`, {missing}"
+    return f"free/{data}", f"the free theory of its data, {missing}"
 
 
 def own_file(study: Found, arm: Found) -> Path | None:

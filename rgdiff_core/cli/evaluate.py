@@ -81,7 +81,7 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
 def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Evaluate; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
