@@ -26,7 +26,7 @@ SHARED = Path(__file__).parent / "pages" / "_shared"
 ICON = SHARED / "icon.png"
 SCRIPTS = ("address.js", "skip.js")
 # Streamlit's captions, and its blue where that is a text, are too pale to be read by everybody
-# (WCAG 2, 1.4.3). What is being computed anew is not called exact: --fresh, which components read.
+# (WCAG 2, 1.4.3). What is being recomputed is not called exact: --fresh, which components read.
 LOOK = """<style>
 .stMainBlockContainer { padding-top: 3rem }
 .st-key-address { display: none }

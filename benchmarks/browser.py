@@ -185,7 +185,7 @@ def controls(browser: Browser, app: App, data: str) -> dict[str, Any]:
 
 
 def first_picture(browser: Browser) -> dict[str, Any]:
-    """Start the server anew, some times over, and look at once."""
+    """Restart the server several times, and look at once."""
     since_start, since_up = [], []
     for _ in range(STARTS):
         with running_app() as app, tab(browser) as page:
@@ -199,7 +199,7 @@ def first_picture(browser: Browser) -> dict[str, Any]:
 
 
 def switches(browser: Browser, app: App) -> dict[str, Any]:
-    """Go from page to page by the menu at the side."""
+    """Go from page to page by the menu in the sidebar."""
     with tab(browser) as page:
         visit(page, app)
         quiet(page)

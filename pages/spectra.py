@@ -86,7 +86,7 @@ def components(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
         list(VIEWS),
         default=next(iter(VIEWS)),
         key="view",
-        help="All three are in the basis chosen at the side.",
+        help="All three are in the basis chosen in the sidebar.",
     )
     try:
         VIEWS[view](choice, spec, colors)

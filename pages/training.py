@@ -27,7 +27,7 @@ def start(config: TrainConfig, press: int) -> None:
 
 
 def launch() -> None:
-    """Draw the presets and what starts a run, and the form at the side."""
+    """Draw the presets and what starts a run, and the form in the sidebar."""
     state.prepare()
     box = st.container(border=True)
     left, middle, right = box.columns([4, 1, 1], vertical_alignment="bottom")

@@ -91,7 +91,7 @@ def drag_of(kind: type[Spec]) -> Drag | None:
 def load() -> None:
     """Import the files that RGDIFF_EXTENSIONS names, each once.
 
-    Raises `ValueError` with one sentence for a file that is not there or does not run.
+    Raises a one-line `ValueError` for a file that is not there or does not run.
     """
     for text in filter(None, os.environ.get(VARIABLE, "").split(os.pathsep)):
         _load(Path(text).expanduser().resolve())

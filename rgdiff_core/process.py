@@ -263,7 +263,7 @@ class Process(nn.Module):
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read a process; raises `ValueError` with one sentence for anything that is not one."""
+        """Read a process; raises a one-line `ValueError` for anything that is not one."""
         data = load_json(text)
         if not isinstance(data, dict) or data.get("kind") != "Process":
             raise ValueError("the JSON does not describe a process (kind 'Process').")

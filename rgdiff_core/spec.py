@@ -73,7 +73,7 @@ class Spec(abc.ABC):  # noqa: B024
     def from_json(cls, text: str) -> Self:
         """Read a spec of this class (or of a class derived from it) from JSON.
 
-        Raises `ValueError` with one sentence where the text is not JSON, or not such a spec.
+        Raises a one-line `ValueError` where the text is not JSON, or not such a spec.
         """
         spec = from_json(text)
         if not isinstance(spec, cls):
@@ -96,14 +96,14 @@ def _plain(value: Any) -> Any:
 
 
 def from_json(text: str) -> Spec:
-    """Read any spec from JSON; raises `ValueError` with one sentence for anything that is not
+    """Read any spec from JSON; raises a one-line `ValueError` for anything that is not
     one.
     """
     return from_dict(load_json(text))
 
 
 def load_json(text: str) -> Any:
-    """Parse JSON; raises `ValueError` with one sentence where that fails."""
+    """Parse JSON; raises a one-line `ValueError` where that fails."""
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:  # a number of too many digits is a ValueError

@@ -21,7 +21,7 @@ def sidebar() -> Theory:
     with st.container(border=True):
         st.markdown("**Theory**")
         if text := state.problem():
-            st.error(f"{text} The last theory stays.", icon=":material/error:")
+            st.error(f"{text} The previous theory is kept.", icon=":material/error:")
         _presets()
         theory = current()
         st.number_input(
@@ -127,7 +127,7 @@ def _plain(theory: Theory) -> None:
         0.0,
         10.0,
         0.1,
-        "The coupling, at least 0. At 0 the field is free, and all is known in closed form.",
+        "The coupling, at least 0. At 0 the field is free, and everything has a closed form.",
         lambda t, v: replace(t, lam=v),
     )
 
@@ -217,7 +217,7 @@ def where(theory: Theory) -> str:
     try:
         critical, side = critical_coupling(theory.m2), phase(theory.action)
     except ValueError:
-        return "So far out the critical line is not known."
+        return "The critical line is not tabulated in this range."
     return (
         f"At this m² the infinite lattice is critical at λ = {critical:.4g}; λ = "
         f"{theory.lam:.4g} is on the **{side}** side."

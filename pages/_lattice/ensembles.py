@@ -137,8 +137,8 @@ def chosen(listed: list[EnsembleInfo]) -> EnsembleInfo | None:
         key=key,
         on_change=changed,
         format_func=lambda each: known[each].title if each in known else each,
-        help="What the views of observables, configurations and flows look at; the newest first. "
-        "Every ensemble is a data set of the other pages.",
+        help="Ensemble shown in the Observables, Configurations and RG flow views; the newest "
+        "first. Every ensemble is a data set of the other pages.",
     )
     return known[id]
 
@@ -170,7 +170,7 @@ def opened(info: EnsembleInfo | None) -> Ensemble | None:
 
 
 def waiting() -> None:
-    """Draw, while an ensemble is being made, how far it is; the page is drawn anew at its end."""
+    """Draw, while an ensemble is being made, how far it is; the page is drawn again at its end."""
     tasks = [task for task in jobs.listed(PREFIX) if task.waited_for]
     if tasks:
         st.fragment(_waiting, run_every=0.8)(len(tasks))

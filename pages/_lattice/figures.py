@@ -127,7 +127,8 @@ def points(
     Arguments:
         lines: Vertical lines, and what is written at them.
         levels: Horizontal lines, and what is written at them.
-        log_x, log_y: Whether an axis is logarithmic.
+        log_x: Whether the x axis is logarithmic.
+        log_y: Whether the y axis is logarithmic.
     """
     figure = go.Figure()
     for curve in curves:

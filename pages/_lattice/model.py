@@ -69,7 +69,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     st.markdown(
         "Samples of a model come with their density q, so they can be weighed against e^(−S), "
         "and the distance from the truth is a number of nats, once log Z is known: here by two "
-        "ways that owe nothing to the model."
+        "methods independent of the model."
     )
     menu = _menu()
     if not menu:
@@ -175,7 +175,7 @@ def _measure(model: str, n: int, truth: int, task: jobs.Task) -> ModelMeasuremen
     def progress(what: str, done: int, total: int) -> None:
         stage = f"{stages.index(what) + 1} of {len(stages)}, {STAGES[what]}"
         if task.live != what:
-            task.live, task.done = what, done + 1  # another stage: the time left begins anew
+            task.live, task.done = what, done + 1  # another stage: the time left begins again
         task.progress(done, total, stage)
 
     with task.interruptible():
@@ -246,7 +246,8 @@ def _rows(report: LatticeReport) -> None:
         "Behind each number of the model, how many standard errors it is off hybrid Monte Carlo. "
         "Reweighted and Metropolis are exact within errors for every model whose q covers the "
         "theory; the bare samples are not. "
-        f"{report.positive.value:.0%} of the samples have M > 0, ½ where no well is lost."
+        f"{report.positive.value:.0%} of the samples have M > 0, ½ if both wells are "
+        "sampled equally."
     )
 
 
@@ -274,7 +275,9 @@ def _log_z(report: LatticeReport) -> None:
         f"| the last two together | {_short(found.independent)} |"
     )
     if found.annealed is None:
-        st.caption("Annealed importance sampling: too few fields carry the weight to say.")
+        st.caption(
+            "Annealed importance sampling: effective sample size too small for an estimate."
+        )
 
 
 def _speed(judged: ModelMeasurement) -> None:

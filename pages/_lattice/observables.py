@@ -63,7 +63,9 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     try:
         measured = ensembles.measured(info.id)
     except ValueError as error:
-        st.error(f"No errors, so no numbers: {error}", icon=":material/error:")
+        st.error(
+            f"Results hidden because errors cannot be estimated: {error}", icon=":material/error:"
+        )
         return
     free = FreeField(info.spec.m2, info.spec.size) if info.spec.lam == 0 else None
     left, right = st.columns([1, 1], gap="large")

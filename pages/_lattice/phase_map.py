@@ -128,8 +128,8 @@ def _axis(span: tuple[float, float], value: float) -> np.ndarray:
 def _look(theory: Theory) -> None:
     if theory.size > MAX_QUICK_SIZE:
         st.info(
-            f"At L = {theory.size} even a look takes a while: press **Start** in the view "
-            "*Sample*.",
+            f"At L = {theory.size} even a quick preview takes a while: press **Start** in the "
+            "view *Sample*.",
             icon=":material/hourglass_top:",
         )
         return

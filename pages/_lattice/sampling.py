@@ -289,7 +289,7 @@ def _made(info: EnsembleInfo) -> None:
     if found is None:
         return
     if found.history is None:
-        st.info("It was imported: nothing is known of the chains' history.")
+        st.info("It was imported: no chain history is available.")
         return
     _diagnostics(found)
     _history(found.history, found.spec.size, "made")

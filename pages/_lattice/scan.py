@@ -55,7 +55,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         default=names[0],
         key="scan",
         help="The full scan was made once, by the command below it, and is included. A live one "
-        "is made here, about the critical line at the m² of the theory at the side.",
+        "is made here, about the critical line at the m² of the theory in the sidebar.",
     )
     collapsed = right.toggle(
         "Collapse the data",
@@ -154,7 +154,7 @@ def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
         like = replace(QUICK, sizes=tuple(sorted(sizes)), points=points, length=length)
         spec = scan_around(theory.m2, width=width, like=like)
     except ValueError as error:
-        advice = " Choose m² below 0 at the side." if theory.m2 >= 0 else ""
+        advice = " Choose m² below 0 in the sidebar." if theory.m2 >= 0 else ""
         st.error(f"No scan at m² = {theory.m2:g}: {error}{advice}", icon=":material/error:")
         return None
     seconds = spec.work / _speed(full)

@@ -100,7 +100,7 @@ def _actions(info: EnsembleInfo) -> None:
             icon=":material/my_location:",
             on_click=lattice_state.restore,
             args=(lattice_state.Theory(action.m2, action.lam, info.spec.size),),
-            help="Set the couplings at the side to those of this ensemble.",
+            help="Set the couplings in the sidebar to those of this ensemble.",
         )
         for ending, mime in ((".npz", "application/zip"), (".h5", "application/x-hdf5")):
             st.download_button(
@@ -173,10 +173,10 @@ def _upload() -> None:
             "an array (n, L, L) or (chains, n, L, L), and its couplings as numbers."
         )
         foreign = st.checkbox(
-            "It does not say its couplings: use those at the side",
+            "The file contains no couplings: use those in the sidebar",
             key="lattice-foreign",
-            help="m² and λ of the theory at the side. The Schwinger–Dyson identity then tells "
-            "whether they fit.",
+            help="m² and λ of the theory in the sidebar. The Schwinger–Dyson identity then "
+            "tells whether they fit.",
         )
         convention = st.selectbox(
             "Normalisation of its fields",
@@ -243,4 +243,4 @@ def _uploaded(given: tuple[Phi4 | None, int | None, str | None, str | None]) -> 
             return
     lattice_state.pin(found.spec.id)
     if found.warning:
-        st.session_state[_REFUSED] = f"It was brought, but {found.warning}"
+        st.session_state[_REFUSED] = f"Imported, with a warning: {found.warning}"

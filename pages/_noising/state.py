@@ -104,7 +104,7 @@ def curve_of(color: Color) -> list[list[float]] | None:
 def merged(lab: NoisingState, client_state: dict[str, Any]) -> NoisingState:
     """Return the state with what the browser reported when dragging stopped.
 
-    Raises `ValueError` in one sentence where that is not a valid state.
+    Raises a one-line `ValueError` where that is not a valid state.
     """
     try:
         values = {n: client_state[n] for n in ("t", "view", "wipe", "blend", "speed")}

@@ -39,7 +39,8 @@ class Plane(Spec):
 
     Arguments:
         side: colour and schedule; the basis is that of the two modes.
-        m2, lam: couplings of the theory.
+        m2: mass² of the theory.
+        lam: coupling λ of the theory.
         t: time.
     """
 

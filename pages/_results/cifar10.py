@@ -45,7 +45,7 @@ def draw(study: Found) -> None:
 
 
 def _sections(study: Found) -> None:
-    """Draw the arms, the figures and the search, in so many steps as are chosen."""
+    """Draw the arms, the figures and the search, for the chosen number of steps."""
     steps = _steps(study)
     nfe = (
         address.menu(
@@ -54,7 +54,7 @@ def _sections(study: Found) -> None:
             steps,
             default=study["budget"]["shown"] if study["budget"]["shown"] in steps else steps[-1],
             key="steps",
-            help="Samples are drawn in so many steps; each evaluates the network once.",
+            help="The number of sampling steps; each evaluates the network once.",
         )
         if steps
         else None
@@ -80,7 +80,7 @@ def _head(study: Found) -> None:
     st.markdown(
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
         "the same noise in every arm; samples are compared with test images. Errors are over "
-        "images, and know nothing of the scatter between trainings. Of a universal model's "
+        "images and do not include run-to-run variation. Of a universal model's "
         "processes of one kind the best by bits is shown, on the same images."
     )
     if study["missing"]:
@@ -97,7 +97,7 @@ def _budget(model: Found) -> str:
 
 
 def _at(arm: Found, nfe: int | None) -> Found:
-    """Return what was measured of an arm's samples in so many steps, {} where nothing was."""
+    """Return what was measured of an arm's samples at a number of steps, {} where nothing was."""
     return next((row for row in arm["samples"] if row["nfe"] == nfe), {})
 
 

@@ -41,7 +41,8 @@ class Mark:
     Attributes:
         row: Key of its row.
         series: What the legend says; a colour each.
-        value, error: Of the number.
+        value: The number.
+        error: Its error.
         about: What is said of it when the mouse is over it.
     """
 
@@ -74,8 +75,8 @@ def curves(
     """Draw curves with error bars.
 
     Arguments:
-        log_x, log_y: Logarithmic axes; x has a tick at every place where there is a point. Where
-            a y is not positive its axis stays linear.
+        log_x: Logarithmic x axis, with a tick at every place where there is a point.
+        log_y: Logarithmic y axis; it stays linear where a y is not positive.
         level: Where a thin line is drawn across.
         named: What that line is.
     """
@@ -216,7 +217,8 @@ def heat(
     """Draw a table as a map; what is None stays empty.
 
     Arguments:
-        low, high: Where the colours end, so that maps beside each other have the same.
+        low: Where the colours begin, so that maps beside each other have the same range.
+        high: Where they end.
         digits: Of the numbers in it.
         signed: Colours that tell below zero from above.
         written: Write the numbers, and draw no bar of colours.

@@ -99,7 +99,7 @@ def noising(study: Found, arm: Found, key: str) -> None:
         "Open in Noising",
         key=key,
         icon=":material/gradient:",
-        help="Its very schedule, colour and basis, on the data that it was trained on.",
+        help="The same schedule, colour and basis, on the arm's training data.",
     ):
         return
     try:
@@ -119,13 +119,14 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
     data = studies.data_of(study)
     pretrained = {model.name: model for model in rg.list_pretrained()}
     if isinstance(arm["model"], str) and arm["model"] in pretrained:
-        return f"pretrained/{arm['model']}", f"its very model, `{arm['model']}`"
+        return f"pretrained/{arm['model']}", f"the arm's own model, `{arm['model']}`"
     if own_file(study, arm) is not None:
         return "", "the model that the study trained, which becomes a run of yours"
+    missing = "because the arm's own model file is not available"
     for name, model in pretrained.items():
         if model.data == data:
-            return f"pretrained/{name}", f"the universal model `{name}`, for its own stayed behind"
-    return f"free/{data}", "the free theory of its data, for its own model stayed behind"
+            return f"pretrained/{name}", f"the universal model `{name}`, {missing}"
+    return f"free/{data}", f"the free theory of its data, {missing}"
 
 
 def own_file(study: Found, arm: Found) -> Path | None:

@@ -127,7 +127,7 @@ def _measure(run_id: str, data: str, version: str, task: jobs.Task) -> bool:
 
     def progress(what: str, done: int, total: int) -> None:
         if task.live != what:
-            task.live, task.done = what, done + 1  # another stage: the time left begins anew
+            task.live, task.done = what, done + 1  # another stage: the time left begins again
         task.progress(done, total, WORDS.get(what) or STAGES.get(what, what))
 
     process = noise.on(denoiser)
@@ -163,7 +163,7 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
         "Your numbers are of one run and its errors of the held-out fields; those of the study "
         "are means over seeds."
         if lattice
-        else "Yours are of fewer images and samples: see ±.",
+        else "Your run used fewer images and samples; compare the errors (±).",
         help=MEASURE if lattice else None,
     )
     if not any(mine):

@@ -84,7 +84,7 @@ def search(study: Found) -> None:
         st.caption(
             "Alike in every arm: as many schedules at one learning rate, the best of them at the "
             "others, then the best three for longer, of which the best is taken. All are "
-            "judged on validation fields that no table above has seen."
+            "evaluated on validation fields not used in the tables above."
         )
         st.dataframe(
             rows,

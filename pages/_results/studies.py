@@ -65,11 +65,11 @@ def _read(path: str, version: int) -> Found:
             raise ValueError("it holds no arms; was it written by `rgdiff study`?")
         wanted = COMMON | (LATTICE if "theory" in study else IMAGES)
         if lacking := sorted(wanted - set(study)):
-            raise ValueError(f"it lacks {', '.join(lacking)}; write it anew with `rgdiff study`.")
+            raise ValueError(f"missing {', '.join(lacking)}; regenerate it with `rgdiff study`.")
         names = [data_of(study), study.get("theory", {"title": ""})["title"]]
         names += [arm[name] for arm in study["arms"] for name in ("name", "title")]
         if not all(isinstance(name, str) for name in names):
-            raise ValueError("a name or a title in it is no text.")
+            raise ValueError("a name or title is not a string.")
     return study
 
 
@@ -80,7 +80,7 @@ def shown(study: Found) -> Iterator[None]:
         with reading(folder() / f"study-{data_of(study)}.json"):
             yield
     except (ValueError, OSError) as error:
-        st.warning(f"{error} `rgdiff study` writes it anew.", icon=":material/error:")
+        st.warning(f"{error} Regenerate it with `rgdiff study`.", icon=":material/error:")
 
 
 def chosen(figures: Mapping[str, Figure], key: str) -> Figure:

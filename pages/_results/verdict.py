@@ -54,7 +54,7 @@ def phrase(difference: Difference, unit: str = "nats") -> str:
     sigmas = difference.sigmas
     if difference.outcome == "unknown" or sigmas is None:
         side = "lower" if difference.value < 0 else "higher"
-        return f"{side} by {size}; with one seed nobody can say whether that means anything"
+        return f"{side} by {size}; with a single seed, significance cannot be assessed"
     off = f"{size}, {sigmas:.1f} standard errors"
     if difference.outcome in ("same", "undecided"):
         return f"{_unresolved(difference)} ({off})"

@@ -79,8 +79,8 @@ def sidebar(bench: SamplesState, source: Source) -> None:
             "Measured on",
             MEASURED,
             format_func=lambda n: f"{n:,} samples",
-            help="Spectra and observables are measured after a drag, on so many samples; "
-            "on fewer where they are large.",
+            help="Number of samples on which spectra and observables are measured after a drag; "
+            "fewer where they are large.",
             **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
         )
 

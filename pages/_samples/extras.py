@@ -31,9 +31,9 @@ def zoomed(bench: SamplesState) -> None:
     names = ["the image", "what is given", "mean of all", *(f"sample {i + 1}" for i in range(4))]
     st.html(plots.tiles(coloured(shown, source), names[: len(shown)]))
     st.caption(
-        "The given scales are alike in all samples, and the rest is drawn from what the model "
-        "thinks likely with them: where samples differ, the image left it open. They are samples "
-        "given this image, so they need not agree with the data below."
+        "The given scales are alike in all samples, and the rest is drawn from the model's "
+        "conditional distribution: variation between samples reflects what the image does not "
+        "determine. They are samples given this image, so they need not agree with the data below."
     )
 
 

@@ -74,11 +74,11 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     st.markdown("**Quality**")
     st.caption(
         "The probability flow of the process has a density q, so its samples can be weighed "
-        "against e^{−S}: the effective sample size is 1 for a perfect model. The sampler, its "
-        "steps, class, guidance and the zoom play no part here."
+        "against e^{−S}: the effective sample size is 1 for a perfect model. This "
+        "metric does not depend on sampler, steps, class, guidance or zoom."
         if lattice
         else "A bound on the bits per dimension of held-out images, of any class and without "
-        "guidance: the less, the better."
+        "guidance: lower is better."
     )
     left, right, _ = st.columns([1, 1, 2], vertical_alignment="bottom")
     n, button = SAMPLES[0], right if lattice else left

@@ -193,7 +193,7 @@ def _trials(search: Search, tried: list[Trial]) -> None:
     """Draw the best and the table of trials."""
     basis = search.setting.side.basis
     if search.found is not None:
-        st.markdown(f"The best until now: {describe(basis, *search.found)}.")
+        st.markdown(f"Best so far: {describe(basis, *search.found)}.")
     rows = [
         {
             "trial": each.number,

@@ -110,7 +110,7 @@ def start() -> SamplesState:
 def merged(bench: SamplesState, client_state: dict[str, Any]) -> SamplesState:
     """Return the state with the part that the browser owns.
 
-    Raises `ValueError` in one sentence where that is not a valid state.
+    Raises a one-line `ValueError` where that is not a valid state.
     """
     try:
         side = turned(bench.setting.side, client_state["sides"][0])

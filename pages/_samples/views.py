@@ -163,7 +163,7 @@ def _side_by_side(columns: Sequence[Column]) -> None:
                         key=f"samples-unpin-{index}",
                         on_click=session.unpin,
                         args=(index - 1,),
-                        help="Take it out of the comparison.",
+                        help="Remove from the comparison.",
                     )
 
 

@@ -210,7 +210,7 @@ def watch(keys: Sequence[str], place: str, busy: bool) -> None:
 
     Arguments:
         place: What tells the buttons apart from those of other places.
-        busy: Whether some of it was waited for when the page was drawn: the page is drawn anew
+        busy: Whether some of it was waited for when the page was drawn: the page is drawn again
             once nothing is.
     """
     tasks = [task for key in keys if (task := find(key))]

@@ -1,4 +1,4 @@
-"""The menus of the three choices: names for people, and the spec that each stands for."""
+"""The menus of the three choices: display names, and the spec that each stands for."""
 
 from collections.abc import Mapping
 

@@ -74,7 +74,7 @@ class PageState(Generic[S]):
         state.
 
         In the run after a click the address may still be an older one: it counts for nothing, and
-        is written anew.
+        is rewritten.
         """
         acted = st.session_state.pop(self._name("acted"), False)
         if not self.started():

@@ -69,7 +69,8 @@ class Curve:
 
     Attributes:
         label: The entry in the legend.
-        x, y: (n,) each, y > 0; x = 0 is drawn at the left edge, under a tick labelled 0.
+        x: (n,); x = 0 is drawn at the left edge, under a tick labelled 0.
+        y: (n,), above 0.
         color: One of this module's.
         dash: "solid", "dash", "dot" or "dashdot".
         width: Of the line, in pixels.

@@ -1,4 +1,4 @@
-// The first stop of Tab: a button that leads past the menu and the controls at the side, to the
+// The first stop of Tab: a button that leads past the menu and the controls in the sidebar, to the
 // curve where the page has one, else to the page itself. It is seen only while it has the focus.
 
 if (!document.getElementById("rgdiff-skip")) {

@@ -145,7 +145,7 @@ def _read_address(settled: bool) -> None:
     known = {str(number): number - 1 for number in range(1, len(STOPS) + 1)}
     if told not in known:
         st.session_state[_PROBLEM] = (
-            f"tour = {told[:20]!r} is not one of the stops 1 to {len(STOPS)}."
+            f"tour = {told[:20]!r} is not one of the steps 1 to {len(STOPS)}."
         )
         _leave()
     elif st.session_state.get(_STOP) != known[told]:
@@ -174,7 +174,7 @@ def draw(page: str) -> None:
             )
         else:
             _steps(at)
-    story = st.empty()  # always there: what follows keeps its place, and is not built anew
+    story = st.empty()  # always there: what follows keeps its place, and is not built again
     if at is not None:
         stop = STOPS[at]
         story.markdown(f"{stop.text} **{stop.task}**")
@@ -194,11 +194,11 @@ def _choice(at: int | None) -> None:
         _leave() if number is None else _go(number)
 
     st.selectbox(
-        "Stop of the tour",
+        "Step of the tour",
         range(len(STOPS)),
         index=None,
         format_func=lambda number: f"{number + 1} of {len(STOPS)} · {STOPS[number].title}",
-        placeholder=f"Tour: {len(STOPS)} stops",
+        placeholder=f"Tour: {len(STOPS)} steps",
         key="tour-choice",
         on_change=chosen,
         label_visibility="collapsed",

@@ -85,9 +85,9 @@ def variances(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     draw(curves, "rank / number of components" if ranked else MOMENTUM, "variance", "Variances")
     st.caption(
         "Points: the mean variance of the components of a scale, in this basis; shaded: from the "
-        "weakest to the strongest tenth of them. Where the band is narrow, the scale alone tells "
-        "how loud a component is; where it is wide, matched noise knows more than any other "
-        "colour. Wavelets have one momentum per level, pixels have none; principal "
+        "weakest to the strongest tenth of them. Where the band is narrow, the scale determines "
+        "the variance of a component; where it is wide, matched noise captures structure that "
+        "other spectra cannot. Wavelets have one momentum per level, pixels have none; principal "
         "components beyond the number of images carry nothing."
     )
 

@@ -95,7 +95,7 @@ def presets() -> None:
         index=None,
         format_func=lambda each: PRESETS[each].title,
         placeholder="none: your own settings",
-        help="A whole config; every setting at the side may be changed afterwards.",
+        help="A whole config; every setting in the sidebar may be changed afterwards.",
         **bound(
             "preset",
             preset_of(current()),
@@ -282,7 +282,7 @@ def _file(config: TrainConfig) -> None:
         placeholder='lr = 3e-3\nmodel.network = "lattice"',
         help="TOML or JSON. What is left out takes its default; a network may be named.",
     )
-    st.button("Use what is pasted", icon=":material/content_paste:", on_click=_use_pasted)
+    st.button("Apply pasted config", icon=":material/content_paste:", on_click=_use_pasted)
     st.file_uploader(
         "Open a config",
         type=["toml", "json"],

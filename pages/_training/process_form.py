@@ -87,7 +87,7 @@ def _universal(noise: Universal) -> None:
         **_of_noise("processes", noise),
     )
     st.number_input(
-        "A new process every so many steps",
+        "Interval between new processes (steps)",
         1,
         1000,
         help="1 is the most varied; more steps save the time that a new process takes.",

@@ -121,7 +121,7 @@ def actions(run: Run) -> None:
                 "Use its settings",
                 icon=":material/settings_backup_restore:",
                 on_click=lambda: restore(config),
-                help="Fill the form at the side with this run's config.",
+                help="Fill the form in the sidebar with this run's config.",
             )
 
 
@@ -173,8 +173,8 @@ def _downloads(run: Run) -> None:
 
 
 def overview(listed: list[Run]) -> None:
-    """Draw the table of runs, anew every other second while one is active, and the comparison of
-    some of them.
+    """Draw the table of runs, refreshed every other second while one is active, and the
+    comparison of some of them.
     """
     st.subheader("All runs")
     busy = any(run.active for run in listed)
@@ -249,7 +249,7 @@ def details(run: Run) -> None:
                 f"{run.id}.toml",
                 on_click="ignore",
                 icon=":material/download:",
-                help="`rgdiff train` and `rgdiff runs submit` take it.",
+                help="Accepted by `rgdiff train` and `rgdiff runs submit`.",
             )
         try:
             st.json(runs.origin(run.id), expanded=False)

@@ -51,7 +51,7 @@ def sampling(run: Run) -> None:
     try:
         path = runs.model_path(run.id)
     except ValueError:
-        st.caption("There is something to sample from after the first checkpoint.")
+        st.caption("Sampling is available after the first checkpoint.")
         return
     if run.config is None or source is None:
         st.caption("Its data set is not on this machine, or its config can't be read.")

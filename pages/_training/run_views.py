@@ -38,7 +38,7 @@ BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
 def live(run: Run) -> None:
-    """Draw a run; while it is active, anew every second."""
+    """Draw a run; while it is active, refresh it every second."""
     interval = 1.0 if run.active else None
     st.fragment(_live, run_every=interval)(run.id, run.state, _has_model(run.id))
 

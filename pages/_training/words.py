@@ -5,8 +5,8 @@ from collections.abc import Mapping
 __all__ = ["HELP", "MODEL", "OBJECTIVE", "label_of"]
 
 LABELS = {
-    "limit": "Images at most",
-    "max_minutes": "Minutes at most",
+    "limit": "Maximum images",
+    "max_minutes": "Time limit (minutes)",
     "optimizer": "Optimiser",
     "lr": "Learning rate",
     "warmup": "Warm-up",
@@ -21,19 +21,19 @@ LABELS = {
     "network_input": "Network input",
     "conditioning": "Conditioning on the noise",
     "reference": "Reference Gaussian",
-    "group_channels": "Channels of a group",
-    "head_channels": "Channels of a head",
+    "group_channels": "Channels per group",
+    "head_channels": "Channels per head",
     "patch": "Patch",
     "level_mean": "Mean of γ",
     "level_std": "Spread of γ",
-    "log_every": "Points every so many steps",
+    "log_every": "Logging interval (steps)",
     "checkpoint_seconds": "Seconds between checkpoints",
 }
 HELP = {
     "c_out": "What the network's output is multiplied by: √V (EDM) or V (a force).",
     "network_input": "The Gaussian posterior mean, or the field scaled to unit variance.",
-    "conditioning": "What the network is given of the noise: its level as a function of scale, or "
-    "one number that stands for the time.",
+    "conditioning": "Noise conditioning passed to the network: the noise level as a function of "
+    "scale, or one number that stands for the time.",
     "reference": "The Gaussian that the network corrects: with the data's spectrum, or with the "
     "same variance in all components.",
     "weighting": "What the squared error is weighted by, in time and scale; EDM's weighs all "

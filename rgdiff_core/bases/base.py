@@ -47,7 +47,7 @@ def laplacian_diagonal(basis: "Basis", components: Tensor | None = None) -> Tens
 
 
 def check_images(images: Tensor, least: int = 1) -> None:
-    """Raise `ValueError` in one sentence unless `images` is (N, C, H, W), finite, with N ≥
+    """Raise a one-line `ValueError` unless `images` is (N, C, H, W), finite, with N ≥
     `least`.
     """
     if images.ndim != 4:

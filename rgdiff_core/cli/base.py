@@ -27,7 +27,7 @@ Entries = Mapping[str, Entry]
 
 
 def said(error: Exception) -> str:
-    """Return what an error says, of the system's its file and reason without the number."""
+    """Return an error's message; for an `OSError`, file and reason without the error number."""
     if type(error).__str__ is OSError.__str__ and isinstance(error, OSError) and error.strerror:
         named = "" if error.filename is None else f"{error.filename}: "
         return f"{named}{error.strerror}."

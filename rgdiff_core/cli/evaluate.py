@@ -81,7 +81,7 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
 def run_evaluate(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Evaluate; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     if chosen.out is not None and chosen.out.suffix != ".json":
         raise ValueError(f"{chosen.out} does not end in .json.")
@@ -204,7 +204,7 @@ def _told(report: LatticeReport, steps: int, method: str | None) -> list[str]:
     quality, log_z = report.quality, report.log_z
     judged = "the probability flow" if method is None else f"{steps} steps of {method}"
     forward = "–" if report.forward_kl is None else str(report.forward_kl)
-    annealed = "–, too few fields carry the weight" if log_z.annealed is None else log_z.annealed
+    annealed = "–, effective sample size too small" if log_z.annealed is None else log_z.annealed
     per_second = quality.n * quality.ess.value / report.seconds["samples"]
     lines = [
         f"φ⁴ {report.size}×{report.size} at m² = {report.action.m2:g}, λ = {report.action.lam:g}: "
@@ -219,7 +219,7 @@ def _told(report: LatticeReport, steps: int, method: str | None) -> list[str]:
         f"KL(q‖p), nats             {report.reverse_kl}   (with its own log Z "
         f"{quality.reverse_kl})",
         f"KL(p‖q), nats             {forward}",
-        f"share of M > 0            {report.positive}   (½ where no well is lost)",
+        f"share of M > 0            {report.positive}   (½ if both wells are sampled equally)",
         f"⟨M⟩                       {report.magnetization}",
         "",
         f"{'':26}{'samples':>22}{'reweighted':>22}{'Metropolis chain':>22}"

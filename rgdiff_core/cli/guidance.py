@@ -80,7 +80,7 @@ def guidance_from(
 ) -> Guidance:
     """Return the guidance that the options name.
 
-    Raises `ValueError` with one sentence for classes that do not exist, for guidance by the null
+    Raises a one-line `ValueError` for classes that do not exist, for guidance by the null
     label without classes, for a guide or an interval without a scale, and for a guide in another
     basis.
     """

@@ -68,7 +68,7 @@ def scan_options(parser: argparse.ArgumentParser) -> None:
 def run_scan(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Scan; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     spec = _spec(chosen)
     if chosen.out is not None and chosen.out.suffix != ".json":

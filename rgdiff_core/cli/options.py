@@ -141,7 +141,7 @@ def process_options(parser: argparse.ArgumentParser) -> None:
 def process_from(chosen: argparse.Namespace, opened: LoadedModel) -> Process:
     """Return the process that the options name, in the model's basis.
 
-    Raises `ValueError` with one sentence where the options or the model do not fit.
+    Raises a one-line `ValueError` where the options or the model do not fit.
     """
     model, color, schedule = opened.denoiser, opened.noise.color, opened.noise.schedule
     modes = model.modes
@@ -192,7 +192,7 @@ def device_option(parser: argparse.ArgumentParser) -> None:
 def open_chosen(chosen: argparse.Namespace) -> LoadedModel:
     """Return the model that the options name, at the couplings that they name.
 
-    Raises `ValueError` with one sentence where there is none, and for couplings that the model was
+    Raises a one-line `ValueError` where there is none, and for couplings that the model was
     not trained for.
     """
     opened = open_model(chosen.model)

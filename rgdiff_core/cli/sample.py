@@ -69,7 +69,7 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
 def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Draw and write; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     if chosen.out.suffix not in SUFFIXES:
         raise ValueError(f"{chosen.out} ends neither in .npz nor in .png.")

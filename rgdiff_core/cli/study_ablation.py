@@ -44,7 +44,7 @@ def ablation_options(parser: argparse.ArgumentParser) -> None:
 def run_ablation(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Carry it out; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     check_whole("points", chosen.points, 1, 100)
     check_whole("images", chosen.images, 16, 10_000)

@@ -52,7 +52,7 @@ def cifar10_options(parser: argparse.ArgumentParser) -> None:
 def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Run the study; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     until = end_of(chosen.minutes)
     device = str(device_of(chosen.device))

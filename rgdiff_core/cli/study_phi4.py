@@ -53,7 +53,7 @@ def phi4_options(parser: argparse.ArgumentParser) -> None:
 def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Run the study; return what to print as JSON, and the lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     check_whole("processes", chosen.processes, 1, MAX_PROCESSES)
     torch.set_num_threads(1)

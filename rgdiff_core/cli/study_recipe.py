@@ -52,7 +52,7 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
 def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Train and judge the arms, one by one; return what to print as JSON, and lines for people.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     check_range("core-minutes", chosen.core_minutes, 0, 10_000, low_open=True)
     check_whole("images", chosen.images, 16, 10_000)

@@ -90,7 +90,7 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
     Ctrl+C ends the search early, with what has been found until then.
 
-    Raises `ValueError` with one sentence for options that do not fit.
+    Raises a one-line `ValueError` for options that do not fit.
     """
     check_whole("seed", chosen.seed, 0, MAX_SEED)
     check_whole("trials", chosen.trials, 1, 1_000_000)

@@ -36,7 +36,7 @@ def config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def config_from(chosen: argparse.Namespace) -> TrainConfig:
-    """Return the config that the options name; raises `ValueError` with one sentence."""
+    """Return the config that the options name; raises a one-line `ValueError`."""
     if chosen.config in PRESETS:
         return override(PRESETS[chosen.config].config, chosen.overrides)
     path = Path(chosen.config)

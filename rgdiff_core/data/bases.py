@@ -22,7 +22,7 @@ def fitted_basis(spec: BasisSpec, images: Tensor) -> Basis:
     """Return the basis of a choice for images (N, C, H, W), as `BasisSpec.build` does.
 
     Principal components are kept on disk under a digest of the images, and read from there the
-    next time; a file that is missing or damaged is written anew.
+    next time; a file that is missing or damaged is rewritten.
 
     Raises `ValueError` as `BasisSpec.build`.
     """

@@ -32,7 +32,7 @@ PIECE_SECONDS = 3.0
 WATCH_SECONDS = 0.25
 
 Progress = Callable[[int, int], None]
-"""Called with (trajectories done, trajectories in all); an exception that it raises stops."""
+"""Called with (trajectories completed, total); an exception that it raises stops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +209,7 @@ class _ChainRun:
         )
 
     def _load(self) -> None:
-        """Take up the state in the folder; without one, or with a damaged one, start anew."""
+        """Take up the state in the folder; without one, or with a damaged one, start again."""
         try:
             state = _read(self._home / "state.npz")
             count = int(state["pieces"])
@@ -237,7 +237,7 @@ class _ChainRun:
         except FileNotFoundError:
             clear(self._home)
         except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
-            logger.warning("%s is damaged (%s). The run starts anew.", self._home, error)
+            logger.warning("%s is damaged (%s). The run starts again.", self._home, error)
             clear(self._home)
 
 

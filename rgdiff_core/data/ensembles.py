@@ -65,7 +65,7 @@ class EnsembleInfo:
 
     @property
     def title(self) -> str:
-        """A short name for people."""
+        """A short display name."""
         return self.spec.title
 
 
@@ -82,7 +82,7 @@ def generate(
 
     Arguments:
         spec: What is wanted.
-        progress: Called with (trajectories done, trajectories in all) after each trajectory; an
+        progress: Called with (trajectories completed, total) after each trajectory; an
             exception that it raises stops the run, which can be gone on with, and reaches the
             caller.
         watch: Called a few times a second with the history so far.
@@ -104,7 +104,7 @@ def generate(
         except FileNotFoundError:
             pass
         except store.CorruptCache as error:
-            logger.warning("%s It is generated anew.", error)
+            logger.warning("%s It is generated again.", error)
         with writing(home):
             _write_json(home / "spec.json", to_dict(spec))
         ensemble = make(home, spec, report, watch or (lambda history: None))

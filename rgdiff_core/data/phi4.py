@@ -48,7 +48,11 @@ class LatticeLine:
     Attributes:
         line: The couplings.
         size: Linear size L of the lattice.
-        n_train, n_test, n_chains, thermalization, thinning: As in `LatticeSet`, at each of them.
+        n_train: As in `LatticeSet`, at each of the couplings.
+        n_test: As in `LatticeSet`, at each of the couplings.
+        n_chains: As in `LatticeSet`, at each of the couplings.
+        thermalization: As in `LatticeSet`, at each of the couplings.
+        thinning: As in `LatticeSet`, at each of the couplings.
     """
 
     line: CouplingLine

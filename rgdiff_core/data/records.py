@@ -25,7 +25,7 @@ BUILT_IN = (
 """Names of the sets that the product brings; the user's own cannot take them."""
 
 Progress = Callable[[int, int, str], None]
-"""Called with (done, total, what is being done); an exception that it raises cancels."""
+"""Called with (completed, total, stage); an exception that it raises cancels."""
 
 
 class DataUnavailable(RuntimeError):

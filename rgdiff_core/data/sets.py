@@ -312,8 +312,8 @@ def _built_in(name: str, split: str, limit: int | None, progress: Progress) -> R
         except FileNotFoundError:
             pass
         except store.CorruptCache as error:
-            logger.warning("%s It is built anew.", error)
-            progress(0, 1, "The copy in the cache is damaged and is built anew")
+            logger.warning("%s It is being rebuilt.", error)
+            progress(0, 1, "The copy in the cache is damaged and is being rebuilt")
         records = SETS[name].build(progress)
         try:
             for each, record in records.items():

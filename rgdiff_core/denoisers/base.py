@@ -290,7 +290,9 @@ def free_error(
     Arguments:
         data: components χ(0), (B, C, H, W).
         noise: ε, white, in component space.
-        mean, variance: μ and Σ of the Gaussian; they broadcast against (C, H, W).
+        marginal: α and σS at the noise level.
+        mean: μ of the Gaussian; broadcasts against (C, H, W).
+        variance: Σ of the Gaussian; likewise.
     """
     root = variance.sqrt()
     total = torch.sqrt(marginal.alpha**2 * variance + marginal.std**2)

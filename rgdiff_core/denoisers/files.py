@@ -102,7 +102,7 @@ def _basis_from_dict(described: Any, folder: Path) -> Basis:
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:
-    """Return a model file's metadata; raises `ValueError` with one sentence where it is none."""
+    """Return a model file's metadata; raises a one-line `ValueError` where it is none."""
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"there is no model file {path.name}.")
@@ -139,11 +139,11 @@ def load_model(path: str | Path) -> NetworkDenoiser:
     """Read a model, on the CPU and in evaluation mode, with weights in float32.
 
     Its network computes in the type that is fastest there; `set_precision` chooses another, and
-    measures anew on another device.
+    measures again on another device.
 
     Its `card` has what else the file says: the data set and the config that it was trained with.
 
-    Raises `ValueError` with one sentence for a file that is no model, or whose weights do not fit
+    Raises a one-line `ValueError` for a file that is no model, or whose weights do not fit
     what it says it is.
     """
     path = Path(path)

@@ -56,8 +56,9 @@ class NetworkDenoiser(Denoiser):
     It serves every process in its basis. The variance that it returns is the Gaussian one.
 
     Arguments:
-        basis, modes: as of every denoiser; of a model along a line of couplings, the modes of its
-            points. Such a model is at the middle one of them, until `at` says otherwise.
+        basis: as of every denoiser.
+        modes: as of every denoiser; of a model along a line of couplings, the modes of its points.
+            Such a model is at the middle one of them, until `at` says otherwise.
         spec: the choices.
 
     Attributes:

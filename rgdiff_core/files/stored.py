@@ -31,7 +31,7 @@ def reading(path: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
     except Exception as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        reason = f"it lacks {reason}" if isinstance(error, KeyError) else reason
+        reason = f"missing {reason}" if isinstance(error, KeyError) else reason
     else:
         return
     raise ValueError(

@@ -72,7 +72,7 @@ def annealed_importance_sampling(
         generator: its device is where the fields are.
         n_steps: K, 1 to 100,000; the more, the closer the fields follow the theory.
         mass2: m₀² of the free theory that the way starts from, by default Hartree's.
-        progress: called with (steps done, steps in all), those of the tuning among them; it may
+        progress: called with (steps completed, total), those of the tuning among them; it may
             raise to cancel.
 
     Raises `ValueError` for a number out of its range, and `UnevenWeights`, a `ValueError`, where

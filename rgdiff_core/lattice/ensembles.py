@@ -108,7 +108,7 @@ class EnsembleSpec(Spec):
 
     @property
     def title(self) -> str:
-        """A short name for people."""
+        """A short display name."""
         return _title(self)
 
 
@@ -150,7 +150,7 @@ class ImportedSpec(Spec):
 
     @property
     def title(self) -> str:
-        """A short name for people."""
+        """A short display name."""
         return f"{_title(self)} from {self.source}"
 
 
@@ -223,8 +223,10 @@ class Piece:
 
     Attributes:
         kept: Configurations to keep, (r, n_chains, L, L).
-        magnetization, action, weight, accepted: Of t trajectories as of `Trajectory`,
-            (t, n_chains).
+        magnetization: As in `Trajectory`, of t trajectories, (t, n_chains).
+        action: As in `Trajectory`, of t trajectories, (t, n_chains).
+        weight: As in `Trajectory`, of t trajectories, (t, n_chains).
+        accepted: As in `Trajectory`, of t trajectories, (t, n_chains).
         discarded: How many of the t belong to thermalisation.
     """
 

@@ -98,10 +98,14 @@ def hmc(
         n_samples: Number of configurations to return, 1 to 1,000,000.
         n_chains: Independent chains run side by side; by default at most 900, and few enough for
             100 configurations each where n_samples allows it, as errors of averages need.
-        generator, thermalization, settings, dtype, start: As `trajectories`.
+        generator: As in `trajectories`.
+        thermalization: As in `trajectories`.
+        settings: As in `trajectories`.
+        dtype: As in `trajectories`.
+        start: As in `trajectories`.
         thinning: Trajectories from one kept configuration to the next; by default
             max(3, L / 2).
-        progress: Called with (trajectories done, trajectories in all) after each trajectory, of
+        progress: Called with (trajectories completed, total) after each trajectory, of
             which the second grows while thermalisation takes longer than usual; an exception
             that it raises cancels the run and reaches the caller.
 

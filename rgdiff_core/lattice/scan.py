@@ -162,8 +162,11 @@ class ScanPoint:
     Attributes:
         size: Linear size L.
         coupling: Value of the varied coupling.
-        abs_magnetization, susceptibility, connected_susceptibility, binder, phi2: As in
-            `observables`.
+        abs_magnetization: As in `observables`.
+        susceptibility: As in `observables`.
+        connected_susceptibility: As in `observables`.
+        binder: As in `observables`.
+        phi2: As in `observables`.
         ratio: ξ/L, of the correlation length by its second moment; nan where noise left none.
         acceptance: Of hybrid Monte Carlo.
         exp_delta_h: ⟨e^{-ΔH}⟩, which is 1.
@@ -195,7 +198,7 @@ def phase_scan(
         spec: What is scanned.
         done: Points that were measured before, from the first on, as an interrupted scan of the
             same spec left them; they are yielded first, as they are.
-        progress: Called with (trajectories done, trajectories in all) of the whole scan after
+        progress: Called with (trajectories completed, total) of the whole scan after
             each trajectory; an exception that it raises cancels the scan and reaches the caller.
 
     Yields:
@@ -294,7 +297,7 @@ class PhaseScan:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote; `ValueError` with one sentence for anything else."""
+        """Read what `to_json` wrote; a one-line `ValueError` for anything else."""
         data = load_json(text)
         if not isinstance(data, dict) or not {"spec", "points"} <= data.keys():
             raise ValueError("this is not the JSON of a scan: it has no spec or no points.")

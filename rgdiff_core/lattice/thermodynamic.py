@@ -88,7 +88,7 @@ def thermodynamic_integration(
         generator: its device is where the runs happen.
         n_nodes: 4 to 64; more where the phase transition lies on the way and L is large.
         mass2: m₀² of the free theory that the way starts from, by default Hartree's.
-        progress: called with (trajectories done, trajectories in all); it may raise to cancel.
+        progress: called with (trajectories completed, total); it may raise to cancel.
 
     Raises `ValueError` for a number out of its range.
     """

@@ -64,7 +64,7 @@ def elbo(
         steps: of the sampler, 1 to 10,000; each evaluates the denoiser once.
         generator: one generator, or B of them.
         grid: the times, as of `sample`.
-        progress: called with (steps done, steps in all); it may raise to cancel.
+        progress: called with (steps completed, total); it may raise to cancel.
         class_labels: int64 (B,) or (1,), -1 for any class; default: those of the model.
 
     Raises `ValueError` for a value outside its range and a basis that differs.

@@ -73,7 +73,7 @@ def log_likelihood(
         tolerance: where given, the adaptive method's, absolute and relative, for each step of the
             components and of log q; `steps` and `grid` are then of no account.
         grid: the times of the Runge–Kutta method, as of `sample`.
-        progress: called with (steps done, steps in all), thousandths of the way where the method
+        progress: called with (steps completed, total), thousandths of the way where the method
             is adaptive; it may raise to cancel.
         class_labels: int64 (B,) or (1,), -1 for any class; default: those of the model.
 

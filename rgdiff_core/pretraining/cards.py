@@ -20,9 +20,15 @@ class CardHead:
     """What a model is, and what it cost.
 
     Attributes:
-        name, title, data, command: of the model.
+        name: of the model.
+        title: its display name.
+        data: name of its data set.
+        command: the command that makes it.
         config: its training config, JSON.
-        parameters, steps, train_s, device: its budget.
+        parameters: how many the network has.
+        steps: of training.
+        train_s: training time in seconds.
+        device: on which it was trained.
     """
 
     name: str

@@ -268,7 +268,7 @@ not the FID of the literature.
 
 
 def _named(card: ImageCard) -> str:
-    """Return the table of how many samples are of the class that was asked for."""
+    """Return the table of how many samples are of the class that was requested."""
     if not card.classes:
         return ""
     rows = "\n".join(f"| {each.guidance:g} | {each.share} |" for each in card.classes)

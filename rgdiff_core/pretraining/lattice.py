@@ -94,8 +94,8 @@ def pretrain(
 
     Arguments:
         work: the run folder; an unfinished run in it goes on, a finished one is evaluated.
-        samples, scan_samples: drawn for the card's numbers, and in the scan over processes; half
-            as many samples at each of several couplings.
+        samples: drawn for the card's numbers; half as many at each of several couplings.
+        scan_samples: drawn in the scan over processes.
         steps: of the integrator of the density; half as many along a line of couplings.
         images: what a model of images is measured on; the three above are for lattices.
         device: of the training.

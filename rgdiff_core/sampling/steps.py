@@ -115,7 +115,7 @@ class Method(Spec):
         order: of convergence, in distribution for the stochastic ones.
         evaluations: of the denoiser in each step.
         at_jumps: what it does where a schedule jumps, as a hard cutoff does; one sentence.
-        title: its name for people, and `help`: one line on it.
+        title: its display name, and `help`: one line on it.
     """
 
     ode = False

@@ -164,7 +164,8 @@ class InverseRG(Schedule):
 
     Arguments:
         mass2: m² ≥ 0 in lattice units (the paper's CIFAR-10 value is (π/20)²).
-        cutoff_max, cutoff_min: Λ at t = 0 and 1, in units of momentum.
+        cutoff_max: Λ at t = 0, in units of momentum.
+        cutoff_min: Λ at t = 1, likewise.
 
     References:
         Masuki & Ashida, 2501.09064.

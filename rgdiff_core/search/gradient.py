@@ -356,7 +356,9 @@ def terms_at(
     """Return ½ Σ_k weight_k excess_k of each time and image, (N, B); differentiable.
 
     Arguments:
-        x, marginal, noise: as of `bound_at`.
+        x: as in `bound_at`.
+        marginal: as in `bound_at`.
+        noise: as in `bound_at`.
         weights: (N, C or 1, H, W).
     """
     n, b = noise.shape[:2]

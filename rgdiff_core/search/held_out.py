@@ -1,4 +1,4 @@
-"""What a search has brought, on images that it has not seen."""
+"""Evaluate the result of a search on held-out images."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,8 @@ class Comparison:
 
     Attributes:
         n: Number of images.
-        before, after: Negative where the model gains on the free theory.
+        before: Of the first process; negative where the model gains on the free theory.
+        after: Of the second process, likewise.
         change: after less before, with the error of the paired difference.
     """
 

@@ -200,8 +200,9 @@ def second_moment_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tens
     """Return the mean of e² over N times for each image, (B,), nats².
 
     Arguments:
-        x, noise: as of `bound_at`.
+        x: as in `bound_at`.
         marginal: of χ/r at the N times, and at times earlier by 1/1024, (2 N, C or 1, H, W).
+        noise: as in `bound_at`.
     """
     n = len(noise)
     pairs = [Marginal(marginal.alpha[i::n], marginal.std[i::n]) for i in range(n)]

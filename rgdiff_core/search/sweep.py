@@ -103,7 +103,8 @@ class Trial:
         value: What it is worth; None unless complete.
         error: Its standard error.
         seconds: How long it took; None while it runs.
-        color, schedule: The process; None where a trial ended before it had one.
+        color: Of the process; None where a trial ended before it had one.
+        schedule: Of the process, likewise.
         parameters: What was drawn, by name.
     """
 

@@ -1,6 +1,6 @@
 """Results one by one on disk, so that a study that was stopped goes on where it was.
 
-A cell is one JSON file. It holds what it was computed from, and is computed anew where that has
+A cell is one JSON file. It holds what it was computed from, and is computed again where that has
 changed. Files are written beside their place and renamed: a reader finds the old one or the new.
 """
 

@@ -35,12 +35,14 @@ class Effort(Spec):
     """How much is measured of a model of one's own.
 
     Attributes:
-        fields, trajectories: lattices: held-out fields on which the denoiser is compared with a
-            perfect one, and the trajectories that sample that.
-        samples: with their exact density, and held-out configurations; of images, samples.
-        truth: configurations of hybrid Monte Carlo.
-        images, levels_per_image: images: held-out ones, and noise levels for each.
-        steps: images: of the sampler.
+        fields: for lattices, held-out fields on which the denoiser is compared with a perfect one.
+        trajectories: for lattices, the trajectories that sample the perfect denoiser.
+        samples: for lattices, samples with their exact density, and as many held-out
+            configurations; for images, samples.
+        truth: for lattices, configurations of hybrid Monte Carlo.
+        images: for images, how many held-out ones.
+        levels_per_image: for images, noise levels for each.
+        steps: for images, steps of the sampler.
     """
 
     fields: int = 1000
@@ -66,7 +68,7 @@ def evaluate_own(
     Arguments:
         model: in the process' basis.
         name: of the data set that it is judged on.
-        progress: called with (what is done, done, in all); it may raise to cancel.
+        progress: called with (stage, completed, total); it may raise to cancel.
 
     Raises `ValueError` for a data set of another shape, and what the measurements do.
     """

@@ -18,7 +18,7 @@ FORMER_NAMES = {"ladder": "ablation", "landscape": "schedule_scan", "rungs": "mo
 def read_results(path: Path) -> dict[str, Any]:
     """Read a file that a study wrote, its parts by their present names.
 
-    Raises `ValueError` with one sentence for a damaged file, `OSError` where it cannot be read.
+    Raises a one-line `ValueError` for a damaged file, `OSError` where it cannot be read.
     """
     return {FORMER_NAMES.get(name, name): part for name, part in read_json(path).items()}
 

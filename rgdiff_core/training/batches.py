@@ -1,7 +1,7 @@
 """Batches: a function of the seed and the step alone, whatever the number of processes.
 
-Every process draws the whole batch and takes every so many-th row, so that N of them see what one
-would have seen, and a run can be resumed at any step.
+With N processes, each draws the whole batch and takes every N-th row, so that together they see
+what one would have seen, and a run can be resumed at any step.
 """
 
 import abc
@@ -23,9 +23,14 @@ NOISE = "noise."  # in the names of a checkpoint's tensors
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A share of a batch: fields and white noise (B, C, H, W), noise levels for each, and class
-    labels (B,), -1 where one was dropped, None where there are no classes; along a line of
-    couplings the labels number its points.
+    """A process' share of a batch.
+
+    Attributes:
+        x0: fields, (B, C, H, W).
+        noise: white noise, (B, C, H, W).
+        levels: noise levels of the fields.
+        class_labels: (B,), -1 where a label was dropped, None where there are no classes; along a
+            line of couplings the labels number its points.
     """
 
     x0: Tensor

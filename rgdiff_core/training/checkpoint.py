@@ -81,7 +81,7 @@ def _clean(folder: Path) -> None:
 def load_checkpoint(folder: Path, config: TrainConfig) -> Checkpoint | None:
     """Read the newest undamaged checkpoint, None where there is none at all.
 
-    Raises `ValueError` with one sentence where the config differs from the one it was made with,
+    Raises a one-line `ValueError` where the config differs from the one it was made with,
     and where there are checkpoints but all are damaged.
     """
     problems = []

@@ -226,7 +226,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Arguments:
         overrides: as of `override`.
 
-    Raises `ValueError` with one sentence for a file that is no config, `OSError` where it can't be
+    Raises a one-line `ValueError` for a file that is no config, `OSError` where it can't be
     read.
     """
     path = Path(path)
@@ -242,7 +242,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
 def parse_config(text: str, name: str) -> TrainConfig:
     """Read a config from the text of a file: TOML where its name ends so, else JSON.
 
-    Raises `ValueError` with one sentence for a text that is no config.
+    Raises a one-line `ValueError` for a text that is no config.
     """
     if name.endswith(".toml"):
         try:

@@ -62,8 +62,9 @@ class Objective(Spec):
             density of the log noise level, which is part of the objective: of γ for white noise,
             and for any other process of the γ at which white noise leaves the same mean posterior
             variance. A tenth of the times is uniform.
-        level_mean, level_std: of that normal density; the defaults are EDM's, in units of the
-            data's variance.
+        level_mean: mean of that normal density; the default is EDM's, in units of the data's
+            variance.
+        level_std: its standard deviation, likewise.
     """
 
     weighting: str = "unit"

@@ -80,7 +80,7 @@ def fields_of(model: Denoiser, name: str, split: str = "train") -> ImageSet:
 def open_model(name: str) -> LoadedModel:
     """Return the model of a pretrained name, a run's id, or a path that ends in .safetensors.
 
-    Raises `ValueError` with one sentence where there is none.
+    Raises a one-line `ValueError` where there is none.
     """
     if name.endswith(".safetensors"):
         path = Path(name)

@@ -17,7 +17,7 @@ __all__ = ["PRESETS", "TrainingPreset"]
 
 @dataclass(frozen=True)
 class TrainingPreset:
-    """A config with a name for people and a sentence on what to expect."""
+    """A config with a display name and a sentence on what to expect."""
 
     title: str
     about: str

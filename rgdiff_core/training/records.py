@@ -121,7 +121,7 @@ class RunWriter:
 
     Arguments:
         folder: made where it is missing.
-        since: the step that the run goes on from; later points of the curves are written anew.
+        since: the step that the run goes on from; later points of the curves are rewritten.
 
     Raises `ValueError` where another process works on the run.
     """
@@ -196,7 +196,7 @@ def _appending(path: Path, *, anew: bool) -> TextIO:
 
 
 def _event(step: int, values: Sequence[tuple[str, float]] = (), *, purge: bool = False) -> Any:
-    """Return an event for TensorBoard: values by name, or that later ones are written anew."""
+    """Return an event for TensorBoard: values by name, or that later ones are rewritten."""
     from tensorboardX.proto import event_pb2
 
     known: Any = event_pb2  # made when it is imported

@@ -43,7 +43,7 @@ def measure(
     """Take a few steps of a config, throw them away, and return how long they took.
 
     Arguments:
-        progress: called with (steps done, in all); it may raise to cancel.
+        progress: called with (steps completed, total); it may raise to cancel.
 
     Raises `ValueError` where the config does not fit its data, as `train` does.
     """

@@ -1,8 +1,8 @@
-"""Training that starts from the weights of a model that is there already.
+"""Training that starts from the weights of an existing model.
 
 The weights are copied into the run folder before the first step, so that a run that is killed
-before its first checkpoint starts from them again, and what they were stays with every model that
-comes of them.
+before its first checkpoint starts from them again. Every model trained from them records where
+they came from.
 """
 
 import json

@@ -306,7 +306,7 @@ def test_a_live_scan_is_shown_as_it_goes_on():
 def test_no_scan_where_there_is_no_transition():
     at = start(view="Phase scan", scan="live scan", m2="1").run()
     assert [each.value.startswith("No scan at m² = 1") for each in at.error] == [True]
-    assert at.error[0].value.endswith("Choose m² below 0 at the side.")
+    assert at.error[0].value.endswith("Choose m² below 0 in the sidebar.")
     at = start(view="Phase scan", scan="live scan", m2="-40").run()
     assert [each.value.endswith("outside [-31.9, 0].") for each in at.error] == [True]
     assert not at.exception

@@ -168,7 +168,10 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
             "not distinguishable, 95 % interval −0.2 to +0.2, margin",
         ),
         (Difference(0.0, 0.1, 30, margin=0.5), "equal, 95 % interval −0.2 to +0.2, margin ±0.5"),
-        (Difference(-0.1, None, 0), "lower by 0.1 nats; with one seed nobody can say"),
+        (
+            Difference(-0.1, None, 0),
+            "lower by 0.1 nats; with a single seed, significance cannot be",
+        ),
     ],
 )
 def test_differences_in_words(difference, words):

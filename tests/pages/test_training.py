@@ -204,11 +204,11 @@ def test_a_config_is_pasted_and_a_bad_one_stays_to_be_mended():
     at = healthy(visit())
     bad = 'steps = 5\nlearning_rate = "high"'
     at.text_area(key="training-pasted").set_value(bad)
-    refused(button(at, "Use what is pasted").click().run(), "learning_rate")
+    refused(button(at, "Apply pasted config").click().run(), "learning_rate")
     assert at.text_area(key="training-pasted").value == bad
     assert config(at) == FIRST
     at.text_area(key="training-pasted").set_value('steps = 5\nmodel.network = "lattice"')
-    healthy(button(at, "Use what is pasted").click().run())
+    healthy(button(at, "Apply pasted config").click().run())
     assert (config(at).steps, config(at).model.network) == (5, NETWORKS["lattice"])
 
 

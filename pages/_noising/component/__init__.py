@@ -37,7 +37,7 @@ def mount(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str, Any
 
     Arguments:
         data: A bands message, as `component.pack` makes it.
-        key: The element's key; keep it, or the component starts anew.
+        key: The element's key; keep it, or the component starts again.
         on_change: Called before the script runs again because the state has come to rest.
 
     Returns:

@@ -307,7 +307,7 @@ function showNumbers(lab, side, own) {
   showTable(lab, lab.el.table, lab.el.tableBad, side, own.points.length, pathHost(lab));
 }
 
-/** A table of typed numbers, a row for each of a curve's points; made anew when it must be. */
+/** A table of typed numbers, a row for each of a curve's points; rebuilt when necessary. */
 function showTable(lab, table, bad, side, count, host) {
   if (table.side !== side || table.count !== count) {
     Object.assign(table, { side, count });

@@ -157,7 +157,7 @@ def version(model: str) -> str:
 
 
 def load(setting: Setting) -> Source:
-    """Return the model of a setting; raises `ValueError` with one sentence where it can't be
+    """Return the model of a setting; raises a one-line `ValueError` where it can't be
     had.
     """
     model = setting.model

@@ -45,7 +45,7 @@ class Inception(FeatureNetwork):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, 2048) of images (B, 3, H, W), rounded to 8 bits first."""
         pixels = ((images + 1) * 127.5).round().clamp(0, 255)
-        # The optimiser would compile anew for every shape.
+        # The optimiser would compile again for every shape.
         with torch.jit.optimized_execution(False):  # pyright: ignore[reportPrivateImportUsage]
             return self.script((enlarge(pixels, SIDE) - 128) / 128)
 
@@ -71,7 +71,7 @@ def _bilinear(size: int, side: int) -> Tensor:
 def find_inception() -> Path:
     """Return the file of the network: RGDIFF_INCEPTION's, else the one in the installed wheel.
 
-    Raises `ValueError` with one sentence on how to get it.
+    Raises a one-line `ValueError` that says how to get it.
     """
     chosen = os.environ.get(VARIABLE)
     if chosen:

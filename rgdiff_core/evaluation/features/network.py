@@ -125,7 +125,7 @@ def save_classifier(network: Classifier, folder: Path) -> str:
 def load_classifier(folder: Path) -> Classifier:
     """Read a classifier, on the CPU, in evaluation mode and float32.
 
-    Raises `ValueError` with one sentence where a file is missing or damaged, or where the weights
+    Raises a one-line `ValueError` where a file is missing or damaged, or where the weights
     are not those that the config describes.
     """
     path, described = folder / "model.safetensors", folder / "config.json"

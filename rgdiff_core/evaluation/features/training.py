@@ -86,7 +86,7 @@ class Augmented:
         self.generator = torch.Generator(images.device).manual_seed(seed)
 
     def __call__(self, index: Tensor) -> Tensor:
-        """Return the images (B, 3, H, W) of these numbers (B,), each cropped and flipped anew."""
+        """Return the images (B, 3, H, W) of these numbers (B,), cropped and flipped at random."""
         n, (height, width) = len(index), self.size
         row = self._draw(n, 2 * PADDING + 1) + self._range(height)
         column = self._range(width).expand(n, -1)
@@ -195,7 +195,7 @@ class _Trainer:
 
 
 class _Epochs:
-    """Numbers of images, batch by batch, in an order that is drawn anew for every epoch."""
+    """Numbers of images, batch by batch, in an order that is drawn again for every epoch."""
 
     def __init__(self, count: int, batch: int, source: Augmented) -> None:
         self.count, self.batch, self.source = count, batch, source

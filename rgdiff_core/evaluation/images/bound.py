@@ -159,7 +159,7 @@ def image_bound(
             which the bits per dimension of 256 levels are ascribed.
         floor: σS/α below which a component is left to the free theory, in [0, 0.1].
         batch_size: images that are evaluated at once.
-        progress: called with (evaluations done, in all); it may raise to cancel.
+        progress: called with (evaluations completed, total); it may raise to cancel.
         class_labels: int64 (N,), of a model with classes: the bound given them.
 
     Raises `ValueError` for a value outside its range and a basis that differs.
@@ -260,7 +260,7 @@ def flow_bits(
     Arguments:
         steps: of the Runge–Kutta method; each evaluates the model four times, with gradients.
         batch_size: images at once.
-        progress: called with (images done, in all).
+        progress: called with (images completed, total).
         class_labels: int64 (N,), of a model with classes.
     """
     like, found = process.noise_variance, []

@@ -1,4 +1,4 @@
-"""Whether samples show what was asked for: the class that a classifier names."""
+"""Whether a classifier assigns samples to the class that was requested."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ __all__ = ["ClassAgreement", "class_agreement", "named"]
 
 @dataclass(frozen=True)
 class ClassAgreement:
-    """How many samples are of the class that was asked for.
+    """How many samples are of the class that was requested.
 
     Attributes:
         guidance: the scale s, 1 for none.
@@ -64,9 +64,10 @@ def class_agreement(
         model: with classes, those of the classifier.
         guidance: scales s of u + s (c − u).
         n: samples at each of them, at least 2.
-        steps, method: of the sampler.
+        steps: of the sampler.
+        method: of the sampler.
         batch_size: images at once.
-        progress: called with (scales done, all); it may raise to cancel.
+        progress: called with (scales completed, total); it may raise to cancel.
 
     Raises `ValueError` for a model without classes, or with others than the classifier's.
     """

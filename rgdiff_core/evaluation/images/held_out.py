@@ -31,7 +31,7 @@ def held_out_bits(
         model: in the process' basis.
         held_out: at least 2 images.
         steps: of the bound, 1 to 10,000; each evaluates the model once.
-        progress: called with (steps done, steps in all); it may raise to cancel.
+        progress: called with (steps completed, total); it may raise to cancel.
 
     Raises `ValueError` for too few images, and what `elbo` does.
     """

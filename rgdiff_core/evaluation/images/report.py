@@ -40,8 +40,9 @@ class SampleMetrics:
     """A `SampleQuality` without tensors.
 
     Attributes:
-        scale, relative, error: of each shell of the spectrum: |k|/max |k|, P/P_data − 1, and the
-            standard error of it.
+        scale: |k|/max |k| of each shell of the spectrum.
+        relative: P/P_data − 1 in each shell.
+        error: standard error of `relative`.
     """
 
     n: int
@@ -66,16 +67,18 @@ class ImageReport:
         free_bits: the same of the free theory, exact.
         images: how many held-out ones.
         levels_per_image: noise levels.
-        flow_bits: of the probability flow, None where it was not asked for.
-        gain, left: by scale and data log-SNR, as of `ImageBound`; None where nothing passes.
+        flow_bits: of the probability flow, None if not requested.
+        gain: by scale and data log-SNR, as in `ImageBound`; None where nothing passes.
+        left: likewise.
         steps: of the sampler.
         method: its name.
         grid: its times.
         samples: against held-out images.
         floor: training images, as many, in the place of samples.
         seconds: by part.
-        class_bits, class_flow_bits: as bits and flow_bits, given the images' class labels; None
-            where the model or the data have none.
+        class_bits: as `bits`, given the images' class labels; None where the model or the data
+            have none.
+        class_flow_bits: as `flow_bits`, likewise.
         num_classes: that the samples take in turn, 0 for a model without classes.
     """
 
@@ -145,11 +148,12 @@ def evaluate_images(
         images: how many held-out ones, at least 2.
         levels_per_image: noise levels, a divisor of 1024.
         flow: held-out images for the probability flow, 0 for none.
-        method, grid: as of `sample`; by default DPM-Solver++(2M), and the shell sampler for a
-            schedule that jumps.
+        method: as in `sample`; by default DPM-Solver++(2M), and the shell sampler for a schedule
+            that jumps.
+        grid: as in `sample`.
         features: networks whose features are compared; those that are missing are left out.
         batch_size: images at once.
-        progress: called with (what is done, done, in all); it may raise to cancel.
+        progress: called with (stage, completed, total); it may raise to cancel.
 
     Raises `ValueError` for a value outside its range, a lattice, and images of another shape.
     """

@@ -56,10 +56,14 @@ def monte_carlo_efficiency(
     """Run hybrid Monte Carlo and say how fast it makes independent values of |M|.
 
     Arguments:
-        action, size, n_chains, generator, settings: as of `lattice.trajectories`.
+        action: as in `lattice.trajectories`.
+        size: as in `lattice.trajectories`.
+        n_chains: as in `lattice.trajectories`.
+        generator: as in `lattice.trajectories`.
+        settings: as in `lattice.trajectories`.
         n_trajectories: of each chain after thermalisation, 100 to 10⁶; many τ_int.
         clock: in seconds; `time.process_time` on a busy machine.
-        progress: called with (trajectories done, in all) after thermalisation.
+        progress: called with (trajectories completed, total) after thermalisation.
 
     Raises `ValueError` for a value out of its range.
     """

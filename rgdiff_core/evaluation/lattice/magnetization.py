@@ -102,7 +102,8 @@ def noised_magnetization(
         process: What noises the fields, with one channel.
         fields: Independent fields of the theory, (n, 1, L, L); at most 2,048 are used.
         times: T times in [0, 1].
-        limit, bins: As for `magnetization_histogram`.
+        limit: As for `magnetization_histogram`.
+        bins: As for `magnetization_histogram`.
         action: The theory. Without interaction the distribution is exact, a Gaussian of variance
             Σ_k u_k²(α_k²Σ_k + σ_k²S_k²) with Σ_0 = 1/(2m²), and the fields are not used.
 

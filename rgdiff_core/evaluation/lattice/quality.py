@@ -167,7 +167,7 @@ def weigh(
         method: a deterministic sampler, to judge what just that many of its steps draw; without
             one, the probability flow is judged.
         grid: the times, as of `sample`.
-        progress: called with (done, in all); it may raise to cancel.
+        progress: called with (completed, total); it may raise to cancel.
 
     Raises `FoldedError`, a `ValueError`, where so few steps of the sampler fold its map.
     """

@@ -137,7 +137,7 @@ def evaluate_lattice(
         n_held_out: configurations for KL(p|q), 32 to 100,000.
         n_truth: configurations of hybrid Monte Carlo that observables are compared with, 5000 to
             10⁶.
-        progress: called with (what is done, done, in all); it may raise to cancel.
+        progress: called with (stage, completed, total); it may raise to cancel.
 
     Raises `ValueError` for a value out of its range, and what `weigh` does.
     """

@@ -63,7 +63,7 @@ PICTURES = 64  # samples that are shown
 @lru_cache(maxsize=8)
 def _opened(path: Path, digest: str, device: str) -> NetworkDenoiser:
     """Return a model on a device; its network computes in the precision it was trained in."""
-    del digest  # a file that has changed is read anew
+    del digest  # a file that has changed is read again
     model = load_model(path).to(device)
     config = load_json(read_metadata(path).get("config", "{}"))
     fast = device.startswith("cuda") or config.get("precision") == "bfloat16"

@@ -61,7 +61,7 @@ LOW, HIGH = -9.0, 6.0  # γ at the ends of a component-wise schedule
 
 @dataclass(frozen=True)
 class Candidate(Spec):
-    """A schedule with a name for people."""
+    """A schedule with a display name."""
 
     title: str
     schedule: Schedule
@@ -73,7 +73,7 @@ class Arm(Spec):
 
     Attributes:
         name: in file names.
-        title: for people.
+        title: display name.
         about: one sentence on what is special.
         model: the network's input and reference; its network is that of the budget.
         objective: what is minimised.

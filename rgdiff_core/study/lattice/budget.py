@@ -36,8 +36,8 @@ class LatticeBudget(Spec):
         evaluations: numbers of steps at which samplers are measured.
         n_observable_samples: samples for the susceptibility at each of them.
         n_ess_samples: samples for the effective sample size of those steps.
-        log_z, reference: configurations of hybrid Monte Carlo: at each node of log Z, and for
-            ⟨S⟩ and the susceptibility.
+        log_z: configurations of hybrid Monte Carlo at each node of log Z.
+        reference: configurations of hybrid Monte Carlo for ⟨S⟩ and the susceptibility.
         schedule_scan: theories that the map of schedules is made for.
         ablation: theories that the ablation is made for.
         schedules: of the map, in its order.

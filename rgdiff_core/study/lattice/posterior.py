@@ -15,7 +15,7 @@ a is the other's regression coefficient, so that the estimates stay independent.
 
 The chains are hybrid Monte Carlo with the exponent's mean curvature for a mass, so that all
 components turn alike. Between the wells they do not move, so after each trajectory the signs of
-the mean field and of all else are drawn anew, given the rest, and all four choices are counted
+the mean field and of all else are drawn again, given the rest, and all four choices are counted
 with their probabilities.
 """
 

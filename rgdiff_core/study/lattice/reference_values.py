@@ -41,7 +41,8 @@ def measure(name: str, log_z: int, reference: int) -> dict[str, Any]:
 
     Arguments:
         name: of a data set of a lattice.
-        log_z, reference: configurations, at each node of the integral and for the averages.
+        log_z: configurations at each node of the integral.
+        reference: configurations for the averages.
     """
     theory, size = lattice_of(name)
     generator = torch.Generator().manual_seed(SEED)

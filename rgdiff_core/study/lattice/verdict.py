@@ -141,7 +141,7 @@ class LatticeVerdict:
 
     Attributes:
         data: name of the data set.
-        title: for people.
+        title: display name.
         ours: an arm, as the study has it.
         baseline: standard diffusion.
         best: the best arm of all.
@@ -171,8 +171,8 @@ class Place:
     Attributes:
         band: of the scale, 0 the coarsest.
         level: of the data's log-SNR, 0 the noisiest.
-        band_share, level_share: of the whole in that band over all levels, and in that level
-            over all bands.
+        band_share: share of the whole in that band, over all levels.
+        level_share: share of the whole in that level, over all bands.
     """
 
     band: int

@@ -189,7 +189,7 @@ def curves(
 ) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """Return the points of training and of held-out data, in order, the last of each step.
 
-    A resumed run writes the points after its checkpoint anew; what stood there before is dropped.
+    A resumed run rewrites the points after its checkpoint; what stood there before is dropped.
     """
     training: dict[int, Mapping[str, Any]] = {}
     held_out: dict[int, Mapping[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The runs there are, as others see them: what the registry and their folders say."""
+"""The list of runs, read from the registry and the run folders."""
 
 import sqlite3
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ __all__ = ["Run", "entry", "get", "list_runs", "model_path"]
 
 @dataclass(frozen=True)
 class Run:
-    """A run as others see it.
+    """A run, as read from the registry and its folder.
 
     Attributes:
         id: of the run.
-        title: for people.
+        title: display name.
         created: seconds since 1970.
         state: "queued", "running", "paused", "cancelled", "finished", "failed", or "lost" where
             its worker ended without a report.
@@ -43,7 +43,7 @@ class Run:
 
     @property
     def active(self) -> bool:
-        """Return whether anything is still going to happen by itself."""
+        """Return whether the run is queued or running."""
         return self.state in ("queued", "running")
 
 

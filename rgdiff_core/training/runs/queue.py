@@ -165,7 +165,7 @@ def _adopt(connection: sqlite3.Connection, mended: set[str]) -> None:
         created = folder.stat().st_mtime
         state, message = _ended(folder) or ("lost", UNKNOWN)
         if folder.name in mended:
-            message = f"Its entry in {registry.NAME} was damaged and is made anew. {message}"
+            message = f"Its entry in {registry.NAME} was damaged and has been rebuilt. {message}"
         try:
             title = (folder / "title").read_bytes().decode("utf-8", "replace")
         except OSError:

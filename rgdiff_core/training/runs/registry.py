@@ -54,7 +54,7 @@ class RegistryRow:
 
     Attributes:
         id: of the run.
-        title: for people.
+        title: display name.
         created: seconds since 1970.
         state: "queued", "running", or how it ended.
         position: in the queue, least first.

@@ -21,7 +21,7 @@ __all__ = ["register_model"]
 def register_model(data: bytes, title: str) -> Run:
     """Make a finished run of a model file's bytes.
 
-    Raises `ValueError` with one sentence for anything that is not one of rgdiff's models.
+    Raises a one-line `ValueError` for anything that is not one of rgdiff's models.
     """
     if len(data) > MAX_FILE:
         raise ValueError(f"the file has {len(data) >> 20} MiB; at most {MAX_FILE >> 20} are read.")

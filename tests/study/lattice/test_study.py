@@ -280,7 +280,7 @@ def test_report_is_of_lattices(results, command, tmp_path, monkeypatch, capsys):
     assert main(["study", "report"]) == 0  # of the others
     text = capsys.readouterr().out
     assert "6×6, symmetric phase" in text
-    assert "study-cifar10.json can't be read: it lacks 'entropy'" in text
+    assert "study-cifar10.json can't be read: missing 'entropy'" in text
 
 
 def test_a_folder_of_cells_is_one_theory(tmp_path: Path):
