@@ -1,44 +1,34 @@
 """The Samples page, alone and through the router: link, menus, measurements, comparison, files."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from patience import PATIENCE
-from streamlit.testing.v1 import AppTest
+from samplespage import SMALL, at_bench, button, choose, healthy, rest, state, table, visit
 
 import rgdiff_core as rg
 from pages._samples import files
 from pages._samples.distribution import distribution
 from pages._samples.messages import samples_message
-from pages._samples.state import SamplesState, start
-from pages._samples.views import words
+from pages._samples.state import start
 from pages._shared import menus
 from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling import models
-from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import load
 from pages._shared.sampling.parts import measured
 from pages._shared.sampling.setting import Request, Setting, Zoom
 from pages._shared.sampling.turns import followed
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
-from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
 from rgdiff_core.evaluation import magnetization_limit
 from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, SigmoidKernel
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
-from tests.classes import NAMES, install_model, make_images
-
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = replace(start(), n=6, measured=64)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,52 +49,6 @@ def run(folders: None) -> str:
     assert train(config, runs.runs_root() / "mine", device="cpu").state == "finished"
     runs.pump()
     return "mine"
-
-
-def visit(script: str = "pages/samples.py", **link: str) -> AppTest:
-    """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.run()
-
-
-def at_bench(bench: SamplesState) -> AppTest:
-    return healthy(visit(state=bench.to_json()))
-
-
-def healthy(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not [e.value for e in (*at.error, *at.warning)]
-    return at
-
-
-def state(at: AppTest) -> SamplesState:
-    """Return the state that the address tells, which must be the session's."""
-    link = at.query_params["state"]
-    bench = SamplesState.from_json(link[0] if isinstance(link, list) else link)
-    assert bench == at.session_state["samples-state"]
-    return bench
-
-
-def button(at: AppTest, label: str):
-    return next(each for each in at.button if each.label == label)
-
-
-def choose(at: AppTest, key: str, value: Any) -> AppTest:
-    return healthy(at.selectbox(key=f"samples-{key}").set_value(value).run())
-
-
-def rest(at: AppTest, **told: Any) -> AppTest:
-    """Report what the browser reports when dragging stops."""
-    now = at.session_state["samples-state"].component() | told
-    now |= {"seq": 1, "revision": at.session_state["samples-revision"], "live": False}
-    at.session_state["bench"] = {"client_state": now}
-    return at.run()
-
-
-def table(at: AppTest) -> str:
-    return next(m.value for m in at.markdown if m.value.startswith("|"))
 
 
 def test_a_newcomer_finds_samples_of_a_pretrained_model():
@@ -291,128 +235,6 @@ def test_a_zoom_keeps_the_coarse_scales_of_an_image():
     assert apart[scale < 0.6].max() < 0.05 < apart[scale > 0.8].min()
     assert not healthy(at.toggle(key="samples-zoom").set_value(False).run()).exception
     assert state(at).setting.zoom is None
-
-
-@pytest.fixture
-def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
-    """Install a model of three classes, and return a setting of it."""
-    make_images(tmp_path / "kinds.npz")
-    if "kinds" not in {each.name for each in rg.data.available()}:
-        rg.data.register_folder(tmp_path / "kinds.npz")
-    install_model(tmp_path / "pretrained")
-    monkeypatch.setenv("RGDIFF_PRETRAINED", str(tmp_path / "pretrained"))
-    return Setting("pretrained/kinds", steps=4)
-
-
-def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds: Setting):
-    assert "3 classes" in models.menu()[kinds.model]
-    bench = replace(SMALL, setting=replace(kinds, class_label=1, guidance=2.5))
-    at = at_bench(bench)
-    assert state(at).setting.class_label == 1 and state(at).setting.guidance == 2.5
-    assert "class dog  \nguidance 2.5 by the null label" in words(state(at).setting)
-    told, _ = unpack(samples_message(state(at).to_json(), "s", True))
-    assert told["classes"] == list(NAMES) and told["guidance_max"] == 6
-    assert (told["state"]["class_label"], told["state"]["guidance"]) == (1, 2.5)
-    healthy(rest(at, class_label=2, guidance=1.0))
-    assert (state(at).setting.class_label, state(at).setting.guidance) == (2, 1.0)
-    own = state(at)
-    source = models.load(own.setting)
-    known = rg.sample(
-        source.denoiser,
-        process(own.setting, source),
-        6,
-        4,
-        own.setting.sampler,
-        seed=own.seed,
-        class_labels=torch.tensor([2]),
-    )
-    torch.testing.assert_close(files.drawn(own.request), known)
-    healthy(choose(at, "model", "free/phi4-6x6"))
-    assert (state(at).setting.class_label, state(at).setting.guidance) == (-1, 1.0)
-
-
-def test_each_class_is_drawn_in_its_own_way(kinds: Setting):
-    each = [
-        files.drawn(SamplesState(replace(kinds, class_label=k, guidance=s), n=3).request)
-        for k, s in ((-1, 1.0), (-1, 3.0), (0, 1.0), (1, 1.0), (1, 3.0))
-    ]
-    for i, one in enumerate(each):
-        assert all((one - other).abs().max() > 1e-3 for other in each[:i])
-
-
-def test_guidance_by_scale_and_by_the_free_theory_is_that_of_the_core(kinds: Setting):
-    points = [[0, 0.5], [0.4, 3], [1, 2]]
-    curve = GuidanceCurve((0.0, 0.4, 1.0), (0.5, 3.0, 2.0))
-    at = at_bench(replace(SMALL, setting=replace(kinds, class_label=1, guidance=2.0)))
-    healthy(rest(at, guidance_points=points))
-    assert state(at).setting.guidance == curve and state(at).setting.networks == 2
-    assert "guidance through 0.5, 3, 2 over scales by the null label" in words(state(at).setting)
-    assert state(at).component()["guidance_points"] == points
-    drawn = files.drawn(state(at).request)
-    healthy(rest(at, guidance_points=points, guide="free"))
-    free = state(at)
-    assert free.setting.guide == "free" and free.setting.networks == 1
-    source = models.load(free.setting)
-    lead = guided(
-        source.denoiser, torch.tensor([1]), curve, reference=free_theory(source.denoiser)
-    )
-    forward, sampler = process(free.setting, source), free.setting.sampler
-    known = rg.sample(lead, forward, 6, 4, sampler, seed=free.seed)
-    torch.testing.assert_close(files.drawn(free.request), known)
-    assert (known - drawn).abs().max() > 1e-3
-
-
-def test_a_level_guidance_curve_is_the_constant(kinds: Setting):
-    level = GuidanceCurve((0.0, 1.0), (2.5, 2.5))
-    one, other = (
-        files.drawn(SamplesState(replace(kinds, class_label=0, guidance=s), n=3).request)
-        for s in (2.5, level)
-    )
-    torch.testing.assert_close(one, other)
-
-
-@pytest.mark.parametrize(
-    ("told", "word"),
-    [
-        ({"guide": "teacher"}, "guide"),
-        ({"guidance": {"kind": "GuidanceCurve", "values": [1, 9]}}, "guidance"),
-        ({"guidance": {"kind": "GuidanceCurve", "scales": [0, 0.5]}}, "scales"),
-        ({"class_label": 3}, "class label 3"),
-        ({"class_label": -2}, "class_label"),
-        ({"guidance": 1e9}, "guidance"),
-        ({"guidance": 0.5}, "guidance"),
-    ],
-)
-def test_a_class_that_does_not_exist_is_one_sentence(kinds: Setting, told: dict, word: str):
-    link = json.loads(replace(SMALL, setting=kinds).to_json())
-    link["setting"] |= told
-    at = visit(state=json.dumps(link))
-    assert not at.exception
-    assert [word in error.value and "\n" not in error.value for error in at.error] == [True]
-
-
-def test_links_of_before_have_no_class_and_no_guidance():
-    link = json.loads(SMALL.to_json())
-    for name in ("class_label", "guidance", "guide"):
-        del link["setting"][name]
-    assert state(healthy(visit(state=json.dumps(link)))) == SMALL
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"class_label": 1},
-        {"class_label": 2, "guidance": 2.5},
-        {"guidance": 1.5},
-        {"class_label": 1, "guidance": GuidanceCurve((0.0, 1.0), (1.0, 3.0)), "guide": "free"},
-        {"class_label": 0, "guidance": 2.0, "zoom": Zoom(1, 0.5, 0.1)},
-    ],
-)
-def test_the_python_lines_know_class_and_guidance(kinds: Setting, change: dict):
-    bench = SamplesState(replace(models.fitted(kinds), **change), n=3, seed=4)
-    names: dict[str, Any] = {}
-    exec(files.python_lines(bench), names)
-    assert torch.equal(names["samples"], files.drawn(bench.request))
 
 
 def test_a_model_brings_as_many_samples_and_steps_as_are_soon_drawn():
