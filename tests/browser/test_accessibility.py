@@ -46,6 +46,7 @@ def test_axe_finds_nothing_serious(browser: Browser, app_url: str, path: str, sc
 def test_the_first_tab_leads_to_the_curve(page: Page, app_url: str):
     page.goto(app_url)
     settled(page)
+    page.locator("#rgdiff-skip").wait_for(state="attached")
     page.keyboard.press("Tab")
     skip = page.get_by_role("button", name="Skip to the curve")
     expect(skip).to_be_focused()
@@ -58,6 +59,7 @@ def test_the_first_tab_leads_to_the_curve(page: Page, app_url: str):
 def test_where_there_is_no_curve_the_first_tab_leads_to_the_page(page: Page, app_url: str):
     page.goto(f"{app_url}/results")
     expect(page.get_by_test_id("stHeading").first).to_be_visible()
+    page.locator("#rgdiff-skip").wait_for(state="attached")
     page.keyboard.press("Tab")
     page.get_by_role("button", name="Skip to the content").press("Enter")
     expect(page.get_by_test_id("stMain")).to_be_focused()
