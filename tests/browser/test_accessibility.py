@@ -32,6 +32,7 @@ def test_axe_finds_nothing_serious(browser: Browser, app_url: str, path: str, sc
     tab.goto(f"{app_url}/{path}")
     expect(tab.get_by_test_id("stHeading").first).to_be_visible()
     expect(tab.get_by_test_id("stStatusWidget")).to_have_count(0)
+    expect(tab.locator("[data-stale=true]")).to_have_count(0)
     found = axe.run(tab, options=OPTIONS).response["violations"]
     tab.close()
     told = [
