@@ -84,6 +84,7 @@ def _image_budget(chosen: argparse.Namespace) -> CardBudget:
         images=chosen.images,
         scan_images=min(CardBudget().scan_images, chosen.images),
         samples=chosen.samples,
+        guided=min(CardBudget().guided, chosen.samples),
         flow=chosen.flow,
         device=str(device_of(chosen.device)),
     )

@@ -53,7 +53,7 @@ PROCESSES: Mapping[str, FixedProcess] = {
     ),
 }
 HMC_SAMPLES = 200_000
-MAX_BYTES = 16 << 20  # of a file in pretrained/
+MAX_BYTES = 34 << 20  # of a file in pretrained/
 Say = Callable[[str], None]
 
 
