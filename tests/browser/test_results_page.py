@@ -55,6 +55,7 @@ def visit(page: Page, url: str) -> None:
 
 def test_figures_are_chosen_kept_in_the_address_and_taken_along(page: Page, results_url: str):
     visit(page, results_url)
+    page.get_by_text("The claim, and the verdict on each data set").click()
     expect(page.get_by_text("The claim:")).to_be_visible()
     page.get_by_role("radio", name="One change at a time").click()
     page.wait_for_function("() => location.search.includes('One')")
