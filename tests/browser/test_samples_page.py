@@ -94,7 +94,7 @@ def address(page: Page) -> SamplesState:
 
 def rested(page: Page) -> None:
     """Wait until the server has measured what is shown."""
-    expect(page.get_by_text("Measured on")).to_have_count(2)
+    expect(page.get_by_text("Statistics from")).to_be_visible()
 
 
 def grip(page: Page, index: int) -> tuple[float, float]:
