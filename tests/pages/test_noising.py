@@ -343,7 +343,7 @@ NONSENSE = {
     "unknown data": (("data",), "nothing", "'nothing'"),
     "missing data": (("data",), DELETE, "'data'"),
     "a file as data": (("data",), "../../etc/passwd", "passwd"),
-    "endless data": (("data",), "x" * 5000, "data set"),
+    "endless data": (("data",), "x" * 5000, "xxxx"),
     "huge number of images": (("images",), 10**9, "images = 1000000000"),
     "half an image": (("images",), 1.5, "images"),
     "negative first": (("first",), -1, "first = -1"),
