@@ -31,7 +31,7 @@ LOOK = """<style>
 .stMainBlockContainer { padding-top: 3rem }
 .st-key-address { display: none }
 [data-testid=stCaptionContainer] { color: inherit; opacity: 0.8 }
-[data-testid=stSliderThumbValue] *, button[data-testid$=Active] * {
+[data-testid=stSliderThumbValue] *, button[data-variant][data-selected=true] * {
     color: light-dark(#2a56be, #9db7ff) !important;
 }
 [data-stale=true] { --fresh: hidden }

@@ -1,6 +1,7 @@
 """Training along a line of couplings: fields, their couplings, and what is written of them."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +29,17 @@ LINE = CouplingLine(((0.5, 0.0), (1.0, 0.0), (1.5, 0.0)))  # free theories, whic
 NAME = "phi4-6x6-line"
 
 
+@pytest.fixture(scope="module")
+def fresh(wells: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the cache, which has the real line where other tests have used it."""
+    home = tmp_path_factory.mktemp("line") / "cache"
+    return shutil.copytree(wells, home, ignore=shutil.ignore_patterns(f"{NAME}*"))
+
+
 @pytest.fixture(autouse=True)
-def small_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_line(cache: None, fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a line of free theories of 4×4 sites in the place of the one that is shipped."""
+    monkeypatch.setenv("RGDIFF_CACHE", str(fresh))
     spec = LatticeLine(LINE, 4, 400, 100, n_chains=100, thermalization=60, thinning=3)
     small = sets._lattice_line("free theories", spec, "small.")
     monkeypatch.setitem(sets.SETS, NAME, small)  # type: ignore[arg-type]
