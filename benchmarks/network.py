@@ -39,6 +39,7 @@ OURS = {
     BEFORE: UNet(64, (1, 2, 2), 2, (16, 8)),
     "unet-7m": NETWORKS["unet-7m"],
     "unet-17m": NETWORKS["unet-17m"],
+    "unet-17m-fast": NETWORKS["unet-17m-fast"],
 }
 PEERS = {"diffusers 7 M": (64, 128, 144), "diffusers 17 M": (96, 192, 224)}
 PRECISIONS: Mapping[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16}
