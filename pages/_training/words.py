@@ -69,6 +69,7 @@ OBJECTIVE: Mapping[str, Mapping[str, str]] = {
         "v": "v",
         "elbo": "ELBO",
         "edm": "EDM",
+        "balanced": "balanced",
     },
     "times": {
         "stratified": "stratified",

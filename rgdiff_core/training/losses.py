@@ -14,7 +14,8 @@ A weighting is a weight w_k(t) on |χ_k(0) − D_k|²,
 - elbo:   ½ d(SNR)/dt = ½ (dγ/dt) α²/(σ²S²), whose integral over t is the bound on −log p,
 - edm:    1/mean_k V, the same for all components: EDM's 1/c_out², by the power of the data. The
           other weightings spend most of the loss on the many fine components; this one spends it
-          where the picture's power is.
+          where the picture's power is,
+- balanced: 1/√(V_k mean_k V), the geometric mean of unit and edm.
 
 References:
     Ho et al., 2006.11239; Salimans & Ho, 2202.00512; Kingma et al., 2107.00630 (the bound);
@@ -45,7 +46,7 @@ __all__ = [
     "weights",
 ]
 
-WEIGHTINGS = ("unit", "simple", "x0", "v", "elbo", "edm")
+WEIGHTINGS = ("unit", "simple", "x0", "v", "elbo", "edm", "balanced")
 TIMES = ("stratified", "importance", "lognormal")
 SNR_LIMIT = 1e4  # of the data log-SNR's exponential, beyond which a weighting is cut
 
@@ -55,7 +56,7 @@ class Objective(Spec):
     """What is minimised.
 
     Arguments:
-        weighting: "unit", "simple", "x0", "v", "elbo" or "edm".
+        weighting: "unit", "simple", "x0", "v", "elbo", "edm" or "balanced".
         times: "stratified" for one time in each of equal slices of [0, 1]; "importance" for
             slices of equal fall of the mean log posterior variance, each sample weighted by the
             length of its slice, so that the expectation is the same; "lognormal" for a normal
@@ -142,6 +143,9 @@ def weights(
         return 1 / variance + marginal.alpha**2 / marginal.std**2
     if weighting == "edm":
         return 1 / posterior_variance(marginal, variance).mean((-3, -2, -1), keepdim=True)
+    if weighting == "balanced":
+        own = posterior_variance(marginal, variance)
+        return (own * own.mean((-3, -2, -1), keepdim=True)).rsqrt()
     noise = torch.maximum(marginal.std**2, marginal.alpha**2 * variance / SNR_LIMIT)
     snr = marginal.alpha**2 / noise
     if weighting == "simple":

@@ -47,6 +47,13 @@ def test_of_any_spectrum_it_is_one_weight_with_which_the_free_theory_has_loss_on
     torch.testing.assert_close((weight * V).mean((1, 2, 3)), torch.ones(2).double())
 
 
+def test_balanced_weights_are_the_geometric_mean_of_two():
+    basis, modes = fitted(SHAPE)
+    process, t = Process(basis, colors.PowerLaw(), schedules.Cutoff(), modes), times(0.2, 0.7)
+    unit, edm, both = (weights(name, process, t, modes) for name in ("unit", "edm", "balanced"))
+    torch.testing.assert_close(both**2, unit * edm)
+
+
 def test_the_white_level_of_white_noise_is_its_own():
     basis, modes = fitted(SHAPE)
     gamma = torch.linspace(-9, 9, 19, dtype=torch.float64)

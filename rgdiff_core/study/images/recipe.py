@@ -68,6 +68,7 @@ SIZES = {
 ARMS = {  # name: what it changes
     BASE: "EDM's weights and log-normal times, labels, AdamW, white noise",
     "unit": "the loss in units of the posterior variance, at uniform times",
+    "balanced": "weights halfway between EDM's and those of the unit loss, log-normal times",
     "likelihood": "the weights of the bound, at times of equal information",
     "unlabelled": "without class labels",
     "muon": "Muon for the convolutions",
@@ -99,6 +100,7 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
     changes: dict[str, dict[str, Any]] = {
         BASE: {},
         "unit": {"objective": Objective("unit", "stratified")},
+        "balanced": {"objective": Objective("balanced", "lognormal")},
         "likelihood": {"objective": Objective("elbo", "importance")},
         "unlabelled": {"class_conditional": False},
         "muon": {"optimizer": "muon"},
