@@ -8,7 +8,7 @@ and the map of local schedules.
 import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class Study:
     data: str
     budget: LatticeBudget
     cells: Cells
+    # The search's cells once they are read: every later cell asks for all those of its arm.
+    _searched: dict[Any, Cell] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def action(self) -> Phi4:
@@ -145,6 +147,12 @@ class Study:
         """Return the cell of a schedule and a learning rate, of a short trial without a number of
         steps; where the loss did not stay finite its distance is None.
         """
+        key = (arm.name, choice, lr, steps)
+        if key not in self._searched:
+            self._searched[key] = self._candidate(arm, choice, lr, steps)
+        return self._searched[key]
+
+    def _candidate(self, arm: Arm, choice: int, lr: float, steps: int | None) -> Cell:
         chosen, kind = arm.choices[choice], "search" if steps is None else "trial"
         steps = steps or self.budget.search_steps
         made = self.config(arm, chosen.schedule, steps, lr, SEARCH_SEED)
@@ -158,11 +166,9 @@ class Study:
             each, _ = distance(last.model, self._reference(made, "validation"))
             return of | {"kl": _estimate(each)}
 
-        name, b = f"{kind}-{arm.name}-{choice}-{lr:g}", self.budget
-        inputs = {
-            "config": to_dict(made),
-            "sizes": [b.search_n_eval_fields, b.trajectories],
-        } | MODES
+        name = f"{kind}-{arm.name}-{choice}-{lr:g}"
+        sizes = [self.budget.search_n_eval_fields, self.budget.trajectories]
+        inputs = {"config": to_dict(made), "sizes": sizes} | MODES
         cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
         return cell | {"result": cell["result"] | {"steps": steps}}
 
@@ -332,15 +338,9 @@ class Study:
 
         def compute() -> Cell:
             model, process = self._trained(done)
-            rows = measures.plain_numbers(
-                model,
-                process,
-                self.action,
-                self.reference_values.susceptibility,
-                steps,
-                (b.n_observable_samples, b.n_ess_samples),
-                seed,
-            )
+            chi = self.reference_values.susceptibility
+            counts = b.n_observable_samples, b.n_ess_samples
+            rows = measures.plain_numbers(model, process, self.action, chi, steps, counts, seed)
             for row in rows:
                 if row.get("mean_log_w"):
                     row["reverse_kl"] = self._reverse(row)

@@ -172,10 +172,11 @@ def test_a_second_run_computes_nothing(results, command, capsys):
 
 
 def test_two_processes_find_the_same(results, command, tmp_path):
-    """What an arm needs is lost, and found by two processes: from its search to its samples."""
+    """What an arm needs is lost, and found by two processes: from its trials to its samples."""
     words, work, _ = command
     shutil.copytree(work, tmp_path / "work")
-    lost = [*(tmp_path / "work" / DATA).glob("*matched-component*")]
+    lost = [*(tmp_path / "work" / DATA).glob("[!s]*-matched-component*")]
+    lost += (tmp_path / "work" / DATA).glob("samplers-matched-component*")
     for path in [*lost, *tmp_path.rglob("reference-*")]:
         path.unlink()
     words = [*words[:-4], "--work", str(tmp_path / "work"), "--out", str(tmp_path)]
