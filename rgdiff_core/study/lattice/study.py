@@ -80,7 +80,7 @@ class Study:
     def reference_values_cell(self) -> Cell:
         """Return the cell of log Z, ⟨S⟩ and the susceptibility."""
         sizes = {"log_z": self.budget.log_z, "reference": self.budget.reference}
-        return self.cells.have(
+        return self.cells.read_or_compute(
             "truth", {"data": self.data} | sizes, lambda: measure(self.data, **sizes)
         )
 
@@ -169,7 +169,7 @@ class Study:
         name = f"{kind}-{arm.name}-{choice}-{lr:g}"
         sizes = [self.budget.search_n_eval_fields, self.budget.trajectories]
         inputs = {"config": to_dict(made), "sizes": sizes} | MODES
-        cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
+        cell = self._whole(self.cells.read_or_compute(name, inputs, compute), made, "validation")
         return cell | {"result": cell["result"] | {"steps": steps}}
 
     # -- the final runs --------------------------------------------------------------------------
@@ -212,7 +212,7 @@ class Study:
 
         known = self.reference_values_cell()["result"]
         inputs = {"config": to_dict(made), "sizes": sizes, "truth": known} | MODES
-        return self._whole(self.cells.have(name, inputs, compute), made, "test")
+        return self._whole(self.cells.read_or_compute(name, inputs, compute), made, "test")
 
     def flow(self, arm: Arm, seed: int) -> Cell:
         """Return the cell of the density of a final run's probability flow."""
@@ -229,7 +229,7 @@ class Study:
             return {"arm": arm.name, "seed": seed} | found | drawn
 
         inputs = {"run": done["inputs"], "sizes": sizes}
-        cell = self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
+        cell = self.cells.read_or_compute(f"flow-{arm.name}-{seed}", inputs, compute)
         # in the cell it is that by the model's own log Z, which misses a lost mode
         other = {"reverse_kl": self._reverse(cell["result"])}
         return cell | {"result": cell["result"] | other}
@@ -302,7 +302,7 @@ class Study:
             return {"kl": _estimate(each), "table": table.tolist()}
 
         digest = sha256(noise.to_json().encode()).hexdigest()[:12]
-        return self.cells.have(f"ends-{split}-{digest}", inputs, compute)
+        return self.cells.read_or_compute(f"ends-{split}-{digest}", inputs, compute)
 
     def _whole(self, cell: Cell, made: TrainConfig, split: str) -> Cell:
         """Return a cell whose distances hold what lies beyond its schedule's ends, too."""
@@ -347,7 +347,7 @@ class Study:
             return {"arm": arm.name, "seed": seed, "rows": rows}
 
         inputs = {"run": done["inputs"], "sizes": [b.n_observable_samples, b.n_ess_samples, steps]}
-        return self.cells.have(f"samplers-{arm.name}-{seed}-{steps}", inputs, compute)
+        return self.cells.read_or_compute(f"samplers-{arm.name}-{seed}-{steps}", inputs, compute)
 
     # -- arms that isolate one choice, and the map of schedules ----------------------------------
 
@@ -371,7 +371,7 @@ class Study:
 
         b = self.budget
         inputs = {"config": to_dict(made), "sizes": [b.n_eval_fields, b.trajectories]} | MODES
-        return self._whole(self.cells.have(name, inputs, compute), made, "test")
+        return self._whole(self.cells.read_or_compute(name, inputs, compute), made, "test")
 
 
 def score(cell: Cell) -> float:

@@ -246,13 +246,13 @@ def test_a_lost_cell_is_computed_again_and_is_the_same(results, command):
 
 def test_a_cell_is_computed_anew_where_its_inputs_change(tmp_path):
     cells = Cells(tmp_path, lambda text: None)
-    assert cells.have("one", {"n": 1}, lambda: {"value": 1})["result"] == {"value": 1}
-    assert cells.have("one", {"n": 1}, lambda: {"value": 2})["result"] == {"value": 1}
-    assert cells.have("one", {"n": 2}, lambda: {"value": 3})["result"] == {"value": 3}
+    assert cells.read_or_compute("one", {"n": 1}, lambda: {"value": 1})["result"] == {"value": 1}
+    assert cells.read_or_compute("one", {"n": 1}, lambda: {"value": 2})["result"] == {"value": 1}
+    assert cells.read_or_compute("one", {"n": 2}, lambda: {"value": 3})["result"] == {"value": 3}
     late = Cells(tmp_path, lambda text: None, until=-math.inf)
-    assert late.have("one", {"n": 2}, dict)["result"] == {"value": 3}
+    assert late.read_or_compute("one", {"n": 2}, dict)["result"] == {"value": 3}
     with pytest.raises(OutOfTimeError):
-        late.have("two", {}, dict)
+        late.read_or_compute("two", {}, dict)
 
 
 def test_report_without_results(tmp_path, monkeypatch, capsys):
