@@ -23,7 +23,7 @@ from rgdiff_core.sampling.methods import (
     PredictorCorrector,
     Shell,
 )
-from rgdiff_core.sampling.steps import Method
+from rgdiff_core.sampling.method import Method
 
 __all__ = [
     "DDIM",

@@ -1,7 +1,6 @@
 """The Samples page, alone and through the router: link, menus, measurements, comparison, files."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -30,14 +29,7 @@ from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, Sigmoi
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
 
-
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep data sets and runs in folders of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 @pytest.fixture(scope="module")
