@@ -16,7 +16,7 @@ from rgdiff_core.lattice import FreeField, hmc
 from rgdiff_core.networks import LatticeNet
 
 SIZE = 4
-TRUTH = ("--truth", "2000")
+TRUTH = ("--truth", "5000")
 
 
 @pytest.fixture(scope="module")

@@ -71,9 +71,8 @@ def npz(folder: Path) -> list[Path]:
 
 def hdf5(folder: Path) -> list[Path]:
     made = []
-    filters = (("fletcher32", True), ("compression", "gzip"), ("compression", "lzf"))
     for version in ("earliest", "latest"):
-        for name, how in filters if COUNT >= 100 else filters[:1]:
+        for name, how in (("fletcher32", True), ("compression", "gzip"), ("compression", "lzf")):
             made.append(folder / f"{version}-{how}.h5")
             with h5py.File(made[-1], "w", libver=version) as file:
                 file.create_dataset("cfgs", data=FIELDS, chunks=(7, 4, 4), **{name: how})
@@ -112,7 +111,7 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(kind, tmp_path):
     make, read = KINDS[kind]
     count = COUNT // 2 if kind == "hdf5" else COUNT  # each takes a process
     wholes = make(tmp_path)
-    for whole in wholes:
+    for whole in wholes if COUNT >= 100 else wholes[::5]:
         read(whole)
     chance = random.Random(zlib.crc32(kind.encode()))
     contents = [whole.read_bytes() for whole in wholes]

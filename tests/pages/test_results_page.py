@@ -295,7 +295,7 @@ def test_known_results_are_decided_by_numbers(monkeypatch):
 
 
 def test_a_run_is_evaluated_and_stands_beside_the_arms(monkeypatch, study):
-    monkeypatch.setattr("pages._results.own_runs.EFFORT", own.Effort(64, 4, 32, 1000))
+    monkeypatch.setattr("pages._results.own_runs.EFFORT", own.Effort(64, 4, 32, 5000))
     assert train(SHORT, runs.runs_root() / "mine").state == "finished"
     runs.pump()
     at = healthy(visit(section="Your runs"))
