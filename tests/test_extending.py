@@ -105,21 +105,8 @@ def test_the_data_set_of_the_documentation_is_built():
     assert abs(float(square.mean()) - expected) < 5 * error
 
 
-def visited(script: str, own_file: Path, cache: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=ROOT,
-        env=os.environ | {extensions.VARIABLE: str(own_file), "RGDIFF_CACHE": str(cache)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
-
-
-def test_the_noising_page_lists_them_and_works_with_them(own, tmp_path):
-    script = """
-import json
+PAGES = """
+import json, sys
 from dataclasses import replace
 from streamlit.testing.v1 import AppTest
 from pages._noising.state import start, with_preset
@@ -145,8 +132,31 @@ for chosen in (lab.with_side(0, side), with_preset(lab, 0, "simple")):
     assert not at.exception and not at.error, [e.value for e in at.error]
     shown = {box.label: (box.value, box.options) for box in at.selectbox}
     print(json.dumps(shown, default=lambda kind: kind.__name__))
+at = AppTest.from_file(sys.argv[1], default_timeout=600).run()
+assert not at.exception, at.exception
+print(json.dumps(at.title[0].value))
 """
-    first, second = map(json.loads, visited(script, own[0], tmp_path).splitlines())
+
+
+@pytest.fixture(scope="module")
+def shown(own, tmp_path_factory: pytest.TempPathFactory) -> list:
+    """Return what the pages show, with the user's file, in a process of their own."""
+    home = tmp_path_factory.mktemp("pages")
+    code = re.findall(r"^```python\n(.*?)^```", PARTS[1], re.M | re.S)[1]
+    (home / "colours.py").write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES, home / "colours.py"],
+        cwd=ROOT,
+        env=os.environ | {extensions.VARIABLE: str(own[0]), "RGDIFF_CACHE": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_noising_page_lists_them_and_works_with_them(shown):
+    first, second, _ = shown
     for label, value, title in (
         ("Basis U — where", "polynomial", "Polynomials"),
         ("Noise colour S — how loud", "Shoulder", "Shoulder"),
@@ -156,14 +166,5 @@ for chosen in (lab.with_side(0, side), with_preset(lab, 0, "simple")):
     assert second["Schedule γ(t) — when"][0] == "ShiftedCosine"
 
 
-def test_the_page_of_the_documentation_runs(own, tmp_path):
-    code = re.findall(r"^```python\n(.*?)^```", PARTS[1], re.M | re.S)[1]
-    page = tmp_path / "colours.py"
-    page.write_text(code, encoding="utf-8")
-    script = f"""
-from streamlit.testing.v1 import AppTest
-at = AppTest.from_file({str(page)!r}, default_timeout=600).run()
-assert not at.exception, at.exception
-print(at.title[0].value)
-"""
-    assert visited(script, own[0], tmp_path).strip() == "Colours"
+def test_the_page_of_the_documentation_runs(shown):
+    assert shown[2] == "Colours"

@@ -69,5 +69,8 @@ def test_the_examples_of_the_readme_run(python: Path, tmp_path: Path):
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", readme, re.M | re.S)
     assert blocks
-    for code in blocks:
-        run(python, tmp_path, code)
+    run(
+        python,
+        tmp_path,
+        "\n".join(f"exec({code!r}, {{'__name__': '__main__'}})" for code in blocks),
+    )

@@ -268,8 +268,38 @@ def test_a_cell_of_an_older_version_is_not_computed_again(tmp_path):
     model = {"kind": "ModelSpec", "c_out": "variance", "network_input": "whitened"}
     model["conditioning"] = "time"
     inputs = {"config": {"kind": "TrainConfig", "noise": noise, "model": model}, "sizes": [1, 2]}
-    found = Cells(tmp_path).have("run", inputs, lambda: pytest.fail("it was computed again"))
+    found = Cells(tmp_path).read_or_compute(
+        "run", inputs, lambda: pytest.fail("it was computed again")
+    )
     assert (found["inputs"], found["result"]) == (inputs, {"kl": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("name", "former"),
+    [
+        ("ablation-standard-0", "ladder-standard-0"),
+        ("schedule_scan-white-3", "landscape-white-3"),
+    ],
+)
+def test_a_cell_is_found_under_its_former_name_and_not_written_there(tmp_path, name, former):
+    stored = {"name": former, "inputs": {"n": 1}, "result": {"kl": 1.0}, "seconds": 1.0}
+    (tmp_path / f"{former}.json").write_text(json.dumps(stored))
+    cells = Cells(tmp_path, lambda text: None)
+    assert cells.read_or_compute(name, {"n": 1}, dict) == stored | {"name": name}
+    assert cells.read_or_compute(name, {"n": 2}, lambda: {"kl": 2.0})["result"] == {"kl": 2.0}
+    assert json.loads((tmp_path / f"{former}.json").read_text()) == stored
+    assert json.loads((tmp_path / f"{name}.json").read_text())["result"] == {"kl": 2.0}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_a_budget_of_the_study_comes_back_by_its_former_names(name):
+    budget, kind = BUDGETS[name], type(BUDGETS[name])
+    now = to_dict(budget)
+    olds = {new: old for old, new in kind.former_names.items()}
+    assert olds.keys() <= now.keys()
+    former = {olds.get(key, key): value for key, value in now.items()} | {"kind": "Budget"}
+    assert from_dict(former) == budget == from_dict(now)
+    assert not former.keys() & olds.keys()
 
 
 def test_a_command_that_results_name_is_understood(capsys):

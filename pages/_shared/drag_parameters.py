@@ -16,15 +16,9 @@ S = TypeVar("S", bound=Spec)
 
 
 @dataclass(frozen=True)
-class DragParameter:
-    """A field of a spec with the range in which it is dragged."""
+class DragParameter(extensions.Drag):
+    """A field of a spec with the range in which it is dragged, and the points of its grid."""
 
-    field: str
-    label: str
-    help: str
-    low: float
-    high: float
-    log: bool
     steps: int = 17
 
     def grid(self, *include: float) -> list[float]:

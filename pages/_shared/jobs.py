@@ -12,18 +12,15 @@ from typing import Any
 import streamlit as st
 from torch.overrides import TorchFunctionMode
 
+from pages._shared.lanes import Cancelled
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.terminal import duration
 
-__all__ = ["Stopped", "Task", "bar", "begin", "find", "forget", "listed", "missing", "watch"]
+__all__ = ["Task", "bar", "begin", "find", "forget", "listed", "missing", "watch"]
 
 KEPT = 64
 SENTENCE = 300  # characters
 LEAVE = 5.0  # seconds that work has to end in as the process does
-
-
-class Stopped(Exception):
-    """Somebody has cancelled the work."""
 
 
 @dataclass(eq=False)
@@ -59,16 +56,16 @@ class Task:
     first: int | None = None
 
     def progress(self, done: int, total: int, text: str = "") -> None:
-        """Note how far the work is; raise `Stopped` where it is to end."""
+        """Note how far the work is; raise `Cancelled` where it is to end."""
         if self.stop.is_set():
-            raise Stopped
+            raise Cancelled
         if self.first is None or done < self.done:  # another stage begins
             self.began, self.first = time.monotonic(), done
         self.done, self.total, self.text = done, total, text
 
     def interruptible(self) -> TorchFunctionMode:
-        """Return a context in which every operation on tensors raises `Stopped` where the work is
-        to end, so that nobody waits for the end of a long evaluation.
+        """Return a context in which every operation on tensors raises `Cancelled` where the work
+        is to end, so that nobody waits for the end of a long evaluation.
         """
         return _Interruptible(self.stop)
 
@@ -114,7 +111,7 @@ class _Interruptible(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         if self.stop.is_set():
-            raise Stopped
+            raise Cancelled
         return func(*args, **(kwargs or {}))
 
 
@@ -161,7 +158,7 @@ def _run(task: Task, work: Work) -> None:
         task.progress(0, 0)
         task.first = None
         task.result = work(task)
-    except Stopped:
+    except Cancelled:
         pass
     except (ValueError, OSError, DataUnavailable) as error:
         task.error = " ".join(str(error).split())[:SENTENCE]

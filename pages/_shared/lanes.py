@@ -20,7 +20,9 @@ YIELDING = 4  # by how much a thread of long work stands back for others, as `ni
 
 
 class Cancelled(Exception):
-    """Nobody waits any more for what is done: there is a newer request, or a tab was closed."""
+    """Nobody waits any more for what is done: somebody has cancelled it, there is a newer request,
+    or a tab was closed.
+    """
 
 
 @dataclass(eq=False)

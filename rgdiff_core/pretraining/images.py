@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import (
     ClassAgreement,
@@ -24,30 +23,18 @@ from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.classes import named
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
-from rgdiff_core.schedules import Cutoff, LinearGamma
-from rgdiff_core.schedules.kernels import SigmoidKernel
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.models import tried_processes
 from rgdiff_core.training.noise_levels import FixedProcess
 
 __all__ = ["CardBudget", "ImageCard", "image_card", "image_markdown"]
 
 Say = Callable[[str], None]
-LOW, HIGH = -11.0, 6.0
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)
 OWN = "the process that it was trained on"
-PROCESSES: Mapping[str, FixedProcess] = {  # what a universal model of images is tried with
-    f"{color} noise, {title}": FixedProcess(each, schedule)
-    for color, each in (("white", White()), ("matched", Matched()))
-    for title, schedule in (
-        ("linear log-SNR", LinearGamma(LOW, HIGH)),
-        (
-            "sigmoid cutoff of width 0.3",
-            Cutoff(SigmoidKernel(0.3), gamma_min=LOW, gamma_max=HIGH),
-        ),
-    )
-}
+PROCESSES = tried_processes(-11.0, 6.0)
 
 
 @dataclass(frozen=True)

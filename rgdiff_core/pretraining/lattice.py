@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import (
     load_model,
@@ -31,27 +30,15 @@ from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
 from rgdiff_core.process import Process
-from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig, load_config, train
-from rgdiff_core.training.models import config_of
-from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.models import config_of, tried_processes
 from rgdiff_core.training.runs.folder import read_config, read_status
 
 __all__ = ["Card", "PROCESSES", "pretrain"]
 
-# What a universal model of a lattice is tried with; the best of them is on the card.
-PROCESSES: Mapping[str, FixedProcess] = {
-    "matched noise, linear log-SNR": FixedProcess(Matched(), LinearGamma(-9.0, 6.0)),
-    "matched noise, sigmoid cutoff of width 0.3": FixedProcess(
-        Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0)
-    ),
-    "white noise, linear log-SNR": FixedProcess(White(), LinearGamma(-9.0, 6.0)),
-    "white noise, sigmoid cutoff of width 0.3": FixedProcess(
-        White(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0)
-    ),
-}
+PROCESSES = tried_processes(-9.0, 6.0)  # the best of them is on the card
 HMC_SAMPLES = 200_000
 MAX_BYTES = 34 << 20  # of a file in pretrained/
 Say = Callable[[str], None]

@@ -10,6 +10,7 @@ a step.
 
 from rgdiff_core.sampling.grids import GRIDS, angle, time_grid
 from rgdiff_core.sampling.loop import State, check_model, reverse, sample, trajectory
+from rgdiff_core.sampling.method import Method
 from rgdiff_core.sampling.methods import (
     DDIM,
     METHODS,
@@ -23,7 +24,6 @@ from rgdiff_core.sampling.methods import (
     PredictorCorrector,
     Shell,
 )
-from rgdiff_core.sampling.steps import Method
 
 __all__ = [
     "DDIM",

@@ -18,6 +18,8 @@ from rgdiff_core.spec import check_range, up_to_date_all
 
 __all__ = ["Cells", "OutOfTimeError", "end_of", "resumable"]
 
+FORMER_NAMES = {"ablation-": "ladder-", "schedule_scan-": "landscape-"}  # how cells' files began
+
 
 class OutOfTimeError(Exception):
     """The time that a study was given has passed; its finished cells are kept."""
@@ -66,7 +68,16 @@ class Cells:
         return self.folder / f"{name}{suffix}"
 
     def read(self, name: str, inputs: Any) -> dict[str, Any] | None:
-        """Return a finished cell, None where there is none that was made from these inputs."""
+        """Return a finished cell, None where there is none that was made from these inputs. Its
+        file may have the cell's former name.
+        """
+        olds = [
+            name.replace(new, old, 1) for new, old in FORMER_NAMES.items() if name.startswith(new)
+        ]
+        found = (self._read(each, inputs) for each in (name, *olds))
+        return next((cell | {"name": name} for cell in found if cell is not None), None)
+
+    def _read(self, name: str, inputs: Any) -> dict[str, Any] | None:
         path = self.path(name)
         if not path.is_file():
             return None
@@ -84,7 +95,7 @@ class Cells:
         if self.until is not None and time.monotonic() >= self.until:
             raise OutOfTimeError(name)
 
-    def have(
+    def read_or_compute(
         self, name: str, inputs: Any, compute: Callable[[], dict[str, Any]]
     ) -> dict[str, Any]:
         """Return a cell, computed where it is not there yet: its inputs, result and seconds.

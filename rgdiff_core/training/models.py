@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rgdiff_core import data
-from rgdiff_core.colors import Matched
+from rgdiff_core.colors import Matched, White
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.denoisers.files import (
@@ -16,14 +16,33 @@ from rgdiff_core.denoisers.files import (
     read_metadata,
 )
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
 from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["LoadedModel", "config_of", "fields_of", "open_model", "theory_of"]
+__all__ = ["LoadedModel", "config_of", "fields_of", "open_model", "theory_of", "tried_processes"]
 
 DEFAULT = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_max=6.0))
+
+
+def tried_processes(low: float, high: float) -> dict[str, FixedProcess]:
+    """Return what a universal model is tried with, by title: white and matched noise, each with a
+    scalar and a component-wise schedule.
+
+    Arguments:
+        low: γ at t = 0.
+        high: γ at t = 1.
+    """
+    cutoff = Cutoff(SigmoidKernel(0.3), gamma_min=low, gamma_max=high)
+    return {
+        f"{name} noise, {title}": FixedProcess(color, schedule)
+        for name, color in (("white", White()), ("matched", Matched()))
+        for title, schedule in (
+            ("linear log-SNR", LinearGamma(low, high)),
+            ("sigmoid cutoff of width 0.3", cutoff),
+        )
+    }
 
 
 @dataclass(frozen=True, eq=False)

@@ -283,7 +283,7 @@ def test_a_drag_always_shows_something_however_long_a_draw_takes(page: Page, app
     x, y = grip(page, 0)
     page.mouse.move(x, y)
     page.mouse.down()
-    end, i = time.monotonic() + 90, 0
+    end, i = time.monotonic() + PATIENCE, 0
     while drawings(page) < 10:
         assert time.monotonic() < end, f"{drawings(page)} previews were painted"
         i += 1

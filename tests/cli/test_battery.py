@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNT = os.environ.get("RGDIFF_BATTERY", "60")
+COUNT = os.environ.get("RGDIFF_BATTERY", "30")
 
 
 @pytest.mark.slow

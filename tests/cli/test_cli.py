@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -181,10 +179,3 @@ def test_a_device_that_is_not_here_is_one_sentence(capsys, command):
             main([*command.name.split(), "x", f"--device={name}"])
         last = capsys.readouterr().err.strip().split("\n")[-1]
         assert f"device = {name!r} is not one of those here: auto, cpu" in last
-
-
-def test_the_installed_command():
-    code = "import sys; from rgdiff_core.cli.main import main; sys.exit(main(['data', 'list']))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert "phi4-6x6" in done.stdout

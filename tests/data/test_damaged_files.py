@@ -111,7 +111,7 @@ def test_damaged_files_are_read_or_refused_in_one_sentence(kind, tmp_path):
     make, read = KINDS[kind]
     count = COUNT // 2 if kind == "hdf5" else COUNT  # each takes a process
     wholes = make(tmp_path)
-    for whole in wholes:
+    for whole in wholes if COUNT >= 100 else wholes[::5]:
         read(whole)
     chance = random.Random(zlib.crc32(kind.encode()))
     contents = [whole.read_bytes() for whole in wholes]

@@ -1,7 +1,6 @@
 """The Samples page, alone and through the router: link, menus, measurements, comparison, files."""
 
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -14,8 +13,9 @@ import rgdiff_core as rg
 from pages._samples import files
 from pages._samples.distribution import distribution
 from pages._samples.messages import samples_message
+from pages._samples.quality import LINE
 from pages._samples.state import start
-from pages._shared import menus
+from pages._shared import jobs, menus
 from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.sampling import models
@@ -30,14 +30,7 @@ from rgdiff_core.schedules import Cosine, Cutoff, CutoffPath, HardKernel, Sigmoi
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
 
-
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep data sets and runs in folders of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 @pytest.fixture(scope="module")
@@ -198,20 +191,25 @@ def test_settings_are_pinned_compared_restored_and_let_go():
     assert state(again) == state(at)
 
 
+def ended() -> None:
+    """Wait until all that was measured in the background is over."""
+    end = time.monotonic() + PATIENCE
+    while any(not task.ended for task in jobs.listed(LINE)):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def test_quality_is_measured_in_the_background_and_can_be_cancelled():
     at = at_bench(SMALL)
     at.selectbox(key="samples-weighed").set_value(64)
     healthy(button(at.run(), "Measure").click().run())
     assert button(at, "Measure").disabled
     healthy(button(at, "Cancel").click().run())
-    end = time.monotonic() + PATIENCE
-    while button(at, "Measure").disabled and time.monotonic() < end:
-        time.sleep(0.2)
-        healthy(at.run())
+    ended()
+    healthy(at.run())
     healthy(button(at, "Measure").click().run())
-    while not any("ESS" in m.value for m in at.markdown) and time.monotonic() < end:
-        time.sleep(0.5)
-        healthy(at.run())
+    ended()
+    healthy(at.run())
     row = next(m.value for m in at.markdown if "ESS" in m.value)
     ess = float(row.split("ESS |")[1].split("±")[0])
     assert 0.5 < ess <= 1  # the model's card says 0.9 or more

@@ -1,7 +1,6 @@
 """Classes and guidance on the Samples page: in links, messages, samples and Python lines."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,7 @@ from pages._shared.sampling.setting import Setting, Zoom
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
 from tests.classes import NAMES, install_model, make_images
 
-
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep data sets and runs in folders of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 @pytest.fixture

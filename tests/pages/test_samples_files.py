@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,16 +20,9 @@ from rgdiff_core.colors import FreeTheory
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.schedules import Cosine
 
+pytestmark = pytest.mark.usefixtures("folders")
+
 SMALL = replace(start(), n=6, measured=64)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep data sets and runs in folders of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ class AblationBudget:
 def cell(cells: Cells, name: str, seed: int, chosen: AblationBudget) -> dict[str, Any]:
     made = _config(ABLATION[name], seed, chosen)
     inputs = {"config": to_dict(made), "points": chosen.points, "images": chosen.images}
-    return cells.have(
+    return cells.read_or_compute(
         f"{chosen.data}-{name}-{seed}", inputs, lambda: {"points": list(_points(made, chosen))}
     )
 

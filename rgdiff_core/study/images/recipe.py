@@ -130,7 +130,9 @@ def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, 
     made = arm_config(name, SIZES[chosen.size], batch=chosen.batch, seed=seed, data=chosen.data)
     key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}"
     budget = {"config": _chosen(to_dict(made)), "core_minutes": chosen.core_minutes}
-    planned = cells.have(f"{key}-steps", budget, lambda: _planned(made, chosen.core_minutes))
+    planned = cells.read_or_compute(
+        f"{key}-steps", budget, lambda: _planned(made, chosen.core_minutes)
+    )
     steps = planned["result"]["steps"]
     made = replace(made, steps=steps, warmup=min(300, steps // 10))
 
@@ -140,7 +142,7 @@ def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, 
         return {"steps": steps, **_judged(made, folder, chosen.images)}
 
     inputs = {"config": _chosen(to_dict(made)), "images": chosen.images}
-    return {**cells.have(key, inputs, compute), "planned": planned}
+    return {**cells.read_or_compute(key, inputs, compute), "planned": planned}
 
 
 def _chosen(data: Any) -> Any:

@@ -178,7 +178,7 @@ class ImageStudy:
         self, kind: str, arm: ImageArm, inputs: dict[str, Any], compute: Callable[[], Cell]
     ) -> Cell:
         described = {"model": self.digests[arm.model], "arm": to_dict(arm), "data": self.data}
-        return self.cells.have(
+        return self.cells.read_or_compute(
             f"{arm.cell}.{kind}", described | inputs, lambda: compute() | {"machine": self.machine}
         )
 
@@ -285,7 +285,7 @@ class ImageStudy:
             self._keep("floor", grey)
             return numbers(compare_images(grey, self.reference), self.reference)
 
-        return self.cells.have("floor", inputs, compute)
+        return self.cells.read_or_compute("floor", inputs, compute)
 
     def search(self, arm: ImageArm) -> list[Cell]:
         """Return the cells of the choice among METHODS, alike in every arm, for few steps; none

@@ -8,7 +8,7 @@ and the map of local schedules.
 import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,8 @@ class Study:
     data: str
     budget: LatticeBudget
     cells: Cells
+    # The search's cells once they are read: every later cell asks for all those of its arm.
+    _searched: dict[Any, Cell] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def action(self) -> Phi4:
@@ -78,7 +80,7 @@ class Study:
     def reference_values_cell(self) -> Cell:
         """Return the cell of log Z, ⟨S⟩ and the susceptibility."""
         sizes = {"log_z": self.budget.log_z, "reference": self.budget.reference}
-        return self.cells.have(
+        return self.cells.read_or_compute(
             "truth", {"data": self.data} | sizes, lambda: measure(self.data, **sizes)
         )
 
@@ -145,6 +147,12 @@ class Study:
         """Return the cell of a schedule and a learning rate, of a short trial without a number of
         steps; where the loss did not stay finite its distance is None.
         """
+        key = (arm.name, choice, lr, steps)
+        if key not in self._searched:
+            self._searched[key] = self._candidate(arm, choice, lr, steps)
+        return self._searched[key]
+
+    def _candidate(self, arm: Arm, choice: int, lr: float, steps: int | None) -> Cell:
         chosen, kind = arm.choices[choice], "search" if steps is None else "trial"
         steps = steps or self.budget.search_steps
         made = self.config(arm, chosen.schedule, steps, lr, SEARCH_SEED)
@@ -158,12 +166,10 @@ class Study:
             each, _ = distance(last.model, self._reference(made, "validation"))
             return of | {"kl": _estimate(each)}
 
-        name, b = f"{kind}-{arm.name}-{choice}-{lr:g}", self.budget
-        inputs = {
-            "config": to_dict(made),
-            "sizes": [b.search_n_eval_fields, b.trajectories],
-        } | MODES
-        cell = self._whole(self.cells.have(name, inputs, compute), made, "validation")
+        name = f"{kind}-{arm.name}-{choice}-{lr:g}"
+        sizes = [self.budget.search_n_eval_fields, self.budget.trajectories]
+        inputs = {"config": to_dict(made), "sizes": sizes} | MODES
+        cell = self._whole(self.cells.read_or_compute(name, inputs, compute), made, "validation")
         return cell | {"result": cell["result"] | {"steps": steps}}
 
     # -- the final runs --------------------------------------------------------------------------
@@ -206,7 +212,7 @@ class Study:
 
         known = self.reference_values_cell()["result"]
         inputs = {"config": to_dict(made), "sizes": sizes, "truth": known} | MODES
-        return self._whole(self.cells.have(name, inputs, compute), made, "test")
+        return self._whole(self.cells.read_or_compute(name, inputs, compute), made, "test")
 
     def flow(self, arm: Arm, seed: int) -> Cell:
         """Return the cell of the density of a final run's probability flow."""
@@ -223,7 +229,7 @@ class Study:
             return {"arm": arm.name, "seed": seed} | found | drawn
 
         inputs = {"run": done["inputs"], "sizes": sizes}
-        cell = self.cells.have(f"flow-{arm.name}-{seed}", inputs, compute)
+        cell = self.cells.read_or_compute(f"flow-{arm.name}-{seed}", inputs, compute)
         # in the cell it is that by the model's own log Z, which misses a lost mode
         other = {"reverse_kl": self._reverse(cell["result"])}
         return cell | {"result": cell["result"] | other}
@@ -296,7 +302,7 @@ class Study:
             return {"kl": _estimate(each), "table": table.tolist()}
 
         digest = sha256(noise.to_json().encode()).hexdigest()[:12]
-        return self.cells.have(f"ends-{split}-{digest}", inputs, compute)
+        return self.cells.read_or_compute(f"ends-{split}-{digest}", inputs, compute)
 
     def _whole(self, cell: Cell, made: TrainConfig, split: str) -> Cell:
         """Return a cell whose distances hold what lies beyond its schedule's ends, too."""
@@ -332,22 +338,16 @@ class Study:
 
         def compute() -> Cell:
             model, process = self._trained(done)
-            rows = measures.plain_numbers(
-                model,
-                process,
-                self.action,
-                self.reference_values.susceptibility,
-                steps,
-                (b.n_observable_samples, b.n_ess_samples),
-                seed,
-            )
+            chi = self.reference_values.susceptibility
+            counts = b.n_observable_samples, b.n_ess_samples
+            rows = measures.plain_numbers(model, process, self.action, chi, steps, counts, seed)
             for row in rows:
                 if row.get("mean_log_w"):
                     row["reverse_kl"] = self._reverse(row)
             return {"arm": arm.name, "seed": seed, "rows": rows}
 
         inputs = {"run": done["inputs"], "sizes": [b.n_observable_samples, b.n_ess_samples, steps]}
-        return self.cells.have(f"samplers-{arm.name}-{seed}-{steps}", inputs, compute)
+        return self.cells.read_or_compute(f"samplers-{arm.name}-{seed}-{steps}", inputs, compute)
 
     # -- arms that isolate one choice, and the map of schedules ----------------------------------
 
@@ -371,7 +371,7 @@ class Study:
 
         b = self.budget
         inputs = {"config": to_dict(made), "sizes": [b.n_eval_fields, b.trajectories]} | MODES
-        return self._whole(self.cells.have(name, inputs, compute), made, "test")
+        return self._whole(self.cells.read_or_compute(name, inputs, compute), made, "test")
 
 
 def score(cell: Cell) -> float:

@@ -61,7 +61,7 @@ def broken():
 def test_the_bound_is_that_of_many_small_steps(broken, color, schedule):
     """Against the shell sampler's bound, which is computed step by step."""
     model, x, _ = broken
-    process, x = Process(model.basis, color, schedule, model.modes), x[:250]
+    process, x = Process(model.basis, color, schedule, model.modes), x[:120]
     mine = bound(model, process, x, 64, 1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
@@ -107,24 +107,24 @@ def test_the_error_of_wrong_variances_is_the_divergence_of_gaussians():
     assert abs(found.value - exact) < 4 * found.error < 0.1 * exact
 
 
-@pytest.mark.parametrize("short", [(-1.5, 9.0), (-12.0, 1.0)])
-def test_the_whole_distance_does_not_depend_on_where_a_schedule_ends(broken, short):
+def test_the_whole_distance_does_not_depend_on_where_a_schedule_ends(broken):
     """For the free theory: what a short schedule does not pass lies beyond its ends."""
     model, x, action = broken
     free = rg.GaussianDenoiser(model.basis, model.modes)
     found = {}
-    for low, high in ((-12.0, 9.0), short):
+    for low, high in ((-12.0, 9.0), (-1.5, 9.0), (-12.0, 1.0)):
         process = Process(model.basis, White(), LinearGamma(low, high), model.modes)
         known = reference(process, model.modes, action, x[:1500], 30, 0)
         inside, _ = distance(free, known)
         beyond, table = ends(process, model.modes, action, x[:1500], 30, 0)
         assert float(table.sum()) == pytest.approx(float(beyond.mean()), rel=1e-6, abs=1e-9)
         found[low, high] = Estimate.of(inside), Estimate.of(beyond)
-    (wide, little), (narrow, much) = found.values()
-    error = math.hypot(wide.error, little.error, narrow.error, much.error)
+    (wide, little), *short = found.values()
     assert little.value < 0.01
-    assert 4 * error < much.value  # without it the two would differ
-    assert abs(wide.value + little.value - narrow.value - much.value) < 4 * error
+    for narrow, much in short:
+        error = math.hypot(wide.error, little.error, narrow.error, much.error)
+        assert 4 * error < much.value  # without it the two would differ
+        assert abs(wide.value + little.value - narrow.value - much.value) < 4 * error
 
 
 def test_nothing_lies_beyond_the_ends_of_a_free_theory():
@@ -193,7 +193,7 @@ def test_posterior_means_are_those_of_two_sites():
     c = basis.analyze(alpha * chosen) + std * torch.randn(chosen.shape, generator=generator)
     marginal = Marginal(torch.full(c.shape, alpha), torch.full(c.shape, std))
     found = posterior_means(action, basis, modes, chosen, c, marginal, 600, generator)
-    grid = torch.linspace(-3.2, 3.2, 33, dtype=torch.float64)
+    grid = torch.linspace(-3.2, 3.2, 23, dtype=torch.float64)
     sites = torch.cartesian_prod(grid, grid, grid, grid).reshape(-1, 1, 2, 2)
     noised = basis.synthesize(c).double()
     misfit = ((noised[:, None] - alpha * sites) ** 2).sum((2, 3, 4)) / (2 * std**2)

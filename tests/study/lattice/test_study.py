@@ -172,10 +172,11 @@ def test_a_second_run_computes_nothing(results, command, capsys):
 
 
 def test_two_processes_find_the_same(results, command, tmp_path):
-    """What an arm needs is lost, and found by two processes: from its search to its samples."""
+    """What an arm needs is lost, and found by two processes: from its trials to its samples."""
     words, work, _ = command
     shutil.copytree(work, tmp_path / "work")
-    lost = [*(tmp_path / "work" / DATA).glob("*matched-component*")]
+    lost = [*(tmp_path / "work" / DATA).glob("[!s]*-matched-component*")]
+    lost += (tmp_path / "work" / DATA).glob("samplers-matched-component*")
     for path in [*lost, *tmp_path.rglob("reference-*")]:
         path.unlink()
     words = [*words[:-4], "--work", str(tmp_path / "work"), "--out", str(tmp_path)]
@@ -245,13 +246,13 @@ def test_a_lost_cell_is_computed_again_and_is_the_same(results, command):
 
 def test_a_cell_is_computed_anew_where_its_inputs_change(tmp_path):
     cells = Cells(tmp_path, lambda text: None)
-    assert cells.have("one", {"n": 1}, lambda: {"value": 1})["result"] == {"value": 1}
-    assert cells.have("one", {"n": 1}, lambda: {"value": 2})["result"] == {"value": 1}
-    assert cells.have("one", {"n": 2}, lambda: {"value": 3})["result"] == {"value": 3}
+    assert cells.read_or_compute("one", {"n": 1}, lambda: {"value": 1})["result"] == {"value": 1}
+    assert cells.read_or_compute("one", {"n": 1}, lambda: {"value": 2})["result"] == {"value": 1}
+    assert cells.read_or_compute("one", {"n": 2}, lambda: {"value": 3})["result"] == {"value": 3}
     late = Cells(tmp_path, lambda text: None, until=-math.inf)
-    assert late.have("one", {"n": 2}, dict)["result"] == {"value": 3}
+    assert late.read_or_compute("one", {"n": 2}, dict)["result"] == {"value": 3}
     with pytest.raises(OutOfTimeError):
-        late.have("two", {}, dict)
+        late.read_or_compute("two", {}, dict)
 
 
 def test_report_without_results(tmp_path, monkeypatch, capsys):
