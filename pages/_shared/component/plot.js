@@ -51,7 +51,7 @@ function openPlot(lab, name, axes) {
     backdrop = { key, canvas: make("canvas", { width: width * ratio, height: height * ratio }) };
     const context = backdrop.canvas.getContext("2d");
     context.scale(ratio, ratio);
-    drawAxes(lab, context, frame, axes);
+    drawPlotAxes(lab, context, frame, axes);
     lab.backdrops[name] = backdrop;
   }
   if (canvas.width !== backdrop.canvas.width || canvas.height !== backdrop.canvas.height) {
@@ -67,7 +67,7 @@ function openPlot(lab, name, axes) {
   return { context, frame };
 }
 
-function drawAxes(lab, context, frame, axes) {
+function drawPlotAxes(lab, context, frame, axes) {
   const { theme } = lab;
   context.font = theme.font;
   context.fillStyle = theme.muted;

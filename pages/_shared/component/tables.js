@@ -52,11 +52,11 @@ function tintOf(side, own) {
     if (own.keep) kept = 1 / powerOf(side, own, factor);
   }
   side.tinted = { tint: own.tint, curve: own.curve, keep: own.keep, at, plain, factor, kept };
-  return Object.assign(side.tinted, noiseAt(side, side.tinted, 1));
+  return Object.assign(side.tinted, noiseOverTime(side, side.tinted, 1));
 }
 
 /** Amplitude and power of the noise at time t, of which the curve is drawn on the last colour. */
-function noiseAt(side, { at, factor, kept }, t) {
+function noiseOverTime(side, { at, factor, kept }, t) {
   const amplitude = lookUp(side.tintTable, side.moves, side.noise.length, at, t);
   const power = lookUp(side.noisePower, side.moves, side.bands, at, t);
   if (factor) {
@@ -71,7 +71,7 @@ function noiseAt(side, { at, factor, kept }, t) {
 /** The noise at time t, where its colour changes with time, else as it always is. */
 function tintAt(side, own, t) {
   const last = tintOf(side, own);
-  return side.moves > 1 ? noiseAt(side, last, t) : last;
+  return side.moves > 1 ? noiseOverTime(side, last, t) : last;
 }
 
 /** Power of the noise with a factor per band, in units of the data's. */
