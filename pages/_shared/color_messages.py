@@ -53,7 +53,8 @@ def color_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[st
     if tint is not None and (len(sent) == 2 or sent[0] == UNIT_WHITE):
         colors = [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]
     times = torch.linspace(0, 1, 1 if side.start is None else TIMES).to(proc.noise_variance)
-    variances = torch.stack([_over_time(side, c, times, proc) for c in colors])
+    spectra = [_over_time(side, color, times, proc) for color in colors]
+    variances = torch.stack(torch.broadcast_tensors(*spectra))
     every = variances.flatten(0, 1)
     if len(sent) == 2:
         amplitude, power = amplitudes_of(bands, proc, every), _mean(proc, bands, every)

@@ -79,13 +79,6 @@ def test_samples_follow_the_noise_spectrum(page: Page, app_url: str):
     assert picture(page) == dragged
 
 
-def test_a_model_of_one_colour_says_why_it_can_not_be_dragged(page: Page, app_url: str):
-    bench = replace(SMALL, n=1, setting=replace(SMALL.setting, model="pretrained/phi4-6x6"))
-    visit(page, app_url, bench)
-    expect(ref(page, "colorNote")).to_be_hidden()
-    expect(noise_point(page, 0)).to_be_visible()
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pictures_and_what_is_dragged_are_on_one_screen(
     browser: Browser, faults: list[str], app_url: str, scheme: str

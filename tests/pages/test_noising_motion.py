@@ -56,11 +56,13 @@ def test_the_tables_have_the_spectrum_of_every_time(color, first, exactly):
     tables = arrays["0/tint"], arrays["0/noise_power"], arrays["0/motion"]
     amplitude, power, motion = tables
     times = torch.linspace(0, 1, len(motion))
-    spectra = bands.at_nodes(proc.color.variance_at(times, proc.modes)).numpy()
     np.testing.assert_allclose(motion, times, atol=1e-6)
     grid = header["sides"][0]["tint"]["grid"]
     parameter = lab.sides[0].drag_parameters()[1]
+    assert parameter is not None
     here = int(np.argmin(np.abs(np.array(grid) - parameter.value(color))))
+    end = MovingColor(first, parameter.turn(color, grid[here]))
+    spectra = bands.at_nodes(end.variance_at(times, proc.modes)).numpy()
     if exactly and len(header["sides"][0]["noise"]) == 1:
         np.testing.assert_allclose(power[here], spectra, rtol=1e-3)
         np.testing.assert_allclose(amplitude[here, :, 0] ** 2, spectra, rtol=1e-3)
