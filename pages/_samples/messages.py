@@ -18,7 +18,7 @@ from pages._shared import cache
 from pages._shared.color_messages import color_tables, curve_header
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
-from pages._shared.menus import GRID_HELP
+from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import colormap_of, diverging_colors, pixels
 from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from pages._shared.sampling.draw import Frame, levels, most, process
@@ -75,8 +75,11 @@ def samples_message(bench_json: str, revision: str, live: bool, opening: bool = 
     bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
     source = load(bench.setting)
+    side = bench.setting.side
+    title = {"title": describe(side.basis, side.noise, side.schedule)}
     told = {
         "revision": revision,
+        "sides": [each | title for each in header["sides"]],
         "live": live,
         "opening": opening,
         "quick": source.quick,

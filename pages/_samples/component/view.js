@@ -104,12 +104,13 @@ function pictureHeight() {
 
 function sizeStage(lab) {
   const { el, sheet } = lab;
-  if (!sheet || !lab.root.clientWidth) return;
+  if (!lab.root.clientWidth) return;
   const wide = lab.root.clientWidth >= TWO_COLUMNS;
   const low = wide && window.innerHeight < LOW_WINDOW;
   lab.heights = { ...(low ? LOW_HEIGHTS : PLOT_HEIGHTS) };
   lab.curveHeight = low ? 158 : 230;
   lab.widths.spectrum = el.spectrum.parentElement.clientWidth;
+  if (!sheet) return;
   const column = Math.floor(lab.root.clientWidth * 0.57);
   el.columns.style.setProperty("--picture", `${column}px`);
   const room = ((wide ? column : lab.root.clientWidth) - 12) / 2;
