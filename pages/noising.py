@@ -58,13 +58,13 @@ def laboratory() -> None:
             mount_layers(layers, f"layers-{slot}")
     data = messages.bands_message(session.sent(), session.revision(), session.opening())
     client_state = mount(data, session.KEY, lambda: None)
-    session.rested(client_state)
+    accepted = session.rested(client_state)
     if text := session.problem():
         st.error(text, icon=":material/error:")
     lab = session.current()
     seq = (
         int(client_state.get("seq", 0))
-        if client_state and str(client_state.get("revision")) == session.revision()
+        if accepted and client_state and str(client_state.get("revision")) == session.revision()
         else 0
     )
     mount_result_channel(messages.settled_message(lab, seq, session.revision()), "result-channel")

@@ -29,12 +29,14 @@ def bench() -> None:
     live, top = is_served(), st.container()
     message = samples_message(session.sent(), session.revision(), live, session.opening())
     client_state = mount(message, session.KEY)
-    session.rested(client_state)
+    accepted = session.rested(client_state)
     if text := session.problem():
         top.error(text, icon=":material/error:")
     state, revision = session.current(), session.revision()
     reported = (
-        client_state if client_state and str(client_state.get("revision")) == revision else {}
+        client_state
+        if accepted and client_state and str(client_state.get("revision")) == revision
+        else {}
     )
     if not reported.get("live", live):
         mount_result_channel(

@@ -6,6 +6,10 @@ mean_k S_k² equals the data's mean variance (1 where there are no data), so tha
 equal power; `normalize=False` keeps their bare value. No component ever gets S = 0 or ∞: a
 vanishing momentum counts as half the smallest non-zero one where no mass or infrared cutoff of at
 least 1e-3 regulates it.
+
+A `MovingColor` changes with time. All that a posterior knows of the noise is the ratio of noise to
+signal, S_k²(t) exp γ_k(t), so it is noise of the last colour under a `ShiftedSchedule`: nothing
+but the schedule and the magnitude of the field changes.
 """
 
 import abc
@@ -16,7 +20,8 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.schedules.kernels import MAX_POINTS, monotone_cubic
+from rgdiff_core.schedules.base import Schedule, per_time
+from rgdiff_core.schedules.kernels import MAX_POINTS, LinearPath, Path, monotone_cubic
 from rgdiff_core.spec import Spec, check_range
 
 __all__ = [
@@ -26,8 +31,11 @@ __all__ = [
     "CustomColor",
     "FreeTheory",
     "Matched",
+    "MovingColor",
     "PowerLaw",
+    "ShiftedSchedule",
     "White",
+    "check_still",
 ]
 
 
@@ -57,6 +65,17 @@ class Color(Spec):
             return bare
         power = 1.0 if modes.variance is None else modes.variance.mean()
         return bare * (power / bare.mean())
+
+    def variance_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return S_k² of the noise in the field at times t of shape () or (B,), (*t.shape, C or
+        1, H, W).
+        """
+        variance = self.variance(modes)
+        return variance.expand(*t.shape, *variance.shape)
+
+    def effective(self, schedule: Schedule) -> Schedule:
+        """Return the schedule that makes noise of the fixed variance S_k² noise of this colour."""
+        return schedule
 
 
 @dataclass(frozen=True)
@@ -235,6 +254,102 @@ class BlendedColor(Color):
         """Return ((1 − w) S₁ + w S₂)²."""
         first, second = (c.variance(modes).sqrt() for c in (self.first, self.second))
         return ((1 - self.weight) * first + self.weight * second) ** 2
+
+
+@dataclass(frozen=True)
+class MovingColor(Color):
+    r"""A colour that changes with time, from a start to an end, at every component
+    log-linearly.
+
+    log S_k²(t) = y(t) log S_k²(start) + (1 − y(t)) log S_k²(end): noise that is white first and
+    blue last, or has the data's spectrum first and none in the end. The field is χ(t) = α χ(0) +
+    σ S(t) ε, and `variance`, which processes start to generate from, is that of the end. It is a
+    diffusion, and solvable, where the log-SNR of no component rises: dγ_k/dt + d log S_k²/dt ≥ 0.
+
+    Arguments:
+        start: S where y = 1.
+        end: S where y = 0.
+        path: y(t).
+
+    References:
+        Huang et al., Blue noise for diffusion models, 2402.04930.
+    """
+
+    start: Color = White()
+    end: Color = Matched()
+    path: Path = LinearPath()
+    normalize = False
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        """Return whether both are smooth."""
+        return self.start.smooth and self.end.smooth
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            if isinstance(getattr(self, name), MovingColor):
+                raise ValueError(f"{name} = MovingColor(…) must be a colour that does not move.")
+
+    def bare(self, modes: Modes) -> Tensor:
+        """Return S_k² of the end."""
+        return self.end.variance(modes)
+
+    def log_ratio(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return log ρ_k = log S_k²(t) − log S_k²(end) at times (*, 1, 1, 1)."""
+        start, end = (color.variance(modes).log() for color in (self.start, self.end))
+        return self.path.ordinate(t) * (start - end)
+
+    def variance_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return S_k²(t), (*t.shape, C or 1, H, W)."""
+        return self.variance(modes) * self.log_ratio(per_time(t), modes).exp()
+
+    def effective(self, schedule: Schedule) -> Schedule:
+        """Return the schedule shifted by log ρ."""
+        return ShiftedSchedule(schedule, self)
+
+
+@dataclass(frozen=True)
+class ShiftedSchedule(Schedule):
+    r"""A schedule for noise of a moving colour, written for noise of the colour's end.
+
+    With ρ_k(t) = S_k²(t)/S_k²(end), both
+
+        γ'_k = γ_k + log ρ_k,    r'_k² = r_k² (sigmoid(−γ_k) + sigmoid(γ_k) ρ_k),
+
+    so that α' = α and σ' S(end) = σ S(t): the same fields.
+
+    Arguments:
+        schedule: γ and r.
+        color: ρ.
+    """
+
+    schedule: Schedule
+    color: MovingColor
+
+    @property
+    def continuous(self) -> bool:  # type: ignore[override]
+        """Return whether the schedule is continuous."""
+        return self.schedule.continuous
+
+    def label(self, modes: Modes) -> Tensor:
+        """Return the schedule's label."""
+        return self.schedule.label(modes)
+
+    def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return γ + log ρ."""
+        return self.schedule.gamma_at(t, modes) + self.color.log_ratio(t, modes)
+
+    def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return r √(sigmoid(−γ) + sigmoid(γ) ρ)."""
+        gamma, ratio = self.schedule.gamma_at(t, modes), self.color.log_ratio(t, modes).exp()
+        power = torch.sigmoid(-gamma) + torch.sigmoid(gamma) * ratio
+        return self.schedule.magnitude_at(t, modes) * power.sqrt()
+
+
+def check_still(color: Color, what: str) -> None:
+    """Raise `ValueError` where a colour changes with time."""
+    if isinstance(color, MovingColor):
+        raise ValueError(f"{what} needs a colour that does not change with time, got {color}.")
 
 
 def _regulated(modes: Modes, mass2: float) -> Tensor:

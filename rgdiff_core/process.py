@@ -6,10 +6,13 @@ Component by component, with χ = U†φ, colour S_k and schedule γ_k(t),
     ε_k.
 
 Only this module knows basis, colour and schedule together. γ is clamped here, and only here, to
-±40: SNRs beyond e^{40} count as infinite, and all numbers stay safe in float32.
+±40: SNRs beyond e^{40} count as infinite, and all numbers stay safe in float32. A colour that
+changes with time is one of fixed S and shifted γ (`colors.ShiftedSchedule`): all that is said here
+of γ, r and β is of the shifted one.
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -27,7 +30,7 @@ from rgdiff_core.bases.serialize import (
     modes_to_dict,
 )
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Color
+from rgdiff_core.colors import Color, MovingColor
 from rgdiff_core.schedules import Level, Schedule
 from rgdiff_core.seeds import Generators, check_generators
 from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
@@ -35,6 +38,9 @@ from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
 __all__ = ["Generators", "Marginal", "Prior", "Process", "ProcessSpec", "clamped", "white_noise"]
 
 GAMMA_CLAMP = 40.0
+CHECKED_TIMES = 129  # at which a moving colour must not raise the SNR
+CHECKED_VALUES = 1 << 20  # of γ at once
+RATE_SLACK = 1e-6  # of γ in units of time, for rounding
 MAX_REPR = 160  # characters of a colour or schedule within a process
 _MODES = ("scale", "mean", "variance", "momentum")
 
@@ -77,6 +83,25 @@ def clamped(level: Level) -> Level:
     return Level(level.gamma.clamp(-GAMMA_CLAMP, GAMMA_CLAMP), level.magnitude)
 
 
+def _check_falling(flow: Schedule, schedule: Schedule, modes: Modes) -> None:
+    """Raise `ValueError`, naming the worst component and time, where a log-SNR rises."""
+    times = torch.linspace(0, 1, CHECKED_TIMES).to(modes.scale)
+    several = times.split(max(1, CHECKED_VALUES // math.prod(modes.shape)))
+    rates = torch.cat([flow.gamma_rate(some, modes).flatten(1).min(1).values for some in several])
+    if (least := float(rates.min())) >= -RATE_SLACK:
+        return
+    worst = times[int(rates.argmin())]
+    rate = flow.gamma_rate(worst, modes)
+    index = tuple(map(int, torch.unravel_index(rate.argmin(), rate.shape)))
+    scale = float(modes.scale.expand(rate.shape)[index])
+    raise ValueError(
+        f"the colour changes too fast for {_brief(schedule)}: at t = {float(worst):.2f} the "
+        f"log-SNR of component {index}, of scale {scale:.2f}, would rise at a rate of "
+        f"{-least:.2g}, but may only fall; take closer colours, or a schedule that adds noise to "
+        "all components all the time."
+    )
+
+
 def _brief(spec: Spec) -> str:
     """Return a spec as Python writes it, without its numbers where they are many."""
     text = repr(spec)
@@ -93,7 +118,8 @@ class Process(nn.Module):
         modes: scales and, where known, data mean and variance of the components; default: no data
             statistics.
 
-    Raises `ValueError` where the colour or the schedule needs data that the modes do not have.
+    Raises `ValueError` where the colour or the schedule needs data that the modes do not have, and
+    where a colour that changes with time would raise the SNR of a component.
     """
 
     noise_variance: Tensor
@@ -109,8 +135,11 @@ class Process(nn.Module):
         self.basis, self.color, self.schedule = basis, color, schedule
         for name in _MODES:
             self.register_buffer(f"modes_{name}", getattr(modes, name), persistent=False)
+        self._flow = color.effective(schedule)
         self._derive()
         schedule.gamma(torch.zeros((), dtype=modes.scale.dtype, device=modes.scale.device), modes)
+        if isinstance(color, MovingColor):
+            _check_falling(self._flow, schedule, modes)
 
     def __repr__(self) -> str:
         parts = (self.basis, _brief(self.color), _brief(self.schedule), self.modes)
@@ -135,7 +164,11 @@ class Process(nn.Module):
 
     def level(self, t: Tensor | float) -> Level:
         """Return γ, clamped to ±40, and the magnitude at times t of shape () or (B,)."""
-        return clamped(self.schedule.level(self._times(t), self.modes))
+        return clamped(self._flow.level(self._times(t), self.modes))
+
+    def beta(self, t: Tensor | float) -> Tensor:
+        """Return β = sigmoid(γ) dγ/dt ≥ 0 at times () or (B,), (*t.shape, C or 1, H, W)."""
+        return self._flow.beta(self._times(t), self.modes)
 
     def marginal(self, t: Tensor | float) -> Marginal:
         """Return .alpha and .std = σS of χ(t) given χ(0): (*t.shape, C or 1, H, W)."""
@@ -227,13 +260,11 @@ class Process(nn.Module):
     def drift(self, t: Tensor | float) -> Tensor:
         """Return f = d log α/dt = ṙ/r − ½β of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""
         t, modes = self._times(t), self.modes
-        return self.schedule.magnitude_rate(t, modes) - self.schedule.beta(t, modes) / 2
+        return self._flow.magnitude_rate(t, modes) - self._flow.beta(t, modes) / 2
 
     def diffusion(self, t: Tensor | float) -> Tensor:
         """Return g = r √β S of dχ = f χ dt + g dw, (*t.shape, C or 1, H, W)."""
-        t = self._times(t)
-        rate = self.schedule.beta(t, self.modes)
-        return self.level(t).magnitude * torch.sqrt(rate * self.noise_variance)
+        return self.level(t).magnitude * torch.sqrt(self.beta(t) * self.noise_variance)
 
     def reverse_drift(self, x: Tensor, t: Tensor | float, score: Tensor) -> Tensor:
         """Return f φ − g² score, the drift of the reverse SDE, in field space (B, C, H, W).

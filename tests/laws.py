@@ -80,6 +80,7 @@ COLORS = [
     colors.CurveColor((0.0, 0.3, 1.0), (2.0, 0.0, -2.0)),
     colors.CurveColor((0.05, 0.5), (-1.0, 1.0), colors.FreeTheory(), normalize=False),
     *(type(c)(normalize=False) for c in (colors.White(), colors.PowerLaw(), colors.FreeTheory())),
+    colors.MovingColor(colors.PowerLaw(0.2), colors.PowerLaw(-0.2), kernels.CosinePath()),
 ]
 
 KERNELS = [
@@ -130,6 +131,7 @@ SCHEDULES = [
     schedules.Polchinski(),
     schedules.InverseRG(),
     schedules.BlendedSchedule(schedules.Cosine(), schedules.Polchinski(), 0.3),
+    colors.ShiftedSchedule(schedules.Cutoff(), colors.MovingColor(end=colors.PowerLaw(-1.0))),
 ]
 
 

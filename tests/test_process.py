@@ -25,8 +25,9 @@ def draws_of_data(process: Process, n: int, generator: torch.Generator) -> torch
 def moments(process: Process, t: float) -> tuple[torch.Tensor, torch.Tensor]:
     """Return αUμ and U(α²Σ + σ²S²)U† as dense arrays, written with the schedule's own numbers."""
     u = dense(process.basis).T
-    level = process.schedule.level(torch.tensor(t, dtype=torch.float64), process.modes)
-    noise = process.color.variance(process.modes)
+    time = torch.tensor(t, dtype=torch.float64)
+    level = process.schedule.level(time, process.modes)
+    noise = process.color.variance_at(time, process.modes)
     variance = level.alpha**2 * process.modes.variance + level.sigma**2 * noise
     mean = level.alpha * process.modes.mean
     return u @ mean.flatten(), u @ torch.diag(variance.flatten()) @ u.T

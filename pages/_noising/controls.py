@@ -8,10 +8,11 @@ import streamlit as st
 
 from pages._noising import data, session
 from pages._noising.state import MAX_IMAGES, NoisingState, with_preset, with_second, without_second
-from pages._shared.process_choice import ProcessChoice
+from pages._shared.process_choice import ProcessChoice, choice_of
 from pages._shared.process_widgets import (
     Bind,
     basis_widgets,
+    color_motion,
     color_number,
     color_widget,
     schedule_widgets,
@@ -117,6 +118,7 @@ def side_controls(lab: NoisingState, index: int) -> None:
     color_widget(side.color, bind("color"))
     if not data.draggable_color(lab.data, side):  # else its number is dragged inside the lab
         color_number(side.color, bind("color"))
+    color_motion(side, bind)
     schedule_widgets(side.schedule, bind("schedule"), side.basis)
 
 
@@ -129,10 +131,6 @@ def open_samples(lab: NoisingState) -> None:
 def preset_of(side: ProcessChoice) -> str | None:
     """Return the name of the preset that a side is, if it is one."""
     for name, preset in PRESETS.items():
-        if (preset.basis, preset.color, preset.schedule) == (
-            side.basis,
-            side.color,
-            side.schedule,
-        ):
+        if choice_of(preset.basis, preset.color, preset.schedule) == side:
             return name
     return None

@@ -14,7 +14,7 @@ from pages._shared.color_messages import plain
 from pages._shared.drag_parameters import STRENGTH, color_parameter
 from pages._shared.pictures import MAX_VALUES
 from pages._shared.process_choice import ProcessChoice, process
-from rgdiff_core.colors import BlendedColor
+from rgdiff_core.colors import BlendedColor, MovingColor
 from rgdiff_core.process import white_noise
 from rgdiff_core.schedules import BlendedSchedule
 from rgdiff_core.seeds import streams
@@ -84,6 +84,8 @@ def blend_note(processes: list[rg.Process]) -> str | None:
     labels = [p.schedule.label(p.modes) for p in processes]
     if labels[0].shape != labels[1].shape or not torch.equal(*labels):
         return "A and B order the components differently, so there is nothing between them."
+    if any(isinstance(p.color, MovingColor) for p in processes):
+        return "A and B can be blended only where their colours do not change with time."
     return None
 
 
@@ -104,7 +106,7 @@ def draggable_color(data: str, side: ProcessChoice) -> bool:
     """Tell whether the lab can drag the colour's number: from white to matched noise it can; else
     S must depend on the schedule's label only.
     """
-    parameter, color = color_parameter(side.color), plain(side.color)
-    return parameter is STRENGTH or (
-        parameter is not None and separable(process(data, replace(side, color=color)))
-    )
+    parameter, bare = color_parameter(side.color), replace(side.still, color=plain(side.color))
+    if parameter is None or parameter is STRENGTH:
+        return parameter is not None
+    return side.start is not None or separable(process(data, bare))

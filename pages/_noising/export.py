@@ -14,6 +14,7 @@ from pages._shared import cache
 from pages._shared.pictures import film, grid, png
 from pages._shared.process_choice import process as process_of
 from pages._shared.python_source import basis_lines, spec_source, symmetries_source
+from rgdiff_core.process import clamped
 from rgdiff_core.spectra.bands import split_bands
 from rgdiff_core.spectra.power import data_log_snr
 
@@ -33,13 +34,12 @@ def curves_csv(lab: NoisingState, index: int) -> str:
     process = process_of(lab.data, lab.sides[index])
     bands = split_bands(process)
     times = torch.linspace(0, 1, CURVE_TIMES)
-    level = process.level(times)
-    shape = (CURVE_TIMES, *process.noise_variance.shape)
+    level = clamped(process.schedule.level(times, process.modes))
     columns = {
         "gamma": level.gamma,
         "alpha": level.alpha,
         "sigma": level.sigma,
-        "noise_std": process.noise_variance.sqrt().expand(shape),
+        "noise_std": process.color.variance_at(times, process.modes).sqrt(),
         "data_log_snr": data_log_snr(process, times),
     }
     tables = [bands.at_nodes(x).tolist() for x in columns.values()]
@@ -66,7 +66,7 @@ data = rg.data.load({lab.data!r}, limit={cache.FIT_LIMIT}).images
 basis = {basis_lines(side.basis)}.build(data)
 process = rg.Process(
     basis,
-    {spec_source(side.color)},
+    {spec_source(side.noise)},
     {spec_source(side.schedule)},
     rg.Modes.fit(basis, data{symmetries_source(lab.data)}),
 )

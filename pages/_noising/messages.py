@@ -69,7 +69,7 @@ def _stores(lab: NoisingState, side: ProcessChoice) -> list[Layers]:
     schedule = LinearBeta() if by_scale else SoftConditioning(order=order)
     white = ProcessChoice(side.basis, White(normalize=False), schedule)
     states = [NoisingState(lab.data, (white,), lab.images, lab.first)]
-    for color in painted_from(process(lab.data, side)):
+    for color in painted_from(side, process(lab.data, side.still)):
         noisy = replace(white, color=color)
         states.append(NoisingState(lab.data, (noisy,), lab.images, lab.first, lab.seed))
     stores = []
@@ -99,7 +99,7 @@ def bands_message(lab_json: str, revision: str, opening: bool = False) -> bytes:
     """
     lab = NoisingState.from_json(lab_json)
     header, arrays = _bands(_frozen(lab).to_json())
-    titles = [describe(side.basis, side.color, side.schedule) for side in lab.sides]
+    titles = [describe(side.basis, side.noise, side.schedule) for side in lab.sides]
     sides = [side | {"title": title} for side, title in zip(header["sides"], titles, strict=True)]
     told = {"revision": revision, "state": lab.component(), "sides": sides, "opening": opening}
     return pack(header | told, arrays)
@@ -134,7 +134,7 @@ def _bands(lab_json: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "sides": [],
     }
     for index, side in enumerate(lab.sides):
-        proc = process(lab.data, side)
+        proc = process(lab.data, side.still)
         bands = split_bands(proc)
         for name, tensor in _tables(lab.data, side, proc, bands).items():
             arrays[f"{index}/{name}"] = tensor.numpy().astype(np.float32)

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from pages._shared.process_choice import ProcessChoice, points_of, turned
-from rgdiff_core.colors import Color, CurveColor, Matched
+from pages._shared.process_choice import ProcessChoice, choice_of, curve_of, points_of, turned
+from rgdiff_core.colors import Matched
 from rgdiff_core.presets import PRESETS, Preset
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = ["NoisingState", "MAX_IMAGES", "VIEWS", "curve_of", "merged", "start", "with_preset"]
+__all__ = ["NoisingState", "MAX_IMAGES", "VIEWS", "merged", "start", "with_preset"]
 
 VIEWS = ("a", "b", "side", "wipe", "blend")
 MAX_IMAGES = 64
@@ -69,7 +69,7 @@ def start(data: str) -> NoisingState:
 
 
 def _side(preset: Preset) -> ProcessChoice:
-    return ProcessChoice(preset.basis, preset.color, preset.schedule)
+    return choice_of(preset.basis, preset.color, preset.schedule)
 
 
 def with_preset(lab: NoisingState, index: int, name: str) -> NoisingState:
@@ -92,13 +92,6 @@ def with_second(lab: NoisingState) -> NoisingState:
 def without_second(lab: NoisingState) -> NoisingState:
     """Return the state with side A only."""
     return replace(lab, sides=lab.sides[:1], view="a")
-
-
-def curve_of(color: Color) -> list[list[float]] | None:
-    """Return the points of a drawn colour: scales, and log-variances over its base."""
-    if not isinstance(color, CurveColor):
-        return None
-    return [list(p) for p in zip(color.scales, color.log_variances, strict=True)]
 
 
 def merged(lab: NoisingState, client_state: dict[str, Any]) -> NoisingState:

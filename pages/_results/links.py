@@ -13,7 +13,7 @@ import rgdiff_core as rg
 from pages._noising.state import NoisingState
 from pages._results import studies
 from pages._results.studies import Found
-from pages._shared.process_choice import ProcessChoice
+from pages._shared.process_choice import ProcessChoice, choice_of
 from pages._shared.sampling import link as sampling_link
 from pages._shared.sampling.setting import MAX_SAMPLES, Setting
 from rgdiff_core.bases.spec import BasisSpec
@@ -78,7 +78,7 @@ def side_of(study: Found, arm: Found) -> ProcessChoice:
         and isinstance(color, Color)
         and isinstance(schedule, Schedule)
     ):
-        return ProcessChoice(basis, color, schedule)
+        return choice_of(basis, color, schedule)
     raise ValueError(f"the process of {arm['title']} can't be read.")
 
 

@@ -9,7 +9,14 @@ import streamlit as st
 from pages._samples.session import bound, take
 from pages._samples.state import SamplesState
 from pages._shared.menus import BASES
-from pages._shared.process_widgets import Bind, basis_widgets, color_widget, schedule_widgets
+from pages._shared.process_choice import choice_of
+from pages._shared.process_widgets import (
+    Bind,
+    basis_widgets,
+    color_motion,
+    color_widget,
+    schedule_widgets,
+)
 from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, fixes_basis, load, menu
 from pages._shared.sampling.parts import affordable
@@ -61,8 +68,9 @@ def sidebar(bench: SamplesState, source: Source) -> None:
         else:
             shape = source.denoiser.basis.shape
             basis_widgets(side.basis, _bind("basis"), shape)
-        _own_process(source, side.color, side.schedule)
+        _own_process(source, side.noise, side.schedule)
         color_widget(side.color, _bind("color"))
+        color_motion(side, _bind)
         schedule_widgets(side.schedule, _bind("schedule"), side.basis)
         if isinstance(side.schedule, Cutoff):
             _ends(side.schedule)
@@ -100,7 +108,7 @@ def _with_model(bench: SamplesState, model: str) -> SamplesState:
     )
     source = load(setting)
     if (own := source.noise) is not None:
-        side = replace(setting.side, color=own.color, schedule=own.schedule)
+        side = choice_of(setting.side.basis, own.color, own.schedule)
         setting = replace(setting, side=side)
     whole = Request(setting, most(source.denoiser.basis.shape), bench.seed)
     found = affordable(whole, source, MAX_SECONDS)

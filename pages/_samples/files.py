@@ -61,7 +61,7 @@ from rgdiff_core import sampling
 {_model_lines(request)}
 process = rg.Process(
     model.basis,
-    {spec_source(setting.side.color)},
+    {spec_source(setting.side.noise)},
     {spec_source(setting.side.schedule)},
     model.modes,
 )

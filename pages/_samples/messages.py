@@ -15,20 +15,26 @@ import rgdiff_core as rg
 from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
 from pages._shared import cache
+from pages._shared.color_messages import color_tables, curve_header
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
-from pages._shared.menus import GRID_HELP
+from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import colormap_of, diverging_colors, pixels
-from pages._shared.process_choice import MAX_POINTS
+from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from pages._shared.sampling.draw import Frame, levels, most, process
 from pages._shared.sampling.models import Source, load
 from pages._shared.sampling.setting import GUIDES, MAX_GUIDANCE, MAX_STEPS, Request, Setting
 from pages._shared.sampling.turns import followed
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.sampling import GRIDS, METHODS
-from rgdiff_core.spectra.bands import split_bands
+from rgdiff_core.spectra.bands import Bands, band_power, split_bands
 
 __all__ = ["samples_message", "coloured", "drawn_message", "frames_message", "span"]
+
+
+FIXED_COLOR = (
+    "The noise spectrum can't be dragged: this model was trained with one noise colour only."
+)
 
 
 @lru_cache(maxsize=32)
@@ -69,8 +75,11 @@ def samples_message(bench_json: str, revision: str, live: bool, opening: bool = 
     bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
     source = load(bench.setting)
+    side = bench.setting.side
+    title = {"title": describe(side.basis, side.noise, side.schedule)}
     told = {
         "revision": revision,
+        "sides": [each | title for each in header["sides"]],
         "live": live,
         "opening": opening,
         "quick": source.quick,
@@ -101,10 +110,11 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
     del version
     setting = Setting.from_json(setting_json)
     source = load(setting)
-    proc = deepcopy(process(setting, source)).cpu()  # the model stays where it is
+    side = setting.side
+    proc = deepcopy(process(replace(setting, side=side.still), source)).cpu()  # not the model's
     bands = split_bands(proc)
     channels, height, width = proc.basis.shape
-    tables = curve_tables(setting.side, proc, bands)
+    tables = curve_tables(side, proc, bands) | _spectra(side, proc, bands)
     arrays = {f"0/{name}": x.numpy().astype(np.float32) for name, x in tables.items()}
     arrays["colormap"] = diverging_colors()
     header = {
@@ -118,7 +128,8 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
             "high": 255,
             "colormap": colormap_of(source.data, channels),
         },
-        "sides": [side_header(setting.side, proc, bands)],
+        "sides": [side_header(side, proc, bands) | _dragged(source, proc, bands)],
+        "color_note": "" if source.noise is None else FIXED_COLOR,
         "steps_max": MAX_STEPS,
         "methods": [
             {
@@ -134,6 +145,21 @@ def _curve(setting_json: str, version: str) -> tuple[dict[str, Any], dict[str, n
         "grids": [{"name": name, **GRID_HELP[name]} for name in GRIDS],
     }
     return header, arrays
+
+
+def _spectra(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
+    """Return the tables of the spectrum's plot, none where bands are not those of the basis."""
+    if bands.basis is not proc.basis or proc.modes.variance is None:
+        return {}
+    tables = color_tables(side, proc, bands) | {"data_power": band_power(bands, proc.modes)}
+    return {name: table for name, table in tables.items() if name != "tint"}
+
+
+def _dragged(source: Source, proc: rg.Process, bands: Bands) -> dict[str, Any]:
+    """Return what is dragged of the colour: nothing where the model knows one colour only."""
+    if source.noise is None:
+        return {"curve": curve_header(proc, bands)}
+    return {"curve": None, "tint": None}
 
 
 def frames_message(

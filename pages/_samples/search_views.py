@@ -143,7 +143,7 @@ def _show(search: Search, busy: bool) -> None:
     if search.taken:
         st.caption("The result is in the editor above.")
         if st.button("Back to the start", key=f"{KEY}-back", icon=":material/undo:"):
-            session.take(search.setting.side.color, search.setting.side.schedule)
+            session.take(search.setting.side.noise, search.setting.side.schedule)
             search.taken = False
             st.rerun()
         return

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages._samples.state import SamplesState, merged, start
 from pages._shared.page_state import DraggedState, json_address
+from pages._shared.process_choice import choice_of
 from pages._shared.sampling.draw import lead, process
 from pages._shared.sampling.models import _sound, load
 from pages._shared.sampling.setting import MAX_PINS
@@ -94,7 +95,7 @@ def take(color: Color, schedule: Schedule) -> None:
 
     def put() -> SamplesState:
         setting = current().setting
-        side = replace(setting.side, color=color, schedule=schedule)
+        side = choice_of(setting.side.basis, color, schedule)
         return replace(current(), setting=_sound(replace(setting, side=side, grid="uniform")))
 
     _page.attempt(put)

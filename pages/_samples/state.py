@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
-from pages._shared.process_choice import points_of, turned
+from pages._shared.process_choice import curve_of, points_of, turned
 from pages._shared.sampling.setting import (
     GUIDED,
     MAX_PINS,
@@ -80,7 +80,15 @@ class SamplesState(Spec):
                 "chosen": self.chosen,
                 "n": self.n,
                 "seed": self.seed,
-                "sides": [{"points": points_of(side.schedule), "shape": shape, "tint": tint}],
+                "sides": [
+                    {
+                        "points": points_of(side.schedule),
+                        "shape": shape,
+                        "tint": tint,
+                        "curve": curve_of(side.color),
+                        "keep": side.color.normalize,
+                    }
+                ],
                 "zoom": zoom and {name: getattr(zoom, name) for name in _ZOOM},
             }
             | {name: getattr(setting, name) for name in _SETTING}

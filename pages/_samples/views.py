@@ -76,7 +76,7 @@ def words(setting: Setting) -> str:
         parts.append("m² = {:.4g}, λ = {:.4g}".format(*setting.couplings).replace("-", "−"))
     sampler = f"{setting.sampler.title}, {setting.steps} steps, {GRID_HELP[setting.grid]['title']}"
     model = menu().get(setting.model, setting.model)
-    lines = (model, describe(side.basis, side.color, side.schedule), *parts, sampler)
+    lines = (model, describe(side.basis, side.noise, side.schedule), *parts, sampler)
     return "  \n".join(lines)
 
 

@@ -1,5 +1,5 @@
 """A noise colour for the lab: the band images that its noise is painted from, their
-amplitudes over the colour's number, and the curve that is drawn on it.
+amplitudes over the colour's number and over time, and the curve that is drawn on it.
 """
 
 from typing import Any
@@ -8,13 +8,14 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared.process_choice import MAX_POINTS, ProcessChoice
-from rgdiff_core.colors import Color, CurveColor, Matched, White
-from rgdiff_core.spectra.bands import Bands, band_share, by_scale, mixed_amplitudes, separable
+from rgdiff_core.colors import Color, CurveColor, Matched, MovingColor, White
+from rgdiff_core.spectra.bands import Bands, amplitudes_of, band_share, by_scale, separable
 
 __all__ = ["color_tables", "curve_header", "painted_from", "plain"]
 
 UNIT_WHITE = White(normalize=False)
 FIRST_POINTS = 5
+TIMES = 33  # of the tables of a colour that changes with time
 
 
 def plain(color: Color) -> Color:
@@ -22,45 +23,70 @@ def plain(color: Color) -> Color:
     return color.base if isinstance(color, CurveColor) else color
 
 
-def painted_from(proc: rg.Process) -> tuple[Color, ...]:
+def painted_from(side: ProcessChoice, proc: rg.Process) -> tuple[Color, ...]:
     """Return the colours whose noise is sent in bands: white and matched noise, between which the
-    strength is dragged; white noise alone where a table holds S; else the colour itself.
+    strength is dragged; white noise alone where a table holds S; else the colour itself, or where
+    it changes with time what is nearest to it between white and matched noise.
+
+    Arguments:
+        proc: the process of the side's last colour.
     """
-    color = plain(proc.color)
-    if isinstance(color, White | Matched):
+    ends = (plain(side.color),) if side.start is None else (plain(side.color), side.start)
+    smooth = (separable(rg.Process(proc.basis, c, proc.schedule, proc.modes)) for c in ends)
+    if len(ends) == 1 and isinstance(ends[0], White | Matched):
         return UNIT_WHITE, Matched(normalize=False)
-    bare = rg.Process(proc.basis, color, proc.schedule, proc.modes)
-    return (UNIT_WHITE if separable(bare) else color,)
+    if all(smooth):
+        return (UNIT_WHITE,)
+    return ends if len(ends) == 1 else (UNIT_WHITE, Matched(normalize=False))
 
 
 def color_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
-    """Return the amplitude of each band of each noise, (Q, R, B), the power of the noise, (Q, B),
-    and its share in all power, (Q, B), over the grid of the colour's number.
+    """Return the amplitude of each band of each noise, (Q, T, R, B), and the power of the noise,
+    (Q, T, B), over the grid of the colour's number and over time, one time where the colour stays;
+    the last colour's share in all power, (Q, B), and in the logarithm of the power, (T,).
+
+    Arguments:
+        proc: the process of the side's last colour.
     """
     tint, colors = side.drag_parameters()[1], [side.color]
-    sent = painted_from(proc)
+    sent = painted_from(side, proc)
     if tint is not None and (len(sent) == 2 or sent[0] == UNIT_WHITE):
         colors = [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]
-    variances = [color.variance(proc.modes) for color in colors]
+    times = torch.linspace(0, 1, 1 if side.start is None else TIMES).to(proc.noise_variance)
+    spectra = [_over_time(side, color, times, proc) for color in colors]
+    variances = torch.stack(torch.broadcast_tensors(*spectra))
+    every = variances.flatten(0, 1)
     if len(sent) == 2:
-        amplitude = mixed_amplitudes(bands, proc, colors)
-        power = torch.stack([_mean(proc, bands, x) for x in variances])
+        amplitude, power = amplitudes_of(bands, proc, every), _mean(proc, bands, every)
     elif sent[0] == UNIT_WHITE:
-        power = torch.stack([bands.at_nodes(x) for x in variances])
+        power = bands.at_nodes(every)
         amplitude = power.sqrt()[:, None]
     else:
         amplitude = torch.ones(1, 1, len(bands.nodes))
-        power = _mean(proc, bands, variances[0])[None]
-    tables = {"tint": amplitude, "noise_power": power}
+        power = _mean(proc, bands, every)
+    shape = variances.shape[:2]
+    tables = {
+        "tint": amplitude.unflatten(0, shape),
+        "noise_power": power.unflatten(0, shape),
+        "motion": torch.ones(1) if side.start is None else 1 - side.motion.ordinate(times),
+    }
     if curve_header(proc, bands) is not None:
         tables["share"] = band_share(bands, proc.modes, colors)
     return tables
 
 
+def _over_time(
+    side: ProcessChoice, end: Color, times: torch.Tensor, proc: rg.Process
+) -> torch.Tensor:
+    """Return S² of a side with another last colour at times (T,), (T, C or 1, H, W)."""
+    color = end if side.start is None else MovingColor(side.start, end, side.motion)
+    return color.variance_at(times, proc.modes)
+
+
 def _mean(proc: rg.Process, bands: Bands, variance: torch.Tensor) -> torch.Tensor:
     if bands.basis is proc.basis:
         return bands.mean(variance)
-    return variance.mean().expand(len(bands.nodes))
+    return variance.mean((-3, -2, -1))[..., None].expand(-1, len(bands.nodes))
 
 
 def curve_header(proc: rg.Process, bands: Bands) -> dict[str, Any] | None:

@@ -42,10 +42,10 @@ def centred(side: ProcessChoice) -> ProcessChoice:
     if isinstance(schedule, Cutoff):
         schedule = replace(schedule, path=LinearPath())
     shape, tint = side.drag_parameters()
-    return ProcessChoice(
-        side.basis,
-        color if tint is None else _centred(tint, color),
-        schedule if shape is None else _centred(shape, schedule),
+    return replace(
+        side,
+        color=color if tint is None else _centred(tint, color),
+        schedule=schedule if shape is None else _centred(shape, schedule),
     )
 
 
@@ -58,7 +58,7 @@ def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str
     """Return the description of a side for the curve's editor, without its tables."""
     shape, tint = side.drag_parameters()
     return {
-        "title": describe(side.basis, side.color, side.schedule),
+        "title": describe(side.basis, side.noise, side.schedule),
         "axis": {
             "label": _axis(side, proc, bands),
             "discrete": bands.discrete,

@@ -6,7 +6,7 @@ from rgdiff_core import colors, extensions, schedules
 from rgdiff_core.bases import spec as bases
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
-from rgdiff_core.schedules import Cutoff, Kernel, Schedule
+from rgdiff_core.schedules import Cutoff, Kernel, Path, Schedule
 
 __all__ = [
     "BASES",
@@ -14,8 +14,10 @@ __all__ = [
     "COLORS",
     "GRID_HELP",
     "KERNELS",
+    "MOTIONS",
     "ORDERS",
     "SCHEDULES",
+    "START_COLORS",
     "describe",
 ]
 
@@ -39,6 +41,27 @@ _COLORS: Mapping[str, Color] = {
 COLORS: Mapping[type[Color], tuple[str, Color]] = {
     type(color): (title, color) for title, color in _COLORS.items()
 }
+START_COLORS: Mapping[str, Color] = {
+    "white": colors.White(),
+    "blue (∝ k)": colors.PowerLaw(-1.0),
+    "red (∝ 1/k)": colors.PowerLaw(1.0),
+    "like natural images (∝ 1/k²)": colors.PowerLaw(2.0),
+    "as the free theory": colors.FreeTheory(),
+    "matched to the data": colors.Matched(),
+}
+"""That noise whose colour changes with time can begin with."""
+
+_MOTIONS: Mapping[str, Path] = {
+    "Even": schedules.LinearPath(),
+    "Slow at both ends": schedules.CosinePath(),
+    "Fast at first": schedules.ExponentialPath(),
+    "Slow at first": schedules.LogarithmicPath(),
+}
+MOTIONS: Mapping[type[Path], tuple[str, Path]] = {
+    type(path): (title, path) for title, path in _MOTIONS.items()
+}
+"""How the colour changes; all end with the colour that is dragged."""
+
 BASE_COLORS = tuple(kind for kind in COLORS if kind is not colors.CurveColor)
 """On which a curve can be drawn."""
 
@@ -99,6 +122,10 @@ def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
 
 def _noise(color: Color) -> str:
     """Return a colour in a few words."""
+    if isinstance(color, colors.MovingColor):
+        return f"{_noise(color.start)} → {_noise(color.end)}"
+    if isinstance(color, colors.PowerLaw) and color.exponent < 0:
+        return "blue"
     if isinstance(color, colors.CurveColor):
         return f"drawn on {_noise(color.base)}"
     if isinstance(color, colors.Matched) and color.strength != 1:

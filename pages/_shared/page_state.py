@@ -184,14 +184,24 @@ class DraggedState(PageState[S]):
         self.rested(st.session_state.get(self.component, {}).get("client_state"))
         super().attempt(make, prefix)
 
-    def rested(self, report: dict[str, Any] | None) -> None:
-        """Take over what the component reports, unless it is of an older state."""
+    def rested(self, report: dict[str, Any] | None) -> bool:
+        """Take over what the component reports, unless it is of an older state.
+
+        Returns:
+            Whether nothing was refused. Else the component may keep what it has, which a further
+            drag may put right.
+        """
         if not report or str(report.get("revision")) != self.revision():
-            return
+            return True
         try:
-            self.note(self.merge(self.current(), report))
-        except ValueError as error:
+            merged = self.merge(self.current(), report)
+            if merged != self.current():
+                self.check(merged)
+            self.note(merged)
+        except (ValueError, OSError, DataUnavailable) as error:
             self._refuse(str(error))
+            return False
+        return True
 
 
 def state_of(page: str) -> Any | None:

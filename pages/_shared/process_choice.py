@@ -9,13 +9,31 @@ from typing import Any, ClassVar
 import rgdiff_core as rg
 from pages._shared import cache
 from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
-from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, ORDERS, SCHEDULES
+from pages._shared.menus import BASE_COLORS, COLORS, KERNELS, MOTIONS, ORDERS, SCHEDULES
 from rgdiff_core.bases import orthogonal_wavelets
-from rgdiff_core.colors import Color, CurveColor
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Color, CurveColor, MovingColor
 from rgdiff_core.process import ProcessSpec
-from rgdiff_core.schedules import Cutoff, CutoffPath, Schedule, Sequential, SoftConditioning
+from rgdiff_core.schedules import (
+    Cutoff,
+    CutoffPath,
+    LinearPath,
+    Path,
+    Schedule,
+    Sequential,
+    SoftConditioning,
+)
 
-__all__ = ["MAX_POINTS", "ProcessChoice", "check_menu", "points_of", "process", "turned"]
+__all__ = [
+    "MAX_POINTS",
+    "ProcessChoice",
+    "check_menu",
+    "choice_of",
+    "curve_of",
+    "points_of",
+    "process",
+    "turned",
+]
 
 
 MAX_POINTS = 12
@@ -30,12 +48,37 @@ def check_menu(name: str, value: Any, menu: Container[Any]) -> None:
 
 @dataclass(frozen=True)
 class ProcessChoice(ProcessSpec):
-    """One process: A, or B when two are compared."""
+    """One process: A, or B when two are compared.
+
+    Arguments:
+        start: the colour that the noise has at first, where its colour changes with time; `color`
+            is the one that it ends with, and the one that is dragged.
+        motion: how it changes from the one to the other.
+    """
 
     former_kinds: ClassVar[tuple[str, ...]] = ("Side",)
 
+    start: Color | None = None
+    motion: Path = LinearPath()
+
+    @property
+    def noise(self) -> Color:
+        """Return the colour of the process, with its change in time."""
+        return self.color if self.start is None else self._moving(self.start)
+
+    def _moving(self, start: Color) -> MovingColor:
+        return MovingColor(start, self.color, self.motion)
+
+    @property
+    def still(self) -> "ProcessChoice":
+        """Return the process whose colour is always that of the end."""
+        return replace(self, start=None, motion=LinearPath())
+
     def __post_init__(self) -> None:
         check_menu("color", type(self.color), COLORS)
+        if self.start is not None:
+            check_menu("start of the colour", type(self.start), BASE_COLORS)
+        check_menu("motion of the colour", type(self.motion), MOTIONS)
         if isinstance(self.color, CurveColor):
             check_menu("base of the drawn colour", type(self.color.base), BASE_COLORS)
         check_menu("schedule", type(self.schedule), SCHEDULES)
@@ -60,6 +103,13 @@ def points_of(schedule: Schedule) -> list[list[float]]:
     return [list(p) for p in zip(path.times, path.values, strict=True)]
 
 
+def curve_of(color: Color) -> list[list[float]] | None:
+    """Return the points of a drawn colour: scales, and log-variances over its base."""
+    if not isinstance(color, CurveColor):
+        return None
+    return [list(p) for p in zip(color.scales, color.log_variances, strict=True)]
+
+
 def turned(side: ProcessChoice, client_state: dict[str, Any]) -> ProcessChoice:
     """Return a side with what the browser reports: the points, the shape, the tint, the curve."""
     schedule, color = side.schedule, side.color
@@ -74,7 +124,7 @@ def turned(side: ProcessChoice, client_state: dict[str, Any]) -> ProcessChoice:
         color = _drawn(
             color, client_state["curve"], bool(client_state.get("keep", color.normalize))
         )
-    return ProcessChoice(side.basis, color, schedule)
+    return replace(side, color=color, schedule=schedule)
 
 
 def _path(points: Any) -> CutoffPath:
@@ -86,7 +136,14 @@ def _path(points: Any) -> CutoffPath:
 def process(data: str, side: ProcessChoice) -> rg.Process:
     """Return the process of one side, with the data's statistics."""
     spec = side.basis.to_json()
-    return rg.Process(cache.basis(data, spec), side.color, side.schedule, cache.modes(data, spec))
+    return rg.Process(cache.basis(data, spec), side.noise, side.schedule, cache.modes(data, spec))
+
+
+def choice_of(basis: BasisSpec, color: Color, schedule: Schedule) -> ProcessChoice:
+    """Return a process as the pages have it; raises `ValueError` where a menu lacks a part."""
+    if isinstance(color, MovingColor):
+        return ProcessChoice(basis, color.end, schedule, color.start, color.path)
+    return ProcessChoice(basis, color, schedule)
 
 
 def _drawn(color: Color, points: Any, keep: bool) -> Color:

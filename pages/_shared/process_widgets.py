@@ -7,7 +7,16 @@ from typing import Any
 import streamlit as st
 
 from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
-from pages._shared.menus import BASES, COLORS, KERNELS, ORDERS, SCHEDULES
+from pages._shared.menus import (
+    BASES,
+    COLORS,
+    KERNELS,
+    MOTIONS,
+    ORDERS,
+    SCHEDULES,
+    START_COLORS,
+)
+from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases import spec as bases
 from rgdiff_core.bases.spec import BasisSpec
@@ -17,12 +26,15 @@ from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning
 __all__ = [
     "Bind",
     "basis_widgets",
+    "color_motion",
     "color_number",
     "color_widget",
     "deepest",
     "schedule_number",
     "schedule_widgets",
 ]
+
+FIXED = "Fixed"
 
 Bind = Callable[[str, Any, Callable[[Any, Any], Any]], dict[str, Any]]
 """Called with a widget's name, its present value, and what makes the new spec of the present one
@@ -98,6 +110,36 @@ def _recolored(color: Color, kind: type[Color]) -> Color:
     if kind is CurveColor:
         return color if isinstance(color, CurveColor) else CurveColor(base=color)
     return _chosen(COLORS, color, kind)
+
+
+def color_motion(side: ProcessChoice, bind: Callable[[str], Bind]) -> None:
+    """Draw, folded, the choice of a colour that changes with time.
+
+    Arguments:
+        bind: keeps the values of the widgets of a field of the side.
+    """
+    colors = {FIXED: None} | {f"Begins {title}": color for title, color in START_COLORS.items()}
+    title = next((t for t, color in colors.items() if color == side.start), None)
+    if title is None:
+        colors[title := f"Begins with {side.start}"] = side.start
+    with st.expander("Colour over time", expanded=side.start is not None):
+        st.selectbox(
+            "Colour over time",
+            list(colors),
+            help="The noise begins with this spectrum and ends with the one chosen above; the "
+            "logarithm of its power moves evenly between them at every scale. It is a diffusion "
+            "while no scale's signal-to-noise ratio rises.",
+            label_visibility="collapsed",
+            **bind("start")("start", title, lambda _, chosen: colors[chosen]),
+        )
+        if side.start is not None:
+            st.selectbox(
+                "Change",
+                list(MOTIONS),
+                format_func=lambda kind: MOTIONS[kind][0],
+                help="How the colour moves from the first to the last.",
+                **bind("motion")("motion", type(side.motion), lambda _, kind: MOTIONS[kind][1]),
+            )
 
 
 def color_number(color: Color, bind: Bind) -> None:

@@ -132,7 +132,7 @@ def _from_noising() -> None:
     if noising is None:
         return
     for name, side in zip("AB", noising.sides, strict=False):
-        noise = FixedProcess(side.color, side.schedule)
+        noise = FixedProcess(side.noise, side.schedule)
         st.button(
             f"Take process {name} of the Noising page",
             icon=":material/content_paste_go:",

@@ -186,7 +186,7 @@ class _Flow:
         """Return dθ/dt = ½ β α√Σ S²/(σS T)."""
         t = min(1 - EDGE, max(EDGE, t))
         marginal, total = self.process.vp_marginal(t), self.deviation(t) ** 2
-        rate = self.process.schedule.beta(t, self.process.modes) * self.process.noise_variance
+        rate = self.process.beta(t) * self.process.noise_variance
         return rate * marginal.alpha * self.sigma.sqrt() / (2 * marginal.std * total)
 
     def mean_angle(self, t: Tensor) -> Tensor:

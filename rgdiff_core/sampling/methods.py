@@ -216,8 +216,7 @@ class RK4(Method):
     @staticmethod
     def _turning(process: Process, t: float) -> Tensor:
         """Return dϑ/dt = β α/(2σ)."""
-        beta = process.schedule.beta(t, process.modes)
-        return beta * torch.exp(-process.level(t).gamma / 2) / 2
+        return process.beta(t) * torch.exp(-process.level(t).gamma / 2) / 2
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from rgdiff_core.colors import check_still
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import hosted
 from rgdiff_core.likelihood.bound import excess_at, step_weights_at
@@ -229,6 +230,7 @@ def improve(
     points = min(steps + 1, MAX_POINTS) if points is None else points
     check_whole("points", points, 2, MAX_POINTS)
     check_model(model, process)
+    check_still(process.color, "the search for a schedule")
     if not isinstance(process.schedule, Cutoff):
         kind = type(process.schedule).__name__
         raise ValueError(f"{kind} has no control points: start from a Cutoff schedule.")

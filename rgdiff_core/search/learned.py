@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.colors import check_still
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.likelihood.bound import excess_at, step_weights_at
@@ -155,6 +156,7 @@ def learn(
     check_whole("batch", batch, 2, 1 << 16)
     check_range("rate", rate, 0, 10, low_open=True)
     check_model(model, process)
+    check_still(process.color, "the search for a schedule")
     if len(images) < 2:
         raise ValueError(f"{len(images)} images are too few to learn from.")
     table = GammaParameters(table_of(process.schedule, scales, points))

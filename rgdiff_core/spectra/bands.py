@@ -32,6 +32,7 @@ from rgdiff_core.schedules import (
 __all__ = [
     "Bands",
     "BandTable",
+    "amplitudes_of",
     "band_power",
     "band_share",
     "by_scale",
@@ -352,13 +353,25 @@ def mixed_amplitudes(bands: Bands, process: Process, colors: Sequence[Color]) ->
     Returns:
         (colours, 2, B).
     """
+    return amplitudes_of(bands, process, torch.stack([c.variance(process.modes) for c in colors]))
+
+
+def amplitudes_of(bands: Bands, process: Process, variances: Tensor) -> Tensor:
+    """Return the amplitudes of white and of matched noise that are nearest to spectra S_k².
+
+    Arguments:
+        variances: S_k², (Q, C or 1, H, W).
+
+    Returns:
+        (Q, 2, B), as `mixed_amplitudes`.
+    """
     modes, shape = process.modes, process.basis.shape
     own = bands.basis is process.basis
     weights = bands.weights if own else torch.ones(len(bands.nodes), 1, 1, 1)
     weights = torch.broadcast_to(weights, (len(bands.nodes), *shape)).double().flatten(1)
     weights = weights / weights.sum(1, keepdim=True)
     x = Matched(normalize=False).variance(modes).double().sqrt().expand(shape).flatten()
-    y = torch.stack([c.variance(modes).double().sqrt().expand(shape).flatten() for c in colors])
+    y = variances.double().sqrt().expand(len(variances), *shape).flatten(1)
     mean_x, mean_y = weights @ x, y @ weights.T
     spread = weights * (x - mean_x[:, None])
     variance = (spread * (x - mean_x[:, None])).sum(1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.colors import Color, Matched
+from rgdiff_core.colors import Color, Matched, check_still
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import hosted
 from rgdiff_core.process import Process
@@ -70,6 +70,7 @@ class LearnedProcess(NoiseSource):
         check_whole("points", self.points, 2, MAX_POINTS)
         check_range("rate", self.rate, 0, 10, low_open=True)
         check_whole("every", self.every, 1, 10_000)
+        check_still(self.color, "a learned schedule")
         table_of(self.start, self.scales, self.points)
 
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:

@@ -155,7 +155,7 @@ def weights(
     if weighting == "v":
         return 1 / noise
     level = process.level(t)
-    rate = process.schedule.beta(t, process.modes) / torch.sigmoid(level.gamma)
+    rate = process.beta(t) / torch.sigmoid(level.gamma)
     return rate * marginal.alpha**2 / marginal.std**2 / 2
 
 

@@ -17,6 +17,10 @@ pytestmark = pytest.mark.browser
 BANDS, IMAGES, SIZE = 5, 3, 4
 WIDTHS = np.geomspace(0.02, 0.5, 4)
 EXPONENTS = np.linspace(0.0, 3.0, 3)
+MOTION = (
+    (0.0, 0.2, 0.7, 1.0),
+    (1.0,),
+)  # the last colour's share in the noise of A and B, over time
 ORDINATES = np.linspace(0.0, 1.0, 9)
 SCALES = [0.1, 0.25, 0.5, 0.75, 1.0]
 WEIGHTS = np.linspace(0.0, 1.0, 6)
@@ -68,10 +72,11 @@ def message() -> Message:
             "sigma": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
             "gamma": rng.uniform(-5, 5, (parameters, len(ORDINATES), BANDS)),
             "noise2": rng.standard_normal(layers).astype(np.float16),
-            "tint": rng.uniform(0.1, 2, (len(EXPONENTS), 2, BANDS)),
+            "tint": rng.uniform(0.1, 2, (len(EXPONENTS), len(MOTION[i]), 2, BANDS)),
+            "motion": np.array(MOTION[i]),
             "share": rng.uniform(0.1, 0.3, (len(EXPONENTS), BANDS)),
             "data_power": rng.uniform(0.1, 2, BANDS),
-            "noise_power": rng.uniform(0.1, 2, (len(EXPONENTS), BANDS)),
+            "noise_power": rng.uniform(0.1, 2, (len(EXPONENTS), len(MOTION[i]), BANDS)),
         }
         if path:
             tables["front"] = rng.uniform(size=(parameters, len(ORDINATES)))
@@ -198,12 +203,15 @@ def side_at(message: Message, i: int, state: dict[str, Any]) -> dict[str, np.nda
     place = [np.log(own["shape"] or 1.0), u]
     axes = [np.log(WIDTHS), ORDINATES]
     row = {name: at(get[name], axes, place) for name in ("alpha", "sigma", "gamma")}
-    tables = ("tint", "noise_power", "share")
-    tint = {name: at(get[name], [EXPONENTS], [own["tint"]]) for name in tables}
+    moving = {name: np.moveaxis(get[name], 1, 0) for name in ("tint", "noise_power")}
+    times = np.linspace(0, 1, len(MOTION[i]))
+    tint = {n: at(table, [times, EXPONENTS], [t, own["tint"]]) for n, table in moving.items()}
+    tint["share"] = at(get["share"], [EXPONENTS], [own["tint"]])
     scales, values = np.array(own["curve"]).T
     factor = np.exp(PchipInterpolator(np.log(np.maximum(scales, 0.1)), values)(np.log(SCALES)))
     if own["keep"] and values.any():
         factor = factor / (tint["share"] * factor).sum()
+    factor = factor ** np.interp(t, times, MOTION[i]) if len(times) > 1 else factor
     tint["tint"] = tint["tint"] * np.sqrt(factor)
     tint["noise_power"] = tint["noise_power"] * factor
     layers = {name: get[name].astype(np.float64) for name in ("data", "data_power")}

@@ -14,7 +14,6 @@ SCRIPTS = (
     "film.js",
     "controls.js",
     "stage.js",
-    "color.js",
     "plots.js",
     "keys.js",
     "lab.js",

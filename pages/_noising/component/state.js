@@ -32,15 +32,6 @@ function soundState(message, given) {
   };
 }
 
-/** Points of the noise spectrum: scales that increase in [0, 1] and log-variances. */
-function soundCurve(given, otherwise) {
-  const good = Array.isArray(given) && given.length >= 2
-    && given.every((p) => Array.isArray(p) && p.length === 2 && p.every(Number.isFinite))
-    && given.every(([scale, v], i) => scale >= 0 && scale <= 1 && Math.abs(v) <= MAX_LOG_VARIANCE
-      && (i === 0 || scale > given[i - 1][0]));
-  return good ? given : otherwise;
-}
-
 function nearestSpeed(speed) {
   const apart = (other) => Math.abs(Math.log(other / speed));
   return SPEEDS.reduce((best, each) => (apart(each) < apart(best) ? each : best));

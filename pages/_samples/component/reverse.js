@@ -13,11 +13,13 @@ function onFrame(lab, now) {
   try {
     if (lab.playing) advance(lab, now);
     const [side, own] = [lab.message.sides[0], lab.state.sides[0]];
-    lab.moments = [{ u: ordinateAt(side, own, timeNow(lab)) }];
+    const t = timeNow(lab);
+    lab.moments = [{ u: ordinateAt(side, own, t) }];
     showView(lab);
     showSchedule(lab);
     showSampler(lab);
     showEditor(lab);
+    if (side.dataPower) showSpectrum(lab, side, own, { ...weightsAt(side, own, t), tint: tintAt(side, own, t) });
     showHistogram(lab);
   } catch (error) {
     lab.playing = false;
@@ -40,14 +42,24 @@ function readBench(bytes) {
     const get = (name, shape) => takeShaped(message, `0/${name}`, shape).values;
     return { ...side, bands, parameters, ordinates, alpha: alpha.values,
       sigma: get("sigma", alpha.shape),
-      front: side.path ? get("front", [parameters, ordinates]) : null };
+      front: side.path ? get("front", [parameters, ordinates]) : null,
+      ...(message.has("0/data_power") ? spectrumOf(message, side, bands) : {}) };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
     revision: String(header.revision), live: header.live, opening: header.opening, quick: header.quick, pageState: header.page_state, state: header.state || {},
-    magnetization: header.magnetization, continuous: header.continuous, methods: header.methods, grids: header.grids,
+    magnetization: header.magnetization, continuous: header.continuous, colorNote: header.color_note, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,
     guides: header.guides, guidancePointsMost: header.guidance_points_max };
+}
+
+/** The tables of the spectrum's plot. */
+function spectrumOf(message, side, bands) {
+  const noise = takeShaped(message, "0/noise_power", [null, null, bands]);
+  const [tints, moves] = noise.shape;
+  const get = (name, shape) => takeShaped(message, `0/${name}`, shape).values;
+  return { noise: [], moves, noisePower: noise.values, motion: get("motion", [moves]),
+    dataPower: get("data_power", [bands]), share: side.curve ? get("share", [tints, bands]) : null };
 }
 
 function createBench(parent) {
@@ -61,11 +73,13 @@ function createBench(parent) {
     guidanceFrame: null, guidanceHandles: [], guidancePoint: -1, numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
     changedAt: 0, askedAt: 0, place: 0,
+    tones: [], tone: -1, widths: {}, heights: { ...PLOT_HEIGHTS }, backdrops: {},
     socket: null, live: true, deaf: false, unsaid: false, request: 0, gone: false,
   };
   lab.root.rgdiffDraws = [];
   wireSchedule(lab);
   wireEditor(lab);
+  wireColor(lab);
   wireView(lab);
   wireSampler(lab);
   wireGuidance(lab);
@@ -104,8 +118,7 @@ function receive(lab, bytes) {
       buildSampler(lab);
       lab.el.columns.hidden = false;
     }
-    const paper = getComputedStyle(lab.root).getPropertyValue("--st-background-color").trim();
-    setAttributes(lab.root, { "data-theme": isDark(paper || "#fff") ? "dark" : "light" });
+    readTheme(lab);
     sizeStage(lab);
     repaint(lab);
     if (!lab.live && document.rgdiffSettled) takeFrames(lab, document.rgdiffSettled, false);

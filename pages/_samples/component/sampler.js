@@ -44,6 +44,9 @@ function buildSampler(lab) {
   };
   buildGuidance(lab, slider);
   toggle(el.zoomPanel, Boolean(lab.state.zoom));
+  toggle(el.spectrumPanel, Boolean(message.sides[0].dataPower));
+  setText(el.colorNote, message.colorNote);
+  toggle(el.colorNote, Boolean(message.colorNote));
   el.zoomSliders.replaceChildren();
   const into = (name) => (gesture, value) =>
     change(lab, gesture, (state) => { state.zoom[name] = value; });

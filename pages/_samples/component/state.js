@@ -33,6 +33,8 @@ function soundState(message, given) {
       points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
       shape: within(side.shape, own.shape),
       tint: within(side.tint, own.tint),
+      curve: side.curve ? soundCurve(own.curve, side.curve.points) : null,
+      keep: own.keep !== false,
     }],
   };
 }

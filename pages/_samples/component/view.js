@@ -3,6 +3,7 @@
 const PLAY_SECONDS = 4;
 const DRAWS_KEPT = 600;
 const TWO_COLUMNS = 640; // pixels of the component, as in reverse.css
+const LOW_WINDOW = 860;
 const BESIDE_PICTURES = 390; // pixels of the window that are for all else
 
 /** The frame at the scrubber's place, of those that have come. */
@@ -103,8 +104,13 @@ function pictureHeight() {
 
 function sizeStage(lab) {
   const { el, sheet } = lab;
-  if (!sheet || !lab.root.clientWidth) return;
+  if (!lab.root.clientWidth) return;
   const wide = lab.root.clientWidth >= TWO_COLUMNS;
+  const low = wide && window.innerHeight < LOW_WINDOW;
+  lab.heights = { ...(low ? LOW_HEIGHTS : PLOT_HEIGHTS) };
+  lab.curveHeight = low ? 158 : 230;
+  lab.widths.spectrum = el.spectrum.parentElement.clientWidth;
+  if (!sheet) return;
   const column = Math.floor(lab.root.clientWidth * 0.57);
   el.columns.style.setProperty("--picture", `${column}px`);
   const room = ((wide ? column : lab.root.clientWidth) - 12) / 2;

@@ -27,6 +27,9 @@ EDITOR_SCRIPTS = (
     "keys.js",
     "schedule.js",
     "editor.js",
+    "color.js",
+    "plot.js",
+    "spectrum.js",
 )
 """What the editor of the curve needs; a component brings its own state to it."""
 

@@ -102,7 +102,8 @@ function readSide(message, images, side, index) {
   const get = (name, shape) => takeShaped(message, `${index}/${name}`, shape);
   const alpha = get("alpha", [null, null, bands]);
   const [parameters, ordinates] = alpha.shape;
-  const tint = get("tint", [null, side.noise.length, bands]);
+  const tint = get("tint", [null, null, side.noise.length, bands]);
+  const [tints, moves] = tint.shape;
   const shape = [bands, n, channels, height, width];
   const data = storedLayers(side.data, shape);
   const noise = side.noise.map((id) => storedLayers(id, shape));
@@ -115,11 +116,12 @@ function readSide(message, images, side, index) {
     alpha: alpha.values,
     sigma: get("sigma", [parameters, ordinates, bands]).values,
     gamma: get("gamma", [parameters, ordinates, bands]).values,
-    tints: tint.shape[0],
+    moves,
+    motion: get("motion", [moves]).values,
     tintTable: tint.values,
     dataPower: get("data_power", [bands]).values,
-    noisePower: get("noise_power", [tint.shape[0], bands]).values,
-    share: side.curve ? get("share", [tint.shape[0], bands]).values : null,
+    noisePower: get("noise_power", [tints, moves, bands]).values,
+    share: side.curve ? get("share", [tints, bands]).values : null,
     front: side.path ? get("front", [parameters, ordinates]).values : null,
   };
 }

@@ -34,30 +34,44 @@ function ordinateAt(side, own, t) {
 }
 
 /**
- * Noise at the tint and the curve chosen: amplitude of each band of each of the noises that it is
- * painted from, power per band, and the factor that keeps the total power. Remembered while
- * nothing changes.
+ * Noise at the tint and the curve chosen, as it is in the end: amplitude of each band of each of
+ * the noises that it is painted from, power per band, the curve's factor, and the one that keeps
+ * the total power. Remembered while nothing changes.
  */
 function tintOf(side, own) {
   const memo = side.tinted;
   const same = memo && memo.tint === own.tint && memo.curve === own.curve && memo.keep === own.keep;
   if (same) return memo;
   const at = gridPosition(side.tint, own.tint);
-  const amplitude = lookUp(side.tintTable, 1, side.noise.length, at, 0);
-  const plain = lookUp(side.noisePower, 1, side.bands, at, 0);
-  let power = plain;
+  const plain = lookUp(side.noisePower, side.moves, side.bands, at, 1);
+  let factor = null;
   let kept = 1;
   if (side.curve && own.curve && !isFlat(own.curve, own.keep, side)) {
-    const factor = Float32Array.from(side.curve.scales, (scale) =>
+    factor = Float32Array.from(side.curve.scales, (scale) =>
       Math.exp(curveOverScale(side, own.curve)(scale)));
     if (own.keep) kept = 1 / powerOf(side, own, factor);
-    power = plain.map((value, b) => value * factor[b] * kept);
-    for (let i = 0; i < amplitude.length; i++) {
-      amplitude[i] *= Math.sqrt(factor[i % side.bands] * kept);
-    }
   }
-  side.tinted = { tint: own.tint, curve: own.curve, keep: own.keep, amplitude, power, plain, kept };
-  return side.tinted;
+  side.tinted = { tint: own.tint, curve: own.curve, keep: own.keep, at, plain, factor, kept };
+  return Object.assign(side.tinted, noiseOverTime(side, side.tinted, 1));
+}
+
+/** Amplitude and power of the noise at time t, of which the curve is drawn on the last colour. */
+function noiseOverTime(side, { at, factor, kept }, t) {
+  const amplitude = lookUp(side.tintTable, side.moves, side.noise.length, at, t);
+  const power = lookUp(side.noisePower, side.moves, side.bands, at, t);
+  if (factor) {
+    const share = side.moves > 1 ? between(side.motion, t) : 1;
+    const part = factor.map((value) => (value * kept) ** share);
+    for (let b = 0; b < power.length; b++) power[b] *= part[b];
+    for (let i = 0; i < amplitude.length; i++) amplitude[i] *= Math.sqrt(part[i % side.bands]);
+  }
+  return { amplitude, power };
+}
+
+/** The noise at time t, where its colour changes with time, else as it always is. */
+function tintAt(side, own, t) {
+  const last = tintOf(side, own);
+  return side.moves > 1 ? noiseOverTime(side, last, t) : last;
 }
 
 /** Power of the noise with a factor per band, in units of the data's. */
@@ -96,7 +110,7 @@ function momentOf(message, side, own, t) {
   const u = ordinateAt(side, own, t);
   const row = (table) => lookUp(table, side.ordinates, side.bands, at, u);
   const { alpha, sigma } = weightsAt(side, own, t);
-  const tint = tintOf(side, own);
+  const tint = tintAt(side, own, t);
   const logSnr = dataLogSnr(side, row(side.gamma), tint.power);
   const bits = logSnr.map((value) => informationAt(message, value));
   return {
@@ -185,8 +199,8 @@ function blendLayers(message, tables, state) {
   const row = (table) => lookUp(table, tables.ordinates, tables.bands, [p, place - p], t);
   const alpha = row(tables.alpha);
   const sigma = row(tables.sigma);
-  const tintA = tintOf(a, state.sides[0]).amplitude;
-  const tintB = tintOf(b, state.sides[1]).amplitude;
+  const tintA = tintAt(a, state.sides[0], t).amplitude;
+  const tintB = tintAt(b, state.sides[1], t).amplitude;
   const layers = [];
   for (let i = 0; i < tables.bands; i++) {
     addLayer(layers, message, a.data[i], a.dataPeak[i], alpha[i]);

@@ -62,7 +62,7 @@ class Frame:
 def process(setting: Setting, source: Source | None = None) -> rg.Process:
     """Return the process of a setting, with the statistics of its model's data."""
     denoiser = load(setting).denoiser if source is None else source.denoiser
-    return rg.Process(denoiser.basis, setting.side.color, setting.side.schedule, denoiser.modes)
+    return rg.Process(denoiser.basis, setting.side.noise, setting.side.schedule, denoiser.modes)
 
 
 def given(request: Request, source: Source) -> tuple[Tensor, Tensor] | None:

@@ -10,7 +10,7 @@ import torch
 
 import rgdiff_core as rg
 from pages._shared import cache
-from pages._shared.process_choice import ProcessChoice
+from pages._shared.process_choice import choice_of
 from pages._shared.sampling.setting import Setting
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import ImageSet
@@ -214,6 +214,4 @@ def of_run(run_id: str) -> Setting:
     there is only one.
     """
     noise = open_model(run_id).noise
-    return _sound(
-        Setting(f"run/{run_id}", ProcessChoice(BasisSpec(), noise.color, noise.schedule))
-    )
+    return _sound(Setting(f"run/{run_id}", choice_of(BasisSpec(), noise.color, noise.schedule)))

@@ -6,6 +6,15 @@ const TONE_LIMIT = 12;
 const MIN_KEPT = 0.02; // of the other scales' power, where one is raised and the total kept
 const TONE_GAP = 0.02; // on the plot's axis
 
+/** Points of the noise spectrum: scales that increase in [0, 1] and log-variances. */
+function soundCurve(given, otherwise) {
+  const good = Array.isArray(given) && given.length >= 2
+    && given.every((p) => Array.isArray(p) && p.length === 2 && p.every(Number.isFinite))
+    && given.every(([scale, v], i) => scale >= 0 && scale <= 1 && Math.abs(v) <= MAX_LOG_VARIANCE
+      && (i === 0 || scale > given[i - 1][0]));
+  return good ? given : otherwise;
+}
+
 /** Where a scale stands on the spectrum's axis in [0, 1]: logarithmic, unless scales are discrete. */
 function spectrumPlace(side, node) {
   const floor = axisFloor(side);

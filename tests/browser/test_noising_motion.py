@@ -1,0 +1,97 @@
+"""The Noising page in a real browser: noise whose colour changes with time."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+from labpage import (
+    DATA,
+    FRAME,
+    START,
+    address,
+    distance,
+    new_tab,
+    pixels,
+    ref,
+    settled,
+    visit,
+)
+from playwright.sync_api import Browser, Page, expect
+
+from pages._shared.process_choice import process
+from rgdiff_core.colors import Matched, PowerLaw, White
+
+pytestmark = pytest.mark.browser
+
+BLUE = replace(START.sides[0], color=PowerLaw(-1.0), start=White())
+MOVING = replace(START, sides=(BLUE,), t=0.2)
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[list[str]]:
+    """Collect what the console complains of; at the end there must be nothing."""
+    texts: list[str] = []
+    yield texts
+    assert texts == []
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
+    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    yield tab
+    tab.close()
+
+
+def finest_noise(page: Page) -> float:
+    """Return the present power of the noise at the finest scale, as the plot has it."""
+    page.evaluate(FRAME)
+    return float(ref(page, "spectrum").get_attribute("data-finest") or "nan")
+
+
+def test_the_spectrum_moves_with_the_scrubber_and_the_pictures_are_exact(page: Page, app_url: str):
+    visit(page, app_url, MOVING)
+    proc = process(DATA, BLUE)
+    finest = proc.modes.scale.argmax()
+    for t in (0.0, 0.35, 0.8):
+        ref(page, "time").fill(str(t))
+        power = proc.color.variance_at(torch.tensor(t), proc.modes).flatten()[finest]
+        assert finest_noise(page) == pytest.approx(float(power), rel=2e-3)
+        expect(ref(page, "canvasA")).to_have_attribute("data-source", "painted")
+        painted = pixels(page)
+        ref(page, "time").dispatch_event("change")
+        settled(page)
+        assert distance(pixels(page), painted) <= 3
+    expect(ref(page, "movingNoise")).to_be_visible()
+
+
+def test_the_last_colour_is_dragged_while_the_first_stays(page: Page, app_url: str):
+    visit(page, app_url, MOVING)
+    exponent = page.get_by_role("slider", name="Exponent p")
+    for t, moves in (("0", False), ("1", True)):
+        ref(page, "time").fill(t)
+        before = finest_noise(page)
+        exponent.fill("0.9")
+        assert (abs(finest_noise(page) / before - 1) > 0.1) == moves
+        exponent.dispatch_event("change")
+        page.keyboard.press("Control+z")
+
+
+def test_it_is_chosen_from_a_menu_and_is_in_the_address_and_the_lines(page: Page, app_url: str):
+    visit(page, app_url)
+    expect(ref(page, "movingNoise")).to_be_hidden()
+    page.get_by_text("Colour over time", exact=True).first.click()
+    page.get_by_role("combobox", name="Colour over time").click()
+    page.get_by_role("option", name="Begins white").click()
+    expect(ref(page, "movingNoise")).to_be_visible()
+    page.wait_for_function(
+        "() => location.search.includes('start%22%3A%7B') "
+        "|| location.search.includes('\"start\":{')"
+    )
+    settled(page)
+    side = address(page).sides[0]
+    assert (side.color, side.start) == (Matched(), White())
+    expect(page.get_by_test_id("stCode")).to_contain_text("MovingColor(start=")
+    seen = pixels(page)
+    visit(page, page.url.split("/?")[0], address(page))
+    assert distance(pixels(page), seen) <= 1

@@ -1,0 +1,58 @@
+"""The noise colour that is dragged on the Samples page, and the one that is not."""
+
+from dataclasses import replace
+
+import pytest
+from samplespage import SMALL, at_bench, healthy, rest, state
+
+from pages._samples import messages
+from pages._samples.state import merged
+from pages._shared.component import unpack
+from pages._shared.sampling.draw import process
+from rgdiff_core.colors import CurveColor, Matched, MovingColor, White
+
+DRAWN = [[0, 0.5], [0.2, 0.0], [1, -2.0]]
+FIXED = "pretrained/cifar10-matched"
+
+
+def test_a_universal_models_colour_is_dragged_into_the_address():
+    at = at_bench(SMALL)
+    own = SMALL.component()["sides"][0]
+    assert own["curve"] is None and own["keep"]
+    healthy(rest(at, sides=[own | {"tint": 0.5, "curve": DRAWN}]))
+    color = CurveColor((0, 0.2, 1), (0.5, 0, -2), Matched(strength=0.5))
+    bench = state(at)
+    assert bench.setting.side.color == color
+    assert bench.component()["sides"][0]["curve"] == DRAWN
+    assert process(bench.setting).color == color
+
+
+def test_the_message_has_the_spectra_and_the_flat_curve():
+    header, arrays = unpack(messages.samples_message(SMALL.to_json(), "s", live=False))
+    side = header["sides"][0]
+    assert header["color_note"] == "" and side["tint"]["name"] == "strength"
+    assert [v for _, v in side["curve"]["points"]] == [0.0] * len(side["curve"]["points"])
+    bands = len(side["nodes"])
+    assert arrays["0/data_power"].shape == (bands,) and arrays["0/motion"].tolist() == [1.0]
+    assert arrays["0/noise_power"].shape == (len(side["tint"]["grid"]), 1, bands)
+    matched = next(i for i, a in enumerate(side["tint"]["grid"]) if a == pytest.approx(1))
+    assert arrays["0/noise_power"][matched, 0] == pytest.approx(arrays["0/data_power"], rel=1e-4)
+
+
+def test_a_model_of_one_colour_says_why_it_is_not_dragged():
+    bench = replace(SMALL, setting=replace(SMALL.setting, model=FIXED))
+    header, _ = unpack(messages.samples_message(bench.to_json(), "s", live=False))
+    side = header["sides"][0]
+    assert side["curve"] is None and side["tint"] is None
+    assert header["color_note"].startswith("The noise spectrum can't be dragged: this model")
+    own = bench.component()["sides"][0]
+    told = bench.component() | {"sides": [own | {"curve": None, "tint": None}]}
+    assert merged(bench, told).setting.side == bench.setting.side
+
+
+def test_samples_of_a_moving_colour_are_drawn_by_its_process():
+    side = replace(SMALL.setting.side, start=White())
+    bench = replace(SMALL, setting=replace(SMALL.setting, side=side))
+    at = at_bench(bench)
+    assert state(at) == bench
+    assert process(bench.setting).color == MovingColor(White(), Matched())
