@@ -19,6 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages._samples.component.route import route
 from pages._shared.guard import Guard, Hosts
+from pages._shared.presses import OnePress
 from rgdiff_core import extensions
 
 SHARED = Path(__file__).parent / "pages" / "_shared"
@@ -127,7 +128,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
         __file__,
         lifespan=lifespan,
         routes=[route(hosts, config.get_option("server.baseUrlPath"))],
-        middleware=[Middleware(Guard, hosts=hosts)],
+        middleware=[Middleware(Guard, hosts=hosts), Middleware(OnePress)],
     )
 else:
     draw()

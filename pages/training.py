@@ -7,18 +7,9 @@ from pages._training import form, run_list, run_samples, run_views, state
 from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
 
-STARTED = "training-started"
 
-
-def start(config: TrainConfig, press: int) -> None:
-    """Queue a run of the form's config, and show it.
-
-    Arguments:
-        press: of the button, counted from 0; one press may be reported twice.
-    """
-    if press != st.session_state.get(STARTED, 0):
-        return
-    st.session_state[STARTED] = press + 1
+def start(config: TrainConfig) -> None:
+    """Queue a run of the form's config, and show it."""
     preset = state.preset_of(config)
     title = PRESETS[preset].title if preset else f"{config.data}, own settings"
     run = run_list.attempt(lambda: runs.submit(config, title))
@@ -44,7 +35,7 @@ def launch() -> None:
         width="stretch",
         disabled=unfit is not None,
         on_click=start,
-        args=(config, st.session_state.get(STARTED, 0)),
+        args=(config,),
         help="Queue a run with these settings; one runs at a time.",
     )
     with right:

@@ -12,6 +12,7 @@ from typing import NamedTuple, NoReturn
 from rgdiff_core import data, extensions
 from rgdiff_core.cli import numbers
 from rgdiff_core.cli.base import Entry, said
+from rgdiff_core.cli.interrupts import INTERRUPTED, STOPPED, interruptible
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -50,9 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
             stream.reconfigure(errors="backslashreplace")
     try:
-        extensions.load()
-        chosen = _parser(words).parse_args(words)
-        value, lines = chosen.command.entry().run(chosen)
+        with interruptible():
+            extensions.load()
+            chosen = _parser(words).parse_args(words)
+            value, lines = chosen.command.entry().run(chosen)
     except (ValueError, data.DataUnavailable, OSError) as error:
         print(f"rgdiff: {_line(said(error))}", file=sys.stderr)
         return 1
@@ -65,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 1
     except KeyboardInterrupt:
-        print("rgdiff: stopped.", file=sys.stderr)
-        return 130
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
     if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
         return 0
     print(json.dumps(value, ensure_ascii=False) if chosen.json else "\n".join(lines))

@@ -105,11 +105,11 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     by_gradient = chosen.search == "bound"
     search = _by_gradient if by_gradient else _by_trials
     found, details, lines = search(chosen, opened, model, start)
-    held_out = opened.images("test", chosen.data).images[:HELD_OUT]
-    comparison = compare(model, start, found, held_out, chosen.steps)
     if chosen.out is not None:
         write_text(chosen.out, found.to_json() + "\n")
         lines.append(f"written: {chosen.out}")
+    held_out = opened.images("test", chosen.data).images[:HELD_OUT]
+    comparison = compare(model, start, found, held_out, chosen.steps)
     value = {
         "process": json.loads(found.to_json()),
         "steps": chosen.steps,

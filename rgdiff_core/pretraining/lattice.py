@@ -129,8 +129,8 @@ def _finish(config: TrainConfig, work: Path, device: str) -> None:
         return
     outcome = train(config, work, resume=True, device=device)
     if outcome.state != "finished":
-        step = outcome.step
-        raise ValueError(f"training is {outcome.state} at step {step}. {outcome.message}")
+        why = outcome.message or "The same command goes on."
+        raise ValueError(f"training is {outcome.state} at step {outcome.step}. {why}")
 
 
 def _install_images(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -131,16 +132,18 @@ def train(
 
 @contextmanager
 def _signals(run: "_TrainingRun") -> Iterator[None]:
-    """Let SIGTERM and SIGINT pause the run."""
+    """Let SIGTERM and SIGINT pause the run; SIGINT ends one that has not begun its steps."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def pause(number: int, frame: object) -> None:
-        del frame
+    def pause(number: int, frame: FrameType | None) -> None:
         run.request = "pause"
         if number == signal.SIGINT:  # a second one stops it at once
-            signal.signal(number, old[signal.SIGINT])
+            before = old[signal.SIGINT]
+            signal.signal(number, before)
+            if run.now.state == "starting" and callable(before):
+                before(number, frame)
 
     old = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
     for number in old:

@@ -341,3 +341,18 @@ def test_training_imports_little():
         [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_run_that_is_interrupted_before_its_first_step_ends_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path / "cache"))
+    asked = rg.data.load
+
+    def load(*words, **options):
+        monkeypatch.setattr(rg.data, "load", asked)
+        os.kill(os.getpid(), signal.SIGINT)
+        return asked(*words, **options)
+
+    monkeypatch.setattr(rg.data, "load", load)
+    with pytest.raises(KeyboardInterrupt):
+        train(TrainConfig(data="phi4-6x6", steps=1, limit=50), tmp_path / "run")
+    assert status(tmp_path / "run")["state"] == "failed"

@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -131,13 +132,18 @@ def _result(future: Future[list[str]]) -> list[str]:
 
 @contextmanager
 def _workers(processes: int) -> Iterator[tuple[Executor, int]]:
-    """Give an executor and how many tasks it carries out at once."""
+    """Give an executor and how many tasks it carries out at once; an interrupt ends them all."""
     if processes == 1:
         yield _Here(), 1
         return
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin)
+    context = get_context("spawn")
+    end, open_end = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(processes, context, _begin, (end,))
     try:
         yield pool, processes
+    except KeyboardInterrupt:
+        open_end.close()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -151,16 +157,16 @@ class _Here(Executor):
         return future
 
 
-def _begin() -> None:
-    """Prepare a worker: one thread, and an end when its parent's comes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent waits for cells that are begun
+def _begin(end: Connection) -> None:
+    """Prepare a worker: one thread, and an end when its parent's comes, or the parent says so."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent's to hear
     torch.set_num_threads(1)
     tune_malloc()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(end,), daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(end: Connection) -> None:
     parent = parent_process()
     if parent is not None:
-        connection.wait([parent.sentinel])
+        connection.wait([parent.sentinel, end])
         os._exit(1)

@@ -1,0 +1,69 @@
+"""Ctrl+C: a command ends soon with one sentence, and at once the second time."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["INTERRUPTED", "STOPPED", "interruptible"]
+
+INTERRUPTED = 130
+"""The exit status, as of a shell."""
+
+STOPPED = "rgdiff: stopped."
+AGAIN = 0.1  # seconds until an interrupt that was lost comes again
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise `KeyboardInterrupt` the first time, and end the process the second.
+
+    Python drops an exception that is raised in a destructor or in the callback of a weak
+    reference, of which an import makes many: an interrupt that comes there comes again. Outside
+    the main thread, and where SIGINT is ignored, nothing changes.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    interrupts = _Interrupts()
+    handler, hook = signal.signal(signal.SIGINT, interrupts.come), sys.unraisablehook
+    sys.unraisablehook = interrupts.dropped
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        signal.signal(signal.SIGINT, handler)
+
+
+class _Interrupts:
+    def __init__(self) -> None:
+        self.came, self.hook = False, sys.unraisablehook
+
+    def come(self, number: int, frame: FrameType | None) -> None:
+        """End the process, or raise where this is the first time."""
+        del number, frame
+        if self.came:
+            os.write(2, f"{STOPPED}\n".encode())  # a print may be what is interrupted
+            os._exit(INTERRUPTED)
+        self.came = True
+        raise KeyboardInterrupt
+
+    def dropped(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Let an interrupt that was dropped come again; report other errors as always."""
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            self.hook(lost)
+            return
+        self.came = False
+        again = threading.Timer(AGAIN, _interrupt)
+        again.daemon = True
+        again.start()
+
+
+def _interrupt() -> None:
+    main = threading.main_thread().ident
+    if main is not None:
+        signal.pthread_kill(main, signal.SIGINT)

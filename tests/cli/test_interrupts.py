@@ -1,0 +1,56 @@
+"""Ctrl+C ends a command, wherever it comes, and at once the second time."""
+
+import os
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+
+import pytest
+from patience import PATIENCE
+
+from rgdiff_core.cli.interrupts import INTERRUPTED, STOPPED, interruptible
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    for _ in range(10_000):  # the handler is called between two of these
+        pass
+
+
+class Dropped:
+    """An interrupt comes where Python drops what is raised."""
+
+    def __del__(self) -> None:
+        interrupt()
+
+
+def wait() -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("come", [interrupt, lambda: Dropped() and None])
+def test_an_interrupt_ends_the_work(come: Callable[[], None]):
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        come()
+        wait()
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_second_one_ends_the_process():
+    with tempfile.TemporaryFile() as said:
+        child = os.fork()
+        if child == 0:
+            os.dup2(said.fileno(), 2)
+            with interruptible():
+                try:
+                    interrupt()
+                except KeyboardInterrupt:
+                    interrupt()
+            os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == INTERRUPTED
+        said.seek(0)
+        assert said.read().decode() == f"{STOPPED}\n"
