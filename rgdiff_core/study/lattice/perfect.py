@@ -23,6 +23,7 @@ the other level is a small share of (D* − m)² itself.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,7 +32,7 @@ from torch import Tensor
 from rgdiff_core.bases import Basis
 from rgdiff_core.lattice.action import Phi4, neighbours
 
-__all__ = ["Deviations", "Sites", "dense", "deviations", "draw"]
+__all__ = ["Deviations", "Sites", "dense", "deviations", "draw", "strengths"]
 
 KICKS = 4  # of a trajectory
 TURN = math.pi / 2  # its length: a Gaussian is forgotten
@@ -60,7 +61,7 @@ class Sites:
 
 @dataclass(frozen=True, eq=False)
 class Deviations:
-    """Two independent estimates of D* − m, and where the second chain ends; each (n, K) float64."""
+    """Two independent estimates of D* − m, and the second chain's end; each (n, K) float64."""
 
     first: Tensor
     second: Tensor
@@ -160,6 +161,30 @@ def deviations(
     deviation = (mean @ target.inverse).double() + target.mean
     first, second = (deviation @ transform.T - torch.cat([free, free])).chunk(2)
     return Deviations(first, second, target.field(z)[len(x) :].double())
+
+
+def strengths(
+    theory: Sites,
+    levels: Tensor,
+    x: Tensor,
+    other: Tensor,
+    trajectories: int,
+    generator: torch.Generator,
+) -> Iterator[Tensor]:
+    """Yield estimates of (D* − m)²/V² at levels that fall, from the last to the first, (n, K).
+
+    Arguments:
+        levels: ℓ of each component, (levels, K) float64.
+        x: fields that are noised, with the same noise at all levels; (n, K) float64.
+        other: fields of the theory that second chains start from, likewise.
+        trajectories: of each chain at each level.
+    """
+    # white in the sites, so that it is the same noise in every basis
+    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype) @ theory.transform.T
+    for level in levels.flip(0):
+        found = deviations(theory, x, noise, level, other, trajectories, generator)
+        other = found.end
+        yield found.first * found.second / (theory.variance * torch.sigmoid(-level)) ** 2
 
 
 def _moved(target: _Exponent, z: Tensor, generator: torch.Generator) -> Tensor:

@@ -52,7 +52,7 @@ from rgdiff_core.study.lattice.gaps import (
     functional,
     path,
 )
-from rgdiff_core.study.lattice.perfect import Sites, dense, deviations, draw
+from rgdiff_core.study.lattice.perfect import Sites, dense, draw, strengths
 
 __all__ = [
     "BASELINE",
@@ -67,9 +67,18 @@ __all__ = [
 
 STEPS = (4, 8, 16, 32, 64)
 BASELINE = "white-linear"
+FIRST = (
+    BASELINE,
+    "matched-gaussian",
+    "matched-linear",
+    "haar-0",
+    "matched-butterworth-2",
+    "white-butterworth-2",
+)
+EARLY = 2  # batches of those that come first
 SEED = 1904
-POOL = 8  # batches of fields that the spectrum is taken from
-POOL_FIELDS = 512
+POOL = 4  # batches of fields that the spectrum is taken from
+POOL_FIELDS = 256
 PILOT = 128  # fields that a time grid is chosen by
 OTHERS = 10_000  # batches further on are the starts of second chains
 LEADERS = 6
@@ -232,14 +241,9 @@ def _prepared(case: Case, spec: ProcessSpec) -> _Prepared:
 
 def _strengths(case: Case, made: _Prepared, numbers: Numbers, batch: int) -> Iterator[Tensor]:
     """Yield h of every field and component, (n, K), from the last node to the first."""
-    x = _fields(case, batch, numbers.fields)
-    other = _fields(case, batch + OTHERS, numbers.fields)
+    x, other = (_fields(case, number, numbers.fields) for number in (batch, batch + OTHERS))
     generator = torch.Generator().manual_seed(fold_in(SEED, 2, batch))
-    noise = torch.randn(x.shape, generator=generator, dtype=x.dtype) @ made.sites.transform.T
-    for level in made.curve.levels.flip(0):
-        found = deviations(made.sites, x, noise, level, other, numbers.trajectories, generator)
-        other = found.end
-        yield found.first * found.second / (made.sites.variance * torch.sigmoid(-level)) ** 2
+    return strengths(made.sites, made.curve.levels, x, other, numbers.trajectories, generator)
 
 
 def _grids(case: Case, spec: ProcessSpec, numbers: Numbers) -> dict[str, Any]:
@@ -302,25 +306,36 @@ class Schedules:
     numbers: Numbers = Numbers()
 
     def parts(self) -> Iterator[tuple[str, str, int]]:
-        """Yield what is to be computed: theory, process and batch, a batch of all at a time."""
+        """Yield what is to be computed: theory, process and batch.
+
+        First come a few batches of a few processes, then a batch of all at a time.
+        """
+        for batch in range(min(EARLY, self.numbers.batches)):
+            for theory in self.cells:
+                known = self.processes(theory)
+                yield from ((theory, name, batch) for name in FIRST if name in known)
         for batch in range(self.numbers.batches):
             for theory in self.cells:
                 yield from ((theory, name, batch) for name in self.processes(theory))
 
     def processes(self, theory: str) -> tuple[str, ...]:
-        """Return the names of the processes that are measured on a theory."""
+        """Return the names of the processes that are measured on a theory; where these are the
+        best ones of another, none before that has a batch of all.
+        """
         if not CASES[theory].few:
             return tuple(ENTRANTS)
-        if LARGEST not in self.cells or self.found(LARGEST, BASELINE, 0) is None:
+        if LARGEST not in self.cells:
             return (BASELINE,)
+        cells = {name: self.found(LARGEST, name, 0) for name in ENTRANTS}
         name = f"shell best {FEW}"
-        known = {
+        sums = {
             entrant: sum(group[cell["names"].index(name)] for group in cell["groups"])
-            for entrant in ENTRANTS
-            if (cell := self.found(LARGEST, entrant, 0)) is not None
+            for entrant, cell in cells.items()
+            if cell is not None
         }
-        ranked = sorted(known, key=lambda entrant: known[entrant])
-        return tuple(dict.fromkeys([BASELINE, *ranked]))[:LEADERS]
+        if len(sums) < len(ENTRANTS):
+            return ()
+        return tuple(dict.fromkeys([BASELINE, *sorted(sums, key=sums.__getitem__)]))[:LEADERS]
 
     def found(self, theory: str, name: str, batch: int) -> dict[str, Any] | None:
         """Return a finished batch, None where it is not there."""
