@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._results import cifar10, headline, own_runs, verdict
+from pages._results import cifar10, headline, own_runs, perfect, verdict
 from pages._results import phi4 as results_phi4
 from pages._results import studies as results_studies
 from pages._results.studies import Found
@@ -57,6 +57,7 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Results")
     studies, problems = results_studies.read_all()
+    perfect.draw()
     headline.draw(studies)
     with st.expander("The claim, and the verdict on each data set"):
         verdict.draw(studies)

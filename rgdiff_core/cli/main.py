@@ -162,6 +162,11 @@ COMMANDS = (
         "study_ablation",
     ),
     Command("study recipe", "Compare recipes of training.", "study_recipe"),
+    Command(
+        "study schedules",
+        "Measure what few steps cost a perfect denoiser of φ⁴; it can be resumed.",
+        "study_schedules",
+    ),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),
     Command(
         "features train",

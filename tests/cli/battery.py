@@ -64,6 +64,7 @@ SOUND: dict[str, tuple[list[str], list[str]]] = {
         ["--data=pictures", "--steps=2", "--batch=2", "--points=1", "--width=8", "--images=16"],
     ),
     "study recipe": ([], ["--data=pictures", "--size=tiny", "--minutes=0", "--batch=2"]),
+    "study schedules": ([], ["--theories=phi4-12x12-critical", "--batches=1", "--minutes=0"]),
     "study report": (["study.json"], []),
     "features train": ([], ["--data=pictures", "--steps=1", "--batch=2", "--out=f", "--width=8"]),
     "features check": ([], ["--data=pictures", "--n=40", "--batch=20"]),

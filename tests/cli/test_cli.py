@@ -105,6 +105,7 @@ OUT_OF_RANGE = {
     "sample phi4-6x6": ("--n", "--steps", "--seed"),
     "study cifar10": ("--minutes",),
     "study phi4": ("--processes", "--minutes"),
+    "study schedules": ("--batches", "--minutes"),
     "sweep phi4-6x6": ("--steps", "--seed", "--rounds", "--rate", "--trials", "--timeout"),
 }
 

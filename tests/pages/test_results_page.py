@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising.state import NoisingState
-from pages._results import headline, links, studies
+from pages._results import headline, links, perfect, studies
 from pages._results.verdict import phrase
 from pages._samples.state import SamplesState
 from pages._shared import jobs
@@ -122,6 +123,32 @@ def test_the_page_opens_with_a_sentence_and_a_figure_of_the_numbers(study):
     order = [each.method for each in effects(study)]
     shown = dict(zip(order, series["x"], strict=True))
     assert shown == {name: max(-100, min(100, value)) for name, (value, _) in off.items()}
+
+
+def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch, tmp_path):
+    """The repository's own file: every theory has a figure whose points are the file's."""
+    shutil.copy(ROOT / "results" / perfect.FILE, tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit())
+    found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
+    assert at.markdown[0].value == perfect.sentence(found["theories"], found["decided_at"])
+    charts = at.get("plotly_chart")
+    assert len(charts) == len(found["theories"])
+    for chart, theory in zip(charts, found["theories"], strict=True):
+        (row,) = (each for each in theory["processes"] if each["name"] == found["baseline"])
+        drawn = json.loads(chart.proto.spec)["data"]
+        (trace,) = (each for each in drawn if each["name"] == "white noise, scalar")
+        gaps = row["gap"]["best"].values()
+        assert trace["y"] == [gap["value"] for gap in gaps]
+        assert trace["error_y"]["array"] == [gap["error"] for gap in gaps]
+
+
+def test_a_damaged_file_of_the_perfect_denoiser_is_one_sentence(monkeypatch, tmp_path):
+    (tmp_path / perfect.FILE).write_text('{"theories": [{}]}', encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = visit()
+    assert not at.exception
+    assert [each.value for each in at.warning if perfect.FILE in each.value]
 
 
 @pytest.mark.parametrize(

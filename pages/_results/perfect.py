@@ -1,0 +1,123 @@
+"""What few steps cost a perfect denoiser: a sentence, and the gap against N in each theory."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages._results import figures
+from pages._results.headline import OUTCOMES
+from pages._results.provenance import bracketed
+from pages._results.studies import Found, folder
+from pages._shared import plots
+from pages._shared.plots import Curve
+from rgdiff_core.files.stored import reading
+from rgdiff_core.study.lattice.schedule_summary import COMPONENT_WISE, Leader, leader
+from rgdiff_core.study.report import read_results
+
+__all__ = ["draw", "sentence"]
+
+FILE = "schedules-phi4.json"
+WIDE = 3  # figures beside each other
+# Besides the best component-wise process; colours and dashes are those of the arms.
+SHOWN: Mapping[str, tuple[str, str, str]] = {
+    "white-linear": ("white noise, scalar", plots.BLUE, "dash"),
+    "matched-linear": ("matched noise, scalar", plots.GREEN, "dash"),
+    "haar-0": ("Haar wavelets, level by level", plots.GREY, "dot"),
+}
+
+
+def draw() -> None:
+    """Draw the sentence and the figures; nothing where the study was not run."""
+    path = folder() / FILE
+    if not path.is_file():
+        return
+    try:
+        with reading(path):
+            found = read_results(path)
+            theories = found["theories"]
+            told = sentence(theories, found["decided_at"])
+            figure = [(each["title"], _curves(each, found["decided_at"])) for each in theories]
+            note = _note(found)
+    except (ValueError, OSError) as error:
+        st.warning(
+            f"{error} Regenerate it with `rgdiff study schedules`.", icon=":material/error:"
+        )
+        return
+    if not theories:
+        return
+    st.markdown(told)
+    for start in range(0, len(figure), WIDE):
+        for place, (title, curves) in zip(st.columns(WIDE), figure[start:], strict=False):
+            place.markdown(f"**φ⁴, {title}**")
+            place.plotly_chart(
+                figures.curves(curves, "steps N", "gap, nats", log_x=True, log_y=True, height=320),
+                key=f"results-perfect-{title}",
+                config=figures.BAR,
+                alt=f"KL in nats against the number of steps, φ⁴, {title}",
+            )
+    st.caption(note)
+
+
+def sentence(theories: Sequence[Found], steps: int) -> str:
+    """Return whether component-wise schedules help a perfect denoiser in so many steps."""
+    leaders = {each["title"]: found for each in theories if (found := leader(each, steps))}
+    parts = [
+        f"**{word}** on {_where(rows)}"
+        for outcome, word in OUTCOMES.items()
+        if (rows := {t: x for t, x in leaders.items() if x.difference.outcome == outcome})
+    ]
+    if not parts:
+        return "Component-wise schedules have not been compared with a perfect denoiser yet."
+    return (
+        f"With a perfect denoiser of φ⁴ and {steps} steps, the best component-wise schedule is, "
+        "compared with white noise of linear log-SNR, " + "; ".join(parts) + "."
+    )
+
+
+def _where(rows: Mapping[str, Leader]) -> str:
+    return ", ".join(
+        f"{title} (gap {bracketed(*each.percent)} %: {each.title})" for title, each in rows.items()
+    )
+
+
+def _curves(theory: Found, steps: int) -> list[Curve]:
+    best = min(
+        (row for row in theory["processes"] if row["kind"] in COMPONENT_WISE),
+        key=lambda row: row["gap"]["best"][str(steps)]["value"],
+        default=None,
+    )
+    rows = {row["name"]: row for row in theory["processes"]}
+    looks: dict[str, tuple[str, str, str]] = dict(SHOWN)
+    if best is not None:
+        looks[best["name"]] = (best["title"], plots.ORANGE, "solid")
+    return [_curve(rows[name], *look) for name, look in looks.items() if name in rows]
+
+
+def _curve(row: Found, label: str, color: str, dash: str) -> Curve:
+    gaps: Mapping[str, Any] = row["gap"]["best"]
+    return Curve(
+        label,
+        [int(n) for n in gaps],
+        [gap["value"] for gap in gaps.values()],
+        color,
+        dash,
+        error=[gap["error"] for gap in gaps.values()],
+        joined=True,
+    )
+
+
+def _note(found: Found) -> str:
+    done = found["complete"]
+    counts = [row["fields"] for each in found["theories"] for row in each["processes"]]
+    missing = "" if done["batches"] == done["of"] else " The study is not complete."
+    fields = f"{min(counts):,} to {max(counts):,}" if counts else "no"
+    return (
+        "Gap: KL, in nats, of the stochastic (shell) sampler's N steps less that of infinitely "
+        "many, with the exact posterior mean by Monte Carlo and no network; each process on its "
+        "own best time grid. Gaussian data would have none. Bars: one standard error over "
+        f"{fields} fields, the same for all processes; comparisons are field by field, with "
+        f"Holm's correction and a margin of {100 * found['margin']:g} % stated beforehand. "
+        f"Measured: {done['batches']} of {done['of']} batches, {done['processes']} pairs of "
+        f"theory and process.{missing} `{found['command']}`"
+    )

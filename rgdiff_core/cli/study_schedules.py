@@ -1,0 +1,90 @@
+"""`rgdiff study schedules`: what few steps cost a perfect denoiser, by process and theory."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.files.atomic import write_text
+from rgdiff_core.spec import check_whole
+from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
+from rgdiff_core.study.lattice.schedule_summary import lines, summary
+from rgdiff_core.study.lattice.schedules import CASES, Numbers, Schedules
+from rgdiff_core.study.report import versions
+from rgdiff_core.training.state import tune_malloc
+
+__all__ = ["run_schedules", "schedules_options"]
+
+FILE = "schedules-phi4.json"
+MAX_BATCHES = 10_000
+
+
+def schedules_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study schedules`."""
+    parser.add_argument(
+        "--theories",
+        nargs="+",
+        choices=tuple(CASES),
+        default=list(CASES),
+        metavar="NAME",
+        help=f"of {', '.join(CASES)} (default: all)",
+    )
+    parser.add_argument(
+        "--batches",
+        type=int,
+        default=Numbers().batches,
+        metavar="N",
+        help=f"of {Numbers().fields} fields, of each process; default {Numbers().batches}, "
+        "about two hours on one core",
+    )
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/study-schedules"),
+        metavar="FOLDER",
+        help="where cells are kept; what is finished there is not computed again (default: "
+        "runs/study-schedules)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+    )
+
+
+@resumable()
+def run_schedules(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Run the study; return what to print as JSON, and the lines for people.
+
+    Raises a one-line `ValueError` for options that do not fit.
+    """
+    check_whole("batches", chosen.batches, 1, MAX_BATCHES)
+    until = end_of(chosen.minutes)
+    torch.set_num_threads(1)
+    tune_malloc()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        if not chosen.json:
+            print(text, flush=True)
+
+    cells = {name: Cells(chosen.work / name, say, until) for name in chosen.theories}
+    study = Schedules(cells, Numbers(batches=chosen.batches))
+    complete = True
+    try:
+        for part in study.parts():
+            study.compute(*part)
+    except OutOfTimeError:
+        complete = False
+    found = {"command": f"rgdiff study schedules --batches {chosen.batches}"}
+    found |= versions() | summary(study)
+    path = chosen.out / FILE
+    write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    state = "complete" if complete else "stopped; the same command goes on"
+    return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
+
+
+COMMANDS: Entries = {"schedules": Entry(schedules_options, run_schedules)}

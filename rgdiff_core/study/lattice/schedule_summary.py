@@ -1,0 +1,203 @@
+"""What `rgdiff study schedules` found, as one small file, and what follows from it.
+
+Two processes differ where Student's test of the difference, field by field, says so at 95 % with
+Holm's correction for all processes of a theory. The margin of equivalence, stated beforehand, is
+that of `verdict`: a tenth of the baseline's number.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.lattice.schedules import (
+    BASELINE,
+    CASES,
+    ENTRANTS,
+    FEW,
+    STEPS,
+    Schedules,
+)
+from rgdiff_core.study.lattice.verdict import EQUIVALENCE, Difference, holm
+
+__all__ = ["GRIDS", "COMPONENT_WISE", "Leader", "differences", "leader", "lines", "summary"]
+
+GRIDS = ("best", "angle", "logsnr")
+COMPONENT_WISE = frozenset({"white-component", "matched-component"})
+Found = Mapping[str, Any]
+
+
+def summary(study: Schedules) -> dict[str, Any]:
+    """Return all numbers with errors, and how much is missing."""
+    theories = [_theory(study, name) for name in study.cells]
+    count = sum(len(row["processes"]) for row in theories)
+    finished = sum(process["batches"] for row in theories for process in row["processes"])
+    wanted = sum(len(study.processes(name)) for name in study.cells) * study.numbers.batches
+    return {
+        "steps": list(STEPS),
+        "baseline": BASELINE,
+        "margin": EQUIVALENCE,
+        "decided_at": FEW,
+        "fields_in_batch": study.numbers.fields,
+        "complete": {"processes": count, "batches": finished, "of": wanted},
+        "processor_minutes": round(study.seconds() / 60, 1),
+        "theories": [row for row in theories if row["processes"]],
+    }
+
+
+def _theory(study: Schedules, name: str) -> dict[str, Any]:
+    case = CASES[name]
+    tables = {
+        entrant: table
+        for entrant in study.processes(name)
+        if (table := _Table.of(study, name, entrant)) is not None
+    }
+    before = study.before(name, BASELINE)
+    return {
+        "data": name,
+        "title": case.title,
+        "m2": case.action.m2,
+        "lam": case.action.lam,
+        "size": case.size,
+        "condition": before["condition"] if before else None,
+        "processes": [
+            _process(study, name, entrant, table, tables.get(BASELINE))
+            for entrant, table in tables.items()
+        ],
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Means over groups of fields, (groups, columns), of the finished batches of a process."""
+
+    names: list[str]
+    groups: Tensor
+    batches: int
+
+    @classmethod
+    def of(cls, study: Schedules, theory: str, entrant: str) -> "_Table | None":
+        cells = []
+        for batch in range(study.numbers.batches):
+            cell = study.found(theory, entrant, batch)
+            if cell is None:
+                break
+            cells.append(cell)
+        if not cells:
+            return None
+        groups = torch.cat([torch.tensor(c["groups"], dtype=torch.float64) for c in cells])
+        return cls(cells[0]["names"], groups, len(cells))
+
+    def column(self, name: str) -> Tensor:
+        return self.groups[:, self.names.index(name)]
+
+
+def _process(
+    study: Schedules, theory: str, name: str, table: _Table, baseline: _Table | None
+) -> dict[str, Any]:
+    entrant, before = ENTRANTS[name], study.before(theory, name)
+    return {
+        "name": name,
+        "title": entrant.title,
+        "kind": entrant.kind,
+        "batches": table.batches,
+        "fields": table.batches * study.numbers.fields,
+        "gaussian_kl": _rounded(table.column("gaussian")),
+        "prior": _rounded(table.column("prior")),
+        "gap": {
+            grid: {str(n): _rounded(table.column(f"shell {grid} {n}")) for n in STEPS}
+            for grid in GRIDS
+        },
+        "ancestral": {str(n): _rounded(table.column(f"ancestral logsnr {n}")) for n in STEPS},
+        "ancestral_law": before["ancestral_law"] if before else None,
+        "against_baseline": None
+        if baseline is None or name == BASELINE
+        else {
+            grid: {str(n): _less(table, baseline, f"shell {grid} {n}") for n in STEPS}
+            for grid in GRIDS
+        },
+    }
+
+
+def _rounded(values: Tensor) -> dict[str, float]:
+    found = Estimate.of(values)
+    return {"value": round(found.value, 5), "error": round(found.error, 5)}
+
+
+def _less(table: _Table, baseline: _Table, column: str) -> dict[str, float]:
+    """Return a number less the baseline's on the same fields."""
+    one, other = table.column(column), baseline.column(column)
+    count = min(len(one), len(other))
+    return _rounded(one[:count] - other[:count]) | {"n": count}
+
+
+def differences(theory: Found, steps: int, grid: str = "best") -> dict[str, Difference]:
+    """Return by how much every process' gap is off the baseline's, with Holm's correction.
+
+    Arguments:
+        theory: one of a summary's.
+        steps: N.
+        grid: the time grid, of `GRIDS`.
+    """
+    base = next((row for row in theory["processes"] if row["name"] == BASELINE), None)
+    if base is None:
+        return {}
+    margin = EQUIVALENCE * base["gap"][grid][str(steps)]["value"]
+    offs = {}
+    for row in theory["processes"]:
+        if row["against_baseline"] is not None:
+            off = row["against_baseline"][grid][str(steps)]
+            offs[row["name"]] = Difference(off["value"], off["error"], max(off["n"] - 1, 0))
+    return {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The component-wise process with the least gap, beside the baseline.
+
+    Attributes:
+        title: display name.
+        difference: of its gap from the baseline's, nats.
+        baseline: the baseline's gap, nats.
+    """
+
+    title: str
+    difference: Difference
+    baseline: float
+
+    @property
+    def percent(self) -> tuple[float, float]:
+        """The difference and its standard error, in per cent of the baseline's gap."""
+        scale = 100 / self.baseline
+        return scale * self.difference.value, scale * (self.difference.error or math.nan)
+
+
+def leader(theory: Found, steps: int, grid: str = "best") -> Leader | None:
+    """Return the best component-wise process; None where none was measured beside a baseline."""
+    offs = differences(theory, steps, grid)
+    rows = [
+        row for row in theory["processes"] if row["kind"] in COMPONENT_WISE and row["name"] in offs
+    ]
+    if not rows:
+        return None
+    best = min(rows, key=lambda row: offs[row["name"]].value)
+    base = next(row for row in theory["processes"] if row["name"] == BASELINE)
+    gap = base["gap"][grid][str(steps)]["value"]
+    return Leader(best["title"], offs[best["name"]], gap)
+
+
+def lines(found: Found) -> list[str]:
+    """Return the tables for people: the gap in nats on each process' best time grid."""
+    told = []
+    for theory in found["theories"]:
+        told += ["", f"{theory['title']}: gap in nats in {', '.join(map(str, STEPS))} steps"]
+        for row in theory["processes"]:
+            gaps = [row["gap"]["best"][str(n)] for n in STEPS]
+            numbers = "  ".join(f"{gap['value']:.3f} ± {gap['error']:.3f}" for gap in gaps)
+            told.append(f"{row['title']:<60}{numbers}")
+    done = found["complete"]
+    return [*told, "", f"{done['batches']} of {done['of']} batches"]

@@ -1,0 +1,386 @@
+"""`rgdiff study schedules`: what few steps cost a perfect denoiser, by process and theory.
+
+No network is trained. The perfect denoiser's mean comes from posterior Monte Carlo (`perfect`),
+and the KL of a sampler's N steps is a functional of it (`gaps`). All processes noise the same
+fields with the same noise, so that their differences are better known than each. Time grids are
+those of samplers, and the best one of each process, chosen on fields of their own: with it the
+curve in the space of noise levels counts, and not the pace along it.
+
+Cells hold batches of fields, so that a study that was stopped goes on where it was.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.bases import FourierBasis
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Matched, White
+from rgdiff_core.lattice import Phi4
+from rgdiff_core.process import Process, ProcessSpec
+from rgdiff_core.sampling import time_grid
+from rgdiff_core.schedules import (
+    Cosine,
+    Cutoff,
+    LinearGamma,
+    Schedule,
+    SoftConditioning,
+    WaveletLevels,
+)
+from rgdiff_core.schedules.kernels import (
+    BumpKernel,
+    ButterworthKernel,
+    GaussianKernel,
+    LitimKernel,
+    SigmoidKernel,
+)
+from rgdiff_core.seeds import fold_in
+from rgdiff_core.spec import to_dict
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.lattice.arms import HIGH, LOW
+from rgdiff_core.study.lattice.gaps import (
+    Functional,
+    Path,
+    ancestral_law,
+    best_grid,
+    functional,
+    path,
+)
+from rgdiff_core.study.lattice.perfect import Sites, dense, draw, strengths
+
+__all__ = [
+    "BASELINE",
+    "CASES",
+    "ENTRANTS",
+    "STEPS",
+    "Case",
+    "Entrant",
+    "Numbers",
+    "Schedules",
+]
+
+STEPS = (4, 8, 16, 32, 64)
+BASELINE = "white-linear"
+FIRST = (
+    BASELINE,
+    "matched-gaussian",
+    "matched-linear",
+    "haar-0",
+    "matched-butterworth-2",
+    "white-butterworth-2",
+)
+EARLY = 2  # batches of those that come first
+SEED = 1904
+POOL = 4  # batches of fields that the spectrum is taken from
+POOL_FIELDS = 256
+PILOT = 128  # fields that a time grid is chosen by
+OTHERS = 10_000  # batches further on are the starts of second chains
+LEADERS = 6
+FEW = 16  # steps by which the leaders are known
+
+
+@dataclass(frozen=True)
+class Case:
+    """A theory on a lattice.
+
+    Attributes:
+        title: display name.
+        action: the theory.
+        size: L.
+        few: whether only the best processes of the next smaller lattice are measured.
+    """
+
+    title: str
+    action: Phi4
+    size: int
+    few: bool = False
+
+
+CRITICAL = Phi4(-4.0, 4.2606)
+CASES: Mapping[str, Case] = {
+    "phi4-6x6-critical": Case("6×6, critical line", CRITICAL, 6),
+    "phi4-6x6": Case("6×6, symmetric phase", Phi4(-4.0, 6.975), 6),
+    "phi4-6x6-broken": Case("6×6, broken phase", Phi4(-1.0, 0.5), 6),
+    "phi4-8x8-critical": Case("8×8, critical line", CRITICAL, 8),
+    "phi4-12x12-critical": Case("12×12, critical line", CRITICAL, 12, few=True),
+}
+LARGEST = "phi4-8x8-critical"  # on which all processes are measured
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A process that is compared.
+
+    Attributes:
+        title: display name.
+        kind: of noise and schedule: as the arms of `rgdiff study phi4`, or "levels".
+        spec: the process.
+    """
+
+    title: str
+    kind: str
+    spec: ProcessSpec
+
+
+def _white(schedule: Schedule) -> ProcessSpec:
+    return ProcessSpec(BasisSpec(momentum="lattice"), White(), schedule)
+
+
+def _matched(schedule: Schedule) -> ProcessSpec:
+    return ProcessSpec(BasisSpec(momentum="lattice"), Matched(), schedule)
+
+
+def _haar(schedule: Schedule) -> ProcessSpec:
+    return ProcessSpec(BasisSpec("wavelet", wavelet="haar"), White(), schedule)
+
+
+def _entrants() -> dict[str, Entrant]:
+    local: dict[str, tuple[str, Schedule]] = {
+        "gaussian": ("Gaussian cutoff", Cutoff(GaussianKernel(), gamma_max=HIGH)),
+        "butterworth-1": ("Butterworth cutoff of order 1", _cutoff(ButterworthKernel(1.0))),
+        "butterworth-2": ("Butterworth cutoff of order 2", _cutoff(ButterworthKernel(2.0))),
+        "sigmoid-0.03": ("sigmoid cutoff of width 0.03", _cutoff(SigmoidKernel(0.03))),
+        "sigmoid-0.2": ("sigmoid cutoff of width 0.2", _cutoff(SigmoidKernel(0.2))),
+        "sigmoid-1": ("sigmoid cutoff of width 1", _cutoff(SigmoidKernel(1.0))),
+        "soft-2": ("soft conditioning, 2", SoftConditioning(LOW, HIGH, 2.0, "variance")),
+    }
+    matched = {
+        "litim": ("Litim cutoff", _cutoff(LitimKernel())),
+        "bump": ("bump cutoff", _cutoff(BumpKernel())),
+        "soft-0.5": ("soft conditioning, 0.5", SoftConditioning(LOW, HIGH, 0.5, "variance")),
+    }
+    linear = LinearGamma(LOW, HIGH)
+    found = {
+        BASELINE: Entrant("white noise, linear log-SNR", "white-scalar", _white(linear)),
+        "white-cosine": Entrant("white noise, cosine", "white-scalar", _white(Cosine())),
+        "matched-linear": Entrant(
+            "matched noise, linear log-SNR (EqualSNR)", "matched-scalar", _matched(linear)
+        ),
+    }
+    for name, (title, schedule) in local.items():
+        found[f"white-{name}"] = Entrant(
+            f"white noise, {title}", "white-component", _white(schedule)
+        )
+    for name, (title, schedule) in (local | matched).items():
+        found[f"matched-{name}"] = Entrant(
+            f"matched noise, {title}", "matched-component", _matched(schedule)
+        )
+    for softness, title in ((0.0, "strictly"), (0.5, "softly")):
+        found[f"haar-{softness:g}"] = Entrant(
+            f"Haar wavelets, {title} level by level",
+            "levels",
+            _haar(WaveletLevels(softness, LOW, HIGH)),
+        )
+    return found
+
+
+def _cutoff(kernel: Any) -> Cutoff:
+    return Cutoff(kernel, gamma_max=HIGH)
+
+
+ENTRANTS: Mapping[str, Entrant] = _entrants()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How much is computed.
+
+    Attributes:
+        batches: of fields, of every theory and process.
+        fields: in a batch.
+        trajectories: of each of the two chains of a field.
+        groups: of a batch's fields, of which the means are kept.
+    """
+
+    batches: int = 16
+    fields: int = 256
+    trajectories: int = 16
+    groups: int = 4
+
+
+@lru_cache(maxsize=64)
+def _fields(case: Case, batch: int, fields: int) -> Tensor:
+    """Return a batch of independent fields, (n, L²) float64."""
+    shape = (1, case.size, case.size)
+    quadratic, transform = dense(case.action, FourierBasis(shape))
+    unit = torch.ones(len(quadratic), dtype=torch.float64)
+    # no more than the chain's mass depends on this ⟨φ²⟩, with which P = 2(1 − Δ)
+    phi2 = (1 - case.action.m2) / (6 * case.action.lam)
+    sites = Sites(quadratic, case.action.lam, transform, unit, phi2)
+    return draw(sites, fields, torch.Generator().manual_seed(fold_in(SEED, 1, batch)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    process: Process
+    modes: Modes
+    sites: Sites
+    curve: Path
+
+
+@lru_cache(maxsize=128)
+def _prepared(case: Case, spec: ProcessSpec) -> _Prepared:
+    """Return a process with the spectrum of fields that nothing else is measured on."""
+    x = torch.cat([_fields(case, -1 - number, POOL_FIELDS) for number in range(POOL)])
+    images = x.reshape(-1, 1, case.size, case.size)
+    basis = spec.basis.build(images).double()
+    modes = Modes.fit(basis, images, symmetries="lattice")
+    process = Process(basis, spec.color, spec.schedule, modes)
+    assert modes.variance is not None
+    quadratic, transform = dense(case.action, basis)
+    phi2 = float((x**2).mean())
+    sites = Sites(quadratic, case.action.lam, transform, modes.variance.flatten(), phi2)
+    return _Prepared(process, modes, sites, path(process, modes))
+
+
+def _strengths(case: Case, made: _Prepared, numbers: Numbers, batch: int) -> Iterator[Tensor]:
+    """Yield h of every field and component, (n, K), from the last node to the first."""
+    x, other = (_fields(case, number, numbers.fields) for number in (batch, batch + OTHERS))
+    generator = torch.Generator().manual_seed(fold_in(SEED, 2, batch))
+    return strengths(made.sites, made.curve.levels, x, other, numbers.trajectories, generator)
+
+
+def _grids(case: Case, spec: ProcessSpec, numbers: Numbers) -> dict[str, Any]:
+    """Return what is known of a process before anything is measured.
+
+    Its best time grids, chosen on fields of their own; the Gaussian law of the ancestral sampler,
+    in nats, on the grid of equal steps of the mean log-SNR; and the largest variance of a
+    component over the smallest.
+    """
+    made = _prepared(case, spec)
+    pilot = replace(numbers, fields=PILOT)
+    mean = torch.stack([h.mean(0) for h in _strengths(case, made, pilot, -100)]).flip(0)
+    law = {}
+    for n in STEPS:
+        times = time_grid(made.process, made.modes, n, "logsnr")
+        law[str(n)] = ancestral_law(made.curve.at(times[::-1])[1])
+    variance = made.sites.variance
+    return {
+        "grids": {str(n): list(best_grid(made.modes, made.curve, mean, n)) for n in STEPS},
+        "ancestral_law": law,
+        "condition": float(variance.max() / variance.min()),
+    }
+
+
+def _batch(
+    case: Case, spec: ProcessSpec, numbers: Numbers, grids: Mapping[str, Any], batch: int
+) -> dict[str, Any]:
+    """Return the gaps of a batch of fields as means over groups of them."""
+    made = _prepared(case, spec)
+    what = _functional(made, grids)
+    total = what.constants.expand(numbers.fields, -1).clone()
+    nodes = what.weights.flip(1).unbind(1)
+    for h, weights in zip(_strengths(case, made, numbers, batch), nodes, strict=True):
+        total += h @ weights.T
+    groups = torch.stack([part.mean(0) for part in total.chunk(numbers.groups)])
+    return {"names": list(what.names), "groups": groups.tolist()}
+
+
+def _functional(made: _Prepared, grids: Mapping[str, Any]) -> Functional:
+    chosen = {
+        "best": [tuple(grids[str(n)]) for n in STEPS],
+        **{
+            name: [time_grid(made.process, made.modes, n, name) for n in STEPS]
+            for name in ("angle", "logsnr")
+        },
+    }
+    return functional(made.process, made.modes, made.curve, chosen)
+
+
+@dataclass(frozen=True)
+class Schedules:
+    """The study.
+
+    Arguments:
+        cells: of each theory, by name.
+        numbers: how much is computed.
+    """
+
+    cells: Mapping[str, Cells]
+    numbers: Numbers = Numbers()
+
+    def parts(self) -> Iterator[tuple[str, str, int]]:
+        """Yield what is to be computed: theory, process and batch.
+
+        First come a few batches of a few processes, then a batch of all at a time.
+        """
+        for batch in range(min(EARLY, self.numbers.batches)):
+            for theory in self.cells:
+                known = self.processes(theory)
+                yield from ((theory, name, batch) for name in FIRST if name in known)
+        for batch in range(self.numbers.batches):
+            for theory in self.cells:
+                yield from ((theory, name, batch) for name in self.processes(theory))
+
+    def processes(self, theory: str) -> tuple[str, ...]:
+        """Return the names of the processes that are measured on a theory; where these are the
+        best ones of another, none before that has a batch of all.
+        """
+        if not CASES[theory].few:
+            return tuple(ENTRANTS)
+        if LARGEST not in self.cells:
+            return (BASELINE,)
+        cells = {name: self.found(LARGEST, name, 0) for name in ENTRANTS}
+        name = f"shell best {FEW}"
+        sums = {
+            entrant: sum(group[cell["names"].index(name)] for group in cell["groups"])
+            for entrant, cell in cells.items()
+            if cell is not None
+        }
+        if len(sums) < len(ENTRANTS):
+            return ()
+        return tuple(dict.fromkeys([BASELINE, *sorted(sums, key=sums.__getitem__)]))[:LEADERS]
+
+    def found(self, theory: str, name: str, batch: int) -> dict[str, Any] | None:
+        """Return a finished batch, None where it is not there."""
+        cell = self.cells[theory].read(f"{name}-{batch}", self._inputs(theory, name, batch))
+        return None if cell is None else cell["result"]
+
+    def before(self, theory: str, name: str) -> dict[str, Any] | None:
+        """Return what was known of a process beforehand, None where it is not there."""
+        cell = self.cells[theory].read(f"{name}-grids", self._inputs(theory, name, -1))
+        return None if cell is None else cell["result"]
+
+    def compute(self, theory: str, name: str, batch: int) -> None:
+        """Compute a batch, and before the first the time grids, where they are not there.
+
+        Raises `OutOfTimeError` where it would have to be begun too late.
+        """
+        case, spec, cells = CASES[theory], ENTRANTS[name].spec, self.cells[theory]
+        grids = cells.have(
+            f"{name}-grids",
+            self._inputs(theory, name, -1),
+            lambda: _grids(case, spec, self.numbers),
+        )["result"]["grids"]
+        cells.have(
+            f"{name}-{batch}",
+            self._inputs(theory, name, batch),
+            lambda: _batch(case, spec, self.numbers, grids, batch),
+        )
+
+    def seconds(self) -> float:
+        """Return the processor time of all finished cells."""
+        return sum(
+            json.loads(path.read_text(encoding="utf-8")).get("processor_seconds", 0.0)
+            for cells in self.cells.values()
+            for path in cells.folder.glob("*.json")
+        )
+
+    def _inputs(self, theory: str, name: str, batch: int) -> dict[str, Any]:
+        case, numbers = CASES[theory], self.numbers
+        return {
+            "action": [case.action.m2, case.action.lam, case.size],
+            "process": to_dict(ENTRANTS[name].spec),
+            "fields": numbers.fields,
+            "trajectories": numbers.trajectories,
+            "groups": numbers.groups,
+            "steps": list(STEPS),
+            "seed": SEED,
+            "batch": batch,
+        }
