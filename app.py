@@ -18,6 +18,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages._samples.component.route import route
+from pages._shared import glossary
 from pages._shared.guard import Guard, Hosts
 from rgdiff_core import extensions
 
@@ -35,6 +36,7 @@ LOOK = """<style>
     color: light-dark(#2a56be, #9db7ff) !important;
 }
 [data-stale=true] { --fresh: hidden }
+.stHeading h2 { font-size: 1.75rem; padding: 0.5rem 0 1rem }
 </style>"""
 
 
@@ -46,7 +48,7 @@ def draw() -> None:
         scripts = "\n".join((SHARED / name).read_text("utf-8") for name in SCRIPTS)
         st.html(f"<script>{scripts}</script>", unsafe_allow_javascript=True)
 
-    st.navigation(
+    page = st.navigation(
         [
             st.Page("pages/noising.py", title="Noising", icon=":material/gradient:", default=True),
             st.Page("pages/spectra.py", title="Spectra", icon=":material/show_chart:"),
@@ -55,7 +57,10 @@ def draw() -> None:
             st.Page("pages/training.py", title="Training", icon=":material/model_training:"),
             st.Page("pages/results.py", title="Results", icon=":material/leaderboard:"),
         ]
-    ).run()
+    )
+    with st.sidebar:
+        glossary.button()
+    page.run()
 
 
 def preload() -> None:

@@ -44,7 +44,7 @@ LINE, PREFIX = "measuring", "scan/"
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the scan chosen."""
     del listed, info
-    st.subheader("Where the symmetry breaks")
+    st.header("Where the symmetry breaks")
     full = _committed()
     names = [FULL, LIVE] if full else [LIVE]
     left, right = st.columns([2, 3], vertical_alignment="bottom")

@@ -79,6 +79,14 @@ def button(at: AppTest, label: str):
     return next(each for each in at.button if each.label == label)
 
 
+def test_the_last_stop_of_the_tour_opens_its_view_from_its_number_alone():
+    at = start("app.py").switch_page("pages/lattice.py")
+    at.query_params["tour"] = "9"
+    healthy(at.run())
+    assert (at.query_params["tour"], at.query_params["view"]) == ("9", "RG flow")
+    assert at.header[0].value in (SPEC.title, FREE.title)
+
+
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_is_shown(view):
     at = healthy(start(view=view).run())
@@ -138,7 +146,7 @@ def test_a_bad_address_is_one_sentence(link):
 def test_an_unknown_ensemble_is_said_and_another_one_shown():
     at = healthy(start(view="Observables", ensemble="000000000000").run())
     assert any("no ensemble '000000000000'" in each.value for each in at.info)
-    assert at.subheader[0].value in (SPEC.title, FREE.title)
+    assert at.header[0].value in (SPEC.title, FREE.title)
 
 
 def test_couplings_can_be_entered_in_any_convention():
@@ -190,7 +198,7 @@ def test_an_ensemble_is_sampled_in_the_background_and_is_then_a_data_set():
     at = healthy(start(view="Observables", ensemble=id).run())
     made = ensembles.read(id)
     assert (made.spec.m2, made.spec.lam, made.spec.size) == (-4.0, 5.0, 4)
-    assert at.subheader[0].value == made.spec.title
+    assert at.header[0].value == made.spec.title
     name = f"lattice-{id}"
     assert name in {each.name for each in rg.data.available()}
     assert rg.data.load(name).images.shape[1:] == (1, 4, 4)
