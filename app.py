@@ -25,7 +25,7 @@ from rgdiff_core import extensions
 SHARED = Path(__file__).parent / "pages" / "_shared"
 # A file, for Streamlit fetches named icons from elsewhere.
 ICON = SHARED / "icon.png"
-SCRIPTS = ("address.js", "skip.js")
+SCRIPTS = ("address.js", "skip.js", "paste.js")
 # Streamlit's captions, and its blue where that is a text, are too pale to be read by everybody
 # (WCAG 2, 1.4.3). What is being recomputed is not called exact: --fresh, which components read.
 LOOK = """<style>
