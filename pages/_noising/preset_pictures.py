@@ -23,7 +23,7 @@ MAX_FITTED = 1024
 LOOK = """<style>
 .st-key-preset-pictures { gap: 0.6rem; }
 .st-key-preset-pictures .stButton button {
-    width: 8.6rem; height: 10.2rem; padding: 8.2rem 0.3rem 0.2rem; align-items: center;
+    width: 8.6rem; height: 11rem; padding: 8.2rem 0.3rem 0.2rem; align-items: center;
     background-repeat: no-repeat; background-position: center 0.4rem; background-size: 7.6rem;
     image-rendering: pixelated;
 }
@@ -46,14 +46,15 @@ def choose(index: int) -> None:
             key = f"preset-picture-{name}"
             image = f"url(data:image/png;base64,{drawn})"
             st.html(f"<style>.st-key-{key} button {{ background-image: {image} }}</style>")
-            if st.button(preset.title, key=key, help=preset.look):
-                _take(index, name)
+            if st.button(
+                preset.title, key=key, help=preset.look, on_click=_take, args=(index, name)
+            ):
+                st.rerun()  # which closes the dialog
     st.caption(f"The first image on the page at t = {TIME}, with the same noise.")
 
 
 def _take(index: int, name: str) -> None:
     session.attempt(lambda: fitting(with_preset(session.current(), index, name)))
-    st.rerun()
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
