@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from labpage import START, new_tab, ref, settled, visit
-from patience import PATIENCE
-from playwright.sync_api import Browser, BrowserType, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
@@ -20,7 +19,6 @@ PASTE = """async () => {
     clipboardData.items.add(new File([blob], "image.png", { type: "image/png" }));
     document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
 }"""
-CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 
 @pytest.fixture
@@ -72,25 +70,18 @@ def root(page: Page):
     return ref(page, "root").element_handle()
 
 
-def test_pictures_are_pasted_and_photographed(
-    browser_type: BrowserType, browser_type_launch_args: dict, app_url: str
-):
-    given = [*browser_type_launch_args.get("args", ()), *CAMERA]
-    browser = browser_type.launch(**browser_type_launch_args | {"args": given})
-    tab = browser.new_page(viewport={"width": 1280, "height": 720})
-    tab.set_default_timeout(1000 * PATIENCE)
-    visit(tab, app_url, START)
-    tab.get_by_role("button", name="Your own images").click()
-    tab.locator(".st-key-dataset-files input[type=file]").wait_for(state="attached")
-    tab.evaluate(PASTE)
-    expect(tab.get_by_text("One picture, and 16 overlapping parts of it")).to_be_visible()
-    tab.wait_for_function("() => location.search.includes('own-image-')")
-    if not tab.get_by_text("Photograph with the camera").is_visible():
-        tab.get_by_role("button", name="Your own images").click()
-    tab.get_by_text("Photograph with the camera").click()
-    tab.get_by_role("button", name="Take Photo").click()
-    tab.wait_for_function(
+def test_pictures_are_pasted_and_photographed(page: Page, app_url: str):
+    visit(page, app_url, START)
+    page.get_by_role("button", name="Your own images").click()
+    page.locator(".st-key-dataset-files input[type=file]").wait_for(state="attached")
+    page.evaluate(PASTE)
+    expect(page.get_by_text("One picture, and 16 overlapping parts of it")).to_be_visible()
+    page.wait_for_function("() => location.search.includes('own-image-')")
+    if not page.get_by_text("Photograph with the camera").is_visible():
+        page.get_by_role("button", name="Your own images").click()
+    page.get_by_text("Photograph with the camera").click()
+    page.get_by_role("button", name="Take Photo").click()
+    page.wait_for_function(
         "() => /own-/.test(location.search) && !location.search.includes('own-image-')"
     )
-    settled(tab)
-    browser.close()
+    settled(page)
