@@ -180,9 +180,10 @@ def _speed(full: PhaseScan | None) -> float:
 def _begin(spec: ScanSpec) -> None:
     def work(task: jobs.Task) -> PhaseScan:
         scan = PhaseScan(spec)
-        for point in phase_scan(spec, progress=task.progress):
-            scan = replace(scan, points=(*scan.points, point))
-            task.live = scan
+        with task.interruptible():
+            for point in phase_scan(spec, progress=task.progress):
+                scan = replace(scan, points=(*scan.points, point))
+                task.live = scan
         return scan
 
     jobs.begin(LINE, f"{PREFIX}{spec.to_json()}", "Scanning", work)
