@@ -79,14 +79,6 @@ def button(at: AppTest, label: str):
     return next(each for each in at.button if each.label == label)
 
 
-def test_the_last_stop_of_the_tour_opens_its_view_from_its_number_alone():
-    at = start("app.py").switch_page("pages/lattice.py")
-    at.query_params["tour"] = "9"
-    healthy(at.run())
-    assert (at.query_params["tour"], at.query_params["view"]) == ("9", "RG flow")
-    assert at.header[0].value in (SPEC.title, FREE.title)
-
-
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_is_shown(view):
     at = healthy(start(view=view).run())
