@@ -7,7 +7,7 @@ from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from rgdiff_core.data import ensembles
-from rgdiff_core.data.ensembles import EnsembleSpec
+from rgdiff_core.lattice import EnsembleSpec
 
 ROOT = Path(__file__).resolve().parents[2]
 
