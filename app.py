@@ -18,6 +18,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages._samples.component.route import route
+from pages._shared import glossary, looks
 from pages._shared.guard import Guard, Hosts
 from pages._shared.presses import OnePress
 from rgdiff_core import extensions
@@ -25,29 +26,13 @@ from rgdiff_core import extensions
 SHARED = Path(__file__).parent / "pages" / "_shared"
 # A file, for Streamlit fetches named icons from elsewhere.
 ICON = SHARED / "icon.png"
-SCRIPTS = ("address.js", "skip.js")
-# Streamlit's captions, and its blue where that is a text, are too pale to be read by everybody
-# (WCAG 2, 1.4.3). What is being recomputed is not called exact: --fresh, which components read.
-LOOK = """<style>
-.stMainBlockContainer { padding-top: 3rem }
-.st-key-address { display: none }
-[data-testid=stCaptionContainer] { color: inherit; opacity: 0.8 }
-[data-testid=stSliderThumbValue] *, button[data-variant][data-selected=true] * {
-    color: light-dark(#2a56be, #9db7ff) !important;
-}
-[data-stale=true] { --fresh: hidden }
-</style>"""
+SCRIPTS = ("address.js", "skip.js", "paste.js")
 
 
 def draw() -> None:
     """Draw the frame and the page of this visit."""
     st.set_page_config(page_title="rgdiff", page_icon=ICON, layout="wide")
-    st.html(LOOK)
-    with st.container(key="address"):
-        scripts = "\n".join((SHARED / name).read_text("utf-8") for name in SCRIPTS)
-        st.html(f"<script>{scripts}</script>", unsafe_allow_javascript=True)
-
-    st.navigation(
+    page = st.navigation(
         [
             st.Page("pages/noising.py", title="Noising", icon=":material/gradient:", default=True),
             st.Page("pages/spectra.py", title="Spectra", icon=":material/show_chart:"),
@@ -56,7 +41,15 @@ def draw() -> None:
             st.Page("pages/training.py", title="Training", icon=":material/model_training:"),
             st.Page("pages/results.py", title="Results", icon=":material/leaderboard:"),
         ]
-    ).run()
+    )
+    with st.container(key="address"):
+        # Streamlit has its Markdown at hand before its other elements: nothing moves.
+        st.markdown(looks.look(page.title), unsafe_allow_html=True)
+        scripts = "\n".join((SHARED / name).read_text("utf-8") for name in SCRIPTS)
+        st.html(f"<script>{scripts}</script>", unsafe_allow_javascript=True)
+    with st.sidebar:
+        glossary.button()
+    page.run()
 
 
 def preload() -> None:

@@ -10,16 +10,6 @@ from pages._shared import address, cache, datasets, tour
 from pages._shared.component import mount_layers, mount_result_channel
 
 VIEWS = ("Images", "Two sites")
-LOOK = """<style>
-.stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
-.stAppHeader { background: none }
-.st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
-.st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
-body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head { padding-left: 1.5rem }
-div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
-    position: absolute; width: 0; overflow: hidden
-}
-</style>"""  # all that is dragged fits one screen
 
 
 def sidebar() -> None:
@@ -77,7 +67,6 @@ def laboratory() -> None:
 def page() -> None:
     """Draw the page."""
     top = st.container(gap=None)
-    top.html(LOOK)
     with top.container(horizontal=True, vertical_alignment="center", key="noising-head"):
         st.title("Noising", anchor=False, width="content")
         st.caption(

@@ -10,18 +10,6 @@ from pages._shared import datasets, tour
 from pages._shared.component import mount_result_channel
 from pages._shared.sampling.models import load
 
-# A short header and narrow margins, so that pictures and curve fit one screen.
-STYLE = """<style>
-.stMainBlockContainer { padding: 2.75rem 2rem 4rem; }
-.st-key-head { gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
-.st-key-head > * { width: auto; flex: 0 1 auto; }
-.st-key-head h1 { font-size: 1.6rem; padding: 0; }
-@media (max-width: 640px) {
-  .stMainBlockContainer { padding: 2.75rem 1rem; }
-  .st-key-head { row-gap: 1rem; }
-}
-</style>"""
-
 
 @st.fragment
 def bench() -> None:
@@ -52,7 +40,6 @@ def bench() -> None:
 
 def page() -> None:
     """Draw the page."""
-    st.html(STYLE)
     with st.container(key="head"):
         st.title("Samples")
         st.markdown(

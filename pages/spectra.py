@@ -13,7 +13,7 @@ from rgdiff_core.spectra.power import radial_average
 
 def radial(choice: SpectraChoice, colors: Colors) -> None:
     """Draw the data's radial spectrum with its fits, and the colours on the same axes."""
-    st.subheader("How much power at each scale")
+    st.header("How much power at each scale")
     spectrum = choice.spectrum()
     k, noise = spectrum.momentum, {}
     curves = [Curve("Data", k, spectrum.power, plots.GREEN, points=True, error=spectrum.error)]
@@ -79,7 +79,7 @@ def fits(choice: SpectraChoice, k: Tensor) -> list[Curve]:
 @st.fragment
 def components(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     """Draw what is in the basis chosen; its own controls leave the figure above alone."""
-    st.subheader("What it looks like, component by component")
+    st.header("What it looks like, component by component")
     view = address.menu(
         st,
         "View",

@@ -69,7 +69,7 @@ def page() -> None:
     except (ValueError, OSError) as error:
         st.error(str(error), icon=":material/error:")
         return
-    left, right = st.columns([5, 1], vertical_alignment="bottom")
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
     with right:
         run_list.upload()
     with left:

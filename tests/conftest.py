@@ -11,7 +11,7 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Playwright
 
 # The cores are shared with the other processes of pytest-xdist, where there are any.
 WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
@@ -20,7 +20,8 @@ torch.set_num_threads(max(1, min(4, (os.cpu_count() or 1) // WORKERS)))
 # As in the Makefile; where the system has none of these, Playwright starts its own.
 CHROMIUM_NAMES = ("chromium", "google-chrome", "google-chrome-stable")
 
-# Chromium must not call home from a closed network, nor ask for a sandbox as root.
+# Chromium must not call home from a closed network, nor ask for a sandbox as root; its camera is
+# a test picture.
 CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -28,6 +29,8 @@ CHROMIUM_FLAGS = (
     "--disable-quic",
     "--disable-sync",
     "--no-first-run",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 )
 
 
@@ -73,14 +76,20 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 
 
 @pytest.fixture(scope="session")
-def browser() -> "Iterator[Browser]":
-    """Start one headless Chromium for the whole session: the system's, or else Playwright's."""
+def playwright() -> "Iterator[Playwright]":
+    """Start Playwright once for the whole session."""
     from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: "Playwright") -> "Iterator[Browser]":
+    """Start one headless Chromium for the whole session: the system's, or else Playwright's."""
     system = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=system, args=list(CHROMIUM_FLAGS), chromium_sandbox=False
-        )
-        yield chromium
-        chromium.close()
+    chromium = playwright.chromium.launch(
+        executable_path=system, args=list(CHROMIUM_FLAGS), chromium_sandbox=False
+    )
+    yield chromium
+    chromium.close()

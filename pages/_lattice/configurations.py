@@ -29,7 +29,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.subheader(info.title)
+    st.header(info.title)
     _browse(info.id, ensemble)
     stored.links(info)
 

@@ -48,7 +48,7 @@ def _one(info: EnsembleInfo | None) -> None:
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.subheader(info.title)
+    st.header(info.title)
     st.markdown(
         "The renormalization group averages fine detail away; a diffusion model drowns it in "
         "noise. Both lose degrees of freedom, V/b² of V are left, and **b** is the common scale. "

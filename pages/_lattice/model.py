@@ -65,7 +65,7 @@ class ModelMeasurement:
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the choice of a model, and what is measured of it."""
     del listed, info
-    st.subheader("How good is a model, against the theory itself?")
+    st.header("How good is a model, against the theory itself?")
     st.markdown(
         "Samples of a model come with their density q, so they can be weighed against e^(−S), "
         "and the distance from the truth is a number of nats, once log Z is known: here by two "

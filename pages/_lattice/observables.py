@@ -59,7 +59,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.subheader(info.title)
+    st.header(info.title)
     try:
         measured = ensembles.measured(info.id)
     except ValueError as error:

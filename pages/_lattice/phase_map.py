@@ -45,7 +45,7 @@ def draw(theory: Theory, listed: Sequence[EnsembleInfo]) -> None:
     """Draw the map and the look."""
     left, right = st.columns([3, 2], gap="large")
     with left:
-        st.subheader("The phase diagram")
+        st.header("The phase diagram")
         _map(theory, listed)
         st.caption(
             "Left of and below the orange line the symmetry φ → −φ is broken and fields order; "
@@ -53,7 +53,7 @@ def draw(theory: Theory, listed: Sequence[EnsembleInfo]) -> None:
             "the infinite lattice, interpolated between published and measured points."
         )
     with right:
-        st.subheader("A quick look")
+        st.header("A quick look")
         st.markdown(where(theory))
         _look(theory)
 

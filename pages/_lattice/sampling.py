@@ -48,7 +48,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     _unfinished()
     stored.table(listed, info)
     if info is not None:
-        st.subheader("How it was made")
+        st.header("How it was made")
         _made(info)
 
 

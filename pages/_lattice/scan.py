@@ -44,7 +44,7 @@ LINE, PREFIX = "measuring", "scan/"
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the scan chosen."""
     del listed, info
-    st.subheader("Where the symmetry breaks")
+    st.header("Where the symmetry breaks")
     full = _committed()
     names = [FULL, LIVE] if full else [LIVE]
     left, right = st.columns([2, 3], vertical_alignment="bottom")
@@ -180,9 +180,10 @@ def _speed(full: PhaseScan | None) -> float:
 def _begin(spec: ScanSpec) -> None:
     def work(task: jobs.Task) -> PhaseScan:
         scan = PhaseScan(spec)
-        for point in phase_scan(spec, progress=task.progress):
-            scan = replace(scan, points=(*scan.points, point))
-            task.live = scan
+        with task.interruptible():
+            for point in phase_scan(spec, progress=task.progress):
+                scan = replace(scan, points=(*scan.points, point))
+                task.live = scan
         return scan
 
     jobs.begin(LINE, f"{PREFIX}{spec.to_json()}", "Scanning", work)

@@ -35,8 +35,8 @@ QUICK = 2**26  # bytes up to which a file is read for its autocorrelation time
 
 def table(listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the list, what can be done with the chosen ensemble, and the place to bring one."""
-    left, right = st.columns([4, 1], vertical_alignment="bottom")
-    left.subheader("Stored ensembles")
+    left, right = st.columns([5, 2], vertical_alignment="bottom")
+    left.header("Stored ensembles")
     with right:
         _upload()
     if text := st.session_state.pop(_PROBLEM, None):

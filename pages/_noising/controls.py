@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._noising import data, session
+from pages._noising import data, preset_pictures, session
 from pages._noising.state import MAX_IMAGES, NoisingState, with_preset, with_second, without_second
 from pages._shared.process_choice import ProcessChoice, choice_of
 from pages._shared.process_widgets import (
@@ -105,6 +105,11 @@ def side_controls(lab: NoisingState, index: int) -> None:
             ),
         ),
     )
+
+    if st.button(
+        "Presets as pictures", key=key("pictures"), icon=":material/grid_view:", width="stretch"
+    ):
+        preset_pictures.choose(index)
 
     def bind(field: str) -> Bind:
         """Keep the values of the widgets of one of the side's choices."""

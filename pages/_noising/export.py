@@ -4,6 +4,7 @@ films.
 
 import csv
 import io
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -81,9 +82,21 @@ def still(lab: NoisingState) -> bytes:
     return png(_sheet(lab, lab.t))
 
 
-def noising_film(lab: NoisingState, kind: str) -> bytes:
-    """Return the noising from t = 0 to 1 as a film, "gif" or "mp4"."""
-    return film([_sheet(lab, i / (FILM_FRAMES - 1)) for i in range(FILM_FRAMES)], kind)
+def noising_film(
+    lab: NoisingState, kind: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> bytes:
+    """Return the noising from t = 0 to 1 as a film, "gif" or "mp4".
+
+    Arguments:
+        progress: Called before each frame with how many are made, and how many there will be.
+    """
+
+    def frames() -> Iterator[np.ndarray]:
+        for i in range(FILM_FRAMES):
+            progress(i, FILM_FRAMES)
+            yield _sheet(lab, i / (FILM_FRAMES - 1))
+
+    return film(frames(), kind)
 
 
 def _sheet(lab: NoisingState, t: float) -> np.ndarray:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._noising import controls, data, export, session
+from pages._noising.films import films
 from pages._shared import cache
 from pages._shared.pictures import grid
 from rgdiff_core.presets import PRESETS
@@ -38,12 +39,11 @@ def exports() -> None:
             "Process (JSON)": ("json", lambda: export.process_json(lab, index)),
             "Curves (CSV)": ("csv", lambda: export.curves_csv(lab, index)),
             "Picture (PNG)": ("png", lambda: export.still(lab)),
-            "Film (MP4)": ("mp4", lambda: export.noising_film(lab, "mp4")),
-            "Film (GIF)": ("gif", lambda: export.noising_film(lab, "gif")),
         }
         with st.container(horizontal=True):
             for title, (kind, make) in files.items():
                 st.download_button(title, make, f"rgdiff-{lab.data}-{'AB'[index]}.{kind}")
+        films(lab, f"rgdiff-{lab.data}")
         st.code(export.python_lines(lab, index), language="python", wrap_lines=True)
 
 

@@ -139,7 +139,7 @@ def _pairs(names: Iterable[str], metrics: Found) -> dict[str, Any]:
 
 def _arms(study: Found, nfe: int | None) -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.subheader("Methods compared")
+    left.header("Methods compared")
     every = right.toggle(
         "All processes",
         key="every",

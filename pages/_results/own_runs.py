@@ -150,7 +150,7 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
         with results_studies.shown(study):
             rows += _arms(study, lattice, columns)
     titles = {info.name: info.title for info in rg.data.available()}
-    st.subheader(results_studies.title_of(study) if study else titles.get(name, name))
+    st.header(results_studies.title_of(study) if study else titles.get(name, name))
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]
     shown = ["run", "from", *(k for metric in known for k in (metric, f"{metric}_error"))]
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]

@@ -99,7 +99,7 @@ def _whole(metric: Found | None) -> Found | None:
 
 
 def _arms(study: Found) -> None:
-    st.subheader("Methods compared")
+    st.header("Methods compared")
     methods = list(dict.fromkeys(row["method"] for row in study["samplers"]))
     first = methods[0] if methods else ""
     rows = [

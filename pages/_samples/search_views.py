@@ -42,7 +42,7 @@ def panel(bench: SamplesState) -> None:
     """Draw the controls of a search, and the search of this session."""
     setting = bench.setting
     st.divider()
-    st.subheader("A better schedule for this number of steps")
+    st.header("A better schedule for this number of steps")
     if isinstance(load(setting).denoiser, GaussianDenoiser):
         st.caption("The free theory is exact in any number of steps: all schedules tie.")
         return

@@ -20,6 +20,7 @@ from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = ["SamplesState", "merged", "start"]
 
+OPENING = "pretrained/phi4-6x6-broken"
 
 S = TypeVar("S", bound=Spec)
 
@@ -111,8 +112,8 @@ def _guidance(setting: Setting) -> dict[str, Any]:
 
 
 def start() -> SamplesState:
-    """Return the initial state."""
-    return SamplesState()
+    """Return the initial state: a broken theory, of which the two wells are seen."""
+    return SamplesState(Setting(OPENING))
 
 
 def merged(bench: SamplesState, client_state: dict[str, Any]) -> SamplesState:

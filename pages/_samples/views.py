@@ -90,7 +90,7 @@ def results(bench: SamplesState) -> None:
     """Draw the measurements of the present setting and of those that are pinned."""
     st.divider()
     head, button = st.columns([4, 1], vertical_alignment="bottom")
-    head.subheader("Against the data")
+    head.header("Against the data")
     settings = (bench.setting, *bench.pins)
     button.button(
         "Pin this setting",

@@ -2,11 +2,13 @@
 
 import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache as cache_in_memory
+from itertools import chain
 from pathlib import Path
 
 import imageio.v3 as iio
+import imageio_ffmpeg
 import numpy as np
 import plotly.colors
 from PIL import Image
@@ -50,25 +52,42 @@ def png(picture: np.ndarray) -> bytes:
     return iio.imwrite("<bytes>", picture, extension=".png")
 
 
-def film(pictures: Sequence[np.ndarray], kind: str, frames_per_second: int = 20) -> bytes:
-    """Return pictures as a film: kind "gif" or "mp4"."""
-    frames = np.stack([_even(p) for p in pictures])
+def film(pictures: Iterable[np.ndarray], kind: str, frames_per_second: int = 20) -> bytes:
+    """Return pictures as a film: kind "gif" or "mp4".
+
+    The pictures are taken one by one as they are encoded; where that raises, all is given up.
+    """
+    frames = map(_even, pictures)
     if kind == "gif":
         return _gif(frames, 1000 // frames_per_second)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
-        iio.imwrite(path, frames, fps=frames_per_second, codec="libx264", macro_block_size=1)
+        _mp4(frames, path, frames_per_second)
         return path.read_bytes()
 
 
-def _gif(frames: np.ndarray, duration: int) -> bytes:
-    """Return frames (n, H, W, 3), each shown for so many milliseconds, as a GIF; large ones at
-    half their size, for noise does not compress.
+def _mp4(frames: Iterator[np.ndarray], path: Path, frames_per_second: int) -> None:
+    first = next(frames)
+    height, width = first.shape[:2]
+    encoder = imageio_ffmpeg.write_frames(
+        path, (width, height), fps=frames_per_second, codec="libx264", macro_block_size=1
+    )
+    encoder.send(None)
+    try:
+        for frame in chain([first], frames):
+            encoder.send(np.ascontiguousarray(frame))
+    finally:
+        encoder.close()
+
+
+def _gif(frames: Iterator[np.ndarray], duration: int) -> bytes:
+    """Return frames (H, W, 3), each shown for so many milliseconds, as a GIF; large ones at half
+    their size, for noise does not compress.
     """
-    step = 2 if max(frames.shape[1:3]) > LARGE else 1
     first, *others = (
         Image.fromarray(frame[::step, ::step]).quantize(method=Image.Quantize.FASTOCTREE)
         for frame in frames
+        for step in [2 if max(frame.shape[:2]) > LARGE else 1]
     )
     file = io.BytesIO()
     first.save(file, "GIF", save_all=True, append_images=others, duration=duration, loop=0)

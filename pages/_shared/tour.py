@@ -130,8 +130,10 @@ def arrive(page: str, *, settled: bool = False) -> int | None:
     if wanted is None:
         return None
     stop = STOPS[wanted]
-    if stop.page != page:
-        link = {PARAMETER: str(wanted + 1), **stop.link}
+    link = {PARAMETER: str(wanted + 1), **stop.link}
+    if stop.page != page or any(
+        st.query_params.get(name) != word for name, word in stop.link.items()
+    ):
         st.switch_page(f"pages/{stop.page}.py", query_params=link)
     del st.session_state[_WANTED]
     return wanted

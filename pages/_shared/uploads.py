@@ -24,6 +24,7 @@ KINDS = ["png", "jpg", "jpeg", "gif", "bmp", "tif", "tiff", "webp", "npz", "npy"
 
 _FILES, _FOLDER, _SIZE = (f"dataset-{name}" for name in ("files", "folder", "size"))
 _OPEN, _ARRAY, _GONE = (f"dataset-{name}" for name in ("open", "array", "gone"))
+_CAMERA, _PHOTO = (f"dataset-{name}" for name in ("camera", "photo"))
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def draw() -> None:
             help="Side in pixels. Arrays keep their own.",
         )
         st.file_uploader(
-            "Pictures, or one .npz or .npy file",
+            "Pictures, or one .npz or .npy file; Ctrl+V pastes a picture",
             type=KINDS,
             accept_multiple_files=True,
             key=_FILES,
@@ -74,15 +75,18 @@ def draw() -> None:
             key=_FOLDER,
             on_change=partial(_register, _FOLDER),
         )
+        if st.toggle("Photograph with the camera", key=_CAMERA):
+            st.camera_input("Photograph", key=_PHOTO, on_change=partial(_register, _PHOTO))
         _deletion()
 
 
 def _register(key: str, array: str | None = None, skip_bad: bool = False) -> None:
     """Register what was uploaded; where that fails, keep the sentence that says why."""
     st.session_state.pop(_OPEN, None)
-    uploads: Sequence[UploadedFile] = st.session_state.get(key, ())
-    if not uploads:
+    held: Sequence[UploadedFile] | UploadedFile | None = st.session_state.get(key)
+    if not held:
         return
+    uploads = [held] if isinstance(held, UploadedFile) else held
     files = [(upload.name, upload.getvalue()) for upload in uploads]
     is_array = files[0][0].lower().endswith(ARRAYS)
     size = None if is_array else st.session_state[_SIZE]
@@ -99,6 +103,7 @@ def _register(key: str, array: str | None = None, skip_bad: bool = False) -> Non
             size,
             array=array,
             skip_bad=skip_bad,
+            parts=True,
         )
     except (ValueError, OSError) as error:
         if isinstance(error, ChooseArray):

@@ -176,7 +176,7 @@ def overview(listed: list[Run]) -> None:
     """Draw the table of runs, refreshed every other second while one is active, and the
     comparison of some of them.
     """
-    st.subheader("All runs")
+    st.header("All runs")
     busy = any(run.active for run in listed)
     st.fragment(_table, run_every=2.0 if busy else None)(busy)
     _compare(listed)
@@ -260,7 +260,7 @@ def details(run: Run) -> None:
 
 def upload() -> None:
     """Draw the place for a model from elsewhere."""
-    with st.popover("Import a model", icon=":material/upload:"):
+    with st.popover("Import a model", icon=":material/upload:", width="stretch"):
         st.file_uploader(
             "A model file",
             type=["safetensors"],

@@ -46,7 +46,7 @@ def _draw(path: str, changed: int, config: str, n: int, steps: int, seed: int) -
 @st.fragment
 def sampling(run: Run) -> None:
     """Draw the controls and, once asked for, samples from a run's model."""
-    st.subheader("Sample from this run")
+    st.header("Sample from this run")
     source = source_of(run)
     try:
         path = runs.model_path(run.id)

@@ -3,6 +3,7 @@
 import io
 import logging
 from collections.abc import Mapping, Sequence
+from itertools import product
 from operator import itemgetter
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -19,6 +20,8 @@ from rgdiff_core.files.untrusted import Refused, listed
 __all__ = ["BadFiles", "keep_folder", "keep_upload", "register_folder", "register_upload"]
 
 DEFAULT_SIZE = 32
+PARTS = 4
+"""Parts of a single picture in each direction."""
 
 logger = logging.getLogger(__name__)
 
@@ -141,8 +144,14 @@ def keep_upload(
     *,
     array: str | None = None,
     skip_bad: bool = False,
+    parts: bool = False,
 ) -> Kept:
-    """Do what `register_upload` does and return what is to be said of it, without the images."""
+    """Do what `register_upload` does and return what is to be said of it, without the images.
+
+    Arguments:
+        parts: Whether a single picture is kept together with overlapping parts of it, since a
+            spectrum takes several images.
+    """
     pairs = list(files.items()) if isinstance(files, Mapping) else files
     opened = sorted(((file, io.BytesIO(content)) for file, content in pairs), key=itemgetter(0))
     held = [file for file, _ in opened if _is_array(file)]
@@ -153,7 +162,8 @@ def keep_upload(
         raise Refused(
             f"no image file ({', '.join(pictures.SUFFIXES)}), .npz or .npy was uploaded."
         )
-    return keep(name, _sorted(opened, size, array, skip_bad))
+    found = _sorted(opened, size, array, skip_bad)
+    return keep(name, _with_parts(found, *opened[0]) if parts else found)
 
 
 def _loaded(kept: Kept) -> ImageSet:
@@ -183,6 +193,27 @@ def _sorted(files: Files, size: int | None, array: str | None, skip_bad: bool) -
     if array is not None:
         raise Refused(f"array = {array!r} was given, but pictures have no arrays.")
     return _from_pictures(files, check_side(DEFAULT_SIZE if size is None else size), skip_bad)
+
+
+def _with_parts(found: Sorted, name: str, file: IO[bytes]) -> Sorted:
+    """Return a single picture with overlapping parts of it, anything else as it is."""
+    side = found.images.shape[-1]
+    large = side + side // 2
+    if len(found.images) > 1 or not _is_picture(name) or large > pictures.SIDES[1]:
+        return found
+    file.seek(0)
+    stack = Stack(side)
+    starts = np.linspace(0, large - side, PARTS).astype(int)
+
+    def take(picture: pictures.Picture) -> None:
+        for top, left in product(starts, starts):
+            part = picture.pixels[:, top : top + side, left : left + side]
+            stack.add(pictures.Picture(part, picture.bits))
+
+    pictures.read(name, file, large, take)
+    parts = stack.images()
+    note = f"One picture, and {len(parts)} overlapping parts of it: a spectrum takes several."
+    return Sorted(np.concatenate([found.images, parts]), None, (*found.notes, note))
 
 
 def _from_pictures(files: Files, side: int, skip_bad: bool) -> Sorted:

@@ -1,6 +1,7 @@
 """The user's own images: what is accepted, what is refused and in which words."""
 
 import io
+from itertools import product
 
 import numpy as np
 import pytest
@@ -89,6 +90,20 @@ def test_grey_only_when_all_are_grey():
     mixed = data.register_upload("m", {"a.png": grey, "b.png": full}, 8).images
     assert mixed.shape == (2, 3, 8, 8)
     torch.testing.assert_close(mixed[0], torch.full((3, 8, 8), 51 / 127.5 - 1))
+
+
+def test_a_single_picture_comes_with_overlapping_parts_of_it():
+    image = np.random.default_rng(0).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    kept = data.keep_upload("one", {"a.png": encoded(image)}, 32, parts=True)
+    found = data.load("one").images
+    assert kept.images == len(found) == 17 and "overlapping parts" in kept.notes[-1]
+    alone = data.register_upload("alone", {"a.png": encoded(image)}, 32).images
+    assert torch.equal(found[:1], alone)
+    for part, (top, left) in zip(found[1:], product((0, 5, 10, 16), repeat=2), strict=True):
+        wanted = image[top : top + 32, left : left + 32].transpose(2, 0, 1) / 127.5 - 1
+        assert np.abs(part.numpy() - wanted).max() < 1e-6
+    several = {"a.png": encoded(image), "b.png": encoded(image)}
+    assert data.keep_upload("two", several, 32, parts=True).images == 2
 
 
 def test_transparent_pixels_are_white():

@@ -3,6 +3,7 @@
 import csv
 import io
 import subprocess
+import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,14 +13,15 @@ import numpy as np
 import pytest
 import torch
 from imageio_ffmpeg import get_ffmpeg_exe
+from patience import PATIENCE
 from PIL import Image, ImageSequence
 from torch.testing import assert_close
 
 import rgdiff_core as rg
 from pages._noising import data as noising_data
-from pages._noising import export
+from pages._noising import export, films
 from pages._noising.state import NoisingState, start, with_second
-from pages._shared import cache
+from pages._shared import cache, jobs
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.process_choice import process as process_of
 from rgdiff_core.bases.spec import BasisSpec
@@ -182,3 +184,27 @@ def test_a_gif_lasts_three_seconds_even_where_nothing_moves():
         durations = [frame.info["duration"] for frame in ImageSequence.Iterator(gif)]
     assert sum(durations) == 50 * export.FILM_FRAMES
     assert len(durations) < export.FILM_FRAMES
+
+
+def test_a_film_is_made_in_the_background_and_stops_at_once():
+    lab = NoisingState(COLOR, (SMOOTH,), images=4, seed=7)
+    films._begin(lab, "mp4")
+    task = finished(jobs.find(films._key(lab, "mp4")))
+    assert task.error == "" and task.result == export.noising_film(lab, "mp4")
+    assert films._key(lab, "mp4") == films._key(replace(lab, t=0.1, speed=2.0), "mp4")
+    other = replace(lab, seed=8)
+    films._begin(other, "mp4")
+    task = jobs.find(films._key(other, "mp4"))
+    assert task is not None
+    task.stop.set()
+    assert finished(task).result is None and task.done < export.FILM_FRAMES and task.error == ""
+
+
+def finished(task: jobs.Task | None) -> jobs.Task:
+    """Wait for work in the background."""
+    assert task is not None
+    end = time.monotonic() + PATIENCE
+    while not task.ended and time.monotonic() < end:
+        time.sleep(0.01)
+    assert task.ended
+    return task

@@ -138,7 +138,7 @@ def test_a_bad_address_is_one_sentence(link):
 def test_an_unknown_ensemble_is_said_and_another_one_shown():
     at = healthy(start(view="Observables", ensemble="000000000000").run())
     assert any("no ensemble '000000000000'" in each.value for each in at.info)
-    assert at.subheader[0].value in (SPEC.title, FREE.title)
+    assert at.header[0].value in (SPEC.title, FREE.title)
 
 
 def test_couplings_can_be_entered_in_any_convention():
@@ -190,7 +190,7 @@ def test_an_ensemble_is_sampled_in_the_background_and_is_then_a_data_set():
     at = healthy(start(view="Observables", ensemble=id).run())
     made = ensembles.read(id)
     assert (made.spec.m2, made.spec.lam, made.spec.size) == (-4.0, 5.0, 4)
-    assert at.subheader[0].value == made.spec.title
+    assert at.header[0].value == made.spec.title
     name = f"lattice-{id}"
     assert name in {each.name for each in rg.data.available()}
     assert rg.data.load(name).images.shape[1:] == (1, 4, 4)

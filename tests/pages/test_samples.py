@@ -51,7 +51,7 @@ def test_a_newcomer_finds_samples_of_a_pretrained_model():
     assert (start().n, start().setting.steps, start().setting.model) == (
         64,
         20,
-        "pretrained/phi4-6x6",
+        "pretrained/phi4-6x6-broken",
     )
     assert side.schedule == Cutoff(SigmoidKernel(0.3), gamma_max=6.0) and side.color == Matched()
     assert "susceptibility" in rg.lattice.observables(torch.randn(9, 1, 6, 6))
@@ -226,7 +226,7 @@ def test_a_zoom_keeps_the_coarse_scales_of_an_image():
     at = at_bench(replace(SMALL, setting=setting))
     assert at.toggle(key="samples-zoom").value
     x = files.drawn(replace(state(at).request, n=6))
-    image = rg.data.load("phi4-6x6", limit=3).images[-1:]
+    image = rg.data.load("phi4-6x6-broken", limit=3).images[-1:]
     basis = models.load(setting).denoiser.basis
     apart = (basis.analyze(x) - basis.analyze(image)).abs().amax(0)
     scale = basis.scale.expand_as(apart)

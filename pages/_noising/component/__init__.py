@@ -12,6 +12,7 @@ __all__ = ["mount", "script"]
 SCRIPTS = (
     "state.js",
     "film.js",
+    "present.js",
     "controls.js",
     "stage.js",
     "plots.js",
@@ -28,7 +29,7 @@ def script() -> str:
 
 @cache
 def _component() -> Callable[..., Any]:
-    return component.browser_component("rgdiff_lab", _HERE, SCRIPTS, "lab.html")
+    return component.browser_component("rgdiff_lab", _HERE, SCRIPTS, "lab.html", "lab.css")
 
 
 def mount(data: bytes, key: str, on_change: Callable[[], None]) -> dict[str, Any] | None:

@@ -22,6 +22,14 @@ function changeSpeed(lab, steps) {
   changeOnce(lab, "speed", (state) => { state.speed = next; });
 }
 
+/** From towards noise to towards the data, then there and back, and round again. */
+function turnDirection(lab) {
+  const back = lab.direction < 0;
+  lab.direction = back || lab.loop ? 1 : -1;
+  lab.loop = back && !lab.loop;
+  repaint(lab);
+}
+
 function setView(lab, view) {
   if (lab.message.sides.length < 2 && view !== "a") return;
   if (view === lab.state.view) return;
@@ -47,10 +55,7 @@ function wireControls(lab) {
   el.speed.append(...SPEEDS.map((speed) => make("option", { value: speed }, `${speed}×`)));
   on(lab, el.speed, "change", () =>
     changeOnce(lab, "speed", (state) => { state.speed = Number(el.speed.value); }));
-  on(lab, el.direction, "click", () => {
-    lab.direction = -lab.direction;
-    repaint(lab);
-  });
+  on(lab, el.direction, "click", () => turnDirection(lab));
   on(lab, el.blend, "input", () =>
     change(lab, "blend", (state) => { state.blend = Number(el.blend.value); }));
   on(lab, el.blend, "change", () => endGesture(lab));
@@ -88,8 +93,9 @@ function showControls(lab) {
   const moving = lab.playing || lab.film;
   setAttributes(el.play, { "aria-label": moving ? "Pause" : "Play" });
   setAttributes(el.playIcon, { d: moving ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
-  setAttributes(el.direction, { "data-back": lab.direction < 0,
-    "aria-label": lab.direction < 0 ? "Direction: towards the data" : "Direction: towards noise" });
+  const way = lab.loop ? "there and back" : lab.direction < 0 ? "towards the data" : "towards noise";
+  setAttributes(el.direction, { "data-back": !lab.loop && lab.direction < 0, "data-loop": lab.loop,
+    "aria-label": `Direction: ${way}` });
   if (Math.abs(el.blend.value - state.blend) > 6e-3) el.blend.value = state.blend;
   setText(el.blendValue, `${Math.round(state.blend * 100)} % B`);
   toggle(el.blendRow, state.view === "blend");

@@ -5,7 +5,7 @@ const KEY_SHEET = [
   ["[ ]", "slower, faster"], ["↑ ↓", "highlight a finer or coarser scale"],
   [", .", "choose the previous or next image"], ["1 … 5", "A, B, side by side, wipe, blend"],
   ["R", "reset the cutoff"], ["Ctrl+Z", "undo"], ["Ctrl+Shift+Z", "redo"], ["?", "this sheet"],
-  ["Esc", "clear the highlight"],
+  ["P", "presenter's view"], ["Esc", "clear the highlight, leave the presenter's view"],
   ["on a point", "of the cutoff or of the noise: arrows move it (Shift: finer), Delete removes it"],
 ];
 
@@ -28,7 +28,9 @@ function act(lab, event) {
     r: () => resetCurve(lab),
     R: () => resetCurve(lab),
     "?": () => lab.el.keys.showModal(),
-    Escape: () => setBand(lab, null, true),
+    p: () => present(lab, !lab.presenting),
+    P: () => present(lab, !lab.presenting),
+    Escape: () => (lab.presenting ? present(lab, false) : setBand(lab, null, true)),
   };
   if (/^[1-5]$/.test(key)) setView(lab, VIEWS[Number(key) - 1]);
   else if (acts[key]) acts[key]();

@@ -45,6 +45,7 @@ function createLab(parent) {
     exact: null, blend: null, blendNote: "", flight: null, gesture: null, lastGesture: null,
     awaiting: false, playing: false, direction: 1, active: 0, image: 0, point: -1, pointed: null, pinned: null,
     handles: [], tones: [], tone: -1, sliders: [], widths: {}, heights: { ...PLOT_HEIGHTS }, film: null, backdrops: {}, request: 0, gone: false, opening: false, stopped: false,
+    presenting: false, opened: false, loop: false,
   };
   lab.root.rgdiffFrames = [];
   wireControls(lab);
@@ -55,6 +56,7 @@ function createLab(parent) {
   wirePlots(lab);
   wireKeys(lab, KEY_SHEET, act);
   wireFilm(lab);
+  wirePresent(lab);
   on(lab, document, "rgdiff-settled", (event) => settle(lab, event.detail));
   on(lab, document, "rgdiff-layers", () => { if (lab.awaiting) receive(lab, lab.bytes); });
   on(lab, document, "fullscreenchange", () => sizeAll(lab));
@@ -66,9 +68,11 @@ function createLab(parent) {
 /** Reads all sizes in one go, so that a frame itself never asks for layout. */
 function sizeAll(lab) {
   if (!lab.message || !lab.root.clientWidth) return;
-  const low = lab.root.clientWidth >= TWO_COLUMNS && window.innerHeight < LOW_WINDOW;
+  const two = lab.root.clientWidth >= TWO_COLUMNS;
+  const low = two && !lab.presenting && window.innerHeight < LOW_WINDOW;
   lab.heights = { ...(low ? LOW_HEIGHTS : PLOT_HEIGHTS) };
   lab.curveHeight = low ? 158 : 230;
+  if (lab.presenting && two) lab.curveHeight = clamp(window.innerHeight - 320, 230, 620);
   setAttributes(lab.root, { "data-low": low });
   sizeStage(lab);
   for (const name of ["heat", "spectrum", "bits"]) {
@@ -100,6 +104,7 @@ function receive(lab, bytes) {
     if (lab.message) {
       readTheme(lab);
       sizeAll(lab);
+      openPresent(lab);
     }
   } catch (error) {
     if (error instanceof LayersAwaited) lab.awaiting = true;

@@ -102,11 +102,15 @@ function showSheet(lab, canvas, sourcesOf) {
 function sizeStage(lab) {
   const { el, sheet } = lab;
   const full = lab.root.getRootNode().fullscreenElement === el.picture;
-  const width = lab.root.clientWidth;
+  const width = el.columns.clientWidth || lab.root.clientWidth;
   const two = width >= TWO_COLUMNS;
-  const tall = clamp(window.innerHeight - (two ? 326 : 300), 240, 640);
-  const single = snapScale(Math.min(width * 0.54 / sheet.width, tall / sheet.height));
-  const column = clamp(Math.ceil(sheet.width * single), Math.min(380, width * 0.46), width * 0.56);
+  const alone = lab.presenting && two; // but for the curve
+  const tall = alone ? Math.max(240, window.innerHeight - 170)
+    : clamp(window.innerHeight - (two ? 326 : 300), 240, 640);
+  const share = alone ? 0.64 : 0.54;
+  const single = snapScale(Math.min(width * share / sheet.width, tall / sheet.height));
+  const column = clamp(Math.ceil(sheet.width * single), Math.min(380, width * 0.46),
+    width * (share + 0.02));
   el.columns.style.setProperty("--picture", `${column}px`);
   const room = full ? window.innerWidth - 32 : two ? column : width;
   const height = full ? window.innerHeight - 150 : tall;

@@ -124,6 +124,7 @@ function sendRest(lab) {
 function settle(lab, bytes) {
   if (!lab.message) return;
   const settled = readSettled(bytes);
+  if (lab.opened) keepPresent(lab);
   if (settled.revision !== lab.message.revision) return;
   if (lab.flight && settled.seq >= lab.flight.seq) {
     lab.flight = null;
@@ -145,7 +146,8 @@ function settle(lab, bytes) {
 function play(lab) {
   if (lab.playing) return;
   const { t } = lab.state;
-  change(lab, "time", (state) => {
+  if (lab.loop && (t <= 0 || t >= 1)) lab.direction = t >= 1 ? -1 : 1;
+  else change(lab, "time", (state) => {
     if (lab.direction > 0 && t >= 1) state.t = 0;
     if (lab.direction < 0 && t <= 0) state.t = 1;
   });
@@ -168,7 +170,9 @@ function advance(lab, now) {
   lab.playedAt = now;
   const t = clamp(lab.state.t + lab.direction * lab.state.speed * seconds / 6, 0, 1);
   change(lab, "time", (state) => { state.t = t; });
-  if (t === (lab.direction > 0 ? 1 : 0)) pause(lab);
+  if (t !== (lab.direction > 0 ? 1 : 0)) return;
+  if (lab.loop) lab.direction = -lab.direction;
+  else pause(lab);
 }
 
 /** The band that is lit up: pointed at, or pinned by a click or the keyboard. */

@@ -1,0 +1,49 @@
+"""Style sheets of the frame and of the pages that fit all that is dragged on one screen.
+
+The app sends them before a page draws anything, so that nothing on it moves.
+"""
+
+__all__ = ["look"]
+
+FRAME = """
+.stMainBlockContainer { padding-top: 3rem }
+.st-key-address { display: none }
+[data-testid=stCaptionContainer] { color: inherit; opacity: 0.8 }
+[data-testid=stSliderThumbValue] *, button[data-variant][data-selected=true] * {
+    color: light-dark(#2a56be, #9db7ff) !important;
+}
+[data-stale=true] { --fresh: hidden }
+.stHeading h2 { font-size: 1.75rem; padding: 0.5rem 0 1rem }
+"""
+"""Streamlit's captions, and its blue where that is a text, are too pale to be read by everybody
+(WCAG 2, 1.4.3). What is being recomputed is not called exact: --fresh, which components read.
+"""
+
+NOISING = """
+.stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
+.stAppHeader { background: none }
+.st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
+.st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
+body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head { padding-left: 1.5rem }
+div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
+    position: absolute; width: 0; overflow: hidden
+}
+"""
+
+SAMPLES = """
+.stMainBlockContainer { padding: 2.75rem 2rem 4rem; }
+.st-key-head { gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
+.st-key-head > * { width: auto; flex: 0 1 auto; }
+.st-key-head h1 { font-size: 1.6rem; padding: 0; }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 2.75rem 1rem; }
+  .st-key-head { row-gap: 1rem; }
+}
+"""
+
+PAGES = {"Noising": NOISING, "Samples": SAMPLES}
+
+
+def look(title: str) -> str:
+    """Return the style of the page with that title, as an element of HTML."""
+    return f"<style>{FRAME}{PAGES.get(title, '')}</style>"

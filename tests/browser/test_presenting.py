@@ -1,0 +1,87 @@
+"""The presenter's view, and pictures from the camera and the clipboard, in a real Chromium."""
+
+from collections.abc import Iterator
+
+import pytest
+from labpage import START, new_tab, ref, settled, visit
+from playwright.sync_api import Browser, Page, expect
+
+pytestmark = pytest.mark.browser
+
+SHOWN = "(lab) => [lab.matches(':popover-open'), lab.getBoundingClientRect().width]"
+ASKED = "() => new URLSearchParams(location.search).get('present')"
+PASTE = """async () => {
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 40;
+    canvas.getContext("2d").fillRect(0, 0, 20, 40);
+    const blob = await new Promise((done) => canvas.toBlob(done));
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File([blob], "image.png", { type: "image/png" }));
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+}"""
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    faults: list[str] = []
+    tab = new_tab(browser, faults, viewport={"width": 1280, "height": 720})
+    yield tab
+    tab.close()
+    assert faults == []
+
+
+def test_the_presenter_s_view_has_the_window_and_keeps_the_state(page: Page, app_url: str):
+    visit(page, app_url)
+    ref(page, "present").click()
+    assert ref(page, "root").evaluate(SHOWN) == [True, 1280]
+    for part in ("canvasA", "play", "curve", "time"):
+        expect(ref(page, part)).to_be_in_viewport(ratio=0.99)
+    for part in ("heat", "spectrum", "bits"):
+        expect(ref(page, part)).to_be_hidden()
+    assert page.evaluate(ASKED) == "1"
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    expect(ref(page, "timeTyped")).to_have_value("0.990")
+    ref(page, "speed").select_option("4")
+    page.evaluate("document.activeElement.blur()")
+    page.keyboard.press("End")
+    page.keyboard.press(" ")  # there and back: from the end towards the data
+    page.wait_for_function(
+        "(input) => Number(input.value) < 0.9", arg=ref(page, "timeTyped").element_handle()
+    )
+    page.keyboard.press(" ")
+    kept = ref(page, "timeTyped").input_value()
+    page.keyboard.press("Escape")
+    assert ref(page, "root").evaluate(SHOWN)[0] is False
+    expect(ref(page, "heat")).to_be_visible()
+    expect(ref(page, "timeTyped")).to_have_value(kept)
+    page.wait_for_function("() => !new URLSearchParams(location.search).has('present')")
+
+
+def test_the_address_opens_the_presenter_s_view(page: Page, app_url: str):
+    page.goto(f"{app_url}/?present=1")
+    ref(page, "canvasA").wait_for()
+    page.wait_for_function("(lab) => lab.matches(':popover-open')", arg=root(page))
+    page.keyboard.press("p")  # wherever the focus is
+    page.wait_for_function("(lab) => !lab.matches(':popover-open')", arg=root(page))
+
+
+def root(page: Page):
+    return ref(page, "root").element_handle()
+
+
+def test_pictures_are_pasted_and_photographed(page: Page, app_url: str):
+    visit(page, app_url, START)
+    page.get_by_role("button", name="Your own images").click()
+    page.locator(".st-key-dataset-files input[type=file]").wait_for(state="attached")
+    page.evaluate(PASTE)
+    expect(page.get_by_text("One picture, and 16 overlapping parts of it")).to_be_visible()
+    page.wait_for_function("() => location.search.includes('own-image-')")
+    if not page.get_by_text("Photograph with the camera").is_visible():
+        page.get_by_role("button", name="Your own images").click()
+    page.get_by_text("Photograph with the camera").click()
+    page.get_by_role("button", name="Take Photo").click()
+    page.wait_for_function(
+        "() => /own-/.test(location.search) && !location.search.includes('own-image-')"
+    )
+    settled(page)
