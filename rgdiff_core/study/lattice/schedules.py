@@ -353,12 +353,12 @@ class Schedules:
         Raises `OutOfTimeError` where it would have to be begun too late.
         """
         case, spec, cells = CASES[theory], ENTRANTS[name].spec, self.cells[theory]
-        grids = cells.have(
+        grids = cells.read_or_compute(
             f"{name}-grids",
             self._inputs(theory, name, -1),
             lambda: _grids(case, spec, self.numbers),
         )["result"]["grids"]
-        cells.have(
+        cells.read_or_compute(
             f"{name}-{batch}",
             self._inputs(theory, name, batch),
             lambda: _batch(case, spec, self.numbers, grids, batch),
