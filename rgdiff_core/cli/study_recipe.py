@@ -40,6 +40,12 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=64, help="images a step; default 64")
     parser.add_argument("--images", type=int, default=512, help="held out; default 512")
     parser.add_argument(
+        "--samples",
+        type=int,
+        default=600,
+        help="of CIFAR-10, classified; 0 for none; default 600",
+    )
+    parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
     parser.add_argument(
@@ -56,6 +62,8 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     check_range("core-minutes", chosen.core_minutes, 0, 10_000, low_open=True)
     check_whole("images", chosen.images, 16, 10_000)
+    if chosen.samples != 0:
+        check_whole("samples", chosen.samples, 2, 100_000)
     torch.set_num_threads(1)
     tune_malloc()
     until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
@@ -71,6 +79,7 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         chosen.core_minutes,
         chosen.batch,
         chosen.images,
+        chosen.samples,
         chosen.seeds,
         chosen.arms,
     )

@@ -4,6 +4,8 @@ Every arm is one change of a base recipe, trained with the same seed for the sam
 step is timed first, and the number of steps follows. Arms are judged on held-out images, in pairs
 of the same images and noise, by what the model adds to the free theory's bits per dimension where
 the data log-SNR is between −4 and 4: there shapes are decided, which are a small part of all bits.
+Bits are in the many fine components, objects in the few coarse ones; so of CIFAR-10 samples are
+drawn, too, and how many are of the class that was asked for is written beside the bits.
 A run is a folder that can be resumed at any moment, a finished arm is a cell, and the file keeps
 the budgets side by side, with the cells, so that it can be gone on with from the file alone.
 """
@@ -21,7 +23,9 @@ from rgdiff_core import data
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import load_model
-from rgdiff_core.evaluation import image_bound
+from rgdiff_core.evaluation import class_agreement, image_bound
+from rgdiff_core.evaluation.features import load_features
+from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.files.stored import read_json, reading
 from rgdiff_core.networks import UNet
 from rgdiff_core.spec import from_dict, to_dict
@@ -39,6 +43,7 @@ from rgdiff_core.training.trainer import fabric_for
 __all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES"]
 
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
+CLASSIFIED, GUIDANCE, STEPS = "cifar10", 2.0, 16  # data of the classifier; how samples are drawn
 DRAWS = 8  # noise levels for each held-out image
 WARM_UPS, TIMED = 2, 5  # steps before the number of steps is fixed
 BASE = "base"
@@ -121,6 +126,7 @@ class RecipeBudget:
     core_minutes: float
     batch: int
     images: int
+    samples: int  # classified, of each arm with labels
     seeds: list[int]
     arms: list[str]
 
@@ -142,7 +148,17 @@ def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, 
         return {"steps": steps, **_judged(made, folder, chosen.images)}
 
     inputs = {"config": _chosen(to_dict(made)), "images": chosen.images}
-    return {**cells.read_or_compute(key, inputs, compute), "planned": planned}
+    found = {**cells.read_or_compute(key, inputs, compute), "planned": planned}
+    if chosen.samples and made.class_conditional and chosen.data == CLASSIFIED:
+
+        def classify() -> dict[str, float]:
+            folder = cells.path(key, "")
+            _train(made, folder, cells)  # where only the results were kept
+            return _named(folder, chosen.samples, seed)
+
+        drawn = {"config": inputs["config"], "samples": chosen.samples}
+        found["named"] = cells.read_or_compute(f"{key}-named", drawn, classify)
+    return found
 
 
 def _chosen(data: Any) -> Any:
@@ -193,6 +209,17 @@ def _judged(made: TrainConfig, folder: Path, images: int) -> dict[str, Any]:
     }
 
 
+def _named(folder: Path, samples: int, seed: int) -> dict[str, float]:
+    """Return the share of samples of the class that was asked for, and its error."""
+    classifier = load_features(CLASSIFIED)
+    assert isinstance(classifier, Classifier)
+    model = load_model(folder / "checkpoint" / "model.safetensors")
+    drawn = class_agreement(
+        model, WHITE.on(model), classifier, (GUIDANCE,), samples, STEPS, seed, method="dpmpp_2m"
+    )
+    return {"value": drawn[0].share.value, "error": drawn[0].share.error}
+
+
 def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None:
     """Write the arms so far beside those of other budgets."""
     budget = {
@@ -209,16 +236,19 @@ def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None
     options = f"--size {chosen.size} --core-minutes {chosen.core_minutes:g} --batch {chosen.batch}"
     entry = {
         "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
-        f"--seeds {' '.join(map(str, chosen.seeds))} --arms {' '.join(chosen.arms)}",
+        f"--samples {chosen.samples} --seeds {' '.join(map(str, chosen.seeds))} "
+        f"--arms {' '.join(chosen.arms)}",
         **versions(),
         **budget,
+        "samples": chosen.samples,
         "arms": rows(found),
         "cells": [cell for some in found.values() for cell in some],
     }
     whole = {
         "judged_by": "bits per dimension that a model adds to the free theory's where the data "
         f"log-SNR is between {BAND[0]:g} and {BAND[1]:g}, of held-out images in white noise; "
-        "labelled models are given the labels",
+        "labelled models are given the labels; `named`: the share of samples whose class "
+        f"the classifier names, at guidance {GUIDANCE:g} in {STEPS} steps",
         "budgets": [*others, entry],
     }
     write_text(path, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
@@ -230,7 +260,8 @@ def restore(path: Path, cells: Cells) -> None:
         return
     with reading(path):
         for cell in (c for entry in read_json(path)["budgets"] for c in entry["cells"]):
-            for each in (cell.pop("planned"), cell):
+            parts = [cell.pop(part) for part in ("planned", "named") if part in cell]
+            for each in (*parts, cell):
                 place = cells.path(Path(each["name"]).name)
                 if not place.is_file():
                     write_text(place, json.dumps(each) + "\n")
@@ -248,6 +279,7 @@ def rows(found: dict[str, list[Any]]) -> list[dict[str, Any]]:
             "steps": [cell["result"]["steps"] for cell in cells],
             "core_minutes": [round(cell["processor_seconds"] / 60, 2) for cell in cells],
             "free_bits": cells[0]["result"]["free_bits"],
+            "named": _share([cell["named"]["result"] for cell in cells if "named" in cell]),
         }
         for what in ("band", "bits"):
             own, its = ([_values(c, what) for c in some] for some in (cells, base))
@@ -273,13 +305,26 @@ def _estimate(values: Sequence[torch.Tensor]) -> dict[str, Any]:
     }
 
 
+def _share(seeds: Sequence[dict[str, float]]) -> dict[str, float] | None:
+    """Return the mean share over seeds, with the error of independent samples."""
+    if not seeds:
+        return None
+    n = len(seeds)
+    return {
+        "value": sum(each["value"] for each in seeds) / n,
+        "error": sum(each["error"] ** 2 for each in seeds) ** 0.5 / n,
+    }
+
+
 def lines(rows: list[dict[str, Any]]) -> list[str]:
     lines = []
     for row in rows:
         less = row["band_less_base"]
         change = f", {less['value']:+.5f} ± {less['error']:.5f} on the base" if less else ""
+        named = row["named"]
+        share = f"; named {named['value']:.3f} ± {named['error']:.3f}" if named else ""
         lines.append(
             f"{row['name']} ({row['title']}): {row['band']['value']:.5f} ± "
-            f"{row['band']['error']:.5f} bits/dim in the band{change}"
+            f"{row['band']['error']:.5f} bits/dim in the band{change}{share}"
         )
     return lines
