@@ -4,7 +4,7 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from patience import PATIENCE
@@ -16,6 +16,14 @@ def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(10_000):  # the handler is called between two of these
         pass
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Let SIGINT raise, even where the tests run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class Dropped:
