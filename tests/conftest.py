@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     without_gpu = [item for item in items if item.get_closest_marker("gpu") is None]
     config.hook.pytest_deselected(items=[item for item in items if item not in without_gpu])
     items[:] = without_gpu
+
+
+@pytest.fixture
+def sigint() -> Iterator[None]:
+    """Let SIGINT raise, even where the tests run in the background, where it is ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)

@@ -4,26 +4,20 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from patience import PATIENCE
 
 from rgdiff_core.cli.interrupts import INTERRUPTED, STOPPED, interruptible
 
+pytestmark = pytest.mark.usefixtures("sigint")
+
 
 def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
     for _ in range(10_000):  # the handler is called between two of these
         pass
-
-
-@pytest.fixture(autouse=True)
-def heard() -> Iterator[None]:
-    """Let SIGINT raise, even where the tests run in the background, where it is ignored."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class Dropped:

@@ -343,6 +343,7 @@ def test_training_imports_little():
     assert done.stdout.strip() == "set()"
 
 
+@pytest.mark.usefixtures("sigint")
 def test_a_run_that_is_interrupted_before_its_first_step_ends_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path / "cache"))
     asked = rg.data.load
