@@ -106,7 +106,7 @@ PRESETS: Mapping[str, TrainingPreset] = {
             model=ModelSpec(
                 UNet(48, (1, 2), 1, (8,), patch=2, group_channels=16, head_channels=48)
             ),
-            objective=Objective("edm", "lognormal"),
+            objective=Objective("balanced", "lognormal"),
             class_conditional=True,
             steps=3000,
             batch=64,
