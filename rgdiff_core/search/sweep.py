@@ -148,7 +148,7 @@ def open_study(
     url = storage or default_storage()
     try:
         study = optuna.create_study(
-            storage=url,
+            storage=url.replace("{", "{{").replace("}", "}}"),  # for Optuna a template
             study_name=name,
             direction=OBJECTIVES[sweep.objective],
             load_if_exists=True,

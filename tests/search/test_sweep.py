@@ -159,6 +159,9 @@ def test_bad_input_is_one_sentence(toy, storage, tmp_path):
     refuses("gamma_min = -99", Space, gamma_min=(-99.0, 0.0))
     refuses("must stay below gamma_max", Space, gamma_min=(-1.0, 0.0), gamma_max=(0.0, 1.0))
     refuses("can't be used", open_study, "a", SMALL, "toy", storage="nonsense")
+    refuses("can't be used", open_study, "a", SMALL, "toy", storage='{"kind": []}')
+    open_study("a", SMALL, "toy", storage=f"sqlite:///{tmp_path}/{{braces}}.db")
+    assert (tmp_path / "{braces}.db").is_file()
     missing = f"sqlite:///{tmp_path / 'no' / 'folder.db'}"
     refuses("can't be used", open_study, "a", SMALL, "toy", storage=missing)
     study = open_study("a", SMALL, "toy", storage=storage)
