@@ -9,6 +9,7 @@ import pytest
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
+import rgdiff_core as rg
 from pages._samples.state import SamplesState, start
 from pages._shared.sampling.setting import Setting
 from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
@@ -111,6 +112,7 @@ def test_a_schedule_without_points_can_only_be_swept():
 
 
 def test_the_free_theory_needs_no_search():
+    rg.data.load("phi4-6x6")
     side = replace(SMALL.setting.side, schedule=LinearGamma())
     at = opened(replace(SMALL, setting=replace(SMALL.setting, model="free/phi4-6x6", side=side)))
     assert "all schedules tie" in said(at)
