@@ -42,7 +42,7 @@ def follow_tour() -> None:
 @st.fragment
 def laboratory() -> None:
     """Draw the lab, and answer it when nothing is dragged any more."""
-    lab = session.current()
+    lab, top = session.current(), st.container(gap=None)
     with st.container(gap=None, key="noising-stores"):  # invisible
         for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
@@ -50,14 +50,15 @@ def laboratory() -> None:
     client_state = mount(data, session.KEY, lambda: None)
     accepted = session.rested(client_state)
     if text := session.problem():
-        st.error(text, icon=":material/error:")
+        top.error(text, icon=":material/error:")
     lab = session.current()
     seq = (
         int(client_state.get("seq", 0))
         if accepted and client_state and str(client_state.get("revision")) == session.revision()
         else 0
     )
-    mount_result_channel(messages.settled_message(lab, seq, session.revision()), "result-channel")
+    settled = messages.settled_message(lab, seq, session.revision(), text or "")
+    mount_result_channel(settled, "result-channel")
     session.write_link()
     references()
     exports()

@@ -116,7 +116,7 @@ def side_controls(lab: NoisingState, index: int) -> None:
         return lambda what, value, make: _bound(
             key(what),
             value,
-            put(lambda s, v: replace(s, **{field: make(getattr(s, field), v)})),
+            put(lambda s, v: s.with_part(field, make(getattr(s, field), v))),
         )
 
     basis_widgets(side.basis, bind("basis"), tuple(data.fields(lab).shape[1:]))

@@ -10,7 +10,7 @@ import torch
 import rgdiff_core as rg
 from pages._noising.state import NoisingState
 from pages._shared import cache
-from pages._shared.color_messages import plain
+from pages._shared.curve_messages import centred
 from pages._shared.drag_parameters import STRENGTH, color_parameter
 from pages._shared.pictures import MAX_VALUES
 from pages._shared.process_choice import ProcessChoice, process
@@ -106,7 +106,7 @@ def draggable_color(data: str, side: ProcessChoice) -> bool:
     """Tell whether the lab can drag the colour's number: from white to matched noise it can; else
     S must depend on the schedule's label only.
     """
-    parameter, bare = color_parameter(side.color), replace(side.still, color=plain(side.color))
+    parameter = color_parameter(side.color)
     if parameter is None or parameter is STRENGTH:
         return parameter is not None
-    return side.start is not None or separable(process(data, bare))
+    return side.start is not None or separable(process(data, centred(side.still)))

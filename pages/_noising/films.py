@@ -11,6 +11,7 @@ from pages._shared import jobs
 __all__ = ["films"]
 
 LINE, PREFIX = "films", "film/"
+STARTED = "noising-films"  # in the session: the names of the files of films begun, by key
 KEPT = 8
 KINDS = {"mp4": "Film (MP4)", "gif": "Film (GIF)"}
 
@@ -20,6 +21,8 @@ def films(lab: NoisingState, name: str) -> None:
     file's, without its ending.
     """
     keys = {kind: _key(lab, kind) for kind in KINDS}
+    started = {k: n for k, n in st.session_state.get(STARTED, {}).items() if jobs.find(k)}
+    st.session_state[STARTED] = started
     with st.container(horizontal=True):
         for kind, key in keys.items():
             task = jobs.find(key)
@@ -38,13 +41,28 @@ def films(lab: NoisingState, name: str) -> None:
                     key=f"film-{kind}",
                     icon=":material/movie:",
                     on_click=_begin,
-                    args=(lab, kind),
+                    args=(lab, kind, name),
                     disabled=not jobs.missing(key),
                     help="From t = 0 to 1. It is made here in some seconds, then downloaded.",
                 )
-    listed = list(keys.values())
+        for key in (key for key in started if key not in keys.values()):
+            _earlier(key, started[key])
+    listed = list(dict.fromkeys((*keys.values(), *started)))
     busy = any((task := jobs.find(key)) and task.waited_for for key in listed)
     st.fragment(jobs.watch, run_every=0.5 if busy else None)(listed, "films", busy)
+
+
+def _earlier(key: str, file_name: str) -> None:
+    """Draw what downloads a film of an earlier state, once it is made."""
+    task = jobs.find(key)
+    if task is not None and task.result is not None:
+        st.download_button(
+            f"Download the earlier {file_name.rsplit('.', 1)[1].upper()}",
+            task.result,
+            file_name,
+            on_click="ignore",
+            key=f"earlier-{key}",
+        )
 
 
 def _key(lab: NoisingState, kind: str) -> str:
@@ -53,7 +71,7 @@ def _key(lab: NoisingState, kind: str) -> str:
     return f"{PREFIX}{kind}/{json.dumps(json.loads(shown.to_json()), separators=(',', ':'))}"
 
 
-def _begin(lab: NoisingState, kind: str) -> None:
+def _begin(lab: NoisingState, kind: str, name: str) -> None:
     """Queue a film; the oldest of those that are over are dropped."""
     for task in jobs.listed(PREFIX)[:-KEPT]:
         jobs.forget(task.key)
@@ -62,4 +80,6 @@ def _begin(lab: NoisingState, kind: str) -> None:
         with task.interruptible():
             return export.noising_film(lab, kind, task.progress)
 
-    jobs.begin(LINE, _key(lab, kind), KINDS[kind], work)
+    key = _key(lab, kind)
+    st.session_state[STARTED] = st.session_state.get(STARTED, {}) | {key: f"{name}.{kind}"}
+    jobs.begin(LINE, key, KINDS[kind], work)

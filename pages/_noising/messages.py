@@ -12,7 +12,7 @@ import rgdiff_core as rg
 from pages._noising.data import blend_note, blended, draggable_color, fields, noise
 from pages._noising.state import NoisingState
 from pages._shared import cache
-from pages._shared.color_messages import color_tables, curve_header, painted_from
+from pages._shared.color_messages import color_tables, curve_header, painted_from, plain
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import describe
@@ -56,7 +56,7 @@ def layers_messages(lab: NoisingState) -> dict[str, bytes]:
     """Return the messages with band images, by identity; sides that share images share a
     message.
     """
-    every = [each for side in lab.sides for each in _stores(lab, side)]
+    every = [each for side in _frozen(lab).sides for each in _stores(lab, side)]
     return {each.identity: _layers(each.identity, each.data, each.state) for each in every}
 
 
@@ -109,8 +109,13 @@ def _frozen(lab: NoisingState) -> NoisingState:
     """Return the state with all that is dragged at a fixed place: bands and tables do not depend
     on it.
     """
-    sides = tuple(centred(side) for side in lab.sides)
+    sides = tuple(_frozen_side(lab.data, side) for side in lab.sides)
     return NoisingState(lab.data, sides, lab.images, lab.first, lab.seed)
+
+
+def _frozen_side(data: str, side: ProcessChoice) -> ProcessChoice:
+    fixed = centred(side)
+    return fixed if draggable_color(data, side) else replace(fixed, color=plain(side.color))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -162,8 +167,12 @@ def _data_power(data: str, side: ProcessChoice, proc: rg.Process, bands: Bands) 
     return band_power(bands, cache.modes(data, fourier.to_json()))
 
 
-def settled_message(lab: NoisingState, seq: int, revision: str) -> bytes:
-    """Return the settled message of docs/lab-protocol.md: the exact pictures at the lab's time."""
+def settled_message(lab: NoisingState, seq: int, revision: str, problem: str = "") -> bytes:
+    """Return the settled message of docs/lab-protocol.md: the exact pictures at the lab's time.
+
+    Arguments:
+        problem: why what was dragged last is refused.
+    """
     x0, eps = fields(lab), noise(lab)
     processes = [process(lab.data, side) for side in lab.sides]
     tensors = {f"{i}/exact": p.perturb(x0, lab.t, eps) for i, p in enumerate(processes)}
@@ -174,6 +183,7 @@ def settled_message(lab: NoisingState, seq: int, revision: str) -> bytes:
         "t": lab.t,
         "sides": len(processes),
         "blend": None,
+        "problem": problem,
     }
     arrays = {}
     if lab.view == "blend":

@@ -3,7 +3,7 @@ diffusion to the renormalization group.
 """
 
 from pages._noising.state import NoisingState
-from pages._shared.process_choice import ProcessChoice
+from pages._shared.process_choice import ProcessChoice, choice_of
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory, Matched, White
 from rgdiff_core.presets import PRESETS
@@ -14,7 +14,7 @@ __all__ = ["states"]
 
 def _preset(name: str) -> ProcessChoice:
     preset = PRESETS[name]
-    return ProcessChoice(preset.basis, preset.color, preset.schedule)
+    return choice_of(preset.basis, preset.color, preset.schedule)
 
 
 _FOURIER = BasisSpec("fourier", decorrelate=True)

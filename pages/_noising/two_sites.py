@@ -57,6 +57,8 @@ class Plane(Spec):
         check_range("t", self.t, 0, 1)
         if (self.side.basis.name, self.side.basis.momentum) != ("fourier", "lattice"):
             raise ValueError("two sites have one basis, that of their two Fourier modes.")
+        if self.side.start is not None:
+            raise ValueError("start of the colour: on two sites the noise keeps one colour, None.")
 
     def component(self) -> dict[str, Any]:
         """Return the part that the browser owns."""

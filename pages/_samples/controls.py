@@ -40,7 +40,7 @@ def _bind(field: str) -> Bind:
     def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
         def change(setting: Any, new: Any) -> Any:
             side = setting.side
-            return replace(setting, side=replace(side, **{field: make(getattr(side, field), new)}))
+            return replace(setting, side=side.with_part(field, make(getattr(side, field), new)))
 
         return bound(what, value, _setting(change))
 

@@ -156,10 +156,12 @@ def _spectra(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, t
 
 
 def _dragged(source: Source, proc: rg.Process, bands: Bands) -> dict[str, Any]:
-    """Return what is dragged of the colour: nothing where the model knows one colour only."""
+    """Return what is dragged of the colour: nothing where the model knows one colour only, whose
+    number then only finds its row of the tables.
+    """
     if source.noise is None:
         return {"curve": curve_header(proc, bands)}
-    return {"curve": None, "tint": None}
+    return {"curve": None, "fixed": True}
 
 
 def frames_message(

@@ -1,6 +1,7 @@
 """The glossary, which a button in the sidebar of every page opens."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +11,11 @@ import streamlit as st
 __all__ = ["Entry", "button", "entries", "matching"]
 
 SOURCE = Path(__file__).parents[2] / "docs" / "glossary.md"
+AMERICAN = {
+    "(col|behavi|neighb)our": r"\1or",
+    "centre": "center",
+    "isation": "ization",
+}
 
 
 @dataclass(frozen=True)
@@ -41,15 +47,32 @@ def matching(words: str) -> list[Entry]:
     """Return the entries that contain all of some words, upper or lower case; first those whose
     term begins with them, then those whose term has them.
     """
-    wanted = words.casefold().split()
+    wanted = _folded(words).split()
 
     def place(entry: Entry) -> int:
-        term = entry.text.split("**")[1].casefold()
+        term = _folded(entry.text.split("**")[1])
         in_term = all(word in term for word in wanted)
         return 0 if in_term and term.startswith(tuple(wanted)) else 1 if in_term else 2
 
-    found = [each for each in entries() if all(w in each.text.casefold() for w in wanted)]
+    found = [each for each in entries() if all(w in _folded(each.text) for w in wanted)]
     return sorted(found, key=place) if wanted else found
+
+
+@cache
+def _folded(text: str) -> str:
+    """Return a text as it is searched: in lower case and American spelling, with plain digits, and
+    with Greek letters spelt out.
+    """
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    spelt = re.sub("[α-ω]", _spelt, plain)
+    for british, american in AMERICAN.items():
+        spelt = re.sub(british, american, spelt)
+    return spelt
+
+
+def _spelt(letter: re.Match[str]) -> str:
+    name = unicodedata.name(letter[0]).rsplit(" ", 1)[1].lower()
+    return "lambda" if name == "lamda" else name  # as Unicode has it
 
 
 def button() -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "SCHEDULES",
     "START_COLORS",
     "describe",
+    "describe_noise",
 ]
 
 extensions.load()
@@ -115,19 +116,22 @@ def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
     title = SCHEDULES[type(schedule)][0]
     if isinstance(schedule, Cutoff):
         title = f"{KERNELS[type(schedule.kernel)][0]} cutoff"
-    noise = _noise(color)
+    noise = describe_noise(color)
     space = f"{basis.wavelet} wavelets" if basis.name == "wavelet" else BASES[basis.name].lower()
     return f"{title} · {noise} noise · {space}"
 
 
-def _noise(color: Color) -> str:
+def describe_noise(color: Color) -> str:
     """Return a colour in a few words."""
     if isinstance(color, colors.MovingColor):
-        return f"{_noise(color.start)} → {_noise(color.end)}"
-    if isinstance(color, colors.PowerLaw) and color.exponent < 0:
-        return "blue"
+        return f"{describe_noise(color.start)} → {describe_noise(color.end)}"
+    if isinstance(color, colors.PowerLaw):
+        title = "blue" if color.exponent < 0 else "power-law"
+        return f"{title} (p = {color.exponent:.3g})"
+    if isinstance(color, colors.FreeTheory):
+        return f"free-theory (m² = {color.mass2:.3g})"
     if isinstance(color, colors.CurveColor):
-        return f"drawn on {_noise(color.base)}"
+        return f"drawn on {describe_noise(color.base)}"
     if isinstance(color, colors.Matched) and color.strength != 1:
         return f"matched^{color.strength:.2g}"
     return COLORS[type(color)][0].lower()

@@ -74,6 +74,11 @@ class ProcessChoice(ProcessSpec):
         """Return the process whose colour is always that of the end."""
         return replace(self, start=None, motion=LinearPath())
 
+    def with_part(self, name: str, value: Any) -> "ProcessChoice":
+        """Return the process with another value of a field; a colour that stays has no motion."""
+        side = replace(self, **{name: value})
+        return side.still if side.start is None else side
+
     def __post_init__(self) -> None:
         check_menu("color", type(self.color), COLORS)
         if self.start is not None:

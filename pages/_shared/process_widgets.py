@@ -15,6 +15,7 @@ from pages._shared.menus import (
     ORDERS,
     SCHEDULES,
     START_COLORS,
+    describe_noise,
 )
 from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases import orthogonal_wavelets
@@ -120,8 +121,8 @@ def color_motion(side: ProcessChoice, bind: Callable[[str], Bind]) -> None:
     """
     colors = {FIXED: None} | {f"Begins {title}": color for title, color in START_COLORS.items()}
     title = next((t for t, color in colors.items() if color == side.start), None)
-    if title is None:
-        colors[title := f"Begins with {side.start}"] = side.start
+    if title is None and side.start is not None:
+        colors[title := f"Begins with {describe_noise(side.start)} noise"] = side.start
     with st.expander("Colour over time", expanded=side.start is not None):
         st.selectbox(
             "Colour over time",

@@ -1,4 +1,4 @@
-"""The presenter's view, and pictures from the camera and the clipboard, in a real Chromium."""
+"""The presenter's view, and pictures from the clipboard, in a real Chromium."""
 
 from collections.abc import Iterator
 
@@ -70,18 +70,11 @@ def root(page: Page):
     return ref(page, "root").element_handle()
 
 
-def test_pictures_are_pasted_and_photographed(page: Page, app_url: str):
+def test_pictures_are_pasted(page: Page, app_url: str):
     visit(page, app_url, START)
     page.get_by_role("button", name="Your own images").click()
     page.locator(".st-key-dataset-files input[type=file]").wait_for(state="attached")
     page.evaluate(PASTE)
     expect(page.get_by_text("One picture, and 16 overlapping parts of it")).to_be_visible()
     page.wait_for_function("() => location.search.includes('own-image-')")
-    if not page.get_by_text("Photograph with the camera").is_visible():
-        page.get_by_role("button", name="Your own images").click()
-    page.get_by_text("Photograph with the camera").click()
-    page.get_by_role("button", name="Take Photo").click()
-    page.wait_for_function(
-        "() => /own-/.test(location.search) && !location.search.includes('own-image-')"
-    )
     settled(page)

@@ -188,12 +188,12 @@ def test_a_gif_lasts_three_seconds_even_where_nothing_moves():
 
 def test_a_film_is_made_in_the_background_and_stops_at_once():
     lab = NoisingState(COLOR, (SMOOTH,), images=4, seed=7)
-    films._begin(lab, "mp4")
+    films._begin(lab, "mp4", "film")
     task = finished(jobs.find(films._key(lab, "mp4")))
     assert task.error == "" and task.result == export.noising_film(lab, "mp4")
     assert films._key(lab, "mp4") == films._key(replace(lab, t=0.1, speed=2.0), "mp4")
     other = replace(lab, seed=8)
-    films._begin(other, "mp4")
+    films._begin(other, "mp4", "film")
     task = jobs.find(films._key(other, "mp4"))
     assert task is not None
     task.stop.set()

@@ -25,6 +25,23 @@ def test_a_term_comes_first_among_what_has_its_word(term: str):
     assert matching(term)[0].text.startswith(f"**{term}")
 
 
+@pytest.mark.parametrize(
+    ("word", "term"),
+    [
+        ("φ4", "φ⁴ theory"),
+        ("phi4", "φ⁴ theory"),
+        ("U4", "Binder cumulant"),
+        ("chi", "Susceptibility"),
+        ("lambda(t)", "Cutoff"),
+        ("noise color", "Noise colour"),
+        ("noise colour", "Noise colour"),
+        ("magnetisation", "Magnetization"),
+    ],
+)
+def test_symbols_and_both_spellings_are_found(word: str, term: str):
+    assert any(entry.text.startswith(f"**{term}") for entry in matching(word))
+
+
 def test_every_entry_has_a_section_and_one_or_two_sentences():
     texts = [each.text for each in entries()]
     assert len(texts) == len({text.split("**")[1] for text in texts}) >= 40

@@ -8,12 +8,15 @@ import torch
 from noisingpage import exact, healthy, rest, state, visit
 
 import rgdiff_core as rg
-from pages._noising import data, export, messages
+from pages._noising import controls, data, export, messages
 from pages._noising.state import NoisingState, start
+from pages._noising.two_sites import Plane
 from pages._shared.component import unpack
+from pages._shared.menus import START_COLORS
 from pages._shared.process_choice import process
-from rgdiff_core.colors import Matched, MovingColor, PowerLaw, White
-from rgdiff_core.schedules import CosinePath, LinearPath, WaveletLevels
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import Color, FreeTheory, Matched, MovingColor, PowerLaw, White
+from rgdiff_core.schedules import CosinePath, LinearPath, SoftConditioning, WaveletLevels
 from rgdiff_core.spectra.bands import split_bands
 
 PHI4 = replace(start("phi4-6x6"), t=0.3)
@@ -40,7 +43,41 @@ def test_a_start_is_chosen_and_is_in_the_address_the_picture_and_the_exports():
     assert np.abs(exact(lab) - exact(PHI4)).max() > 0.05
     assert state(healthy(visit(lab))) == lab
     healthy(at.selectbox(key="start-A").set_value("Fixed").run())
-    assert state(at).sides[0].start is None
+    assert state(at) == PHI4  # its motion is taken back too
+    assert controls.preset_of(state(at).sides[0]) == "rg-cutoff"
+
+
+def test_a_start_that_the_menu_lacks_is_named_in_words():
+    at = healthy(visit(moving(Matched(), PowerLaw(-1.5))))
+    assert at.selectbox(key="start-A").value == "Begins with blue (p = -1.5) noise"
+
+
+def noise_wanted(lab: NoisingState) -> set[str]:
+    """Return the identities of the images that the bands message has its noise painted from."""
+    header, _ = unpack(messages.bands_message(lab.to_json(), "s"))
+    return {each for side in header["sides"] for each in (*side["noise"], side["data"])}
+
+
+@pytest.mark.parametrize("basis", ["pixel", "fourier", "wavelet", "pca"])
+@pytest.mark.parametrize("color", [White(), Matched(), PowerLaw(2.0), PowerLaw(0.0)])
+def test_all_images_that_a_moving_colour_is_painted_from_are_sent(color: Color, basis: str):
+    for first in START_COLORS.values():
+        side = replace(PHI4.sides[0], basis=BasisSpec(basis), color=color, start=first)
+        lab = NoisingState(PHI4.data, (side,), images=1)
+        assert noise_wanted(lab) == set(messages.layers_messages(lab))
+
+
+@pytest.mark.parametrize("color", [PowerLaw(2.0), PowerLaw(0.0), FreeTheory(0.3)])
+@pytest.mark.parametrize("basis", ["fourier", "wavelet"])
+def test_images_of_a_colour_that_is_not_dragged_are_of_that_colour(color: Color, basis: str):
+    def lab(color: Color) -> NoisingState:
+        soft = SoftConditioning(order="column")
+        side = replace(PHI4.sides[0], basis=BasisSpec(basis), color=color, schedule=soft)
+        return NoisingState(PHI4.data, (side,), images=1)
+
+    sent = messages.layers_messages(lab(color))
+    assert noise_wanted(lab(color)) == set(sent)
+    assert set(sent) != set(messages.layers_messages(lab(PowerLaw(1.5))))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +117,12 @@ def test_what_can_not_be_solved_is_one_sentence_and_the_last_good_state_stays():
     assert len(at.error) == 1 and not at.exception
     assert "the colour changes too fast for Cutoff" in at.error[0].value
     assert at.session_state["noising-state"] == before
+    kinds = [type(each).__name__ for each in at.main]
+    below = kinds[kinds.index("Error") :].count("UnknownElement")  # which components are here
+    assert below > 2  # the lab, its images and the exact picture
+    told, _ = unpack(messages.settled_message(before, 0, "s", at.error[0].value))
+    assert told["problem"] == at.error[0].value
+    assert not rest(at).error  # it is said once
 
 
 def test_choices_that_the_menus_lack_are_refused():
@@ -89,6 +132,8 @@ def test_choices_that_the_menus_lack_are_refused():
     ):
         with pytest.raises(ValueError, match=match):
             replace(PHI4.sides[0], **wrong)
+    with pytest.raises(ValueError, match="on two sites the noise keeps one colour"):
+        Plane(replace(Plane().side, start=White()))
 
 
 def test_moving_colours_are_not_blended():

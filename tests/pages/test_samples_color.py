@@ -41,12 +41,15 @@ def test_the_message_has_the_spectra_and_the_flat_curve():
 
 def test_a_model_of_one_colour_says_why_it_is_not_dragged():
     bench = replace(SMALL, setting=replace(SMALL.setting, model=FIXED))
-    header, _ = unpack(messages.samples_message(bench.to_json(), "s", live=False))
+    header, arrays = unpack(messages.samples_message(bench.to_json(), "s", live=False))
     side = header["sides"][0]
-    assert side["curve"] is None and side["tint"] is None
-    assert header["color_note"].startswith("The noise spectrum can't be dragged: this model")
+    assert side["curve"] is None and side["fixed"]
     own = bench.component()["sides"][0]
-    told = bench.component() | {"sides": [own | {"curve": None, "tint": None}]}
+    here = next(i for i, a in enumerate(side["tint"]["grid"]) if a == pytest.approx(own["tint"]))
+    power = arrays["0/noise_power"][here, 0]
+    assert power == pytest.approx(arrays["0/data_power"], rel=1e-4)  # its noise is matched
+    assert header["color_note"].startswith("The noise spectrum can't be dragged: this model")
+    told = bench.component() | {"sides": [own | {"curve": None}]}
     assert merged(bench, told).setting.side == bench.setting.side
 
 

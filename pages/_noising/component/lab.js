@@ -4,6 +4,7 @@ const LABS = new WeakMap();
 const FRAMES_KEPT = 600;
 const TWO_COLUMNS = 640;
 const LOW_WINDOW = 860;
+const LAYERS_MS = 5000;
 
 /** Asks for a frame; many changes before it make one. */
 function repaint(lab) {
@@ -43,9 +44,10 @@ function createLab(parent) {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, sentSeq: 0, past: [], future: [],
     exact: null, blend: null, blendNote: "", flight: null, gesture: null, lastGesture: null,
-    awaiting: false, playing: false, direction: 1, active: 0, image: 0, point: -1, pointed: null, pinned: null,
-    handles: [], tones: [], tone: -1, sliders: [], widths: {}, heights: { ...PLOT_HEIGHTS }, film: null, backdrops: {}, request: 0, gone: false, opening: false, stopped: false,
-    presenting: false, opened: false, loop: false,
+    awaiting: false, playing: false, direction: 1, active: 0, image: 0, point: -1,
+    pointed: null, pinned: null, handles: [], tones: [], tone: -1, sliders: [], widths: {},
+    heights: { ...PLOT_HEIGHTS }, film: null, backdrops: {}, request: 0, gone: false,
+    opening: false, stopped: false, presenting: false, opened: false, loop: false,
   };
   lab.root.rgdiffFrames = [];
   wireControls(lab);
@@ -85,12 +87,25 @@ function sizeAll(lab) {
 function destroyLab(lab) {
   lab.gone = true;
   cancelAnimationFrame(lab.request);
-  clearTimeout(lab.restTimer);
+  for (const timer of [lab.restTimer, lab.layersTimer]) clearTimeout(timer);
   lab.watch.disconnect();
   lab.end();
 }
 
-/** Takes a bands message; where its images are still on their way, keeps the last picture until they come. */
+/** Waits for images that are still on their way, and says so where that takes long. */
+function awaitLayers(lab) {
+  lab.awaiting = true;
+  clearTimeout(lab.layersTimer);
+  lab.layersTimer = setTimeout(() => {
+    if (!lab.awaiting) return;
+    showProblem(lab, "The images of this choice have not come yet: wait, or choose another.");
+  }, LAYERS_MS);
+}
+
+/**
+ * Takes a bands message; where its images are still on their way, keeps the last picture until
+ * they come.
+ */
 function receive(lab, bytes) {
   try {
     if (bytes !== lab.bytes || lab.awaiting) {
@@ -107,7 +122,7 @@ function receive(lab, bytes) {
       openPresent(lab);
     }
   } catch (error) {
-    if (error instanceof LayersAwaited) lab.awaiting = true;
+    if (error instanceof LayersAwaited) awaitLayers(lab);
     else showProblem(lab, error);
   }
 }

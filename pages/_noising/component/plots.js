@@ -56,8 +56,9 @@ function showHeat(lab, side, history, band) {
   context.lineWidth = 1.5;
   strokeLine(context, [[frame.x(state.t), frame.y(0)], [frame.x(state.t), frame.y(1)]]);
   context.restore();
-  setText(lab.el.heatText, `${side.path && side.bands > 1 ? "The thick line is the cutoff Λ(t); on" : "On"} the dotted `
-    + "line data and noise are equal. Drag to move in time.");
+  const cutoff = side.path && side.bands > 1 ? "The thick line is the cutoff Λ(t); on" : "On";
+  setText(lab.el.heatText,
+    `${cutoff} the dotted line data and noise are equal. Drag to move in time.`);
 }
 
 const HEAT_ROWS = 96;
@@ -114,10 +115,6 @@ function spectrumSentence(side, moment) {
   return `The data stand above the noise at ${above} of ${side.bands} scales.`;
 }
 
-function drawLit(lab, context, frame, side, band) {
-  drawStripe(lab, context, frame, cellOf(side, band));
-}
-
 /** Bits left per component of every band, as bars before the outline of what there was at t = 0. */
 function showBits(lab, side, moment, history, band) {
   const { theme } = lab;
@@ -140,7 +137,7 @@ function showBits(lab, side, moment, history, band) {
   };
   bars(history.moments[0].bits, theme.muted, 0.25);
   bars(moment.bits, theme.sides[lab.active], 0.9);
-  if (band !== null) drawLit(lab, context, frame, side, band);
+  if (band !== null) drawStripe(lab, context, frame, cellOf(side, band));
   context.restore();
   const left = `${readable(moment.total)} bits of each image can still be recovered`;
   setText(lab.el.bitsText, side.information === "bound"

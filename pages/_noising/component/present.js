@@ -19,16 +19,24 @@ function writePresent(shown) {
 function present(lab, shown) {
   if (lab.presenting === shown) return;
   const { el, root } = lab;
+  const focused = root.getRootNode().activeElement;
+  const { loop, direction } = lab;
   lab.presenting = shown;
-  lab.loop = shown;
   setAttributes(root, { "data-present": shown });
   if (shown) {
+    lab.before = { loop, direction, focused };
+    lab.loop = true;
+    setAttributes(root, { role: "dialog", "aria-modal": true });
     root.popover = "manual";
     root.showPopover();
-  } else root.removeAttribute("popover");
+  } else {
+    Object.assign(lab, { loop: lab.before.loop, direction: lab.before.direction });
+    for (const name of ["popover", "role", "aria-modal"]) root.removeAttribute(name);
+  }
   const name = shown ? "Leave the presenter's view" : "Presenter's view";
   setAttributes(el.present, { "aria-label": name, title: shown ? `${name} (Esc)` : `${name} (P)` });
-  root.focus({ preventScroll: true });
+  const back = shown ? null : lab.before.focused;
+  (back && root.contains(back) ? back : root).focus({ preventScroll: true });
   writePresent(shown);
   keepPresent(lab);
   sizeAll(lab);
@@ -50,6 +58,11 @@ function keepPresent(lab) {
 }
 
 function wirePresent(lab) {
+  on(lab, lab.root, "focusout", ({ relatedTarget }) => {
+    if (lab.presenting && relatedTarget && !lab.root.contains(relatedTarget)) {
+      lab.root.focus({ preventScroll: true });
+    }
+  });
   on(lab, lab.el.present, "click", () => present(lab, !lab.presenting));
   on(lab, document, "keydown", (event) => {
     if (!lab.presenting || event.composedPath().includes(lab.root) || lab.el.keys.open) return;

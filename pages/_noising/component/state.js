@@ -131,7 +131,8 @@ function settle(lab, bytes) {
     if (lab.sentSeq !== lab.seq) scheduleRest(lab);
   }
   const sides = lab.message.sides;
-  lab.el.problem.hidden = true;
+  setText(lab.el.problem, settled.problem);
+  lab.el.problem.hidden = !settled.problem || !lab.presenting; // else it stands above the lab
   lab.blendNote = settled.blendNote;
   lab.blend = settled.blend && settled.blend.bands === sides[0].bands ? settled.blend : null;
   if (settled.seq === lab.seq) {

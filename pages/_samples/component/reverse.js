@@ -46,8 +46,10 @@ function readBench(bytes) {
       ...(message.has("0/data_power") ? spectrumOf(message, side, bands) : {}) };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
-    revision: String(header.revision), live: header.live, opening: header.opening, quick: header.quick, pageState: header.page_state, state: header.state || {},
-    magnetization: header.magnetization, continuous: header.continuous, colorNote: header.color_note, methods: header.methods, grids: header.grids,
+    revision: String(header.revision), live: header.live, opening: header.opening,
+    quick: header.quick, pageState: header.page_state, state: header.state || {},
+    magnetization: header.magnetization, continuous: header.continuous,
+    colorNote: header.color_note, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,
     guides: header.guides, guidancePointsMost: header.guidance_points_max };

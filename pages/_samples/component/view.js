@@ -109,10 +109,10 @@ function sizeStage(lab) {
   const low = wide && window.innerHeight < LOW_WINDOW;
   lab.heights = { ...(low ? LOW_HEIGHTS : PLOT_HEIGHTS) };
   lab.curveHeight = low ? 158 : 230;
-  lab.widths.spectrum = el.spectrum.parentElement.clientWidth;
-  if (!sheet) return;
   const column = Math.floor(lab.root.clientWidth * 0.57);
   el.columns.style.setProperty("--picture", `${column}px`);
+  lab.widths.spectrum = el.spectrum.parentElement.clientWidth;
+  if (!sheet) return;
   const room = ((wide ? column : lab.root.clientWidth) - 12) / 2;
   const fit = Math.min(room / sheet.width, pictureHeight() / sheet.height);
   const scale = sheet.zoom < 4 ? snapScale(fit) : fit; // where a pixel is large, it may be uneven
@@ -208,7 +208,10 @@ function showStatus(lab, frame) {
   if (lab.refused) text = "";
   else if (lab.stopped) text = `Cancelled${frame ? ` at step ${last(draw).step} of ${draw.steps}` : ""}.`;
   else if (late && lab.place) text = `Waiting: place ${lab.place} in the queue of long draws`;
-  else if (late && lab.coming) text = `step ${last(lab.coming).step} of ${lab.coming.steps}${timeLeft(lab.coming.left)}`;
+  else if (late && lab.coming) {
+    const { steps, left } = lab.coming;
+    text = `step ${last(lab.coming).step} of ${steps}${timeLeft(left)}`;
+  }
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;

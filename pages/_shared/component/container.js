@@ -188,5 +188,6 @@ function readSettled(bytes) {
     blendExact: picture("blend/exact"),
     blend,
     blendNote: header.blend_note || "",
+    problem: header.problem || "",
   };
 }

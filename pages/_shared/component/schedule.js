@@ -32,8 +32,8 @@ function buildSide(lab) {
     }));
   for (const part of [el.tools, el.numbers]) toggle(part, side.path);
   el.sliders.replaceChildren();
-  lab.sliders = ["shape", "tint"].filter((kind) => side[kind]).map((kind) =>
-    parameterSlider(lab, kind, side[kind]));
+  lab.sliders = (side.fixed ? ["shape"] : ["shape", "tint"]).filter((kind) => side[kind])
+    .map((kind) => parameterSlider(lab, kind, side[kind]));
 }
 
 /** Shows the state in the panel's controls. */
