@@ -65,7 +65,7 @@ def _theory(study: Schedules, name: str) -> dict[str, Any]:
         "size": case.size,
         "condition": before["condition"] if before else None,
         "processes": [
-            _process(study, name, entrant, table, tables.get(BASELINE))
+            _process(study, entrant, table, tables.get(BASELINE))
             for entrant, table in tables.items()
         ],
     }
@@ -97,9 +97,9 @@ class _Table:
 
 
 def _process(
-    study: Schedules, theory: str, name: str, table: _Table, baseline: _Table | None
+    study: Schedules, name: str, table: _Table, baseline: _Table | None
 ) -> dict[str, Any]:
-    entrant, before = ENTRANTS[name], study.before(theory, name)
+    entrant = ENTRANTS[name]
     return {
         "name": name,
         "title": entrant.title,
@@ -112,8 +112,6 @@ def _process(
             grid: {str(n): _rounded(table.column(f"shell {grid} {n}")) for n in STEPS}
             for grid in GRIDS
         },
-        "ancestral": {str(n): _rounded(table.column(f"ancestral logsnr {n}")) for n in STEPS},
-        "ancestral_law": before["ancestral_law"] if before else None,
         "against_baseline": None
         if baseline is None or name == BASELINE
         else {
