@@ -202,9 +202,13 @@ class _TrainingRun:
             state, message = stop.state, stop.message
         except OSError as error:
             state, message = "failed", f"{error}; {self._kept()}."
+        except KeyboardInterrupt:
+            ended = "paused" if self.now.checkpoint_step else "cancelled"
+            self._status(state=ended, message="Stopped by hand.")
+            raise
         except BaseException as error:
             if not _out_of_memory(error):
-                said = " ".join(str(error).split())[:500] or "Stopped by hand."
+                said = " ".join(str(error).split())[:500] or type(error).__name__
                 self._status(state="failed", message=said)
                 raise
             state = "failed"

@@ -1,8 +1,9 @@
 """What `rgdiff study schedules` found, as one small file, and what follows from it.
 
-Two processes differ where Student's test of the difference, field by field, says so at 95 % with
-Holm's correction for all processes of a theory. The margin of equivalence, stated beforehand, is
-that of `verdict`: a tenth of the baseline's number.
+Two processes differ where Student's test of the difference, by groups of the same fields, says so
+at 95 % with Holm's correction for all processes of a theory. The margin of equivalence, stated
+beforehand, is that of `verdict`: a tenth of the baseline's number. The best of several is called
+the same only where all of them are measured, by an interval that holds for all of them.
 """
 
 import math
@@ -63,6 +64,9 @@ def _theory(study: Schedules, name: str) -> dict[str, Any]:
         "m2": case.action.m2,
         "lam": case.action.lam,
         "size": case.size,
+        "component_wise": sum(
+            ENTRANTS[entrant].kind in COMPONENT_WISE for entrant in study.processes(name)
+        ),
         "condition": before["condition"] if before else None,
         "processes": [
             _process(study, entrant, table, tables.get(BASELINE))
@@ -161,11 +165,15 @@ class Leader:
         title: display name.
         difference: of its gap from the baseline's, nats.
         baseline: the baseline's gap, nats.
+        measured: number of component-wise processes that it is the best of.
+        of: how many are to be measured.
     """
 
     title: str
     difference: Difference
     baseline: float
+    measured: int
+    of: int
 
     @property
     def percent(self) -> tuple[float, float]:
@@ -185,7 +193,11 @@ def leader(theory: Found, steps: int, grid: str = "best") -> Leader | None:
     best = min(rows, key=lambda row: offs[row["name"]].value)
     base = next(row for row in theory["processes"] if row["name"] == BASELINE)
     gap = base["gap"][grid][str(steps)]["value"]
-    return Leader(best["title"], offs[best["name"]], gap)
+    measured, of = len(rows), theory["component_wise"]
+    off = replace(offs[best["name"]], comparisons=measured)
+    if measured < of:
+        off = replace(off, margin=None)
+    return Leader(best["title"], off, gap, measured, of)
 
 
 def lines(found: Found) -> list[str]:

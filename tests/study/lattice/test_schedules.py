@@ -233,6 +233,7 @@ def test_the_summary_says_what_is_there(study: Schedules):
     assert off.freedom == 3 and off.adjusted is not None
     best = leader(theory, 16)
     assert best is not None and best.title == ENTRANTS["matched-gaussian"].title
+    assert (best.measured, best.of) == (1, 17)
     assert lines(found)[-1] == f"4 of {2 * len(ENTRANTS)} batches"
 
 
@@ -282,6 +283,29 @@ def test_the_file_keeps_the_theories_that_were_computed_before(tmp_path: Path, c
     found = json.loads((tmp_path / "schedules-phi4.json").read_text("utf-8"))
     assert [row["data"] for row in found["theories"]] == ["phi4-6x6-broken"]
     assert "--theories phi4-6x6 phi4-6x6-broken " in found["command"]
+
+
+@pytest.mark.parametrize(
+    ("error", "of", "outcome"),
+    [(0.015, 2, "same"), (0.015, 3, "undecided"), (0.025, 2, "undecided")],
+)
+def test_the_best_is_equal_only_where_all_are_measured_and_for_all(error, of, outcome):
+    """The gap is 1, and the margin a tenth; t = 3.18 at 95 % for one, 4.18 for two (4 groups)."""
+
+    def row(name: str, off: float | None) -> dict[str, object]:
+        numbers = {"best": {"16": {"value": off, "error": error, "n": 4}}}
+        return {
+            "name": name,
+            "title": ENTRANTS[name].title,
+            "kind": ENTRANTS[name].kind,
+            "gap": {"best": {"16": {"value": 1.0, "error": 0.1}}},
+            "against_baseline": None if off is None else numbers,
+        }
+
+    rows = [row(BASELINE, None), row("white-gaussian", 0.02), row("matched-gaussian", 0.01)]
+    best = leader({"component_wise": of, "processes": rows}, 16)
+    assert best is not None and best.title == ENTRANTS["matched-gaussian"].title
+    assert best.difference.outcome == outcome
 
 
 def test_more_steps_than_times_are_refused(two):
