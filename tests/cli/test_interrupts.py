@@ -54,12 +54,14 @@ def test_a_second_one_ends_the_process_without_anyone_to_hear():
         read, write = os.pipe()
         os.close(read)
         os.dup2(write, 2)
-        with interruptible():
-            try:
-                interrupt()
-            except KeyboardInterrupt:
-                interrupt()
-        os._exit(1)
+        try:
+            with interruptible():
+                try:
+                    interrupt()
+                except KeyboardInterrupt:
+                    interrupt()
+        finally:
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == INTERRUPTED
 
 
