@@ -122,8 +122,7 @@ def train(
     if weights is not None and kept is None and fabric.is_global_zero:
         bring_weights(Path(weights), folder)
     fabric.barrier()
-    run = _TrainingRun(config, folder, fabric, kept, on_point)
-    with _signals(run):
+    with _signals(run := _TrainingRun(config, folder, fabric, kept, on_point)):
         outcome = run.go()
     if fabric.world_size > 1:  # a process that just left could take the others with it
         torch.distributed.destroy_process_group()
@@ -203,8 +202,7 @@ class _TrainingRun:
         except OSError as error:
             state, message = "failed", f"{error}; {self._kept()}."
         except KeyboardInterrupt:
-            ended = "paused" if self.now.checkpoint_step else "cancelled"
-            self._status(state=ended, message="Stopped by hand.")
+            self._status(state="paused" if self.kept else "cancelled", message="Stopped by hand.")
             raise
         except BaseException as error:
             if not _out_of_memory(error):
