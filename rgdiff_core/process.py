@@ -32,7 +32,6 @@ from rgdiff_core.bases.serialize import (
 )
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, MovingColor
-from rgdiff_core.devices import doubled
 from rgdiff_core.schedules import Level, Schedule
 from rgdiff_core.seeds import Generators, check_generators
 from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
@@ -103,7 +102,7 @@ def _check_falling(color: MovingColor, schedule: Schedule, modes: Modes) -> None
     knots = torch.tensor([*_knots(color), *_knots(schedule)], dtype=torch.float64)
     times = torch.cat([torch.linspace(0, 1, CHECKED_TIMES).double(), knots])
     times = torch.cat([times, times + CHECKED_STEP]).clamp_max(1).unique()
-    like = doubled(modes.scale)
+    like = modes.scale.cpu().double()  # not every device has float64
     times, precise, flow = times.to(like), modes.to(like), color.effective(schedule)
     number = max(1, CHECKED_VALUES // math.prod(modes.shape))
     rises = []

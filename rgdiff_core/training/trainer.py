@@ -206,8 +206,7 @@ class _TrainingRun:
             raise
         except BaseException as error:
             if not _out_of_memory(error):
-                said = " ".join(str(error).split())[:500] or type(error).__name__
-                self._status(state="failed", message=said)
+                self._status(state="failed", message=" ".join(str(error).split())[:500])
                 raise
             state = "failed"
             message = f"Not enough memory for a batch of {self.config.batch} with this network."
