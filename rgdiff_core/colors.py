@@ -8,8 +8,8 @@ vanishing momentum counts as half the smallest non-zero one where no mass or inf
 least 1e-3 regulates it.
 
 A `MovingColor` changes with time. All that a posterior knows of the noise is the ratio of noise to
-signal, S_k²(t) exp γ_k(t), so it is noise of the last colour under a `ShiftedSchedule`: nothing
-but the schedule and the magnitude of the field changes.
+signal, S_k²(t) exp γ_k(t), so it is noise of the last colour under a shifted schedule: nothing but
+the schedule and the magnitude of the field changes.
 """
 
 import abc
@@ -33,7 +33,6 @@ __all__ = [
     "Matched",
     "MovingColor",
     "PowerLaw",
-    "ShiftedSchedule",
     "White",
     "check_still",
 ]
@@ -249,6 +248,8 @@ class BlendedColor(Color):
 
     def __post_init__(self) -> None:
         check_range("weight", self.weight, 0, 1)
+        for color in (self.first, self.second):
+            check_still(color, "a blend of colours")
 
     def bare(self, modes: Modes) -> Tensor:
         """Return ((1 − w) S₁ + w S₂)²."""
@@ -305,11 +306,11 @@ class MovingColor(Color):
 
     def effective(self, schedule: Schedule) -> Schedule:
         """Return the schedule shifted by log ρ."""
-        return ShiftedSchedule(schedule, self)
+        return _ShiftedSchedule(schedule, self)
 
 
 @dataclass(frozen=True)
-class ShiftedSchedule(Schedule):
+class _ShiftedSchedule(Schedule):
     r"""A schedule for noise of a moving colour, written for noise of the colour's end.
 
     With ρ_k(t) = S_k²(t)/S_k²(end), both
@@ -332,8 +333,8 @@ class ShiftedSchedule(Schedule):
         return self.schedule.continuous
 
     def label(self, modes: Modes) -> Tensor:
-        """Return the schedule's label."""
-        return self.schedule.label(modes)
+        """Raise `ValueError`: γ depends on the schedule's label and on ρ."""
+        raise ValueError("noise whose colour changes with time has no order of components.")
 
     def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
         """Return γ + log ρ."""

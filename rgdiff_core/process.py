@@ -7,14 +7,15 @@ Component by component, with χ = U†φ, colour S_k and schedule γ_k(t),
 
 Only this module knows basis, colour and schedule together. γ is clamped here, and only here, to
 ±40: SNRs beyond e^{40} count as infinite, and all numbers stay safe in float32. A colour that
-changes with time is one of fixed S and shifted γ (`colors.ShiftedSchedule`): all that is said here
+changes with time is one of fixed S and shifted γ (`MovingColor.effective`): all that is said here
 of γ, r and β is of the shifted one.
 """
 
+import itertools
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Protocol, Self
 
 import torch
@@ -40,7 +41,8 @@ __all__ = ["Generators", "Marginal", "Prior", "Process", "ProcessSpec", "clamped
 GAMMA_CLAMP = 40.0
 CHECKED_TIMES = 129  # at which a moving colour must not raise the SNR
 CHECKED_VALUES = 1 << 20  # of γ at once
-RATE_SLACK = 1e-6  # of γ in units of time, for rounding
+CHECKED_STEP = 1e-5
+GAMMA_SLACK = 1e-11  # for rounding
 MAX_REPR = 160  # characters of a colour or schedule within a process
 _MODES = ("scale", "mean", "variance", "momentum")
 
@@ -83,22 +85,44 @@ def clamped(level: Level) -> Level:
     return Level(level.gamma.clamp(-GAMMA_CLAMP, GAMMA_CLAMP), level.magnitude)
 
 
-def _check_falling(flow: Schedule, schedule: Schedule, modes: Modes) -> None:
-    """Raise `ValueError`, naming the worst component and time, where a log-SNR rises."""
-    times = torch.linspace(0, 1, CHECKED_TIMES).to(modes.scale)
-    several = times.split(max(1, CHECKED_VALUES // math.prod(modes.shape)))
-    rates = torch.cat([flow.gamma_rate(some, modes).flatten(1).min(1).values for some in several])
-    if (least := float(rates.min())) >= -RATE_SLACK:
+def _knots(spec: Spec) -> Iterator[float]:
+    """Yield the knots in time of a spec and of all in it, and the middles between them."""
+    times = getattr(spec, "times", ())
+    yield from times
+    yield from (sum(pair) / 2 for pair in itertools.pairwise(times))
+    for field in fields(spec):
+        if isinstance(inner := getattr(spec, field.name), Spec):
+            yield from _knots(inner)
+
+
+def _check_falling(color: MovingColor, schedule: Schedule, modes: Modes) -> None:
+    """Raise `ValueError`, naming the worst component and time, where a log-SNR rises from one time
+    to the next: evenly spaced ones, knots and middles, each with one just behind it.
+    """
+    knots = torch.tensor([*_knots(color), *_knots(schedule)], dtype=torch.float64)
+    times = torch.cat([torch.linspace(0, 1, CHECKED_TIMES).double(), knots])
+    times = torch.cat([times, times + CHECKED_STEP]).clamp_max(1).unique()
+    like = modes.scale.cpu().double()  # not every device has float64
+    times, precise, flow = times.to(like), modes.to(like), color.effective(schedule)
+    number = max(1, CHECKED_VALUES // math.prod(modes.shape))
+    rises = []
+    for start in range(0, len(times) - 1, number):
+        some = times[start : start + number + 1]
+        # from infinite to infinite there is no change
+        change = flow.gamma(some, precise).diff(dim=0).nan_to_num(0.0).flatten(1)
+        rate = torch.where(change < -GAMMA_SLACK, change, 0.0) / some.diff()[:, None]
+        rises.append(rate.min(1))
+    least, place = (torch.cat(each) for each in zip(*rises, strict=True))
+    if not (least < 0).any():
         return
-    worst = times[int(rates.argmin())]
-    rate = flow.gamma_rate(worst, modes)
-    index = tuple(map(int, torch.unravel_index(rate.argmin(), rate.shape)))
-    scale = float(modes.scale.expand(rate.shape)[index])
+    first = int((least <= 0.999 * least.min()).nonzero()[0])
+    index = tuple(map(int, torch.unravel_index(place[first], modes.shape)))
+    scale, when = float(modes.scale.expand(modes.shape)[index]), float(times[first])
     raise ValueError(
-        f"the colour changes too fast for {_brief(schedule)}: at t = {float(worst):.2f} the "
-        f"log-SNR of component {index}, of scale {scale:.2f}, would rise at a rate of "
-        f"{-least:.2g}, but may only fall; take closer colours, or a schedule that adds noise to "
-        "all components all the time."
+        f"the colour changes too fast for {_brief(schedule)}: at t = {when:.2f} the log-SNR of "
+        f"component {index}, of scale {scale:.2f}, would rise at a rate of "
+        f"{-float(least[first]):.2g}, but may only fall; take closer colours, or a schedule that "
+        "adds noise to all components all the time."
     )
 
 
@@ -139,7 +163,7 @@ class Process(nn.Module):
         self._derive()
         schedule.gamma(torch.zeros((), dtype=modes.scale.dtype, device=modes.scale.device), modes)
         if isinstance(color, MovingColor):
-            _check_falling(self._flow, schedule, modes)
+            _check_falling(color, schedule, modes)
 
     def __repr__(self) -> str:
         parts = (self.basis, _brief(self.color), _brief(self.schedule), self.modes)

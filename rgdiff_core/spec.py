@@ -42,7 +42,8 @@ class Spec(abc.ABC):  # noqa: B024
     """A frozen dataclass of plain numbers: compared by value, serialisable with a kind tag.
 
     The kind is the name of the class; a class that takes the name of another module's kind is
-    refused with a `ValueError`, for files and links would then mean something else.
+    refused with a `ValueError`, for files and links would then mean something else. A class whose
+    name begins with an underscore is never read.
 
     Attributes:
         former_kinds: names that the class had, read and never written.
@@ -56,6 +57,8 @@ class Spec(abc.ABC):  # noqa: B024
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        if cls.__name__.startswith("_"):
+            return
         for kind in (cls.__name__, *vars(cls).get("former_kinds", ())):
             owner = _KINDS.get(_FORMER_KINDS.get(kind, kind), cls).__module__
             if owner != cls.__module__:

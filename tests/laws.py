@@ -131,7 +131,6 @@ SCHEDULES = [
     schedules.Polchinski(),
     schedules.InverseRG(),
     schedules.BlendedSchedule(schedules.Cosine(), schedules.Polchinski(), 0.3),
-    colors.ShiftedSchedule(schedules.Cutoff(), colors.MovingColor(end=colors.PowerLaw(-1.0))),
 ]
 
 

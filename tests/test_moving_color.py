@@ -1,6 +1,7 @@
 """A colour that changes with time: its SDE, samplers, likelihood, files, and what is refused."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from torch import Tensor
 import rgdiff_core as rg
 from rgdiff_core import Process, schedules
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Matched, MovingColor, PowerLaw, White
+from rgdiff_core.colors import BlendedColor, Matched, MovingColor, PowerLaw, White
 from rgdiff_core.process import ProcessSpec
 from rgdiff_core.search import learn
+from rgdiff_core.spec import from_json
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import FixedProcess, FixedProcessSampler
@@ -148,6 +150,38 @@ def test_where_a_log_snr_would_rise_it_is_refused_by_component_and_time():
     assert f"of component {worst}," in said and "at t = 0.00" in said
     assert f"at a rate of {float(log_fall.max()) - 0.4:.2g}," in said and said.endswith(".")
     made(schedules.LinearGamma(-0.2, float(log_fall.max()) - 0.1), color=color)
+
+
+def test_a_rise_between_evenly_spaced_times_is_refused():
+    path = schedules.CutoffPath((0.0, 0.5, 0.505, 1.0), (1.0, 1.0, 0.0, 0.0))
+    with pytest.raises(ValueError, match=r"too fast for LinearGamma.*at t = 0\.50 the log-SNR"):
+        made(schedules.LinearGamma(-9.0, 6.0), color=MovingColor(PowerLaw(3.0), White(), path))
+
+
+def test_a_rise_on_average_between_two_times_is_refused():
+    """A step of the colour far shorter than the spacing, off the knots of any path."""
+
+    @dataclass(frozen=True)
+    class _Abrupt(schedules.Path):
+        def ordinate(self, t: Tensor) -> Tensor:
+            return torch.sigmoid((0.503 - t) / 2e-5)
+
+    with pytest.raises(ValueError, match="too fast for LinearGamma"):
+        made(
+            schedules.LinearGamma(-9.0, 6.0), color=MovingColor(PowerLaw(3.0), White(), _Abrupt())
+        )
+
+
+def test_a_shifted_schedule_cannot_come_from_a_file():
+    shifted = MovingColor(White(), BLUE).effective(schedules.Cutoff())
+    with pytest.raises(ValueError, match="_ShiftedSchedule"):
+        from_json(shifted.to_json())
+
+
+def test_a_blend_of_colours_does_not_move():
+    for pair in ((MovingColor(), White()), (White(), MovingColor())):
+        with pytest.raises(ValueError, match="a blend of colours needs a colour that does not"):
+            BlendedColor(*pair, 0.5)
 
 
 def test_one_group_after_another_leaves_no_room():

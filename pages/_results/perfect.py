@@ -77,8 +77,15 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
 
 def _where(rows: Mapping[str, Leader]) -> str:
     return ", ".join(
-        f"{title} (gap {bracketed(*each.percent)} %: {each.title})" for title, each in rows.items()
+        f"{title} (gap {bracketed(*each.percent)} %: {each.title}, {_of(each)})"
+        for title, each in rows.items()
     )
+
+
+def _of(leader: Leader) -> str:
+    if leader.measured < leader.of:
+        return f"best of {leader.measured} of {leader.of} measured so far"
+    return f"best of {leader.of}"
 
 
 def _curves(theory: Found, steps: int) -> list[Curve]:
@@ -111,13 +118,15 @@ def _note(found: Found) -> str:
     done = found["complete"]
     counts = [row["fields"] for each in found["theories"] for row in each["processes"]]
     missing = "" if done["batches"] == done["of"] else " The study is not complete."
-    fields = f"{min(counts):,} to {max(counts):,}" if counts else "no"
+    ends = {min(counts), max(counts)} if counts else {0}
+    fields = " to ".join(f"{count:,}" for count in sorted(ends))
     return (
         "Gap: KL, in nats, of the stochastic (shell) sampler's N steps less that of infinitely "
         "many, with the exact posterior mean by Monte Carlo and no network; each process on its "
         "own best time grid. Gaussian data would have none. Bars: one standard error over "
-        f"{fields} fields, the same for all processes; comparisons are field by field, with "
-        f"Holm's correction and a margin of {100 * found['margin']:g} % stated beforehand. "
-        f"Measured: {done['batches']} of {done['of']} batches, {done['processes']} pairs of "
+        f"{fields} fields, the same for all processes; comparisons are by groups of the same "
+        f"fields, with Holm's correction and a margin of {100 * found['margin']:g} % stated "
+        "beforehand; the best of several is called equal only where all are measured. "
+        f"Measured: {done['batches']:,} of {done['of']:,} batches, {done['processes']} pairs of "
         f"theory and process.{missing} `{found['command']}`"
     )

@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ["INTERRUPTED", "STOPPED", "interruptible"]
@@ -35,21 +35,26 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.unraisablehook = hook
-        signal.signal(signal.SIGINT, handler)
+        try:
+            interrupts.end()
+        finally:
+            sys.unraisablehook = hook
+            signal.signal(signal.SIGINT, handler)
 
 
 class _Interrupts:
     def __init__(self) -> None:
         self.came, self.hook = False, sys.unraisablehook
+        self.again: threading.Timer | None = None
 
     def come(self, number: int, frame: FrameType | None) -> None:
         """End the process, or raise where this is the first time."""
         del number, frame
         if self.came:
-            os.write(2, f"{STOPPED}\n".encode())  # a print may be what is interrupted
+            with suppress(OSError):  # a print may be what is interrupted
+                os.write(2, f"{STOPPED}\n".encode())
             os._exit(INTERRUPTED)
-        self.came = True
+        self.came, self.again = True, None
         raise KeyboardInterrupt
 
     def dropped(self, lost: "sys.UnraisableHookArgs") -> None:
@@ -58,9 +63,16 @@ class _Interrupts:
             self.hook(lost)
             return
         self.came = False
-        again = threading.Timer(AGAIN, _interrupt)
-        again.daemon = True
-        again.start()
+        self.again = threading.Timer(AGAIN, _interrupt)
+        self.again.daemon = True
+        self.again.start()
+
+    def end(self) -> None:
+        """Raise `KeyboardInterrupt` where one that was dropped has not come again yet."""
+        if self.again is not None:
+            self.again.cancel()
+            self.again.join()
+            raise KeyboardInterrupt
 
 
 def _interrupt() -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -71,20 +73,24 @@ def run_schedules(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         if not chosen.json:
             print(text, flush=True)
 
-    cells = {name: Cells(chosen.work / name, say, until) for name in chosen.theories}
+    # what was computed of other theories before stays in the file
+    known = [name for name in CASES if name in chosen.theories or (chosen.work / name).is_dir()]
+    cells = {name: Cells(chosen.work / name, say, until) for name in known}
     study = Schedules(cells, Numbers(batches=chosen.batches))
-    complete = True
-    try:
-        for part in study.parts():
+    with suppress(OutOfTimeError):
+        for part in study.parts(chosen.theories):
             study.compute(*part)
-    except OutOfTimeError:
-        complete = False
-    found = {"command": f"rgdiff study schedules --batches {chosen.batches}"}
-    found |= versions() | summary(study)
+    complete = study.complete(chosen.theories)
+    found = {"command": _command(known, chosen.batches)} | versions() | summary(study)
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     state = "complete" if complete else "stopped; the same command goes on"
     return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
+
+
+def _command(theories: Sequence[str], batches: int) -> str:
+    some = [] if len(theories) == len(CASES) else ["--theories", *theories]
+    return " ".join(["rgdiff study schedules", *some, f"--batches {batches}"])
 
 
 COMMANDS: Entries = {"schedules": Entry(schedules_options, run_schedules)}

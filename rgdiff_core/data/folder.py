@@ -163,7 +163,7 @@ def keep_upload(
             f"no image file ({', '.join(pictures.SUFFIXES)}), .npz or .npy was uploaded."
         )
     found = _sorted(opened, size, array, skip_bad)
-    return keep(name, _with_parts(found, *opened[0]) if parts else found)
+    return keep(name, _with_parts(found, opened) if parts else found)
 
 
 def _loaded(kept: Kept) -> ImageSet:
@@ -195,13 +195,18 @@ def _sorted(files: Files, size: int | None, array: str | None, skip_bad: bool) -
     return _from_pictures(files, check_side(DEFAULT_SIZE if size is None else size), skip_bad)
 
 
-def _with_parts(found: Sorted, name: str, file: IO[bytes]) -> Sorted:
-    """Return a single picture with overlapping parts of it, anything else as it is."""
+def _with_parts(found: Sorted, files: Files) -> Sorted:
+    """Return a single picture with overlapping parts of it, anything else as it is.
+
+    Arguments:
+        found: what was read.
+        files: what it was read from, of which only one picture can be read where it is one.
+    """
     side = found.images.shape[-1]
     large = side + side // 2
-    if len(found.images) > 1 or not _is_picture(name) or large > pictures.SIDES[1]:
+    chosen = [(name, file) for name, file in files if _is_picture(name)]
+    if len(found.images) > 1 or not chosen or large > pictures.SIDES[1]:
         return found
-    file.seek(0)
     stack = Stack(side)
     starts = np.linspace(0, large - side, PARTS).astype(int)
 
@@ -210,7 +215,14 @@ def _with_parts(found: Sorted, name: str, file: IO[bytes]) -> Sorted:
             part = picture.pixels[:, top : top + side, left : left + side]
             stack.add(pictures.Picture(part, picture.bits))
 
-    pictures.read(name, file, large, take)
+    for name, file in chosen:
+        if not isinstance(file, Path):
+            file.seek(0)
+        try:
+            pictures.read(name, file, large, take)
+            break
+        except Refused:
+            stack.cut(0)
     parts = stack.images()
     note = f"One picture, and {len(parts)} overlapping parts of it: a spectrum takes several."
     return Sorted(np.concatenate([found.images, parts]), None, (*found.notes, note))

@@ -9,8 +9,8 @@ a step.
 """
 
 from rgdiff_core.sampling.grids import GRIDS, angle, time_grid
+from rgdiff_core.sampling.interface import Method
 from rgdiff_core.sampling.loop import State, check_model, reverse, sample, trajectory
-from rgdiff_core.sampling.method import Method
 from rgdiff_core.sampling.methods import (
     DDIM,
     METHODS,

@@ -17,7 +17,7 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.sampling.grids import Grid, time_grid
-from rgdiff_core.sampling.method import Memory, Method, NoiseLevel, StepContext
+from rgdiff_core.sampling.interface import Memory, Method, NoiseLevel, StepContext
 from rgdiff_core.sampling.methods import METHODS, Shell
 from rgdiff_core.seeds import Generators, check_generators, source
 from rgdiff_core.spec import check_whole

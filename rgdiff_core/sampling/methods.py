@@ -29,7 +29,7 @@ from torch.nn.functional import softplus
 
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import angle
-from rgdiff_core.sampling.method import (
+from rgdiff_core.sampling.interface import (
     Method,
     NoiseLevel,
     StepContext,

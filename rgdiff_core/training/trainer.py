@@ -122,8 +122,7 @@ def train(
     if weights is not None and kept is None and fabric.is_global_zero:
         bring_weights(Path(weights), folder)
     fabric.barrier()
-    run = _TrainingRun(config, folder, fabric, kept, on_point)
-    with _signals(run):
+    with _signals(run := _TrainingRun(config, folder, fabric, kept, on_point)):
         outcome = run.go()
     if fabric.world_size > 1:  # a process that just left could take the others with it
         torch.distributed.destroy_process_group()
@@ -202,10 +201,12 @@ class _TrainingRun:
             state, message = stop.state, stop.message
         except OSError as error:
             state, message = "failed", f"{error}; {self._kept()}."
+        except KeyboardInterrupt:
+            self._status(state="paused" if self.kept else "cancelled", message="Stopped by hand.")
+            raise
         except BaseException as error:
             if not _out_of_memory(error):
-                said = " ".join(str(error).split())[:500] or "Stopped by hand."
-                self._status(state="failed", message=said)
+                self._status(state="failed", message=" ".join(str(error).split())[:500])
                 raise
             state = "failed"
             message = f"Not enough memory for a batch of {self.config.batch} with this network."

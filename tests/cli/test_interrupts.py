@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from patience import PATIENCE
 
-from rgdiff_core.cli.interrupts import INTERRUPTED, STOPPED, interruptible
+from rgdiff_core.cli.interrupts import AGAIN, INTERRUPTED, STOPPED, interruptible
 
 pytestmark = pytest.mark.usefixtures("sigint")
 
@@ -40,6 +40,31 @@ def test_an_interrupt_ends_the_work(come: Callable[[], None]):
         come()
         wait()
     assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_a_dropped_one_is_not_forgotten_where_the_work_ends_first():
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        Dropped()
+    assert signal.getsignal(signal.SIGINT) == before
+    time.sleep(2 * AGAIN)  # nothing comes any more
+
+
+def test_a_second_one_ends_the_process_without_anyone_to_hear():
+    child = os.fork()
+    if child == 0:
+        read, write = os.pipe()
+        os.close(read)
+        os.dup2(write, 2)
+        try:
+            with interruptible():
+                try:
+                    interrupt()
+                except KeyboardInterrupt:
+                    interrupt()
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == INTERRUPTED
 
 
 def test_a_second_one_ends_the_process():

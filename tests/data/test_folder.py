@@ -104,6 +104,9 @@ def test_a_single_picture_comes_with_overlapping_parts_of_it():
         assert np.abs(part.numpy() - wanted).max() < 1e-6
     several = {"a.png": encoded(image), "b.png": encoded(image)}
     assert data.keep_upload("two", several, 32, parts=True).images == 2
+    skipped = {"a.png": encoded(image)[:-200], "b.png": encoded(image), "c.txt": b"text"}
+    kept = data.keep_upload("skip", skipped, 32, parts=True, skip_bad=True)
+    assert kept.images == 17 and torch.equal(data.load("skip").images, found)
 
 
 def test_transparent_pixels_are_white():

@@ -354,6 +354,12 @@ def test_a_run_that_is_interrupted_before_its_first_step_ends_at_once(tmp_path, 
         return asked(*words, **options)
 
     monkeypatch.setattr(rg.data, "load", load)
+    config = TrainConfig(data="phi4-6x6", steps=1, limit=50)
     with pytest.raises(KeyboardInterrupt):
-        train(TrainConfig(data="phi4-6x6", steps=1, limit=50), tmp_path / "run")
-    assert status(tmp_path / "run")["state"] == "failed"
+        train(config, tmp_path / "run")
+    assert status(tmp_path / "run")["state"] == "cancelled"
+    assert train(config, tmp_path / "other").state == "finished"
+    monkeypatch.setattr(rg.data, "load", load)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, tmp_path / "other", resume=True)
+    assert status(tmp_path / "other")["state"] == "paused"

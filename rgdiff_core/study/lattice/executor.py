@@ -138,7 +138,7 @@ def _workers(processes: int) -> Iterator[tuple[Executor, int]]:
         return
     context = get_context("spawn")
     end, open_end = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, context, _begin, (end,))
+    pool = _Pool(processes, context, _begin, (end,))
     try:
         yield pool, processes
     except KeyboardInterrupt:
@@ -146,6 +146,17 @@ def _workers(processes: int) -> Iterator[tuple[Executor, int]]:
         raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+class _Pool(ProcessPoolExecutor):
+    """Starts its processes with SIGINT blocked, until they ignore it: it is the parent's."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Here(Executor):

@@ -17,6 +17,10 @@ chain, which ends at t = 0, is that of the diffusion model's discrete bound,
 
 .. math:: \tfrac12 \sum_k \Big[ \sum_i (V - hV^2)_k(t_i) Δ_i SNR_k - \int (V - hV^2)_k dSNR_k \Big]
 
+Two things limit the ancestral gap, so that summaries leave it out: log-SNRs are cut at ±CAP, which
+matters to Δ SNR where a schedule reaches CAP, and its error holds only that of h, while the
+spectrum Σ, which comes from finitely many fields, is taken to be exact.
+
 References:
     Kingma et al., Variational diffusion models, 2107.00630, eq. 13 and 18.
 """
@@ -31,7 +35,7 @@ from torch import Tensor
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
 
-__all__ = ["Functional", "Path", "ancestral_law", "best_grid", "functional", "path"]
+__all__ = ["Functional", "NoiseCurve", "ancestral_law", "best_grid", "functional", "noise_curve"]
 
 Grid = tuple[float, ...]  # times
 SPACING = 0.2  # of the nodes, in turns of the component that turns most
@@ -43,7 +47,7 @@ PAST, RUNG = 8.0, 1.5  # how far the log-SNR is followed beyond t = 1, and in wh
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class NoiseCurve:
     """A process as a curve of noise levels.
 
     Attributes:
@@ -74,7 +78,7 @@ class Path:
         return places, _linear(times, self.times, self.table)
 
 
-def path(process: Process, modes: Modes) -> Path:
+def noise_curve(process: Process, modes: Modes) -> NoiseCurve:
     """Return the curve of a process, with nodes where its fastest component turns evenly."""
     assert modes.variance is not None
     process = process.double()
@@ -91,7 +95,7 @@ def path(process: Process, modes: Modes) -> Path:
     levels = _linear(_linear(places, clock, times[:, None])[:, 0], times, table)
     rungs = max(3, math.ceil((float(levels[-1].max()) + PAST) / RUNG))
     beyond = (levels[-1] - RUNG * torch.arange(1, rungs + 1)[:, None]).clamp_min(-3 * CAP)
-    return Path(torch.cat([levels, beyond]), inside, clock, times, table)
+    return NoiseCurve(torch.cat([levels, beyond]), inside, clock, times, table)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,9 +111,7 @@ class Functional:
     constants: Tensor
 
 
-def functional(
-    process: Process, modes: Modes, curve: Path, grids: Mapping[str, Sequence[Grid]]
-) -> Functional:
+def functional(modes: Modes, curve: NoiseCurve, grids: Mapping[str, Sequence[Grid]]) -> Functional:
     """Return what gives the prior's part, that of the data's Gaussian, and gaps on time grids.
 
     Arguments:
@@ -142,15 +144,22 @@ def functional(
     )
 
 
-def best_grid(modes: Modes, curve: Path, strength: Tensor, steps: int) -> Grid:
+def best_grid(modes: Modes, curve: NoiseCurve, strength: Tensor, steps: int) -> Grid:
     """Return the time grid on which the shell sampler's gap is least, from 1 to 0.
 
     Arguments:
         strength: h at the nodes, (nodes, K) float64.
         steps: N, fewer than the places between the nodes among which is chosen.
+
+    Raises `ValueError` where there are more steps than that.
     """
     assert modes.variance is not None
     places = torch.linspace(0, curve.inside - 1, STOPS * (curve.inside - 1) + 1).double()
+    if not 1 <= steps < len(places):
+        raise ValueError(
+            f"a time grid of {steps} steps does not fit {len(places)} times: steps must be 1 to "
+            f"{len(places) - 1}."
+        )
     times = _linear(places, curve.clock, curve.times[:, None])[:, 0]
     v = _posterior(modes.variance.double().flatten(), curve.at(times.tolist())[1])
     v[0] = 0  # the last step goes to the data themselves

@@ -1,8 +1,9 @@
 """What `rgdiff study schedules` found, as one small file, and what follows from it.
 
-Two processes differ where Student's test of the difference, field by field, says so at 95 % with
-Holm's correction for all processes of a theory. The margin of equivalence, stated beforehand, is
-that of `verdict`: a tenth of the baseline's number.
+Two processes differ where Student's test of the difference, by groups of the same fields, says so
+at 95 % with Holm's correction for all processes of a theory. The margin of equivalence, stated
+beforehand, is that of `verdict`: a tenth of the baseline's number. The best of several is called
+the same only where all of them are measured, by an interval that holds for all of them.
 """
 
 import math
@@ -63,9 +64,12 @@ def _theory(study: Schedules, name: str) -> dict[str, Any]:
         "m2": case.action.m2,
         "lam": case.action.lam,
         "size": case.size,
+        "component_wise": sum(
+            ENTRANTS[entrant].kind in COMPONENT_WISE for entrant in study.processes(name)
+        ),
         "condition": before["condition"] if before else None,
         "processes": [
-            _process(study, name, entrant, table, tables.get(BASELINE))
+            _process(study, entrant, table, tables.get(BASELINE))
             for entrant, table in tables.items()
         ],
     }
@@ -97,9 +101,9 @@ class _Table:
 
 
 def _process(
-    study: Schedules, theory: str, name: str, table: _Table, baseline: _Table | None
+    study: Schedules, name: str, table: _Table, baseline: _Table | None
 ) -> dict[str, Any]:
-    entrant, before = ENTRANTS[name], study.before(theory, name)
+    entrant = ENTRANTS[name]
     return {
         "name": name,
         "title": entrant.title,
@@ -112,8 +116,6 @@ def _process(
             grid: {str(n): _rounded(table.column(f"shell {grid} {n}")) for n in STEPS}
             for grid in GRIDS
         },
-        "ancestral": {str(n): _rounded(table.column(f"ancestral logsnr {n}")) for n in STEPS},
-        "ancestral_law": before["ancestral_law"] if before else None,
         "against_baseline": None
         if baseline is None or name == BASELINE
         else {
@@ -163,11 +165,15 @@ class Leader:
         title: display name.
         difference: of its gap from the baseline's, nats.
         baseline: the baseline's gap, nats.
+        measured: number of component-wise processes that it is the best of.
+        of: how many are to be measured.
     """
 
     title: str
     difference: Difference
     baseline: float
+    measured: int
+    of: int
 
     @property
     def percent(self) -> tuple[float, float]:
@@ -187,7 +193,11 @@ def leader(theory: Found, steps: int, grid: str = "best") -> Leader | None:
     best = min(rows, key=lambda row: offs[row["name"]].value)
     base = next(row for row in theory["processes"] if row["name"] == BASELINE)
     gap = base["gap"][grid][str(steps)]["value"]
-    return Leader(best["title"], offs[best["name"]], gap)
+    measured, of = len(rows), theory["component_wise"]
+    off = replace(offs[best["name"]], comparisons=measured)
+    if measured < of:
+        off = replace(off, margin=None)
+    return Leader(best["title"], off, gap, measured, of)
 
 
 def lines(found: Found) -> list[str]:

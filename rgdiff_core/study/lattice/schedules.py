@@ -9,8 +9,7 @@ curve in the space of noise levels counts, and not the pace along it.
 Cells hold batches of fields, so that a study that was stopped goes on where it was.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -46,11 +45,11 @@ from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice.arms import HIGH, LOW
 from rgdiff_core.study.lattice.gaps import (
     Functional,
-    Path,
+    NoiseCurve,
     ancestral_law,
     best_grid,
     functional,
-    path,
+    noise_curve,
 )
 from rgdiff_core.study.lattice.perfect import Sites, dense, draw, strengths
 
@@ -80,6 +79,7 @@ SEED = 1904
 POOL = 4  # batches of fields that the spectrum is taken from
 POOL_FIELDS = 256
 PILOT = 128  # fields that a time grid is chosen by
+BEFORE = -1  # in place of a batch
 OTHERS = 10_000  # batches further on are the starts of second chains
 LEADERS = 6
 FEW = 16  # steps by which the leaders are known
@@ -221,7 +221,7 @@ class _Prepared:
     process: Process
     modes: Modes
     sites: Sites
-    curve: Path
+    curve: NoiseCurve
 
 
 @lru_cache(maxsize=128)
@@ -236,7 +236,7 @@ def _prepared(case: Case, spec: ProcessSpec) -> _Prepared:
     quadratic, transform = dense(case.action, basis)
     phi2 = float((x**2).mean())
     sites = Sites(quadratic, case.action.lam, transform, modes.variance.flatten(), phi2)
-    return _Prepared(process, modes, sites, path(process, modes))
+    return _Prepared(process, modes, sites, noise_curve(process, modes))
 
 
 def _strengths(case: Case, made: _Prepared, numbers: Numbers, batch: int) -> Iterator[Tensor]:
@@ -290,7 +290,7 @@ def _functional(made: _Prepared, grids: Mapping[str, Any]) -> Functional:
             for name in ("angle", "logsnr")
         },
     }
-    return functional(made.process, made.modes, made.curve, chosen)
+    return functional(made.modes, made.curve, chosen)
 
 
 @dataclass(frozen=True)
@@ -305,22 +305,24 @@ class Schedules:
     cells: Mapping[str, Cells]
     numbers: Numbers = Numbers()
 
-    def parts(self) -> Iterator[tuple[str, str, int]]:
+    def parts(self, theories: Iterable[str] | None = None) -> Iterator[tuple[str, str, int]]:
         """Yield what is to be computed: theory, process and batch.
 
-        First come a few batches of a few processes, then a batch of all at a time.
+        First come a few batches of a few processes, then a batch of all at a time, last of the
+        theories on which only the best processes of another are measured.
         """
+        chosen = sorted(self.cells if theories is None else theories, key=lambda t: CASES[t].few)
         for batch in range(min(EARLY, self.numbers.batches)):
-            for theory in self.cells:
+            for theory in (each for each in chosen if not CASES[each].few):
                 known = self.processes(theory)
                 yield from ((theory, name, batch) for name in FIRST if name in known)
         for batch in range(self.numbers.batches):
-            for theory in self.cells:
+            for theory in chosen:
                 yield from ((theory, name, batch) for name in self.processes(theory))
 
     def processes(self, theory: str) -> tuple[str, ...]:
         """Return the names of the processes that are measured on a theory; where these are the
-        best ones of another, none before that has a batch of all.
+        best ones of another, only the baseline before that has a batch of all.
         """
         if not CASES[theory].few:
             return tuple(ENTRANTS)
@@ -334,18 +336,22 @@ class Schedules:
             if cell is not None
         }
         if len(sums) < len(ENTRANTS):
-            return ()
+            return (BASELINE,)
         return tuple(dict.fromkeys([BASELINE, *sorted(sums, key=sums.__getitem__)]))[:LEADERS]
 
     def found(self, theory: str, name: str, batch: int) -> dict[str, Any] | None:
         """Return a finished batch, None where it is not there."""
-        cell = self.cells[theory].read(f"{name}-{batch}", self._inputs(theory, name, batch))
+        cell = self._cell(theory, name, batch)
         return None if cell is None else cell["result"]
 
     def before(self, theory: str, name: str) -> dict[str, Any] | None:
         """Return what was known of a process beforehand, None where it is not there."""
-        cell = self.cells[theory].read(f"{name}-grids", self._inputs(theory, name, -1))
+        cell = self._cell(theory, name, BEFORE)
         return None if cell is None else cell["result"]
+
+    def complete(self, theories: Iterable[str]) -> bool:
+        """Return whether all batches of theories are there."""
+        return all(self.found(*part) is not None for part in self.parts(theories))
 
     def compute(self, theory: str, name: str, batch: int) -> None:
         """Compute a batch, and before the first the time grids, where they are not there.
@@ -355,7 +361,7 @@ class Schedules:
         case, spec, cells = CASES[theory], ENTRANTS[name].spec, self.cells[theory]
         grids = cells.read_or_compute(
             f"{name}-grids",
-            self._inputs(theory, name, -1),
+            self._inputs(theory, name, BEFORE),
             lambda: _grids(case, spec, self.numbers),
         )["result"]["grids"]
         cells.read_or_compute(
@@ -366,11 +372,17 @@ class Schedules:
 
     def seconds(self) -> float:
         """Return the processor time of all finished cells."""
-        return sum(
-            json.loads(path.read_text(encoding="utf-8")).get("processor_seconds", 0.0)
-            for cells in self.cells.values()
-            for path in cells.folder.glob("*.json")
+        found = (
+            self._cell(theory, name, batch)
+            for theory in self.cells
+            for name in self.processes(theory)
+            for batch in (BEFORE, *range(self.numbers.batches))
         )
+        return sum(cell.get("processor_seconds", 0.0) for cell in found if cell is not None)
+
+    def _cell(self, theory: str, name: str, batch: int) -> dict[str, Any] | None:
+        suffix = "grids" if batch == BEFORE else str(batch)
+        return self.cells[theory].read(f"{name}-{suffix}", self._inputs(theory, name, batch))
 
     def _inputs(self, theory: str, name: str, batch: int) -> dict[str, Any]:
         case, numbers = CASES[theory], self.numbers

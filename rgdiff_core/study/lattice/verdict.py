@@ -62,6 +62,8 @@ class Difference:
         higher: whether a higher number is the better one.
         margin: size below which a difference does not matter, None where none was stated.
         adjusted: the p-value with the correction for several comparisons, None without.
+        comparisons: number of those that this one was chosen from, for all of which the interval
+            holds.
     """
 
     value: float
@@ -70,6 +72,7 @@ class Difference:
     higher: bool = False
     margin: float | None = None
     adjusted: float | None = None
+    comparisons: int = 1
 
     @classmethod
     def of(
@@ -94,10 +97,11 @@ class Difference:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Student's 95 % interval of the difference, None where it is not known."""
+        """Student's 95 % interval, with Bonferroni's correction; None where it is not known."""
         if not self.error:
             return None
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, self.freedom)) * self.error
+        tail = (1 - CONFIDENCE) / 2 / self.comparisons
+        half = float(stats.t.isf(tail, self.freedom)) * self.error
         return self.value - half, self.value + half
 
     @property

@@ -23,10 +23,28 @@ from rgdiff_core.schedules.kernels import GaussianKernel
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.lattice import schedules
-from rgdiff_core.study.lattice.gaps import ancestral_law, best_grid, functional, path
+from rgdiff_core.study.lattice.gaps import (
+    ancestral_law,
+    best_grid,
+    functional,
+    noise_curve,
+)
 from rgdiff_core.study.lattice.perfect import Sites, dense, draw, strengths
-from rgdiff_core.study.lattice.schedule_summary import differences, leader, lines, summary
-from rgdiff_core.study.lattice.schedules import BASELINE, CASES, ENTRANTS, Numbers, Schedules
+from rgdiff_core.study.lattice.schedule_summary import (
+    GRIDS,
+    differences,
+    leader,
+    lines,
+    summary,
+)
+from rgdiff_core.study.lattice.schedules import (
+    BASELINE,
+    CASES,
+    ENTRANTS,
+    STEPS,
+    Numbers,
+    Schedules,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,7 +83,7 @@ def test_a_free_field_costs_shells_nothing_and_ancestral_steps_the_law(color, sc
     process = Process(basis, color, schedule, modes)
     quadratic, transform = dense(field.action, basis)
     sites = Sites(quadratic, 0.0, transform, variance.flatten(), 0.0)
-    curve = path(process, modes)
+    curve = noise_curve(process, modes)
     times = [time_grid(process, modes, n, "logsnr") for n in (4, 8)]
     found = _measured(sites, process, modes, {"logsnr": times}, 64)
     for n, each in zip((4, 8), times, strict=True):
@@ -126,8 +144,8 @@ def _measured(sites, process, modes, grids, n, x=None) -> dict[str, Tensor]:
     """Return all numbers of n fields, (n,) each."""
     generator = torch.Generator().manual_seed(2)
     x = draw(sites, n, generator) if x is None else x
-    curve = path(process, modes)
-    what = functional(process, modes, curve, grids)
+    curve = noise_curve(process, modes)
+    what = functional(modes, curve, grids)
     h = torch.stack([*strengths(sites, curve.levels, x, x.roll(1, 0), 16, generator)][::-1], 1)
     total = what.constants + torch.einsum("nik,rik->nr", h, what.weights)
     return dict(zip(what.names, total.T, strict=True))
@@ -163,12 +181,12 @@ def _normal(x: Tensor, variance: Tensor) -> Tensor:
 def test_the_best_grid_of_two_steps_is_the_best_of_all(two):
     exact, sites, x = two
     process = Process(exact.basis, *PROCESSES[1], exact.modes)
-    curve = path(process, exact.modes)
+    curve = noise_curve(process, exact.modes)
     h = [*strengths(sites, curve.levels, x[:64], x[64:128], 8, torch.Generator().manual_seed(4))]
     mean = torch.stack(h[::-1]).mean(1)
 
     def gap(grids) -> Tensor:
-        weights = functional(process, exact.modes, curve, {"x": grids}).weights
+        weights = functional(exact.modes, curve, {"x": grids}).weights
         return torch.einsum("rik,ik->r", weights, mean)[2::2]
 
     inner = torch.linspace(0.02, 0.98, 49).tolist()
@@ -215,7 +233,86 @@ def test_the_summary_says_what_is_there(study: Schedules):
     assert off.freedom == 3 and off.adjusted is not None
     best = leader(theory, 16)
     assert best is not None and best.title == ENTRANTS["matched-gaussian"].title
+    assert (best.measured, best.of) == (1, 17)
     assert lines(found)[-1] == f"4 of {2 * len(ENTRANTS)} batches"
+
+
+def _store(study: Schedules, theory: str, name: str, batch: int) -> None:
+    """Store a batch of made-up numbers in the place of a measured one."""
+    names = ["gaussian", "prior", *(f"shell {grid} {n}" for grid in GRIDS for n in STEPS)]
+    unit = torch.rand(4, len(names), generator=torch.Generator().manual_seed(batch))
+    numbers = (unit + 1 + list(ENTRANTS).index(name)).tolist()
+    study.cells[theory].read_or_compute(
+        f"{name}-{batch}",
+        study._inputs(theory, name, batch),
+        lambda: {"names": names, "groups": numbers},
+    )
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_largest_theory_comes_after_the_one_that_chooses_its_processes(tmp_path, order):
+    theories = ("phi4-8x8-critical", "phi4-12x12-critical")
+    cells = {name: Cells(tmp_path / name, lambda text: None) for name in theories[::order]}
+    made = Schedules(cells, Numbers(batches=2))
+    for theory, name, batch in made.parts():
+        assert not made.complete(theories)
+        _store(made, theory, name, batch)
+    assert made.complete(theories)
+    found = summary(made)
+    assert found["complete"] == {"processes": 28, "batches": 56, "of": 56}
+    rows = {row["data"]: row["processes"] for row in found["theories"]}
+    assert [row["batches"] for row in rows["phi4-12x12-critical"]] == [2] * 6
+
+
+def test_a_damaged_cell_counts_as_missing(tmp_path):
+    made = Schedules({"phi4-6x6": Cells(tmp_path, lambda text: None)}, Numbers(batches=2))
+    for batch in (0, 1):
+        _store(made, "phi4-6x6", BASELINE, batch)
+    made.cells["phi4-6x6"].path(f"{BASELINE}-1").write_text("[]", "utf-8")
+    made.cells["phi4-6x6"].path("other").write_text('{"processor', "utf-8")
+    assert summary(made)["complete"]["batches"] == 1
+
+
+def test_the_file_keeps_the_theories_that_were_computed_before(tmp_path: Path, capsys):
+    work = tmp_path / "work"
+    made = Schedules({"phi4-6x6-broken": Cells(work / "phi4-6x6-broken", lambda text: None)})
+    _store(made, "phi4-6x6-broken", BASELINE, 0)
+    words = ["study", "schedules", "--theories=phi4-6x6", f"--work={work}", f"--out={tmp_path}"]
+    assert main([*words, "--minutes=0"]) == 0
+    assert "stopped" in capsys.readouterr().out
+    found = json.loads((tmp_path / "schedules-phi4.json").read_text("utf-8"))
+    assert [row["data"] for row in found["theories"]] == ["phi4-6x6-broken"]
+    assert "--theories phi4-6x6 phi4-6x6-broken " in found["command"]
+
+
+@pytest.mark.parametrize(
+    ("error", "of", "outcome"),
+    [(0.015, 2, "same"), (0.015, 3, "undecided"), (0.025, 2, "undecided")],
+)
+def test_the_best_is_equal_only_where_all_are_measured_and_for_all(error, of, outcome):
+    """The gap is 1, and the margin a tenth; t = 3.18 at 95 % for one, 4.18 for two (4 groups)."""
+
+    def row(name: str, off: float | None) -> dict[str, object]:
+        numbers = {"best": {"16": {"value": off, "error": error, "n": 4}}}
+        return {
+            "name": name,
+            "title": ENTRANTS[name].title,
+            "kind": ENTRANTS[name].kind,
+            "gap": {"best": {"16": {"value": 1.0, "error": 0.1}}},
+            "against_baseline": None if off is None else numbers,
+        }
+
+    rows = [row(BASELINE, None), row("white-gaussian", 0.02), row("matched-gaussian", 0.01)]
+    best = leader({"component_wise": of, "processes": rows}, 16)
+    assert best is not None and best.title == ENTRANTS["matched-gaussian"].title
+    assert best.difference.outcome == outcome
+
+
+def test_more_steps_than_times_are_refused(two):
+    exact, _, _ = two
+    curve = noise_curve(Process(exact.basis, *PROCESSES[0], exact.modes), exact.modes)
+    with pytest.raises(ValueError, match=r"of 500 steps does not fit \d+ times: .* 1 to \d+\.$"):
+        best_grid(exact.modes, curve, torch.ones_like(curve.levels), 500)
 
 
 def test_without_time_the_command_says_that_nothing_is_there(tmp_path: Path, capsys):
