@@ -1,5 +1,6 @@
 """What the cards of all pretrained models begin with."""
 
+import json
 import platform
 import shlex
 from dataclasses import asdict, dataclass
@@ -29,6 +30,7 @@ class CardHead:
         steps: of training.
         train_s: training time in seconds.
         device: on which it was trained.
+        steps_before: of the runs whose weights it started from, the latest first.
     """
 
     name: str
@@ -40,6 +42,13 @@ class CardHead:
     steps: int
     train_s: float
     device: str
+    steps_before: tuple[int, ...]
+
+    @property
+    def all_steps(self) -> str:
+        """The steps, and those of the runs before."""
+        earlier = (f" after {n:,} of an earlier run" for n in self.steps_before)
+        return f"{self.steps:,} steps{''.join(earlier)}"
 
     @staticmethod
     def fields_of(
@@ -52,7 +61,11 @@ class CardHead:
             title: default: that of the data.
         """
         status = read_json(work / "status.json")
-        kept = work / "checkpoint" / "model.safetensors"
+        metadata = read_metadata(work / "checkpoint" / "model.safetensors")
+        before, earlier = json.loads(metadata.get("started_from", "null")), []
+        while before and "step" in before:  # older files do not say
+            earlier.append(int(before["step"]))
+            before = before.get("started_from")
         of_data = next(item.title for item in data.available() if item.name == config.data)
         return asdict(
             CardHead(
@@ -62,8 +75,9 @@ class CardHead:
                 command=f"rgdiff pretrain {shlex.quote(name)}",
                 config=config.to_json(),
                 parameters=sum(p.numel() for p in model.network.parameters()),
-                steps=int(read_metadata(kept).get("step", config.steps)),
+                steps=int(metadata.get("step", config.steps)),
                 train_s=status["elapsed_s"],
                 device=f"{status['device']}, {platform.machine()}",
+                steps_before=tuple(earlier),
             )
         )

@@ -199,7 +199,7 @@ def image_markdown(card: ImageCard) -> str:
 {kind}
 
 - **Data**: `{card.data}`; numbers are for its test split, which training has not seen.
-- **Budget**: {card.parameters:,} parameters, {card.steps:,} steps of
+- **Budget**: {card.parameters:,} parameters, {card.all_steps} of
   {batch:,} images, {duration(card.train_s)} on {card.device}; all else is in `config.toml`.
 - **Command**: `{card.command}`
 - **Evaluated** on {card.evaluated_on}; weights in this file have 16 bits.

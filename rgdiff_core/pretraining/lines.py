@@ -132,7 +132,7 @@ schedule, every colour and every theory on the line {line.title}.
 - **In between** the spectrum of the free theory is a cubic spline of log Σ in the place on the
   line. A point that is left out is missed by {card.spread:.1%}, the statistical error of its own
   spectrum included.
-- **Budget**: {card.parameters:,} parameters, {card.steps:,} steps, {duration(card.train_s)} on
+- **Budget**: {card.parameters:,} parameters, {card.all_steps}, {duration(card.train_s)} on
   {card.device}; the seed is in `config.toml`.
 - **Command**: `{card.command}`
 
