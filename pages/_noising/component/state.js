@@ -131,8 +131,9 @@ function settle(lab, bytes) {
     if (lab.sentSeq !== lab.seq) scheduleRest(lab);
   }
   const sides = lab.message.sides;
-  setText(lab.el.problem, settled.problem);
-  lab.el.problem.hidden = !settled.problem || !lab.presenting; // else it stands above the lab
+  const problem = lab.presenting ? settled.problem : ""; // else it stands above the lab
+  setText(lab.el.problem, problem);
+  lab.el.problem.hidden = !problem;
   lab.blendNote = settled.blendNote;
   lab.blend = settled.blend && settled.blend.bands === sides[0].bands ? settled.blend : null;
   if (settled.seq === lab.seq) {
