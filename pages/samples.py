@@ -9,6 +9,7 @@ from pages._samples.messages import drawn_message, samples_message
 from pages._shared import datasets, tour
 from pages._shared.component import mount_result_channel
 from pages._shared.sampling.models import load
+from rgdiff_core.data import DataUnavailable
 
 
 @st.fragment
@@ -27,9 +28,12 @@ def bench() -> None:
         else {}
     )
     if not reported.get("live", live):
-        mount_result_channel(
-            drawn_message(state.request, int(reported.get("seq", 0)), revision), "drawn"
-        )
+        try:
+            told = drawn_message(state.request, int(reported.get("seq", 0)), revision)
+        except (DataUnavailable, ValueError, OSError) as error:
+            top.error(str(error), icon=":material/error:")
+        else:
+            mount_result_channel(told, "drawn")
     session.write_link()
     if not live or load(state.setting).quick or reported.get("drawn"):
         views.results(state)
@@ -51,9 +55,9 @@ def page() -> None:
     session.prepare()
     state = session.current()
     source = load(state.setting)
-    missing = datasets.ready(source.data)
+    missing = datasets.ready(source.data) or source.other_data
     controls.sidebar(state, source)
-    if missing is not None:
+    if missing:
         st.info(f"There is nothing to compare the samples with: {missing}", icon=":material/info:")
     bench()
 

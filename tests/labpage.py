@@ -5,7 +5,7 @@ from dataclasses import replace
 from urllib.parse import parse_qs, quote, urlsplit
 
 from patience import PATIENCE
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, TimeoutError, expect
 
 from pages._noising.state import NoisingState, start
 
@@ -23,6 +23,7 @@ __all__ = [
     "drawn",
     "handle",
     "new_tab",
+    "pick",
     "pixels",
     "points",
     "ref",
@@ -65,6 +66,18 @@ def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
 
 def ref(page: Page, name: str) -> Locator:
     return page.locator(f"[data-ref={name}]")
+
+
+def pick(page: Page, menu: str, option: str) -> None:
+    """Choose from a menu, opened again where the page was just being redrawn."""
+    found = page.get_by_role("option", name=option)
+    for _ in range(PATIENCE // 5):
+        page.get_by_role("combobox", name=menu).click()
+        try:
+            return found.click(timeout=5000)
+        except TimeoutError:
+            page.keyboard.press("Escape")
+    raise AssertionError(f"the menu {menu!r} does not open")
 
 
 def visit(page: Page, app_url: str, lab: NoisingState = START) -> None:

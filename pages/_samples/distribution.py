@@ -35,7 +35,7 @@ def axis(source: Source) -> dict[str, Any] | None:
     """Return the limit of the axis, the same for all couplings of a model, and the number of bins;
     None where fields are not those of a lattice, or the data set is not on this machine.
     """
-    if source.action is None or not cache.has(source.data):
+    if source.action is None or not source.has_data:
         return None
     return {"limit": _limit(source.data), "bins": BINS}
 

@@ -40,7 +40,7 @@ def zoomed(bench: SamplesState) -> None:
 def neighbours(bench: SamplesState) -> None:
     """Draw the data nearest to the chosen sample."""
     source = load(bench.setting)
-    if not cache.has(source.data):
+    if not source.has_data:
         return
     if not st.toggle(
         "Nearest training images of the chosen sample",

@@ -14,7 +14,6 @@ import torch
 import rgdiff_core as rg
 from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
-from pages._shared import cache
 from pages._shared.color_messages import color_tables, curve_header
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
@@ -49,7 +48,7 @@ def span(source: Source) -> tuple[float, float]:
     """Return the values that are painted darkest and brightest: those of the data, or ±3 standard
     deviations where there are none on this machine.
     """
-    found = _span(source.data, cache.has(source.data))
+    found = _span(source.data, source.has_data)
     if found is not None:
         return found
     if source.denoiser.basis.shape[0] == 3:
@@ -97,7 +96,7 @@ def samples_message(bench_json: str, revision: str, live: bool, opening: bool = 
 
 
 def _count(source: Source) -> int:
-    return len(source.images.images) if cache.has(source.data) else 0
+    return len(source.images.images) if source.has_data else 0
 
 
 def _frozen(setting: Setting) -> Setting:

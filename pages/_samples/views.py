@@ -10,7 +10,7 @@ import rgdiff_core as rg
 from pages._samples import extras, quality, session
 from pages._samples.messages import coloured
 from pages._samples.state import SamplesState
-from pages._shared import cache, comparisons, plots
+from pages._shared import comparisons, plots
 from pages._shared.comparisons import Samples
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
@@ -20,7 +20,7 @@ from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, load, menu
 from pages._shared.sampling.setting import GUIDES, MAX_PINS, Request, Setting
 from pages._shared.sampling.turns import drawn
-from rgdiff_core.data import ImageSet
+from rgdiff_core.data import DataUnavailable, ImageSet
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
@@ -104,7 +104,7 @@ def results(bench: SamplesState) -> None:
     for name, setting, color in zip(("Now", *"ABCD"), settings, COLORS, strict=False):
         try:
             columns.append(_column(name, setting, bench, color))
-        except (ValueError, OSError) as error:
+        except (DataUnavailable, ValueError, OSError) as error:
             st.warning(f"{name}: {error}", icon=":material/info:")
     if not columns:
         return
@@ -112,7 +112,7 @@ def results(bench: SamplesState) -> None:
     if len(columns) > 1:
         _side_by_side(columns)
     first = columns[0].source
-    images = first.images if cache.has(first.data) else None
+    images = first.images if first.has_data else None
     table = _moments if first.action is None else _observables
     if len(columns) == 1:
         left, right = st.columns(2, gap="large")

@@ -63,4 +63,10 @@ def spectrum(name: str, momentum: str, limit: int) -> Spectrum:
 
 def has(name: str) -> bool:
     """Tell whether a data set is on this machine already."""
-    return any(info.cached for info in rg.data.available() if info.name == name)
+    return shape(name) is not None
+
+
+def shape(name: str) -> tuple[int, int, int] | None:
+    """Return the shape (C, H, W) of a data set's images, None if it isn't on this machine."""
+    found = (info.shape for info in rg.data.available() if info.name == name and info.cached)
+    return next(found, None)

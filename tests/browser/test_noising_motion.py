@@ -12,6 +12,7 @@ from labpage import (
     address,
     distance,
     new_tab,
+    pick,
     pixels,
     ref,
     settled,
@@ -81,9 +82,7 @@ def test_it_is_chosen_from_a_menu_and_is_in_the_address_and_the_lines(page: Page
     visit(page, app_url)
     expect(ref(page, "movingNoise")).to_be_hidden()
     page.get_by_text("Colour over time", exact=True).first.click()
-    # typed, for a click while the expander still opens does not open the list
-    page.get_by_role("combobox", name="Colour over time").fill("Begins white")
-    page.get_by_role("option", name="Begins white").click()
+    pick(page, "Colour over time", "Begins white")
     expect(ref(page, "movingNoise")).to_be_visible()
     page.wait_for_function(
         "() => location.search.includes('start%22%3A%7B') "

@@ -18,6 +18,7 @@ from labpage import (
     drawn,
     handle,
     new_tab,
+    pick,
     pixels,
     points,
     ref,
@@ -291,8 +292,7 @@ def test_the_tour_and_the_presets_lead_to_their_pictures(page: Page, app_url: st
     width = ref(page, "curve").evaluate("(curve) => getComputedStyle(curve).outlineWidth")
     assert width == "2px"  # the control of the third stop is marked
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
-    page.get_by_role("combobox", name="Preset").click()
-    page.get_by_role("option", name=PRESETS["polchinski"].title).click()
+    pick(page, "Preset", PRESETS["polchinski"].title)
     expect(page.get_by_text("the field itself shrinks to nothing")).to_be_visible()
     settled(page)
     expect(ref(page, "note")).to_contain_text("no cutoff to drag")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from samplespage import SMALL, at_bench, choose, healthy, rest, state, visit
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.usefixtures("folders")
 @pytest.fixture
 def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
     """Install a model of three classes, and return a setting of it."""
-    make_images(tmp_path / "kinds.npz")
     if "kinds" not in {each.name for each in rg.data.available()}:
+        make_images(tmp_path / "kinds.npz")
         rg.data.register_folder(tmp_path / "kinds.npz")
     rg.data.load("phi4-6x6", limit=1)  # made once, for a model without classes
     install_model(tmp_path / "pretrained")
@@ -121,6 +122,22 @@ def test_a_class_that_does_not_exist_is_one_sentence(kinds: Setting, told: dict,
     at = visit(state=json.dumps(link))
     assert not at.exception
     assert [word in error.value and "\n" not in error.value for error in at.error] == [True]
+
+
+def test_another_set_of_the_same_name_is_not_the_models_data(kinds: Setting, tmp_path: Path):
+    bench = replace(SMALL, setting=replace(kinds, zoom=Zoom(1, 0.5, 0.1)))
+    rg.data.delete("kinds")
+    try:
+        np.savez(tmp_path / "kinds.npz", images=np.zeros((60, 8, 8), dtype=np.uint8))
+        rg.data.register_folder(tmp_path / "kinds.npz")
+        at = at_bench(replace(SMALL, setting=kinds))
+        (told,) = [each.value for each in at.info if "nothing to compare" in each.value]
+        assert "1×4×4, those of the data set 'kinds' are 1×8×8" in told
+        at = visit(state=bench.to_json())
+        assert not at.exception
+        assert any("another set of this name" in each.value for each in at.warning)
+    finally:
+        rg.data.delete("kinds")
 
 
 def test_links_of_before_have_no_class_and_no_guidance():

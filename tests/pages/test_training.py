@@ -155,9 +155,9 @@ def test_classes_are_offered_where_the_data_have_labels(tmp_path: Path):
     assert any("no class labels" in caption.value for caption in at.caption)
     chance = np.random.default_rng(0)
     images = chance.random((60, 8, 8), dtype=np.float32)
-    np.savez(tmp_path / "kinds.npz", images=images, labels=np.arange(60) % 3)
-    rg.data.register_folder(tmp_path / "kinds.npz")
-    plain = replace(FIRST, data="kinds")
+    np.savez(tmp_path / "three.npz", images=images, labels=np.arange(60) % 3)
+    rg.data.register_folder(tmp_path / "three.npz")
+    plain = replace(FIRST, data="three")
     at = healthy(visit(config=linked(plain)))
     assert at.number_input(key="training-form-label_dropout").disabled
     healthy(at.toggle(key="training-form-class_conditional").set_value(True).run())

@@ -72,18 +72,11 @@ def given(request: Request, source: Source) -> tuple[Tensor, Tensor] | None:
     zoom = request.setting.zoom
     if zoom is None:
         return None
-    images = _first(source, zoom.image + 1)
+    images = source.images.images[: zoom.image + 1]
     scale = source.denoiser.basis.scale
     kernel = SigmoidKernel(zoom.softness)
     known = torch.sigmoid(-kernel.gamma(scale, torch.full_like(scale, zoom.cutoff)))
     return images[-1:], known
-
-
-def _first(source: Source, n: int) -> Tensor:
-    """Return the first n images of a model's data, or all."""
-    if source.denoiser.couplings is not None:
-        return source.images.images[:n]
-    return rg.data.load(source.data, limit=n).images
 
 
 def lead(setting: Setting, source: Source) -> Denoiser:

@@ -53,10 +53,29 @@ class Source:
         return theory_of(self.denoiser, self.data)
 
     @property
+    def has_data(self) -> bool:
+        """Tell whether its data set is on this machine."""
+        return cache.has(self.data) and not self.other_data
+
+    @property
+    def other_data(self) -> str:
+        """Return the sentence that says that another set now has its data set's name, or ""."""
+        shape, found = tuple(self.denoiser.basis.shape), cache.shape(self.data)
+        if found is None or found == shape:
+            return ""
+        own, other = ("×".join(map(str, each)) for each in (shape, found))
+        return (
+            f"the model's images are {own}, those of the data set {self.data!r} are {other}: "
+            "another set of this name."
+        )
+
+    @property
     def images(self) -> ImageSet:
         """Return the first images of its data set; of one along a line of couplings, those of its
-        own.
+        own. Raises a one-line `ValueError` where another set has its name.
         """
+        if self.other_data:
+            raise ValueError(self.other_data)
         couplings = self.denoiser.couplings
         return (
             cache.images(self.data) if couplings is None else cache.fields(self.data, *couplings)
