@@ -16,6 +16,7 @@ from rgdiff_core.study.images.recipe import (
     RecipeBudget,
     cell,
     lines,
+    on,
     restore,
     rows,
     write,
@@ -30,6 +31,9 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
     parser.add_argument(
         "--arms", nargs="+", choices=tuple(ARMS), default=list(ARMS), help="default: all"
+    )
+    parser.add_argument(
+        "--base", choices=tuple(ARMS), default=BASE, help="what the arms change; default: base"
     )
     parser.add_argument(
         "--size", choices=tuple(SIZES), default="full", help="of the networks; default: full"
@@ -81,18 +85,18 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         chosen.images,
         chosen.samples,
         chosen.seeds,
-        chosen.arms,
+        chosen.base,
+        list(dict.fromkeys((chosen.base, *(on(chosen.base, name) for name in chosen.arms)))),
     )
-    arms = dict.fromkeys((BASE, *chosen.arms))
     try:
         for seed in chosen.seeds:
-            for name in arms:
+            for name in budget.arms:
                 done = cell(cells, name, seed, budget)
                 found.setdefault(name, []).append(done)
                 write(path, budget, found)
     except OutOfTimeError:
         complete = False
-    table = rows(found)
+    table = rows(found, chosen.base)
     state = "complete" if complete else "stopped; the same command goes on"
     return {"file": str(path), "complete": complete, "arms": table}, [*lines(table), state]
 

@@ -1,8 +1,9 @@
 """`rgdiff study recipe`: which recipe to train images with, by short runs of equal time.
 
-Every arm is one change of a base recipe, trained with the same seed for the same core-minutes: a
-step is timed first, and the number of steps follows. Arms are judged on held-out images, in pairs
-of the same images and noise, by what the model adds to the free theory's bits per dimension where
+Every arm is one change of a base recipe, or of another arm (`--base`), trained with the same seed
+for the same core-minutes: steps of the base are timed first, then those of each arm in turn with
+the base's, and the number of steps follows. Arms are judged on held-out images, in pairs of the
+same images and noise, by what the model adds to the free theory's bits per dimension where
 the data log-SNR is between −4 and 4: there shapes are decided, which are a small part of all bits.
 Bits are in the many fine components, objects in the few coarse ones; so of CIFAR-10 samples are
 drawn, too, and how many are of the class that was asked for is written beside the bits.
@@ -11,6 +12,7 @@ the budgets side by side, with the cells, so that it can be gone on with from th
 """
 
 import json
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,12 +42,12 @@ from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES"]
+__all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES", "on"]
 
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
 CLASSIFIED, GUIDANCE, STEPS = "cifar10", 2.0, 16  # data of the classifier; how samples are drawn
 DRAWS = 8  # noise levels for each held-out image
-WARM_UPS, TIMED = 2, 5  # steps before the number of steps is fixed
+WARM_UPS, TIMED = 2, 9  # steps before the number of steps is fixed
 BASE = "base"
 
 
@@ -84,8 +86,13 @@ ARMS = {  # name: what it changes
 }
 
 
+def on(base: str, name: str) -> str:
+    """Return the arm that makes the change of a name to another arm."""
+    return name if base in (BASE, name) else f"{base}+{name}"
+
+
 def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: str) -> TrainConfig:
-    """Return an arm's config, but for the number of steps."""
+    """Return an arm's config, but for the number of steps; "a+b" makes both changes."""
     base = TrainConfig(
         data=data,
         basis=BasisSpec(decorrelate=True),
@@ -114,7 +121,9 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
         "universal": {"noise": Universal()},
         "coarse": {"model": replace(model, coarse_grids=2)},
     }
-    return replace(base, **changes[name])
+    for change in name.split("+"):
+        base = replace(base, **changes[change])
+    return base
 
 
 @dataclass(frozen=True)
@@ -128,17 +137,15 @@ class RecipeBudget:
     images: int
     samples: int  # classified, of each arm with labels
     seeds: list[int]
-    arms: list[str]
+    base: str
+    arms: list[str]  # the base, and what `on` it calls its changes
 
 
 def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, Any]:
     """Return a finished arm; raises `OutOfTimeError` where the time does not last."""
     made = arm_config(name, SIZES[chosen.size], batch=chosen.batch, seed=seed, data=chosen.data)
     key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}"
-    budget = {"config": _chosen(to_dict(made)), "core_minutes": chosen.core_minutes}
-    planned = cells.read_or_compute(
-        f"{key}-steps", budget, lambda: _planned(made, chosen.core_minutes)
-    )
+    planned = _plan(cells, name, seed, chosen)
     steps = planned["result"]["steps"]
     made = replace(made, steps=steps, warmup=min(300, steps // 10))
 
@@ -172,16 +179,41 @@ def _chosen(data: Any) -> Any:
     return {name: _chosen(value) for name, value in kept.items()}
 
 
-def _planned(made: TrainConfig, core_minutes: float) -> dict[str, Any]:
-    """Return how many steps fit into so many minutes of one core, by timing some."""
-    learner, batches, _ = prepare(made, fabric_for("cpu"))
-    seconds = []
+def _plan(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, Any]:
+    """Return the cell of an arm's number of steps."""
+
+    def config(arm: str) -> TrainConfig:
+        networks = SIZES[chosen.size]
+        return arm_config(arm, networks, batch=chosen.batch, seed=seed, data=chosen.data)
+
+    def planned() -> dict[str, Any]:
+        if name == chosen.base:
+            (each,) = _seconds(config(name))
+            return {"steps": _steps(chosen.core_minutes, each), "core_seconds_a_step": each}
+        base = _plan(cells, chosen.base, seed, chosen)["result"]["core_seconds_a_step"]
+        own, its = _seconds(config(name), config(chosen.base))
+        each = base * own / its  # what else the machine does concerns both
+        return {"steps": _steps(chosen.core_minutes, each), "core_seconds_a_step": each}
+
+    key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}-steps"
+    budget = {"config": _chosen(to_dict(config(name))), "core_minutes": chosen.core_minutes}
+    return cells.read_or_compute(key, budget, planned)
+
+
+def _steps(core_minutes: float, seconds: float) -> int:
+    return max(1, round(60 * core_minutes / seconds))
+
+
+def _seconds(*configs: TrainConfig) -> list[float]:
+    """Return the core-seconds that a step of each takes, timed in turn: medians."""
+    prepared = [prepare(each, fabric_for("cpu"))[:2] for each in configs]
+    taken: list[list[float]] = [[] for _ in configs]
     for step in range(WARM_UPS + TIMED):
-        start = time.process_time()
-        learner.learn(batches.draw(step))
-        seconds.append(time.process_time() - start)
-    each = sum(sorted(seconds[WARM_UPS:])[: TIMED // 2 + 1]) / (TIMED // 2 + 1)
-    return {"steps": max(1, round(60 * core_minutes / each)), "core_seconds_a_step": each}
+        for (learner, batches), seconds in zip(prepared, taken, strict=True):
+            start = time.process_time()
+            learner.learn(batches.draw(step))
+            seconds.append(time.process_time() - start)
+    return [statistics.median(seconds[WARM_UPS:]) for seconds in taken]
 
 
 def _train(made: TrainConfig, folder: Path, cells: Cells) -> None:
@@ -228,20 +260,21 @@ def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None
         "batch": chosen.batch,
         "images": chosen.images,
         "seeds": chosen.seeds,
+        "base": chosen.base,
     }
     others = []
     if path.is_file():
-        known = read_json(path).get("budgets", [])
+        known = [{"base": BASE, **each} for each in read_json(path).get("budgets", [])]
         others = [x for x in known if any(x.get(k) != v for k, v in budget.items())]
     options = f"--size {chosen.size} --core-minutes {chosen.core_minutes:g} --batch {chosen.batch}"
     entry = {
         "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
         f"--samples {chosen.samples} --seeds {' '.join(map(str, chosen.seeds))} "
-        f"--arms {' '.join(chosen.arms)}",
+        f"--base {chosen.base} --arms {' '.join(each.split('+')[-1] for each in chosen.arms[1:])}",
         **versions(),
         **budget,
         "samples": chosen.samples,
-        "arms": rows(found),
+        "arms": rows(found, chosen.base),
         "cells": [cell for some in found.values() for cell in some],
     }
     whole = {
@@ -267,14 +300,14 @@ def restore(path: Path, cells: Cells) -> None:
                     write_text(place, json.dumps(each) + "\n")
 
 
-def rows(found: dict[str, list[Any]]) -> list[dict[str, Any]]:
+def rows(found: dict[str, list[Any]], base_name: str) -> list[dict[str, Any]]:
     """Return the arms for the file: means over seeds and images, and less the base in pairs."""
     rows = []
     for name, cells in found.items():
-        base = found[BASE][: len(cells)]
+        base = found[base_name][: len(cells)]
         row = {
             "name": name,
-            "title": ARMS[name],
+            "title": "; ".join(ARMS[each] for each in name.split("+")),
             "config": cells[0]["inputs"]["config"],
             "steps": [cell["result"]["steps"] for cell in cells],
             "core_minutes": [round(cell["processor_seconds"] / 60, 2) for cell in cells],
@@ -285,7 +318,7 @@ def rows(found: dict[str, list[Any]]) -> list[dict[str, Any]]:
             own, its = ([_values(c, what) for c in some] for some in (cells, base))
             row[what] = _estimate(own)
             less = [a - b for a, b in zip(own, its, strict=True)]
-            row[f"{what}_less_base"] = None if name == BASE else _estimate(less)
+            row[f"{what}_less_base"] = None if name == base_name else _estimate(less)
         rows.append(row)
     return rows
 

@@ -78,11 +78,21 @@ def test_arms_are_trained_once_and_compared_in_pairs(words, capsys):
     shutil.rmtree(work)
     assert main(words) == 0  # from the file alone
     assert json.loads(capsys.readouterr().out)["arms"] == found["arms"]
+    assert main([*words, "--base", "balanced"]) == 0
+    second = json.loads(capsys.readouterr().out)["arms"]
+    assert [each["name"] for each in second] == ["balanced", "balanced+muon"]
+    assert [each["band_less_base"] is None for each in second] == [True, False]
+    assert second[1]["config"]["objective"]["weighting"] == "balanced"
+    assert second[1]["config"]["optimizer"] == "muon"
     at = words.index("--images") + 1
     assert main([*words[:at], "17", *words[at + 1 :]]) == 0
     capsys.readouterr()
     budgets = json.loads(Path(found["file"]).read_text("utf-8"))["budgets"]
-    assert [each["images"] for each in budgets] == [16, 17]
+    assert [(each["base"], each["images"]) for each in budgets] == [
+        ("base", 16),
+        ("balanced", 16),
+        ("base", 17),
+    ]
 
 
 def test_what_images_add_by_level_is_the_gain():
