@@ -108,6 +108,10 @@ GRID_HELP: Mapping[str, Mapping[str, str]] = {
         "title": "uniform in angle",
         "help": "Dense where signal turns into noise, however fast the schedule runs there.",
     },
+    "gaussian": {
+        "title": "best for the Gaussian",
+        "help": "The times at which DDIM is best for data that are Gaussian with this spectrum.",
+    },
 }
 
 
