@@ -11,7 +11,6 @@ import torch
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.devices import device_of
-from rgdiff_core.networks import LatticeNet
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
@@ -38,9 +37,9 @@ PRECISIONS = {"auto": "auto", "32": "float32", "bf16": "bfloat16"}
 def to_device(opened: LoadedModel, device: str) -> NetworkDenoiser:
     """Return the model on a device; "auto" takes a GPU where there is one and it is worth its way.
 
-    A lattice network on the CPU is set to compute on one thread, where it is fastest.
+    A network that is fastest on one thread of the CPU is set to compute there.
     """
-    small = isinstance(opened.denoiser.spec.network, LatticeNet)
+    small = opened.denoiser.spec.network.one_thread
     place = device_of("cpu" if device == "auto" and small else device)
     if place.type == "cpu" and small:
         torch.set_num_threads(1)

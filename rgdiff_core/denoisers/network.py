@@ -41,7 +41,8 @@ from rgdiff_core.denoisers.base import (
     gaussian_score,
 )
 from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _with_buffers
-from rgdiff_core.lattice.line import CouplingLine, ModesLine
+from rgdiff_core.denoisers.modes_line import ModesLine
+from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import (
     network_dtype,
 )

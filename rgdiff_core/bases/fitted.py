@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis, PCABasis
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.data.store import cache_folder
 from rgdiff_core.files.atomic import replacing
+from rgdiff_core.files.cache import cache_folder
 from rgdiff_core.files.stored import reading
 
 __all__ = ["fitted_basis"]
