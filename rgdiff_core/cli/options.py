@@ -25,8 +25,10 @@ __all__ = [
     "to_device",
     "process_from",
     "process_options",
+    "resuming_options",
     "spec_from",
     "study_options",
+    "theories_option",
 ]
 
 
@@ -79,12 +81,42 @@ def study_options(
     parser.add_argument(
         "--budget", choices=tuple(budgets), default="full", help=f"default: full, {cost}"
     )
+    resuming_options(parser, "cells, models and samples", work)
+
+
+def theories_option(
+    parser: argparse.ArgumentParser, theories: Iterable[str], what: str = ""
+) -> None:
+    """Add the option that chooses theories, by default all of them.
+
+    Arguments:
+        theories: their names.
+        what: words before the names in the help.
+    """
+    names = tuple(theories)
+    parser.add_argument(
+        "--theories",
+        nargs="+",
+        choices=names,
+        default=list(names),
+        metavar="NAME",
+        help=f"{what}of {', '.join(names)} (default: all)",
+    )
+
+
+def resuming_options(parser: argparse.ArgumentParser, kept: str, work: str) -> None:
+    """Add the options of a command that can be resumed.
+
+    Arguments:
+        kept: what is in its folder, in words.
+        work: that folder by default, in words.
+    """
     parser.add_argument(
         "--work",
         type=Path,
         metavar="FOLDER",
-        help="where cells, models and samples are kept; what is finished there is not computed "
-        f"again (default: {work})",
+        help=f"where {kept} are kept; what is finished there is not computed again (default: "
+        f"{work})",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"

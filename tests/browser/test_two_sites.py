@@ -1,13 +1,11 @@
 """The plane of two sites: what the browser sums is the core's density and probability flow."""
 
 import base64
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
-from patience import PATIENCE
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Page
 
 import rgdiff_core as rg
 from pages._noising.plane import script
@@ -33,14 +31,6 @@ FOLLOW = """async ([source, data, times]) => {
     const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
     return (await import(url)).follow(bytes, times);
 }"""
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    tab = browser.new_page()
-    tab.set_default_timeout(1000 * PATIENCE)
-    yield tab
-    tab.close()
 
 
 def test_the_browser_paints_the_core(page: Page):
