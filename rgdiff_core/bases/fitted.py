@@ -40,8 +40,8 @@ def fitted_basis(spec: BasisSpec, images: Tensor) -> Basis:
 
 
 def _digest(spec: BasisSpec, images: Tensor) -> str:
-    told = f"{spec.to_json()} {tuple(images.shape)} {images.dtype}"
-    digest = hashlib.sha256(told.encode())
+    described = f"{spec.to_json()} {tuple(images.shape)} {images.dtype}"
+    digest = hashlib.sha256(described.encode())
     digest.update(images.contiguous().cpu().numpy().data)
     return digest.hexdigest()[:32]
 

@@ -105,11 +105,11 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found, lines, problems = [], [], []
     for path in sorted(chosen.files or Path("results").glob("study-*.json")):
         try:
-            told = read_results(path)
-            if _is_lattice(told):
+            results = read_results(path)
+            if _is_lattice(results):
                 with reading(path):
-                    lines += tables(told)
-                found.append(told)
+                    lines += tables(results)
+                found.append(results)
             elif chosen.files:
                 raise ValueError(f"{path} holds no results of `rgdiff study phi4`.")
         except (ValueError, OSError) as error:
