@@ -43,7 +43,8 @@ function readPlane(bytes) {
   const axis = message.take("axis").values;
   const { values } = takeShaped(message, "starts", [null, 2]);
   return { revision: String(header.revision), state: header.state, sides: [side],
-    starts: Array.from({ length: values.length / 2 }, (_, i) => [values[2 * i], values[2 * i + 1]]),
+    starts: Array.from({ length: values.length / 2 },
+      (_, i) => [values[2 * i], values[2 * i + 1]]),
     theory: { axis, density: takeShaped(message, "density", [axis.length, axis.length]).values,
       variance: message.take("variance").values, reach: axis[axis.length - 1] } };
 }
@@ -122,7 +123,8 @@ function wirePlane(lab) {
     event.stopPropagation(); // Streamlit has its own keys on the document
     if (!lab.message || event.defaultPrevented || isTaken(event)) return;
     if (event.ctrlKey || event.metaKey) return void undoKey(lab, event);
-    const step = (event.shiftKey ? 0.1 : 0.01) * ({ ArrowLeft: -1, ArrowRight: 1 }[event.key] || 0);
+    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key] || 0;
+    const step = (event.shiftKey ? 0.1 : 0.01) * way;
     if (event.key === " ") (lab.playing ? pause : play)(lab);
     else if (step) setTime(lab, lab.state.t + step);
     else return;
