@@ -125,11 +125,11 @@ def _import(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             "--m2 and --lam belong together, or --m2 and --g, or --kappa and --lam; give one pair "
             f"or none, not --{' and --'.join(couplings)}."
         )
-    numbers = Numbers(couplings)
-    implied = None if numbers.convention == "lattice" else numbers.convention
+    told = Numbers(couplings)
+    implied = None if told.convention == "lattice" else told.convention
     found = ensembles.bring(
         chosen.file,
-        numbers.action(),
+        told.action(),
         chosen.chains,
         array=chosen.array,
         convention=chosen.convention or implied,

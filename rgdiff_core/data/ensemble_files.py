@@ -113,13 +113,13 @@ def open_file(
                 raise ValueError("it was made by rgdiff and says itself what it is")
             return _own(place, contents, contents.about, limit)
         name = _chosen(contents.headers, array)
-        numbers = Numbers(contents.numbers_of(name))
-        action = numbers.action() if action is None else action
+        told = Numbers(contents.numbers_of(name))
+        action = told.action() if action is None else action
         if action is None:
             raise ValueError("it does not say its couplings; give m2 and lam, or kappa and lam")
-        factor = field_factor(convention or numbers.convention, action)
+        factor = field_factor(convention or told.convention, action)
         chains, _, _ = _layout(contents.headers[name].shape)
-        given = numbers.get("n_chains") if n_chains is None else n_chains
+        given = told.get("n_chains") if n_chains is None else n_chains
         if chains is not None and given not in (None, chains):
             raise ValueError(f"n_chains = {given:g}, but its array is one of {chains} chains")
         given = (1 if chains is None else chains) if given is None else given
