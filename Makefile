@@ -106,6 +106,6 @@ $(BROWSER): | $(SYNCED)
 $(DATA): | $(SYNCED)
 	@echo "set-up: CIFAR-10 into the user's cache"
 	@if $(BIN)/rgdiff data fetch cifar10; then touch $@; else \
-		echo "set-up: CIFAR-10 can't be had now; the app starts with other data"; fi
+		echo "set-up: CIFAR-10 cannot be downloaded now; the app starts with other data"; fi
 	@echo "set-up: φ⁴ configurations, 32×32, into the user's cache"
 	@$(BIN)/rgdiff data fetch phi4-32x32 || echo "set-up: the app generates them when they are asked for"

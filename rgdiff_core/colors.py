@@ -13,7 +13,6 @@ the schedule and the magnitude of the field changes.
 """
 
 import abc
-import itertools
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +21,7 @@ from torch import Tensor
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.schedules.base import Schedule, per_time
 from rgdiff_core.schedules.kernels import MAX_POINTS, LinearPath, Path, monotone_cubic
-from rgdiff_core.spec import Spec, check_range
+from rgdiff_core.spec import Spec, check_increasing, check_range
 
 __all__ = [
     "BlendedColor",
@@ -212,9 +211,7 @@ class CurveColor(Color):
             )
         for scale in self.scales:
             check_range("scales", scale, 0, 1)
-        for a, b in itertools.pairwise(self.scales):
-            if b <= a:
-                raise ValueError(f"scales must increase, but {a:g} is followed by {b:g}.")
+        check_increasing("scales", self.scales)
         for value in self.log_variances:
             check_range("log_variances", value, -MAX_LOG_VARIANCE, MAX_LOG_VARIANCE)
 

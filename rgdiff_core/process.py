@@ -356,14 +356,18 @@ class ProcessSpec(Spec):
     color: Color
     schedule: Schedule
 
-    def build(self, images: Tensor) -> Process:
-        """Return the process with the statistics of images (N, C, H, W).
+    def build(self, images: Tensor, *, symmetries: str = "none") -> Process:
+        """Return the process with the statistics of images (N, C, H, W), in their dtype.
+
+        Arguments:
+            symmetries: of the images' law, "none" or "lattice", as of `Modes.fit`.
 
         Raises:
             ValueError: Where the basis cannot have the images' shape.
         """
-        basis = self.basis.build(images)
-        return Process(basis, self.color, self.schedule, Modes.fit(basis, images))
+        basis = self.basis.build(images).to(images)
+        modes = Modes.fit(basis, images, symmetries=symmetries)
+        return Process(basis, self.color, self.schedule, modes)
 
     def on(self, model: _Model) -> Process:
         """Return the process in a model's basis, with the statistics of the model's data.

@@ -10,16 +10,18 @@ the class name::
 import abc
 import dataclasses
 import difflib
+import itertools
 import json
 import math
 import reprlib
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 __all__ = [
     "Spec",
     "check_finite",
+    "check_increasing",
     "check_range",
     "check_whole",
     "from_dict",
@@ -232,6 +234,13 @@ def check_finite(name: str, value: float) -> None:
     """Raise `ValueError` naming the value unless it is a finite number."""
     if not _is_number(value) or not math.isfinite(value):
         raise ValueError(f"{name} = {reprlib.repr(value)} must be a finite number.")
+
+
+def check_increasing(name: str, values: Sequence[float]) -> None:
+    """Raise `ValueError`, naming a pair, unless every value is larger than the one before."""
+    for a, b in itertools.pairwise(values):
+        if b <= a:
+            raise ValueError(f"{name} must increase, but {a:g} is followed by {b:g}.")
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:

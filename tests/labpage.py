@@ -14,6 +14,7 @@ __all__ = [
     "DATA",
     "FRAME",
     "IN_ADDRESS",
+    "PARTS_BEYOND",
     "PIXELS",
     "START",
     "address",
@@ -47,6 +48,10 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatM
     [host, ...(host.shadowRoot ? host.shadowRoot.querySelectorAll("*") : [])])
     .filter((e) => e.checkVisibility() && e.getBoundingClientRect().right > innerWidth + 1)
     .map((e) => `${e.tagName} ${e.className}`)"""
+
+PARTS_BEYOND = """() => [...document
+    .querySelectorAll("[data-testid=stMain] :is(img, p, table, svg)")]
+    .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
 
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 

@@ -1,9 +1,7 @@
 """The Noising page in AppTest: opening it, its state, and what the browser's hand leaves in it."""
 
-from pathlib import Path
-
 import numpy as np
-from patience import PATIENCE
+from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
@@ -12,25 +10,14 @@ from pages._shared.component import unpack
 
 __all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
 
-ROOT = Path(__file__).resolve().parents[1]
-
 
 def visit(
     lab: NoisingState | str | None = None, script: str = "pages/noising.py", **link: str
 ) -> AppTest:
     """Open the page, at an address if one is given, which may say more than a state."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
     if lab is not None:
-        at.query_params["state"] = lab if isinstance(lab, str) else lab.to_json()
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.run()
-
-
-def healthy(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not [e.value for e in at.error]
-    return at
+        link["state"] = lab if isinstance(lab, str) else lab.to_json()
+    return page_at(script, **link).run()
 
 
 def state(at: AppTest) -> NoisingState:

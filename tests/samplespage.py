@@ -1,26 +1,21 @@
 """The Samples page as AppTest runs it: visits, menus, and what the browser reports."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-from patience import PATIENCE
+from apptest import page_at
 from streamlit.testing.v1 import AppTest
 
 from pages._samples.state import SamplesState, start
 
 __all__ = ["SMALL", "at_bench", "button", "choose", "healthy", "rest", "state", "table", "visit"]
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = replace(start(), n=6, measured=64)
 
 
 def visit(script: str = "pages/samples.py", **link: str) -> AppTest:
     """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.run()
+    return page_at(script, **link).run()
 
 
 def at_bench(bench: SamplesState) -> AppTest:

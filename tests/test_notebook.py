@@ -12,7 +12,10 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from rgdiff_core.bases import Basis
+from rgdiff_core.denoisers import TwoSites
+from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.denoisers.files import list_pretrained
+from rgdiff_core.denoisers.guidance import Guided
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.training import TrainConfig, load_config, train
@@ -115,6 +118,23 @@ def test_everything_prints_as_one_line(process):
     assert repr(process).startswith(f"Process({process.basis!r}, ")
     variance = float(process.modes.variance.mean())
     assert repr(process.modes) == f"Modes((1, 6, 6), of data with mean variance {variance:.4g})"
+
+
+def test_a_denoiser_prints_as_one_line(model):
+    count = sum(p.numel() for p in model.network.parameters())
+    given = model.at(*model.line.points[0]) if model.line else model
+    shown = {
+        given: f"NetworkDenoiser({model.basis}, LatticeNet(",
+        rg.GaussianDenoiser(model.basis, model.modes): "Modes((1, 6, 6), of data with",
+        Guided(model, model, 1.5): f"Guided({model}, scale 1.5, by NetworkDenoiser)",
+        Conditioned(model, torch.zeros(2, *SHAPE), torch.tensor(0.5)): "2 fields known to 50%",
+        TwoSites(-3.0, 1.5): "TwoSites(m2=-3, lam=1.5, points=101)",
+    }
+    for value, expected in shown.items():
+        assert expected in repr(value)
+        assert "\n" not in repr(value) and len(repr(value)) < 350
+    assert f"{count:,} parameters, conditioned on noise levels" in repr(model)
+    assert repr(model).endswith("trained on phi4-6x6)")
 
 
 def test_strings_are_paths(tmp_path, monkeypatch, model, process):

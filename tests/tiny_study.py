@@ -14,10 +14,17 @@ from filelock import FileLock
 from rgdiff_core.cli.main import main
 from rgdiff_core.study import BUDGETS
 
-__all__ = ["BUDGET", "DATA", "command", "study_folder", "study_text"]
+__all__ = ["BUDGET", "DATA", "FIGURES", "command", "study_folder", "study_text"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = "phi4-6x6"
+FIGURES = (
+    "Training steps",
+    "Sampler's steps",
+    "One change at a time",
+    "Map of schedules",
+    "What goes wrong where",
+)
 BUDGET = replace(
     BUDGETS["tiny"],
     n_eval_fields=32,

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from pages._lattice import ensembles
 from pages._shared import jobs, plots
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, Matched, White
 from rgdiff_core.lattice.gamma import chain_lengths
+from rgdiff_core.process import ProcessSpec
 from rgdiff_core.renormalization import (
     BlockSpin,
     Decimation,
@@ -78,7 +80,8 @@ def flow(id: str, way: Way) -> Flow:
 @st.cache_resource(max_entries=16, show_spinner="Measuring the variances …")
 def _noising(id: str, noise: str, schedule: str) -> Noising:
     fields = ensembles.ensemble(id).configurations
-    return Noising.fit(fields, _NOISES[noise], SCHEDULES[schedule])
+    spec = ProcessSpec(BasisSpec("fourier"), _NOISES[noise], SCHEDULES[schedule])
+    return Noising.fit(fields, spec)
 
 
 def seeded() -> torch.Generator:

@@ -8,9 +8,9 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.bases import Basis
+from rgdiff_core.bases.fitted import fitted_basis
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import ImageSet
-from rgdiff_core.data.bases import fitted_basis
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 
 FIT_LIMIT = 5000  # images that bases and variances are fitted to

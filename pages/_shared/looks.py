@@ -14,9 +14,12 @@ FRAME = """
 }
 [data-stale=true] { --fresh: hidden }
 .stHeading h2 { font-size: 1.75rem; padding: 0.5rem 0 1rem }
+.stAppHeader, .stAppToolbar, .stAppToolbar > * { pointer-events: none }
+.stAppToolbar :is(a, button) { pointer-events: auto }
 """
 """Streamlit's captions, and its blue where that is a text, are too pale to be read by everybody
 (WCAG 2, 1.4.3). What is being recomputed is not called exact: --fresh, which components read.
+Streamlit's toolbar lies over the titles of pages, all across: only its buttons take presses.
 """
 
 NOISING = """

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-__all__ = ["Entries", "Entry", "Work", "no_options", "said"]
+__all__ = ["Entries", "Entry", "Work", "no_options", "printer", "said"]
 
 Work = Callable[[argparse.Namespace], tuple[object, list[str]]]
 """What a subcommand does: it returns what `--json` prints and the lines for people."""
@@ -32,6 +32,16 @@ def said(error: Exception) -> str:
         named = "" if error.filename is None else f"{error.filename}: "
         return f"{named}{error.strerror}."
     return str(error)
+
+
+def printer(chosen: argparse.Namespace) -> Callable[[str], None]:
+    """Return what prints a line for people at once, and nothing where a program reads."""
+
+    def say(text: str) -> None:
+        if not chosen.json:
+            print(text, flush=True)
+
+    return say
 
 
 def no_options(parser: argparse.ArgumentParser) -> None:

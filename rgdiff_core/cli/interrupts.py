@@ -13,7 +13,7 @@ __all__ = ["INTERRUPTED", "STOPPED", "interruptible"]
 INTERRUPTED = 130
 """The exit status, as of a shell."""
 
-STOPPED = "rgdiff: stopped."
+STOPPED = "rgdiff: interrupted"
 AGAIN = 0.1  # seconds until an interrupt that was lost comes again
 
 

@@ -160,8 +160,8 @@ def _write(scan: PhaseScan, path: Path | None, found: Criticality | None = None)
         return
     text = scan.to_json()
     if found is not None:
-        told = json.dumps(_plain(found), ensure_ascii=False, allow_nan=False)
-        text = text.rstrip()[:-1] + f',\n "criticality": {told}\n}}\n'
+        criticality_json = json.dumps(_plain(found), ensure_ascii=False, allow_nan=False)
+        text = text.rstrip()[:-1] + f',\n "criticality": {criticality_json}\n}}\n'
     write_text(path, text)
 
 

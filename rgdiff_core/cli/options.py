@@ -11,7 +11,6 @@ import torch
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.devices import device_of
-from rgdiff_core.networks import LatticeNet
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import Schedule
@@ -26,8 +25,10 @@ __all__ = [
     "to_device",
     "process_from",
     "process_options",
+    "resuming_options",
     "spec_from",
     "study_options",
+    "theories_option",
 ]
 
 
@@ -38,9 +39,9 @@ PRECISIONS = {"auto": "auto", "32": "float32", "bf16": "bfloat16"}
 def to_device(opened: LoadedModel, device: str) -> NetworkDenoiser:
     """Return the model on a device; "auto" takes a GPU where there is one and it is worth its way.
 
-    A lattice network on the CPU is set to compute on one thread, where it is fastest.
+    A network that is fastest on one thread of the CPU is set to compute there.
     """
-    small = isinstance(opened.denoiser.spec.network, LatticeNet)
+    small = opened.denoiser.spec.network.one_thread
     place = device_of("cpu" if device == "auto" and small else device)
     if place.type == "cpu" and small:
         torch.set_num_threads(1)
@@ -80,12 +81,42 @@ def study_options(
     parser.add_argument(
         "--budget", choices=tuple(budgets), default="full", help=f"default: full, {cost}"
     )
+    resuming_options(parser, "cells, models and samples", work)
+
+
+def theories_option(
+    parser: argparse.ArgumentParser, theories: Iterable[str], what: str = ""
+) -> None:
+    """Add the option that chooses theories, by default all of them.
+
+    Arguments:
+        theories: their names.
+        what: words before the names in the help.
+    """
+    names = tuple(theories)
+    parser.add_argument(
+        "--theories",
+        nargs="+",
+        choices=names,
+        default=list(names),
+        metavar="NAME",
+        help=f"{what}of {', '.join(names)} (default: all)",
+    )
+
+
+def resuming_options(parser: argparse.ArgumentParser, kept: str, work: str) -> None:
+    """Add the options of a command that can be resumed.
+
+    Arguments:
+        kept: what is in its folder, in words.
+        work: that folder by default, in words.
+    """
     parser.add_argument(
         "--work",
         type=Path,
         metavar="FOLDER",
-        help="where cells, models and samples are kept; what is finished there is not computed "
-        f"again (default: {work})",
+        help=f"where {kept} are kept; what is finished there is not computed again (default: "
+        f"{work})",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, resumable
 from rgdiff_core.study.images.ablation import ABLATION, AblationBudget, cell, lines, row
@@ -51,7 +51,7 @@ def run_ablation(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     chosen.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     tune_malloc()
-    cells = Cells(chosen.work, lambda text: None if chosen.json else print(text, flush=True))
+    cells = Cells(chosen.work, printer(chosen))
     budget = AblationBudget(
         chosen.data, chosen.steps, chosen.batch, chosen.points, chosen.width, chosen.images
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.cli.options import device_option, study_options
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
 from rgdiff_core.devices import device_of
@@ -56,12 +56,7 @@ def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     until = end_of(chosen.minutes)
     device = str(device_of(chosen.device))
-
-    def say(text: str) -> None:
-        if not chosen.json:
-            print(text, flush=True)
-
-    work = chosen.work or Path("runs") / f"study-cifar10-{chosen.budget}"
+    work, say = chosen.work or Path("runs") / f"study-cifar10-{chosen.budget}", printer(chosen)
     study = ImageStudy(
         _files(chosen.models, say),
         BUDGETS[chosen.budget],

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry, said
-from rgdiff_core.cli.options import study_options
+from rgdiff_core.cli.base import Entries, Entry, printer, said
+from rgdiff_core.cli.options import study_options, theories_option
 from rgdiff_core.data import store
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import reading
@@ -31,14 +31,7 @@ MAX_PROCESSES = 64
 
 def phi4_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff study phi4`."""
-    parser.add_argument(
-        "--theories",
-        nargs="+",
-        choices=tuple(THEORIES),
-        default=list(THEORIES),
-        metavar="NAME",
-        help=f"data sets, of {', '.join(THEORIES)} (default: all)",
-    )
+    theories_option(parser, THEORIES, "data sets, ")
     parser.add_argument(
         "--processes",
         type=int,
@@ -59,12 +52,7 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     tune_malloc()
     until = end_of(chosen.minutes)
-    work = chosen.work or Path("runs") / f"study-{chosen.budget}"
-
-    def say(text: str) -> None:
-        if not chosen.json:
-            print(text, flush=True)
-
+    work, say = chosen.work or Path("runs") / f"study-{chosen.budget}", printer(chosen)
     budget = BUDGETS[chosen.budget]
     studies = {
         name: Study(name, budget, Cells(work / name, say, until)) for name in chosen.theories
@@ -117,11 +105,11 @@ def run_report(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found, lines, problems = [], [], []
     for path in sorted(chosen.files or Path("results").glob("study-*.json")):
         try:
-            told = read_results(path)
-            if _is_lattice(told):
+            results = read_results(path)
+            if _is_lattice(results):
                 with reading(path):
-                    lines += tables(told)
-                found.append(told)
+                    lines += tables(results)
+                found.append(results)
             elif chosen.files:
                 raise ValueError(f"{path} holds no results of `rgdiff study phi4`.")
         except (ValueError, OSError) as error:

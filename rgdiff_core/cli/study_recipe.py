@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.images.recipe import (
@@ -71,9 +71,7 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     tune_malloc()
     until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
-    cells = Cells(
-        chosen.work, lambda text: None if chosen.json else print(text, flush=True), until
-    )
+    cells = Cells(chosen.work, printer(chosen), until)
     path, complete, found = chosen.out / f"recipe-{chosen.data}.json", True, {}
     chosen.out.mkdir(parents=True, exist_ok=True)
     restore(path, cells)

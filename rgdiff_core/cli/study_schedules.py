@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, printer
+from rgdiff_core.cli.options import resuming_options, theories_option
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
@@ -20,19 +21,13 @@ from rgdiff_core.training.state import tune_malloc
 __all__ = ["run_schedules", "schedules_options"]
 
 FILE = "schedules-phi4.json"
+WORK = Path("runs") / "study-schedules"
 MAX_BATCHES = 10_000
 
 
 def schedules_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff study schedules`."""
-    parser.add_argument(
-        "--theories",
-        nargs="+",
-        choices=tuple(CASES),
-        default=list(CASES),
-        metavar="NAME",
-        help=f"of {', '.join(CASES)} (default: all)",
-    )
+    theories_option(parser, CASES)
     parser.add_argument(
         "--batches",
         type=int,
@@ -41,20 +36,7 @@ def schedules_options(parser: argparse.ArgumentParser) -> None:
         help=f"of {Numbers().fields} fields, of each process; default {Numbers().batches}, "
         "about two hours on one core",
     )
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("runs/study-schedules"),
-        metavar="FOLDER",
-        help="where cells are kept; what is finished there is not computed again (default: "
-        "runs/study-schedules)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
-    )
-    parser.add_argument(
-        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
-    )
+    resuming_options(parser, "cells", str(WORK))
 
 
 @resumable()
@@ -68,14 +50,11 @@ def run_schedules(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     tune_malloc()
     chosen.out.mkdir(parents=True, exist_ok=True)
-
-    def say(text: str) -> None:
-        if not chosen.json:
-            print(text, flush=True)
+    work, say = chosen.work or WORK, printer(chosen)
 
     # what was computed of other theories before stays in the file
-    known = [name for name in CASES if name in chosen.theories or (chosen.work / name).is_dir()]
-    cells = {name: Cells(chosen.work / name, say, until) for name in known}
+    known = [name for name in CASES if name in chosen.theories or (work / name).is_dir()]
+    cells = {name: Cells(work / name, say, until) for name in known}
     study = Schedules(cells, Numbers(batches=chosen.batches))
     with suppress(OutOfTimeError):
         for part in study.parts(chosen.theories):

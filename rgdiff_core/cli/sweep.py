@@ -3,7 +3,7 @@
 import argparse
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def sweep_options(parser: argparse.ArgumentParser) -> None:
 def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Search; return what to print as JSON, and the lines for people.
 
-    Ctrl+C ends the search early, with what has been found until then.
+    Ctrl+C ends the search early, with what has been found until then, which is not compared.
 
     Raises a one-line `ValueError` for options that do not fit.
     """
@@ -104,26 +104,34 @@ def run_sweep(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_place(chosen.out)
     by_gradient = chosen.search == "bound"
     search = _by_gradient if by_gradient else _by_trials
-    found, details, lines = search(chosen, opened, model, start)
+    found = search(chosen, opened, model, start)
+    lines, process = found.lines, found.process.to_json()
     if chosen.out is not None:
-        write_text(chosen.out, found.to_json() + "\n")
-        lines.append(f"written: {chosen.out}")
+        write_text(chosen.out, process + "\n")
+        lines = [*lines, f"written: {chosen.out}"]
+    value = {"process": json.loads(process), "steps": chosen.steps, "held_out": None}
+    if found.interrupted:
+        lines = [*lines, "interrupted: not compared on held-out images"]
+        return value | found.details, lines
     held_out = opened.images("test", chosen.data).images[:HELD_OUT]
-    comparison = compare(model, start, found, held_out, chosen.steps)
-    value = {
-        "process": json.loads(found.to_json()),
-        "steps": chosen.steps,
-        "held_out": asdict(comparison),
-    } | details
-    return value, [*lines, *_told(comparison, chosen.steps)]
+    comparison = compare(model, start, found.process, held_out, chosen.steps)
+    value["held_out"] = asdict(comparison)
+    return value | found.details, [*lines, *_compared(comparison, chosen.steps)]
 
 
-Found = tuple[Process, dict[str, Any], list[str]]
+@dataclass(frozen=True)
+class _Found:
+    """What a search has found, to its end or until Ctrl+C."""
+
+    process: Process
+    details: dict[str, Any]
+    lines: list[str]
+    interrupted: bool
 
 
 def _by_gradient(
     chosen: argparse.Namespace, opened: LoadedModel, model: Denoiser, start: Process
-) -> Found:
+) -> _Found:
     states = improve(
         model,
         start,
@@ -136,7 +144,7 @@ def _by_gradient(
         rate=chosen.rate,
         seed=chosen.seed,
     )
-    schedule, rounds = start.schedule, 0
+    schedule, rounds, interrupted = start.schedule, 0, False
     try:
         for state in states:
             schedule, rounds = state.schedule, state.round
@@ -144,14 +152,15 @@ def _by_gradient(
             text = f"{change.value:+.4f} ± {change.error:.4f} nats, {left} left"
             bar(state.round, state.rounds, text)
     except KeyboardInterrupt:
-        pass
+        interrupted = True
     found = Process(start.basis, start.color, schedule, start.modes)
-    return found, {"rounds": rounds}, [f"{rounds} rounds", schedule.to_json()]
+    lines = [f"{rounds} rounds", schedule.to_json()]
+    return _Found(found, {"rounds": rounds}, lines, interrupted)
 
 
 def _by_trials(
     chosen: argparse.Namespace, opened: LoadedModel, model: Denoiser, start: Process
-) -> Found:
+) -> _Found:
     space = Space() if chosen.space is None else spec_from(chosen.space, Space)
     named = {name: getattr(chosen, name) for name in MENUS}
     only = {name: tuple(text.split(",")) for name, text in named.items() if text is not None}
@@ -161,7 +170,7 @@ def _by_trials(
     study = open_study(name, sweep, opened.name, storage=chosen.storage, seed=chosen.seed)
     images = opened.images("train", chosen.data).images
     action = theory_of(opened.denoiser, chosen.data or opened.data)
-    began, done = time.monotonic(), 0
+    began, done, interrupted = time.monotonic(), 0, False
     try:
         new = run(study, model, images, count=chosen.trials, action=action)
         for done, trial in enumerate(new, 1):
@@ -173,7 +182,7 @@ def _by_trials(
             if chosen.timeout is not None and passed > chosen.timeout:
                 break
     except KeyboardInterrupt:
-        pass
+        interrupted = True
     every, least = trials(study), best(study)
     if least is None or least.color is None or least.schedule is None:
         raise ValueError(f"the study {name!r} has no complete trial yet.")
@@ -185,7 +194,8 @@ def _by_trials(
     )
     details = {"study": name, "best": least.number, "trials": [_plain(each) for each in every]}
     lines = [f"{name}: {done} new trials, {len(every)} in all; the best:"]
-    return found, details, [*lines, *map(_line, complete[:5]), least.schedule.to_json()]
+    lines = [*lines, *map(_line, complete[:5]), least.schedule.to_json()]
+    return _Found(found, details, lines, interrupted)
 
 
 def _plain(trial: Trial) -> dict[str, Any]:
@@ -209,7 +219,7 @@ def _line(trial: Trial) -> str:
     return f"trial {trial.number}: {value}  {kinds[0]}, {kinds[1]}{named}"
 
 
-def _told(found: Comparison, steps: int) -> list[str]:
+def _compared(found: Comparison, steps: int) -> list[str]:
     return [
         f"{steps}-step bound on {found.n} held-out images, nats above the free theory:",
         f"  before {found.before}",

@@ -8,17 +8,16 @@ the first few images of a large file are checked without reading the rest.
 """
 
 import json
-import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import platformdirs
 
 from rgdiff_core.data.records import Record
 from rgdiff_core.files.atomic import replacing
+from rgdiff_core.files.cache import cache_folder
 
 __all__ = ["CorruptCache", "cache_folder", "exists", "read", "replace", "write"]
 
@@ -28,12 +27,6 @@ BLOCK_BYTES = 2**20
 
 class CorruptCache(RuntimeError):
     """A file of the cache is damaged; the message names it."""
-
-
-def cache_folder() -> Path:
-    """Return where data are kept: `$RGDIFF_CACHE`, or the user's cache folder for rgdiff."""
-    chosen = os.environ.get("RGDIFF_CACHE")
-    return Path(chosen).expanduser() if chosen else Path(platformdirs.user_cache_dir("rgdiff"))
 
 
 def exists(folder: Path, split: str) -> bool:

@@ -72,6 +72,13 @@ class Denoiser(nn.Module, abc.ABC):
         for name in ("scale", "mean", "variance", "momentum"):
             self.register_buffer(f"modes_{name}", getattr(modes, name))
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """Return basis and shape, and what else tells the denoiser from others, on one line."""
+        return f"{self.basis}, {self.modes}"
+
     @property
     def modes(self) -> Modes:
         """Return the modes of the data, on the denoiser's device."""
@@ -187,6 +194,9 @@ class DelegatingDenoiser(Denoiser):
     def __init__(self, model: Denoiser) -> None:
         super().__init__(model.basis, model.modes)
         self.model = model
+
+    def extra_repr(self) -> str:
+        return repr(self.model)
 
     @property
     def free_mean(self) -> Tensor:

@@ -54,6 +54,9 @@ class Conditioned(Denoiser):
         look = data + doubt * white_noise(data.shape, data, generator)
         self.look = torch.where(self.known > 0, look, mean)
 
+    def extra_repr(self) -> str:
+        return f"{self.model}, {len(self.look)} fields known to {float(self.known.mean()):.0%}"
+
     @property
     def free_mean(self) -> Tensor:
         """Return μ + κ (y − μ), (n, C, H, W)."""

@@ -28,9 +28,10 @@ from rgdiff_core.bases.serialize import (
     modes_to_dict,
 )
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
+from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.files.atomic import write_tensors
-from rgdiff_core.lattice.line import MAX_POINTS, CouplingLine, ModesLine
+from rgdiff_core.lattice.line import MAX_POINTS, CouplingLine
 from rgdiff_core.spec import from_dict, load_json, to_dict
 
 __all__ = [

@@ -125,6 +125,12 @@ class Guided(DelegatingDenoiser):
             model.free_variance, reference.free_variance
         )  # else their interactions are not in the same units
 
+    def extra_repr(self) -> str:
+        low, high = (float(each) for each in self.guidance.aminmax())
+        scale = f"{low:g}" if low == high else f"{low:g} to {high:g} by scale"
+        inside = "" if self.interval is None else f", log-SNR in {self.interval}"
+        return f"{self.model}, scale {scale}{inside}, by {type(self.reference).__name__}"
+
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the guided mean and the variance of the model."""
         own, s = self.model.posterior(c, marginal), self._strength(marginal)

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.coarse import MAX_HALVINGS
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.lattice.line import CouplingLine, ModesLine
+from rgdiff_core.denoisers.modes_line import ModesLine
+from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
 from rgdiff_core.process import Marginal
 from rgdiff_core.spec import Spec, check_range, check_whole

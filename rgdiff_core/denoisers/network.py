@@ -41,7 +41,8 @@ from rgdiff_core.denoisers.base import (
     gaussian_score,
 )
 from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _with_buffers
-from rgdiff_core.lattice.line import CouplingLine, ModesLine
+from rgdiff_core.denoisers.modes_line import ModesLine
+from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import (
     network_dtype,
 )
@@ -112,6 +113,19 @@ class NetworkDenoiser(Denoiser):
             self.register_buffer("line_means", line.means, persistent=False)
             self.register_buffer("line_variances", line.variances, persistent=False)
             self.register_buffer("line_places", places, persistent=False)
+
+    def extra_repr(self) -> str:
+        given = [self.spec.conditioning.replace("_", " ")]
+        if self.num_classes:
+            given.append(f"{self.num_classes} classes")
+        if self.couplings is not None:
+            given.append("m² = {:g}, λ = {:g}".format(*self.couplings))
+        count = sum(each.numel() for each in self.network.parameters())
+        parts = [self.basis, self.spec.network, f"{count:,} parameters"]
+        parts.append(f"conditioned on {' and '.join(given)}")
+        if self.trained_on:
+            parts.append(f"trained on {self.trained_on}")
+        return ", ".join(map(str, parts))
 
     def _reference(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return mean and variances of the Gaussian that F corrects, given those of the data."""

@@ -88,6 +88,9 @@ class TwoSites(Denoiser):
         self.register_buffer("axis", axis)
         self.register_buffer("density", density)
 
+    def extra_repr(self) -> str:
+        return f"m2={self.m2:g}, lam={self.lam:g}, points={len(self.axis)}"
+
     def action(self, c: Tensor) -> Tensor:
         """Return S of the modes (c₀, c_π), (..., 2)."""
         return _action(c[..., 0].double(), c[..., 1].double(), self.m2, self.lam)

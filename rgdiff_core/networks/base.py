@@ -5,6 +5,7 @@ noise state (B, features) to fields of the same shape. It is zero before it has 
 """
 
 import abc
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,14 @@ class Network(nn.Module, abc.ABC):
 
 
 class NetworkSpec(Spec):
-    """A network by its numbers. Derived classes are frozen dataclasses that write `build`."""
+    """A network by its numbers. Derived classes are frozen dataclasses that write `build`.
+
+    Attributes:
+        one_thread: whether its arrays are so small that on a CPU several threads only wait for one
+            another, on a busy machine ten times longer than they work.
+    """
+
+    one_thread: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(

@@ -25,17 +25,12 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases.modes import Modes
-from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Color
-from rgdiff_core.process import Process
+from rgdiff_core.process import Process, ProcessSpec
 from rgdiff_core.renormalization.base import Step, as_fields
-from rgdiff_core.schedules import Schedule
 from rgdiff_core.spectra.power import data_log_snr
 
 __all__ = ["Noising"]
 
-FOURIER = BasisSpec("fourier")
 TIMES = tuple(i / 16 for i in range(17))
 
 
@@ -62,22 +57,13 @@ class Noising:
 
     @classmethod
     def fit(
-        cls,
-        configurations: Tensor,
-        color: Color,
-        schedule: Schedule,
-        *,
-        basis: BasisSpec = FOURIER,
-        times: tuple[float, ...] = TIMES,
+        cls, configurations: Tensor, spec: ProcessSpec, *, times: tuple[float, ...] = TIMES
     ) -> Self:
         """Build the process, in float64, for configurations (n, 1, L, L) or (n, L, L), n ≥ 2.
 
         Raises `ValueError` where basis, colour or schedule do not fit them.
         """
-        fields = as_fields(configurations)
-        built = basis.build(fields).to(fields)
-        modes = Modes.fit(built, fields, symmetries="lattice")
-        return cls(Process(built, color, schedule, modes), times)
+        return cls(spec.build(as_fields(configurations), symmetries="lattice"), times)
 
     def steps(self, size: int) -> tuple[Step, ...]:
         """Return a step for each of the times; raises `ValueError` for another L than the

@@ -350,7 +350,11 @@ class Interaction(Method):
     The rule is Adams–Bashforth of two steps δ per component, with sin δ for δ: as DDIM, of which
     it is the part beyond the free theory, it does not overshoot in long steps. Once f is known at
     the new level, the step that led there is corrected by Adams–Moulton's rule of three points,
-    which asks the denoiser nothing more. Neither extrapolates further than the last step went.
+    which asks the denoiser nothing more. Neither extrapolates further than the last step went. For
+    the step δ from z₁ that follows a step δ₀ = δ/r, with f₀, f₁ and f at their three levels,
+
+    .. math:: z = z_1 + \frac{δ}{6} \left(
+        \frac{2r + 3}{1 + r} f + (r + 3) f_1 - \frac{r^2}{1 + r} f_0 \right).
     """
 
     ode = True

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from rgdiff_core.spec import Spec, check_finite, check_range
+from rgdiff_core.spec import Spec, check_finite, check_increasing, check_range
 
 __all__ = [
     "BumpKernel",
@@ -262,9 +262,7 @@ def check_times(times: Sequence[float]) -> None:
         check_finite("times", t)
     if times[0] != 0 or times[-1] != 1:
         raise ValueError(f"times = {times} must begin at 0 and end at 1.")
-    for a, b in itertools.pairwise(times):
-        if b <= a:
-            raise ValueError(f"times must increase, but {a:g} is followed by {b:g}.")
+    check_increasing("times", times)
 
 
 def cubic_through(times: tuple[float, ...], values: tuple[float, ...], t: Tensor) -> Tensor:

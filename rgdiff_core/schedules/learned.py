@@ -13,7 +13,7 @@ from torch import Tensor
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.schedules.base import GAMMA_LIMIT, Schedule
 from rgdiff_core.schedules.kernels import check_times, cubic_through
-from rgdiff_core.spec import check_range
+from rgdiff_core.spec import check_increasing, check_range
 
 __all__ = ["MAX_SCALES", "LearnedGamma", "between_scales"]
 
@@ -51,9 +51,7 @@ class LearnedGamma(Schedule):
             )
         for scale in self.scales:
             check_range("scales", scale, 0, 1)
-        for a, b in itertools.pairwise(self.scales):
-            if b <= a:
-                raise ValueError(f"scales must increase, but {a:g} is followed by {b:g}.")
+        check_increasing("scales", self.scales)
         for scale, row in zip(self.scales, self.gammas, strict=True):
             _check_row(scale, self.times, row)
 

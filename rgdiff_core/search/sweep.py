@@ -294,14 +294,16 @@ def best(study: "optuna.Study") -> Trial | None:
 
 
 def _trial(frozen: "optuna.trial.FrozenTrial") -> Trial:
-    told = frozen.user_attrs
+    attributes = frozen.user_attrs
     complete = frozen.state.name == "COMPLETE"
-    color, schedule = (from_json(told[n]) if n in told else None for n in ("color", "schedule"))
+    color, schedule = (
+        from_json(attributes[n]) if n in attributes else None for n in ("color", "schedule")
+    )
     return Trial(
         number=frozen.number,
         state=frozen.state.name.lower(),
         value=frozen.value if complete else None,
-        error=told.get("error"),
+        error=attributes.get("error"),
         seconds=None if frozen.duration is None else frozen.duration.total_seconds(),
         color=color if isinstance(color, Color) else None,
         schedule=schedule if isinstance(schedule, Schedule) else None,

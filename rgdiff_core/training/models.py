@@ -103,13 +103,13 @@ def open_model(name: str) -> LoadedModel:
     """
     if name.endswith(".safetensors"):
         path = Path(name)
-        told = read_metadata(path)
-        return _opened(name, load_model(path), told.get("data", ""), config_of(told))
+        metadata = read_metadata(path)
+        return _opened(name, load_model(path), metadata.get("data", ""), config_of(metadata))
     for each in list_pretrained():
         if each.name == name:
             model = load_pretrained(name)
-            told = read_metadata(pretrained_folder() / name / "model.safetensors")
-            return _opened(name, model, each.data, config_of(told))
+            metadata = read_metadata(pretrained_folder() / name / "model.safetensors")
+            return _opened(name, model, each.data, config_of(metadata))
     config = next((run.config for run in runs.list_runs() if run.id == name), None)
     if config is None:
         known = ", ".join(each.name for each in list_pretrained())

@@ -102,13 +102,13 @@ def load_status(folder: Path) -> Status:
         ValueError: where the file is damaged, with a sentence that names it.
     """
     path = folder / "status.json"
-    told = read_json(path)
+    stored = read_json(path)
     with reading(path):
-        told = with_gain(told)
-        known = {each.name: told[each.name] for each in fields(Status) if each.name in told}
+        stored = with_gain(stored)
+        known = {each.name: stored[each.name] for each in fields(Status) if each.name in stored}
         status = from_dict({"kind": "Status"} | known)
         if not isinstance(status, Status) or status.state not in STATES:
-            raise ValueError(f"state = {told['state']!r} is none of {', '.join(STATES)}.")
+            raise ValueError(f"state = {stored['state']!r} is none of {', '.join(STATES)}.")
         for name, value in asdict(status).items():
             if isinstance(value, int | float):
                 least = -MAX_NUMBER if name in ("loss", "gain") else 0

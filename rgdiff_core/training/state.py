@@ -16,8 +16,9 @@ from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import NetworkDenoiser
-from rgdiff_core.lattice.line import CouplingLine, ModesLine
-from rgdiff_core.networks import LatticeNet, network_dtype
+from rgdiff_core.denoisers.modes_line import ModesLine
+from rgdiff_core.lattice.line import CouplingLine
+from rgdiff_core.networks import network_dtype
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.batches import Batch, Batches, BatchStream, JoinedBatches
 from rgdiff_core.training.config import TrainConfig
@@ -346,10 +347,8 @@ def _batches(
 
 
 def use_threads(config: TrainConfig) -> None:
-    """Let a lattice network compute on one thread: its arrays are so small that several only wait
-    for one another, on a busy machine ten times longer than they work.
-    """
-    if isinstance(config.model.network, LatticeNet):
+    """Let a network compute on one thread where that is fastest."""
+    if config.model.network.one_thread:
         torch.set_num_threads(1)
 
 

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from labpage import new_tab
 from patience import PATIENCE
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Page, expect
 
 expect.set_options(timeout=1000 * PATIENCE)
 
@@ -31,6 +32,35 @@ def own_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start app.py for one file of tests: what still runs in its background ends with them."""
     with running("app.py", tmp_path_factory.mktemp("own")) as url:
         yield url
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """Open a tab."""
+    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
+    tab.set_default_timeout(1000 * PATIENCE)
+    yield tab
+    tab.close()
+
+
+@pytest.fixture(scope="module")
+def faults() -> Iterator[list[str]]:
+    """Collect what the console complains of; at the end there must be nothing.
+
+    With a deep link Streamlit's own page looks for its server beside itself first: that is no
+    fault.
+    """
+    texts: list[str] = []
+    yield texts
+    assert [text for text in texts if "/_stcore/" not in text] == []
+
+
+@pytest.fixture(scope="module")
+def lasting_tab(browser: Browser, faults: list[str]) -> Iterator[Page]:
+    """Open a high tab for all tests of a file."""
+    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    yield tab
+    tab.close()
 
 
 @contextmanager

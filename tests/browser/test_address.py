@@ -1,20 +1,12 @@
 """The browser's history: Back leads to the page before, from every page."""
 
 import pytest
-from patience import PATIENCE
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
 
 WRITTEN = "(name) => location.pathname.endsWith(name) && location.search.length > 1"
 PAGES = ("Spectra", "Lattice", "Samples", "Training")
-
-
-@pytest.fixture
-def page(browser: Browser) -> Page:
-    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(1000 * PATIENCE)
-    return tab
 
 
 def opened(page: Page, title: str) -> None:
@@ -35,4 +27,3 @@ def test_back_leads_to_the_page_before(page: Page, app_url: str):
     for title in (*reversed(PAGES[:-1]), "Noising"):
         page.go_back()
         opened(page, title)
-    page.close()

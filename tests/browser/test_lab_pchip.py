@@ -45,20 +45,20 @@ def random_path(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.nda
     return t, y
 
 
+def check_against_scipy(page: Page, t: np.ndarray, y: np.ndarray, times: np.ndarray) -> None:
+    points = np.stack([t, y], 1).tolist()
+    cubic = "(points, times) => times.map(lab.monotoneCubic(points))"
+    ours = in_browser(page, cubic, points, times.tolist())
+    np.testing.assert_allclose(ours, PchipInterpolator(t, y)(times), rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("size", range(2, 13))
 def test_monotone_cubic_is_scipys(page: Page, size: int) -> None:
     rng = np.random.default_rng(size)
     times = np.linspace(0, 1, 401)
     for _ in range(20):
         t, y = random_path(rng, size)
-        points = np.stack([t, y], 1).tolist()
-        ours = in_browser(
-            page,
-            "(points, times) => times.map(lab.monotoneCubic(points))",
-            points,
-            times.tolist(),
-        )
-        np.testing.assert_allclose(ours, PchipInterpolator(t, y)(times), rtol=0, atol=1e-9)
+        check_against_scipy(page, t, y, times)
 
 
 def test_monotone_cubic_of_any_values_is_scipys(page: Page) -> None:
@@ -68,14 +68,7 @@ def test_monotone_cubic_of_any_values_is_scipys(page: Page) -> None:
     for _ in range(50):
         t, _ = random_path(rng, 6)
         y = rng.standard_normal(6)
-        points = np.stack([t, y], 1).tolist()
-        ours = in_browser(
-            page,
-            "(points, times) => times.map(lab.monotoneCubic(points))",
-            points,
-            times.tolist(),
-        )
-        np.testing.assert_allclose(ours, PchipInterpolator(t, y)(times), rtol=0, atol=1e-9)
+        check_against_scipy(page, t, y, times)
 
 
 def test_dragging_keeps_the_path_monotone(page: Page) -> None:

@@ -1,12 +1,12 @@
 """The Lattice page in a real browser: the map, a run that is left and resumed, narrow screens."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
+from labpage import PARTS_BEYOND
 from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
@@ -19,17 +19,6 @@ POINTS = """(name) => {
         .flatMap((plot) => plot._fullData ?? []);
     return traces.find((trace) => trace.name === name)?.x.length ?? 0;
 }"""
-BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, table, svg)")]
-    .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Open a tab."""
-    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(1000 * PATIENCE)
-    yield tab
-    tab.close()
 
 
 def visit(page: Page, own_url: str, query: str = "") -> None:
@@ -108,5 +97,5 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, own_url: str):
         tab.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
         tab.wait_for_selector("[data-testid=stMain] :is(.js-plotly-plot, img)")
         assert tab.evaluate("document.documentElement.scrollWidth") == 390, view
-        assert tab.evaluate(BEYOND) == 0, view
+        assert tab.evaluate(PARTS_BEYOND) == 0, view
     tab.close()

@@ -1,6 +1,5 @@
 """The Noising page in a real browser: noise whose colour changes with time."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -11,14 +10,13 @@ from labpage import (
     START,
     address,
     distance,
-    new_tab,
     pick,
     pixels,
     ref,
     settled,
     visit,
 )
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from pages._shared.process_choice import process
 from rgdiff_core.colors import Matched, PowerLaw, White
@@ -30,18 +28,8 @@ MOVING = replace(START, sides=(BLUE,), t=0.2)
 
 
 @pytest.fixture(scope="module")
-def faults() -> Iterator[list[str]]:
-    """Collect what the console complains of; at the end there must be nothing."""
-    texts: list[str] = []
-    yield texts
-    assert texts == []
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
-    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
-    yield tab
-    tab.close()
+def page(lasting_tab: Page) -> Page:
+    return lasting_tab
 
 
 def finest_noise(page: Page) -> float:

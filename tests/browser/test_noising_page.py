@@ -1,7 +1,6 @@
 """The Noising page in a real browser: what is dragged, painted, confirmed and kept."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -66,18 +65,8 @@ SCRUB = """async (lab, [t, name]) => {
 
 
 @pytest.fixture(scope="module")
-def faults() -> Iterator[list[str]]:
-    """Collect what the console complains of; at the end there must be nothing."""
-    texts: list[str] = []
-    yield texts
-    assert texts == []
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
-    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
-    yield tab
-    tab.close()
+def page(lasting_tab: Page) -> Page:
+    return lasting_tab
 
 
 BASES = {

@@ -7,23 +7,15 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from labpage import PARTS_BEYOND
 from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import running
-from tests.tiny_study import DATA, study_text
+from tests.tiny_study import DATA, FIGURES, study_text
 
 pytestmark = pytest.mark.browser
 
-FIGURES = (
-    "Training steps",
-    "Sampler's steps",
-    "One change at a time",
-    "Map of schedules",
-    "What goes wrong where",
-)
-BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, table, svg)")]
-    .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
 DRAWN = "() => document.querySelectorAll('.js-plotly-plot .main-svg').length > 0"
 
 
@@ -36,15 +28,6 @@ def results_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("RGDIFF_RESULTS", str(folder))
         with running("app.py", tmp_path_factory.mktemp("app")) as url:
             yield f"{url}/results"
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Open a tab."""
-    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(1000 * PATIENCE)
-    yield tab
-    tab.close()
 
 
 def visit(page: Page, url: str) -> None:
@@ -99,5 +82,5 @@ def test_a_narrow_screen_holds_everything(browser: Browser, results_url: str, sc
         tab.get_by_role("radio", name=name).click()
         tab.wait_for_function(DRAWN)
         tab.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
-        tab.wait_for_function(f"() => ({BEYOND})() === 0")  # a figure fits once it is drawn
+        tab.wait_for_function(f"() => ({PARTS_BEYOND})() === 0")  # a figure fits once it is drawn
     tab.close()

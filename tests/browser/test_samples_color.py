@@ -19,14 +19,6 @@ IN_ADDRESS = """(part) =>
     (new URLSearchParams(location.search).get("state") || "").includes(part)"""
 
 
-@pytest.fixture(scope="module")
-def faults() -> Iterator[list[str]]:
-    """Collect what the console complains of; at the end there must be nothing."""
-    texts: list[str] = []
-    yield texts
-    assert [text for text in texts if "/_stcore/" not in text] == []
-
-
 @pytest.fixture
 def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
     tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})

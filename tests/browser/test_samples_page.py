@@ -7,8 +7,9 @@ from dataclasses import replace
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
+from labpage import new_tab, ref
 from patience import PATIENCE
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from pages._samples.state import SamplesState, start
 from pages._shared.sampling.setting import Setting
@@ -29,37 +30,11 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatM
     .map((e) => `${e.tagName} ${e.className}`)"""
 
 
-@pytest.fixture(scope="module")
-def faults() -> Iterator[list[str]]:
-    """Collect what the console complains of; at the end there must be nothing."""
-    texts: list[str] = []
-    yield texts
-    assert texts == []
-
-
 @pytest.fixture
 def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
     tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
     yield tab
     tab.close()
-
-
-def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
-    tab = browser.new_page(**options)  # type: ignore[arg-type]
-    tab.set_default_timeout(1000 * PATIENCE)
-
-    def complain(message: ConsoleMessage) -> None:
-        # with a deep link, Streamlit's own page looks for its server beside itself first
-        if message.type == "error" and "/_stcore/" not in message.location["url"]:
-            faults.append(f"{message.text} {message.location['url']}")
-
-    tab.on("console", complain)
-    tab.on("pageerror", lambda error: faults.append(f"exception: {error}"))
-    return tab
-
-
-def ref(page: Page, name: str) -> Locator:
-    return page.locator(f"[data-ref={name}]")
 
 
 def visit(page: Page, url: str, bench: SamplesState | None = SMALL) -> None:

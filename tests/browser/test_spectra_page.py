@@ -1,10 +1,10 @@
 """The Spectra page in a real browser: links, downloads, uploads, narrow and dark screens."""
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from labpage import PARTS_BEYOND
 from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
@@ -17,18 +17,6 @@ CHANGED = """([name, old]) => {
     const trace = traces.find((each) => each.name === name);
     return trace !== undefined && trace.y[3] !== old;
 }"""
-
-BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] :is(img, p, table, svg)")]
-    .filter((element) => element.getBoundingClientRect().right > innerWidth + 1).length"""
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Open a tab."""
-    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(1000 * PATIENCE)
-    yield tab
-    tab.close()
 
 
 def visit(page: Page, app_url: str, query: str = "") -> None:
@@ -96,5 +84,5 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: s
     visit(tab, app_url)
     expect(tab.get_by_alt_text("Matched noise")).to_have_count(8)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
-    assert tab.evaluate(BEYOND) == 0
+    assert tab.evaluate(PARTS_BEYOND) == 0
     tab.close()

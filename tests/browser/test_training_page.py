@@ -1,7 +1,6 @@
 """The Training page in a real browser: start, watch, leave, come back, cancel, sample."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from patience import PATIENCE
@@ -22,15 +21,6 @@ CONFIG = (
     '{"data":"phi4-6x6-broken","steps":100000,"batch":16,"log_every":5,"previews":1000,'
     '"checkpoint_seconds":2.0,"model":{"kind":"ModelSpec","network":"lattice-small"}}'
 )
-
-
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """Open a tab."""
-    tab = browser.new_page(viewport={"width": 1440, "height": 1200})
-    tab.set_default_timeout(1000 * PATIENCE)
-    yield tab
-    tab.close()
 
 
 def visit(page: Page, url: str) -> None:

@@ -1,13 +1,13 @@
 """The plane of two sites: what the browser sums is the core's density and probability flow."""
 
 import base64
-from collections.abc import Iterator
+import re
 
 import numpy as np
 import pytest
 import torch
-from patience import PATIENCE
-from playwright.sync_api import Browser, Page
+from labpage import ref
+from playwright.sync_api import Page, expect
 
 import rgdiff_core as rg
 from pages._noising.plane import script
@@ -35,12 +35,19 @@ FOLLOW = """async ([source, data, times]) => {
 }"""
 
 
-@pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    tab = browser.new_page()
-    tab.set_default_timeout(1000 * PATIENCE)
-    yield tab
-    tab.close()
+def test_two_sites_are_chosen_by_a_press_and_their_time_plays(page: Page, app_url: str):
+    page.goto(app_url)
+    page.get_by_text("Two sites", exact=True).click()
+    page.wait_for_url(re.compile("show=Two"))
+    time = ref(page, "time")
+    expect(time).to_have_value("0.3")
+    ref(page, "play").press("Enter")
+    expect(ref(page, "play")).to_have_attribute("aria-label", "Pause")
+    expect(time).not_to_have_value("0.3")
+    ref(page, "play").press("Enter")
+    expect(ref(page, "play")).to_have_attribute("aria-label", "Play")
+    page.keyboard.press("Control+z")
+    expect(time).to_have_value("0.3")
 
 
 def test_the_browser_paints_the_core(page: Page):

@@ -2,14 +2,19 @@
 
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from patience import PATIENCE
 
 from rgdiff_core.cli.interrupts import AGAIN, INTERRUPTED, STOPPED, interruptible
+
+ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.usefixtures("sigint")
 
@@ -31,6 +36,20 @@ def wait() -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         time.sleep(0.01)
+
+
+def test_one_that_comes_while_the_libraries_are_imported_is_one_line(tmp_path: Path):
+    """In the place of PyTorch is a module that interrupts the process that imports it."""
+    (tmp_path / "torch.py").write_text(
+        f"import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep({PATIENCE})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "rgdiff", "data", "list"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", f"{STOPPED}\n")
 
 
 @pytest.mark.parametrize("come", [interrupt, lambda: Dropped() and None])

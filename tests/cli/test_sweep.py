@@ -1,6 +1,8 @@
 """`rgdiff sample` and `rgdiff sweep`, on a small model in a file and a small data set."""
 
+import io
 import json
+import signal
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -116,6 +118,32 @@ def test_sweep_hands_back_a_process_to_sample_from(home, capsys, search):
     drawn = ran(capsys, "sample", "model.safetensors", "--process", f"{search}.json", "--n", "2")
     assert drawn["schedule"] == found.schedule.to_json()
     assert drawn["color"] == found.color.to_json()
+
+
+class InterruptedTerminal(io.StringIO):
+    """A terminal at which Ctrl+C is pressed as soon as there is progress."""
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if "%" in text:
+            signal.raise_signal(signal.SIGINT)
+        return super().write(text)
+
+
+@pytest.mark.usefixtures("sigint")
+@pytest.mark.parametrize("search", ["bound", "sweep"])
+def test_an_interrupted_sweep_hands_back_what_it_has_and_compares_nothing(
+    home, capsys, monkeypatch, search
+):
+    budget = ["--rounds", "50"] if search == "bound" else ["--trials", "50", "--images", "40"]
+    words = ["sweep", "model.safetensors", "--search", search, "--steps", "4", *budget]
+    monkeypatch.setattr("sys.stderr", InterruptedTerminal())
+    report = ran(capsys, *words, "--out", "interrupted.json")
+    assert json.loads(Path("interrupted.json").read_text()) == report["process"]
+    assert report["held_out"] is None
+    assert report.get("rounds", 0) == 0 and len(report.get("trials", [0])) == 1
 
 
 def test_a_sweep_goes_on_and_speaks_to_people(home, capsys):

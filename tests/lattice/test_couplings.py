@@ -16,8 +16,9 @@ from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.denoisers.files import load_model, read_metadata, save_model
+from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.lattice.line import CouplingLine, ModesLine
+from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.likelihood import log_likelihood
 from rgdiff_core.networks import LatticeNet, NetworkSpec, UNet
 from rgdiff_core.training.losses import Objective, denoising_loss

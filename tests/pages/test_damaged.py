@@ -8,14 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE
+from apptest import page_at
 from streamlit.testing.v1 import AppTest
 
 from pages._results import studies
 from rgdiff_core.study import own
 from rgdiff_core.training import PRESETS, runs, train
 from tests.damage import KINDS, damage
-from tests.tiny_study import DATA, study_text
+from tests.tiny_study import DATA, FIGURES, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = int(os.environ.get("RGDIFF_DAMAGE", "2"))  # of each battery
@@ -48,13 +48,6 @@ PARTS = (
     "schedule_scan",
     "runs",
 )
-FIGURES = (
-    "Training steps",
-    "Sampler's steps",
-    "One change at a time",
-    "Map of schedules",
-    "What goes wrong where",
-)
 ALL = [(name, kind) for name in FILES for kind in KINDS]
 CURVES = ("All scales", "Scale by scale", "Loss")
 
@@ -71,10 +64,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory):
 
 
 def visit(page: str, **link: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "pages" / page), default_timeout=PATIENCE)
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.run()
+    return page_at(f"pages/{page}", **link).run()
 
 
 def sentences(at: AppTest) -> list[str]:

@@ -4,10 +4,10 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
+from apptest import healthy, page_at
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
@@ -22,7 +22,6 @@ from rgdiff_core.data import ensembles
 from rgdiff_core.lattice import EnsembleSpec, FreeField, Phi4, observables
 from rgdiff_core.lattice.scan import PhaseScan
 
-ROOT = Path(__file__).resolve().parents[2]
 VIEWS = (
     "Theory",
     "Sample",
@@ -49,16 +48,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def start(script: str = "pages/lattice.py", **link: str) -> AppTest:
     """Run the page with an address' query."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
-    for name, value in ({"L": "6", "lam": "6.975", "ensemble": SPEC.id} | link).items():
-        at.query_params[name] = value
-    return at
-
-
-def healthy(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not at.error
-    return at
+    return page_at(script, **{"L": "6", "lam": "6.975", "ensemble": SPEC.id} | link)
 
 
 def told(at: AppTest) -> Theory:

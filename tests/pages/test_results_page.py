@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apptest import page_at
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
@@ -26,16 +27,9 @@ from rgdiff_core.study.headline import Effect, effects
 from rgdiff_core.study.lattice.verdict import Difference, phi4_verdict
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.config import parse_config
-from tests.tiny_study import DATA, study_text
+from tests.tiny_study import DATA, FIGURES, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
-FIGURES = (
-    "Training steps",
-    "Sampler's steps",
-    "One change at a time",
-    "Map of schedules",
-    "What goes wrong where",
-)
 VIEWS = ("Sampler's steps", "Pictures", "Spectra", "Softness", "What goes wrong where")
 COMMITTED = ROOT / "results" / "study-cifar10.json"
 with_images = pytest.mark.skipif(not COMMITTED.is_file(), reason="no results of CIFAR-10 here")
@@ -74,10 +68,7 @@ def study(folder: Path) -> dict:
 
 def visit(script: str = "pages/results.py", **link: str) -> AppTest:
     """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.run()
+    return page_at(script, **link).run()
 
 
 def healthy(at: AppTest) -> AppTest:

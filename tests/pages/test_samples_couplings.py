@@ -17,8 +17,9 @@ from rgdiff_core.data import sets
 from rgdiff_core.data.phi4 import LatticeLine
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import pretrained_folder, sha256
+from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.lattice.line import CouplingLine, ModesLine
+from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import LatticeNet
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -4,18 +4,17 @@ import io
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._shared import plots
 from rgdiff_core.statistics import Estimate
 
-ROOT = Path(__file__).resolve().parents[2]
 MASS2 = 0.5
 SENTENCE = "levels = 7 is outside [1, 4] for (16, 16) pixels."
 VIEWS = ("Noise in pictures", "Basis functions", "Variance by scale")
@@ -39,16 +38,7 @@ def own_sets(tmp_path_factory: pytest.TempPathFactory):
 
 def start(script: str = "pages/spectra.py", **link: str | list[str]) -> AppTest:
     """Run the page with an address' query."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=60)
-    for name, value in ({"data": "own-free"} | link).items():
-        at.query_params[name] = value
-    return at
-
-
-def healthy(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not at.error
-    return at
+    return page_at(script, **{"data": "own-free"} | link)
 
 
 def table(at: AppTest) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from apptest import healthy, page_at
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
@@ -20,7 +21,6 @@ from rgdiff_core.training.config import config_to_toml, parse_config
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
-ROOT = Path(__file__).resolve().parents[2]
 FIRST = PRESETS["phi4-2min"].config
 SHORT = replace(FIRST, steps=24, batch=16, log_every=4, evaluations=2, previews=2, warmup=2)
 SPECS = ("data", "basis", "noise", "model", "objective")
@@ -46,16 +46,7 @@ def pair(folders: None):
 
 def visit(script: str = "pages/training.py", **link: str) -> AppTest:
     """Open the page, at an address if one is given."""
-    at = AppTest.from_file(str(ROOT / script), default_timeout=PATIENCE)
-    for name, value in link.items():
-        at.query_params[name] = value
-    return at.run()
-
-
-def healthy(at: AppTest) -> AppTest:
-    assert not at.exception
-    assert not [e.value for e in at.error]
-    return at
+    return page_at(script, **link).run()
 
 
 def button(at: AppTest, label: str):

@@ -6,7 +6,9 @@ import pytest
 import torch
 
 from rgdiff_core import colors, schedules
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.lattice import FreeField, Phi4, hmc, observables
+from rgdiff_core.process import ProcessSpec
 from rgdiff_core.renormalization import (
     FLOWS,
     BlockSpin,
@@ -71,7 +73,9 @@ def test_every_step_has_the_same_noise():
     """Between two times the differences of φ(t) - αφ(0) are those of σ alone."""
     fields = FreeField(0.3, 8).sample(30, torch.Generator().manual_seed(1)).double()
     schedule = schedules.LinearGamma(-5.0, 5.0)
-    flow = Noising.fit(fields, colors.White(), schedule, times=(0.2, 0.7))
+    flow = Noising.fit(
+        fields, ProcessSpec(BasisSpec(), colors.White(), schedule), times=(0.2, 0.7)
+    )
     one, two = (
         [m.fields for m in follow(flow, fields, 30, generator=torch.Generator().manual_seed(seed))]
         for seed in (8, 8)

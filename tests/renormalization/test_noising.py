@@ -11,7 +11,7 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.lattice import FreeField, Phi4, hmc
 from rgdiff_core.lattice.gamma import estimate
-from rgdiff_core.process import Process
+from rgdiff_core.process import Process, ProcessSpec
 from rgdiff_core.renormalization import Noising, effective_couplings
 
 SCALAR = schedules.LinearGamma(-7.0, 7.0)
@@ -26,6 +26,10 @@ def run():
     return hmc(Phi4(-1.0, 0.5), 6, 2000, 100, normal(21))
 
 
+def fourier(color, schedule):
+    return ProcessSpec(BasisSpec("fourier"), color, schedule)
+
+
 def fourth_cumulant(fields, n_chains):
     m = fields.double().mean((-3, -2, -1))
     series = torch.stack([m**2, m**4], 1)
@@ -35,7 +39,7 @@ def fourth_cumulant(fields, n_chains):
 @pytest.mark.parametrize("color", [colors.White(), colors.Matched(), colors.FreeTheory(0.2)])
 def test_connected_correlators_shrink_by_alpha(run, color):
     """κ₄ of the mean field is α⁴ times the original; ⟨φ²⟩ is that of α²Σ + σ²S²."""
-    flow = Noising.fit(run.configurations, color, SCALAR, times=(0.0, 0.35, 0.45))
+    flow = Noising.fit(run.configurations, fourier(color, SCALAR), times=(0.0, 0.35, 0.45))
     x0 = run.configurations.double()
     original = fourth_cumulant(x0, run.n_chains)
     power = flow.process.basis.analyze(x0).square().mean(0)
@@ -56,7 +60,7 @@ def test_matched_noise_ends_in_the_free_theory_with_the_data_s_spectrum(run):
     """In a Gaussian theory of spectrum P, with c = ⟨φ_xφ_y⟩: 8Z(c_0 - c_n) + 2m²c_0 = 1 and
     2Z(4Σ_nn c - Σ_nn,nn c) + 2m² Σ_nn c = 0, sums that are averages over P of functions of k.
     """
-    flow = Noising.fit(run.configurations, colors.Matched(), SCALAR, times=(0.0, 1.0))
+    flow = Noising.fit(run.configurations, fourier(colors.Matched(), SCALAR), times=(0.0, 1.0))
     fields = flow.apply(run.configurations, flow.steps(6)[-1], normal(4))
     found = effective_couplings(fields, len(fields))
     power = flow.process.noise_variance[0]
@@ -72,7 +76,7 @@ def test_matched_noise_ends_in_the_free_theory_with_the_data_s_spectrum(run):
 
 
 def test_white_noise_ends_in_independent_sites(run):
-    flow = Noising.fit(run.configurations, colors.White(), SCALAR, times=(0.0, 1.0))
+    flow = Noising.fit(run.configurations, fourier(colors.White(), SCALAR), times=(0.0, 1.0))
     start, end = (
         effective_couplings(flow.apply(run.configurations, step, normal(5)), run.n_chains)
         for step in flow.steps(6)
@@ -88,7 +92,7 @@ def test_a_sharp_cutoff_counts_its_modes():
     """A hard cutoff with white noise far above it leaves the modes with |k| < Λ as they are."""
     fields = FreeField(0.3, 8).sample(500, normal(6))
     schedule = schedules.Cutoff(schedules.HardKernel(), schedules.LinearPath())
-    flow = Noising.fit(fields, colors.White(), schedule, times=(0.25, 0.5, 0.75))
+    flow = Noising.fit(fields, fourier(colors.White(), schedule), times=(0.25, 0.5, 0.75))
     momentum = flow.process.modes.momentum
     shells = torch.unique(momentum)
     for step in flow.steps(8):
@@ -102,7 +106,7 @@ def test_a_sharp_cutoff_counts_its_modes():
 def test_matched_noise_with_one_schedule_for_all_has_no_cutoff():
     """All components cross at once, at α² = σ²; b = 1/α grows smoothly."""
     fields = FreeField(0.3, 8).sample(500, normal(6))
-    flow = Noising.fit(fields, colors.Matched(), SCALAR, times=(0.3, 0.49, 0.51, 0.9))
+    flow = Noising.fit(fields, fourier(colors.Matched(), SCALAR), times=(0.3, 0.49, 0.51, 0.9))
     steps = flow.steps(8)
     largest = math.hypot(math.pi, math.pi)
     assert [step.cutoff for step in steps] == pytest.approx([largest, largest, 0.0, 0.0])
@@ -124,10 +128,10 @@ def test_the_cutoff_is_where_signal_and_noise_are_equal():
 
 def test_wrong_input_is_one_sentence():
     fields = FreeField(0.3, 8).sample(30, normal(6))
-    flow = Noising.fit(fields, colors.White(), SCALAR)
+    flow = Noising.fit(fields, fourier(colors.White(), SCALAR))
     with pytest.raises(ValueError, match="L = 8, not L = 6"):
         flow.steps(6)
     with pytest.raises(ValueError, match="does not noise lattice fields"):
         Noising(Process(FourierBasis((1, 4, 16)), colors.White(), SCALAR))
-    pixels = Noising.fit(fields, colors.White(), SCALAR, basis=BasisSpec("pixel"))
+    pixels = Noising.fit(fields, ProcessSpec(BasisSpec("pixel"), colors.White(), SCALAR))
     assert all(math.isnan(step.cutoff) for step in pixels.steps(8))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from curves import rows
 from safetensors.torch import load_file
 
 import rgdiff_core as rg
@@ -21,17 +22,6 @@ from rgdiff_core.training.losses import Objective, denoising_loss
 from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
-
-TIMES = ("elapsed_s", "images_per_s")
-
-
-def rows(folder: Path) -> dict[tuple[int, bool], Mapping]:
-    """Read the points of the curves, the last of each step and kind, without the times."""
-    found = {}
-    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        found[row["step"], "held_out" in row] = {k: v for k, v in row.items() if k not in TIMES}
-    return found
 
 
 @pytest.mark.parametrize(

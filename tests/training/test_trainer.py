@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from curves import rows
 from patience import PATIENCE
 from torch import Tensor
 
@@ -26,17 +27,6 @@ from rgdiff_core.training.checkpoint import load_checkpoint
 from rgdiff_core.training.losses import denoising_loss
 from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.records import RunWriter, Status
-
-TIMES = ("elapsed_s", "images_per_s")
-
-
-def rows(folder: Path) -> dict[tuple[int, bool], Mapping]:
-    """Read the points of the curves, the last of each step and kind, without the times."""
-    found = {}
-    for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        found[row["step"], "held_out" in row] = {k: v for k, v in row.items() if k not in TIMES}
-    return found
 
 
 def status(folder: Path) -> Mapping:

@@ -90,9 +90,7 @@ function showControls(lab) {
   setAttributes(el.time, { "aria-valuetext": `t = ${state.t.toFixed(3)}` });
   setValue(lab, el.timeTyped, state.t.toFixed(3));
   setValue(lab, el.speed, String(state.speed));
-  const moving = lab.playing || lab.film;
-  setAttributes(el.play, { "aria-label": moving ? "Pause" : "Play" });
-  setAttributes(el.playIcon, { d: moving ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
+  showPlayButton(el, lab.playing || lab.film);
   const way = lab.loop ? "there and back" : lab.direction < 0 ? "towards the data" : "towards noise";
   setAttributes(el.direction, { "data-back": !lab.loop && lab.direction < 0, "data-loop": lab.loop,
     "aria-label": `Direction: ${way}` });

@@ -15,20 +15,7 @@ function soundState(message, given) {
     wipe: number(given.wipe, 0, 1, 0.5),
     blend: number(given.blend, 0, 1, 0.5),
     speed: nearestSpeed(number(given.speed, 0.01, 100, 1)),
-    sides: message.sides.map((side, i) => {
-      const own = (given.sides || [])[i] || {};
-      const within = (parameter, value) => (parameter
-        ? number(value, parameter.grid[0], parameter.grid[parameter.grid.length - 1],
-          parameter.grid[0])
-        : null);
-      return {
-        points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
-        shape: within(side.shape, own.shape),
-        tint: within(side.tint, own.tint),
-        curve: side.curve ? soundCurve(own.curve, side.curve.points) : null,
-        keep: own.keep !== false,
-      };
-    }),
+    sides: message.sides.map((side, i) => soundSide(side, (given.sides || [])[i])),
   };
 }
 
@@ -38,7 +25,7 @@ function nearestSpeed(speed) {
 }
 
 function copyState(state) {
-  return { ...state, sides: state.sides.map((own) => ({ ...own })) };
+  return { ...state, sides: copySides(state) };
 }
 
 /** States by message id and revision, so that a lab mounted again in this tab goes on as it was. */
@@ -153,23 +140,19 @@ function play(lab) {
     if (lab.direction > 0 && t >= 1) state.t = 0;
     if (lab.direction < 0 && t <= 0) state.t = 1;
   });
-  lab.playing = true;
-  lab.playedAt = performance.now();
-  repaint(lab);
+  startPlaying(lab);
 }
 
 function pause(lab) {
   if (!lab.playing) return;
-  lab.playing = false;
   lab.state.t = rounded(lab.state.t);
   changed(lab, false);
-  endGesture(lab);
+  stopPlaying(lab);
 }
 
-/** Moves time on while playing: the whole path takes six seconds at speed 1. */
+/** Advances the time while playing: the whole path takes six seconds at speed 1. */
 function advance(lab, now) {
-  const seconds = clamp((now - lab.playedAt) / 1000, 0, 0.1);
-  lab.playedAt = now;
+  const seconds = secondsPlayed(lab, now);
   const t = clamp(lab.state.t + lab.direction * lab.state.speed * seconds / 6, 0, 1);
   change(lab, "time", (state) => { state.t = t; });
   if (t !== (lab.direction > 0 ? 1 : 0)) return;

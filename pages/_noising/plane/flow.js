@@ -3,7 +3,7 @@
 
 const FLOW_STEPS = 40;
 
-/** Weights exp(−½((at − α c)/s)²) of the grid's places c; s is at least two thirds of a spacing. */
+/** Weights exp(−½((at − α c)/s)²) of the grid's places c; s is at least ⅔ of a spacing. */
 function shifted(axis, at, alpha, std) {
   const least = 0.66 * (axis[1] - axis[0]) * Math.max(alpha, 1e-6);
   const width = Math.max(std, least);

@@ -15,7 +15,8 @@ function noiseAt(lab, t) {
 function linesNow(lab) {
   const own = lab.state.sides[0];
   const memo = lab.flow;
-  const same = memo && memo.points === own.points && memo.shape === own.shape && memo.tint === own.tint
+  const same = memo && memo.points === own.points
+    && memo.shape === own.shape && memo.tint === own.tint
     && memo.of === lab.message;
   if (same) return memo.lines;
   const weights = Array.from({ length: FLOW_STEPS + 1 }, (_, i) => noiseAt(lab, i / FLOW_STEPS));
@@ -25,7 +26,8 @@ function linesNow(lab) {
 }
 
 function rgb(lab, name) {
-  const probe = lab.probe || (lab.probe = make("canvas", { width: 1, height: 1 }).getContext("2d"));
+  const probe = lab.probe
+    || (lab.probe = make("canvas", { width: 1, height: 1 }).getContext("2d"));
   probe.fillStyle = getComputedStyle(lab.root).getPropertyValue(name).trim();
   probe.fillRect(0, 0, 1, 1);
   return [...probe.getImageData(0, 0, 1, 1).data].slice(0, 3);
@@ -54,7 +56,8 @@ function showPicture(lab) {
   const middle = side / 2;
   const scale = middle / (VISIBLE * theory.reach);
   const color = (name, opacity = 1) => `rgba(${lab.colors[name].join(",")},${opacity})`;
-  const place = ([a, b]) => [middle + scale * (a + b) * DIAGONAL, middle - scale * (a - b) * DIAGONAL];
+  const place = ([a, b]) =>
+    [middle + scale * (a + b) * DIAGONAL, middle - scale * (a - b) * DIAGONAL];
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, side, side);
   paintDensity(lab, context, alpha, std, ratio, scale);
@@ -76,8 +79,10 @@ function showPicture(lab) {
     meter.value = share[k];
     setText(text, `${Math.round(100 * share[k])} %`);
   });
-  setAttributes(el.picture, { "data-t": state.t, "aria-label": `Density of two sites at time ${state.t.toFixed(2)}: `
-    + `${Math.round(100 * share[0])} % of k = 0 and ${Math.round(100 * share[1])} % of k = π are signal` });
+  const [zero, pi] = share.map((each) => Math.round(100 * each));
+  setAttributes(el.picture, { "data-t": state.t,
+    "aria-label": `Density of two sites at time ${state.t.toFixed(2)}: `
+      + `${zero} % of k = 0 and ${pi} % of k = π are signal` });
 }
 
 function paintDensity(lab, context, alpha, std, ratio, scale) {
@@ -97,7 +102,9 @@ function paintDensity(lab, context, alpha, std, ratio, scale) {
       image.data[at + 3] = 225 * Math.sqrt(values[a * n + b]);
     }
   }
-  if (!lab.offscreen || lab.offscreen.width !== n) lab.offscreen = make("canvas", { width: n, height: n });
+  if (!lab.offscreen || lab.offscreen.width !== n) {
+    lab.offscreen = make("canvas", { width: n, height: n });
+  }
   lab.offscreen.getContext("2d").putImageData(image, 0, 0);
   const step = scale * DIAGONAL * (theory.axis[1] - theory.axis[0]);
   const from = scale * DIAGONAL * theory.axis[0] - step / 2;

@@ -33,36 +33,29 @@ function readPlane(bytes) {
   const message = unpack(bytes);
   const { header } = message;
   if (header.kind !== "plane") throw new Error("The page expects a message of the plane.");
-  const [told] = header.sides;
+  const [sent] = header.sides;
   const alpha = takeShaped(message, "alpha", [null, null, 2]);
   const [parameters, ordinates] = alpha.shape;
-  const side = { ...told, bands: 2, parameters, ordinates, alpha: alpha.values,
+  const side = { ...sent, bands: 2, parameters, ordinates, alpha: alpha.values,
     sigma: takeShaped(message, "sigma", alpha.shape).values,
     spread: takeShaped(message, "spread", [null, 2]).values,
-    front: told.path ? takeShaped(message, "front", [parameters, ordinates]).values : null };
+    front: sent.path ? takeShaped(message, "front", [parameters, ordinates]).values : null };
   const axis = message.take("axis").values;
   const { values } = takeShaped(message, "starts", [null, 2]);
   return { revision: String(header.revision), state: header.state, sides: [side],
-    starts: Array.from({ length: values.length / 2 }, (_, i) => [values[2 * i], values[2 * i + 1]]),
+    starts: Array.from({ length: values.length / 2 },
+      (_, i) => [values[2 * i], values[2 * i + 1]]),
     theory: { axis, density: takeShaped(message, "density", [axis.length, axis.length]).values,
       variance: message.take("variance").values, reach: axis[axis.length - 1] } };
 }
 
 function soundState(message, given) {
-  const own = (given.sides || [])[0] || {};
-  const within = (parameter, value) => {
-    if (!parameter) return null;
-    const [low, high] = [parameter.grid[0], parameter.grid[parameter.grid.length - 1]];
-    return Number.isFinite(value) ? clamp(value, low, high) : low;
-  };
-  const side = message.sides[0];
-  return { t: Number.isFinite(given.t) ? clamp(given.t, 0, 1) : 0.3, sides: [{
-    points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
-    shape: within(side.shape, own.shape), tint: within(side.tint, own.tint) }] };
+  return { t: Number.isFinite(given.t) ? clamp(given.t, 0, 1) : 0.3,
+    sides: [soundSide(message.sides[0], (given.sides || [])[0])] };
 }
 
 function copyState(state) {
-  return { ...state, sides: state.sides.map((own) => ({ ...own })) };
+  return { ...state, sides: copySides(state) };
 }
 
 function adopt(lab, message) {
@@ -102,23 +95,16 @@ function timeNow(lab) {
 
 function play(lab) {
   change(lab, "time", (state) => { if (state.t <= 0) state.t = 1; });
-  lab.playing = true;
-  lab.playedAt = performance.now();
-  repaint(lab);
+  startPlaying(lab);
 }
 
 function pause(lab) {
-  if (!lab.playing) return;
-  lab.playing = false;
-  endGesture(lab);
-  repaint(lab);
+  if (lab.playing) stopPlaying(lab);
 }
 
 /** From noise to data. */
 function advance(lab, now) {
-  const seconds = clamp((now - lab.playedAt) / 1000, 0, 0.1);
-  lab.playedAt = now;
-  const t = rounded(Math.max(0, lab.state.t - seconds / PLAY_SECONDS));
+  const t = rounded(Math.max(0, lab.state.t - secondsPlayed(lab, now) / PLAY_SECONDS));
   change(lab, "time", (state) => { state.t = t; });
   if (t <= 0) pause(lab);
 }
@@ -137,7 +123,8 @@ function wirePlane(lab) {
     event.stopPropagation(); // Streamlit has its own keys on the document
     if (!lab.message || event.defaultPrevented || isTaken(event)) return;
     if (event.ctrlKey || event.metaKey) return void undoKey(lab, event);
-    const step = (event.shiftKey ? 0.1 : 0.01) * ({ ArrowLeft: -1, ArrowRight: 1 }[event.key] || 0);
+    const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key] || 0;
+    const step = (event.shiftKey ? 0.1 : 0.01) * way;
     if (event.key === " ") (lab.playing ? pause : play)(lab);
     else if (step) setTime(lab, lab.state.t + step);
     else return;
@@ -154,8 +141,7 @@ function showTransport(lab) {
   if (Math.abs(el.time.value - state.t) > 6e-4) el.time.value = state.t;
   setText(el.place, `t = ${state.t.toFixed(3)}`);
   setAttributes(el.time, { "aria-valuetext": `t = ${state.t.toFixed(3)}` });
-  setAttributes(el.play, { "aria-label": lab.playing ? "Pause" : "Play" });
-  setAttributes(el.playIcon, { d: lab.playing ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
+  showPlayButton(el, lab.playing);
 }
 
 function createPlane(parent) {

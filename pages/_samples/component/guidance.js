@@ -28,7 +28,7 @@ function wireGuidance(lab) {
   on(lab, el.guidanceNumbers, "toggle", () => repaint(lab));
 }
 
-/** Changes the class; a first one begins with guidance, and any class ends that by the null label. */
+/** Changes the class; a first one begins with guidance, any class ends that by the null label. */
 function chooseClass(state, label) {
   if (label < 0 && state.guide === "null") {
     Object.assign(state, { guidance: 1, guidance_points: null });
@@ -72,7 +72,8 @@ function addGuidance(lab, k, s) {
   const tight = at < 1 || points.length >= lab.message.guidancePointsMost
     || k - points[at - 1][0] < POINT_GAP || points[at][0] - k < POINT_GAP;
   if (tight) return;
-  const value = clamp(rounded(s === null ? curveThrough(points)(k) : s), 0, lab.message.guidanceMost);
+  const wanted = rounded(s === null ? curveThrough(points)(k) : s);
+  const value = clamp(wanted, 0, lab.message.guidanceMost);
   changeGuidance(lab, "add-guidance", [...points.slice(0, at), [k, value], ...points.slice(at)]);
   lab.guidancePoint = at;
   endGesture(lab);
@@ -90,7 +91,8 @@ function deleteGuidance(lab, index) {
 function guidanceAt(lab, event) {
   const box = lab.el.guidanceCurve.getBoundingClientRect();
   const frame = lab.guidanceFrame;
-  return [frame.t(event.clientX - box.left), frame.v(event.clientY - box.top) * lab.message.guidanceMost];
+  const value = frame.v(event.clientY - box.top) * lab.message.guidanceMost;
+  return [frame.t(event.clientX - box.left), value];
 }
 
 /** Rebuilds what depends on the message. */
@@ -145,13 +147,17 @@ function sizeGuidance(lab) {
     if (s % 2 === 0 || s === 1) grid.append(label(s, frame.x(0) - 13, y + 4, "end"));
   }
   for (const k of [0, 0.5, 1]) {
-    grid.append(makeSvg("line", { x1: frame.x(k), x2: frame.x(k), y1: frame.y(0), y2: frame.y(1) }));
+    const x = frame.x(k);
+    grid.append(makeSvg("line", { x1: x, x2: x, y1: frame.y(0), y2: frame.y(1) }));
     grid.append(label(k, frame.x(k), frame.y(0) + 18, "middle"));
   }
   grid.append(label("scale k/k_max: coarse → fine", frame.x(0.5), GUIDANCE_HEIGHT - 1, "middle"));
   const upright = label("guidance s", 0, 0, "middle");
   upright.setAttribute("transform", `translate(12 ${frame.y(0.5)}) rotate(-90)`);
-  lab.guidanceShapes = { line: makeSvg("path", { class: "own" }), points: makeSvg("g", { class: "points" }) };
+  lab.guidanceShapes = {
+    line: makeSvg("path", { class: "own" }),
+    points: makeSvg("g", { class: "points" }),
+  };
   svg.replaceChildren(grid, upright, ...Object.values(lab.guidanceShapes));
   lab.guidanceHandles = [];
 }
@@ -203,10 +209,13 @@ function guidanceHandle(lab, index) {
   on(lab, handle, "focus", choosePoint);
   on(lab, handle, "keydown", (event) => {
     const step = event.shiftKey ? 0.1 : 1;
-    const moves = { ArrowLeft: [-0.02, 0], ArrowRight: [0.02, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1] };
+    const moves = {
+      ArrowLeft: [-0.02, 0], ArrowRight: [0.02, 0], ArrowUp: [0, 0.1], ArrowDown: [0, -0.1],
+    };
     const move = moves[event.key];
     const [k, s] = lab.state.guidance_points[index];
-    if (move) moveGuidance(lab, `key-guidance-${index}`, index, k + step * move[0], s + step * move[1]);
+    const gesture = `key-guidance-${index}`;
+    if (move) moveGuidance(lab, gesture, index, k + step * move[0], s + step * move[1]);
     else if (event.key === "Delete" || event.key === "Backspace") deleteGuidance(lab, index);
     else return;
     event.preventDefault();

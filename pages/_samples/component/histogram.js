@@ -1,4 +1,4 @@
-// The distribution of the magnetisation M: the samples at this step, and the data at the same time.
+// The distribution of the magnetisation M: samples at this step, and the data at the same time.
 
 const HISTOGRAM_HEIGHT = 128;
 const REFERENCE_MS = 3000;
@@ -80,17 +80,20 @@ function showHistogram(lab) {
   const x = (bin) => left + bin / bins * (lab.histogramWidth - left - right);
   const y = (value) => HISTOGRAM_HEIGHT - bottom
     - Math.min(1, Math.max(0, value) / most) * (HISTOGRAM_HEIGHT - top - bottom);
-  const steps = (values) => `M${x(0)} ${y(0)}` + Array.from(values, (value, i) =>
-    `L${x(i).toFixed(1)} ${y(value).toFixed(1)}L${x(i + 1).toFixed(1)} ${y(value).toFixed(1)}`).join("")
+  const at = (bin, value) => `${x(bin).toFixed(1)} ${y(value).toFixed(1)}`;
+  const steps = (values) => `M${x(0)} ${y(0)}`
+    + Array.from(values, (value, i) => `L${at(i, value)}L${at(i + 1, value)}`).join("")
     + `L${x(bins)} ${y(0)}`;
   setAttributes(lab.histogramShapes.reference, { d: reference ? steps(reference) : "" });
   setAttributes(lab.histogramShapes.samples, { d: steps(density) });
   setAttributes(lab.histogramShapes.bars, { d: Array.from(density, (value, i) => (value
-    ? `M${x(i + 0.5).toFixed(1)} ${y(value - error[i]).toFixed(1)}V${y(value + error[i]).toFixed(1)}`
+    ? `M${at(i + 0.5, value - error[i])}V${y(value + error[i]).toFixed(1)}`
     : "")).join("") });
   toggle(el.histogramKnown, Boolean(reference));
   setText(el.histogramCount, `${frame.n} samples`);
-  setText(el.histogramTime, frame.time > 0 ? `data noised to t = ${frame.time.toFixed(2)}` : "data (Monte Carlo)");
-  setAttributes(el.histogram, { "data-step": frame.step, "aria-label": `Distribution of the magnetisation of ${frame.n} `
-    + `samples at time ${frame.time.toFixed(2)}` });
+  setText(el.histogramTime,
+    frame.time > 0 ? `data noised to t = ${frame.time.toFixed(2)}` : "data (Monte Carlo)");
+  setAttributes(el.histogram, { "data-step": frame.step,
+    "aria-label": `Distribution of the magnetisation of ${frame.n} samples `
+      + `at time ${frame.time.toFixed(2)}` });
 }

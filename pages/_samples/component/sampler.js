@@ -30,7 +30,8 @@ function buildSampler(lab) {
     [make("dt", {}, title), make("dd", {}, help)]));
   const write = (name) => (gesture, value) =>
     change(lab, gesture, (state) => { state[name] = value; });
-  const slider = (host, about, change) => numberSlider(lab, host, about, change || write(about.name));
+  const slider = (host, about, change) =>
+    numberSlider(lab, host, about, change || write(about.name));
   const host = el.numbersOfSampler;
   host.replaceChildren();
   el.etaSlider.replaceChildren();

@@ -9,11 +9,6 @@ function soundState(message, given) {
   const number = (value, low, high, otherwise) =>
     (Number.isFinite(value) ? clamp(value, low, high) : otherwise);
   const known = (list, name) => (list.some((each) => each.name === name) ? name : list[0].name);
-  const side = message.sides[0];
-  const own = (given.sides || [])[0] || {};
-  const within = (parameter, value) => (parameter
-    ? number(value, parameter.grid[0], parameter.grid[parameter.grid.length - 1], parameter.grid[0])
-    : null);
   return {
     at: number(given.at, 0, 1, 1),
     chosen: Math.round(number(given.chosen, 0, message.most - 1, 0)),
@@ -29,19 +24,12 @@ function soundState(message, given) {
       ? soundGuidance(given.guidance_points, message.guidanceMost) : null,
     guide: given.guide in message.guides ? given.guide : "null",
     zoom: given.zoom ? { ...given.zoom } : null,
-    sides: [{
-      points: arePoints(own.points) ? own.points : [[0, 1], [1, 0]],
-      shape: within(side.shape, own.shape),
-      tint: within(side.tint, own.tint),
-      curve: side.curve ? soundCurve(own.curve, side.curve.points) : null,
-      keep: own.keep !== false,
-    }],
+    sides: [soundSide(message.sides[0], (given.sides || [])[0])],
   };
 }
 
 function copyState(state) {
-  return { ...state, zoom: state.zoom && { ...state.zoom },
-    sides: state.sides.map((own) => ({ ...own })) };
+  return { ...state, zoom: state.zoom && { ...state.zoom }, sides: copySides(state) };
 }
 
 /** All that the samples depend on, as text. */

@@ -69,22 +69,15 @@ function stepOn(lab, steps) {
 
 function play(lab) {
   change(lab, "time", (state) => { if (state.at >= 1) state.at = 0; });
-  lab.playing = true;
-  lab.playedAt = performance.now();
-  repaint(lab);
+  startPlaying(lab);
 }
 
 function pause(lab) {
-  if (!lab.playing) return;
-  lab.playing = false;
-  endGesture(lab);
-  repaint(lab);
+  if (lab.playing) stopPlaying(lab);
 }
 
 function advance(lab, now) {
-  const seconds = clamp((now - lab.playedAt) / 1000, 0, 0.1);
-  lab.playedAt = now;
-  const at = rounded(Math.min(1, lab.state.at + seconds / PLAY_SECONDS));
+  const at = rounded(Math.min(1, lab.state.at + secondsPlayed(lab, now) / PLAY_SECONDS));
   change(lab, "time", (state) => { state.at = at; });
   if (at >= 1) pause(lab);
 }
@@ -135,8 +128,7 @@ function showView(lab) {
   const place = frame ? `step ${frame.step} · t = ${frame.time.toFixed(3)}` : "";
   setText(el.place, place);
   setAttributes(el.scrub, { "aria-valuetext": place });
-  setAttributes(el.play, { "aria-label": lab.playing ? "Pause" : "Play" });
-  setAttributes(el.playIcon, { d: lab.playing ? "M6 4h3v12H6zm5 0h3v12h-3z" : "m6 4 10 6-10 6z" });
+  showPlayButton(el, lab.playing);
   if (el.large.open && frame) showLarge(lab, frame);
 }
 

@@ -7,12 +7,14 @@ const PREVIEW_S = 0.15; // while something is dragged, a draw is of what fits th
 const RETRIES = 3;
 const ENOUGH = 1000; // codes of a line that the server closed
 const REFUSED = [1008, 1009, 1013];
-const ALONE = "There is no live connection to the server (behind a proxy, see docs/deployment.md): "
+const ALONE = "There is no live connection to the server "
+  + "(behind a proxy, see docs/deployment.md): "
   + "samples are drawn when you stop dragging.";
 
 function liveAddress() {
   const folder = location.pathname.replace(/\/+$/, "").replace(/\/[^/]*$/, "");
-  return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${folder}/live/samples`;
+  const protocol = location.protocol === "https:" ? "wss" : "ws";
+  return `${protocol}://${location.host}${folder}/live/samples`;
 }
 
 function connect(lab) {
@@ -61,7 +63,7 @@ function patience(lab) {
   return lab.took < QUICK_MS ? Math.max(PATIENCE_MS, 2.5 * lab.took) : PATIENCE_MS;
 }
 
-/** Asks for the samples of the present state, now or when the request under way has had its time. */
+/** Asks for samples of the present state, now or when the request under way has had its time. */
 function ask(lab) {
   lab.stopped = false;
   lab.wanted = true;
@@ -124,7 +126,8 @@ function takeFrames(lab, bytes, heard) {
   if (header.seq !== expected || (!heard && header.revision !== lab.message.revision)) return;
   const at = heard ? lab.asked.at : performance.now();
   if (!lab.coming || lab.coming.seq !== header.seq) {
-    lab.coming = { seq: header.seq, at, input: heard ? lab.asked.input : at, frames: [], steps: header.steps, done: false };
+    const input = heard ? lab.asked.input : at;
+    lab.coming = { seq: header.seq, at, input, frames: [], steps: header.steps, done: false };
   }
   const draw = lab.coming;
   Object.assign(draw, { done: header.done, left: header.left, seconds: header.seconds,

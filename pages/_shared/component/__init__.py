@@ -24,6 +24,7 @@ EDITOR_SCRIPTS = (
     "paint.js",
     "dom.js",
     "history.js",
+    "playing.js",
     "keys.js",
     "schedule.js",
     "editor.js",

@@ -169,7 +169,7 @@ def evaluate_images(
     def lap(part: str) -> None:
         seconds[part] = round(time.perf_counter() - started - sum(seconds.values()), 3)
 
-    def told(what: str) -> Callable[[int, int], None]:
+    def progress_of(what: str) -> Callable[[int, int], None]:
         def tell(done: int, total: int) -> None:
             if progress is not None:
                 progress(what, done, total)
@@ -178,14 +178,22 @@ def evaluate_images(
 
     labels = _labels(model, test, images)
     bound = image_bound(
-        model, process, x, levels_per_image, seed, batch_size=batch_size, progress=told("bound")
+        model,
+        process,
+        x,
+        levels_per_image,
+        seed,
+        batch_size=batch_size,
+        progress=progress_of("bound"),
     )
     lap("bound")
-    flowed = _flow(model, process, x[:flow], seed, batch_size, told("flow")) if flow else None
+    flowed = (
+        _flow(model, process, x[:flow], seed, batch_size, progress_of("flow")) if flow else None
+    )
     lap("flow")
     by_class = class_flowed = None
     if labels is not None:
-        what = told("bound, by class")
+        what = progress_of("bound, by class")
         by_class = image_bound(
             model,
             process,
@@ -197,7 +205,7 @@ def evaluate_images(
             class_labels=labels,
         ).estimate
         if flow:
-            what = told("flow, by class")
+            what = progress_of("flow, by class")
             class_flowed = _flow(model, process, x[:flow], seed, batch_size, what, labels[:flow])
         lap("by class")
     method = method or ("dpmpp_2m" if process.schedule.continuous else "shell")
@@ -216,7 +224,7 @@ def evaluate_images(
             generator,
             grid=grid,
             batch_size=batch_size,
-            progress=told("samples"),
+            progress=progress_of("samples"),
             class_labels=torch.arange(n) % model.num_classes if model.num_classes else None,
         )
         samples = _judged(compare_images(grey, known), known.spectrum)

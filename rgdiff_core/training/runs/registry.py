@@ -186,12 +186,12 @@ def _row(values: tuple[Any, ...]) -> RegistryRow | None:
     """Return an entry, None where it is damaged."""
     hints = get_type_hints(RegistryRow)
     try:
-        told = {k: typed(v, hints[k], k) for k, v in zip(_COLUMNS, values, strict=True)}
+        named = {k: typed(v, hints[k], k) for k, v in zip(_COLUMNS, values, strict=True)}
         for name in ("created", "position", "asked", "pid"):
-            check_range(name, told[name], 0 if name == "pid" else -MAX_NUMBER, MAX_NUMBER)
+            check_range(name, named[name], 0 if name == "pid" else -MAX_NUMBER, MAX_NUMBER)
     except ValueError:
         return None
-    return RegistryRow(**told) if told["state"] in STATES and is_id(told["id"]) else None
+    return RegistryRow(**named) if named["state"] in STATES and is_id(named["id"]) else None
 
 
 def mend(connection: sqlite3.Connection) -> set[str]:

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rgdiff_core.bases import Basis, PCABasis
+from rgdiff_core.bases import Basis, PCABasis, fitted
+from rgdiff_core.bases.fitted import fitted_basis
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.data import bases
-from rgdiff_core.data.bases import fitted_basis
 
 SPEC = BasisSpec("pca", decorrelate=True)
 
@@ -61,9 +60,9 @@ def test_a_damaged_file_is_written_anew(folder: Path, content: bytes | None):
 
 
 def test_only_the_newest_files_are_kept(folder: Path):
-    for seed in range(bases.KEPT + 2):
+    for seed in range(fitted.KEPT + 2):
         fitted_basis(SPEC, images(seed))
-    assert len(list(folder.iterdir())) == bases.KEPT
+    assert len(list(folder.iterdir())) == fitted.KEPT
 
 
 def test_a_cache_that_cannot_be_written_is_no_hindrance(

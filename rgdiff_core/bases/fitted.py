@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis, PCABasis
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.data.store import cache_folder
 from rgdiff_core.files.atomic import replacing
+from rgdiff_core.files.cache import cache_folder
 from rgdiff_core.files.stored import reading
 
 __all__ = ["fitted_basis"]
@@ -40,8 +40,8 @@ def fitted_basis(spec: BasisSpec, images: Tensor) -> Basis:
 
 
 def _digest(spec: BasisSpec, images: Tensor) -> str:
-    told = f"{spec.to_json()} {tuple(images.shape)} {images.dtype}"
-    digest = hashlib.sha256(told.encode())
+    described = f"{spec.to_json()} {tuple(images.shape)} {images.dtype}"
+    digest = hashlib.sha256(described.encode())
     digest.update(images.contiguous().cpu().numpy().data)
     return digest.hexdigest()[:32]
 
