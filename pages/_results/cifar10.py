@@ -167,7 +167,7 @@ def _arms(study: Found, nfe: int | None) -> None:
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
-    told = {"arm": st.column_config.TextColumn("arm", width="large", pinned=True)} | columns(
+    told = {"arm": st.column_config.TextColumn("method", width="large", pinned=True)} | columns(
         "change",
         "Δ to standard",
         "%+.4f",

@@ -48,7 +48,7 @@ def box(
     known = {arm["name"]: arm for arm in study["arms"]}
     with st.container(border=True):
         name = st.selectbox(
-            "Arm",
+            "Method",
             list(arms),
             list(arms).index(first) if first in arms else 0,
             key=key,

@@ -153,7 +153,7 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
         if name != "sigmas"
     }
     return told | {
-        "arm": st.column_config.TextColumn("arm", width=265, pinned=True),
+        "arm": st.column_config.TextColumn("method", width=265, pinned=True),
         "schedule": st.column_config.TextColumn(
             "schedule", help="What the search chose among the arm's candidates."
         ),

@@ -14,7 +14,7 @@ import torch
 import rgdiff_core as rg
 from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
-from pages._shared.color_messages import color_tables, curve_header
+from pages._shared.color_messages import curve_header, spectrum_tables
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import GRID_HELP, describe
@@ -150,8 +150,7 @@ def _spectra(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, t
     """Return the tables of the spectrum's plot, none where bands are not those of the basis."""
     if bands.basis is not proc.basis or proc.modes.variance is None:
         return {}
-    tables = color_tables(side, proc, bands) | {"data_power": band_power(bands, proc.modes)}
-    return {name: table for name, table in tables.items() if name != "tint"}
+    return spectrum_tables(side, proc, bands) | {"data_power": band_power(bands, proc.modes)}
 
 
 def _dragged(source: Source, proc: rg.Process, bands: Bands) -> dict[str, Any]:

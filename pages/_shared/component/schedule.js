@@ -19,6 +19,7 @@ function buildSide(lab) {
   const side = message.sides[lab.active];
   lab.built = side;
   setText(el.title, side.title);
+  el.title.title = side.title;
   setText(el.note, side.note || "");
   el.presets.replaceChildren(...(side.path ? Object.entries(side.presets || {}) : [])
     .filter(([, points]) => arePoints(points))
