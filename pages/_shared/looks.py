@@ -9,7 +9,7 @@ FRAME = """
 .stMainBlockContainer { padding: 2.5rem 2rem 4rem }
 .stAppHeader { background: none; pointer-events: none }
 .stAppHeader > * { pointer-events: auto }
-.stHeading h1 { font-size: 1.75rem; padding: 0 }
+.stHeading h1 { font-size: 1.75rem; padding: 0 0 0.4rem }
 .st-key-address { display: none }
 [data-testid=stCaptionContainer] { color: inherit; opacity: 0.8 }
 [data-testid=stSliderThumbValue] *, button[data-variant][data-selected=true] * {
@@ -24,14 +24,16 @@ FRAME = """
 
 NOISING = """
 .stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
-.stAppHeader { background: none }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding: 0.6rem 1rem 3rem !important }
   .st-key-tour { flex-wrap: nowrap !important }
+  .st-key-noising-head { --icon: 2.25rem }
 }
 .st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
 .st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
-body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head { padding-left: 1.5rem }
+body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head {
+    padding-left: var(--icon, 1.5rem)
+}
 div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
     position: absolute; width: 0; overflow: hidden
 }
@@ -39,10 +41,11 @@ div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
 
 SAMPLES = """
 .stMainBlockContainer { padding: 0.6rem 2rem 4rem; }
-.st-key-head { min-height: 2.2rem; padding-right: 3rem; gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
+.st-key-head { gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
+.st-key-head { min-height: 2.2rem; padding-right: 3rem; }
 .st-key-head > * { width: auto; flex: 0 1 auto; }
 .st-key-head h1 { font-size: 1.6rem; padding: 0; }
-body:has([data-testid=stExpandSidebarButton]) .st-key-head { padding-left: 1.5rem }
+body:has([data-testid=stExpandSidebarButton]) .st-key-head { padding-left: 2.25rem }
 @media (max-width: 640px) { .stMainBlockContainer { padding: 0.6rem 1rem; } }
 """
 
