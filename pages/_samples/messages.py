@@ -64,12 +64,15 @@ def coloured(x: torch.Tensor, source: Source) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def samples_message(bench_json: str, revision: str, live: bool, opening: bool = False) -> bytes:
+def samples_message(
+    bench_json: str, revision: str, live: bool, opening: bool = False, history: str = "{}"
+) -> bytes:
     """Return the bench message for a state, under a revision.
 
     Arguments:
         live: whether the server draws during a drag.
         opening: whether noise is seen to become samples, until the first touch.
+        history: what can be undone beyond the browser's own changes, as JSON.
     """
     bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
@@ -81,6 +84,7 @@ def samples_message(bench_json: str, revision: str, live: bool, opening: bool = 
         "sides": [each | title for each in header["sides"]],
         "live": live,
         "opening": opening,
+        "history": json.loads(history),
         "quick": source.quick,
         "page_state": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),
