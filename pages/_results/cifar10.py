@@ -36,7 +36,7 @@ def draw(study: Found) -> None:
     with shown(study):
         _head(study)
     if not study["arms"]:
-        st.info("No arm has been measured yet.", icon=":material/hourglass_empty:")
+        st.info("No method has been measured yet.", icon=":material/hourglass_empty:")
         return
     with shown(study):
         _sections(study)
