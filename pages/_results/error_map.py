@@ -121,8 +121,8 @@ def images(study: Found, arms: Sequence[Found]) -> None:
     st.caption(
         {
             "Δ to standard": "Bits/dim that a method needs more (red) or less (blue) than "
-            "standard diffusion, by scale and by the data's log-SNR; they add up to the difference of the "
-            "two.",
+            "standard diffusion, by scale and by the data's log-SNR; they add up to the "
+            "difference of the two.",
             "gain": "Bits/dim that the network adds to the free theory's (negative: saves), by "
             "scale and the data's log-SNR.",
             "left": "The network's squared error as a share of the free theory's, by scale and "

@@ -268,9 +268,9 @@ def _ablation(study: Found) -> None:
         st.info("The ablation was not made for this theory.", icon=":material/info:")
         return
     st.caption(
-        "From standard diffusion to the other methods, one change at a time, all with the same schedule "
-        "and rate where they share the noise. A negative change is an improvement; its error is "
-        "over seeds, which are few."
+        "From standard diffusion to the other methods, one change at a time, all with the same "
+        "schedule and rate where they share the noise. A negative change is an improvement; its "
+        "error is over seeds, which are few."
     )
     rows = [
         {"#": str(number), "model": row["title"]}

@@ -141,7 +141,7 @@ def test_arrow_keys_move_a_point_and_delete_removes_it(open_page: Page):
 
 
 def test_a_menu_is_undone_after_the_drags_that_followed_it(open_page: Page):
-    page, before = open_page, open_page.url
+    page = open_page
     pick(page, "Noise colour S", "White")
     expect(ref(page, "title")).to_contain_text("white noise")
     settled(page)
@@ -152,7 +152,7 @@ def test_a_menu_is_undone_after_the_drags_that_followed_it(open_page: Page):
     ref(page, "undo").click()  # the menu
     expect(ref(page, "title")).to_contain_text("matched noise")
     settled(page)
-    page.wait_for_url(before)
+    page.wait_for_function(IN_ADDRESS, arg=START.to_json())
     ref(page, "redo").click()
     expect(ref(page, "title")).to_contain_text("white noise")
     ref(page, "redo").click()
