@@ -30,7 +30,7 @@ NOISING = """
   .st-key-noising-head { --icon: 2.25rem }
 }
 .st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
-.st-key-lab { min-height: 38rem }
+.st-key-lab { min-height: min(100vh, 60rem) }
 .st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
 body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head {
     padding-left: var(--icon, 1.5rem)
@@ -44,7 +44,7 @@ SAMPLES = """
 .stMainBlockContainer { padding: 0.6rem 2rem 4rem; }
 .st-key-head { gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
 .st-key-head { min-height: 2.2rem; padding-right: 3rem; }
-.st-key-bench { min-height: 38rem }
+.st-key-bench { min-height: min(100vh - 5rem, 52rem) }
 .st-key-head > * { width: auto; flex: 0 1 auto; }
 .st-key-head h1 { font-size: 1.6rem; padding: 0; }
 body:has([data-testid=stExpandSidebarButton]) .st-key-head { padding-left: 2.25rem }
