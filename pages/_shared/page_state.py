@@ -187,6 +187,13 @@ class DraggedState(PageState[S]):
         """Return the state, as JSON, that the browser last got."""
         return st.session_state[self._name("sent")]
 
+    def prepare(self, start: Callable[[], S]) -> None:
+        """Take the state as `PageState.prepare`; there is nothing before the first one."""
+        first = not self.started()
+        super().prepare(start)
+        if first:
+            self._send(self.current(), Trail())
+
     def history(self) -> str:
         """Return, as JSON, whether there were states `earlier` and `later` than the one that the
         browser last got, and the revision whose own history the browser `resumes`, "" for none.

@@ -1,5 +1,6 @@
 """Undo and redo of what menus decide, on the pages whose component has the buttons."""
 
+import json
 from dataclasses import replace
 
 import noisingpage
@@ -7,6 +8,7 @@ import pytest
 import samplespage
 from samplespage import SMALL
 
+from pages._noising.state import start
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.schedules import Cosine, CutoffPath
 
@@ -49,6 +51,14 @@ def test_undo_of_a_menu_keeps_what_was_dragged_before_it_and_a_drag_ends_redo(la
     noisingpage.rest(lab, t=0.25, forked=True)
     moved = noisingpage.state(lab)
     assert noisingpage.state(ask(lab, "noising", 1)) == moved == replace(dragged, t=0.25)
+
+
+def test_before_a_link_there_is_nothing_to_go_back_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path))
+    linked = replace(start("photographs"), t=0.3)
+    at = noisingpage.healthy(noisingpage.visit(linked))
+    assert json.loads(at.session_state["noising-history"])["earlier"] is False
+    assert noisingpage.state(ask(at, "noising", -1)) == linked
 
 
 def test_menus_of_the_samples_page_are_undone():
