@@ -46,9 +46,13 @@ def laboratory() -> None:
     with st.container(gap=None, key="noising-stores"):  # invisible
         for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
-    data = messages.bands_message(session.sent(), session.revision(), session.opening())
+    data = messages.bands_message(
+        session.sent(), session.revision(), session.opening(), session.history()
+    )
     client_state = mount(data, session.KEY, lambda: None)
     accepted = session.rested(client_state)
+    if session.travelled(client_state):
+        st.rerun()
     if text := session.problem():
         top.error(text, icon=":material/error:")
     lab = session.current()

@@ -30,7 +30,9 @@ def draw(study: Found) -> None:
     with shown(study):
         _head(study)
     if not study["arms"]:
-        st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
+        st.info(
+            "No method has a finished run in this theory yet.", icon=":material/hourglass_empty:"
+        )
         return
     with shown(study):
         _arms(study)
@@ -153,9 +155,9 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
         if name != "sigmas"
     }
     return told | {
-        "arm": st.column_config.TextColumn("arm", width=265, pinned=True),
+        "arm": st.column_config.TextColumn("method", width=265, pinned=True),
         "schedule": st.column_config.TextColumn(
-            "schedule", help="What the search chose among the arm's candidates."
+            "schedule", help="What the search chose among the method's candidates."
         ),
         "lr": st.column_config.NumberColumn("rate", help="Chosen by the search.", format="%g"),
     }
@@ -265,9 +267,9 @@ def _ablation(study: Found) -> None:
         st.info("The ablation was not made for this theory.", icon=":material/info:")
         return
     st.caption(
-        "From standard diffusion to the arms, one change at a time, all with the same schedule "
-        "and rate where they share the noise. A negative change is an improvement; its error is "
-        "over seeds, which are few."
+        "From standard diffusion to the other methods, one change at a time, all with the same "
+        "schedule and rate where they share the noise. A negative change is an improvement; its "
+        "error is over seeds, which are few."
     )
     _chain(study, study["ablation"], "ablation")
     if again := study.get("ablation_reversed"):

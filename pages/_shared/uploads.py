@@ -125,14 +125,14 @@ def _question() -> None:
     st.warning(question.text, icon=":material/help:")
     if question.arrays:
         st.selectbox("The array of images", question.arrays, key=_ARRAY)
-        st.button("Take this array", type="primary", on_click=_take_array, args=(question.key,))
+        st.button("Use this array", type="primary", on_click=_take_array, args=(question.key,))
     else:
         st.button(
-            f"Go on with the other {question.good}",
+            f"Continue with the other {question.good}",
             type="primary",
             on_click=partial(_register, question.key, skip_bad=True),
         )
-    st.button("Leave it", on_click=partial(st.session_state.pop, _OPEN, None))
+    st.button("Cancel", on_click=partial(st.session_state.pop, _OPEN, None))
 
 
 def _take_array(key: str) -> None:
