@@ -110,8 +110,6 @@ SETS: Mapping[str, BuiltIn] = {
         cifar10.build,
         class_names=cifar10.CLASSES,
     ),
-    "ising-16x16-critical": _fields(IsingSet(Ising(size=16), 20_000, 5_000, 800)),
-    "ising-32x32-critical": _fields(IsingSet(Ising(size=32), 8_000, 2_000, 400)),
     "phi4-32x32": _lattice(
         "φ⁴ 32×32, near the transition",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
@@ -156,6 +154,8 @@ SETS: Mapping[str, BuiltIn] = {
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 8, 20_000, 5_000, 900, 400, 8),
         "½ % above the critical coupling of the infinite lattice, where HMC is slow.",
     ),
+    "ising-16x16-critical": _fields(IsingSet(Ising(size=16), 20_000, 5_000, 800)),
+    "ising-32x32-critical": _fields(IsingSet(Ising(size=32), 8_000, 2_000, 400)),
     "photographs": BuiltIn(
         "Photographs",
         (3, 32, 32),
