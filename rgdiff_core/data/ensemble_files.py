@@ -157,6 +157,7 @@ def arrays_in(path: str | Path) -> dict[str, tuple[int, ...]]:
 
 
 def existing(path: str | Path) -> Path:
+    """Return the path of a file; raises `ValueError` where there is none, or of another ending."""
     place = Path(path).expanduser()
     check_ending(place, ENDINGS)
     if not place.is_file():
