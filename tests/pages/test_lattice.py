@@ -25,11 +25,11 @@ from rgdiff_core.lattice.scan import PhaseScan
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = (
     "Theory",
+    "RG flow",
     "Sample",
     "Observables",
     "Configurations",
     "Phase scan",
-    "RG flow",
     "Model vs HMC",
 )
 SPEC = EnsembleSpec(-4.0, 6.975, 6, 320, 40, thermalization=60, thinning=2)
