@@ -3,7 +3,7 @@
 
 const LIVES = new WeakMap();
 const BOX = { left: 44, right: 590, top: 10, bottom: 340 };
-const AFTER = 20; // frames after the star was let go
+const AFTER_MS = 1200; // that fields go on after the star was moved last
 const LOST_MS = 3000;
 const SVG = "http://www.w3.org/2000/svg";
 const GAP = 2; // pixels between fields
@@ -29,7 +29,7 @@ function move(live, m2, lam) {
   const { x, y } = live.header;
   const round = (value) => Math.round(value * 1000) / 1000;
   live.star = [round(within(m2, ...x)), round(within(lam, ...y))];
-  live.left = AFTER;
+  live.until = performance.now() + AFTER_MS;
   drawStar(live);
   ask(live);
 }
@@ -37,7 +37,7 @@ function move(live, m2, lam) {
 function ask(live) {
   const now = performance.now();
   if (live.waiting && now - live.waiting < LOST_MS) return;
-  const held = live.pointer !== null || live.left > 0;
+  const held = live.pointer !== null || now < live.until;
   if (!held && !live.moved) return;
   if (!held) live.moved = false;
   live.waiting = now;
@@ -109,7 +109,7 @@ function adopt(live, bytes) {
   const first = !live.header || header.revision !== live.header.revision;
   live.header = header;
   if (first) {
-    if (live.pointer === null && live.left === 0) live.star = header.star;
+    if (live.pointer === null && !live.moved) live.star = header.star;
     live.seq = Math.max(live.seq, header.seq);
     drawMap(live);
   }
@@ -122,7 +122,6 @@ function adopt(live, bytes) {
   live.root.rgdiffFrames = live.frames;
   if (header.seq < live.seq && live.waiting) return;
   live.waiting = 0;
-  if (live.pointer === null) live.left = Math.max(0, live.left - 1);
   requestAnimationFrame(() => ask(live));
 }
 
@@ -166,7 +165,7 @@ function create(parent) {
   const el = {};
   parent.querySelectorAll("[data-ref]").forEach((part) => { el[part.dataset.ref] = part; });
   const live = { el, root: el.root, ending: new AbortController(), header: null, star: null, seq: 0,
-    waiting: 0, pointer: null, left: 0, moved: false, frames: 0 };
+    waiting: 0, pointer: null, until: 0, moved: false, frames: 0 };
   wire(live);
   return live;
 }
