@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice.action import neighbours, sites
-from rgdiff_core.lattice.chains import MAX_SITES
+from rgdiff_core.lattice.chains import MAX_SITES, PIECE_SITES
 from rgdiff_core.lattice.cluster import clusters
 from rgdiff_core.lattice.hmc import MAX_SAMPLES
 from rgdiff_core.seeds import device_for
@@ -137,28 +137,32 @@ class Ising(Spec):
         check_whole("n_chains", n_chains, 1, MAX_SITES // self.size**2)
         device = device_for(generator)
         shape = (int(n_chains), self.size, self.size)
-        parity = (torch.arange(self.size)[:, None] + torch.arange(self.size)).to(device) % 2
         bits = torch.randint(2, shape, generator=generator, device=device)
         spins = 2 * bits.to(torch.float32) - 1
+        # On the CPU in pieces, as in `chains`: for torch on one thread, and in the cache.
+        piece = max(1, PIECE_SITES // self.size**2) if device.type == "cpu" else len(spins)
         while True:
-            for part in (0, 1):
-                uniform = torch.rand(shape, generator=generator, device=device)
-                up = uniform < torch.sigmoid(2 * self.beta * neighbours(spins))
-                spins = torch.where(parity == part, 2 * up.to(spins) - 1, spins)
-            spins = self._cluster(spins, generator)
+            spins = torch.cat([self._updated(part, generator) for part in spins.split(piece)])
             yield spins
 
-    def _cluster(self, spins: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Flip one cluster of each chain: bonds between equal spins are set with 1 − e^{−2β}."""
+    def _updated(self, spins: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Draw all spins from the heat bath, and flip one cluster of each chain."""
+        device = spins.device
+        parity = (torch.arange(self.size)[:, None] + torch.arange(self.size)).to(device) % 2
+        for sublattice in (0, 1):
+            uniform = torch.rand(spins.shape, generator=generator, device=device)
+            up = uniform < torch.sigmoid(2 * self.beta * neighbours(spins))
+            spins = torch.where(parity == sublattice, 2 * up.to(spins) - 1, spins)
+        # Bonds between equal spins are set with 1 − e^{−2β}.
         chance = -math.expm1(-2 * self.beta)
-        uniform = torch.rand((2, *spins.shape), generator=generator, device=spins.device)
-        equal = torch.stack([spins == spins.roll(-1, -1), spins == spins.roll(-1, -2)])
-        first = torch.randint(
-            self.size**2, (len(spins),), generator=generator, device=spins.device
-        )
-        bonds = equal & (uniform < chance)
-        flipped = clusters(bonds.cpu().numpy(), first.cpu().numpy())
-        return torch.where(torch.from_numpy(flipped).to(spins.device), -spins, spins)
+        bonds = [
+            (spins == spins.roll(-1, dim))
+            & (torch.rand(spins.shape, generator=generator, device=device) < chance)
+            for dim in (-1, -2)
+        ]
+        first = torch.randint(self.size**2, (len(spins),), generator=generator, device=device)
+        flipped = clusters(torch.stack(bonds).cpu().numpy(), first.cpu().numpy())
+        return torch.where(torch.from_numpy(flipped).to(device), -spins, spins)
 
     def sample(
         self,
@@ -176,7 +180,7 @@ class Ising(Spec):
             n_samples: Configurations in all, 1 to 1,000,000, of at most 2²⁸ sites together.
             n_chains: Independent chains, 1 to n_samples.
             generator: As in `updates`.
-            thermalization: Updates that are discarded, from 1; by default 100 + 4L.
+            thermalization: Updates that are discarded, from 1; by default 50 + 2L.
             thinning: Updates from one kept configuration of a chain to the next, from 1.
             progress: Called with (updates completed, total) after each; an exception that it
                 raises cancels the run and reaches the caller.
@@ -190,7 +194,7 @@ class Ising(Spec):
         """
         check_whole("n_samples", n_samples, 1, min(MAX_SAMPLES, MAX_SITES // self.size**2))
         check_whole("n_chains", n_chains, 1, n_samples)
-        discarded = 100 + 4 * self.size if thermalization is None else thermalization
+        discarded = 50 + 2 * self.size if thermalization is None else thermalization
         check_whole("thermalization", discarded, 1, 10**6)
         check_whole("thinning", thinning, 1, 10**5)
         rounds = -(-n_samples // n_chains)

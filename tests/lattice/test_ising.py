@@ -110,7 +110,7 @@ def test_spins_survive_their_noise():
 def test_runs_report_are_repeated_and_stopped():
     model, seen = Ising(0.4, 4), []
     run = model.sample(11, 4, seeded(5), progress=lambda *at: seen.append(at))
-    assert seen[-1] == (116 + 15, 116 + 15) and run.shape == (11, 4, 4)
+    assert seen[-1] == (58 + 15, 58 + 15) and run.shape == (11, 4, 4)
     assert torch.equal(run, model.sample(11, 4, seeded(5)))
 
     class Stop(Exception):
