@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+import rgdiff_core as rg
 from pages._noising import controls, messages, session, two_sites
 from pages._noising.component import mount
 from pages._noising.parts import exports, free_theory, references
@@ -34,7 +35,7 @@ def follow_tour() -> None:
     number = tour.arrive("noising", settled="state" in st.query_params)
     if number is not None:
         data = session.current().data
-        images = "photographs" if data.startswith("phi4") else data
+        images = "photographs" if rg.data.is_lattice(data) else data
         state = states("cifar10" if cache.has("cifar10") else images)[number]
         session.attempt(lambda: state)
 

@@ -144,17 +144,20 @@ def _deletion() -> None:
     there = {each.name: each for each in rg.data.brought() if not each.name.startswith("lattice-")}
     if not there:
         return
+    titles = {info.name: info.title for info in rg.data.available()}
     gone = st.selectbox(
         "Delete one of your own sets",
         list(there),
         index=None,
         key=_GONE,
-        format_func=lambda name: f"{name} · {mib(there[name].bytes)}" if name in there else name,
+        format_func=lambda name: (
+            f"{titles.get(name, name)} · {mib(there[name].bytes)}" if name in there else name
+        ),
         placeholder="The oldest first",
     )
     if gone is not None:
         st.button(
-            f"Delete {gone} for good",
+            f"Delete {titles.get(gone, gone)} for good",
             type="primary",
             icon=":material/delete:",
             on_click=partial(_delete, gone),

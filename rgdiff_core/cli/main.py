@@ -126,8 +126,14 @@ COMMANDS = (
     Command("data list", "List the data sets and which are on this machine.", "data"),
     Command("data fetch", "Bring data sets into the cache.", "data"),
     Command("data add", "Make a folder of pictures, or a file of arrays, a data set.", "own_data"),
-    Command("data delete", "Delete own images or a stored ensemble.", "own_data"),
+    Command("data delete", "Delete own images, generated fields or an ensemble.", "own_data"),
     Command("data generate", "Generate φ⁴ configurations by hybrid Monte Carlo.", "ensembles"),
+    Command("data ising", "Generate configurations of the Ising model.", "fields"),
+    Command(
+        "data gaussian",
+        "Generate Gaussian random fields with a spectrum of one's own.",
+        "fields",
+    ),
     Command("data import", "Import lattice configurations that were made elsewhere.", "ensembles"),
     Command(
         "data export",

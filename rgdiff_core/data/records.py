@@ -20,6 +20,8 @@ BUILT_IN = (
     "phi4-6x6-line",
     "phi4-8x8",
     "phi4-8x8-critical",
+    "ising-16x16-critical",
+    "ising-32x32-critical",
     "photographs",
 )
 """Names of the sets that the product brings; the user's own cannot take them."""
