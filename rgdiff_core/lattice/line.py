@@ -11,6 +11,7 @@ References:
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.spec import Spec, check_range, check_whole
 
-__all__ = ["CouplingLine", "Couplings", "ModesLine"]
+__all__ = ["CouplingLine", "Couplings", "ModesLine", "spline"]
 
 Couplings = tuple[float, float]
 MAX_POINTS = 64
@@ -183,13 +184,15 @@ class ModesLine:
 
     def _splines(self, place: float, without: int | None = None) -> tuple[Tensor, Tensor]:
         """Return μ and Σ of the splines at a place, one of the points left out."""
-        from scipy.interpolate import CubicSpline  # slow to load, so only where it is needed
-
         kept = [i for i in range(len(self.modes)) if i != without]
         places = [self.line.places[i] for i in kept]
+        mean = spline(places, self.means[kept], place)
+        return mean, spline(places, self.variances[kept].log(), place).exp()
 
-        def spline(values: Tensor) -> Tensor:
-            knots = values[kept].detach().cpu().double().numpy()
-            return torch.from_numpy(np.asarray(CubicSpline(places, knots)(place))).to(values)
 
-        return spline(self.means), spline(self.variances.log()).exp()
+def spline(places: Sequence[float], values: Tensor, place: float) -> Tensor:
+    """Return the cubic spline through values (K, …) at places (K,), at one more place."""
+    from scipy.interpolate import CubicSpline  # slow to load, so only where it is needed
+
+    knots = values.detach().cpu().double().numpy()
+    return torch.from_numpy(np.asarray(CubicSpline(places, knots)(place))).to(values)

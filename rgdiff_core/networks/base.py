@@ -5,6 +5,7 @@ noise state (B, features) to fields of the same shape. It is zero before it has 
 """
 
 import abc
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,13 @@ class Network(nn.Module, abc.ABC):
 
 
 class NetworkSpec(Spec):
-    """A network by its numbers. Derived classes are frozen dataclasses that write `build`."""
+    """A network by its numbers. Derived classes are frozen dataclasses that write `build`.
+
+    Attributes:
+        any_size: whether the same weights serve fields of all sizes.
+    """
+
+    any_size: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(

@@ -16,6 +16,7 @@ References:
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn.functional import silu
@@ -49,6 +50,8 @@ class LatticeNet(NetworkSpec):
     width: int = 24
     depth: int = 3
     kernel: int = 3
+
+    any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole("width", self.width, 4, 512)
