@@ -241,6 +241,13 @@ def _fields(
             st.selectbox(label, setting.choices, **common)
         elif hints[name] is bool:
             st.toggle(label, **common)
+        elif isinstance(value := getattr(config, name), tuple):
+            names = bound(
+                name,
+                ", ".join(value),
+                lambda c, v, name=name: replace(c, **{name: tuple(v.replace(",", " ").split())}),
+            )
+            st.text_input(label, **(common | names))
         else:
             _number(label, name, setting, hints[name], common)
 
