@@ -37,7 +37,7 @@ from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.seeds import Generators
 from rgdiff_core.spec import check_whole
 
-__all__ = ["coarse_fields", "grow", "rescaled"]
+__all__ = ["OCTAVE", "coarse_fields", "grow", "rescaled", "standard_process"]
 
 OCTAVE = 2
 MAX_SIDE = 256
@@ -86,11 +86,13 @@ def grow(
             f"{len(modes)} modes were given for {levels} levels: the spectra on the lattices of "
             f"side {sides} are needed, see lattice.sizes."
         )
-    fields = coarse
+    fields, process = coarse, process or standard_process
     for level, each in enumerate(modes):
         if level > 0:
             fields = rescaled(fields, modes[level - 1], each)
-        fields = _octave(model, fields, each, generator, process or _standard, steps, method)
+        fields = _octave(
+            model, fields, each, generator, process or standard_process, steps, method
+        )
     return fields
 
 
@@ -166,6 +168,6 @@ def _inner(basis: Basis) -> Tensor:
     return inner
 
 
-def _standard(model: Denoiser) -> Process:
+def standard_process(model: Denoiser) -> Process:
     """Return white noise behind a sigmoid cutoff, for a model on its lattice."""
     return Process(model.basis, White(), Cutoff(SigmoidKernel(0.3)), model.modes)
