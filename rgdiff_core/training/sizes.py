@@ -32,29 +32,25 @@ class OtherSize:
     modes: Modes
 
 
-def other_sizes(
-    config: TrainConfig, basis: Basis, device: torch.device, symmetries: str
-) -> tuple[OtherSize, ...]:
+def other_sizes(config: TrainConfig, basis: Basis, device: torch.device) -> tuple[OtherSize, ...]:
     """Load the fields of the other lattices of a config.
 
     Arguments:
         basis: of the model's own lattice.
-        symmetries: that the modes are fitted with.
 
     Raises:
         ValueError: For data of another theory, of a size that is there already, or that is no
             lattice, and for what cannot be trained on several sizes.
     """
-    return tuple(_loaded(config, basis, device, symmetries))
+    return tuple(_loaded(config, basis, device))
 
 
-def _loaded(
-    config: TrainConfig, basis: Basis, device: torch.device, symmetries: str
-) -> Iterator[OtherSize]:
+def _loaded(config: TrainConfig, basis: Basis, device: torch.device) -> Iterator[OtherSize]:
     if not config.other_sizes:
         return
     _check(config)
     known = {basis.shape: config.data}
+    symmetries = "lattice" if config.symmetries == "lattice" else "none"
     for name in config.other_sizes:
         images = data.load(name, limit=config.limit).images.to(device)
         channels, height, width = images.shape[1:]
@@ -79,11 +75,6 @@ def _check(config: TrainConfig) -> None:
             )
         if data.action_of(name) != data.action_of(config.data):
             raise ValueError(f"{name!r} of other_sizes is of another theory than {config.data!r}.")
-    if config.class_conditional or config.coupling_conditional:
-        raise ValueError(
-            "other_sizes are for one theory without classes: set class_conditional and "
-            "coupling_conditional to false, or leave other_sizes empty."
-        )
     if isinstance(config.noise, LearnedProcess):
         raise ValueError(
             "a schedule is learned on one lattice: choose another noise, or leave other_sizes "

@@ -102,7 +102,7 @@ def material(
         images, test.images.to(device), basis, _modes(config, basis, images, kept)
     )
     check_classes(config, train, test)
-    found = replace(found, others=other_sizes(config, basis, device, config.symmetries))
+    found = replace(found, others=other_sizes(config, basis, device))
     conditional = config.class_conditional or config.coupling_conditional
     if not conditional or train.labels is None or test.labels is None:
         return found

@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.training.models import open_model
 
-__all__ = ["ACTION", "MODELS", "OBSERVABLES", "SIZES", "Numbers", "SizeStudy"]
+__all__ = ["ACTION", "MODELS", "OBSERVABLES", "SIZES", "Numbers", "SizeStudy", "cell_of"]
 
 ACTION = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
@@ -46,6 +47,7 @@ OBSERVABLES = (
     "energy",
     "correlation_length",
 )
+FIRST = 16  # that fields of 8×8 are grown to
 DENSE = 16  # the largest size whose density is affordable
 LEAST = 32  # fields at any size
 
@@ -152,14 +154,7 @@ class SizeStudy:
     def drawn(self, name: str, size: int, spectrum: str) -> dict[str, Any]:
         """Return the cell of a model's samples at a size with a spectrum."""
         n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
-        inputs = _inputs(
-            size=size,
-            n=n,
-            steps=steps,
-            model=_digest(name),
-            spectrum=spectrum,
-            of=self._made(size),
-        )
+        inputs = self._of(name, size, n, spectrum=spectrum)
 
         def compute() -> dict[str, Any]:
             model = _on(name, size, self.modes(size, spectrum).modes)
@@ -167,7 +162,7 @@ class SizeStudy:
             x = sample(model, standard_process(model), n, steps, "interaction", generator)
             return {"observables": _plain(observables(x, n_chains=n)), "n": n}
 
-        return self.cells.read_or_compute(f"{name}-{size}-{spectrum}", inputs, compute)
+        return self.cells.read_or_compute(cell_of(name, size, spectrum), inputs, compute)
 
     def weighed(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of a model's weights at a size, with the run's spectrum."""
@@ -181,27 +176,29 @@ class SizeStudy:
             found = quality(model, process, ACTION, n, steps, generator, method="interaction")
             return asdict(found)
 
-        return self.cells.read_or_compute(f"{name}-{size}-weighed", inputs, compute)
+        return self.cells.read_or_compute(cell_of(name, size, "weighed"), inputs, compute)
 
     def grown(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of fields that were grown by an octave from a run's long waves."""
         return self._grown(
-            f"{name}-{size}-grown", name, size, lambda: coarse_fields(self.fields(size)), {}
+            cell_of(name, size, "grown"), name, size, lambda: coarse_fields(self.fields(size)), {}
         )
 
     def chain(self, name: str, size: int) -> dict[str, Any]:
-        """Return the cell of fields that were grown from 8×8, which are kept beside it."""
-        if size == 16:
-            first = lambda: coarse_fields(self.fields(16))  # noqa: E731
-            return self._grown(_chain(name, 16), name, 16, first, {})
+        """Return the cell of fields that were grown from 8×8, which are kept beside it; at 16×16
+        that of `grown`.
+        """
+        if size == FIRST:
+            return self.grown(name, size)
         before = self.chain(name, size // 2)
-        path = self.cells.path(_chain(name, size // 2), ".safetensors")
+        path = self.cells.path(before["name"], ".safetensors")
 
         def start() -> Tensor:
             own, larger = self.modes(size // 2).modes, self.modes(size).modes
             return rescaled(load_file(path)["fields"], own, larger)
 
-        return self._grown(_chain(name, size), name, size, start, {"from": before["finished"]})
+        given = {"from": before["finished"]}
+        return self._grown(cell_of(name, size, "chain"), name, size, start, given)
 
     def _grown(
         self,
@@ -212,9 +209,7 @@ class SizeStudy:
         before: Mapping[str, Any],
     ) -> dict[str, Any]:
         n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
-        inputs = _inputs(
-            size=size, n=n, steps=steps, model=_digest(name), of=self._made(size), **before
-        )
+        inputs = self._of(name, size, n, **before)
 
         def compute() -> dict[str, Any]:
             coarse, modes = start()[:n], self.modes(size).modes
@@ -231,6 +226,11 @@ class SizeStudy:
         return _inputs(size=size, n=n, steps=steps, model=_digest(name), run=made, **given)
 
 
+def cell_of(name: str, size: int, kind: str) -> str:
+    """Return the name of a model's cell; the model's may be a path."""
+    return f"{Path(name).stem}-{size}-{kind}"
+
+
 def _inputs(**given: Any) -> dict[str, Any]:
     """Return what a cell is computed from, with the theory."""
     return {"action": asdict(ACTION)} | given
@@ -239,15 +239,11 @@ def _inputs(**given: Any) -> dict[str, Any]:
 def _ladder(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Return the sizes that fields are grown to from 8×8, as far as there is no gap."""
     found = []
-    size = 16
+    size = FIRST
     while size in sizes:
         found.append(size)
         size *= 2
     return tuple(found)
-
-
-def _chain(name: str, size: int) -> str:
-    return f"{name}-{size}-chain"
 
 
 def _generator(size: int, part: int) -> torch.Generator:

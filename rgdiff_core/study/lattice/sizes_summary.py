@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rgdiff_core.statistics import Estimate
-from rgdiff_core.study.lattice.sizes import ACTION, OBSERVABLES, SizeStudy
+from rgdiff_core.study.lattice.sizes import ACTION, OBSERVABLES, SizeStudy, cell_of
 
 __all__ = ["lines", "summary"]
 
@@ -31,12 +31,12 @@ def _at(study: SizeStudy, size: int, models: Sequence[str]) -> dict[str, Any]:
     truth = reference["result"]["observables"]
     rows = []
     for name in models:
-        weighed = study.cell(f"{name}-{size}-weighed")
+        weighed = study.cell(cell_of(name, size, "weighed"))
         if weighed is not None:
             ess = weighed["result"]["ess"] | {"n": weighed["result"]["n"]}
             rows.append({"model": name, "kind": "weighed", "ess": ess})
         for kind in KINDS:
-            cell = study.cell(f"{name}-{size}-{kind}")
+            cell = study.cell(cell_of(name, size, kind))
             if cell is not None:
                 found = dict(_compared(cell["result"]["observables"], truth))
                 told = {"n": cell["result"]["n"], "seconds": cell["seconds"]}
