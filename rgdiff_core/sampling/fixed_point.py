@@ -9,8 +9,8 @@ result is known to
     error² = (ε² + δ²/2)/(1 − s)²,
 
 ε the statistical error of a round and δ the last change. With δ₁ and δ₂ the first two changes,
-whose common noise is that of the first round, s = ⟨δ₁δ₂ + ε₁²⟩/⟨δ₁²⟩ over the components, cut at
-0 and 0.9. The rounds end when the mean square of the changes, in units of their statistical
+whose common noise is that of the first round, s = ⟨δ₁δ₂/ε₁² + 1⟩/⟨δ₁²/ε₁²⟩ over the components,
+cut at 0 and 0.9. The rounds end when the mean square of the changes, in units of their statistical
 errors, is at most that of noise, or when there have been enough. What the model has not learnt is
 no part of the error: a wrong model has a wrong fixed point.
 """
@@ -110,5 +110,5 @@ def _change(old: Modes, new: Modes) -> Tensor:
 def _slope(changes: list[Tensor], error: Tensor) -> float:
     """Return s from the first two changes and the error of the first round."""
     first, second = changes[:2]
-    slope = float((first * second + error.square()).sum() / first.square().sum())
+    slope = float((first * second / error**2 + 1).sum() / (first / error).square().sum())
     return min(max(slope, 0.0), STEEPEST)

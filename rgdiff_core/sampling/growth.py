@@ -58,7 +58,7 @@ def grow(
 
     Arguments:
         model: universal, in the Fourier basis, of a network that moves to other sizes.
-        coarse: (n, 1, L, L) in lattice units, L even: blocked fields of the lattice of side 2L
+        coarse: (n, 1, L, L) in lattice units: blocked fields of the lattice of side 2L
             (`coarse_fields`).
         levels: octaves, from 1.
         generator: one for all, or one for each field.
@@ -73,8 +73,8 @@ def grow(
         (n, 1, 2^levels L, 2^levels L).
 
     Raises:
-        ValueError: For fields of another shape or with values that are not finite, sides that are
-            odd or above 256 at the end, a number of modes that is not that of the levels, modes of
+        ValueError: For fields of another shape or with values that are not finite, a side above
+            256 at the end, a number of modes that is not that of the levels, modes of
             another lattice, and a model that cannot move or is conditioned on the time alone.
     """
     side = _checked(coarse, levels)
@@ -90,9 +90,7 @@ def grow(
     for level, each in enumerate(modes):
         if level > 0:
             fields = rescaled(fields, modes[level - 1], each)
-        fields = _octave(
-            model, fields, each, generator, process or standard_process, steps, method
-        )
+        fields = _octave(model, fields, each, generator, process, steps, method)
     return fields
 
 
@@ -133,8 +131,6 @@ def _checked(coarse: Tensor, levels: int) -> int:
     if not coarse.isfinite().all():
         raise ValueError("the coarse fields hold a value that is not a finite number.")
     side = coarse.shape[-1]
-    if side % 2 or side < 2:
-        raise ValueError(f"L = {side} must be even, to be grown from.")
     check_whole("levels", levels, 1, 8)
     check_whole("the side after all levels", side * OCTAVE**levels, 4, MAX_SIDE)
     return side
@@ -161,10 +157,13 @@ def _octave(
 
 
 def _inner(basis: Basis) -> Tensor:
-    """Return 1 for the waves of a coarse lattice, 0 for those at its edge, (1, L, L)."""
+    """Return 1 for the waves of a coarse lattice, 0 for those at its edge, which an odd one does
+    not have, (1, L, L).
+    """
     inner = torch.ones(basis.shape).to(basis.scale)
-    inner[:, basis.shape[1] // 2] = 0
-    inner[:, :, basis.shape[2] // 2] = 0
+    for axis, side in enumerate(basis.shape[1:], 1):
+        if side % 2 == 0:
+            inner.index_fill_(axis, torch.tensor(side // 2, device=inner.device), 0)
     return inner
 
 
