@@ -21,6 +21,7 @@ from rgdiff_core.training import PRESETS, FieldInfo, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.sizes import check_other_sizes
 from rgdiff_core.training.state import check_classes
 
 __all__ = ["fit", "form", "presets", "summary"]
@@ -59,6 +60,7 @@ def fit(config: TrainConfig) -> str | None:
     spec = config.basis.to_json()
     try:
         check_classes(config, cache.images(config.data))
+        check_other_sizes(config)
         _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
         if isinstance(config.noise, LearnedProcess):

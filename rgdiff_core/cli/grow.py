@@ -19,7 +19,7 @@ from rgdiff_core.training.models import open_model, theory_of
 
 __all__ = ["grow_options", "run_grow"]
 
-MODEL = "phi4-critical-sizes"
+MODEL = "phi4-8x8-critical"
 
 
 def grow_options(parser: argparse.ArgumentParser) -> None:
@@ -64,6 +64,7 @@ def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     check_whole("n", chosen.n, 2, 100_000)
     check_whole("levels", chosen.levels, 1, 8)
+    check_whole("spectrum", chosen.spectrum, 32, 10**6)
     check_whole("seed", chosen.seed, 0, 2**62)
     if chosen.out is not None and chosen.out.suffix != ".npy":
         raise ValueError(f"{chosen.out} does not end in .npy.")

@@ -20,7 +20,7 @@ from rgdiff_core.training.batches import Batch, Batches, BatchStream
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.learned_schedule import LearnedProcess
 
-__all__ = ["OtherSize", "SizedBatches", "batch_on", "other_sizes"]
+__all__ = ["OtherSize", "SizedBatches", "batch_on", "check_other_sizes", "other_sizes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,7 @@ def other_sizes(config: TrainConfig, basis: Basis, device: torch.device) -> tupl
 
 
 def _loaded(config: TrainConfig, basis: Basis, device: torch.device) -> Iterator[OtherSize]:
-    if not config.other_sizes:
-        return
-    _check(config)
+    check_other_sizes(config)
     known = {basis.shape: config.data}
     symmetries = "lattice" if config.symmetries == "lattice" else "none"
     for name in config.other_sizes:
@@ -65,8 +63,10 @@ def _loaded(config: TrainConfig, basis: Basis, device: torch.device) -> Iterator
         yield OtherSize(images, own, Modes.fit(own, images, symmetries=symmetries))
 
 
-def _check(config: TrainConfig) -> None:
+def check_other_sizes(config: TrainConfig) -> None:
     """Raise `ValueError` for what cannot be trained on lattices of several sizes."""
+    if not config.other_sizes:
+        return
     for name in (config.data, *config.other_sizes):
         if data.action_of(name) is None:
             raise ValueError(

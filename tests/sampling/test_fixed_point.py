@@ -1,5 +1,7 @@
 """A spectrum that samples reproduce: of a model whose answer is known, and of φ⁴ on 16×16."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from gaussians import generator
@@ -17,6 +19,7 @@ from rgdiff_core.schedules import LinearGamma
 
 SHAPE = (1, 8, 8)
 SLOPE = 0.6
+MODEL = Path(__file__).parents[2] / "results/models/phi4-critical/phi4-critical-sizes.safetensors"
 
 
 def modes(factor: float = 1.0) -> Modes:
@@ -83,7 +86,7 @@ def test_phi4_on_16_sites_agrees_with_a_run_within_the_error_of_the_fixed_point(
     start = measured(Phi4(-4.0, 4.2606), 16, 256, generator(1)).modes
     assert start.variance is not None
     loud = Modes(start.scale, start.mean, 1.3 * start.variance, start.momentum)
-    model = rg.load_pretrained("phi4-critical-sizes")
+    model = rg.load_model(MODEL)
     found = fixed_point(model, loud, standard_process, 256, 8, generator(), rounds=6)
     own = found.found.modes.variance
     assert own is not None

@@ -38,7 +38,7 @@ __all__ = ["ACTION", "MODELS", "OBSERVABLES", "SIZES", "Numbers", "SizeStudy", "
 ACTION = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
 SMALL = (6, 8, 12)  # whose spectra are extrapolated
-MODELS = ("phi4-critical-sizes", "phi4-8x8-critical")
+MODELS = ("phi4-8x8-critical",)
 OBSERVABLES = (
     "susceptibility",
     "abs_magnetization",

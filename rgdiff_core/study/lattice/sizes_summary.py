@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rgdiff_core.statistics import Estimate
@@ -34,13 +35,13 @@ def _at(study: SizeStudy, size: int, models: Sequence[str]) -> dict[str, Any]:
         weighed = study.cell(cell_of(name, size, "weighed"))
         if weighed is not None:
             ess = weighed["result"]["ess"] | {"n": weighed["result"]["n"]}
-            rows.append({"model": name, "kind": "weighed", "ess": ess})
+            rows.append({"model": Path(name).stem, "kind": "weighed", "ess": ess})
         for kind in KINDS:
             cell = study.cell(cell_of(name, size, kind))
             if cell is not None:
                 found = dict(_compared(cell["result"]["observables"], truth))
                 told = {"n": cell["result"]["n"], "seconds": cell["seconds"]}
-                rows.append({"model": name, "kind": kind, "observables": found} | told)
+                rows.append({"model": Path(name).stem, "kind": kind, "observables": found} | told)
     own = {"n": reference["result"]["n"], "seconds": reference["seconds"]}
     return {"size": size, "reference": {"observables": truth} | own, "rows": rows}
 
