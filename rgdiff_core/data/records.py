@@ -13,6 +13,8 @@ __all__ = ["BUILT_IN", "DataUnavailable", "ImageSet", "Progress", "Record", "qui
 
 BUILT_IN = (
     "cifar10",
+    "phi4-12x12-critical",
+    "phi4-16x16-critical",
     "phi4-32x32",
     "phi4-6x6",
     "phi4-6x6-broken",

@@ -110,6 +110,16 @@ SETS: Mapping[str, BuiltIn] = {
         cifar10.build,
         class_names=cifar10.CLASSES,
     ),
+    "phi4-12x12-critical": _lattice(
+        "φ⁴ 12×12, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 12, 8_000, 2_000, 500, 700, 14),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
+    ),
+    "phi4-16x16-critical": _lattice(
+        "φ⁴ 16×16, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 16, 6_000, 1_500, 375, 1000, 20),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
+    ),
     "phi4-32x32": _lattice(
         "φ⁴ 32×32, near the transition",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
