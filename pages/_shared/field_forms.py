@@ -61,7 +61,7 @@ def _form() -> None:
         icon=":material/play_arrow:",
         key=_key("go"),
         disabled=spec is None,
-        on_click=partial(_begin, spec),
+        on_click=None if spec is None else partial(_begin, spec),
         width="stretch",
     )
 

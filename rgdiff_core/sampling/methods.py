@@ -101,10 +101,9 @@ class Ancestral(Method):
 class ColoredNoise(Method):
     r"""DDIM whose fresh noise goes where scales are not resolved yet, after 2605.30332.
 
-    Every component may have its own η_k: for a perfect denoiser and many steps the marginals are
-    the same. The step draws as much fresh noise in all as `DDIM(eta)`, Σ_k e_k², but shares it out
-    by sin²θ_k, the part of the data's variance that is still unknown, which the free theory knows
-    where the paper measures it. No component has more than all its noise drawn afresh.
+    With a perfect denoiser and many steps every η_k leaves the marginals alone. In all as much is
+    drawn as by `DDIM(eta)`, Σ_k e_k², but shared out by sin²θ_k, the part of the data's variance
+    that is not known yet: the free theory knows what the paper measures.
 
     Arguments:
         eta: in (0, 1], of the whole.
@@ -123,9 +122,9 @@ class ColoredNoise(Method):
         theta = angle(level_t.gamma, level_t.color, ctx.model.free_variance)
         unknown, share = torch.sin(theta) ** 2, added_noise(level_t, level_s) / level_t.sigma2
         energy = level_s.std**2 * share
-        total, needed = (e.sum((-3, -2, -1), keepdim=True) for e in (energy, unknown * energy))
-        eta2 = self.eta**2 * unknown * total / torch.where(needed > 0, needed, 1.0)
-        most = 1 / torch.where(share > 0, share, 1.0)
+        total, used = (e.sum((-3, -2, -1), keepdim=True) for e in (energy, unknown * energy))
+        eta2 = self.eta**2 * unknown * total / torch.where(used > 0, used, 1.0)
+        most = 1 / torch.where(share > 0, share, 1.0)  # all of a component's noise
         return StepResult(ddim_step(ctx, mean, torch.minimum(eta2, most).sqrt()), mean)
 
 
@@ -177,10 +176,7 @@ class EulerMaruyama(Method):
 
 @dataclass(frozen=True)
 class Heun(Method):
-    """The trapezoid that corrects the DDIM step.
-
-    Where γ falls by 3 or more in a step it would overshoot, and the DDIM step stands.
-    """
+    """The trapezoid that corrects the DDIM step, which stands where γ falls by 3 or more."""
 
     ode = True
     order = 2
@@ -209,8 +205,7 @@ class RK4(Method):
     """The classical Runge–Kutta step, uniform in t, of the flow in the angle ϑ = arctan(σ/α).
 
     Each component turns by just the angle between the two levels; where the three nodes miss more
-    than half of the turn, the DDIM step stands. A step that finishes components costs one more
-    evaluation.
+    than half of it, the DDIM step stands. A step that finishes components costs one more call.
     """
 
     ode = True
@@ -298,8 +293,8 @@ class DPMpp2MSDE(Method):
 class PredictorCorrector(Method):
     """An ancestral step, and Langevin moves at the level that it reaches.
 
-    A move is an Ornstein–Uhlenbeck step in z of length `strength` · sin²θ, with the interaction's
-    force: it leaves Gaussian data exactly as they are.
+    A move is an Ornstein–Uhlenbeck step in z of length `strength` · sin²θ with the interaction's
+    force: it leaves Gaussian data as they are.
 
     Arguments:
         strength: in (0, 2]; 2 · 0.16² is that of Song et al.
@@ -349,12 +344,8 @@ class Interaction(Method):
 
     The rule is Adams–Bashforth of two steps δ per component, with sin δ for δ: as DDIM, of which
     it is the part beyond the free theory, it does not overshoot in long steps. Once f is known at
-    the new level, the step that led there is corrected by Adams–Moulton's rule of three points,
-    which asks the denoiser nothing more. Neither extrapolates further than the last step went. For
-    the step δ from z₁ that follows a step δ₀ = δ/r, with f₀, f₁ and f at their three levels,
-
-    .. math:: z = z_1 + \frac{δ}{6} \left(
-        \frac{2r + 3}{1 + r} f + (r + 3) f_1 - \frac{r^2}{1 + r} f_0 \right).
+    the new level, the step there is corrected by Adams–Moulton's rule of three points, at no cost.
+    Neither extrapolates further than the last step went.
     """
 
     ode = True

@@ -24,9 +24,13 @@ KL(p‖q) keeps the end only.
 """
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from rgdiff_core.bases import Basis
@@ -49,6 +53,7 @@ __all__ = [
     "bound",
     "distance",
     "ends",
+    "kept_reference",
     "reference",
     "tail",
 ]
@@ -187,6 +192,13 @@ def _noised(
             "place": grid.place[cell].clone(),
         }
     )
+
+
+def kept_reference(path: Path) -> Reference | None:
+    """Return what was written to a file, None where there is none or it is damaged."""
+    with suppress(SafetensorError, FileNotFoundError):
+        return Reference(load_file(path))
+    return None
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from rgdiff_core.study.lattice.arms import (
     Arm,
 )
 from rgdiff_core.study.lattice.budget import LatticeBudget
-from rgdiff_core.study.lattice.study import FINALISTS, TRIAL_SEEDS
+from rgdiff_core.study.lattice.search import FINALISTS, TRIAL_SEEDS
 
 __all__ = ["ORDER", "StudyTask", "plan"]
 

@@ -1,21 +1,15 @@
 """The study of φ⁴: cells in order of importance, each resumable.
 
-For one theory: the truth; the search, alike in every arm; the final runs, `seeds` of each arm;
-samplers by number of steps; and, where the budget names the theory, arms that isolate one choice
-and the map of local schedules.
+For one theory: the truth; the search, alike in every arm; the final runs; samplers by number of
+steps; and, where the budget names the theory, arms that isolate one choice and a map of schedules.
 """
 
 import json
-import math
-import statistics
-from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -32,12 +26,27 @@ from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice import measures
 from rgdiff_core.study.lattice.arms import ARMS, LRS, SCHEDULE_SCAN, Arm, config
 from rgdiff_core.study.lattice.budget import LatticeBudget
-from rgdiff_core.study.lattice.distance import Reference, bound, distance, ends, reference
+from rgdiff_core.study.lattice.distance import (
+    Reference,
+    bound,
+    distance,
+    ends,
+    kept_reference,
+    reference,
+)
 from rgdiff_core.study.lattice.reference_values import (
     ReferenceValues,
     lattice_of,
     measure,
     reference_values_from,
+)
+from rgdiff_core.study.lattice.search import (
+    FINALISTS,
+    SEARCH_SEED,
+    TRIAL_SEEDS,
+    finalists,
+    mean_score,
+    score,
 )
 from rgdiff_core.study.lattice.training import Fields, NotFiniteError, fields, trained
 from rgdiff_core.training import TrainConfig
@@ -45,12 +54,9 @@ from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["FINALISTS", "Study", "TRIAL_SEEDS", "mean_score", "score"]
+__all__ = ["Study"]
 
-SEARCH_SEED = 1000
-TRIAL_SEEDS = (SEARCH_SEED, SEARCH_SEED + 1)  # of those that are tried for longer
 MODES = {"modes": "lattice"}  # what mean and variances are: symmetrised
-FINALISTS = 4  # of an arm that are tried for longer: three schedules, the best at two rates
 Cell = dict[str, Any]
 
 
@@ -134,17 +140,11 @@ class Study:
         return self.candidate(arm, best, lr)
 
     def longer(self, arm: Arm, place: int, seed: int) -> Cell:
-        """Return the cell of a finalist, trained half as long as a final run: what a schedule
-        that ends early lacks is small beside what a short training has not learnt yet.
-
-        The first three are the best schedules at the best learning rate. The last is the best
-        schedule at the next lower rate, for what wins a short trial may collapse in a long one.
+        """Return the cell of one of the `finalists`, trained half as long as a final run: what a
+        schedule that ends early lacks is small beside what a short training has not learnt yet.
         """
-        ranked = [c["result"]["choice"] for c in sorted(self._schedules(arm), key=score)]
-        lr = min(self._short_trials(arm), key=score)["result"]["lr"]
-        lower = max((rate for rate in LRS if rate < lr), default=min(LRS) / 2)
-        finalists = [(choice, lr) for choice in ranked[: FINALISTS - 1]] + [(ranked[0], lower)]
-        return self.candidate(arm, *finalists[place], self.budget.steps // 2, seed)
+        choice, lr = finalists(self._schedules(arm), self._short_trials(arm))[place]
+        return self.candidate(arm, choice, lr, self.budget.steps // 2, seed)
 
     def best(self, arm: Arm) -> tuple[Schedule, float, str]:
         """Return what the search chose: schedule, learning rate, the schedule's title."""
@@ -153,12 +153,7 @@ class Study:
         return choice.schedule, found["lr"], choice.title
 
     def candidate(
-        self,
-        arm: Arm,
-        choice: int,
-        lr: float,
-        steps: int | None = None,
-        seed: int = SEARCH_SEED,
+        self, arm: Arm, choice: int, lr: float, steps: int | None = None, seed: int = SEARCH_SEED
     ) -> Cell:
         """Return the cell of a schedule and a learning rate, of a short trial without a number of
         steps; where the loss did not stay finite its distance is None.
@@ -180,7 +175,7 @@ class Study:
             except NotFiniteError:
                 return of | {"kl": None}
             each, _ = distance(last.model, self._reference(made, "validation"))
-            return of | {"kl": _estimate(each)}
+            return of | {"kl": Estimate.of(each).to_dict()}
 
         name = f"{kind}-{arm.name}-{choice}-{lr:g}"
         if seed != SEARCH_SEED:
@@ -211,8 +206,8 @@ class Study:
                 model, process = point.model, _process(point.model, made)
                 each, table = distance(model, known)
                 limit = bound(model, process, x[: b.bound], b.levels_per_image, seed)
-                row = {"step": point.step, "loss": point.loss, "kl": _estimate(each)}
-                row |= {"nll": _estimate(limit.nll), "table": table.tolist()}
+                row = {"step": point.step, "loss": point.loss, "kl": Estimate.of(each).to_dict()}
+                row |= {"nll": Estimate.of(limit.nll).to_dict(), "table": table.tolist()}
                 points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
             told = {"data": self.data, "config": made.to_json()}
             save_model(model, self.cells.path(name, ".safetensors"), told)
@@ -243,7 +238,7 @@ class Study:
             nll, drawn = measures.flow(
                 model, process, self.action, x, b.flow_samples, b.flow_steps, seed
             )
-            found = {"flow_kl": self._above(nll, x), "flow_nll": _estimate(nll)}
+            found = {"flow_kl": self._above(nll, x), "flow_nll": Estimate.of(nll).to_dict()}
             return {"arm": arm.name, "seed": seed} | found | drawn
 
         inputs = {"run": done["inputs"], "sizes": sizes}
@@ -289,12 +284,12 @@ class Study:
         of = [_source(made).to_json(), b.train, b.trajectories, count, seed, MODES]
         digest = sha256(json.dumps(of).encode()).hexdigest()[:12]
         path = self.cells.path(f"reference-{digest}", ".safetensors")
-        found = _kept(path)
+        found = kept_reference(path)
         if found is not None:
             return found
         self.cells.begin(path.stem)
         with FileLock(path.with_suffix(".lock")):  # one process computes, others wait for it
-            found = _kept(path)
+            found = kept_reference(path)
             if found is None:
                 learner, *_ = prepare(made, fabric_for("cpu"))
                 x = getattr(self.fields(), split)[:count]
@@ -317,7 +312,7 @@ class Study:
             x, model = getattr(self.fields(), split)[: b.n_eval_fields], learner.model
             process = _process(model, made)
             each, table = ends(process, model.modes, self.action, x, b.trajectories, 0)
-            return {"kl": _estimate(each), "table": table.tolist()}
+            return {"kl": Estimate.of(each).to_dict(), "table": table.tolist()}
 
         digest = sha256(noise.to_json().encode()).hexdigest()[:12]
         return self.cells.read_or_compute(f"ends-{split}-{digest}", inputs, compute)
@@ -385,28 +380,11 @@ class Study:
         def compute() -> Cell:
             *_, last = trained(made)
             each, table = distance(last.model, self._reference(made, "test"))
-            return {"seed": seed, "kl": _estimate(each), "table": table.tolist()}
+            return {"seed": seed, "kl": Estimate.of(each).to_dict(), "table": table.tolist()}
 
         b = self.budget
         inputs = {"config": to_dict(made), "sizes": [b.n_eval_fields, b.trajectories]} | MODES
         return self._whole(self.cells.read_or_compute(name, inputs, compute), made, "test")
-
-
-def score(cell: Cell) -> float:
-    """Return what the search chooses by: the distance, infinite where it is no number."""
-    kl = cell["result"]["kl"]
-    return kl["value"] if kl and math.isfinite(kl["value"]) else math.inf
-
-
-def mean_score(cells: list[Cell]) -> float:
-    """Return what finalists are compared by: the mean over their seeds."""
-    return statistics.fmean(map(score, cells))
-
-
-def _kept(path: Path) -> Reference | None:
-    with suppress(SafetensorError, FileNotFoundError):
-        return Reference(load_file(path))
-    return None
 
 
 def _source(made: TrainConfig) -> FixedProcess:
@@ -417,7 +395,3 @@ def _source(made: TrainConfig) -> FixedProcess:
 
 def _process(model: NetworkDenoiser, made: TrainConfig) -> Process:
     return _source(made).on(model)
-
-
-def _estimate(values: Tensor) -> dict[str, float]:
-    return Estimate.of(values).to_dict()

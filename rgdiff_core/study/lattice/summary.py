@@ -31,7 +31,8 @@ from rgdiff_core.study.lattice.arms import (
     Arm,
 )
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
-from rgdiff_core.study.lattice.study import Study, mean_score
+from rgdiff_core.study.lattice.search import mean_score
+from rgdiff_core.study.lattice.study import Study
 
 __all__ = ["METRICS", "over_seeds", "summary"]
 

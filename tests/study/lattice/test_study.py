@@ -21,7 +21,7 @@ from rgdiff_core.study.lattice.arms import ABLATION, LRS, REVERSED, SCHEDULE_SCA
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
 from rgdiff_core.study.lattice.executor import Execution, carried_out, missing
 from rgdiff_core.study.lattice.plan import plan
-from rgdiff_core.study.lattice.study import FINALISTS, score
+from rgdiff_core.study.lattice.search import FINALISTS, score
 from rgdiff_core.study.lattice.summary import METRICS
 from tests.tiny_study import BUDGET as TINY
 from tests.tiny_study import DATA, study_folder
