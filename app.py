@@ -21,6 +21,7 @@ from pages._samples.component.route import route
 from pages._shared import glossary, looks
 from pages._shared.guard import Guard, Hosts
 from pages._shared.presses import OnePress
+from pages._shared.root import Root
 from rgdiff_core import extensions
 
 SHARED = Path(__file__).parent / "pages" / "_shared"
@@ -73,13 +74,22 @@ def preload() -> None:
 
 
 def preload_rest() -> None:
-    """Import what only the Samples, Training and Lattice pages need."""
+    """Import what only the Samples, Training and Lattice pages need.
+
+    The first derivative of a backward pass imports sympy, for seconds in which nothing is
+    cancelled; here nobody waits for it.
+    """
+    import torch
+
     from pages._lattice import model, phase_map, sampling, scan
     from pages._samples import search_views
     from pages._samples import views as samples_views
     from pages._samples.component import line
     from pages._training import estimate, form, run_samples
+    from rgdiff_core import Modes
+    from rgdiff_core.schedules import Cutoff
 
+    Cutoff().beta(torch.tensor(0.5), Modes(torch.rand(1, 2, 2)))
     del phase_map, model, sampling, scan
     del line, run_samples, samples_views, search_views, estimate, form
 
@@ -116,12 +126,16 @@ if get_script_run_ctx(suppress_warning=True) is None:
     # would take pages/ for its older kind of routing: a first visit by a deep link would show
     # file names.
     PagesManager.uses_pages_directory = False
-    hosts = names()
+    hosts, base = names(), config.get_option("server.baseUrlPath")
     app = st.App(
         __file__,
         lifespan=lifespan,
-        routes=[route(hosts, config.get_option("server.baseUrlPath"))],
-        middleware=[Middleware(Guard, hosts=hosts), Middleware(OnePress)],
+        routes=[route(hosts, base)],
+        middleware=[
+            Middleware(Guard, hosts=hosts),
+            Middleware(Root, base=base),
+            Middleware(OnePress),
+        ],
     )
 else:
     draw()

@@ -32,11 +32,11 @@ def phase_diagram(theory: Theory, listed: Listed, info: EnsembleInfo | None) -> 
 
 VIEWS: Mapping[str, View] = {
     "Theory": phase_diagram,
+    "RG flow": flow.draw,
     "Sample": sampling.draw,
     "Observables": observables.draw,
     "Configurations": configurations.draw,
     "Phase scan": scan.draw,
-    "RG flow": flow.draw,
     "Model vs HMC": model.draw,
 }
 

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+import rgdiff_core as rg
 from pages._noising import controls, messages, session, two_sites
 from pages._noising.component import mount
 from pages._noising.parts import exports, free_theory, references
@@ -34,7 +35,7 @@ def follow_tour() -> None:
     number = tour.arrive("noising", settled="state" in st.query_params)
     if number is not None:
         data = session.current().data
-        images = "photographs" if data.startswith("phi4") else data
+        images = "photographs" if rg.data.is_lattice(data) else data
         state = states("cifar10" if cache.has("cifar10") else images)[number]
         session.attempt(lambda: state)
 
@@ -46,9 +47,13 @@ def laboratory() -> None:
     with st.container(gap=None, key="noising-stores"):  # invisible
         for slot, layers in enumerate(messages.layers_messages(lab).values()):
             mount_layers(layers, f"layers-{slot}")
-    data = messages.bands_message(session.sent(), session.revision(), session.opening())
+    data = messages.bands_message(
+        session.sent(), session.revision(), session.opening(), session.history()
+    )
     client_state = mount(data, session.KEY, lambda: None)
     accepted = session.rested(client_state)
+    if session.travelled(client_state):
+        st.rerun()
     if text := session.problem():
         top.error(text, icon=":material/error:")
     lab = session.current()

@@ -16,9 +16,13 @@ from rgdiff_core.data import DataUnavailable
 def bench() -> None:
     """Draw the component, and what is measured when dragging stops."""
     live, top = is_served(), st.container()
-    message = samples_message(session.sent(), session.revision(), live, session.opening())
+    message = samples_message(
+        session.sent(), session.revision(), live, session.opening(), session.history()
+    )
     client_state = mount(message, session.KEY)
     accepted = session.rested(client_state)
+    if session.travelled(client_state):
+        st.rerun()
     if text := session.problem():
         top.error(text, icon=":material/error:")
     state, revision = session.current(), session.revision()

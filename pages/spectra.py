@@ -79,7 +79,7 @@ def fits(choice: SpectraChoice, k: Tensor) -> list[Curve]:
 @st.fragment
 def components(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> None:
     """Draw what is in the basis chosen; its own controls leave the figure above alone."""
-    st.header("What it looks like, component by component")
+    st.header("What the noise looks like")
     view = address.menu(
         st,
         "View",
@@ -101,7 +101,7 @@ def page() -> None:
     st.markdown(
         "Where do the data have their power, and which noise is like them? Natural images and "
         "fields near a phase transition hold more power the coarser the scale; noise of a "
-        "**colour** that shares this spectrum leaves the flow fewer things to undo."
+        "**colour** that shares this spectrum leaves the flow less to undo."
     )
     with st.sidebar:
         choice = data_controls()

@@ -57,8 +57,8 @@ def page() -> None:
     st.title("Training")
     st.markdown(
         "Train a score model: the exact Gaussian score of the data's spectrum, and a network that "
-        "learns the rest. **Choose a preset and press Start.** A run continues when this page is "
-        "closed; come back to it, pause it, compare it, sample from it."
+        "learns the rest. **Choose a preset and press Start.** Runs go on when this page is "
+        "closed: come back to watch, pause or compare them, or to sample from them."
     )
     tour.arrive("training")
     tour.draw("training")

@@ -20,6 +20,9 @@ from rgdiff_core.denoisers.files import list_pretrained, load_model, load_pretra
 from rgdiff_core.likelihood import elbo, log_likelihood
 from rgdiff_core.process import Marginal, Process, ProcessSpec
 from rgdiff_core.sampling import sample, trajectory
+from rgdiff_core.sampling.growth import grow
+
+lattice.grow = grow  # pyright: ignore[reportAttributeAccessIssue]  # it samples: above its floor
 
 __version__ = "0.1.0"
 

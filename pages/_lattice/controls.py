@@ -49,9 +49,8 @@ def sidebar() -> Theory:
 def _presets() -> None:
     key, theory = "lattice-preset", current()
     titles = {title(each): each for each in LITERATURE}
-    same = [name for name, each in titles.items() if each.action == theory.action]
-    fitting = [name for name in same if titles[name].size == theory.size]
-    st.session_state[key] = next(iter(fitting or same), None)
+    shown = (name for name, each in titles.items() if named(each) == theory)
+    st.session_state[key] = next(shown, None)
 
     def taken() -> None:
         name = st.session_state[key]
@@ -71,7 +70,8 @@ def _presets() -> None:
 
 def title(point: NamedTheory) -> str:
     """Return a line for a menu."""
-    size = f"{point.size}×{point.size}, " if point.size else ""
+    said = not point.size or f"{point.size}x{point.size}" in point.name
+    size = "" if said else f"{point.size}×{point.size}, "
     return f"{point.name} · {size}{point.source.split(',')[0]}"
 
 
@@ -201,8 +201,8 @@ def _translated(theory: Theory, convention: str) -> None:
     told = {
         "m², λ": f"m² = {theory.m2:.6g}, λ = {theory.lam:.6g}: the page's own, φ",
         "κ, λ": f"κ = {hopping.kappa:.6g}, λ = {hopping.lam:.6g}; "
-        f"φ = {hopping.factor:.4g} × that field",
-        "½: m², g": f"m² = {half.m2:.6g}, g = {half.g:.6g}; φ = {half.factor:.4g} × that field",
+        f"φ = {hopping.factor:.4g} × its field",
+        "½: m², g": f"m² = {half.m2:.6g}, g = {half.g:.6g}; φ = {half.factor:.4g} × its field",
     }
     lines = [text for name, text in told.items() if name != convention]
     st.caption("The same theory:  \n" + "  \n".join(lines).replace("-", "−"))

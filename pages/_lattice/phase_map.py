@@ -7,11 +7,11 @@ import numpy as np
 import streamlit as st
 import torch
 
-from pages._lattice import figures, state
+from pages._lattice import figures, live, state
 from pages._lattice.controls import named, title, where
 from pages._lattice.figures import Marks
 from pages._lattice.state import Theory
-from pages._shared import pictures, plots
+from pages._shared import address, pictures, plots
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import FreeField, HMCResult, Phi4, hmc, observables
 from rgdiff_core.lattice.critical import LITERATURE, MAX_LAM, critical_mass2
@@ -31,6 +31,11 @@ NAMES: Mapping[str, str] = {
     "energy": "E, nearest neighbours",
     "correlation_length": "ξ, second moment",
 }
+CLICK, DRAG = "click a point", "drag the star"
+TASKS: Mapping[str, str] = {
+    CLICK: "Click a point to select it.",
+    DRAG: "Drag the star across the line, and watch the fields; the arrow keys move it too.",
+}
 KEY, LAST = "lattice-map", "lattice-map-last"
 
 
@@ -46,10 +51,22 @@ def draw(theory: Theory, listed: Sequence[EnsembleInfo]) -> None:
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.header("The phase diagram")
-        _map(theory, listed)
+        way = address.menu(
+            st,
+            "Map",
+            [CLICK, DRAG],
+            default=CLICK,
+            key="map",
+            label_visibility="collapsed",
+        )
+        if way == CLICK:
+            _map(theory, listed)
+        else:
+            line = tuple(zip(*_line(RANGE_LAM[1]), strict=True))
+            live.draw(theory, line, [each.action for each in LITERATURE])
         st.caption(
             "Left of and below the orange line the symmetry φ → −φ is broken and fields order; "
-            "on the other side they do not. **Click a point to select it.** The line is that of "
+            f"on the other side they do not. **{TASKS[way]}** The line is that of "
             "the infinite lattice, interpolated between published and measured points."
         )
     with right:

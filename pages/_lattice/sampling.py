@@ -272,7 +272,7 @@ def _unfinished() -> None:
             on_click=_begin,
             args=(spec,),
             width="stretch",
-            help="Go on from the last checkpoint; the result is that of a run without a stop.",
+            help="Continue from the last checkpoint; the result is that of a run without a stop.",
         )
         right.button(
             "Discard",

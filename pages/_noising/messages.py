@@ -1,6 +1,7 @@
 """The messages of docs/lab-protocol.md: band images, tables, exact pictures."""
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,18 +92,21 @@ def _layers(identity: str, data: bool, state: str) -> bytes:
 
 
 @st.cache_resource(max_entries=6, show_spinner=False)
-def bands_message(lab_json: str, revision: str, opening: bool = False) -> bytes:
+def bands_message(
+    lab_json: str, revision: str, opening: bool = False, history: str = "{}"
+) -> bytes:
     """Return the bands message of docs/lab-protocol.md for a state, under a revision.
 
     Arguments:
         opening: whether the pictures move until the first touch.
+        history: what can be undone beyond the browser's own changes, as JSON.
     """
     lab = NoisingState.from_json(lab_json)
     header, arrays = _bands(_frozen(lab).to_json())
     titles = [describe(side.basis, side.noise, side.schedule) for side in lab.sides]
     sides = [side | {"title": title} for side, title in zip(header["sides"], titles, strict=True)]
     told = {"revision": revision, "state": lab.component(), "sides": sides, "opening": opening}
-    return pack(header | told, arrays)
+    return pack(header | told | {"history": json.loads(history)}, arrays)
 
 
 def _frozen(lab: NoisingState) -> NoisingState:

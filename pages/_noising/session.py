@@ -14,6 +14,7 @@ __all__ = [
     "attempt",
     "change",
     "current",
+    "history",
     "opening",
     "prepare",
     "problem",
@@ -21,6 +22,7 @@ __all__ = [
     "sent",
     "revision",
     "started",
+    "travelled",
     "with_data",
     "write_link",
 ]
@@ -37,6 +39,7 @@ def _check(lab: NoisingState) -> None:
 _page = DraggedState("noising", json_address(NoisingState.from_json), _check, KEY, merged)
 attempt, change, current = _page.attempt, _page.change, _page.current
 problem, rested, sent = _page.problem, _page.rested, _page.sent
+history, travelled = _page.history, _page.travelled
 revision, started, write_link = _page.revision, _page.started, _page.write_link
 
 

@@ -36,7 +36,7 @@ def draw(study: Found) -> None:
     with shown(study):
         _head(study)
     if not study["arms"]:
-        st.info("No arm has been measured yet.", icon=":material/hourglass_empty:")
+        st.info("No method has been measured yet.", icon=":material/hourglass_empty:")
         return
     with shown(study):
         _sections(study)
@@ -167,7 +167,7 @@ def _arms(study: Found, nfe: int | None) -> None:
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
-    told = {"arm": st.column_config.TextColumn("arm", width="large", pinned=True)} | columns(
+    told = {"arm": st.column_config.TextColumn("method", width="large", pinned=True)} | columns(
         "change",
         "Δ to standard",
         "%+.4f",

@@ -45,7 +45,7 @@ def draw(study: Found) -> None:
     st.caption(
         "KL(p‖q) in nats, by the scale of the components (0 the coarsest) and by how much signal "
         "is left in the noised field, the data's log-SNR. The numbers of a map add up to the "
-        "arm's KL; those that are a little below zero are noise of the measurement."
+        "method's KL; those slightly below zero are statistical noise."
     )
     columns, rows = levels(study["log_snr_edges"]), edges(study["scale_edges"])
     arms = study["arms"]
@@ -113,16 +113,16 @@ def images(study: Found, arms: Sequence[Found]) -> None:
     shown = [(arm, table) for arm in arms if (table := _table(arm, base, way))]
     if not shown:
         st.info(
-            "No arm of those chosen has this map: it needs the basis, the network and the "
+            "None of the methods chosen has this map: it needs the basis, the network and the "
             "budget of standard diffusion.",
             icon=":material/info:",
         )
         return
     st.caption(
         {
-            "Δ to standard": "Bits/dim that an arm needs more (red) or less (blue) than standard "
-            "diffusion, by scale and by the data's log-SNR; they add up to the difference of the "
-            "two.",
+            "Δ to standard": "Bits/dim that a method needs more (red) or less (blue) than "
+            "standard diffusion, by scale and by the data's log-SNR; they add up to the "
+            "difference of the two.",
             "gain": "Bits/dim that the network adds to the free theory's (negative: saves), by "
             "scale and the data's log-SNR.",
             "left": "The network's squared error as a share of the free theory's, by scale and "

@@ -14,7 +14,7 @@ __all__ = ["BAR", "Mark", "curves", "dots", "forest", "heat", "look"]
 
 BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
-LEGEND = {"orientation": "h", "yanchor": "top", "y": -0.26, "x": 0}
+LEGEND = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
 MAP, SIGNED = "Viridis", "RdBu_r"
 LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same in every figure
     "standard": (plots.GREY, "dot"),
@@ -92,11 +92,18 @@ def curves(
     positive = all(float(y) > 0 for each in drawn for y in each.y)
     figure.update_yaxes(title=y_title, zeroline=False, type="log" if log_y and positive else None)
     if log_y and positive:
-        figure.update_yaxes(dtick="D2", exponentformat="power")
+        values, texts = plots.log_ticks(*_extent(drawn))
+        figure.update_yaxes(tickvals=values, ticktext=texts)
     figure.update_layout(
         height=height, margin=MARGIN, hovermode="x unified", legend=LEGEND, uirevision="results"
     )
     return figure
+
+
+def _extent(drawn: Sequence[Curve]) -> tuple[float, float]:
+    """Return the least and the largest y of curves that are positive, with room around them."""
+    values = [float(y) for each in drawn for y in each.y]
+    return min(values) / 1.5, max(values) * 1.5
 
 
 def dots(

@@ -14,7 +14,7 @@ from pages._shared import plots
 from rgdiff_core.study.headline import Effect, effects
 from rgdiff_core.study.lattice.verdict import Outcome
 
-__all__ = ["draw", "sentence"]
+__all__ = ["draw", "joined", "sentence"]
 
 Effects = Mapping[str, Sequence[Effect]]  # by the name of the data set
 METHODS: Mapping[str, tuple[str, str]] = {  # noise and schedule
@@ -74,7 +74,7 @@ def sentence(known: Effects) -> str:
     text = (
         f"Compared with standard diffusion on {_number(len(ours))} data set"
         f"{'s' * (len(ours) != 1)}, matched noise with a component-wise schedule is "
-        f"**{_joined([part for part in parts if part])}**"
+        f"**{joined([part for part in parts if part])}**"
     )
     wins = Counter(
         method
@@ -107,7 +107,7 @@ def _number(count: int) -> str:
     return NUMBERS[count] if count < len(NUMBERS) else str(count)
 
 
-def _joined(parts: Sequence[str]) -> str:
+def joined(parts: Sequence[str]) -> str:
     """Return "a", "a and b" or "a, b and c"."""
     return " and ".join(filter(None, (", ".join(parts[:-1]), parts[-1])))
 

@@ -33,7 +33,7 @@ def pictures(study: Found, arms: Sequence[Found]) -> None:
             steps = f", {row['nfe']} steps" if row["nfe"] else ""
             with place:
                 _picture(row["file"], f"{title}{steps}")
-    st.caption("The first samples as they come, none chosen, with the same seeds in every arm.")
+    st.caption("The first samples, uncurated, with the same seeds for every method.")
     rows = [{"arm": row["arm"], "steps": row["nfe"], "file": row["file"]} for row, _ in there]
     below(study, "pictures", rows, "ARM.samples-STEPS")
 

@@ -48,7 +48,7 @@ def box(
     known = {arm["name"]: arm for arm in study["arms"]}
     with st.container(border=True):
         name = st.selectbox(
-            "Arm",
+            "Method",
             list(arms),
             list(arms).index(first) if first in arms else 0,
             key=key,
@@ -99,7 +99,7 @@ def noising(study: Found, arm: Found, key: str) -> None:
         "Open in Noising",
         key=key,
         icon=":material/gradient:",
-        help="The same schedule, colour and basis, on the arm's training data.",
+        help="The same schedule, colour and basis, on the method's training data.",
     ):
         return
     try:
@@ -119,10 +119,10 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
     data = studies.data_of(study)
     pretrained = {model.name: model for model in rg.list_pretrained()}
     if isinstance(arm["model"], str) and arm["model"] in pretrained:
-        return f"pretrained/{arm['model']}", f"the arm's own model, `{arm['model']}`"
+        return f"pretrained/{arm['model']}", f"the method's own model, `{arm['model']}`"
     if own_file(study, arm) is not None:
         return "", "the model that the study trained, which becomes a run of yours"
-    missing = "because the arm's own model file is not available"
+    missing = "because the method's own model file is not available"
     for name, model in pretrained.items():
         if model.data == data:
             return f"pretrained/{name}", f"the universal model `{name}`, {missing}"

@@ -44,7 +44,7 @@ WORDS = {
 def draw(studies: Mapping[str, Found]) -> None:
     """Draw the runs, what evaluates them, and their numbers beside the study's."""
     st.markdown(
-        "Every run that has a model is evaluated by the button as the arms of the study were: "
+        "Every run that has a model is evaluated by the button as the methods of the study were: "
         "on held-out data, in the background. Its numbers are kept in the run's folder."
     )
     try:

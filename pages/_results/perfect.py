@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages._results import figures
-from pages._results.headline import OUTCOMES
+from pages._results.headline import OUTCOMES, joined
 from pages._results.provenance import bracketed
 from pages._results.studies import Found, folder
 from pages._shared import plots
@@ -18,6 +18,7 @@ from rgdiff_core.study.report import read_results
 __all__ = ["draw", "sentence"]
 
 FILE = "schedules-phi4.json"
+GAPS = OUTCOMES | {"better": "smaller", "worse": "larger"}
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
 SHOWN: Mapping[str, tuple[str, str, str]] = {
@@ -64,21 +65,25 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
     leaders = {each["title"]: found for each in theories if (found := leader(each, steps))}
     parts = [
         f"**{word}** on {_where(rows)}"
-        for outcome, word in OUTCOMES.items()
+        for outcome, word in GAPS.items()
         if (rows := {t: x for t, x in leaders.items() if x.difference.outcome == outcome})
     ]
     if not parts:
         return "Component-wise schedules have not been compared with a perfect denoiser yet."
     return (
-        f"With a perfect denoiser of φ⁴ and {steps} steps, the best component-wise schedule is, "
-        "compared with white noise of linear log-SNR, " + "; ".join(parts) + "."
+        f"Even a perfect denoiser of φ⁴ misses the theory in {steps} steps. Compared with white "
+        "noise and a linear log-SNR, the gap that the best component-wise schedule leaves is "
+        + "; ".join(parts)
+        + "."
     )
 
 
 def _where(rows: Mapping[str, Leader]) -> str:
-    return ", ".join(
-        f"{title} (gap {bracketed(*each.percent)} %: {each.title}, {_of(each)})"
-        for title, each in rows.items()
+    return joined(
+        [
+            f"{title} ({bracketed(*each.percent)} %; {each.title}; {_of(each)})"
+            for title, each in rows.items()
+        ]
     )
 
 

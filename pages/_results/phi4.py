@@ -30,7 +30,9 @@ def draw(study: Found) -> None:
     with shown(study):
         _head(study)
     if not study["arms"]:
-        st.info("No arm of this theory has a finished run yet.", icon=":material/hourglass_empty:")
+        st.info(
+            "No method has a finished run in this theory yet.", icon=":material/hourglass_empty:"
+        )
         return
     with shown(study):
         _arms(study)
@@ -153,9 +155,9 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
         if name != "sigmas"
     }
     return told | {
-        "arm": st.column_config.TextColumn("arm", width=265, pinned=True),
+        "arm": st.column_config.TextColumn("method", width=265, pinned=True),
         "schedule": st.column_config.TextColumn(
-            "schedule", help="What the search chose among the arm's candidates."
+            "schedule", help="What the search chose among the method's candidates."
         ),
         "lr": st.column_config.NumberColumn("rate", help="Chosen by the search.", format="%g"),
     }
@@ -261,20 +263,28 @@ def _evaluations(study: Found) -> None:
 
 
 def _ablation(study: Found) -> None:
-    ablation = study["ablation"]
-    if not ablation:
+    if not study["ablation"]:
         st.info("The ablation was not made for this theory.", icon=":material/info:")
         return
     st.caption(
-        "From standard diffusion to the arms, one change at a time, all with the same schedule "
-        "and rate where they share the noise. A negative change is an improvement; its error is "
-        "over seeds, which are few."
+        "From standard diffusion to the other methods, one change at a time, all with the same "
+        "schedule and rate where they share the noise. A negative change is an improvement; its "
+        "error is over seeds, which are few."
     )
+    _chain(study, study["ablation"], "ablation")
+    if again := study.get("ablation_reversed"):
+        st.markdown("**The same changes in the other order**")
+        st.caption("What a change is worth depends on those made before it.")
+        _chain(study, again, "ablation-reversed")
+
+
+def _chain(study: Found, chain: list[Found], name: str) -> None:
+    """Draw models of which each is one change of the one before."""
     rows = [
         {"#": str(number), "model": row["title"]}
         | pair("kl", row["kl"])
         | pair("change", row["change"])
-        for number, row in enumerate(ablation, 1)
+        for number, row in enumerate(chain, 1)
     ]
     left, right = st.columns([2, 3], gap="medium")
     with left:
@@ -286,10 +296,11 @@ def _ablation(study: Found) -> None:
             KL,
         )
         st.plotly_chart(
-            figure, key="results-ablation", config=figures.BAR, alt="KL along the ablation"
+            figure, key=f"results-{name}", config=figures.BAR, alt=f"KL along the {name}"
         )
     right.dataframe(
         rows,
+        key=f"results-{name}-table",
         hide_index=True,
         width="stretch",
         column_config={
@@ -298,13 +309,13 @@ def _ablation(study: Found) -> None:
             **columns("change", "change", "%+.4f"),
         },
     )
-    steps = [row for row in ablation if row["change"]]
+    steps = [row for row in chain if row["change"]]
     if steps:
         low, high = (f(steps, key=lambda row: row["change"]["value"]) for f in (min, max))
         told = [f"The largest gain: {_step(low)}."] if low["change"]["value"] < 0 else []
         told += [f"The largest loss: {_step(high)}."] if high["change"]["value"] > 0 else []
         st.caption(" ".join(told))
-    below(study, "ablation", rows, "ablation-MODEL-SEED")
+    below(study, name, rows, "ablation-MODEL-SEED")
 
 
 def _step(row: Found) -> str:

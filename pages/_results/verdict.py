@@ -27,8 +27,8 @@ MEASURE = (
     "nats a code made for q spends on a field of p than the best code does. 0 is perfect. On φ⁴ "
     "it is absolute, since p is known. Here it is that of the stochastic sampler in infinitely "
     "many steps, by the denoiser's squared error: an upper bound of KL(p‖q). Errors are one "
-    "standard error, over seeds and held-out fields. Two arms differ where Student's test says so "
-    "at 95 %, with Holm's correction for all arms; they are equal where the 95 % interval is "
+    "standard error, over seeds and held-out fields. Two methods differ where Student's test says "
+    "so at 95 %, with Holm's correction for all; they are equal where the 95 % interval is "
     "inside a margin that was stated beforehand, a tenth of standard diffusion's number; else "
     "they are undecided. In infinitely many steps a perfect network gives every schedule the "
     "same distance, so that schedules can only differ by what the network did not learn, and by "
@@ -160,7 +160,7 @@ def draw(studies: Mapping[str, Found]) -> None:
 
 def _verdict(study: Found) -> tuple[str, str, str]:
     """Return a sign, its colour, and a sentence."""
-    missing = "no verdict yet: an arm of the claim has not been measured."
+    missing = "no verdict yet: a method of the claim has not been measured."
     nothing = ":material/hourglass_empty:", "gray", missing
     if "theory" in study:
         verdict = phi4_verdict(study)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._samples.session import bound, take
 from pages._samples.state import SamplesState
-from pages._shared.menus import BASES
+from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
 from pages._shared.process_widgets import (
     Bind,
@@ -62,8 +62,8 @@ def sidebar(bench: SamplesState, source: Source) -> None:
         _couplings(source)
         if fixes_basis(bench.setting.model):
             st.caption(
-                f"Its basis is fixed: {BASES[source.basis.name].lower()}. The network computes in "
-                f"{source.precision}."
+                f"Its basis is fixed: {in_sentence(BASES[source.basis.name])}. "
+                f"The network computes in {source.precision}."
             )
         else:
             shape = source.denoiser.basis.shape

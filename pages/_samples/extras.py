@@ -31,7 +31,7 @@ def zoomed(bench: SamplesState) -> None:
     names = ["the image", "what is given", "mean of all", *(f"sample {i + 1}" for i in range(4))]
     st.html(plots.tiles(coloured(shown, source), names[: len(shown)]))
     st.caption(
-        "The given scales are alike in all samples, and the rest is drawn from the model's "
+        "The given scales are the same in all samples, and the rest is drawn from the model's "
         "conditional distribution: variation between samples reflects what the image does not "
         "determine. They are samples given this image, so they need not agree with the data below."
     )
@@ -45,7 +45,7 @@ def neighbours(bench: SamplesState) -> None:
     if not st.toggle(
         "Nearest training images of the chosen sample",
         key="samples-nearest",
-        help="Has the model learnt, or learnt by heart? Choose a sample by clicking it, or with "
+        help="Has the model learnt or memorised? Choose a sample by clicking it, or with "
         "the keys , and .",
     ):
         return

@@ -14,7 +14,7 @@ import torch
 import rgdiff_core as rg
 from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
-from pages._shared.color_messages import color_tables, curve_header
+from pages._shared.color_messages import curve_header, spectrum_tables
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import GRID_HELP, describe
@@ -64,12 +64,15 @@ def coloured(x: torch.Tensor, source: Source) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def samples_message(bench_json: str, revision: str, live: bool, opening: bool = False) -> bytes:
+def samples_message(
+    bench_json: str, revision: str, live: bool, opening: bool = False, history: str = "{}"
+) -> bytes:
     """Return the bench message for a state, under a revision.
 
     Arguments:
         live: whether the server draws during a drag.
         opening: whether noise is seen to become samples, until the first touch.
+        history: what can be undone beyond the browser's own changes, as JSON.
     """
     bench = SamplesState.from_json(bench_json)
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
@@ -81,6 +84,7 @@ def samples_message(bench_json: str, revision: str, live: bool, opening: bool = 
         "sides": [each | title for each in header["sides"]],
         "live": live,
         "opening": opening,
+        "history": json.loads(history),
         "quick": source.quick,
         "page_state": json.loads(replace(bench, pins=()).to_json()),
         "state": bench.component(),
@@ -150,8 +154,7 @@ def _spectra(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, t
     """Return the tables of the spectrum's plot, none where bands are not those of the basis."""
     if bands.basis is not proc.basis or proc.modes.variance is None:
         return {}
-    tables = color_tables(side, proc, bands) | {"data_power": band_power(bands, proc.modes)}
-    return {name: table for name, table in tables.items() if name != "tint"}
+    return spectrum_tables(side, proc, bands) | {"data_power": band_power(bands, proc.modes)}
 
 
 def _dragged(source: Source, proc: rg.Process, bands: Bands) -> dict[str, Any]:

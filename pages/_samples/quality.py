@@ -73,8 +73,8 @@ def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:
     lattice = load(columns[0][1]).action is not None
     st.markdown("**Quality**")
     st.caption(
-        "The probability flow of the process has a density q, so its samples can be weighed "
-        "against e^{−S}: the effective sample size is 1 for a perfect model. This "
+        "The probability flow of the process has a density q, so its samples can be "
+        "weighted with e^{−S}/q: the effective sample size is 1 for a perfect model. This "
         "metric does not depend on sampler, steps, class, guidance or zoom."
         if lattice
         else "A bound on the bits per dimension of held-out images, of any class and without "

@@ -34,7 +34,7 @@ HELP = {
     "bound on the likelihood of samples drawn in **{n} steps**. Nothing is trained: the model "
     "stays as it is.",
     "sweep": "Whole processes are tried for **{n} steps**: kernel, width, softness, colour, path. "
-    "The study is kept in a database, and continues where it was left.",
+    "The study is kept in a database, and continues where it stopped.",
 }
 
 
@@ -77,7 +77,7 @@ def _gradient(bench: SamplesState, columns: list, busy: bool) -> None:
         MAX_POINTS,
         min(setting.steps + 1, MAX_POINTS),
         key=f"{KEY}-points",
-        help="With one more than there are steps, the curve is free at every time that is seen.",
+        help="With one more than there are steps, the curve is free at every time that is used.",
     )
     shape = columns[2].toggle(
         "Also the width", True, key=f"{KEY}-shape", help="Also the kernel's width or order."

@@ -19,6 +19,7 @@ __all__ = [
     "KEY",
     "bound",
     "current",
+    "history",
     "opening",
     "pin",
     "prepare",
@@ -28,6 +29,7 @@ __all__ = [
     "sent",
     "revision",
     "take",
+    "travelled",
     "unpin",
     "write_link",
 ]
@@ -51,6 +53,7 @@ def _check(bench: SamplesState) -> None:
 
 _page = DraggedState("samples", json_address(_read), _check, KEY, merged)
 current, problem, rested = _page.current, _page.problem, _page.rested
+history, travelled = _page.history, _page.travelled
 sent, revision, write_link = _page.sent, _page.revision, _page.write_link
 
 

@@ -156,7 +156,7 @@ def _side_by_side(columns: Sequence[Column]) -> None:
                         key=f"samples-restore-{index}",
                         on_click=session.restore,
                         args=(index - 1,),
-                        help="Go on from this setting.",
+                        help="Continue with this setting.",
                     )
                     st.button(
                         "Unpin",
@@ -188,8 +188,8 @@ def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
     if data is not None:
         comparisons.ratios(data, measured, {column.name: column.color for column in columns})
     st.caption(
-        "In brackets: the standard error, in units of the last digit. Then how many standard "
-        "errors of the difference the samples are away from the data."
+        "In brackets: the standard error, in units of the last digit. Then the distance from the "
+        "data, in standard errors of the difference."
     )
 
 

@@ -2,6 +2,7 @@
 amplitudes over the colour's number and over time, and the curve that is drawn on it.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from rgdiff_core.colors import Color, CurveColor, Matched, MovingColor, White
 from rgdiff_core.spectra.bands import Bands, amplitudes_of, band_share, by_scale, separable
 
-__all__ = ["color_tables", "curve_header", "painted_from", "plain"]
+__all__ = ["color_tables", "curve_header", "painted_from", "plain", "spectrum_tables"]
 
 UNIT_WHITE = White(normalize=False)
 FIRST_POINTS = 5
@@ -48,39 +49,80 @@ def color_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[st
     Arguments:
         proc: the process of the side's last colour.
     """
-    tint, colors = side.drag_parameters()[1], [side.color]
     sent = painted_from(side, proc)
-    if tint is not None and (len(sent) == 2 or sent[0] == UNIT_WHITE):
-        colors = [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]
-    times = torch.linspace(0, 1, 1 if side.start is None else TIMES).to(proc.noise_variance)
-    spectra = [_over_time(side, color, times, proc) for color in colors]
-    variances = torch.stack(torch.broadcast_tensors(*spectra))
+    by_table = len(sent) == 2 or sent[0] == UNIT_WHITE
+    colors = _turned(side) if by_table else [side.color]
+    variances = _variances(side, proc, colors)
     every = variances.flatten(0, 1)
+    power = _power(proc, bands, every, sent)
     if len(sent) == 2:
-        amplitude, power = amplitudes_of(bands, proc, every), _mean(proc, bands, every)
+        amplitude = amplitudes_of(bands, proc, every)
     elif sent[0] == UNIT_WHITE:
-        power = bands.at_nodes(every)
         amplitude = power.sqrt()[:, None]
     else:
         amplitude = torch.ones(1, 1, len(bands.nodes))
-        power = _mean(proc, bands, every)
     shape = variances.shape[:2]
-    tables = {
-        "tint": amplitude.unflatten(0, shape),
-        "noise_power": power.unflatten(0, shape),
-        "motion": torch.ones(1) if side.start is None else 1 - side.motion.ordinate(times),
-    }
+    return {"tint": amplitude.unflatten(0, shape)} | _spectrum(
+        side, proc, bands, colors, power.unflatten(0, shape)
+    )
+
+
+def spectrum_tables(
+    side: ProcessChoice, proc: rg.Process, bands: Bands
+) -> dict[str, torch.Tensor]:
+    """Return the tables of `color_tables` but for the amplitudes, over the whole grid of the
+    colour's number, for a page that paints no noise.
+
+    Arguments:
+        proc: the process of the side's last colour.
+    """
+    colors = _turned(side)
+    variances = _variances(side, proc, colors)
+    power = _power(proc, bands, variances.flatten(0, 1), painted_from(side, proc))
+    return _spectrum(side, proc, bands, colors, power.unflatten(0, variances.shape[:2]))
+
+
+def _turned(side: ProcessChoice) -> list[Color]:
+    """Return the last colour over the grid of its number, itself where it has none."""
+    tint = side.drag_parameters()[1]
+    if tint is None:
+        return [side.color]
+    return [tint.turn(side.color, v) for v in tint.grid(tint.value(side.color))]
+
+
+def _times(side: ProcessChoice, proc: rg.Process) -> torch.Tensor:
+    return torch.linspace(0, 1, 1 if side.start is None else TIMES).to(proc.noise_variance)
+
+
+def _variances(side: ProcessChoice, proc: rg.Process, colors: Sequence[Color]) -> torch.Tensor:
+    """Return S² of a side with other last colours over time, (Q, T, C or 1, H, W)."""
+    ends = colors
+    if side.start is not None:
+        ends = [MovingColor(side.start, end, side.motion) for end in colors]
+    spectra = [color.variance_at(_times(side, proc), proc.modes) for color in ends]
+    return torch.stack(torch.broadcast_tensors(*spectra))
+
+
+def _power(
+    proc: rg.Process, bands: Bands, variances: torch.Tensor, sent: Sequence[Color]
+) -> torch.Tensor:
+    """Return the power of noises of variance (M, C or 1, H, W) in each band, (M, B)."""
+    return bands.at_nodes(variances) if sent == (UNIT_WHITE,) else _mean(proc, bands, variances)
+
+
+def _spectrum(
+    side: ProcessChoice,
+    proc: rg.Process,
+    bands: Bands,
+    colors: Sequence[Color],
+    power: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    still = side.start is None
+    motion = torch.ones(1) if still else 1 - side.motion.ordinate(_times(side, proc))
+    tables = {"noise_power": power, "motion": motion}
     if curve_header(proc, bands) is not None:
         tables["share"] = band_share(bands, proc.modes, colors)
     return tables
-
-
-def _over_time(
-    side: ProcessChoice, end: Color, times: torch.Tensor, proc: rg.Process
-) -> torch.Tensor:
-    """Return S² of a side with another last colour at times (T,), (T, C or 1, H, W)."""
-    color = end if side.start is None else MovingColor(side.start, end, side.motion)
-    return color.variance_at(times, proc.modes)
 
 
 def _mean(proc: rg.Process, bands: Bands, variance: torch.Tensor) -> torch.Tensor:

@@ -57,11 +57,13 @@ def _centred(parameter: DragParameter, spec: S) -> S:
 def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, Any]:
     """Return the description of a side for the curve's editor, without its tables."""
     shape, tint = side.drag_parameters()
+    label = _axis(side, proc, bands)
     return {
         "title": describe(side.basis, side.noise, side.schedule),
         "axis": {
-            "label": _axis(side, proc, bands),
+            "label": label,
             "discrete": bands.discrete,
+            "counted": bands.discrete and label != MOMENTUM,
             "log": getattr(side.schedule, "order", "scale") in ("scale", "level"),
         },
         "nodes": bands.nodes.tolist(),
@@ -99,7 +101,7 @@ def _axis(side: ProcessChoice, proc: rg.Process, bands: Bands) -> str:
     if order == "variance":
         return "weak components →"
     if bands.basis is not proc.basis:
-        return "|k| / k_max"
+        return MOMENTUM
     return BASES[side.basis.name].scale
 
 
@@ -116,4 +118,5 @@ def curve_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[st
     return tables if table.front is None else tables | {"front": table.front}
 
 
+MOMENTUM = "|k| / k_max"
 HINT = "Drag the points: scales above the curve have become noise."

@@ -1,10 +1,10 @@
-"""The menu of data sets: choose one, fetch CIFAR-10, bring one's own images."""
+"""The menu of data sets: choose one, fetch CIFAR-10, bring one's own images, generate fields."""
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 import rgdiff_core as rg
-from pages._shared import cache, uploads
+from pages._shared import cache, field_forms, uploads
 from rgdiff_core.data import DatasetInfo, DataUnavailable
 
 __all__ = ["choose", "first", "ready"]
@@ -53,6 +53,7 @@ def choose(current: str) -> str:
     if said:
         st.info(said, icon=":material/photo_library:")
     uploads.draw()
+    field_forms.draw()
     return name
 
 

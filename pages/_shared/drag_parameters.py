@@ -116,7 +116,7 @@ _SCHEDULES: dict[type[Spec], DragParameter] = {
 }
 STRENGTH = DragParameter(
     "strength",
-    "Noise: white 0 · matched 1 · steeper",
+    "Noise: white 0 · matched 1",
     "The noise has the data's spectrum to this power: 0 is white noise, 1 is matched to the data, "
     "above 1 it is steeper than the data.",
     0,

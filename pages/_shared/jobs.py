@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 from torch.overrides import TorchFunctionMode
 
-from pages._shared.lanes import Cancelled
+from pages._shared.lanes import Cancelled, Interruptible
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.terminal import duration
 
@@ -67,7 +67,12 @@ class Task:
         """Return a context in which every operation on tensors raises `Cancelled` where the work
         is to end, so that nobody waits for the end of a long evaluation.
         """
-        return _Interruptible(self.stop)
+
+        def look() -> None:
+            if self.stop.is_set():
+                raise Cancelled
+
+        return Interruptible(look)
 
     @property
     def share(self) -> float:
@@ -96,23 +101,6 @@ class Task:
     def waited_for(self) -> bool:
         """Whether it is under way, or will be."""
         return not self.ended and (self.under_way or not self.stopped)
-
-
-class _Interruptible(TorchFunctionMode):
-    def __init__(self, stop: threading.Event) -> None:
-        super().__init__()
-        self.stop = stop
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if self.stop.is_set():
-            raise Cancelled
-        return func(*args, **(kwargs or {}))
 
 
 Work = Callable[[Task], Any]

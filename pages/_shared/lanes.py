@@ -7,12 +7,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["LONG", "SHORT", "Cancelled", "Lane", "Ticket", "in_turn"]
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["LONG", "SHORT", "Cancelled", "Interruptible", "Lane", "Ticket", "in_turn"]
 
 T = TypeVar("T")
 TICK = 0.2  # seconds between two words to one who waits
@@ -23,6 +25,30 @@ class Cancelled(Exception):
     """Nobody waits any more for what is done: somebody has cancelled it, there is a newer request,
     or a tab was closed.
     """
+
+
+class Interruptible(TorchFunctionMode):
+    """A context in which every operation on tensors may be the last, so that nobody waits for the
+    end of a long evaluation.
+
+    Arguments:
+        look: called before each operation; it may raise to cancel.
+    """
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        super().__init__()
+        self.look = look
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Carry out an operation, unless the work is cancelled."""
+        self.look()
+        return func(*args, **(kwargs or {}))
 
 
 @dataclass(eq=False)

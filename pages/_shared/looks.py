@@ -6,7 +6,10 @@ The app sends them before a page draws anything, so that nothing on it moves.
 __all__ = ["look"]
 
 FRAME = """
-.stMainBlockContainer { padding-top: 3rem }
+.stMainBlockContainer { padding: 2.5rem 2rem 4rem }
+.stAppHeader { background: none; pointer-events: none }
+.stAppHeader > * { pointer-events: auto }
+.stHeading h1 { font-size: 1.75rem; padding: 0 0 0.4rem }
 .st-key-address { display: none }
 [data-testid=stCaptionContainer] { color: inherit; opacity: 0.8 }
 [data-testid=stSliderThumbValue] *, button[data-variant][data-selected=true] * {
@@ -24,24 +27,31 @@ Streamlit's toolbar lies over the titles of pages, all across: only its buttons 
 
 NOISING = """
 .stMainBlockContainer { padding: 0.6rem 2rem 3rem !important }
-.stAppHeader { background: none }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 0.6rem 1rem 3rem !important }
+  .st-key-tour { flex-wrap: nowrap !important }
+  .st-key-noising-head { --icon: 2.25rem }
+}
 .st-key-noising-head { min-height: 2.2rem; padding-right: 3rem }
+.st-key-lab { min-height: min(100vh, 60rem) }
 .st-key-noising-head h1 { font-size: 1.6rem; padding: 0 }
-body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head { padding-left: 1.5rem }
+body:has([data-testid=stExpandSidebarButton]) .st-key-noising-head {
+    padding-left: var(--icon, 1.5rem)
+}
 div:has(> .st-key-noising-stores), div:has(> .st-key-address) {
     position: absolute; width: 0; overflow: hidden
 }
 """
 
 SAMPLES = """
-.stMainBlockContainer { padding: 2.75rem 2rem 4rem; }
+.stMainBlockContainer { padding: 0.6rem 2rem 4rem; }
 .st-key-head { gap: 0 1rem; flex-flow: row wrap; align-items: baseline; }
+.st-key-head { min-height: 2.2rem; padding-right: 3rem; }
+.st-key-bench { min-height: min(100vh - 5rem, 52rem) }
 .st-key-head > * { width: auto; flex: 0 1 auto; }
 .st-key-head h1 { font-size: 1.6rem; padding: 0; }
-@media (max-width: 640px) {
-  .stMainBlockContainer { padding: 2.75rem 1rem; }
-  .st-key-head { row-gap: 1rem; }
-}
+body:has([data-testid=stExpandSidebarButton]) .st-key-head { padding-left: 2.25rem }
+@media (max-width: 640px) { .stMainBlockContainer { padding: 0.6rem 1rem; } }
 """
 
 PAGES = {"Noising": NOISING, "Samples": SAMPLES}

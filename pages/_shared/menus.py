@@ -20,6 +20,7 @@ __all__ = [
     "START_COLORS",
     "describe",
     "describe_noise",
+    "in_sentence",
 ]
 
 extensions.load()
@@ -108,7 +109,20 @@ GRID_HELP: Mapping[str, Mapping[str, str]] = {
         "title": "uniform in angle",
         "help": "Dense where signal turns into noise, however fast the schedule runs there.",
     },
+    "gaussian": {
+        "title": "best for the Gaussian",
+        "help": "The times at which DDIM is best for data that are Gaussian with this spectrum.",
+    },
 }
+
+
+PROPER = ("Fourier",)
+"""With which a title begins that keeps its capital letter."""
+
+
+def in_sentence(title: str) -> str:
+    """Return a menu's title as it is written within a sentence."""
+    return title if title.startswith(PROPER) else title[:1].lower() + title[1:]
 
 
 def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
@@ -117,7 +131,9 @@ def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
     if isinstance(schedule, Cutoff):
         title = f"{KERNELS[type(schedule.kernel)][0]} cutoff"
     noise = describe_noise(color)
-    space = f"{basis.wavelet} wavelets" if basis.name == "wavelet" else BASES[basis.name].lower()
+    space = in_sentence(BASES[basis.name])
+    if basis.name == "wavelet":
+        space = f"{basis.wavelet.replace('haar', 'Haar')} wavelets"
     return f"{title} · {noise} noise · {space}"
 
 
@@ -134,4 +150,4 @@ def describe_noise(color: Color) -> str:
         return f"drawn on {describe_noise(color.base)}"
     if isinstance(color, colors.Matched) and color.strength != 1:
         return f"matched^{color.strength:.2g}"
-    return COLORS[type(color)][0].lower()
+    return in_sentence(COLORS[type(color)][0])

@@ -8,7 +8,7 @@ and the component then adopts.
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
@@ -19,6 +19,7 @@ from rgdiff_core.spec import Spec
 __all__ = ["Address", "DraggedState", "PageState", "json_address", "short", "state_of"]
 
 SENTENCE = 300  # characters
+MAX_UNDO = 50
 
 S = TypeVar("S", bound=Spec)
 
@@ -148,8 +149,27 @@ class PageState(Generic[S]):
 
 
 @dataclass(frozen=True)
+class Moment(Generic[S]):
+    """A state, and the revision under which the browser had it."""
+
+    state: S
+    revision: str
+
+
+@dataclass(frozen=True)
+class Trail(Generic[S]):
+    """The moments that a page can go back to, and on to, the nearest last."""
+
+    past: tuple[Moment[S], ...] = ()
+    future: tuple[Moment[S], ...] = ()
+
+
+@dataclass(frozen=True)
 class DraggedState(PageState[S]):
     """The state of a page of which a browser component owns a part.
+
+    What the server decided is undone by the component's own button: the component asks for it
+    once its own history, that of the present revision, is at an end.
 
     Attributes:
         component: The key of the component.
@@ -167,11 +187,68 @@ class DraggedState(PageState[S]):
         """Return the state, as JSON, that the browser last got."""
         return st.session_state[self._name("sent")]
 
+    def prepare(self, start: Callable[[], S]) -> None:
+        """Take the state as `PageState.prepare`; there is nothing before the first one."""
+        first = not self.started()
+        super().prepare(start)
+        if first:
+            self._send(self.current(), Trail())
+
+    def history(self) -> str:
+        """Return, as JSON, whether there were states `earlier` and `later` than the one that the
+        browser last got, and the revision whose own history the browser `resumes`, "" for none.
+        """
+        return st.session_state[self._name("history")]
+
+    def _trail(self) -> Trail[S]:
+        return st.session_state.get(self._name("trail"), Trail())
+
+    def _moment(self) -> Moment[S]:
+        return Moment(self.current(), self.revision())
+
     def _adopt(self, state: S) -> None:
+        trail = self._trail()
+        if self.started() and state != self.current():
+            trail = Trail((*trail.past, self._moment())[-MAX_UNDO:])
+        self._send(state, trail)
+
+    def _send(self, state: S, trail: Trail[S], resumes: str = "") -> None:
         super()._adopt(state)
         # unique beyond this session, for the browser may outlive it
         st.session_state[self._name("revision")] = secrets.token_hex(6)
         st.session_state[self._name("sent")] = state.to_json()
+        st.session_state[self._name("trail")] = trail
+        st.session_state[self._name("history")] = json.dumps(
+            {"earlier": bool(trail.past), "later": bool(trail.future), "resumes": resumes}
+        )
+
+    def travelled(self, report: dict[str, Any] | None) -> bool:
+        """Go back (`travel` −1) or on (+1) where the component asks for it; return whether the
+        state is another one now, of which the page is to be drawn again.
+        """
+        step = report.get("travel") if report and self._is_present(report) else None
+        if step not in (-1, 1):
+            return False
+        trail = self._trail()
+        if step < 0 and trail.past:
+            moment = trail.past[-1]
+            trail = Trail(trail.past[:-1], (*trail.future, self._moment()))
+        elif step > 0 and trail.future:
+            moment = trail.future[-1]
+            trail = Trail((*trail.past, self._moment()), trail.future[:-1])
+        else:
+            return False
+        try:
+            self.check(moment.state)
+        except (ValueError, OSError, DataUnavailable) as error:
+            self._refuse(str(error))
+            return False
+        self._send(moment.state, trail, moment.revision)
+        st.session_state[self._name("acted")] = True
+        return True
+
+    def _is_present(self, report: dict[str, Any]) -> bool:
+        return str(report.get("revision")) == self.revision()
 
     def note(self, state: S) -> None:
         """Make this the state without sending it to the browser, whose part of it is the same."""
@@ -191,8 +268,10 @@ class DraggedState(PageState[S]):
             Whether nothing was refused. Else the component may keep what it has, which a further
             drag may put right.
         """
-        if not report or str(report.get("revision")) != self.revision():
+        if not report or not self._is_present(report):
             return True
+        if report.get("forked"):  # what was undone is given up by a change
+            st.session_state[self._name("trail")] = replace(self._trail(), future=())
         try:
             merged = self.merge(self.current(), report)
             if merged != self.current():

@@ -109,7 +109,7 @@ def colormap_of(data: str, channels: int) -> str:
     """
     if channels == 3:
         return "rgb"
-    return "diverging" if data.startswith(("phi4", "lattice-")) else "gray"
+    return "diverging" if data.startswith(("phi4", "ising", "lattice-", "fields-")) else "gray"
 
 
 @cache_in_memory

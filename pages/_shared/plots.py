@@ -35,6 +35,7 @@ __all__ = [
     "forest",
     "histogram",
     "in_brackets",
+    "log_ticks",
     "lines",
     "log_log",
     "ramp",
@@ -117,7 +118,7 @@ def log_log(curves: Sequence[Curve], x_title: str, y_title: str) -> go.Figure:
         if curve.low is not None and curve.high is not None:
             figure.add_trace(band(curve, x))
         figure.add_trace(trace(curve, x))
-    ticks, texts = _ticks(least, most)
+    ticks, texts = log_ticks(least, most)
     if (every == 0).any():
         ticks, texts = [zero, *ticks], ["0", *texts]
     first = zero if ticks[0] == zero else least
@@ -265,7 +266,7 @@ def band(curve: Curve, x: np.ndarray) -> go.Scatter:
     )
 
 
-def _ticks(least: float, most: float) -> tuple[list[float], list[str]]:
+def log_ticks(least: float, most: float) -> tuple[list[float], list[str]]:
     """Return round numbers between two values, one to three in each decade."""
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
     steps = (1, 2, 5) if most < 1000 * least else (1,)

@@ -101,7 +101,7 @@ def color_widget(color: Color, bind: Bind) -> None:
         "Noise colour S — how loud",
         _kinds(COLORS, color),
         format_func=lambda c: _title(COLORS, c),
-        help="The noise's spectrum, and so the fixed point in which the flow ends.",
+        help="The spectrum of the noise, and so the fixed point where the flow ends.",
         **bind("color", type(color), _recolored),
     )
 
@@ -179,7 +179,7 @@ def schedule_widgets(schedule: Schedule, bind: Bind, basis: BasisSpec) -> None:
             "Order",
             list(ORDERS),
             format_func=ORDERS.__getitem__,
-            help="Which components go first into the noise; generation runs the other way.",
+            help="Which components are noised first; generation runs the other way.",
             **bind("order", schedule.order, lambda s, v: replace(s, order=v)),
         )
 

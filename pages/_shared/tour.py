@@ -55,7 +55,7 @@ STOPS = (
         "Noise colour",
         "A: white noise. B: noise with the data's own spectrum, and the same schedule. Now all "
         "scales lose their signal together, and the flow ends in a Gaussian field with the "
-        "spectrum of the data, of which the score is known exactly.",
+        "spectrum of the data, whose score is known exactly.",
         "Drag the noise spectrum up or down.",
         "spectrum",
     ),

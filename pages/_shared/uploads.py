@@ -125,14 +125,14 @@ def _question() -> None:
     st.warning(question.text, icon=":material/help:")
     if question.arrays:
         st.selectbox("The array of images", question.arrays, key=_ARRAY)
-        st.button("Take this array", type="primary", on_click=_take_array, args=(question.key,))
+        st.button("Use this array", type="primary", on_click=_take_array, args=(question.key,))
     else:
         st.button(
-            f"Go on with the other {question.good}",
+            f"Continue with the other {question.good}",
             type="primary",
             on_click=partial(_register, question.key, skip_bad=True),
         )
-    st.button("Leave it", on_click=partial(st.session_state.pop, _OPEN, None))
+    st.button("Cancel", on_click=partial(st.session_state.pop, _OPEN, None))
 
 
 def _take_array(key: str) -> None:
@@ -144,17 +144,20 @@ def _deletion() -> None:
     there = {each.name: each for each in rg.data.brought() if not each.name.startswith("lattice-")}
     if not there:
         return
+    titles = {info.name: info.title for info in rg.data.available()}
     gone = st.selectbox(
         "Delete one of your own sets",
         list(there),
         index=None,
         key=_GONE,
-        format_func=lambda name: f"{name} · {mib(there[name].bytes)}" if name in there else name,
+        format_func=lambda name: (
+            f"{titles.get(name, name)} · {mib(there[name].bytes)}" if name in there else name
+        ),
         placeholder="The oldest first",
     )
     if gone is not None:
         st.button(
-            f"Delete {gone} for good",
+            f"Delete {titles.get(gone, gone)} for good",
             type="primary",
             icon=":material/delete:",
             on_click=partial(_delete, gone),

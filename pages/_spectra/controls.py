@@ -194,7 +194,7 @@ def noise_controls(choice: SpectraChoice) -> dict[str, Color]:
         help="Free-theory noise, S² ∝ 1/(k² + m²): white beyond the length 1/m.",
     )
     st.button(
-        "Take p and m² from the fits",
+        "Use p and m² from the fits",
         on_click=_take_fit,
         args=(choice,),
         width="stretch",

@@ -14,7 +14,7 @@ LINE = "timing"
 def ask(config: TrainConfig) -> None:
     """Draw the button that measures; the page stays usable meanwhile."""
     st.button(
-        "How long?",
+        "Estimate the time",
         icon=":material/speed:",
         width="stretch",
         on_click=lambda: _begin(config),

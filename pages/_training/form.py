@@ -21,6 +21,7 @@ from rgdiff_core.training import PRESETS, FieldInfo, TrainConfig, settings
 from rgdiff_core.training.config import config_to_toml, parse_config
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.sizes import check_other_sizes
 from rgdiff_core.training.state import check_classes
 
 __all__ = ["fit", "form", "presets", "summary"]
@@ -59,6 +60,7 @@ def fit(config: TrainConfig) -> str | None:
     spec = config.basis.to_json()
     try:
         check_classes(config, cache.images(config.data))
+        check_other_sizes(config)
         _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
         if isinstance(config.noise, LearnedProcess):
@@ -241,6 +243,13 @@ def _fields(
             st.selectbox(label, setting.choices, **common)
         elif hints[name] is bool:
             st.toggle(label, **common)
+        elif isinstance(value := getattr(config, name), tuple):
+            names = bound(
+                name,
+                ", ".join(value),
+                lambda c, v, name=name: replace(c, **{name: tuple(v.replace(",", " ").split())}),
+            )
+            st.text_input(label, **(common | names))
         else:
             _number(label, name, setting, hints[name], common)
 

@@ -134,7 +134,7 @@ def _from_noising() -> None:
     for name, side in zip("AB", noising.sides, strict=False):
         noise = FixedProcess(side.noise, side.schedule)
         st.button(
-            f"Take process {name} of the Noising page",
+            f"Use process {name} of the Noising page",
             icon=":material/content_paste_go:",
             help="Basis, colour and schedule as they are set there, with the Λ(t) drawn there.",
             on_click=lambda basis=side.basis, noise=noise: attempt(

@@ -110,7 +110,7 @@ def actions(run: Run) -> None:
                 icon=":material/play_arrow:",
                 disabled=run.missing,
                 on_click=lambda: attempt(lambda: runs.resume(run.id)),
-                help="Go on from the last checkpoint.",
+                help="Continue from the last checkpoint.",
             )
         _rename(run)
         _delete(run)
@@ -240,7 +240,7 @@ def _line(run: Run) -> dict[str, object]:
 def details(run: Run) -> None:
     """Draw what else is known of a run: its log, its config, where it comes from."""
     with st.expander("Log, config and origin", icon=":material/receipt_long:"):
-        st.code(runs.log_tail(run.id) or "The worker has printed nothing.", language=None)
+        st.code(runs.log_tail(run.id) or "The log is empty.", language=None)
         if run.config is not None:
             st.json(json.loads(run.config.to_json()), expanded=1)
             st.download_button(
@@ -254,7 +254,7 @@ def details(run: Run) -> None:
         try:
             st.json(runs.origin(run.id), expanded=False)
         except (OSError, ValueError) as error:
-            st.caption(f"Where it comes from is not known: {error}")
+            st.caption(f"Its origin is unknown: {error}")
         st.caption(f"On disk: `{run.id}` in the folder of runs; `rgdiff runs path {run.id}`.")
 
 
@@ -266,7 +266,7 @@ def upload() -> None:
             type=["safetensors"],
             key=_UPLOAD,
             on_change=_uploaded,
-            help="A .safetensors file that was downloaded from such a page.",
+            help="A .safetensors file that was downloaded from a Training page.",
         )
 
 

@@ -161,6 +161,25 @@ class Basis(nn.Module, abc.ABC):
             f"{shape[2]} for one: use the Fourier or the cosine basis, or wavelets."
         )
 
+    def on(self, shape: Shape) -> "Basis":
+        """Return the same basis for fields (C, H, W) of another size, where a scale stands for
+        the same waves as here.
+
+        Raises `ValueError` for a basis whose scales depend on the size, and for another number of
+        channels.
+        """
+        raise ValueError(
+            f"a {type(self).__name__} of {self.shape[1]}×{self.shape[2]} sites has no counterpart "
+            f"on {shape[1]}×{shape[2]}: only pixels and Fourier modes have one."
+        )
+
+    def _same_channels(self, shape: Shape) -> Shape:
+        """Return (C, H, W) as integers; raises `ValueError` for another number of channels."""
+        shape = checked_shape(shape)
+        if shape[0] != self.shape[0]:
+            raise ValueError(f"shape = {shape} does not have the {self.shape[0]} channels.")
+        return shape
+
     def coarse_places(self, side: int, coarse_side: int) -> Tensor:
         """Return where the components of a coarser grid's side stand along a side, (coarse_side,),
         int64.
@@ -185,6 +204,10 @@ class PixelBasis(Basis):
         shape = checked_shape(shape)
         zero = torch.zeros(1, *shape[1:])
         super().__init__(shape, zero, zero, channels)
+
+    def on(self, shape: Shape) -> Basis:
+        """Return the pixels of another size."""
+        return PixelBasis(self._same_channels(shape), channels=self.channels).to(self.scale)
 
     def transform(self, x: Tensor) -> Tensor:
         """Return the fields themselves."""

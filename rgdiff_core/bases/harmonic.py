@@ -61,6 +61,19 @@ class FourierBasis(Basis):
         coarse = FourierBasis(shape, self.momentum_kind, channels=self.channels)
         return coarse.to(self.scale)
 
+    def on(self, shape: Shape) -> Basis:
+        """Return the Fourier basis of another lattice of even sides: on odd ones the largest
+        momentum is not π, so that a scale stands for other waves.
+        """
+        shape = self._same_channels(shape)
+        for side in (*self.shape[1:], *shape[1:]):
+            if side % 2:
+                raise ValueError(
+                    f"a side of {side} sites is odd: its largest momentum is below π, so that "
+                    "models cannot move from or to it; the sides must be even."
+                )
+        return self.coarse(shape)
+
     def coarse_places(self, side: int, coarse_side: int) -> Tensor:
         """Return the places of the momenta −n/2 ≤ k < n/2, in the order of `fftfreq`."""
         return torch.fft.fftfreq(coarse_side, 1 / coarse_side).round().long() % side

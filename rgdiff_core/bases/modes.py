@@ -10,8 +10,9 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis, check_images
 from rgdiff_core.bases.moments import PRIOR_COUNT, component_moments
+from rgdiff_core.spec import check_whole
 
-__all__ = ["Modes"]
+__all__ = ["MeasuredModes", "Modes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +153,38 @@ class Modes:
         none).
         """
         return _floored(self.momentum)
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredModes:
+    """Modes of lattice fields whose variances are known up to an error.
+
+    Attributes:
+        modes: with mean and variance.
+        error: standard error of log Σ, the relative one of Σ, (C, H, W).
+    """
+
+    modes: Modes
+    error: Tensor
+
+    @classmethod
+    def fit(cls, basis: Basis, images: Tensor, groups: int) -> "MeasuredModes":
+        """Estimate modes from lattice fields, with the lattice's symmetries, and the error from
+        the spread over groups of fields that are independent of one another.
+
+        Arguments:
+            images: (N, C, H, W), of equal chains side by side, or independent fields.
+            groups: 2 to N/2, of consecutive fields; whole chains each.
+
+        Raises:
+            ValueError: As `Modes.fit`, and for a number of groups outside its range.
+        """
+        check_whole("groups", groups, 2, len(images) // 2)
+        parts = images.tensor_split(groups)
+        fitted = [Modes.fit(basis, part, symmetries="lattice").variance for part in parts]
+        logs = torch.stack([x.log() for x in fitted if x is not None])
+        whole = Modes.fit(basis, images, symmetries="lattice")
+        return cls(whole, logs.std(0) / groups**0.5)
 
 
 def _floored(k: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from pathlib import Path
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.data import ensembles
 from rgdiff_core.data.ensemble_files import SUFFIXES, check_ending
+from rgdiff_core.data.ising_files import bring_spins, holds_spins
 from rgdiff_core.data.sets import ENSEMBLE, action_of, load
 from rgdiff_core.files.atomic import check_place
 from rgdiff_core.lattice import HMC, Ensemble, EnsembleSpec, ImportedSpec, Phi4, observables
 from rgdiff_core.lattice.conventions import CONVENTIONS, Numbers
-from rgdiff_core.spec import to_dict
+from rgdiff_core.spec import check_range, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import bar
 
@@ -96,7 +97,7 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=".npz, .npy, .h5 or .hdf5, with an array (n, L, L), (n, 1, L, L) or "
         "(chains, n, L, L), those of one chain side by side, and numbers m2, lam and n_chains "
-        "or what other programs call them",
+        "or what other programs call them; or of Ising spins, integers, with beta",
     )
     parser.add_argument("--array", metavar="NAME", help="which array, where there are several")
     parser.add_argument("--m2", type=float, help="bare mass squared, where the file lacks it")
@@ -111,6 +112,9 @@ def _import_options(parser: argparse.ArgumentParser) -> None:
         "hopping with κ, half with g, else lattice)",
     )
     parser.add_argument("--chains", type=int, help="independent chains, where the file lacks it")
+    heat = parser.add_mutually_exclusive_group()
+    heat.add_argument("--beta", type=float, help="β of Ising spins, ±1 or 0 and 1")
+    heat.add_argument("--temperature", type=float, help="1/β of Ising spins instead")
 
 
 def _import(chosen: argparse.Namespace) -> tuple[object, list[str]]:
@@ -125,6 +129,15 @@ def _import(chosen: argparse.Namespace) -> tuple[object, list[str]]:
             "--m2 and --lam belong together, or --m2 and --g, or --kappa and --lam; give one pair "
             f"or none, not --{' and --'.join(couplings)}."
         )
+    heat = {"beta": chosen.beta, "temperature": chosen.temperature}
+    given = {name: value for name, value in heat.items() if value is not None}
+    if couplings and given:
+        raise ValueError(
+            f"--{next(iter(given))} is of the Ising model, --{next(iter(couplings))} of φ⁴; give "
+            "one of them."
+        )
+    if given or (not couplings and holds_spins(chosen.file, chosen.array)):
+        return _import_spins(chosen, given)
     told = Numbers(couplings)
     implied = None if told.convention == "lattice" else told.convention
     found = ensembles.bring(
@@ -135,6 +148,30 @@ def _import(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         convention=chosen.convention or implied,
     )
     return _told(found, ENSEMBLE + found.spec.id)
+
+
+def _import_spins(
+    chosen: argparse.Namespace, given: Mapping[str, float]
+) -> tuple[object, list[str]]:
+    """Import spins of the Ising model, as `_import`."""
+    if "temperature" in given:
+        check_range("temperature", given["temperature"], 0.05, 1e9)
+    beta = 1 / given["temperature"] if "temperature" in given else given.get("beta")
+    found = bring_spins(chosen.file, beta, chosen.chains, array=chosen.array)
+    spec, exact = found.spec, found.spec.model.energy_density
+    report = {
+        "name": spec.name,
+        "spec": to_dict(spec),
+        "energy": _plain(found.energy),
+        "exact_energy": exact,
+        "warning": found.warning,
+    }
+    lines = [f"{spec.title}, {spec.n_samples} configurations: {spec.name}"]
+    if found.energy is not None:
+        lines.append(f"energy {found.energy} a site, exactly {exact:.5g}")
+    if found.warning is not None:
+        lines.append(f"Warning: {found.warning}")
+    return report, lines
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:

@@ -117,7 +117,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 GROUPS = {
     "data": "Data sets: list, fetch, add and delete them; make and move lattice configurations.",
     "features": "Networks whose features images are compared by.",
-    "lattice": "φ⁴ on the lattice: scan its phase diagram.",
+    "lattice": "φ⁴ on the lattice: scan its phase diagram, grow fields.",
     "runs": "Training runs: queue them, watch them, stop them, continue them.",
     "study": "Matched noise and component-wise schedules against standard diffusion.",
 }
@@ -126,8 +126,14 @@ COMMANDS = (
     Command("data list", "List the data sets and which are on this machine.", "data"),
     Command("data fetch", "Bring data sets into the cache.", "data"),
     Command("data add", "Make a folder of pictures, or a file of arrays, a data set.", "own_data"),
-    Command("data delete", "Delete own images or a stored ensemble.", "own_data"),
+    Command("data delete", "Delete own images, generated fields or an ensemble.", "own_data"),
     Command("data generate", "Generate φ⁴ configurations by hybrid Monte Carlo.", "ensembles"),
+    Command("data ising", "Generate configurations of the Ising model.", "fields"),
+    Command(
+        "data gaussian",
+        "Generate Gaussian random fields with a spectrum of one's own.",
+        "fields",
+    ),
     Command("data import", "Import lattice configurations that were made elsewhere.", "ensembles"),
     Command(
         "data export",
@@ -137,6 +143,7 @@ COMMANDS = (
     Command(
         "lattice scan", "Scan the phase diagram of φ⁴ and find the critical coupling.", "lattice"
     ),
+    Command("lattice grow", "Draw finer fields, given the long waves of coarser ones.", "grow"),
     Command("train", "Train a model from a config.", "train"),
     Command("sample", "Draw fields from a model.", "sample"),
     Command(
@@ -166,6 +173,11 @@ COMMANDS = (
         "study schedules",
         "Measure what few steps cost a perfect denoiser of φ⁴; it can be resumed.",
         "study_schedules",
+    ),
+    Command(
+        "study sizes",
+        "Measure one model on lattices of many sizes, beside Monte Carlo; it can be resumed.",
+        "study_sizes",
     ),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),
     Command(

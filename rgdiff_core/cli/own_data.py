@@ -63,7 +63,9 @@ def _add(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 def _delete_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff data delete`."""
     parser.add_argument(
-        "name", metavar="NAME", help="own images or a stored ensemble: `rgdiff data list`"
+        "name",
+        metavar="NAME",
+        help="own images, generated fields or an ensemble: `rgdiff data list`",
     )
 
 

@@ -1,4 +1,5 @@
-"""Data sets: CIFAR-10, φ⁴ configurations, photographs, and the user's own images.
+"""Data sets: CIFAR-10, fields of φ⁴ and other lattice theories, photographs, and the user's own
+images.
 
 Every set is built once, by download or on the spot, and kept in a cache folder:
 `$RGDIFF_CACHE`, or the user's cache folder. Nothing is fetched on import.
@@ -6,6 +7,8 @@ Every set is built once, by download or on the spot, and kept in a cache folder:
 
 from rgdiff_core.data import ensembles
 from rgdiff_core.data.arrays import ChooseArray
+from rgdiff_core.data.field_sets import FieldSet, GaussianSet, IsingSet
+from rgdiff_core.data.field_store import generate
 from rgdiff_core.data.folder import (
     BadFiles,
     keep_folder,
@@ -21,6 +24,7 @@ from rgdiff_core.data.sets import (
     action_of,
     available,
     delete,
+    field_set_of,
     is_lattice,
     line_of,
     load,
@@ -35,7 +39,10 @@ __all__ = [
     "ChooseArray",
     "DataUnavailable",
     "DatasetInfo",
+    "FieldSet",
+    "GaussianSet",
     "ImageSet",
+    "IsingSet",
     "Kept",
     "Progress",
     "action_of",
@@ -44,6 +51,8 @@ __all__ = [
     "cache_folder",
     "delete",
     "ensembles",
+    "field_set_of",
+    "generate",
     "keep_folder",
     "keep_upload",
     "is_lattice",

@@ -6,7 +6,7 @@ zip and of HDF5, which are verified as they are read, and are read back bit for 
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,18 @@ from rgdiff_core.lattice.ensembles import (
 from rgdiff_core.spec import check_whole, from_dict, load_json, to_dict
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["ENDINGS", "SUFFIXES", "arrays_in", "check_ending", "export", "open_file"]
+__all__ = [
+    "ENDINGS",
+    "SUFFIXES",
+    "arrays_in",
+    "check_ending",
+    "check_numbers",
+    "chosen",
+    "existing",
+    "export",
+    "layout",
+    "open_file",
+]
 
 VERSION = 1
 SUFFIXES = (".npz", ".h5", ".hdf5")
@@ -40,6 +51,7 @@ SERIES = ("magnetization", "action")
 LISTED = 8
 
 Arrays = dict[str, np.ndarray]
+Check = Callable[[Header], None]
 
 
 def export(ensemble: Ensemble, path: str | Path) -> Path:
@@ -105,20 +117,20 @@ def open_file(
         ValueError: When the file cannot be read, is damaged, names no action, or passes a bound;
             the sentence names the file.
     """
-    place = _existing(path)
+    place = existing(path)
     with reading(str(place), "an ensemble"):
         contents = array_files.survey(place)
         if contents.about is not None:
             if any(each is not None for each in (action, n_chains, array, convention)):
                 raise ValueError("it was made by rgdiff and says itself what it is")
             return _own(place, contents, contents.about, limit)
-        name = _chosen(contents.headers, array)
+        name = chosen(contents.headers, array)
         told = Numbers(contents.numbers_of(name))
         action = told.action() if action is None else action
         if action is None:
             raise ValueError("it does not say its couplings; give m2 and lam, or kappa and lam")
         factor = field_factor(convention or told.convention, action)
-        chains, _, _ = _layout(contents.headers[name].shape)
+        chains, _, _ = layout(contents.headers[name].shape)
         given = told.get("n_chains") if n_chains is None else n_chains
         if chains is not None and given not in (None, chains):
             raise ValueError(f"n_chains = {given:g}, but its array is one of {chains} chains")
@@ -135,13 +147,17 @@ def arrays_in(path: str | Path) -> dict[str, tuple[int, ...]]:
     Raises:
         ValueError: As `open_file`.
     """
-    place = _existing(path)
+    place = existing(path)
     with reading(str(place), "an ensemble"):
         contents = array_files.survey(place)
-        return {name: contents.headers[name].shape for name in _possible(contents.headers)}
+        return {
+            name: contents.headers[name].shape
+            for name in _possible(contents.headers, _check_fields)
+        }
 
 
-def _existing(path: str | Path) -> Path:
+def existing(path: str | Path) -> Path:
+    """Return the path of a file; raises `ValueError` where there is none, or of another ending."""
     place = Path(path).expanduser()
     check_ending(place, ENDINGS)
     if not place.is_file():
@@ -190,7 +206,7 @@ def _foreign(
 ) -> Ensemble:
     if not chains.is_integer():
         raise ValueError(f"n_chains = {chains:g} must be a whole number")
-    _, n, size = _layout(array.shape)
+    _, n, size = layout(array.shape)
     # In the byte order of this machine.
     fields = np.ascontiguousarray(array, f"f{array.dtype.itemsize}").reshape(n, 1, size, size)
     source = place.name[:60]
@@ -209,7 +225,7 @@ def _foreign(
     return Ensemble(spec, torch.from_numpy(fields))
 
 
-def _layout(shape: tuple[int, ...]) -> tuple[int | None, int, int]:
+def layout(shape: tuple[int, ...]) -> tuple[int | None, int, int]:
     """Return the number of chains, where it is one of the dimensions, that of configurations in
     all, and L.
     """
@@ -240,36 +256,43 @@ def check_ending(place: Path, endings: tuple[str, ...] = SUFFIXES) -> str:
     return ending
 
 
-def _chosen(headers: Mapping[str, Header], array: str | None) -> str:
-    """Return the name of the array of configurations, which is then sure to be one."""
+def chosen(headers: Mapping[str, Header], array: str | None, check: Check | None = None) -> str:
+    """Return the name of the array of configurations, which is then sure to be one.
+
+    Arguments:
+        headers: Of all arrays, by name.
+        array: The name where it is known.
+        check: Raises `ValueError` for what are no configurations; by default those of fields.
+    """
+    check = check or _check_fields
     if array is not None:
         name = array.strip("/")
         if name not in headers:
             raise ValueError(f"it holds no array called {name[:40]!r}, but {_list(headers)}")
-        _check_fields(headers[name])
+        check(headers[name])
         return name
-    possible = _possible(headers)
+    possible = _possible(headers, check)
     if len(possible) == 1:
         return possible[0]
     if possible:
         several = _list({name: headers[name] for name in possible})
         raise ValueError(f"several of its arrays could be the configurations: {several}; name one")
     if len(headers) == 1:
-        _check_fields(*headers.values())
+        check(*headers.values())
     raise ValueError(f"none of its arrays is one of configurations: {_list(headers)}")
 
 
-def _possible(headers: Mapping[str, Header]) -> list[str]:
+def _possible(headers: Mapping[str, Header], check: Check) -> list[str]:
     """Return which arrays could be configurations; where some are called so, the first of them."""
     called = [name for wanted in FIELDS for name in headers if name == wanted]
     called += [name for name in headers if name.rpartition("/")[2] in FIELDS]
-    possible = [name for name in called or headers if _is_fields(headers[name])]
+    possible = [name for name in called or headers if _passes(headers[name], check)]
     return possible[:1] if called and called[0] in FIELDS else list(dict.fromkeys(possible))
 
 
-def _is_fields(header: Header) -> bool:
+def _passes(header: Header, check: Check) -> bool:
     try:
-        _check_fields(header)
+        check(header)
     except ValueError:
         return False
     return True
@@ -285,9 +308,16 @@ def _list(headers: Mapping[str, Header]) -> str:
 def _check_fields(header: Header) -> None:
     """Refuse what are no configurations before they are unpacked."""
     shape, dtype = header.shape, header.dtype
-    _, n, size = _layout(shape)
+    layout(shape)
     if dtype.kind != "f" or dtype.itemsize not in (4, 8):
-        raise ValueError(f"it holds an array of {dtype}; float32 or float64 is needed")
+        hint = "; spins of the Ising model need beta" if dtype.kind in "iub" else ""
+        raise ValueError(f"it holds an array of {dtype}; float32 or float64 is needed{hint}")
+    check_numbers(shape)
+
+
+def check_numbers(shape: tuple[int, ...]) -> None:
+    """Raise `ValueError` for configurations that are too large or too many."""
+    _, n, size = layout(shape)
     if not SIZES[0] <= size <= SIZES[1] or n > MAX_SAMPLES or n * size**2 > MAX_SITES:
         raise ValueError(
             f"it holds an array of shape {shape}; L from {SIZES[0]} to {SIZES[1]}, at most "

@@ -24,8 +24,8 @@ BLOCK = 256
 """Images that are moved at once."""
 
 MAX_NAME = 48
-ENSEMBLE = r"lattice-[0-9a-f]{12}"
-"""What ensembles are called."""
+GENERATED = r"(lattice|fields)-[0-9a-f]{12}"
+"""What ensembles and generated fields are called."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def slug(name: str) -> str:
         known = f"{known[: MAX_NAME - 9].strip('-')}-{digest}".strip("-")
     if known in BUILT_IN:
         raise Refused(f"name = {known!r} belongs to a set that comes with rgdiff.")
-    if re.fullmatch(ENSEMBLE, known):
-        raise Refused(f"name = {known!r} is that of an ensemble.")
+    if re.fullmatch(GENERATED, known):
+        raise Refused(f"name = {known!r} is that of an ensemble or of generated fields.")
     return known
 
 

@@ -13,7 +13,15 @@ from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
 from rgdiff_core.lattice.gamma import chain_lengths
 from rgdiff_core.lattice.line import CouplingLine
 
-__all__ = ["LatticeLine", "LatticeSet", "build", "build_line", "describe", "split"]
+__all__ = [
+    "LatticeLine",
+    "LatticeSet",
+    "build",
+    "build_line",
+    "describe",
+    "split",
+    "training_share",
+]
 
 TEST_SHARE = 10  # every tenth chain is for the test split
 
@@ -141,6 +149,15 @@ def _chain_numbers(count: int, n_chains: int) -> np.ndarray:
     return np.repeat(np.arange(n_chains), chain_lengths(count, n_chains))
 
 
+def training_share(n_samples: int, n_chains: int) -> int:
+    """Return how many of n configurations, those of one chain side by side, are the training
+    split: all but a tenth of the chains, or but the last tenth of a single one.
+    """
+    if n_chains > 1:
+        return sum(chain_lengths(n_samples, n_chains)[: -max(1, n_chains // TEST_SHARE)])
+    return n_samples - max(1, n_samples // TEST_SHARE)
+
+
 def split(ensemble: Ensemble, name: str, limit: int | None) -> Record:
     """Return the training or test split of an ensemble: nine tenths of its chains, or one.
 
@@ -153,12 +170,11 @@ def split(ensemble: Ensemble, name: str, limit: int | None) -> Record:
     spec = ensemble.spec
     if spec.n_samples < 2:
         raise ValueError("an ensemble of one configuration has no training and test split.")
+    train = training_share(spec.n_samples, spec.n_chains)
     if spec.n_chains > 1:
         test_chains = max(1, spec.n_chains // TEST_SHARE)
-        train = sum(chain_lengths(spec.n_samples, spec.n_chains)[:-test_chains])
         how = f"{spec.n_chains - test_chains if name == 'train' else test_chains} chains"
     else:
-        train = spec.n_samples - max(1, spec.n_samples // TEST_SHARE)
         how = f"the {'first' if name == 'train' else 'last'} part of one chain"
     # As the built-in sets: the range is that of the training split, whichever is asked for.
     bound = float(np.quantile(ensemble.configurations[:train].abs().numpy(), 0.999))

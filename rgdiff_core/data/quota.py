@@ -1,4 +1,6 @@
-"""How much room the images that people bring and all ensembles may take on disk, all together."""
+"""How much room the images that people bring, and all ensembles and generated fields, may take on
+disk, all together.
+"""
 
 import time
 from contextlib import suppress
@@ -35,7 +37,9 @@ def quota() -> int:
 
 
 def brought() -> list[Brought]:
-    """List people's own images, and ensembles: imported, generated or begun; the oldest first."""
+    """List people's own images, generated fields, and ensembles: imported, generated or begun; the
+    oldest first.
+    """
     cache = store.cache_folder()
     own = [_measure(home, home.name) for home in cache.glob("own/[!.]*/")]
     ensembles = [
@@ -43,7 +47,12 @@ def brought() -> list[Brought]:
         for home in cache.glob("ensembles/[!.]*/")
         if home.is_dir()
     ]
-    return sorted(own + ensembles, key=lambda each: each.made)
+    fields = [
+        _measure(home, f"fields-{home.name}")
+        for home in cache.glob("fields/[!.]*/")
+        if home.is_dir()
+    ]
+    return sorted(own + ensembles + fields, key=lambda each: each.made)
 
 
 def check(incoming: int, replaced: str = "") -> None:

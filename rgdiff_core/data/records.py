@@ -13,6 +13,8 @@ __all__ = ["BUILT_IN", "DataUnavailable", "ImageSet", "Progress", "Record", "qui
 
 BUILT_IN = (
     "cifar10",
+    "phi4-12x12-critical",
+    "phi4-16x16-critical",
     "phi4-32x32",
     "phi4-6x6",
     "phi4-6x6-broken",
@@ -20,6 +22,8 @@ BUILT_IN = (
     "phi4-6x6-line",
     "phi4-8x8",
     "phi4-8x8-critical",
+    "ising-16x16-critical",
+    "ising-32x32-critical",
     "photographs",
 )
 """Names of the sets that the product brings; the user's own cannot take them."""

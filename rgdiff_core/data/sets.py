@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
-from rgdiff_core.data import cifar10, ensembles, own, phi4, photographs, store
+from rgdiff_core.data import cifar10, ensembles, field_store, own, phi4, photographs, store
+from rgdiff_core.data.field_sets import FieldSet, IsingSet
 from rgdiff_core.data.records import BUILT_IN, ImageSet, Progress, Record, quiet
-from rgdiff_core.lattice import Phi4
+from rgdiff_core.lattice import Ising, Phi4
 from rgdiff_core.lattice.line import CouplingLine
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "action_of",
     "available",
     "delete",
+    "field_set_of",
     "is_lattice",
     "line_of",
     "load",
@@ -67,6 +69,7 @@ class BuiltIn:
     action: Phi4 | None = None
     class_names: tuple[str, ...] = ()
     along: phi4.LatticeLine | None = None
+    fields: FieldSet | None = None
 
     @property
     def line(self) -> CouplingLine | None:
@@ -95,6 +98,10 @@ def _lattice(title: str, spec: phi4.LatticeSet, remark: str) -> BuiltIn:
     return BuiltIn(title, shape, description, partial(phi4.build, spec), action=spec.action)
 
 
+def _fields(spec: FieldSet) -> BuiltIn:
+    return BuiltIn(spec.title, spec.shape, spec.description, spec.build, fields=spec)
+
+
 SETS: Mapping[str, BuiltIn] = {
     "cifar10": BuiltIn(
         "CIFAR-10",
@@ -102,6 +109,16 @@ SETS: Mapping[str, BuiltIn] = {
         "60,000 colour images of ten classes (Krizhevsky 2009); a download of about 150 MB.",
         cifar10.build,
         class_names=cifar10.CLASSES,
+    ),
+    "phi4-12x12-critical": _lattice(
+        "φ⁴ 12×12, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 12, 8_000, 2_000, 500, 700, 14),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
+    ),
+    "phi4-16x16-critical": _lattice(
+        "φ⁴ 16×16, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 16, 6_000, 1_500, 375, 1000, 20),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
     ),
     "phi4-32x32": _lattice(
         "φ⁴ 32×32, near the transition",
@@ -147,6 +164,8 @@ SETS: Mapping[str, BuiltIn] = {
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 8, 20_000, 5_000, 900, 400, 8),
         "½ % above the critical coupling of the infinite lattice, where HMC is slow.",
     ),
+    "ising-16x16-critical": _fields(IsingSet(Ising(size=16), 20_000, 5_000, 800)),
+    "ising-32x32-critical": _fields(IsingSet(Ising(size=32), 8_000, 2_000, 400)),
     "photographs": BuiltIn(
         "Photographs",
         (3, 32, 32),
@@ -157,7 +176,8 @@ SETS: Mapping[str, BuiltIn] = {
 
 
 def available() -> list[DatasetInfo]:
-    """List the data sets that `load` knows: built in, stored ensembles, the user's own.
+    """List the data sets that `load` knows: built in, generated fields, stored ensembles, the
+    user's own.
 
     Of ensembles, those are left out whose size is odd or below 4, which wavelets and networks
     cannot take, and those of a single configuration, which cannot be split.
@@ -165,6 +185,10 @@ def available() -> list[DatasetInfo]:
     listed = [
         DatasetInfo(name, item.title, _cached(name), item.shape, item.description)
         for name, item in SETS.items()
+    ]
+    listed += [
+        DatasetInfo(name, spec.title, True, spec.shape, spec.description)
+        for name, spec in field_store.stored().items()
     ]
     for item in ensembles.stored():
         size = item.spec.size
@@ -208,12 +232,15 @@ def load(
     if name in BUILT_IN:
         found = _built_in(name, split, limit, progress or quiet).image_set(name)
         return replace(found, class_names=SETS[name].class_names, line=SETS[name].line)
+    if field_set_of(name) is not None:
+        return field_store.read(name, split, limit).image_set(name)
     if _ensemble(name) is not None:
         record = phi4.split(ensembles.read(name.removeprefix(ENSEMBLE)), split, limit)
         return record.image_set(name)
     if name in own.names():
         return own.load_own(name, split, limit)
-    known = ", ".join([*SETS, *(ENSEMBLE + item.id for item in ensembles.stored()), *own.names()])
+    stored = (*field_store.stored(), *(ENSEMBLE + item.id for item in ensembles.stored()))
+    known = ", ".join([*SETS, *stored, *own.names()])
     raise ValueError(f"{name!r} is not a known data set; known are {known}.")
 
 
@@ -247,7 +274,8 @@ def _generated_at(along: phi4.LatticeLine, m2: float, lam: float) -> dict[str, R
 
 
 def delete(name: str) -> None:
-    """Delete a set of the user's own images or a stored ensemble from the cache.
+    """Delete a set of the user's own images, generated fields or a stored ensemble from the
+    cache.
 
     Raises:
         ValueError: For a name of no such set, or an ensemble that is being generated.
@@ -258,6 +286,8 @@ def delete(name: str) -> None:
     id = name.removeprefix(ENSEMBLE)
     if id != name and ensembles.is_id(id):
         ensembles.delete(id)
+    elif field_store.is_name(name):
+        field_store.delete(name)
     else:
         own.delete(name)
 
@@ -277,14 +307,19 @@ def line_of(name: str) -> CouplingLine | None:
     return SETS[name].line if name in SETS else None
 
 
+def field_set_of(name: str) -> FieldSet | None:
+    """Return what lattice fields other than φ⁴ a data set holds, None for other data."""
+    return SETS[name].fields if name in SETS else field_store.spec_of(name)
+
+
 def is_lattice(name: str) -> bool:
     """Return whether a data set holds lattice fields, of one theory or of several."""
-    return line_of(name) is not None or action_of(name) is not None
+    return any(law(name) is not None for law in (line_of, action_of, field_set_of))
 
 
 def symmetries_of(name: str) -> str:
-    """Return the symmetries of a data set's law: "lattice" for configurations of a lattice action,
-    "none" for other data.
+    """Return the symmetries of a data set's law: "lattice" for fields of a lattice, "none" for
+    other data.
     """
     return "lattice" if is_lattice(name) else "none"
 

@@ -21,7 +21,9 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis
+from rgdiff_core.bases.base import Shape
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.lattice.line import CouplingLine, Couplings
 from rgdiff_core.process import Marginal, Prior, Process
 
@@ -35,6 +37,7 @@ __all__ = [
     "free_error",
     "gaussian_posterior",
     "gaussian_score",
+    "moved_basis",
 ]
 
 NULL_LABEL = -1  # any class
@@ -122,6 +125,23 @@ class Denoiser(nn.Module, abc.ABC):
         raise ValueError(
             f"m² = {m2:g}, λ = {lam:g} was asked for, but this model is not conditioned on "
             "couplings."
+        )
+
+    def on(self, shape: Shape, modes: Modes) -> "Denoiser":
+        """Return the denoiser of fields of another lattice, which shares all weights with this
+        one.
+
+        Arguments:
+            shape: (C, H, W).
+            modes: of the basis there (`basis.on(shape)`), with the mean and the variance of the
+                fields.
+
+        Raises `ValueError` for a denoiser that belongs to one lattice.
+        """
+        del modes
+        raise ValueError(
+            f"a {type(self).__name__} belongs to fields of {self.basis.shape[1]}×"
+            f"{self.basis.shape[2]} sites and cannot move to {shape[1]}×{shape[2]}."
         )
 
     @abc.abstractmethod
@@ -217,6 +237,19 @@ class DelegatingDenoiser(Denoiser):
         return self.model.posterior(c, marginal)
 
 
+def moved_basis(basis: Basis, shape: Shape, modes: Modes | ModesLine) -> Basis:
+    """Return a basis on another lattice, for modes that are given there.
+
+    Raises `ValueError` where the basis cannot move, and for modes of another basis.
+    """
+    found = basis.on(shape)
+    for each in modes.modes if isinstance(modes, ModesLine) else (modes,):
+        own = each.scale.shape[1:] == found.scale.shape[1:]
+        if not own or not torch.allclose(each.scale.to(found.scale), found.scale, atol=1e-5):
+            raise ValueError(f"the modes of shape {each.shape} are not those of {found}.")
+    return found
+
+
 def check_labels(class_labels: Tensor, num_classes: int) -> None:
     """Raise `ValueError` unless the labels are int64 (B,), each -1 or in [0, num_classes)."""
     if num_classes == 0:
@@ -267,6 +300,10 @@ class GaussianDenoiser(Denoiser):
     def fit(cls, basis: Basis, images: Tensor, *, symmetries: str = "none") -> Self:
         """Fit mean and variances to images (N, C, H, W), N ≥ 2, as `Modes.fit` does."""
         return cls(basis, Modes.fit(basis, images, symmetries=symmetries))
+
+    def on(self, shape: Shape, modes: Modes) -> "GaussianDenoiser":
+        """Return the free theory on another lattice; see `Denoiser.on`."""
+        return GaussianDenoiser(moved_basis(self.basis, shape, modes), modes)
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the exact Gaussian posterior."""

@@ -2,8 +2,8 @@
 
 The tensors are the network's weights; the metadata say in JSON what the model is (`ModelSpec`),
 its basis and the modes of its data (at every point, where they are along a line of couplings), so
-that the file needs no other to be used. Files are read
-without executing anything that is in them.
+that the file needs no other to be used; "unit" is the d² of the training of a model that was moved
+to another lattice. Files are read without executing anything that is in them.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice.line import MAX_POINTS, CouplingLine
-from rgdiff_core.spec import from_dict, load_json, to_dict
+from rgdiff_core.spec import check_range, from_dict, load_json, to_dict
 
 __all__ = [
     "Pretrained",
@@ -47,11 +47,12 @@ __all__ = [
 ]
 
 FORMAT = "rgdiff-model-1"
-DESCRIPTION = ("format", "model", "basis", "modes")  # what a model is
+DESCRIPTION = ("format", "model", "basis", "modes", "unit")  # what a model is
 MAX_FILE = 1 << 30
 MAX_HEADER = 1 << 26  # bytes; principal components may be among the metadata
 MAX_ITEMS = 100_000  # of one text of the metadata
 MAX_COMPONENTS = 3 * 512**2  # of the fields
+MAX_UNIT = 1e12  # of d²
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -82,6 +83,8 @@ def save_model(
         "basis": json.dumps(_basis_to_dict(model.basis, path.parent, split=split)),
         "modes": json.dumps(modes_to_dict(model.modes)),
     }
+    if model.units is not None:
+        metadata["unit"] = json.dumps(model.units.flatten().tolist())
     if model.modes_line is not None:
         along = [modes_to_dict(modes) for modes in model.modes_line.modes]
         metadata["line"] = json.dumps(along)
@@ -164,7 +167,7 @@ def load_model(path: str | Path) -> NetworkDenoiser:
         modes = _modes_line(spec.line, metadata.get("line", "[]"), basis)
     try:
         with safe_open(path, "pt") as file:
-            model = _load(file, path.name, spec, basis, modes)
+            model = _load(file, path.name, spec, basis, modes, _units(metadata, spec))
     except SafetensorError as error:
         raise ValueError(f"{path.name} cannot be read: {error}.") from None
     model.card = _card(metadata)
@@ -189,15 +192,34 @@ def _modes_line(line: CouplingLine, text: str, basis: Basis) -> ModesLine:
     return ModesLine(line, tuple(modes_from_dict(each, basis.shape) for each in described))
 
 
+def _units(metadata: Mapping[str, str], spec: ModelSpec) -> torch.Tensor | None:
+    """Return d² of the training, None where it is that of the modes."""
+    if "unit" not in metadata:
+        return None
+    told = load_json(metadata["unit"])
+    count = 1 if spec.line is None else len(spec.line.points)
+    if not isinstance(told, list) or len(told) != count:
+        raise ValueError(f"the unit of a model must be a list of {count} numbers.")
+    for value in told:
+        check_range("unit", value, 0, MAX_UNIT, low_open=True)
+    units = torch.tensor(told, dtype=torch.float64)
+    return units.reshape((1, 1, 1) if spec.line is None else (-1, 1, 1, 1))
+
+
 def _load(
-    file: Any, name: str, spec: ModelSpec, basis: Basis, modes: Modes | ModesLine
+    file: Any,
+    name: str,
+    spec: ModelSpec,
+    basis: Basis,
+    modes: Modes | ModesLine,
+    units: torch.Tensor | None,
 ) -> NetworkDenoiser:
     """Return a model with the weights of an open file."""
     shapes = {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
     # A network of another order of size is not even made.
     if 2 * sum(map(math.prod, shapes.values())) < spec.parameters(basis.shape):
         raise ValueError(f"the weights in {name} are not those of its network.")
-    model = spec.build(basis, modes)
+    model = NetworkDenoiser(basis, modes, spec, units=units)
     wanted = model.network.state_dict()
     if set(shapes) != set(wanted):
         raise ValueError(f"the weights in {name} are not those of its network.")

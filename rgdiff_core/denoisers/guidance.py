@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rgdiff_core.bases.base import Shape
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import (
     NULL_LABEL,
@@ -119,7 +120,7 @@ class Guided(DelegatingDenoiser):
             check_range("guidance_scale", scale, 0, MAX_SCALE)
             strength = torch.full_like(self.modes.scale, scale)
         self.register_buffer("guidance", strength, persistent=False)
-        self.reference = reference
+        self.reference, self.chosen = reference, scale
         self.interval = None if interval is None else _checked(interval)
         self.alike = _same(model.free_mean, reference.free_mean) and _same(
             model.free_variance, reference.free_variance
@@ -130,6 +131,11 @@ class Guided(DelegatingDenoiser):
         scale = f"{low:g}" if low == high else f"{low:g} to {high:g} by scale"
         inside = "" if self.interval is None else f", log-SNR in {self.interval}"
         return f"{self.model}, scale {scale}{inside}, by {type(self.reference).__name__}"
+
+    def on(self, shape: Shape, modes: Modes) -> "Guided":
+        """Return the same guidance of both denoisers on another lattice; see `Denoiser.on`."""
+        model, reference = (each.on(shape, modes) for each in (self.model, self.reference))
+        return Guided(model, reference, self.chosen, self.interval)
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the guided mean and the variance of the model."""

@@ -131,7 +131,7 @@ _CHOICES = {
 M = TypeVar("M", bound=nn.Module)
 
 
-def _with_buffers(module: M, **buffers: Tensor) -> M:
+def _with_buffers(module: M, **buffers: Tensor | None) -> M:
     """Return a module with other buffers, which shares the rest with the first."""
     found = copy.copy(module)
     found._buffers = dict(module._buffers) | buffers

@@ -4,7 +4,8 @@ The network F adds to the Gaussian posterior's mean m
 
     D = m + c_out · U†F(U m / d, state),    c_out = √V  or  V/d,
 
-with V the Gaussian posterior's variance and d² the mean of Σ. F = 0 is the free theory. With c_out
+with V the Gaussian posterior's variance and d² the mean of Σ, of the lattice that F was trained on
+wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out
 = √V the regression target of F has unit variance in every component at every time (EDM's
 preconditioning, per component); with c_out = V/d, F is the force −∇S_int of Polchinski's effective
 interaction at the cutoff that V describes, in units of 1/d.
@@ -32,6 +33,7 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.bases import Basis, CoarseGrid
+from rgdiff_core.bases.base import Shape
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import (
     Denoiser,
@@ -39,13 +41,12 @@ from rgdiff_core.denoisers.base import (
     check_labels,
     gaussian_posterior,
     gaussian_score,
+    moved_basis,
 )
 from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _with_buffers
-from rgdiff_core.denoisers.modes_line import ModesLine
+from rgdiff_core.denoisers.modes_line import ModesLine, spline
 from rgdiff_core.lattice.line import CouplingLine
-from rgdiff_core.networks import (
-    network_dtype,
-)
+from rgdiff_core.networks import Network, network_dtype
 from rgdiff_core.process import Marginal, Process
 
 __all__ = ["NetworkDenoiser"]
@@ -61,6 +62,9 @@ class NetworkDenoiser(Denoiser):
         modes: as of every denoiser; of a model along a line of couplings, the modes of its points.
             Such a model is at the middle one of them, until `at` says otherwise.
         spec: the choices.
+        network: F, where it is there already: it is shared. A fresh one by default.
+        units: d², (1, 1, 1), or at every point of the line, (K, 1, 1, 1); by default the mean
+            variance of the Gaussian that F corrects.
 
     Attributes:
         autocast: the type that the network computes in, None for that of its weights; all around
@@ -79,8 +83,18 @@ class NetworkDenoiser(Denoiser):
     modes_scale: Tensor
     modes_momentum: Tensor
     place: Tensor | None
+    unit: Tensor | None
+    line_units: Tensor | None
 
-    def __init__(self, basis: Basis, modes: Modes | ModesLine, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        basis: Basis,
+        modes: Modes | ModesLine,
+        spec: ModelSpec,
+        *,
+        network: Network | None = None,
+        units: Tensor | None = None,
+    ) -> None:
         line = modes if isinstance(modes, ModesLine) else None
         if (None if line is None else line.line) != spec.line:
             raise ValueError("the modes are not those of the model's line of couplings.")
@@ -95,16 +109,21 @@ class NetworkDenoiser(Denoiser):
             CoarseGrid(basis, halvings + 1).to(self.modes_mean.device)
             for halvings in range(spec.coarse_grids)
         )
-        network = spec.network.build(
-            basis.shape,
-            spec.features(len(self.state.weights)),
-            num_classes=len(spec.class_names),
-        )
-        self.network = network.to(self.modes_mean)
+        if network is None:
+            network = spec.network.build(
+                basis.shape,
+                spec.features(len(self.state.weights)),
+                num_classes=len(spec.class_names),
+            ).to(self.modes_mean)
+        self.network = network
         self.autocast: torch.dtype | None = None
         self.class_labels: Tensor | None = None
         self.register_buffer("place", None, persistent=False)
+        units = None if units is None else units.to(self.modes_mean)
+        self.register_buffer("unit", units if line is None else None, persistent=False)
+        self.register_buffer("line_units", None if line is None else units, persistent=False)
         if line is not None:
+            self.unit = None if units is None else units[len(units) // 2]
             places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)[
                 :, None
             ]
@@ -181,9 +200,50 @@ class NetworkDenoiser(Denoiser):
             return super().at(m2, lam)  # type: ignore[return-value]
         place = line.line.place(m2, lam)
         places = self.line_places.new_full((1, 1), place)
-        found = self._with_data(*line.statistics(place), places)
+        units = self.line_units
+        unit = None if units is None else spline(line.line.places, units.log(), place).exp()
+        found = self._with_data(*line.statistics(place), places, unit=unit)
         found.couplings = (m2, lam)
         return found
+
+    @property
+    def units(self) -> Tensor | None:
+        """Return d² as it was trained with, None where it is that of the modes."""
+        return self.unit if self.line_units is None else self.line_units
+
+    @property
+    def unit_variance(self) -> Tensor:
+        """Return d², (…, 1, 1, 1): the network works in units of d."""
+        return _average(self.reference_variance) if self.unit is None else self.unit
+
+    def on(self, shape: Shape, modes: Modes | ModesLine) -> Self:
+        """Return the same model on another lattice; see `Denoiser.on`.
+
+        The unit d stays that of training, for the network knows fields and forces in it.
+
+        Arguments:
+            modes: of a model along a line of couplings, those at its points.
+
+        Raises `ValueError` for what belongs to one size: networks with attention at a fixed
+        resolution, odd sides, a kernel that wraps around, and bases but pixels and Fourier modes.
+        """
+        if not self.spec.network.any_size:
+            raise ValueError(
+                f"a {type(self.spec.network).__name__} serves {self.basis.shape[1]}×"
+                f"{self.basis.shape[2]} fields alone, for its attention has a fixed resolution: "
+                "only lattice networks move to other sizes."
+            )
+        units, line = self.units, self.modes_line
+        if units is None:
+            means = self.modes_mean if line is None else line.means
+            variances = self.modes_variance if line is None else line.variances
+            units = _average(self._reference(means, variances)["reference_variance"])
+        basis = moved_basis(self.basis, shape, modes)
+        found = type(self)(basis, modes, self.spec, network=self.network, units=units)
+        found.to(self.modes_mean).train(self.training)
+        found.autocast, found.class_labels = self.autocast, self.class_labels
+        found.card = self.card
+        return found if self.couplings is None else found.at(*self.couplings)
 
     def at_points(self, points: Tensor) -> Self:
         """Return the same model with each field (B, …) at a point of the line, by its number.
@@ -194,14 +254,17 @@ class NetworkDenoiser(Denoiser):
             points: int64 (B,), in range.
         """
         data = (x[points] for x in (self.line_means, self.line_variances, self.line_places))
-        found = self._with_data(*data)
+        unit = None if self.line_units is None else self.line_units[points]
+        found = self._with_data(*data, unit=unit)
         found.couplings = None
         return found
 
-    def _with_data(self, mean: Tensor, variance: Tensor, place: Tensor) -> Self:
+    def _with_data(
+        self, mean: Tensor, variance: Tensor, place: Tensor, *, unit: Tensor | None
+    ) -> Self:
         """Return the same model with other data statistics, which may be those of each field."""
         data = {"modes_mean": mean, "modes_variance": variance, "place": place}
-        found = _with_buffers(self, **data, **self._reference(mean, variance))
+        found = _with_buffers(self, unit=unit, **data, **self._reference(mean, variance))
         found.state = _with_buffers(self.state, variance=variance)
         return found
 
@@ -219,7 +282,7 @@ class NetworkDenoiser(Denoiser):
         """Return c_out, given the Gaussian posterior variance V."""
         if self.spec.c_out == "std":
             return variance.sqrt()
-        return variance / _average(self.reference_variance).sqrt()
+        return variance / self.unit_variance.sqrt()
 
     def network_output(
         self,
@@ -236,7 +299,7 @@ class NetworkDenoiser(Denoiser):
         Raises `ValueError` for labels of a model without classes, or of another number of fields.
         """
         if self.spec.network_input == "posterior_mean":
-            net_in = gaussian.mean / _average(self.reference_variance).sqrt()
+            net_in = gaussian.mean / self.unit_variance.sqrt()
         else:
             net_in = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
         labels = self.class_labels if class_labels is None else class_labels
@@ -337,7 +400,7 @@ class NetworkDenoiser(Denoiser):
         net_out = self.network_output(c, marginal, gaussian)
         if self.spec.c_out == "std":
             return net_out
-        return gaussian.variance.sqrt() / _average(self.reference_variance).sqrt() * net_out
+        return gaussian.variance.sqrt() / self.unit_variance.sqrt() * net_out
 
 
 def _average(x: Tensor) -> Tensor:

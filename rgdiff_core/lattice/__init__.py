@@ -1,4 +1,6 @@
-"""φ⁴ theory on a periodic square lattice: action, hybrid Monte Carlo, observables."""
+"""Theories on a periodic square lattice: φ⁴ with its action, hybrid Monte Carlo and observables;
+the Ising model; Gaussian random fields.
+"""
 
 from rgdiff_core.lattice.action import Half, Hopping, Phi4
 from rgdiff_core.lattice.annealing import (
@@ -13,6 +15,7 @@ from rgdiff_core.lattice.free import FreeField
 from rgdiff_core.lattice.free_energy import Bridge, LogZ
 from rgdiff_core.lattice.hmc import HMCResult, hmc
 from rgdiff_core.lattice.integrators import Leapfrog, Omelyan
+from rgdiff_core.lattice.ising import Ising
 from rgdiff_core.lattice.observables import (
     Correlator,
     action_density,
@@ -20,6 +23,12 @@ from rgdiff_core.lattice.observables import (
     effective_sample_size,
     observables,
     schwinger_dyson,
+)
+from rgdiff_core.lattice.random_fields import (
+    FreeSpectrum,
+    GaussianField,
+    PowerSpectrum,
+    TableSpectrum,
 )
 from rgdiff_core.lattice.thermalization import History
 from rgdiff_core.lattice.thermodynamic import (
@@ -37,17 +46,22 @@ __all__ = [
     "EnsembleSpec",
     "Estimate",
     "FreeField",
+    "FreeSpectrum",
+    "GaussianField",
     "HMC",
     "HMCResult",
     "Half",
     "History",
     "Hopping",
     "ImportedSpec",
+    "Ising",
     "Leapfrog",
     "LogZ",
     "Node",
     "Omelyan",
     "Phi4",
+    "PowerSpectrum",
+    "TableSpectrum",
     "ThermodynamicLogZ",
     "Trajectory",
     "UnevenWeights",

@@ -23,6 +23,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ from rgdiff_core.lattice.thermalization import drifts
 from rgdiff_core.seeds import device_for
 from rgdiff_core.spec import Spec, check_range, check_whole
 
-__all__ = ["HMC", "Trajectory", "trajectories"]
+__all__ = ["HMC", "Trajectory", "relaxed", "trajectories"]
 
 SIZES = (2, 256)
 MAX_SITES = 2**28
@@ -162,6 +163,41 @@ def trajectories(
         raise ValueError("start holds a value that is not a finite number.")
     # A separate function, so that errors are raised here and not at the first trajectory.
     return _run(action, start, generator, settings, thermalization)
+
+
+def relaxed(
+    action: Phi4,
+    fields: Tensor,
+    count: int,
+    generator: torch.Generator | None = None,
+    *,
+    settings: HMC = STANDARD,
+) -> Tensor:
+    """Return fields some trajectories further, with the step tuned anew from a small one: towards
+    equilibrium from wherever they are.
+
+    Arguments:
+        action: The theory.
+        fields: (B, L, L).
+        count: Number of trajectories, 1 to 10,000.
+        generator: As in `trajectories`.
+        settings: As in `trajectories`.
+
+    Raises:
+        ValueError: As `trajectories`.
+    """
+    check_whole("count", count, 1, 10**4)
+    run = trajectories(
+        action,
+        fields.shape[-1],
+        len(fields),
+        generator,
+        settings=settings,
+        thermalization=10**6,
+        dtype=fields.dtype,
+        start=fields,
+    )
+    return next(islice(run, count - 1, None)).phi
 
 
 def _run(

@@ -32,6 +32,8 @@ _SPELLINGS = {
     "lam": "lam lamb lambd lambda lamda lmbda lmbd λ lam0 lambda0 λ0 barelambda",
     "g": "g g0",
     "kappa": "kappa κ hopping hoppingparameter",
+    "beta": "beta β inversetemperature",
+    "temperature": "T temperature",
     "n_chains": "nchains nchain chains numchains numberofchains",
 }
 _NAMES = {word: name for name, words in _SPELLINGS.items() for word in words.split()}
@@ -63,7 +65,7 @@ class Numbers:
                 self._found.setdefault(name, {})[spelling] = value
 
     def get(self, name: str) -> float | None:
-        """Return a number by our name, m2, lam, g, kappa or n_chains; None where it is missing.
+        """Return a number by our name, a key of `_SPELLINGS`; None where it is missing.
 
         Raises:
             ValueError: When two spellings disagree, or it is not one number.

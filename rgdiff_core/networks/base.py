@@ -42,9 +42,11 @@ class NetworkSpec(Spec):
     Attributes:
         one_thread: whether its arrays are so small that on a CPU several threads only wait for one
             another, on a busy machine ten times longer than they work.
+        any_size: whether the same weights serve fields of all sizes.
     """
 
     one_thread: ClassVar[bool] = False
+    any_size: ClassVar[bool] = False
 
     @abc.abstractmethod
     def build(

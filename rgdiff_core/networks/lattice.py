@@ -52,6 +52,7 @@ class LatticeNet(NetworkSpec):
     kernel: int = 3
 
     one_thread: ClassVar[bool] = True
+    any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_whole("width", self.width, 4, 512)

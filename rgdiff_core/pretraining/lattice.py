@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from rgdiff_core import data
+from rgdiff_core.colors import FreeTheory
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import (
     load_model,
@@ -26,19 +27,32 @@ from rgdiff_core.denoisers.files import (
 from rgdiff_core.evaluation import FlowMetrics, HeldOutMetrics, held_out, quality
 from rgdiff_core.files.atomic import WriteError, replacing, write_text
 from rgdiff_core.lattice import Phi4, hmc, observables
+from rgdiff_core.presets import PRESETS
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
 from rgdiff_core.process import Process
+from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig, load_config, train
 from rgdiff_core.training.models import config_of, tried_processes
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.runs.folder import read_config, read_status
 
 __all__ = ["Card", "PROCESSES", "pretrain"]
 
-PROCESSES = tried_processes(-9.0, 6.0)  # the best of them is on the card
+PRESET_NAMES = ("rg-cutoff", "cosine", "flow-matching", "equal-snr", "carosso", "flicker", "blue")
+PROCESSES: Mapping[str, FixedProcess] = {  # of the card's scan
+    **tried_processes(-9.0, 6.0),
+    "noise of the free theory with m² = 0.3, linear log-SNR −9 to 7": FixedProcess(
+        FreeTheory(0.3), LinearGamma(-9.0, 7.0)
+    ),
+    **{
+        f"preset {PRESETS[name].title}": FixedProcess(PRESETS[name].color, PRESETS[name].schedule)
+        for name in PRESET_NAMES
+    },
+}
 HMC_SAMPLES = 200_000
 MAX_BYTES = 34 << 20  # of a file in pretrained/
 Say = Callable[[str], None]
@@ -233,6 +247,7 @@ def _markdown(card: Card, action: Phi4) -> str:
         for title, each in card.scan.items()
     )
     gap = card.gaussian_nll.value - held.entropy.value
+    lowest, worst = min(card.scan.items(), key=lambda each: each[1].ess.value)
     return f"""# {card.name}: {card.title}
 
 A universal denoiser in the Fourier basis: one network for every schedule and every colour.
@@ -243,8 +258,10 @@ A universal denoiser in the Fourier basis: one network for every schedule and ev
   {card.device}; the seed is in `config.toml`.
 - **Command**: `{card.command}`
 
-Numbers are for the probability flow of the best process of the scan, *{card.best}*, integrated
-with {q.nfe} evaluations; errors are one standard error. All numbers are in `card.json`.
+Over the {len(card.scan)} processes of the scan below the effective sample size is at least
+{worst.ess}, with *{lowest}*. The other numbers are for the probability flow of the best process,
+*{card.best}*, integrated with {q.nfe} evaluations; errors are one standard error. All numbers are
+in `card.json`.
 
 | quantity | value |
 |:--|:--|

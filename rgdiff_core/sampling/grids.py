@@ -4,7 +4,12 @@ r"""Time grids: at which times a sampler stops.
 - logsnr:  equal rises of the mean over components of γ − log(Σ/S²), the negative data log-SNR,
            each cut at ±12, beyond which nothing is seen;
 - angle:   equal turns of the mean angle θ_k = arctan(σ_kS_k/(α_k√Σ_k)), the clock of the
-           interaction picture: dense where signal turns into noise, whatever the schedule's pace.
+           interaction picture: dense where signal turns into noise, whatever the schedule's pace;
+- gaussian: the times at which DDIM is best for the free theory, see `_gaussian_clock`.
+
+References:
+    Benita et al., 2502.00180, and Sun et al., 2601.13602: times that are optimal for Gaussian
+    data; for one component the "tangent law" of the latter is the angle.
 """
 
 import itertools
@@ -21,9 +26,10 @@ from rgdiff_core.spec import check_finite
 
 __all__ = ["GRIDS", "Grid", "angle", "time_grid"]
 
-GRIDS = ("uniform", "logsnr", "angle")
+GRIDS = ("uniform", "logsnr", "angle", "gaussian")
 TABLE = 1025  # times at which a process is tabulated
 LOGSNR_LIMIT = 12.0
+ROUNDS = 60  # of the fixed point of the Gaussian clock, which takes about 20
 
 Grid = str | Sequence[float]
 
@@ -59,11 +65,12 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
     t = torch.sin(math.pi / 2 * u) ** 2  # dense at both ends, where some schedules are singular
     gamma, noise = process.level(t).gamma, process.noise_variance
     variance = noise if modes.variance is None else modes.variance
-    if grid == "angle":
-        clock = angle(gamma, noise, variance)
-    else:
+    if grid == "logsnr":
         clock = (gamma + torch.log(noise / variance)).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)
-    passed = doubled(clock).mean((1, 2, 3)).cpu()
+    else:
+        clock = angle(gamma, noise, variance)
+    clock = doubled(clock).cpu()
+    passed = _gaussian_clock(clock) if grid == "gaussian" else clock.mean((1, 2, 3))
     passed = (passed - passed[0]) / (passed[-1] - passed[0])
     # a little of uniform time, so that the clock never stands still
     passed = 0.999 * passed + 0.001 * t
@@ -72,6 +79,31 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
     share = (wanted - passed[right - 1]) / (passed[right] - passed[right - 1])
     inner = t[right - 1] + share * (t[right] - t[right - 1])
     return (1.0, *inner.tolist(), 0.0)
+
+
+def _gaussian_clock(theta: Tensor) -> Tensor:
+    r"""Return the clock whose equal parts are DDIM's best steps for Gaussian data.
+
+    A step of DDIM that turns component k by δ leaves a share cos²δ of its variance, so that the
+    KL divergence after N steps is Σ_k ½(v_k − 1 − log v_k) with v_k = Π cos²δ, in leading order
+    ¼ Σ_k (Σ δ²)². With steps of density Np(t), Σ δ² = ∫ θ_k'²/p dt / N ≡ w_k/N, and the least
+    Σ_k w_k² has p ∝ √(Σ_k w_k θ_k'²), a fixed point.
+
+    Arguments:
+        theta: of every component at the times of the table, (TABLE, C, H, W).
+
+    Returns:
+        The integral of p, (TABLE,).
+    """
+    squared = theta.flatten(1).diff(dim=0) ** 2
+    weight = squared.new_ones(squared.shape[1])
+    share = squared.new_zeros(len(squared))
+    for _ in range(ROUNDS):
+        share = torch.sqrt(squared @ weight)
+        share = (share / share.sum()).clamp_min(1e-12)
+        weight = torch.sqrt(weight * (squared.mT @ (1 / share)))  # halfway, for it to settle
+        weight = weight / weight.mean()
+    return torch.cat((share.new_zeros(1), share.cumsum(0)))
 
 
 def _checked(times: tuple[float, ...], steps: int) -> tuple[float, ...]:

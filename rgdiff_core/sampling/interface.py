@@ -145,11 +145,13 @@ def out_of_picture(ctx: StepContext, z: Tensor, noise: NoiseLevel) -> Tensor:
     return noise.alpha * ctx.model.free_mean + total.sqrt() * z
 
 
-def ddim_step(ctx: StepContext, mean: Tensor, eta: float) -> Tensor:
-    """Return α_sD and the noise that is kept, a share η of it drawn afresh: the DDIM step."""
+def ddim_step(ctx: StepContext, mean: Tensor, eta: float | Tensor) -> Tensor:
+    """Return α_sD and the noise that is kept, a share η of it drawn afresh, which may depend on
+    the component: the DDIM step.
+    """
     level_t, level_s = ctx.level_t, ctx.level_s
     eps = (ctx.c - level_t.alpha * mean) / level_t.std
-    if eta == 0:
+    if not isinstance(eta, Tensor) and eta == 0:
         return level_s.alpha * mean + level_s.std * eps
     fresh = eta * level_s.std * torch.sqrt(added_noise(level_t, level_s) / level_t.sigma2)
     kept = torch.sqrt((level_s.std**2 - fresh**2).clamp_min(0))

@@ -5,6 +5,7 @@ With λ = −γ/2, q = 1 − α_t²/α_s² the noise that the process adds betwe
 
 - euler_maruyama: the reverse SDE with the noise B = ∫β dt of the step;
 - ddim(η):        χ_s = α_sD + √(σ_s²S² − e²) ε̂ + e w with e = η σ_sS √q/σ_t; η = 1 is ancestral;
+- colored_noise:  ddim with η_k² ∝ sin²θ_k, at the same total of e²;
 - shell:          draw χ̂ from N(D, V), then χ_s from q(χ_s | χ_t, χ̂);
 - heun:           the trapezoid for d(χ/α)/dn = Sε̂, n = σ/α;
 - rk4:            the classical Runge–Kutta step for d(χ/S)/dϑ = −(D − αχ)/(σS), ϑ = arctan n;
@@ -16,8 +17,9 @@ With λ = −γ/2, q = 1 − α_t²/α_s² the noise that the process adds betwe
 References:
     Song et al., 2010.02502 (DDIM); Karras et al., 2206.00364 (Heun); Lu et al., 2211.01095
     (DPM-Solver++); Song et al., 2011.13456 (predictor–corrector); Salimans & Ho, 2202.00512 (the
-    angle); Hult, J. Lightwave Technol. 25 (2007) 3770 (integrating in the interaction picture);
-    Zhao et al., 2302.04867 (a corrector without evaluations of its own).
+    angle); Davidson et al., 2605.30332 (coloured noise); Hult, J. Lightwave Technol. 25 (2007)
+    3770 (integrating in the interaction picture); Zhao et al., 2302.04867 (a corrector without
+    evaluations of its own).
 """
 
 import math
@@ -47,6 +49,7 @@ __all__ = [
     "METHODS",
     "RK4",
     "Ancestral",
+    "ColoredNoise",
     "DPMpp2M",
     "DPMpp2MSDE",
     "EulerMaruyama",
@@ -92,6 +95,38 @@ class Ancestral(Method):
         """Take the step."""
         mean = ctx.mean()
         return StepResult(ddim_step(ctx, mean, 1.0), mean)
+
+
+@dataclass(frozen=True)
+class ColoredNoise(Method):
+    r"""DDIM whose fresh noise goes where scales are not resolved yet, after 2605.30332.
+
+    Every component may have its own η_k: for a perfect denoiser and many steps the marginals are
+    the same. The step draws as much fresh noise in all as `DDIM(eta)`, Σ_k e_k², but shares it out
+    by sin²θ_k, the part of the data's variance that is still unknown, which the free theory knows
+    where the paper measures it. No component has more than all its noise drawn afresh.
+
+    Arguments:
+        eta: in (0, 1], of the whole.
+    """
+
+    eta: float = 1.0
+    title = "Coloured noise"
+    help = "First order, stochastic: fresh noise only at scales that are not resolved yet (CNS)."
+
+    def __post_init__(self) -> None:
+        check_range("eta", self.eta, 0, 1, low_open=True)
+
+    def step(self, ctx: StepContext) -> StepResult:
+        """Take the step."""
+        mean, level_t, level_s = ctx.mean(), ctx.level_t, ctx.level_s
+        theta = angle(level_t.gamma, level_t.color, ctx.model.free_variance)
+        unknown, share = torch.sin(theta) ** 2, added_noise(level_t, level_s) / level_t.sigma2
+        energy = level_s.std**2 * share
+        total, needed = (e.sum((-3, -2, -1), keepdim=True) for e in (energy, unknown * energy))
+        eta2 = self.eta**2 * unknown * total / torch.where(needed > 0, needed, 1.0)
+        most = 1 / torch.where(share > 0, share, 1.0)
+        return StepResult(ddim_step(ctx, mean, torch.minimum(eta2, most).sqrt()), mean)
 
 
 @dataclass(frozen=True)
@@ -364,6 +399,7 @@ METHODS: dict[str, Method] = {
     "ddim": DDIM(),
     "shell": Shell(),
     "ancestral": Ancestral(),
+    "colored_noise": ColoredNoise(),
     "euler_maruyama": EulerMaruyama(),
     "dpmpp_2m_sde": DPMpp2MSDE(),
     "predictor_corrector": PredictorCorrector(),

@@ -90,6 +90,15 @@ class Cells:
         fits = made_from == json.loads(json.dumps(inputs))
         return cell | {"inputs": made_from} if whole and fits else None
 
+    def kept(self, name: str) -> dict[str, Any] | None:
+        """Return a finished cell whatever it was made from, None where there is none."""
+        path = self.path(name)
+        try:
+            cell = read_json(path) if path.is_file() else {}
+        except (ValueError, OSError):
+            return None
+        return self.read(name, up_to_date_all(cell.get("inputs")))
+
     def begin(self, name: str) -> None:
         """Raise `OutOfTimeError` where it is too late to begin something."""
         if self.until is not None and time.monotonic() >= self.until:

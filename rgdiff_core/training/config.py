@@ -92,6 +92,12 @@ class TrainConfig(Spec):
     """
 
     data: str = _set("phi4-6x6", "Data", "The data set, by name: see `rgdiff data list`.")
+    other_sizes: tuple[str, ...] = _set(
+        (),
+        "Data",
+        "Data sets of the same lattice theory on other lattices, by name: each step takes one of"
+        " the sizes, so that the model serves them all.",
+    )
     limit: int | None = _set(
         None, "Data", "Train on the first so many images only; empty for all.", 2, 10_000_000
     )

@@ -17,7 +17,7 @@ __all__ = ["HeldOutEvaluation", "CurvePoint", "RunningMeans"]
 
 CurvePoint = Mapping[str, Any]
 
-_SUMS = ("loss", "unit", "norm", "gain")
+_SUMS = ("loss", "unit", "norm", "gain", "home")
 
 
 class RunningMeans:
@@ -35,6 +35,7 @@ class RunningMeans:
         self.loss = self.unit = self.norm = torch.zeros((), device=learned.train.device)
         self.gain = torch.zeros(learned.train.shape[1:], device=learned.train.device)
         self.bad = torch.full((), -1, device=learned.train.device)
+        self.home = torch.zeros((), device=learned.train.device)  # steps on the model's lattice
 
     def add(self, terms: LossTerms, norm: Tensor) -> None:
         """Add a step: its loss and the norm of its gradient."""
@@ -42,7 +43,9 @@ class RunningMeans:
         self.loss = self.loss + loss
         self.unit = self.unit + terms.unit.mean()
         self.norm = self.norm + norm
-        self.gain += terms.gain.mean(0)
+        if terms.gain.shape[1:] == self.gain.shape:
+            self.gain += terms.gain.mean(0)
+            self.home = self.home + 1
         # a gradient that is not finite spoils the weights one step before the loss shows it
         fine = loss.isfinite() & norm.isfinite()
         here = torch.where(fine, -1, self.learner.step)
@@ -60,6 +63,9 @@ class RunningMeans:
         self.start = int(tensors["window.start"])
         if "window.excess" in tensors:  # of an older checkpoint
             tensors = {**tensors, "window.gain": -tensors["window.excess"]}
+        if "window.home" not in tensors:  # of before there were other lattices
+            steps = self.learner.step - self.start
+            tensors = {**tensors, "window.home": torch.tensor(float(steps))}
         for name in _SUMS:
             setattr(self, name, tensors[f"window.{name}"].to(self.gain.device))
 
@@ -84,7 +90,8 @@ class RunningMeans:
         steps = self.learner.step - self.start
         config = self.learner.config
         sums = (self.gathered(getattr(self, name)).mean(0) for name in _SUMS)
-        loss, unit, norm, gain = (x / steps for x in sums)
+        loss, unit, norm, gain, home = sums
+        loss, unit, norm, gain = loss / steps, unit / steps, norm / steps, gain / home
         seconds = time.monotonic() - self.since
         return {
             "step": self.learner.step,

@@ -111,6 +111,7 @@ PRESETS: Mapping[str, TrainingPreset] = {
             steps=3000,
             batch=64,
             lr=1e-3,
+            optimizer="muon",
             warmup=300,
             decay="cooldown",
             ema_half_life=0.05,

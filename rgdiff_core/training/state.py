@@ -26,6 +26,7 @@ from rgdiff_core.training.graph import GraphedGradients
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.losses import LossTerms, denoising_loss
 from rgdiff_core.training.optimizers import optimizers_for
+from rgdiff_core.training.sizes import OtherSize, SizedBatches, batch_on, other_sizes
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -60,7 +61,7 @@ class Part:
 class TrainingData:
     """What a run learns from: images of both splits in device memory, the basis, the modes; of
     data with classes their labels and names too; of data along a line of couplings the modes at
-    its points, which the labels number.
+    its points, which the labels number; and the fields of other lattices.
     """
 
     train: Tensor
@@ -71,6 +72,7 @@ class TrainingData:
     test_labels: Tensor | None = None
     class_names: tuple[str, ...] = ()
     line: ModesLine | None = None
+    others: tuple[OtherSize, ...] = ()
 
     def parts(self, images: Tensor, labels: Tensor | None) -> list[Part]:
         """Return a split in parts of the same modes, in the order of the points of the line."""
@@ -101,6 +103,7 @@ def material(
         images, test.images.to(device), basis, _modes(config, basis, images, kept)
     )
     check_classes(config, train, test)
+    found = replace(found, others=other_sizes(config, basis, device))
     conditional = config.class_conditional or config.coupling_conditional
     if not conditional or train.labels is None or test.labels is None:
         return found
@@ -205,10 +208,14 @@ class TrainState:
             self.network.compile()
         network, *self.optimizers = fabric.setup(self.network, *optimizers)
         self.model.network = network  # type: ignore[assignment]
+        self.sized: dict[tuple[int, ...], NetworkDenoiser] = {
+            each.basis.shape: self.model.on(each.basis.shape, each.modes)
+            for each in learned.others
+        }
         self.fabric, self.step = fabric, 0
         self.drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         # what differs from batch to batch, as which fields run on a coarse grid, is not recorded
-        alike = not self.drops and spec.coarse_grids == 0
+        alike = not self.drops and spec.coarse_grids == 0 and not self.sized
         self.graphs = fabric.device.type == "cuda" and fabric.world_size == 1 and alike
         self.graph: GraphedGradients | None = None
 
@@ -232,7 +239,8 @@ class TrainState:
     def _gradients(self, batch: Batch) -> LossTerms:
         """Return the loss, and leave its gradients in the parameters."""
         self.network.zero_grad(set_to_none=True)
-        terms = denoising_loss(self.model, batch.x0, batch.levels, batch.noise, batch.class_labels)
+        model = self.sized.get(tuple(batch.x0.shape[1:]), self.model)
+        terms = denoising_loss(model, batch.x0, batch.levels, batch.noise, batch.class_labels)
         self.fabric.backward(terms.loss)
         return terms
 
@@ -306,7 +314,8 @@ def prepare(
     place = fabric.global_rank, fabric.world_size
     parts = learned.parts(learned.train, learned.train_labels)
     if len(parts) == 1:
-        return learner, _batches(config, learned, parts[0], config.batch, *place), learned
+        own = _batches(config, learned.basis, parts[0], config.batch, *place)
+        return learner, _with_others(config, learned, own), learned
     if config.batch < len(parts):
         raise ValueError(
             f"batch = {config.batch} is too small: it needs a field of each of the {len(parts)} "
@@ -315,23 +324,36 @@ def prepare(
     share, rest = divmod(config.batch, len(parts))
     sizes = [share + (i < rest) for i in range(len(parts))]
     both = enumerate(zip(parts, sizes, strict=True))
-    joined = tuple(_batches(config, learned, part, n, number=i) for i, (part, n) in both)
+    joined = tuple(
+        _batches(config, learned.basis, part, n, number=i, dropout=0.0) for i, (part, n) in both
+    )
     return learner, JoinedBatches(joined, *place), learned
+
+
+def _with_others(config: TrainConfig, learned: TrainingData, own: Batches) -> BatchStream:
+    """Return the batches of the model's own lattice in turn with those of the others."""
+    parts = [own]
+    for number, each in enumerate(learned.others, 1):
+        size = batch_on(config.batch, learned.basis.shape, each.basis.shape, own.world)
+        part = Part(each.images, None, each.modes)
+        parts.append(_batches(config, each.basis, part, size, own.rank, own.world, number))
+    return own if len(parts) == 1 else SizedBatches(tuple(parts), fold_in(config.seed, 7))
 
 
 def _batches(
     config: TrainConfig,
-    learned: TrainingData,
+    basis: Basis,
     part: Part,
     size: int,
     rank: int = 0,
     world: int = 1,
     number: int = 0,
+    dropout: float | None = None,
 ) -> Batches:
     """Return the batches of one part, the number of which makes its seeds its own."""
     own = (number,) if number else ()
     sampler = config.noise.sampler(
-        learned.basis, part.modes, config.objective, fold_in(config.seed, 1, *own)
+        basis, part.modes, config.objective, fold_in(config.seed, 1, *own)
     )
     return Batches(
         part.images,
@@ -342,7 +364,7 @@ def _batches(
         rank,
         world,
         part.labels,
-        0.0 if learned.line is not None else config.label_dropout,
+        config.label_dropout if dropout is None else dropout,
     )
 
 

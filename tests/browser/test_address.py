@@ -15,6 +15,15 @@ def opened(page: Page, title: str) -> None:
     page.wait_for_function(WRITTEN, arg="/" if title == "Noising" else f"/{title.lower()}")
 
 
+def test_a_direct_visit_has_no_failed_request(page: Page, app_url: str):
+    failed: list[str] = []
+    page.on("response", lambda answer: failed.append(answer.url) if not answer.ok else None)
+    page.goto(f"{app_url}/spectra")
+    opened(page, "Spectra")
+    page.close()
+    assert failed == []
+
+
 def test_back_leads_to_the_page_before(page: Page, app_url: str):
     page.goto(app_url)
     opened(page, "Noising")

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
-VIEWS = ("Theory", "Sample", "Observables", "Configurations", "Phase scan", "RG flow")
+VIEWS = ("Theory", "RG flow", "Sample", "Observables", "Configurations", "Phase scan")
 FIELD = 'img[alt="field 1"]'
 POINTS = """(name) => {
     const traces = [...document.querySelectorAll(".js-plotly-plot")]

@@ -129,6 +129,25 @@ def test_arrow_keys_move_a_point_and_delete_removes_it(open_page: Page):
     wait_for_points(page, [[0, 1], [0.25, 0.62], [0.58, 0.402], [1, 0]])
 
 
+def test_a_menu_is_undone_after_the_drags_that_followed_it(open_page: Page):
+    page, fifth = open_page, open_page.get_by_role("slider", name="Point 5 of 5", exact=True)
+    pick(page, "Noise colour S", "White")
+    expect(ref(page, "title")).to_contain_text("white noise")
+    settled(page)
+    ref(page, "add").click()
+    expect(fifth).to_be_attached()
+    ref(page, "undo").click()  # the point
+    expect(fifth).not_to_be_attached()
+    ref(page, "undo").click()  # the menu
+    expect(ref(page, "title")).to_contain_text("matched noise")
+    settled(page)
+    page.wait_for_function(IN_ADDRESS, arg=START.to_json())
+    ref(page, "redo").click()
+    expect(ref(page, "title")).to_contain_text("white noise")
+    ref(page, "redo").click()
+    expect(fifth).to_be_attached()
+
+
 def test_points_are_added_typed_undone_redone_and_reset(open_page: Page):
     page = open_page
     start_points = [[0, 1], [0.25, 0.62], [0.6, 0.36], [1, 0]]

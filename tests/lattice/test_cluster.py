@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.lattice import HMC, Phi4, trajectories, wolff
-from rgdiff_core.lattice.cluster import bond_probability
+from rgdiff_core.lattice.cluster import PACKED, bond_probability, clusters
 from rgdiff_core.lattice.thermalization import autocorrelation_time
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -75,6 +75,19 @@ def test_detailed_balance_of_single_flips():
     moved = combined > 0
     assert int(moved.sum()) > 100
     assert float(((flow - flow.T).abs() / combined)[moved].max()) < 4.5
+
+
+@pytest.mark.parametrize(("chains", "size"), [(16, 2), (16, 5), (37, 8), (24, 24)])
+def test_many_lattices_have_the_clusters_of_one(chains, size):
+    # Near the percolation threshold, where clusters wind about the lattice.
+    assert chains >= PACKED
+    bonds = torch.rand((2, chains, size, size), generator=seeded(8)).numpy() < 0.52
+    sites = torch.randint(size**2, (chains,), generator=seeded(9)).numpy()
+    found = clusters(bonds, sites)
+    for i in range(chains):
+        alone = clusters(bonds[:, i : i + 1], sites[i : i + 1])
+        assert (found[i] == alone[0]).all()
+        assert found[i].flat[sites[i]]
 
 
 def test_bonds_join_equal_signs_only():

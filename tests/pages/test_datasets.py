@@ -1,6 +1,7 @@
 """The menu of data sets, which both pages draw."""
 
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,43 @@ def test_what_decoders_raise_is_one_sentence(name):
         chosen, _, warnings = shown(upload(at, name, content))
         assert chosen == "photographs"
         assert len(warnings) == 1 and name in warnings[0] and "\n" not in warnings[0]
+
+
+def wait_for(at: AppTest) -> AppTest:
+    """Run the page until the fields that were asked for are there."""
+    for _ in range(300):
+        if not [button for button in at.button if button.label == "Cancel"]:
+            break
+        time.sleep(0.2)
+        at.run()
+    return at
+
+
+def test_fields_with_a_spectrum_of_ones_own_become_the_data_set():
+    at = start("photographs")
+    at.selectbox(key="dataset-fields-size").select(8)
+    at.selectbox(key="dataset-fields-count").select(500)
+    at.segmented_control(key="dataset-fields-law").set_value("table").run()
+    table = at.text_area(key="dataset-fields-table")
+    table.set_value("0.5, 3\n0.2, 1").run()
+    assert "momenta must increase, but 0.5 is followed by 0.2" in at.error[0].value
+    assert at.button(key="dataset-fields-go").disabled
+    at.text_area(key="dataset-fields-table").set_value("0.2, 3\n0.5, 1").run()
+    assert not at.error
+    at.button(key="dataset-fields-go").click().run()
+    chosen, menu, warnings = shown(wait_for(at))
+    assert chosen == menu and chosen.startswith("fields-") and not warnings
+    field = rg.data.field_set_of(chosen).field
+    assert field.spectrum == rg.lattice.TableSpectrum((0.2, 0.5), (3, 1)) and field.size == 8
+    assert "Gaussian 8×8, a table of 2 points" in at.selectbox[0].options
+
+
+def test_fields_that_are_cancelled_leave_the_data_set_as_it_is():
+    at = start("photographs")
+    at.segmented_control(key="dataset-fields-theory").set_value("Ising").run()
+    at.selectbox(key="dataset-fields-size").select(64)
+    at.selectbox(key="dataset-fields-count").select(8000).run()
+    at.button(key="dataset-fields-go").click().run()
+    at.button(key="dataset-fields-stop").click().run()
+    assert shown(wait_for(at)) == ("photographs", "photographs", [])
+    assert not [info for info in rg.data.available() if info.shape == (1, 64, 64)]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from imageio_ffmpeg import get_ffmpeg_exe
+from noisingpage import healthy, rest, state, visit
 from patience import PATIENCE
 from PIL import Image, ImageSequence
 from torch.testing import assert_close
@@ -198,6 +199,21 @@ def test_a_film_is_made_in_the_background_and_stops_at_once():
     assert task is not None
     task.stop.set()
     assert finished(task).result is None and task.done < export.FILM_FRAMES and task.error == ""
+
+
+def test_a_film_after_a_drag_shows_what_was_dragged():
+    lab = replace(start(LATTICE), images=1)
+    at = healthy(visit(lab))
+    points = [[[0, 1], [0.5, height], [1, 0]] for height in (0.9, 0.1)]
+    own = state(at).component()["sides"][0]
+    rest(at, sides=[own | {"points": points[0]}])
+    at.button(key="film-gif").click().run()
+    dragged = state(at)
+    task = finished(jobs.find(films._key(dragged, "gif")))
+    assert task.result == export.noising_film(dragged, "gif") != export.noising_film(lab, "gif")
+    rest(at, sides=[own | {"points": points[1]}])
+    labels = [each.proto.label for each in at.get("download_button")]
+    assert "Download the earlier GIF" in labels and "Download the GIF" not in labels
 
 
 def finished(task: jobs.Task | None) -> jobs.Task:

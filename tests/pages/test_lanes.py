@@ -13,7 +13,7 @@ import rgdiff_core as rg
 from pages._samples.component.limits import MAX_MESSAGE, Allowance, TooMuch
 from pages._samples.state import start
 from pages._shared.lanes import SHORT, Cancelled, Lane, Ticket, in_turn
-from pages._shared.sampling.draw import process
+from pages._shared.sampling.draw import draw, process
 from pages._shared.sampling.models import fitted, load
 from pages._shared.sampling.parts import Parted, affordable, is_short, measured, part, seconds
 from pages._shared.sampling.setting import Request, Setting
@@ -116,6 +116,22 @@ def test_a_page_draws_in_the_same_queue_as_the_hand():
     gate.set()
     page.join(PATIENCE)
     assert len(done[0]) == 3 and drawn(request) is done[0]
+
+
+def test_a_long_draw_ends_within_a_call_of_its_network():
+    """Twenty steps ask the network twenty times, operations on tensors are many in each."""
+    request = Request(fitted(Setting("pretrained/cifar10", steps=20)), 2, 0)
+    assert not is_short(request, load(request.setting))
+    looks, frames = [], []
+
+    def look() -> None:
+        looks.append(len(frames))
+        if len(looks) == 100:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        draw(request, frames.append, look)
+    assert frames == []
 
 
 def test_images_are_long_work_in_small_parts():

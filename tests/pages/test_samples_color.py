@@ -9,7 +9,8 @@ from pages._samples import messages
 from pages._samples.state import merged
 from pages._shared.component import unpack
 from pages._shared.sampling.draw import process
-from rgdiff_core.colors import CurveColor, Matched, MovingColor, White
+from rgdiff_core.colors import CurveColor, Matched, MovingColor, PowerLaw, White
+from rgdiff_core.schedules import SoftConditioning
 
 DRAWN = [[0, 0.5], [0.2, 0.0], [1, -2.0]]
 FIXED = "pretrained/cifar10-matched"
@@ -37,6 +38,22 @@ def test_the_message_has_the_spectra_and_the_flat_curve():
     assert arrays["0/noise_power"].shape == (len(side["tint"]["grid"]), 1, bands)
     matched = next(i for i, a in enumerate(side["tint"]["grid"]) if a == pytest.approx(1))
     assert arrays["0/noise_power"][matched, 0] == pytest.approx(arrays["0/data_power"], rel=1e-4)
+
+
+@pytest.mark.parametrize("order", ["column", "scale"])
+def test_the_noise_spectrum_is_the_colours_own_in_any_order(order):
+    """Against the colour's variances, averaged over the components of each band."""
+    color = PowerLaw(1.3)
+    side = replace(SMALL.setting.side, color=color, schedule=SoftConditioning(order=order))
+    bench = replace(SMALL, setting=replace(SMALL.setting, side=side))
+    header, arrays = unpack(messages.samples_message(bench.to_json(), "s", live=False))
+    grid, power = header["sides"][0]["tint"]["grid"], arrays["0/noise_power"][:, 0]
+    forward = process(bench.setting)
+    label = forward.schedule.label(forward.modes).expand(forward.modes.scale.shape).flatten()
+    for row in (0, len(grid) // 2, len(grid) - 1):
+        variance = replace(color, exponent=grid[row]).variance(forward.modes).flatten()
+        expected = [float(variance[label == place].mean()) for place in label.unique()]
+        assert power[row] == pytest.approx(expected, rel=2e-3)
 
 
 def test_a_model_of_one_colour_says_why_it_is_not_dragged():

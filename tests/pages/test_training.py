@@ -90,7 +90,7 @@ def test_the_router_leads_here_and_the_noising_page_lends_its_process():
     at.query_params["state"] = lab.to_json()
     healthy(at.run())
     healthy(at.switch_page("pages/training.py").run())
-    healthy(button(at, "Take process A of the Noising page").click().run())
+    healthy(button(at, "Use process A of the Noising page").click().run())
     side = lab.sides[0]
     assert config(at).noise == FixedProcess(side.color, side.schedule)
     assert config(at).basis == side.basis
@@ -330,7 +330,7 @@ def test_a_failed_run_says_why_and_a_deleted_folder_is_noticed(pair):
 
 def test_the_time_is_measured_in_the_background():
     at = healthy(visit(config=linked(SHORT)))
-    healthy(button(at, "How long?").click().run())
+    healthy(button(at, "Estimate the time").click().run())
     end = time.monotonic() + PATIENCE
     while not any("ms a step" in caption.value for caption in at.caption):
         assert time.monotonic() < end

@@ -287,7 +287,7 @@ def test_the_angle_grid_turns_equally():
 @pytest.mark.parametrize(
     ("grid", "match"),
     [
-        ("exact", "grid = 'exact' is not one of uniform, logsnr, angle"),
+        ("exact", "grid = 'exact' is not one of uniform, logsnr, angle, gaussian"),
         ((1.0, 0.5, 0.0), "3 steps need 4 times, but the grid has 3"),
         ((1.0, 0.5, 0.5, 0.0), "must fall, but 0.5 is followed by 0.5"),
         ((0.9, 0.5, 0.2, 0.0), "runs from 0.9 to 0, not from 1 to 0"),

@@ -24,6 +24,7 @@ from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 UNLIKE = TrainConfig(
     data="photographs",
+    other_sizes=("phi4-6x6", "phi4-8x8"),
     limit=77,
     augmentation="flip",
     basis=BasisSpec("wavelet", wavelet="db2", levels=2, decorrelate=True),

@@ -47,7 +47,7 @@ function createLab(parent) {
     awaiting: false, playing: false, direction: 1, active: 0, image: 0, point: -1,
     pointed: null, pinned: null, handles: [], tones: [], tone: -1, sliders: [], widths: {},
     heights: { ...PLOT_HEIGHTS }, film: null, backdrops: {}, request: 0, gone: false,
-    opening: false, stopped: false, presenting: false, opened: false, loop: false,
+    opening: false, forked: false, stopped: false, presenting: false, opened: false, loop: false,
   };
   lab.root.rgdiffFrames = [];
   wireControls(lab);

@@ -141,7 +141,7 @@ function showBits(lab, side, moment, history, band) {
   context.restore();
   const left = `${readable(moment.total)} bits of each image can still be recovered`;
   setText(lab.el.bitsText, side.information === "bound"
-    ? `At most ${left}: components count as independent.` : `About ${left}.`);
+    ? `At most ${left}, counting components as independent.` : `About ${left}.`);
 }
 
 /** Two to five ticks at round numbers, on an axis from 0 to `most`. */

@@ -43,12 +43,14 @@ function adopt(lab, message) {
   const fresh = lab.message ? lab.message.revision !== message.revision
     : !kept || kept.revision !== message.revision;
   const first = !lab.message;
+  const before = first ? "" : lab.message.revision;
   lab.message = message;
   lab.sheet = sheetOf(message.images);
   lab.origin = soundState(message, message.state);
   if (fresh) {
     Object.assign(lab, { state: copyState(lab.origin), seq: 0, sentSeq: 0, playing: false });
-    Object.assign(lab, { past: [], future: [], blend: null, blendNote: "", flight: null });
+    Object.assign(lab, { blend: null, blendNote: "", flight: null });
+    turnHistory(lab, before, message);
   } else {
     lab.state = soundState(message, first ? kept.state : lab.state);
     if (first) Object.assign(lab, { seq: kept.seq, sentSeq: -1 });
@@ -104,7 +106,12 @@ function sendRest(lab) {
   }
   lab.flight = { seq: lab.seq, at: performance.now() };
   lab.sentSeq = lab.seq;
-  lab.setStateValue("client_state", { seq: lab.seq, revision: lab.message.revision, ...copyState(lab.state) });
+  lab.setStateValue("client_state", report(lab));
+}
+
+/** What Python gets to know. */
+function report(lab) {
+  return { seq: lab.seq, revision: lab.message.revision, forked: lab.forked, ...copyState(lab.state) };
 }
 
 /** Takes in what Python computed for a state that rested. */

@@ -46,7 +46,7 @@ function readBench(bytes) {
       ...(message.has("0/data_power") ? spectrumOf(message, side, bands) : {}) };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,
-    revision: String(header.revision), live: header.live, opening: header.opening,
+    revision: String(header.revision), live: header.live, opening: header.opening, history: header.history || {},
     quick: header.quick, pageState: header.page_state, state: header.state || {},
     magnetization: header.magnetization, continuous: header.continuous,
     colorNote: header.color_note, methods: header.methods, grids: header.grids,
@@ -71,7 +71,7 @@ function createBench(parent) {
   const lab = {
     el, root: el.root, ending: ending.signal, end: () => ending.abort(),
     message: null, state: null, seq: 0, past: [], future: [], gesture: null, lastGesture: null,
-    playing: false, film: 0, opening: false, active: 0, point: -1, handles: [], sliders: [],
+    playing: false, film: 0, opening: false, forked: false, active: 0, point: -1, handles: [], sliders: [],
     guidanceFrame: null, guidanceHandles: [], guidancePoint: -1, numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
     changedAt: 0, askedAt: 0, place: 0,

@@ -45,11 +45,13 @@ function adopt(lab, message) {
   const first = !lab.message;
   const fresh = first ? !kept || kept.revision !== message.revision
     : lab.message.revision !== message.revision;
+  const before = first ? "" : lab.message.revision;
   lab.message = message;
   lab.origin = soundState(message, message.state);
   if (fresh) {
-    Object.assign(lab, { state: copyState(lab.origin), seq: 0, past: [], future: [] });
+    Object.assign(lab, { state: copyState(lab.origin), seq: 0 });
     pause(lab);
+    turnHistory(lab, before, message);
   } else {
     lab.state = soundState(message, first ? kept.state : lab.state);
     if (first) lab.seq = kept.seq + 1;
@@ -106,6 +108,11 @@ function sendRest(lab) {
   const busy = lab.live && !lab.stopped && !drawn;
   if (!lab.unsaid || lab.gesture || lab.playing || lab.gone || busy) return;
   lab.unsaid = false;
-  lab.setStateValue("client_state", { seq: lab.seq, revision: lab.message.revision, live: lab.live, drawn,
-    ...copyState(lab.state) });
+  lab.setStateValue("client_state", report(lab));
+}
+
+/** What Python gets to know. */
+function report(lab) {
+  return { seq: lab.seq, revision: lab.message.revision, live: lab.live, drawn: isDrawn(lab),
+    forked: lab.forked, ...copyState(lab.state) };
 }

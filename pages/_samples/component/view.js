@@ -121,7 +121,8 @@ function showView(lab) {
   if (frame) {
     layOut(lab, lab.draw.whole === false ? Math.max(frame.n, Math.min(state.n, lab.message.most)) : frame.n);
     showSheets(lab, frame);
-  }
+  } else layOut(lab, Math.min(state.n, lab.message.most));
+  for (const ring of [el.chosenX, el.chosenD]) toggle(ring, Boolean(frame && frame.n > 1));
   showStatus(lab, frame);
   const at = placeShown(lab);
   if (Math.abs(el.scrub.value - at) > 6e-4) el.scrub.value = at;
@@ -150,7 +151,6 @@ function showSheets(lab, frame) {
   if (lab.draw.done && !lab.draw.painted) remember(lab, lab.draw);
   const chosen = Math.min(state.chosen, frame.n - 1);
   for (const ring of [el.chosenX, el.chosenD]) {
-    ring.hidden = frame.n < 2;
     Object.assign(ring.style, {
       left: `${100 * (chosen % sheet.columns) * sheet.cellWidth / sheet.width}%`,
       top: `${100 * Math.floor(chosen / sheet.columns) * sheet.cellHeight / sheet.height}%`,

@@ -92,7 +92,7 @@ function readBands(bytes) {
     information: { ...header.information, values: information.values },
     sides: header.sides.map((side, index) => readSide(message, images, side, index)),
     state: header.state || {},
-    opening: Boolean(header.opening),
+    opening: Boolean(header.opening), history: header.history || {},
   };
 }
 

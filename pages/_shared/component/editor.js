@@ -212,7 +212,10 @@ function showPath(lab, side, own, moment) {
   shapes.dot.style.display = "";
   setAttributes(shapes.dot, { cx: frame.x(timeNow(lab)), cy: frame.y(moment.u) });
   const left = timeNow(lab) > 0.72;
-  setAttributes(shapes.readout, { x: frame.x(timeNow(lab)) + (left ? -9 : 9), y: frame.y(moment.u) - 9,
+  const above = frame.y(moment.u) - 9;
+  const beside = above < MARGIN.top + 9 ? 6 : 0; // at the top it stands clear of the point
+  setAttributes(shapes.readout, { x: frame.x(timeNow(lab)) + (left ? -9 - beside : 9 + beside),
+    y: beside ? above + 14 : above,
     "text-anchor": left ? "end" : "start" });
   setText(shapes.readout, `Λ ${moment.u.toFixed(3)}`);
   shapes.lines.replaceChildren();

@@ -98,7 +98,7 @@ function scaleTicks(side) {
   if (!side.axis.discrete) return [[0, "0"], [0.5, "0.5"], [1, "1"]];
   const every = Math.max(1, Math.ceil(side.bands / 8));
   return side.nodes.flatMap((node, b) =>
-    (b % every ? [] : [[placeOf(side, node), String(b + 1)]]));
+    (b % every ? [] : [[placeOf(side, node), side.axis.counted ? String(b + 1) : tidy(Math.round(100 * node) / 100)]]));
 }
 
 function clipTo(context, frame) {

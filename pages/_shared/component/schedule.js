@@ -19,6 +19,7 @@ function buildSide(lab) {
   const side = message.sides[lab.active];
   lab.built = side;
   setText(el.title, side.title);
+  el.title.title = side.title;
   setText(el.note, side.note || "");
   el.presets.replaceChildren(...(side.path ? Object.entries(side.presets || {}) : [])
     .filter(([, points]) => arePoints(points))
@@ -43,8 +44,8 @@ function showSchedule(lab) {
   const own = state.sides[lab.active];
   [...el.presets.children].forEach((button) =>
     setAttributes(button, { "aria-pressed": samePoints(button.points, own.points) }));
-  enable(lab, el.undo, lab.past.length > 0);
-  enable(lab, el.redo, lab.future.length > 0);
+  enable(lab, el.undo, canUndo(lab));
+  enable(lab, el.redo, canRedo(lab));
   enable(lab, el.remove, lab.point > 0 && lab.point < own.points.length - 1);
   enable(lab, el.add, own.points.length < message.sides[lab.active].points_max);
   lab.sliders.forEach((show) => show(own));

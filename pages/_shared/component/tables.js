@@ -242,9 +242,9 @@ function bandAt(side, place) {
   return best;
 }
 
-/** A scale in words: its value, or its number where scales are discrete. */
+/** A scale in words: its value, or its number where scales are counted. */
 function scaleName(side, band) {
   if (side.bands === 1) return "all scales";
-  return side.axis.discrete ? `${side.axis.label} ${band + 1}`
+  return side.axis.counted ? `${side.axis.label} ${band + 1}`
     : `${side.axis.label} = ${side.nodes[band].toFixed(2)}`;
 }

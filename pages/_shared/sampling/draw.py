@@ -5,6 +5,7 @@ the way, and a small store of what was drawn last.
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
+from pages._shared.lanes import Interruptible
 from pages._shared.pictures import MAX_VALUES
 from pages._shared.sampling.models import Source, load
-from pages._shared.sampling.parts import Parted, part
+from pages._shared.sampling.parts import Parted, is_short, part
 from pages._shared.sampling.setting import MAX_SAMPLES, Request, Setting
 from rgdiff_core.denoisers import Denoiser, free_theory, guided
 from rgdiff_core.denoisers.conditional import Conditioned
@@ -116,7 +118,8 @@ def draw(
 
     Arguments:
         show: called with every state that is kept.
-        look: called whenever the model is asked; it may raise to cancel.
+        look: called whenever the model is asked, and in a long draw before each operation on
+            tensors too; it may raise to cancel.
     """
     source = load(request.setting)
     forward, setting = process(request.setting, source), request.setting
@@ -130,16 +133,17 @@ def draw(
             show(Frame(before[0].step, before[0].time, before[0].x.cpu(), state.denoised.cpu()))
         before[:] = [state]
 
-    x = rg.sample(
-        Parted(model(request, source), part(source, n, setting.networks), look),
-        forward,
-        n,
-        setting.steps,
-        setting.sampler,
-        callback=follow,
-        grid=setting.grid,
-        seed=request.seed,
-    ).cpu()
+    with nullcontext() if is_short(request, source) else Interruptible(look):
+        x = rg.sample(
+            Parted(model(request, source), part(source, n, setting.networks), look),
+            forward,
+            n,
+            setting.steps,
+            setting.sampler,
+            callback=follow,
+            grid=setting.grid,
+            seed=request.seed,
+        ).cpu()
     if not x.isfinite().all():
         raise ValueError(
             f"{setting.sampler.title} with {setting.steps} steps left the finite numbers: take "

@@ -12,6 +12,8 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["held_out_bits"]
 
+UNIT_LEVELS = 3  # of [−1, 1], a bin of width 1 each
+
 
 def held_out_bits(
     model: Denoiser,
@@ -24,8 +26,9 @@ def held_out_bits(
 ) -> Estimate:
     """Return an upper bound of the bits per dimension of held-out images, averaged over them.
 
-    Images in [−1, 1] are taken for 8-bit ones, and are dequantised. The error is the scatter over
-    images, the noise of the bound among it.
+    Images in [−1, 1] are taken for 8-bit ones, and are dequantised. Fields of another range are
+    taken as they are, and their bits are those of bins of width 1: of Ising spins with noise the
+    bits of the spins. The error is the scatter over images, the noise of the bound among it.
 
     Arguments:
         model: in the process' basis.
@@ -38,7 +41,8 @@ def held_out_bits(
     if len(held_out.images) < 2:
         raise ValueError(f"{len(held_out.images)} image has no error; at least 2 are needed.")
     x = held_out.images.to(process.noise_variance)
-    if (held_out.low, held_out.high) == (-1.0, 1.0):
+    grey = (held_out.low, held_out.high) == (-1.0, 1.0)
+    if grey:
         x = dequantize(x, generator)
     bound = elbo(model, process, x, steps, generator, progress=progress).cpu()
-    return Estimate.of(bits_per_dim(bound.double(), x.shape[1:]))
+    return Estimate.of(bits_per_dim(bound.double(), x.shape[1:], 256 if grey else UNIT_LEVELS))

@@ -268,6 +268,11 @@ def _checked(name: str, model: Denoiser) -> ImageSet:
     """Return the test split; raises `ValueError` unless it is one of images of the model's
     shape.
     """
+    if data.field_set_of(name) is not None:
+        raise ValueError(
+            f"{name} holds lattice fields of another theory than φ⁴: there is no action here to "
+            "judge a model by, and they have no grey values."
+        )
     if data.is_lattice(name):
         raise ValueError(f"{name} is a lattice, not a set of images: use evaluate_lattice.")
     test = data.load(name, "test")

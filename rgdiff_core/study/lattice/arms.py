@@ -39,6 +39,7 @@ __all__ = [
     "ARMS",
     "BASELINE",
     "ABLATION",
+    "REVERSED",
     "SCHEDULE_SCAN",
     "LRS",
     "THEORIES",
@@ -55,7 +56,7 @@ THEORIES: Mapping[str, str] = {  # name of the data set: what it is called
     "phi4-8x8-critical": "8×8, critical line",
 }
 NETWORK = LatticeNet(24, 3)
-LRS = (6e-3, 3e-3, 1.2e-2, 2.4e-2)  # the first is what schedules are compared with
+LRS = (6e-3, 3e-3, 1.2e-2, 2.4e-2, 4.8e-2)  # the first is what schedules are compared with
 LOW, HIGH = -9.0, 6.0  # γ at the ends of a component-wise schedule
 
 
@@ -237,6 +238,36 @@ ABLATION: tuple[Arm, ...] = (
         name="matched-unit",
         title="the matched, component-wise arm",
     ),
+)
+
+# The same changes in the other order: what a step is worth depends on those before it.
+REVERSED: tuple[Arm, ...] = (
+    ABLATION[0],
+    _rung(
+        "first-levels",
+        "… that is conditioned on the noise level by scale",
+        replace(STANDARD, conditioning="noise_levels"),
+        Objective("simple"),
+    ),
+    _rung(
+        "first-mean",
+        "… with the Gaussian posterior's mean as input",
+        replace(STANDARD, conditioning="noise_levels", network_input="posterior_mean"),
+        Objective("simple"),
+    ),
+    _rung(
+        "first-variance",
+        "… whose correction is scaled by the posterior variance",
+        replace(OURS, reference="isotropic"),
+        Objective("simple"),
+    ),
+    _rung(
+        "first-unit",
+        "… with every component's loss in units of its posterior variance",
+        replace(OURS, reference="isotropic"),
+        Objective(),
+    ),
+    replace(ABLATION[5], title="… that corrects the data's Gaussian: the white arm"),
 )
 
 

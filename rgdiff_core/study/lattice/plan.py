@@ -8,9 +8,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rgdiff_core.study.lattice.arms import ABLATION, ARMS, LRS, SCHEDULE_SCAN, THEORIES, Arm
+from rgdiff_core.study.lattice.arms import (
+    ABLATION,
+    ARMS,
+    LRS,
+    REVERSED,
+    SCHEDULE_SCAN,
+    THEORIES,
+    Arm,
+)
 from rgdiff_core.study.lattice.budget import LatticeBudget
-from rgdiff_core.study.lattice.study import FINALISTS
+from rgdiff_core.study.lattice.study import FINALISTS, TRIAL_SEEDS
 
 __all__ = ["ORDER", "StudyTask", "plan"]
 
@@ -94,9 +102,14 @@ def _runs(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
     for arm in ARMS.values():
         needs = tuple(f"rate-{arm.name}-{lr:g}" for lr in LRS[1:])
         for place in range(FINALISTS):
-            yield (f"trial-{arm.name}-{place}", "longer", (arm, place), needs)
+            for seed in TRIAL_SEEDS:
+                yield (f"trial-{arm.name}-{place}-{seed}", "longer", (arm, place, seed), needs)
     for arm in ARMS.values():
-        needs = tuple(f"trial-{arm.name}-{place}" for place in range(FINALISTS))
+        needs = tuple(
+            f"trial-{arm.name}-{place}-{seed}"
+            for place in range(FINALISTS)
+            for seed in TRIAL_SEEDS
+        )
         yield (f"test-{arm.name}", "run_reference", (arm,), needs, True)
     for seed in range(budget.seeds):
         for arm in ARMS.values():
@@ -128,7 +141,7 @@ def _ablation(theory: str, budget: LatticeBudget) -> Iterator[Parts]:
         return
     seen: set[str] = set()
     for seed in range(budget.ablation_seeds):
-        for arm in ABLATION:
+        for arm in dict.fromkeys((*ABLATION, *REVERSED[:-1])):
             noised = f"ablation-{arm.color.to_json()}-{arm.choices[0].schedule.to_json()}"
             if noised not in seen:
                 seen.add(noised)

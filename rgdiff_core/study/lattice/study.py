@@ -7,6 +7,7 @@ and the map of local schedules.
 
 import json
 import math
+import statistics
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -44,11 +45,12 @@ from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["FINALISTS", "Study", "score"]
+__all__ = ["FINALISTS", "Study", "TRIAL_SEEDS", "mean_score", "score"]
 
 SEARCH_SEED = 1000
+TRIAL_SEEDS = (SEARCH_SEED, SEARCH_SEED + 1)  # of those that are tried for longer
 MODES = {"modes": "lattice"}  # what mean and variances are: symmetrised
-FINALISTS = 3  # schedules of an arm that are tried for longer
+FINALISTS = 4  # of an arm that are tried for longer: three schedules, the best at two rates
 Cell = dict[str, Any]
 
 
@@ -110,15 +112,18 @@ class Study:
 
     def search(self, arm: Arm) -> list[Cell]:
         """Return the cells of an arm's search: all schedules at one learning rate, the best of
-        them at the other rates, and the best three for longer.
+        them at the other rates, and the finalists for longer, each with several seeds.
         """
-        return self._short_trials(arm) + self._long_trials(arm)
+        return self._short_trials(arm) + [c for cells in self.finals(arm) for c in cells]
 
     def _short_trials(self, arm: Arm) -> list[Cell]:
         return self._schedules(arm) + [self.tuned(arm, lr) for lr in LRS[1:]]
 
-    def _long_trials(self, arm: Arm) -> list[Cell]:
-        return [self.longer(arm, place) for place in range(FINALISTS)]
+    def finals(self, arm: Arm) -> list[list[Cell]]:
+        """Return the cells of each finalist, one for each seed."""
+        return [
+            [self.longer(arm, place, seed) for seed in TRIAL_SEEDS] for place in range(FINALISTS)
+        ]
 
     def _schedules(self, arm: Arm) -> list[Cell]:
         return [self.candidate(arm, i, LRS[0]) for i in range(len(arm.choices))]
@@ -128,34 +133,45 @@ class Study:
         best = min(self._schedules(arm), key=score)["result"]["choice"]
         return self.candidate(arm, best, lr)
 
-    def longer(self, arm: Arm, place: int) -> Cell:
-        """Return the cell of the best schedule (place 0) or one of the next, at the best learning
-        rate, trained half as long as a final run. What a schedule that ends early lacks is small
-        beside what a short training has not learnt yet.
+    def longer(self, arm: Arm, place: int, seed: int) -> Cell:
+        """Return the cell of a finalist, trained half as long as a final run: what a schedule
+        that ends early lacks is small beside what a short training has not learnt yet.
+
+        The first three are the best schedules at the best learning rate. The last is the best
+        schedule at the next lower rate, for what wins a short trial may collapse in a long one.
         """
-        choice = sorted(self._schedules(arm), key=score)[place]["result"]["choice"]
+        ranked = [c["result"]["choice"] for c in sorted(self._schedules(arm), key=score)]
         lr = min(self._short_trials(arm), key=score)["result"]["lr"]
-        return self.candidate(arm, choice, lr, self.budget.steps // 2)
+        lower = max((rate for rate in LRS if rate < lr), default=min(LRS) / 2)
+        finalists = [(choice, lr) for choice in ranked[: FINALISTS - 1]] + [(ranked[0], lower)]
+        return self.candidate(arm, *finalists[place], self.budget.steps // 2, seed)
 
     def best(self, arm: Arm) -> tuple[Schedule, float, str]:
         """Return what the search chose: schedule, learning rate, the schedule's title."""
-        found = min(self._long_trials(arm), key=score)["result"]
+        found = min(self.finals(arm), key=mean_score)[0]["result"]
         choice = arm.choices[found["choice"]]
         return choice.schedule, found["lr"], choice.title
 
-    def candidate(self, arm: Arm, choice: int, lr: float, steps: int | None = None) -> Cell:
+    def candidate(
+        self,
+        arm: Arm,
+        choice: int,
+        lr: float,
+        steps: int | None = None,
+        seed: int = SEARCH_SEED,
+    ) -> Cell:
         """Return the cell of a schedule and a learning rate, of a short trial without a number of
         steps; where the loss did not stay finite its distance is None.
         """
-        key = (arm.name, choice, lr, steps)
+        key = (arm.name, choice, lr, steps, seed)
         if key not in self._searched:
-            self._searched[key] = self._candidate(arm, choice, lr, steps)
+            self._searched[key] = self._candidate(arm, choice, lr, steps, seed)
         return self._searched[key]
 
-    def _candidate(self, arm: Arm, choice: int, lr: float, steps: int | None) -> Cell:
+    def _candidate(self, arm: Arm, choice: int, lr: float, steps: int | None, seed: int) -> Cell:
         chosen, kind = arm.choices[choice], "search" if steps is None else "trial"
         steps = steps or self.budget.search_steps
-        made = self.config(arm, chosen.schedule, steps, lr, SEARCH_SEED)
+        made = self.config(arm, chosen.schedule, steps, lr, seed)
 
         def compute() -> Cell:
             of = {"arm": arm.name, "choice": choice, "schedule": chosen.title, "lr": lr}
@@ -167,10 +183,12 @@ class Study:
             return of | {"kl": _estimate(each)}
 
         name = f"{kind}-{arm.name}-{choice}-{lr:g}"
+        if seed != SEARCH_SEED:
+            name += f"-{seed}"
         sizes = [self.budget.search_n_eval_fields, self.budget.trajectories]
         inputs = {"config": to_dict(made), "sizes": sizes} | MODES
         cell = self._whole(self.cells.read_or_compute(name, inputs, compute), made, "validation")
-        return cell | {"result": cell["result"] | {"steps": steps}}
+        return cell | {"result": cell["result"] | {"steps": steps, "seed": seed}}
 
     # -- the final runs --------------------------------------------------------------------------
 
@@ -378,6 +396,11 @@ def score(cell: Cell) -> float:
     """Return what the search chooses by: the distance, infinite where it is no number."""
     kl = cell["result"]["kl"]
     return kl["value"] if kl and math.isfinite(kl["value"]) else math.inf
+
+
+def mean_score(cells: list[Cell]) -> float:
+    """Return what finalists are compared by: the mean over their seeds."""
+    return statistics.fmean(map(score, cells))
 
 
 def _kept(path: Path) -> Reference | None:

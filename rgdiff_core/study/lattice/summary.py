@@ -25,12 +25,13 @@ from rgdiff_core.study.lattice.arms import (
     ARMS,
     BASELINE,
     LRS,
+    REVERSED,
     SCHEDULE_SCAN,
     THEORIES,
     Arm,
 )
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
-from rgdiff_core.study.lattice.study import FINALISTS, Study, score
+from rgdiff_core.study.lattice.study import Study, mean_score
 
 __all__ = ["METRICS", "over_seeds", "summary"]
 
@@ -76,7 +77,8 @@ def summary(study: Study) -> dict[str, Any] | None:
         "arms": [_arm(study, arm, runs) for arm in ARMS.values() if runs[arm.name]],
         "search": [row for arm in ARMS.values() for row in _search(study, arm)],
         "samplers": [row for arm in ARMS.values() for row in _samplers(study, arm)],
-        "ablation": _ablation(study),
+        "ablation": _ablation(study, ABLATION),
+        "ablation_reversed": _ablation(study, REVERSED),
         "schedule_scan": _schedule_scan(study),
         "scale_edges": [i / BANDS for i in range(BANDS + 1)],
         "log_snr_edges": list(EDGES),
@@ -224,12 +226,11 @@ def _mean_table(tables: Sequence[list[list[float]]]) -> list[list[float]]:
 
 def _search(study: Study, arm: Arm) -> list[dict[str, Any]]:
     try:
-        cells = study.search(arm)
+        cells, best = study.search(arm), min(study.finals(arm), key=mean_score)
     except OutOfTimeError:
         return []
-    best = min(cells[-FINALISTS:], key=score)
     return [
-        cell["result"] | {"chosen": cell is best, "seconds": cell["seconds"]} for cell in cells
+        cell["result"] | {"chosen": cell in best, "seconds": cell["seconds"]} for cell in cells
     ]
 
 
@@ -275,12 +276,12 @@ def _exact(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _ablation(study: Study) -> list[dict[str, Any]]:
+def _ablation(study: Study, arms: Sequence[Arm]) -> list[dict[str, Any]]:
     if study.data not in study.budget.ablation:
         return []
     rows: list[dict[str, Any]] = []
     last: dict[int, float] = {}
-    for arm in ABLATION:
+    for arm in arms:
         cells = _all(
             lambda seed, arm=arm: study.ablation_step(arm, seed),
             range(study.budget.ablation_seeds),

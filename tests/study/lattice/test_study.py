@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 import statistics
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ import rgdiff_core as rg
 from rgdiff_core.cli.main import main
 from rgdiff_core.study import ARMS, BUDGETS, Study
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.lattice.arms import ABLATION, LRS, SCHEDULE_SCAN, THEORIES
+from rgdiff_core.study.lattice.arms import ABLATION, LRS, REVERSED, SCHEDULE_SCAN, THEORIES
 from rgdiff_core.study.lattice.distance import BANDS, EDGES
 from rgdiff_core.study.lattice.executor import Execution, carried_out, missing
 from rgdiff_core.study.lattice.plan import plan
@@ -57,14 +58,18 @@ def test_without_time_nothing_is_begun(tmp_path: Path):
 def test_every_arm_is_searched_alike(results):
     for arm in ARMS.values():
         rows = [row for row in results["search"] if row["arm"] == arm.name]
-        assert len(rows) == len(arm.choices) + len(LRS) - 1 + FINALISTS
-        longer = [row for row in rows if row["steps"] == TINY.steps // 2]
-        assert len(longer) == FINALISTS
-        best = min(longer, key=lambda row: row["kl"]["value"])
-        assert [row["chosen"] for row in rows].count(True) == 1
-        assert best["chosen"]
+        assert len(rows) == len(arm.choices) + len(LRS) - 1 + 2 * FINALISTS
+        finalists = defaultdict(list)
+        for row in rows:
+            if row["steps"] == TINY.steps // 2:
+                finalists[row["schedule"], row["lr"]].append(row)
+        assert [len({row["seed"] for row in each}) for each in finalists.values()] == [2] * 4
+        assert len({lr for _, lr in finalists}) == 2  # at the next lower rate, too
+        best = min(finalists, key=lambda name: sum(row["kl"]["value"] for row in finalists[name]))
+        chosen = [(row["schedule"], row["lr"]) for row in rows if row["chosen"]]
+        assert chosen == [best, best]
         made = next(found for found in results["arms"] if found["name"] == arm.name)
-        assert (made["schedule_title"], made["lr"]) == (best["schedule"], best["lr"])
+        assert (made["schedule_title"], made["lr"]) == best
     configs = [run["config"] for run in results["runs"]]
     for name in ("steps", "batch", "limit", "data", "ema"):
         assert len({config[name] for config in configs}) == 1
@@ -146,7 +151,12 @@ def test_distances_are_from_the_theory(results):
 
 
 def test_nothing_is_missing(results):
-    assert {row["name"] for row in results["ablation"]} == {arm.name for arm in ABLATION}
+    assert [row["name"] for row in results["ablation"]] == [arm.name for arm in ABLATION]
+    assert [row["name"] for row in results["ablation_reversed"]] == [a.name for a in REVERSED]
+    for ends in (0, -1):  # both orders lead from standard diffusion to the white arm
+        known = {row["name"]: row["kl"] for row in results["ablation"]}
+        row = results["ablation_reversed"][ends]
+        assert row["kl"] == known[row["name"]]
     assert len(results["schedule_scan"]) == 2 * TINY.schedules
     assert BUDGETS["full"].schedules == len(SCHEDULE_SCAN)
     assert {row["nfe"] for row in results["samplers"]} == set(TINY.evaluations)

@@ -1,0 +1,76 @@
+"""Where the server's root is, told to the browser with the page.
+
+Streamlit's browser part asks for the server's health below the address of the page first, and only
+then at the root: each direct visit of a page has two requests that fail. It does not search where
+the page names the root.
+"""
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Root", "named"]
+
+HEAD = b"<head>"
+
+
+class Root:
+    """Middleware that names the root in every page that is sent.
+
+    Arguments:
+        base: path under which the server answers, "" for its root.
+    """
+
+    def __init__(self, app: ASGIApp, base: str = "") -> None:
+        self.app = app
+        self.base = [part for part in base.split("/") if part]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        page = scope["type"] == "http" and scope["method"] == "GET"
+        if not page or "text/html" not in Headers(scope=scope).get("accept", ""):
+            await self.app(scope, receive, send)
+            return
+        depth = scope["raw_path"].count(b"/") - len(self.base)
+        start: Message | None = None
+        parts: list[bytes] = []
+
+        async def rewritten(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start" and _is_page(message):
+                start = message
+            elif start is None:
+                await send(message)
+            else:
+                parts.append(message.get("body", b""))
+                if not message.get("more_body"):
+                    content = named(b"".join(parts), depth)
+                    MutableHeaders(scope=start)["content-length"] = str(len(content))
+                    await send(start)
+                    await send({"type": "http.response.body", "body": content})
+
+        await self.app(_uncompressed(scope), receive, rewritten)
+
+
+def named(page: bytes, depth: int) -> bytes:
+    """Return a page that names the root.
+
+    Arguments:
+        depth: how many parts of the page's path lie below the root, at least 1.
+    """
+    # from the browser's own address, for a proxy may have taken a part of it off
+    script = (
+        "<script>window.__streamlit = { BACKEND_BASE_URL: location.origin + location.pathname"
+        f'.split("/").slice(0, -{max(1, depth)}).join("/") + "/" }};</script>'
+    )
+    return page.replace(HEAD, HEAD + script.encode(), 1)
+
+
+def _is_page(start: Message) -> bool:
+    html = Headers(raw=start["headers"]).get("content-type", "").startswith("text/html")
+    return html and start["status"] == 200
+
+
+def _uncompressed(scope: Scope) -> Scope:
+    """Return a request for what can be rewritten."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+    return {**scope, "headers": headers, "extensions": {}}

@@ -1,0 +1,112 @@
+"""`rgdiff lattice grow`: finer fields drawn, given the long waves of coarser ones."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rgdiff_core import data
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.data.ensemble_files import open_file
+from rgdiff_core.files.atomic import check_place, replacing
+from rgdiff_core.lattice import HMC, observables
+from rgdiff_core.lattice.sizes import measured
+from rgdiff_core.sampling.growth import OCTAVE, coarse_fields, grow
+from rgdiff_core.spec import check_whole
+from rgdiff_core.training.models import open_model, theory_of
+
+__all__ = ["grow_options", "run_grow"]
+
+MODEL = "phi4-8x8-critical"
+
+
+def grow_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff lattice grow`."""
+    parser.add_argument(
+        "model",
+        nargs="?",
+        default=MODEL,
+        metavar="MODEL",
+        help=f"a universal lattice model: pretrained, a run or a file; default {MODEL}",
+    )
+    parser.add_argument(
+        "--data",
+        metavar="NAME",
+        help="grow the long waves of this data set's fields, on half its side; default: of the "
+        "model's own data",
+    )
+    parser.add_argument(
+        "--fields",
+        type=Path,
+        metavar="FILE",
+        help="grow the blocked fields of a file instead, .npz, .npy or .h5",
+    )
+    parser.add_argument("--levels", type=int, default=1, help="octaves; default 1")
+    parser.add_argument("--n", type=int, default=64, help="fields; default 64")
+    parser.add_argument("--steps", type=int, default=12, help="of the sampler; default 12")
+    parser.add_argument("--seed", type=int, default=0, help="default 0")
+    parser.add_argument(
+        "--spectrum",
+        type=int,
+        default=1000,
+        metavar="N",
+        help="fields of the short runs that give the spectra of the larger lattices; default 1000",
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the fields there, as .npy")
+
+
+def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Grow fields; return what to print as JSON, and the lines for people.
+
+    Raises a one-line `ValueError` for options that do not fit.
+    """
+    check_whole("n", chosen.n, 2, 100_000)
+    check_whole("levels", chosen.levels, 1, 8)
+    check_whole("spectrum", chosen.spectrum, 32, 10**6)
+    check_whole("seed", chosen.seed, 0, 2**62)
+    if chosen.out is not None and chosen.out.suffix != ".npy":
+        raise ValueError(f"{chosen.out} does not end in .npy.")
+    check_place(chosen.out)
+    loaded = open_model(chosen.model)
+    action = theory_of(loaded.denoiser, loaded.data)
+    if action is None:
+        raise ValueError(f"{chosen.model} is no model of one lattice theory.")
+    torch.set_num_threads(1)
+    coarse = _coarse(chosen, loaded.data)[: chosen.n]
+    sides = [coarse.shape[-1] * OCTAVE ** (level + 1) for level in range(chosen.levels)]
+    generator = torch.Generator().manual_seed(chosen.seed)
+    settings = HMC(cluster=1)
+    modes = [
+        measured(action, side, chosen.spectrum, generator, settings=settings).modes
+        for side in sides
+    ]
+    found = grow(
+        loaded.denoiser, coarse, chosen.levels, generator, modes=modes, steps=chosen.steps
+    )
+    if chosen.out is not None:
+        with replacing(chosen.out) as part, part.open("wb") as file:
+            np.save(file, found.numpy())
+    measures = observables(found, n_chains=len(found))
+    value = {"size": sides[-1], "n": len(found)}
+    value |= {name: each.to_dict() for name, each in measures.items()}
+    start, end = coarse.shape[-1], sides[-1]
+    lines = [f"{len(found)} fields, {start}×{start} → {end}×{end}"]
+    lines += [f"{name:>26}: {x.value:.4g} ± {x.error:.2g}" for name, x in measures.items()]
+    return value, lines if chosen.out is None else [*lines, f"written: {chosen.out}"]
+
+
+def _coarse(chosen: argparse.Namespace, own: str) -> Tensor:
+    """Return the blocked fields, (n, 1, L, L)."""
+    if chosen.fields is not None:
+        if chosen.data is not None:
+            raise ValueError("--data and --fields are two sources of fields: give one of them.")
+        return open_file(chosen.fields).configurations.float()
+    name = chosen.data or own
+    if data.action_of(name) is None:
+        raise ValueError(f"{name!r} holds no fields of one lattice theory.")
+    return coarse_fields(data.load(name, "test").images)
+
+
+COMMANDS: Entries = {"grow": Entry(grow_options, run_grow)}

@@ -1,0 +1,91 @@
+"""`rgdiff study sizes`: one model on lattices of many sizes, beside hybrid Monte Carlo."""
+
+import argparse
+import json
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.files.atomic import write_text
+from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
+from rgdiff_core.study.lattice.sizes import MODELS, SIZES, Numbers, SizeStudy
+from rgdiff_core.study.lattice.sizes_summary import lines, summary
+from rgdiff_core.study.report import versions
+from rgdiff_core.training.state import tune_malloc
+
+__all__ = ["run_sizes", "sizes_options"]
+
+FILE = "sizes-phi4.json"
+USUAL = Numbers()
+
+
+def sizes_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff study sizes`."""
+    parser.add_argument(
+        "--sizes", nargs="+", type=int, choices=SIZES, default=list(SIZES), help="default: all"
+    )
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=list(MODELS),
+        metavar="MODEL",
+        help=f"pretrained, a run or a file; default: {' '.join(MODELS)}",
+    )
+    for name, text in (
+        ("reference", "fields of hybrid Monte Carlo at 16×16, fewer on larger lattices"),
+        ("samples", "fields of a model, likewise"),
+        ("weighed", "fields of a model that are weighed at 8×8, a quarter at 16×16; 0 for none"),
+        ("steps", "of the sampler"),
+    ):
+        usual = getattr(USUAL, name)
+        parser.add_argument(f"--{name}", type=int, default=usual, help=f"{text}; default {usual}")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        default=Path("runs/study-sizes"),
+        metavar="FOLDER",
+        help="where cells are kept; what is finished there is not computed again (default: "
+        "runs/study-sizes)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+    )
+
+
+@resumable()
+def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
+    """Carry out the study; return what to print as JSON, and the lines for people.
+
+    Raises a one-line `ValueError` for options that do not fit.
+    """
+    numbers = Numbers(chosen.reference, chosen.samples, chosen.weighed, chosen.steps)
+    until = end_of(chosen.minutes)
+    torch.set_num_threads(1)
+    tune_malloc()
+    chosen.out.mkdir(parents=True, exist_ok=True)
+
+    def say(text: str) -> None:
+        if not chosen.json:
+            print(text, flush=True)
+
+    study = SizeStudy(Cells(chosen.work, say, until), numbers)
+    sizes, models = tuple(sorted(set(chosen.sizes))), tuple(dict.fromkeys(chosen.models))
+    complete = False
+    with suppress(OutOfTimeError):
+        study.compute(sizes, models)
+        complete = True
+    found = {"command": "rgdiff study sizes", "numbers": asdict(numbers), "complete": complete}
+    found |= versions() | summary(study, sizes, models)
+    path = chosen.out / FILE
+    write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+    state = "complete" if complete else "stopped; the same command goes on"
+    return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
+
+
+COMMANDS: Entries = {"sizes": Entry(sizes_options, run_sizes)}

@@ -1,0 +1,172 @@
+r"""Inverse renormalization: finer fields drawn, given the long waves of coarser ones.
+
+A lattice of side L holds the long waves of one of side 2L: their components, divided by 2, are
+those of a field of the same height on L×L (`coarse_fields`). Blocking throws the short waves away;
+growing draws them again. To a universal model the long waves are a look at the data that is exact
+and the short ones are unknown, so that the conditional distribution is sampled with no
+approximation beyond the model's own (`rgdiff_core.denoisers.conditional`).
+
+The waves at the edge of the coarse lattice, |n_μ| = L/2, of which it holds one combination of
++n and −n, are drawn too.
+
+**More than one octave.** A grown field is a field of the theory, not a blocked one of the next
+larger lattice: its waves have the spectrum of their own lattice. Before it is grown on, each wave
+is scaled to the spectrum that it has on the next lattice, by √(Σ(n; 2L)/4Σ(n; L)). At a critical
+point that is the rescaling of a fixed point, b^{(d−2+η)/2}, with its corrections wave by wave.
+What is not Gaussian is taken over as it is.
+
+References:
+    Bachtis, Aarts, Di Renzo & Lucini, Phys. Rev. Lett. 128 (2022) 081603 (inverse
+    renormalization of φ⁴); Wilson & Kogut, Phys. Rep. 12 (1974) 75 (momentum shells).
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from rgdiff_core.bases import Basis, CoarseGrid, FourierBasis
+from rgdiff_core.bases.modes import Modes
+from rgdiff_core.colors import White
+from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers.conditional import Conditioned
+from rgdiff_core.process import Process
+from rgdiff_core.sampling.interface import Method
+from rgdiff_core.sampling.loop import sample
+from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.seeds import Generators
+from rgdiff_core.spec import check_whole
+
+__all__ = ["OCTAVE", "coarse_fields", "grow", "rescaled", "standard_process"]
+
+OCTAVE = 2
+MAX_SIDE = 256
+
+
+def grow(
+    model: Denoiser,
+    coarse: Tensor,
+    levels: int = 1,
+    generator: Generators = None,
+    *,
+    modes: Sequence[Modes] = (),
+    process: Callable[[Denoiser], Process] | None = None,
+    steps: int = 12,
+    method: str | Method = "interaction",
+) -> Tensor:
+    """Draw fields on lattices of twice the side, level after level, whose long waves are given.
+
+    Arguments:
+        model: universal, in the Fourier basis, of a network that moves to other sizes.
+        coarse: (n, 1, L, L) in lattice units: blocked fields of the lattice of side 2L
+            (`coarse_fields`).
+        levels: octaves, from 1.
+        generator: one for all, or one for each field.
+        modes: of the lattices of side 2L, 4L, …, one for each level; none where these are the
+            model's own lattice alone.
+        process: that samples are drawn with, given the model on a lattice; by default white noise
+            behind a sigmoid cutoff.
+        steps: of the sampler at each level.
+        method: as of `sample`.
+
+    Returns:
+        (n, 1, 2^levels L, 2^levels L).
+
+    Raises:
+        ValueError: For fields of another shape or with values that are not finite, a side above
+            256 at the end, a number of modes that is not that of the levels, modes of
+            another lattice, and a model that cannot move or is conditioned on the time alone.
+    """
+    side = _checked(coarse, levels)
+    if not modes and OCTAVE * side == model.basis.shape[-1] and levels == 1:
+        modes = (model.modes,)
+    if len(modes) != levels:
+        sides = ", ".join(str(side * OCTAVE ** (i + 1)) for i in range(levels))
+        raise ValueError(
+            f"{len(modes)} modes were given for {levels} levels: the spectra on the lattices of "
+            f"side {sides} are needed, see lattice.sizes."
+        )
+    fields, process = coarse, process or standard_process
+    for level, each in enumerate(modes):
+        if level > 0:
+            fields = rescaled(fields, modes[level - 1], each)
+        fields = _octave(model, fields, each, generator, process, steps, method)
+    return fields
+
+
+def coarse_fields(fields: Tensor) -> Tensor:
+    """Return the long waves of fields (n, 1, 2L, 2L) as fields (n, 1, L, L) of the same height.
+
+    Raises `ValueError` for sides that are odd.
+    """
+    basis = FourierBasis((1, fields.shape[-2], fields.shape[-1])).to(fields)
+    grid = CoarseGrid(basis, 1).to(fields.device)
+    return grid.basis.synthesize(grid.restrict(basis.analyze(fields))) / grid.amplitude
+
+
+def rescaled(fields: Tensor, own: Modes, larger: Modes) -> Tensor:
+    """Return fields whose waves have the spectrum of the blocked fields of a larger lattice.
+
+    Arguments:
+        fields: (n, 1, L, L), of the modes `own`.
+        own: on L×L.
+        larger: on 2L×2L.
+    """
+    basis = FourierBasis((1, fields.shape[-2], fields.shape[-1])).to(fields)
+    fine = FourierBasis((1, larger.shape[1], larger.shape[2])).to(fields)
+    grid = CoarseGrid(fine, 1).to(fields.device)
+    if own.variance is None or larger.variance is None or grid.basis.shape != basis.shape:
+        raise ValueError(
+            f"modes of {larger.shape} are not those of twice the side of {own.shape}."
+        )
+    blocked = grid.restrict(larger.variance.to(fields)) / grid.amplitude**2
+    factor = (blocked / own.variance.to(fields)).sqrt()
+    return basis.synthesize(factor * basis.analyze(fields))
+
+
+def _checked(coarse: Tensor, levels: int) -> int:
+    """Return L."""
+    if coarse.ndim != 4 or coarse.shape[1] != 1 or coarse.shape[2] != coarse.shape[3]:
+        raise ValueError(f"coarse fields must be (n, 1, L, L), got {tuple(coarse.shape)}.")
+    if not coarse.isfinite().all():
+        raise ValueError("the coarse fields hold a value that is not a finite number.")
+    side = coarse.shape[-1]
+    check_whole("levels", levels, 1, 8)
+    check_whole("the side after all levels", side * OCTAVE**levels, 4, MAX_SIDE)
+    return side
+
+
+def _octave(
+    model: Denoiser,
+    coarse: Tensor,
+    modes: Modes,
+    generator: Generators,
+    process: Callable[[Denoiser], Process],
+    steps: int,
+    method: str | Method,
+) -> Tensor:
+    """Return fields of twice the side, given their long waves."""
+    shape = (1, OCTAVE * coarse.shape[-2], OCTAVE * coarse.shape[-1])
+    moved = model if model.basis.shape == shape else model.on(shape, modes)
+    grid = CoarseGrid(moved.basis, 1).to(coarse.device)
+    long = grid.amplitude * grid.basis.analyze(coarse.to(moved.modes_mean))
+    given = moved.basis.synthesize(grid.prolong(long))
+    known = grid.prolong(_inner(grid.basis))
+    conditioned = Conditioned(moved, given, known, generator)
+    return sample(conditioned, process(moved), len(coarse), steps, method, generator)
+
+
+def _inner(basis: Basis) -> Tensor:
+    """Return 1 for the waves of a coarse lattice, 0 for those at its edge, which an odd one does
+    not have, (1, L, L).
+    """
+    inner = torch.ones(basis.shape).to(basis.scale)
+    for axis, side in enumerate(basis.shape[1:], 1):
+        if side % 2 == 0:
+            inner.index_fill_(axis, torch.tensor(side // 2, device=inner.device), 0)
+    return inner
+
+
+def standard_process(model: Denoiser) -> Process:
+    """Return white noise behind a sigmoid cutoff, for a model on its lattice."""
+    return Process(model.basis, White(), Cutoff(SigmoidKernel(0.3)), model.modes)

@@ -1,0 +1,278 @@
+"""One model on lattices of many sizes, beside hybrid Monte Carlo, at the critical coupling.
+
+For every size the reference is a run of its own, with clusters. A model draws fields with two
+spectra, that of the run and that of finite-size scaling from 6×6, 8×8 and 12×12; where its density
+is affordable, its effective sample size is measured too. Fields are grown in two ways: an octave,
+from the long waves of the run at the same size; and from 8×8 on, from the long waves of 16×16,
+octave by octave.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rgdiff_core.bases import FourierBasis
+from rgdiff_core.bases.modes import MeasuredModes, Modes
+from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
+from rgdiff_core.evaluation import quality
+from rgdiff_core.files.atomic import write_tensors
+from rgdiff_core.lattice import HMC, Phi4, hmc, observables
+from rgdiff_core.lattice.sizes import extrapolated
+from rgdiff_core.sampling import sample
+from rgdiff_core.sampling.growth import coarse_fields, grow, rescaled, standard_process
+from rgdiff_core.seeds import fold_in
+from rgdiff_core.spec import check_whole, to_dict
+from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.training.models import open_model
+
+__all__ = ["ACTION", "MODELS", "OBSERVABLES", "SIZES", "Numbers", "SizeStudy", "cell_of"]
+
+ACTION = Phi4(-4.0, 4.2606)
+SIZES = (8, 16, 32, 64)
+SMALL = (6, 8, 12)  # whose spectra are extrapolated
+MODELS = ("phi4-8x8-critical",)
+OBSERVABLES = (
+    "susceptibility",
+    "abs_magnetization",
+    "binder",
+    "phi2",
+    "energy",
+    "correlation_length",
+)
+FIRST = 16  # that fields of 8×8 are grown to
+DENSE = 16  # the largest size whose density is affordable
+LEAST = 32  # fields at any size
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How much is computed.
+
+    Attributes:
+        reference: fields of hybrid Monte Carlo at 16×16.
+        samples: fields of a model, likewise; both fall with the number of sites.
+        weighed: fields whose density is computed, at 8×8; a quarter of them at 16×16.
+        steps: of the sampler.
+    """
+
+    reference: int = 4000
+    samples: int = 2000
+    weighed: int = 128
+    steps: int = 16
+
+    def __post_init__(self) -> None:
+        check_whole("reference", self.reference, 128, 10**6)
+        check_whole("samples", self.samples, LEAST, 100_000)
+        check_whole("weighed", self.weighed, 0, 100_000)
+        check_whole("steps", self.steps, 2, 1000)
+
+    def at(self, size: int, count: int) -> int:
+        """Return how many fields of this size cost as much as so many at 16×16, at most four
+        times as many.
+        """
+        return max(LEAST, min(4 * count, count * 256 // size**2))
+
+
+@dataclass(frozen=True)
+class SizeStudy:
+    """The study's cells.
+
+    Attributes:
+        cells: where they are kept.
+        numbers: how much is computed.
+    """
+
+    cells: Cells
+    numbers: Numbers
+
+    def compute(self, sizes: tuple[int, ...], models: tuple[str, ...]) -> None:
+        """Compute what is missing; raises `OutOfTimeError` where that has to wait."""
+        for size in (*SMALL, *sizes):
+            self.reference(size)
+        for size in sizes:
+            for name in models:
+                for spectrum in ("run", "scaling") if size > max(SMALL) else ("run",):
+                    self.drawn(name, size, spectrum)
+                if size > min(sizes):
+                    self.grown(name, size)
+        for size in (each for each in sizes if each <= DENSE and self.numbers.weighed):
+            for name in models:
+                self.weighed(name, size)
+        for name in models:
+            for size in _ladder(sizes):
+                self.chain(name, size)
+
+    def cell(self, name: str) -> dict[str, Any] | None:
+        """Return a cell that is there, whatever it was computed from."""
+        return self.cells.kept(name)
+
+    def reference(self, size: int) -> dict[str, Any]:
+        """Return the cell of hybrid Monte Carlo; its fields and spectrum lie beside it."""
+        n = self.numbers.at(size, self.numbers.reference)
+        chains = max(8, min(64, n // 16))
+        n -= n % chains
+        settings = HMC(cluster=1)
+        inputs = _inputs(size=size, n=n, chains=chains, hmc=to_dict(settings))
+        name = f"hmc-{size}"
+
+        def compute() -> dict[str, Any]:
+            run = hmc(ACTION, size, n, chains, _generator(size, 0), settings=settings)
+            basis = FourierBasis((1, size, size), "lattice")
+            found = MeasuredModes.fit(basis, run.configurations, chains)
+            tensors = {"fields": run.configurations[:: max(1, n // 2000)]}
+            tensors |= {"error": found.error, "variance": _variance(found.modes)}
+            write_tensors(self.cells.path(name, ".safetensors"), tensors, {})
+            tau = run.tau_int.value
+            return {"observables": _plain(observables(run)), "n": n, "tau_int": tau}
+
+        return self.cells.read_or_compute(name, inputs, compute)
+
+    def modes(self, size: int, spectrum: str = "run") -> MeasuredModes:
+        """Return the modes at a size: of the run there, or by scaling from smaller ones."""
+        if spectrum == "scaling":
+            return extrapolated([self.modes(each) for each in SMALL], size)
+        self.reference(size)
+        kept = load_file(self.cells.path(f"hmc-{size}", ".safetensors"))
+        basis = FourierBasis((1, size, size), "lattice")
+        mean = torch.zeros_like(kept["variance"])
+        modes = Modes(basis.scale, mean, kept["variance"], basis.momentum)
+        return MeasuredModes(modes, kept["error"])
+
+    def fields(self, size: int) -> Tensor:
+        """Return fields of the run at a size."""
+        self.reference(size)
+        return load_file(self.cells.path(f"hmc-{size}", ".safetensors"))["fields"]
+
+    def drawn(self, name: str, size: int, spectrum: str) -> dict[str, Any]:
+        """Return the cell of a model's samples at a size with a spectrum."""
+        n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
+        inputs = self._of(name, size, n, spectrum=spectrum)
+
+        def compute() -> dict[str, Any]:
+            model = _on(name, size, self.modes(size, spectrum).modes)
+            generator = _generator(size, 1)
+            x = sample(model, standard_process(model), n, steps, "interaction", generator)
+            return {"observables": _plain(observables(x, n_chains=n)), "n": n}
+
+        return self.cells.read_or_compute(cell_of(name, size, spectrum), inputs, compute)
+
+    def weighed(self, name: str, size: int) -> dict[str, Any]:
+        """Return the cell of a model's weights at a size, with the run's spectrum."""
+        n = max(4, self.numbers.weighed * 64 // size**2)
+        steps = self.numbers.steps
+        inputs = self._of(name, size, n)
+
+        def compute() -> dict[str, Any]:
+            model = _on(name, size, self.modes(size).modes)
+            process, generator = standard_process(model), _generator(size, 2)
+            found = quality(model, process, ACTION, n, steps, generator, method="interaction")
+            return asdict(found)
+
+        return self.cells.read_or_compute(cell_of(name, size, "weighed"), inputs, compute)
+
+    def grown(self, name: str, size: int) -> dict[str, Any]:
+        """Return the cell of fields that were grown by an octave from a run's long waves."""
+        return self._grown(
+            cell_of(name, size, "grown"), name, size, lambda: coarse_fields(self.fields(size)), {}
+        )
+
+    def chain(self, name: str, size: int) -> dict[str, Any]:
+        """Return the cell of fields that were grown from 8×8, which are kept beside it; at 16×16
+        that of `grown`.
+        """
+        if size == FIRST:
+            return self.grown(name, size)
+        before = self.chain(name, size // 2)
+        path = self.cells.path(before["name"], ".safetensors")
+
+        def start() -> Tensor:
+            own, larger = self.modes(size // 2).modes, self.modes(size).modes
+            return rescaled(load_file(path)["fields"], own, larger)
+
+        given = {"from": before["finished"]}
+        return self._grown(cell_of(name, size, "chain"), name, size, start, given)
+
+    def _grown(
+        self,
+        cell: str,
+        name: str,
+        size: int,
+        start: Callable[[], Tensor],
+        before: Mapping[str, Any],
+    ) -> dict[str, Any]:
+        n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
+        inputs = self._of(name, size, n, **before)
+
+        def compute() -> dict[str, Any]:
+            coarse, modes = start()[:n], self.modes(size).modes
+            generator = _generator(size, 3)
+            x = grow(_model(name), coarse, 1, generator, modes=(modes,), steps=steps)
+            write_tensors(self.cells.path(cell, ".safetensors"), {"fields": x}, {})
+            return {"observables": _plain(observables(x, n_chains=len(x))), "n": len(x)}
+
+        return self.cells.read_or_compute(cell, inputs, compute)
+
+    def _of(self, name: str, size: int, n: int, **given: Any) -> dict[str, Any]:
+        """Return what a cell of a model is computed from, the run at its size among it."""
+        made, steps = self.reference(size)["finished"], self.numbers.steps
+        return _inputs(size=size, n=n, steps=steps, model=_digest(name), run=made, **given)
+
+
+def cell_of(name: str, size: int, kind: str) -> str:
+    """Return the name of a model's cell; the model's may be a path."""
+    return f"{Path(name).stem}-{size}-{kind}"
+
+
+def _inputs(**given: Any) -> dict[str, Any]:
+    """Return what a cell is computed from, with the theory."""
+    return {"action": asdict(ACTION)} | given
+
+
+def _ladder(sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes that fields are grown to from 8×8, as far as there is no gap."""
+    found = []
+    size = FIRST
+    while size in sizes:
+        found.append(size)
+        size *= 2
+    return tuple(found)
+
+
+def _generator(size: int, part: int) -> torch.Generator:
+    return torch.Generator().manual_seed(fold_in(4_2606, size, part))
+
+
+def _variance(modes: Modes) -> Tensor:
+    if modes.variance is None:
+        raise ValueError("the modes have no variance: fit them to fields.")
+    return modes.variance
+
+
+def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    return {name: found[name].to_dict() for name in OBSERVABLES}
+
+
+@cache
+def _model(name: str) -> NetworkDenoiser:
+    return open_model(name).denoiser
+
+
+def _on(name: str, size: int, modes: Modes) -> Denoiser:
+    return _model(name).on((1, size, size), modes)
+
+
+@cache
+def _digest(name: str) -> str:
+    """Return a digest of a model's weights."""
+    digest = hashlib.sha256()
+    for weight in _model(name).network.state_dict().values():
+        digest.update(weight.contiguous().cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,40 @@
+"""The server's root, which a page names so that the browser does not search for it."""
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import HTMLResponse, PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from pages._shared.root import Root, named
+
+PAGE = "<html><head><title>a</title></head><body>" + "x" * 2000 + "</body></html>"
+
+
+def client(base: str = "") -> TestClient:
+    async def page(_) -> HTMLResponse:
+        return HTMLResponse(PAGE)
+
+    async def text(_) -> PlainTextResponse:
+        return PlainTextResponse("<head>")
+
+    routes = [Route("/text", text), Route("/{path:path}", page)]
+    middleware = [Middleware(Root, base=base), Middleware(GZipMiddleware, minimum_size=10)]
+    return TestClient(Starlette(routes=routes, middleware=middleware))
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "depth"),
+    [("", "/", 1), ("", "/samples", 1), ("", "/samples/", 2), ("lab", "/lab/samples", 1)],
+)
+def test_a_page_names_its_root(base, path, depth):
+    answer = client(base).get(path, headers={"accept": "text/html,*/*"})
+    assert answer.content == named(PAGE.encode(), depth) != PAGE.encode()
+    assert answer.headers["content-length"] == str(len(answer.content))
+
+
+def test_what_is_no_page_is_left_alone():
+    assert client().get("/text", headers={"accept": "text/html"}).text == "<head>"
+    assert client().get("/samples", headers={"accept": "*/*"}).text == PAGE

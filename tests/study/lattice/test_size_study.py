@@ -1,0 +1,76 @@
+"""The study of sizes: its command at a small budget, and what stands in its file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rgdiff_core.cli.main import main
+from rgdiff_core.study.lattice.sizes import OBSERVABLES, Numbers
+
+MODEL = "phi4-8x8-critical"
+WORDS = ["study", "sizes", "--sizes", "8", "16", "--models", MODEL, "--reference", "128"]
+WORDS += ["--samples", "32", "--weighed", "0", "--steps", "4"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("sizes")
+    assert main([*WORDS, f"--work={home / 'w'}", f"--out={home}"]) == 0
+    return home
+
+
+def test_every_kind_of_sample_stands_beside_the_run_with_its_distance(folder: Path):
+    found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))
+    assert found["complete"] and [at["size"] for at in found["sizes"]] == [8, 16]
+    kinds = [[row["kind"] for row in at["rows"]] for at in found["sizes"]]
+    assert kinds == [["run"], ["run", "scaling", "grown"]]
+    for at in found["sizes"]:
+        truth = at["reference"]["observables"]
+        for row in at["rows"]:
+            for name in OBSERVABLES:
+                own = row["observables"][name]
+                error = (own["error"] ** 2 + truth[name]["error"] ** 2) ** 0.5
+                expected = (own["value"] - truth[name]["value"]) / error
+                assert own["deviation"] == pytest.approx(expected)
+    # of 20,000 fields of a run without clusters: 11.75 ± 0.06
+    chi = found["sizes"][0]["reference"]["observables"]["susceptibility"]
+    assert abs(chi["value"] - 11.75) < 4.5 * (chi["error"] ** 2 + 0.06**2) ** 0.5
+
+
+def test_what_is_finished_is_not_computed_again(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    before = (folder / "sizes-phi4.json").read_text("utf-8")
+    words = [*WORDS, f"--work={folder / 'w'}", f"--out={tmp_path}", "--minutes=0"]
+    assert main(words) == 0
+    assert (tmp_path / "sizes-phi4.json").read_text("utf-8") == before
+    told = capsys.readouterr().out
+    assert "complete" in told and " s\n" not in told.replace("stopped", "")
+
+
+def test_a_study_that_was_stopped_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = [*WORDS, f"--work={tmp_path / 'w'}", f"--out={tmp_path}", "--minutes=0"]
+    assert main(words) == 0
+    assert "stopped; the same command goes on" in capsys.readouterr().out
+    assert json.loads((tmp_path / "sizes-phi4.json").read_text("utf-8"))["sizes"] == []
+
+
+@pytest.mark.parametrize(
+    "options", [["--reference=1"], ["--samples=0"], ["--steps=1"], ["--models", "none"]]
+)
+def test_options_that_do_not_fit_are_refused(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["study", "sizes", "--sizes=8", *options, f"--work={tmp_path}", f"--out={tmp_path}"]
+    if options == ["--models", "none"]:
+        words += ["--reference=128", "--minutes=0.001"]
+    assert main(words) in (0, 1)
+    told = capsys.readouterr()
+    assert "Traceback" not in told.err
+    assert len(told.err.splitlines()) <= 1
+
+
+def test_larger_lattices_get_fewer_fields():
+    numbers = Numbers(reference=1000, samples=400)
+    assert [numbers.at(L, 400) for L in (6, 8, 16, 32, 64)] == [1600, 1600, 400, 100, 32]
