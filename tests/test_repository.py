@@ -34,7 +34,7 @@ FLOORS = (
 )
 FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in packages}
 
-MAX_ARROWS = 146  # from package to package of the core
+MAX_ARROWS = 152  # from package to package of the core
 MAX_LINES = 400
 MAX_PAGE_LINES = 150
 

@@ -80,7 +80,18 @@ class Denoiser(nn.Module, abc.ABC):
 
     def extra_repr(self) -> str:
         """Return basis and shape, and what else tells the denoiser from others, on one line."""
-        return f"{self.basis}, {self.modes}"
+        parts = [str(self.basis), *self.details()]
+        if self.num_classes:
+            parts.append(f"{self.num_classes} classes")
+        if self.couplings is not None:
+            parts.append("m² = {:g}, λ = {:g}".format(*self.couplings))
+        if self.trained_on:
+            parts.append(f"trained on {self.trained_on}")
+        return ", ".join(parts)
+
+    def details(self) -> tuple[str, ...]:
+        """Return what a kind of denoisers adds to its basis there."""
+        return (str(self.modes),)
 
     @property
     def modes(self) -> Modes:

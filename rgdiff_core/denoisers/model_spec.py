@@ -139,6 +139,11 @@ def _with_buffers(module: M, **buffers: Tensor | None) -> M:
     return found
 
 
+def _average(x: Tensor) -> Tensor:
+    """Return the mean over all components, (…, 1, 1, 1)."""
+    return x.mean((-3, -2, -1), keepdim=True)
+
+
 class NoiseState(nn.Module):
     """The noise as a network's input: log(n²/Σ), n = σS/α, as a function of scale.
 

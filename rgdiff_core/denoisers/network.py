@@ -43,7 +43,7 @@ from rgdiff_core.denoisers.base import (
     gaussian_score,
     moved_basis,
 )
-from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _with_buffers
+from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _average, _with_buffers
 from rgdiff_core.denoisers.modes_line import ModesLine, spline
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import Network, network_dtype
@@ -124,27 +124,19 @@ class NetworkDenoiser(Denoiser):
         self.register_buffer("line_units", None if line is None else units, persistent=False)
         if line is not None:
             self.unit = None if units is None else units[len(units) // 2]
-            places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)[
-                :, None
-            ]
+            places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)
+            places = places[:, None]
             self.couplings = line.line.middle
             self.place = places[len(places) // 2 :][:1]
             self.register_buffer("line_means", line.means, persistent=False)
             self.register_buffer("line_variances", line.variances, persistent=False)
             self.register_buffer("line_places", places, persistent=False)
 
-    def extra_repr(self) -> str:
-        given = [self.spec.conditioning.replace("_", " ")]
-        if self.num_classes:
-            given.append(f"{self.num_classes} classes")
-        if self.couplings is not None:
-            given.append("m² = {:g}, λ = {:g}".format(*self.couplings))
+    def details(self) -> tuple[str, ...]:
+        """Return network, size and conditioning, for people."""
         count = sum(each.numel() for each in self.network.parameters())
-        parts = [self.basis, self.spec.network, f"{count:,} parameters"]
-        parts.append(f"conditioned on {' and '.join(given)}")
-        if self.trained_on:
-            parts.append(f"trained on {self.trained_on}")
-        return ", ".join(map(str, parts))
+        given = self.spec.conditioning.replace("_", " ")
+        return str(self.spec.network), f"{count:,} parameters", f"conditioned on {given}"
 
     def _reference(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return mean and variances of the Gaussian that F corrects, given those of the data."""
@@ -401,11 +393,6 @@ class NetworkDenoiser(Denoiser):
         if self.spec.c_out == "std":
             return net_out
         return gaussian.variance.sqrt() / self.unit_variance.sqrt() * net_out
-
-
-def _average(x: Tensor) -> Tensor:
-    """Return the mean over all components, (…, 1, 1, 1)."""
-    return x.mean((-3, -2, -1), keepdim=True)
 
 
 def _rows_of(labels: Tensor | None, rows: Tensor) -> Tensor | None:
