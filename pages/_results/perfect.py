@@ -18,7 +18,7 @@ from rgdiff_core.study.report import read_results
 __all__ = ["draw", "sentence"]
 
 FILE = "schedules-phi4.json"
-GAPS = dict(OUTCOMES) | {"better": "smaller", "worse": "larger"}
+GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
 SHOWN: Mapping[str, tuple[str, str, str]] = {
