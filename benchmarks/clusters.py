@@ -27,7 +27,7 @@ CRITICAL = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
 SITES = 2**16
 PLAIN, GROWN, LABELLED = "plain", "clusters", "clusters, labelled"
-LENGTHS = {PLAIN: 20, GROWN: 8}  # trajectories, in units of L
+LENGTHS = {PLAIN: 40, GROWN: 8}  # trajectories, in units of L
 THERMALIZATION = 200
 ROUNDS, TIMED = 5, 3  # trajectories of a round
 
