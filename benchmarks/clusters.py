@@ -27,8 +27,8 @@ CRITICAL = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
 SITES = 2**16
 PLAIN, GROWN, LABELLED = "plain", "clusters", "clusters, labelled"
-LENGTHS = {PLAIN: 25, GROWN: 8}  # trajectories, in units of L
-THERMALIZATION = 300
+LENGTHS = {PLAIN: 40, GROWN: 8}  # trajectories, in units of L
+THERMALIZATION = 200
 ROUNDS, TIMED = 5, 3  # trajectories of a round
 
 
@@ -118,8 +118,8 @@ def main() -> None:
             for name, row in figures.items()
         ]
         title = f"L = {size}, {SITES // size**2} chains"
-        print(table([title, *head], rows), end="\n\n", flush=True)
-    write("clusters", before, compared)
+        print(table([title, *head], rows), flush=True)
+        write("clusters", before, compared)  # at each size, should it be stopped
 
 
 if __name__ == "__main__":

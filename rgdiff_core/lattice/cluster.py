@@ -27,6 +27,7 @@ from torch import Tensor
 
 __all__ = ["bond_probability", "clusters", "wolff"]
 
+PIECE_SITES = 2**14 - 1  # of which each has two bonds
 PACKED = 16  # lattices, from which on eight of them in a byte are quicker
 STEPS = 4  # of growth between two looks whether it has ended
 
@@ -57,13 +58,15 @@ def wolff(phi: Tensor, generator: torch.Generator | None = None) -> Tensor:
     Returns:
         The new fields, (B, L, L).
     """
-    probability = bond_probability(phi)
-    uniform = torch.rand(
-        probability.shape, generator=generator, dtype=phi.dtype, device=phi.device
-    )
+    shape = (2, *phi.shape)
+    uniform = torch.rand(shape, generator=generator, dtype=phi.dtype, device=phi.device)
     seeds = torch.randint(phi[0].numel(), (len(phi), 1), generator=generator, device=phi.device)
-    bonds, sites = (uniform < probability).cpu().numpy(), seeds[:, 0].cpu().numpy()
-    flipped = torch.from_numpy(clusters(bonds, sites)).to(phi.device)
+    # On the CPU in pieces, on which torch works in the calling thread.
+    piece = max(1, PIECE_SITES // phi[0].numel()) if phi.device.type == "cpu" else len(phi)
+    parts = zip(phi.split(piece), uniform.split(piece, 1), strict=True)
+    bonds = torch.cat([chance < bond_probability(part) for part, chance in parts], 1)
+    found = clusters(bonds.cpu().numpy(), seeds[:, 0].cpu().numpy())
+    flipped = torch.from_numpy(found).to(phi.device)
     return torch.where(flipped, -phi, phi)
 
 
