@@ -116,3 +116,18 @@ def test_spectra_lattice_and_data(images):
     assert ess == pytest.approx(1.0, abs=1e-5)
     data = rg.data.load("phi4-6x6", split="train", limit=10)
     assert data.images.shape == (10, 1, 6, 6) and data.source
+
+
+def test_lattice_models_move_and_fields_grow():
+    def modes(side: int) -> rg.Modes:
+        basis = rg.bases.FourierBasis((1, side, side), momentum="lattice")
+        variance = 1 / (basis.momentum**2 + 1)
+        return rg.Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
+
+    basis = rg.bases.FourierBasis((1, 4, 4), momentum="lattice")
+    model = rg.ModelSpec().build(basis, modes(4))
+    assert model.on((1, 8, 8), modes(8)).basis.shape == (1, 8, 8)
+    grown = rg.lattice.grow(  # pyright: ignore[reportAttributeAccessIssue]
+        model, torch.zeros(2, 1, 4, 4), levels=2, generator=None, modes=(modes(8), modes(16))
+    )
+    assert grown.shape == (2, 1, 16, 16)

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -80,12 +81,20 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     with suppress(OutOfTimeError):
         study.compute(sizes, models)
         complete = True
-    found = {"command": "rgdiff study sizes", "numbers": asdict(numbers), "complete": complete}
+    command = _command(sizes, models, numbers)
+    found = {"command": command, "numbers": asdict(numbers), "complete": complete}
     found |= versions() | summary(study, sizes, models)
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     state = "complete" if complete else "stopped; the same command goes on"
     return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
+
+
+def _command(sizes: Sequence[int], models: Sequence[str], numbers: Numbers) -> str:
+    """Return the command line of the study, without where things are on this machine."""
+    options = [f"--{name} {value}" for name, value in asdict(numbers).items()]
+    chosen = ["--sizes", *map(str, sizes), "--models", *models]
+    return " ".join(["rgdiff study sizes", *chosen, *options])
 
 
 COMMANDS: Entries = {"sizes": Entry(sizes_options, run_sizes)}
