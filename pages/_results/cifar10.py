@@ -79,7 +79,7 @@ def _head(study: Found) -> None:
     models = "; ".join(f"*{model['title']}*, {_budget(model)}" for model in study["models"])
     st.markdown(
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
-        "the same noise in every arm; samples are compared with test images. Errors are over "
+        "the same noise for every method; samples are compared with test images. Errors are over "
         "images and do not include run-to-run variation. Of a universal model's "
         "processes of one kind the best by bits is shown, on the same images."
     )
@@ -202,7 +202,7 @@ def chosen(study: Found) -> Chosen:
         first or list(known)[:6],
         key="results-arms",
         format_func=lambda name: label(known[name]),
-        placeholder="Choose arms",
+        placeholder="Choose methods",
     )
     return [known[name] for name in names]
 
@@ -253,7 +253,7 @@ def _search(study: Found) -> None:
     ]
     if rows:
         with st.expander(f"The choice of samplers: {len(rows)} trials", icon=":material/search:"):
-            st.caption("Alike in every arm: the same samplers and time grids, in few steps.")
+            st.caption("For every method the same samplers and time grids, in few steps.")
             st.dataframe(rows, hide_index=True, width="stretch")
             below(study, "search", rows, "ARM.search-…")
 

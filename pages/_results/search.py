@@ -82,9 +82,9 @@ def search(study: Found) -> None:
     ]
     with st.expander(f"The record of the search: {len(rows)} trials", icon=":material/search:"):
         st.caption(
-            "Alike in every arm: as many schedules at one learning rate, the best of them at the "
-            "others, then the best few for longer, of which the best is taken. All are evaluated "
-            "on validation fields not used in the tables above."
+            "Alike for every method: as many schedules at one learning rate, the best of them at "
+            "the others, then the best few for longer, of which the best is taken. All are "
+            "evaluated on validation fields not used in the tables above."
         )
         st.dataframe(
             rows,

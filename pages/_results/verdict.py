@@ -88,7 +88,7 @@ def sentence(verdict: LatticeVerdict) -> str:
 def _best(verdict: LatticeVerdict) -> str:
     metric = verdict.best["metrics"]["kl"]
     number = bracketed(metric["value"], combined_error(metric))
-    text = f"The lowest of all arms: {verdict.best['title']}, {number}"
+    text = f"The lowest of all methods: {verdict.best['title']}, {number}"
     if verdict.lead is not None and verdict.best is not verdict.ours:
         text += f", against standard diffusion {phrase(verdict.lead)}"
     if verdict.tied:
@@ -132,7 +132,7 @@ def image_sentence(study: Found, verdict: images_verdict.ImageVerdict) -> str:
         number = bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
         short, _, _ = _measure(study, name)[0].partition(" (")
         best.append(f"by {short} {results_studies.label(arm)}, {number}")
-    return f"{'. '.join(parts)}. The best of all arms: {'; '.join(best)}."
+    return f"{'. '.join(parts)}. The best of all methods: {'; '.join(best)}."
 
 
 def _measure(study: Found, name: str) -> tuple[str, str]:

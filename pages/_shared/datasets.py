@@ -28,7 +28,7 @@ def choose(current: str) -> str:
     A set that is not on this machine is fetched or generated here, with a progress bar. What
     is not available, and an upload that can't be read, is said in one line; the present set stays.
     """
-    wanted = st.session_state.pop(uploads.WANTED, current)
+    wanted = field_forms.arrived(st.session_state.pop(uploads.WANTED, current))
     problem = st.session_state.pop(uploads.PROBLEM, None)
     said = st.session_state.pop(uploads.SAID, None)
     name = wanted
@@ -38,7 +38,9 @@ def choose(current: str) -> str:
             break
         problem = problem or failure
     menu = {info.name: info for info in rg.data.available()}
-    st.session_state[_LAST] = st.session_state[_MENU] = name
+    st.session_state[_MENU] = name
+    if name == current:  # which the page has accepted
+        st.session_state[_LAST] = name
     st.selectbox(
         "Data",
         list(menu),
@@ -53,7 +55,7 @@ def choose(current: str) -> str:
     if said:
         st.info(said, icon=":material/photo_library:")
     uploads.draw()
-    field_forms.draw()
+    field_forms.draw(current, name)
     return name
 
 

@@ -7,15 +7,14 @@ import streamlit as st
 
 import rgdiff_core as rg
 from pages._shared import jobs
-from pages._shared.uploads import WANTED
+from pages._shared.uploads import PROBLEM, SAID
 from rgdiff_core.data import FieldSet, GaussianSet, IsingSet
 from rgdiff_core.data.spectrum_tables import parse_table
 from rgdiff_core.lattice import FreeSpectrum, GaussianField, Ising, PowerSpectrum
 from rgdiff_core.lattice.ising import CRITICAL_BETA
 from rgdiff_core.lattice.random_fields import FieldSpectrum
-from rgdiff_core.terminal import duration
 
-__all__ = ["draw"]
+__all__ = ["arrived", "draw"]
 
 LINE, PREFIX = "fields", "fields/"
 SIZES, COUNTS = (8, 16, 32, 64), (500, 2000, 8000, 20_000)
@@ -25,26 +24,61 @@ TABLE = "0.1, 100\n1, 10\n4, 1"
 _BEGUN = "dataset-fields-begun"
 
 
-def draw() -> None:
-    """Draw the form, and how far the fields are that this session waits for."""
+def draw(current: str, chosen: str) -> None:
+    """Draw the form, and how far fields are that are being made.
+
+    Arguments:
+        current: The data set that the page shows.
+        chosen: The one that it is about to show, which a rerun here would undo.
+    """
     with st.popover("Generate fields", icon=":material/grain:", width="stretch"):
-        st.caption("Lattice fields of other theories than φ⁴, whose law is known exactly.")
-        _form()
-    begun = st.session_state.get(_BEGUN)
-    if begun is not None:
-        task = jobs.find(PREFIX + begun)
-        busy = task is not None and task.waited_for
-        st.fragment(_progress, run_every=0.8 if busy else None)(begun)
+        st.caption(
+            "Lattice fields of theories other than φ⁴, whose distribution is known exactly."
+        )
+        _form(current)
+    keys = [task.key for task in jobs.listed(PREFIX) if task.waited_for]
+    if keys:
+        st.fragment(jobs.watch, run_every=0.8)(keys, "fields", True, narrow=True)
+    begun = st.session_state.get(_BEGUN, {})
+    if chosen == current and any(PREFIX + name not in keys for name in begun):
+        st.rerun()  # some have just come
 
 
-def _form() -> None:
+def arrived(current: str) -> str:
+    """Return the set that this session asked for, if it has just been made, else the present one.
+
+    Where another set has been chosen since, it stays, and a sentence says that the fields are
+    there.
+    """
+    begun: Mapping[str, str] = st.session_state.setdefault(_BEGUN, {})
+    tasks = {name: jobs.find(PREFIX + name) for name in begun}
+    ended = {name: task for name, task in tasks.items() if task is None or task.ended}
+    before = {name: begun[name] for name in ended}
+    st.session_state[_BEGUN] = {name: begun[name] for name in begun if name not in ended}
+    for name, task in ended.items():
+        if task is None:
+            continue
+        if task.error:
+            st.session_state[PROBLEM] = f"{task.title}: {task.error}"
+        elif task.result is not None and before[name] == current:
+            return name
+        elif task.result is not None:
+            st.session_state[SAID] = f"{task.title} can be chosen now."
+    return current
+
+
+def _form(current: str) -> None:
     theory = st.segmented_control(
         "Theory", list(_THEORIES), default=next(iter(_THEORIES)), required=True, key=_key("theory")
     )
     left, right = st.columns(2)
     size = left.selectbox("Size L", SIZES, 2, key=_key("size"))
     count = right.selectbox(
-        "Fields", COUNTS, 1, key=_key("count"), help="Of the training split; a fourth for tests."
+        "Fields",
+        COUNTS,
+        1,
+        key=_key("count"),
+        help="To train on; a quarter as many again to test with.",
     )
     spec, problem = None, ""
     try:
@@ -61,7 +95,7 @@ def _form() -> None:
         icon=":material/play_arrow:",
         key=_key("go"),
         disabled=spec is None,
-        on_click=None if spec is None else partial(_begin, spec),
+        on_click=None if spec is None else partial(_begin, spec, current),
         width="stretch",
     )
 
@@ -103,7 +137,7 @@ def _free() -> FieldSpectrum:
 
 def _table() -> FieldSpectrum:
     text = st.text_area(
-        "|k| and power, two numbers a line",
+        "|k| and power, two numbers per line",
         TABLE,
         key=_key("table"),
         help="|k| in radians per site, increasing; between the points a power law.",
@@ -129,36 +163,12 @@ _THEORIES: Mapping[str, Callable[[int, int], FieldSet]] = {
 }
 
 
-def _begin(spec: FieldSet) -> None:
+def _begin(spec: FieldSet, current: str) -> None:
     def work(task: jobs.Task) -> str:
         return rg.data.generate(spec, task.progress)
 
     jobs.begin(LINE, PREFIX + spec.name, spec.title, work)
-    st.session_state[_BEGUN] = spec.name
-
-
-def _progress(name: str) -> None:
-    """Draw how far the fields are; at their end the page is drawn again with them."""
-    task = jobs.find(PREFIX + name)
-    if task is not None and task.waited_for:
-        left = "" if task.eta_s is None else f" · {duration(task.eta_s)} left"
-        st.progress(task.share, f"{task.title} · {task.share:.0%}{left}")
-        st.button(
-            "Cancel",
-            icon=":material/stop:",
-            key=_key("stop"),
-            on_click=task.stop.set,
-            disabled=task.stopped,
-            width="stretch",
-        )
-        return
-    if task is not None and task.error:
-        st.error(f"{task.title}: {task.error}", icon=":material/error:")
-        return
-    st.session_state.pop(_BEGUN, None)
-    if task is not None and task.result is not None:
-        st.session_state[WANTED] = name
-    st.rerun()
+    st.session_state[_BEGUN] = {**st.session_state.get(_BEGUN, {}), spec.name: current}
 
 
 def _key(name: str) -> str:

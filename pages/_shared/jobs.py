@@ -190,28 +190,32 @@ def forget(key: str) -> None:
             del _tasks[key]
 
 
-def watch(keys: Sequence[str], place: str, busy: bool) -> None:
+def watch(keys: Sequence[str], place: str, busy: bool, narrow: bool = False) -> None:
     """Draw how far work is, and why some of it failed; to be called in a fragment.
 
     Arguments:
         place: What tells the buttons apart from those of other places.
         busy: Whether some of it was waited for when the page was drawn: the page is drawn again
             once nothing is.
+        narrow: Whether there is no room for the button beside the bar.
     """
     tasks = [task for key in keys if (task := find(key))]
     waiting = [task for task in tasks if task.waited_for]
     if busy and not waiting:
         st.rerun()
     for task in waiting:
-        bar(task, place)
+        bar(task, place, narrow)
     for task in tasks:
         if task.error:
             st.error(f"{task.title}: {task.error}", icon=":material/error:")
 
 
-def bar(task: Task, place: str) -> None:
+def bar(task: Task, place: str, narrow: bool = False) -> None:
     """Draw how far work is, how long it takes still, and the button that cancels it."""
-    left, right = st.columns([5, 1], vertical_alignment="center")
+    if narrow:
+        left = right = st.container()
+    else:
+        left, right = st.columns([5, 1], vertical_alignment="center")
     if task.stopped:
         text = f"{task.title} · stopping …"
     elif task.began is None:

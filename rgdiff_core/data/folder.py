@@ -150,7 +150,7 @@ def keep_upload(
 
     Arguments:
         parts: Whether a single picture is kept together with overlapping parts of it, since a
-            spectrum takes several images.
+            spectrum takes several images, and images without variance are refused.
     """
     pairs = list(files.items()) if isinstance(files, Mapping) else files
     opened = sorted(((file, io.BytesIO(content)) for file, content in pairs), key=itemgetter(0))
@@ -163,7 +163,11 @@ def keep_upload(
             f"no image file ({', '.join(pictures.SUFFIXES)}), .npz or .npy was uploaded."
         )
     found = _sorted(opened, size, array, skip_bad)
-    return keep(name, _with_parts(found, opened) if parts else found)
+    if parts:
+        found = _with_parts(found, opened)
+        if (found.images == found.images[:1]).all():
+            raise Refused(f"{opened[0][0]}: all images are equal, so that they have no spectrum.")
+    return keep(name, found)
 
 
 def _loaded(kept: Kept) -> ImageSet:

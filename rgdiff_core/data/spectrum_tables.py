@@ -50,7 +50,7 @@ def parse_table(lines: list[str], name: str) -> TableSpectrum:
         except ValueError:
             if rows or titled:
                 raise ValueError(
-                    f"{name}, line {number}: {line.strip()[:40]!r} are not two numbers, |k| and "
+                    f"{name}, line {number}: {line.strip()[:40]!r} is not a pair of numbers, |k| and "
                     "the power."
                 ) from None
             titled = True

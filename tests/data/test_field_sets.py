@@ -137,9 +137,9 @@ def test_commands_make_sets(cache, capsys):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("1 2\n3 four\n", "line 2: '3 four' are not two numbers"),
-        ("k power\nl power\n", "line 2: 'l power' are not two numbers"),
-        ("1 2 3\n4 5 6\n", "line 2: '4 5 6' are not two numbers"),
+        ("1 2\n3 four\n", "line 2: '3 four' is not a pair of numbers"),
+        ("k power\nl power\n", "line 2: 'l power' is not a pair of numbers"),
+        ("1 2 3\n4 5 6\n", "line 2: '4 5 6' is not a pair of numbers"),
         ("1 2\n0.5 1\n", "momenta must increase, but 1 is followed by 0.5"),
         ("", "a table needs 2 to 512 points, got 0 momenta"),
         ("1 2\n" * 600, "holds 600 points; at most 512"),

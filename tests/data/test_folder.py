@@ -102,7 +102,7 @@ def test_a_single_picture_comes_with_overlapping_parts_of_it():
     for part, (top, left) in zip(found[1:], product((0, 5, 10, 16), repeat=2), strict=True):
         wanted = image[top : top + 32, left : left + 32].transpose(2, 0, 1) / 127.5 - 1
         assert np.abs(part.numpy() - wanted).max() < 1e-6
-    several = {"a.png": encoded(image), "b.png": encoded(image)}
+    several = {"a.png": encoded(image), "b.png": encoded(image[::-1])}
     assert data.keep_upload("two", several, 32, parts=True).images == 2
     skipped = {"a.png": encoded(image)[:-200], "b.png": encoded(image), "c.txt": b"text"}
     kept = data.keep_upload("skip", skipped, 32, parts=True, skip_bad=True)
