@@ -60,7 +60,7 @@ def _gaussian_options(parser: argparse.ArgumentParser) -> None:
     )
     law.add_argument("--m2", type=float, help="m² of the free theory 1/(2(k̂² + m²)) instead")
     law.add_argument(
-        "--table", type=Path, metavar="FILE", help="a text file of |k| and power, two a line"
+        "--table", type=Path, metavar="FILE", help="a text file: |k| and power, a pair per line"
     )
     parser.add_argument(
         "--cutoff", type=float, help="k₀ of the power law in radians per site (default 0.1)"

@@ -108,9 +108,10 @@ def _show(row: Mapping[str, Any], status: Status) -> None:
         print(f"\r\033[K{text}" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
         return
     left = duration(status.eta_s or 0)
+    gain = "–" if row["gain"] is None else f"{row['gain']:+.5f}"  # no step on the home lattice
     text = (
         f"{100 * status.step / status.steps:3.0f} %  step {status.step}  loss {row['loss']:.4f}  "
-        f"gain {row['gain']:+.5f}  {row['images_per_s']:.0f} images/s  {left} left"
+        f"gain {gain}  {row['images_per_s']:.0f} images/s  {left} left"
     )
     if sys.stderr.isatty():
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)

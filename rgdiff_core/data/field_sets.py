@@ -22,6 +22,7 @@ __all__ = [
     "GaussianSet",
     "ImportedIsingSet",
     "IsingSet",
+    "check_sites",
 ]
 
 PREFIX = "fields-"
@@ -242,7 +243,7 @@ class ImportedIsingSet(FieldSet):
     def __post_init__(self) -> None:
         check_whole("n_samples", self.n_samples, 2, MAX_FIELDS)
         check_whole("n_chains", self.n_chains, 1, self.n_samples)
-        _check_sites(self.n_samples, self.model.size)
+        check_sites(self.n_samples, self.model.size)
 
     @property
     def size(self) -> int:
@@ -292,10 +293,11 @@ def _ising_record(field: np.ndarray, source: str, chains: np.ndarray) -> Record:
 def _check_counts(n_train: int, n_test: int, size: int) -> None:
     check_whole("n_train", n_train, 2, MAX_FIELDS)
     check_whole("n_test", n_test, 2, MAX_FIELDS)
-    _check_sites(n_train + n_test, size)
+    check_sites(n_train + n_test, size)
 
 
-def _check_sites(count: int, size: int) -> None:
+def check_sites(count: int, size: int) -> None:
+    """Raise `ValueError` where so many fields have more sites than a set may hold."""
     if count * size**2 > MAX_SITES:
         raise ValueError(
             f"{count} fields of {size}×{size} are {count * size**2} sites; at most {MAX_SITES} "

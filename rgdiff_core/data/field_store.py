@@ -68,7 +68,7 @@ def spec_of(name: str) -> FieldSet | None:
     path = _home(name) / "spec.json"
     try:
         spec = Spec.from_json(path.read_text(encoding="utf-8"))
-        if isinstance(spec, FieldSet):
+        if isinstance(spec, FieldSet) and spec.name == name:
             return spec
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -80,9 +80,17 @@ def spec_of(name: str) -> FieldSet | None:
 def stored() -> dict[str, FieldSet]:
     """List the sets that are kept, by name, the newest first."""
     paths = store.cache_folder().glob(f"fields/{12 * '[0-9a-f]'}/spec.json")
-    newest = sorted(paths, key=lambda path: -path.stat().st_mtime)
+    newest = sorted(paths, key=_age)
     found = ((PREFIX + path.parent.name, spec_of(PREFIX + path.parent.name)) for path in newest)
     return {name: spec for name, spec in found if spec is not None}
+
+
+def _age(path: Path) -> float:
+    """Return minus the time of the last change; 0 for a set that has just been deleted."""
+    try:
+        return -path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def read(name: str, split: str, limit: int | None = None) -> Record:
@@ -97,8 +105,12 @@ def read(name: str, split: str, limit: int | None = None) -> Record:
         spec = spec_of(name)
         if spec is None or isinstance(spec, ImportedIsingSet):
             raise DataUnavailable(f"{error} Delete it, and import it again.") from error
-        logger.warning("%s It is generated again.", error)
-        keep(spec, spec.build())
+        with _locks[name]:
+            try:  # another session may have made it meanwhile
+                return store.read(_home(name), split, limit)
+            except (FileNotFoundError, store.CorruptCache):
+                logger.warning("%s It is generated again.", error)
+                keep(spec, spec.build())
         return store.read(_home(name), split, limit)
 
 

@@ -5,6 +5,7 @@ of its temperature is not believed: the energy is compared with Kaufman's of the
 """
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 
 from rgdiff_core.data import array_files, field_store, quota
 from rgdiff_core.data.ensemble_files import check_numbers, chosen, existing, layout
-from rgdiff_core.data.field_sets import ImportedIsingSet
+from rgdiff_core.data.field_sets import ImportedIsingSet, check_sites
 from rgdiff_core.data.phi4 import training_share
 from rgdiff_core.files.untrusted import Header, reading
 from rgdiff_core.lattice.conventions import Numbers
@@ -125,11 +126,12 @@ def _check_spins(header: Header) -> None:
     if header.dtype.kind not in "iubf":
         raise ValueError(f"it holds an array of {header.dtype}; integers are needed")
     check_numbers(header.shape)
+    check_sites(math.prod(header.shape[:-2]), header.shape[-1])
 
 
 def _spins(values: np.ndarray) -> np.ndarray:
     """Return spins ±1, int8."""
-    spins = np.where(values > 0, 1, -1).astype(np.int8)
+    spins = 2 * (values > 0).astype(np.int8) - 1
     for down in (-1, 0):
         if bool(((values == 1) | (values == down)).all()):
             return spins

@@ -50,8 +50,8 @@ def parse_table(lines: list[str], name: str) -> TableSpectrum:
         except ValueError:
             if rows or titled:
                 raise ValueError(
-                    f"{name}, line {number}: {line.strip()[:40]!r} is not a pair of numbers, |k| and "
-                    "the power."
+                    f"{name}, line {number}: {line.strip()[:40]!r} is not a pair of numbers, |k| "
+                    "and the power."
                 ) from None
             titled = True
             continue

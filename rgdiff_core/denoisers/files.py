@@ -52,7 +52,7 @@ MAX_FILE = 1 << 30
 MAX_HEADER = 1 << 26  # bytes; principal components may be among the metadata
 MAX_ITEMS = 100_000  # of one text of the metadata
 MAX_COMPONENTS = 3 * 512**2  # of the fields
-MAX_UNIT = 1e12  # of d²
+MIN_UNIT, MAX_UNIT = 1e-12, 1e12  # of d²
 FLOATS = ("F16", "BF16", "F32", "F64")
 
 
@@ -201,7 +201,7 @@ def _units(metadata: Mapping[str, str], spec: ModelSpec) -> torch.Tensor | None:
     if not isinstance(told, list) or len(told) != count:
         raise ValueError(f"the unit of a model must be a list of {count} numbers.")
     for value in told:
-        check_range("unit", value, 0, MAX_UNIT, low_open=True)
+        check_range("unit", value, MIN_UNIT, MAX_UNIT)
     units = torch.tensor(told, dtype=torch.float64)
     return units.reshape((1, 1, 1) if spec.line is None else (-1, 1, 1, 1))
 

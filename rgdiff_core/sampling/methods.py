@@ -120,7 +120,8 @@ class ColoredNoise(Method):
         """Take the step."""
         mean, level_t, level_s = ctx.mean(), ctx.level_t, ctx.level_s
         theta = angle(level_t.gamma, level_t.color, ctx.model.free_variance)
-        unknown, share = torch.sin(theta) ** 2, added_noise(level_t, level_s) / level_t.sigma2
+        unknown = torch.where(ctx.model.free_variance > 0, torch.sin(theta) ** 2, 0.0)
+        share = added_noise(level_t, level_s) / level_t.sigma2
         energy = level_s.std**2 * share
         total, used = (e.sum((-3, -2, -1), keepdim=True) for e in (energy, unknown * energy))
         eta2 = self.eta**2 * unknown * total / torch.where(used > 0, used, 1.0)

@@ -100,7 +100,7 @@ def test_a_moved_model_is_kept_in_a_file_with_its_unit(tmp_path: Path):
         )
 
 
-@pytest.mark.parametrize("unit", [[], [0.0], [-1.0], [1.0, 2.0], "x", [None], 3])
+@pytest.mark.parametrize("unit", [[], [0.0], [1e-60], [-1.0], [1.0, 2.0], "x", [None], 3])
 def test_a_damaged_unit_is_refused_in_one_sentence(unit, tmp_path: Path):
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file

@@ -61,6 +61,15 @@ def test_without_coupling_spins_are_free():
     assert (model.infinite_energy_density, model.infinite_magnetization) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("size", [2, 3, 4, 6])
+def test_hardly_any_coupling_is_the_first_order(size: int):
+    cold, hot = (Ising(beta, size) for beta in (1.001e-6, 0.999e-6))  # both sides of the rule
+    assert hot.energy_density / hot.beta == pytest.approx(
+        cold.energy_density / cold.beta, rel=1e-3
+    )
+    assert Ising(1e-200, size).entropy == pytest.approx(size**2 * math.log(2))
+
+
 @pytest.mark.parametrize(("beta", "size"), [(0.6, 2), (0.2, 4), (CRITICAL_BETA, 4)])
 def test_independent_chains_have_the_exact_distribution_of_energies(beta, size):
     n = 4000

@@ -88,7 +88,9 @@ ARMS = {  # name: what it changes
 
 def on(base: str, name: str) -> str:
     """Return the arm that makes the change of a name to another arm."""
-    return name if base in (BASE, name) else f"{base}+{name}"
+    if name in (BASE, base):
+        return base
+    return name if base == BASE else f"{base}+{name}"
 
 
 def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: str) -> TrainConfig:
@@ -270,7 +272,7 @@ def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None
     entry = {
         "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
         f"--samples {chosen.samples} --seeds {' '.join(map(str, chosen.seeds))} "
-        f"--base {chosen.base} --arms {' '.join(each.split('+')[-1] for each in chosen.arms[1:])}",
+        f"--base {chosen.base} --arms {' '.join(each.split('+')[-1] for each in chosen.arms)}",
         **versions(),
         **budget,
         "samples": chosen.samples,

@@ -33,7 +33,16 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.training.models import open_model
 
-__all__ = ["ACTION", "MODELS", "OBSERVABLES", "SIZES", "Numbers", "SizeStudy", "cell_of"]
+__all__ = [
+    "ACTION",
+    "MODELS",
+    "OBSERVABLES",
+    "SIZES",
+    "Numbers",
+    "SizeStudy",
+    "cell_of",
+    "title_of",
+]
 
 ACTION = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
@@ -228,7 +237,12 @@ class SizeStudy:
 
 def cell_of(name: str, size: int, kind: str) -> str:
     """Return the name of a model's cell; the model's may be a path."""
-    return f"{Path(name).stem}-{size}-{kind}"
+    return f"{title_of(name)}-{_digest(name)}-{size}-{kind}"
+
+
+def title_of(name: str) -> str:
+    """Return what a model is called in tables: the name of its file without its ending."""
+    return Path(name).name.removesuffix(".safetensors")
 
 
 def _inputs(**given: Any) -> dict[str, Any]:

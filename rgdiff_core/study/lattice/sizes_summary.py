@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from rgdiff_core.statistics import Estimate
-from rgdiff_core.study.lattice.sizes import ACTION, OBSERVABLES, SizeStudy, cell_of
+from rgdiff_core.study.lattice.sizes import (
+    ACTION,
+    OBSERVABLES,
+    SizeStudy,
+    cell_of,
+    title_of,
+)
 
 __all__ = ["lines", "summary"]
 
@@ -35,13 +40,13 @@ def _at(study: SizeStudy, size: int, models: Sequence[str]) -> dict[str, Any]:
         weighed = study.cell(cell_of(name, size, "weighed"))
         if weighed is not None:
             ess = weighed["result"]["ess"] | {"n": weighed["result"]["n"]}
-            rows.append({"model": Path(name).stem, "kind": "weighed", "ess": ess})
+            rows.append({"model": title_of(name), "kind": "weighed", "ess": ess})
         for kind in KINDS:
             cell = study.cell(cell_of(name, size, kind))
             if cell is not None:
                 found = dict(_compared(cell["result"]["observables"], truth))
                 told = {"n": cell["result"]["n"], "seconds": cell["seconds"]}
-                rows.append({"model": Path(name).stem, "kind": kind, "observables": found} | told)
+                rows.append({"model": title_of(name), "kind": kind, "observables": found} | told)
     own = {"n": reference["result"]["n"], "seconds": reference["seconds"]}
     return {"size": size, "reference": {"observables": truth} | own, "rows": rows}
 
