@@ -61,7 +61,7 @@ def test_without_coupling_spins_are_free():
     assert (model.infinite_energy_density, model.infinite_magnetization) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("size", [2, 3, 4, 6])
+@pytest.mark.parametrize("size", [2, 4, 6])
 def test_hardly_any_coupling_is_the_first_order(size: int):
     cold, hot = (Ising(beta, size) for beta in (1.001e-6, 0.999e-6))  # both sides of the rule
     assert hot.energy_density / hot.beta == pytest.approx(
