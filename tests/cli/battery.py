@@ -50,6 +50,8 @@ SOUND: dict[str, tuple[list[str], list[str]]] = {
     "data delete": (["nothing"], []),
     "data generate": (["made.npz"], ["--size=4", "--n=20", "--m2=1", "--lam=1"]),
     "data import": (["fields.npz"], []),
+    "data ising": ([], ["--size=4", "--n=20", "--test=8", "--chains=4"]),
+    "data gaussian": ([], ["--size=4", "--n=20", "--test=8"]),
     "data export": (["phi4-6x6", "out.npz"], []),
     "lattice scan": ([], ["--sizes=4,6", "--points=2", "--length=20", "--thermalization=20"]),
     "lattice grow": (["phi4-6x6"], ["--n=2", "--steps=2", "--spectrum=32"]),

@@ -175,7 +175,7 @@ def test_the_lattice_picture_set_has_the_promised_shape():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"name": "cifar-10"}, "known are cifar10, phi4-32x32"),
+        ({"name": "cifar-10"}, "known are cifar10, phi4-12x12-critical"),
         ({"name": "../../etc"}, "not a known data set"),
         ({"name": ""}, "not a known data set"),
         ({"name": "photographs", "split": "valid"}, "split = 'valid'"),

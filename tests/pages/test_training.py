@@ -100,13 +100,14 @@ def test_every_setting_has_a_control_that_shows_it():
     at = healthy(visit(config=linked(SHORT)))
     shown = {
         widget.key.removeprefix("training-form-"): widget.value
-        for kind in ("number_input", "selectbox", "toggle")
+        for kind in ("number_input", "selectbox", "text_input", "toggle")
         for widget in at.get(kind)
         if str(widget.key).startswith("training-form-")
     }
     for name in settings():
         if name not in SPECS:
-            assert shown[name] == getattr(SHORT, name), name
+            value = getattr(SHORT, name)
+            assert shown[name] == (", ".join(value) if isinstance(value, tuple) else value), name
     specs = {"c_out", "network_input", "conditioning", "reference", "weighting", "times"}
     assert specs <= set(shown)
 
