@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages._noising.data import fitting
 from pages._noising.state import NoisingState, merged, start
+from pages._shared import datasets
 from pages._shared.page_state import DraggedState, json_address
 from pages._shared.process_choice import process
 
@@ -32,6 +33,9 @@ OPENING = "noising-opening"
 
 
 def _check(lab: NoisingState) -> None:
+    # what is dragged on a set that was deleted meanwhile is still taken over
+    if lab.data != current().data and (problem := datasets.unknown(lab.data)):
+        raise ValueError(problem)
     for side in lab.sides:
         process(lab.data, side)
 

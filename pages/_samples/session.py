@@ -51,7 +51,11 @@ def _check(bench: SamplesState) -> None:
         lead(setting, load(setting))
 
 
-_page = DraggedState("samples", json_address(_read), _check, KEY, merged)
+def _carry(bench: SamplesState, present: SamplesState) -> SamplesState:
+    return replace(bench, pins=present.pins)
+
+
+_page = DraggedState("samples", json_address(_read), _check, KEY, merged, _carry)
 current, problem, rested = _page.current, _page.problem, _page.rested
 history, travelled = _page.history, _page.travelled
 sent, revision, write_link = _page.sent, _page.revision, _page.write_link

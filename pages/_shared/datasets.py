@@ -7,7 +7,7 @@ import rgdiff_core as rg
 from pages._shared import cache, field_forms, uploads
 from rgdiff_core.data import DatasetInfo, DataUnavailable
 
-__all__ = ["choose", "first", "ready"]
+__all__ = ["choose", "first", "ready", "unknown"]
 
 FALLBACKS = ("photographs", "phi4-6x6")  # built from what is installed: no network
 
@@ -69,16 +69,20 @@ def _menu_changed() -> None:
     st.session_state[uploads.WANTED] = st.session_state[_MENU]
 
 
-def _names() -> list[str]:
-    return [info.name for info in rg.data.available()]
+def unknown(name: str) -> str | None:
+    """Return the sentence that says that there is no such set, or None where there is; what was
+    deleted may still be in the cache.
+    """
+    known = any(info.name == name for info in rg.data.available())
+    return None if known else f"{name!r} is not a known data set."
 
 
 def ready(name: str) -> str | None:
     """Make a set ready to load; return the sentence that says why it can't be, or None."""
     slot = st.empty()
     try:
-        if name not in _names():  # though it may be in the cache: ensembles can be deleted
-            return f"{name!r} is not a known data set."
+        if problem := unknown(name):
+            return problem
         if not cache.has(name):
             _build(name, slot)
         cache.images(name)

@@ -163,6 +163,14 @@ class Trail(Generic[S]):
     past: tuple[Moment[S], ...] = ()
     future: tuple[Moment[S], ...] = ()
 
+    def towards(self, step: int) -> tuple[Moment[S], ...]:
+        """Return the moments before (−1) or after (+1) the present state."""
+        return self.past if step < 0 else self.future
+
+    def having(self, step: int, moments: tuple[Moment[S], ...]) -> "Trail[S]":
+        """Return the trail with other moments before (−1) or after (+1) the present state."""
+        return replace(self, past=moments) if step < 0 else replace(self, future=moments)
+
 
 @dataclass(frozen=True)
 class DraggedState(PageState[S]):
@@ -174,10 +182,12 @@ class DraggedState(PageState[S]):
     Attributes:
         component: The key of the component.
         merge: Puts into a state what the component reports when dragging stops.
+        carry: Puts into a state of the trail what of the present one is not undone.
     """
 
     component: str = ""
     merge: Callable[[S, dict[str, Any]], S] = lambda state, report: state
+    carry: Callable[[S, S], S] = lambda state, present: state
 
     def revision(self) -> str:
         """Return the revision under which the browser last got a state."""
@@ -217,6 +227,13 @@ class DraggedState(PageState[S]):
         # unique beyond this session, for the browser may outlive it
         st.session_state[self._name("revision")] = secrets.token_hex(6)
         st.session_state[self._name("sent")] = state.to_json()
+        self._set_trail(trail, resumes)
+
+    def _cut(self, trail: Trail[S]) -> None:
+        """Leave the state as it is, with fewer moments around it."""
+        self._set_trail(trail, json.loads(self.history())["resumes"])
+
+    def _set_trail(self, trail: Trail[S], resumes: str) -> None:
         st.session_state[self._name("trail")] = trail
         st.session_state[self._name("history")] = json.dumps(
             {"earlier": bool(trail.past), "later": bool(trail.future), "resumes": resumes}
@@ -225,27 +242,30 @@ class DraggedState(PageState[S]):
     def travelled(self, report: dict[str, Any] | None) -> bool:
         """Go back (`travel` −1) or on (+1) where the component asks for it; return whether the
         state is another one now, of which the page is to be drawn again.
+
+        Moments that cannot be shown any more are dropped on the way. Where none is left, the
+        state stays and the last one's fault is said, once, for then the trail has ended.
         """
         step = report.get("travel") if report and self._is_present(report) else None
         if step not in (-1, 1):
             return False
-        trail = self._trail()
-        if step < 0 and trail.past:
-            moment = trail.past[-1]
-            trail = Trail(trail.past[:-1], (*trail.future, self._moment()))
-        elif step > 0 and trail.future:
-            moment = trail.future[-1]
-            trail = Trail((*trail.past, self._moment()), trail.future[:-1])
-        else:
-            return False
-        try:
-            self.check(moment.state)
-        except (ValueError, OSError, DataUnavailable) as error:
-            self._refuse(str(error))
-            return False
-        self._send(moment.state, trail, moment.revision)
-        st.session_state[self._name("acted")] = True
-        return True
+        trail, fault = self._trail(), None
+        while moments := trail.towards(step):
+            moment, trail = moments[-1], trail.having(step, moments[:-1])
+            state = self.carry(moment.state, self.current())
+            try:
+                self.check(state)
+            except (ValueError, OSError, DataUnavailable) as error:
+                fault = str(error)
+                continue
+            trail = trail.having(-step, (*trail.towards(-step), self._moment()))
+            self._send(state, trail, moment.revision)
+            st.session_state[self._name("acted")] = True
+            return True
+        if fault is not None:
+            self._cut(trail)
+            self._refuse(fault)
+        return False
 
     def _is_present(self, report: dict[str, Any]) -> bool:
         return str(report.get("revision")) == self.revision()
@@ -271,7 +291,7 @@ class DraggedState(PageState[S]):
         if not report or not self._is_present(report):
             return True
         if report.get("forked"):  # what was undone is given up by a change
-            st.session_state[self._name("trail")] = replace(self._trail(), future=())
+            self._cut(replace(self._trail(), future=()))
         try:
             merged = self.merge(self.current(), report)
             if merged != self.current():

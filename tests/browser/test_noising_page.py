@@ -148,6 +148,31 @@ def test_a_menu_is_undone_after_the_drags_that_followed_it(open_page: Page):
     expect(fifth).to_be_attached()
 
 
+def test_drags_after_a_menu_are_undone_before_it_after_a_look_at_another_page(open_page: Page):
+    page = open_page
+    of_six = page.get_by_role("slider", name=re.compile("^Point . of 6"))
+    pick(page, "Noise colour S", "White")
+    expect(ref(page, "title")).to_contain_text("white noise")
+    settled(page)
+    for _ in range(2):
+        ref(page, "add").click()
+    expect(of_six).to_have_count(6)
+    ref(page, "undo").click()
+    expect(of_six).to_have_count(0)
+    page.get_by_role("link", name="Spectra").click()
+    expect(page.get_by_role("heading", name="Spectra")).to_be_visible()
+    page.get_by_role("link", name="Noising").click()
+    settled(page)
+    ref(page, "redo").click()
+    expect(of_six).to_have_count(6)
+    for _ in range(2):
+        ref(page, "undo").click()
+    expect(page.get_by_role("slider", name=re.compile("^Point . of 4"))).to_have_count(4)
+    expect(ref(page, "title")).to_contain_text("white noise")
+    ref(page, "undo").click()
+    expect(ref(page, "title")).to_contain_text("matched noise")
+
+
 def test_points_are_added_typed_undone_redone_and_reset(open_page: Page):
     page = open_page
     start_points = [[0, 1], [0.25, 0.62], [0.6, 0.36], [1, 0]]

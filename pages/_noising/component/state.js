@@ -40,10 +40,10 @@ function keptStates() {
  */
 function adopt(lab, message) {
   const kept = keptStates().get(message.id);
-  const fresh = lab.message ? lab.message.revision !== message.revision
-    : !kept || kept.revision !== message.revision;
   const first = !lab.message;
-  const before = first ? "" : lab.message.revision;
+  const before = first ? kept && kept.revision : lab.message.revision;
+  const fresh = before !== message.revision;
+  if (first && kept) Object.assign(lab, kept.history);
   lab.message = message;
   lab.sheet = sheetOf(message.images);
   lab.origin = soundState(message, message.state);
@@ -69,7 +69,8 @@ function adopt(lab, message) {
 
 function keep(lab) {
   const { revision, id } = lab.message;
-  keptStates().set(id, { revision, seq: lab.seq, state: copyState(lab.state) });
+  const history = ownHistory(lab);
+  keptStates().set(id, { revision, seq: lab.seq, state: copyState(lab.state), history });
 }
 
 function changed(lab, sameExact) {

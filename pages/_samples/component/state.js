@@ -43,9 +43,9 @@ function drawKey(lab) {
 function adopt(lab, message) {
   const kept = document.rgdiffBench;
   const first = !lab.message;
-  const fresh = first ? !kept || kept.revision !== message.revision
-    : lab.message.revision !== message.revision;
-  const before = first ? "" : lab.message.revision;
+  const before = first ? kept && kept.revision : lab.message.revision;
+  const fresh = before !== message.revision;
+  if (first && kept) Object.assign(lab, kept.history);
   lab.message = message;
   lab.origin = soundState(message, message.state);
   if (fresh) {
@@ -66,7 +66,9 @@ function adopt(lab, message) {
 }
 
 function keep(lab) {
-  document.rgdiffBench = { revision: lab.message.revision, seq: lab.seq, state: copyState(lab.state) };
+  const { revision } = lab.message;
+  const history = ownHistory(lab);
+  document.rgdiffBench = { revision, seq: lab.seq, state: copyState(lab.state), history };
 }
 
 function changed(lab) {

@@ -10,6 +10,11 @@ function histories() {
   return document.rgdiffHistories;
 }
 
+/** What is kept of a component's own history until it is mounted again. */
+function ownHistory(lab) {
+  return { past: lab.past, future: lab.future, forked: lab.forked };
+}
+
 /** Leaves a revision for another, whose history goes on where the server travelled to it. */
 function turnHistory(lab, before, message) {
   const all = histories();
