@@ -42,10 +42,30 @@ def test_nonsense_from_the_map_is_one_sentence(told):
         Star.read(told)
 
 
-def test_the_map_can_be_dragged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_fields_return_to_the_theory_and_the_browser_learns_of_it():
+    theory = Theory(-4.0, 8.0, 16)
+
+    def revision(frame: live.Frame) -> str:
+        return unpack(live.message(frame, theory, [], []))[0]["revision"]
+
+    start = live.first(theory)
+    assert live.returned(start, theory) is start
+    dragged = live.following(start, Star(-4.0, 2.5, 1, False))
+    assert revision(dragged) == revision(start)  # where the browser has the star, it leaves it
+    back = live.returned(dragged, theory)
+    assert (back.star.m2, back.star.lam, back.star.seq) == (-4.0, 8.0, 1)
+    assert revision(back) != revision(dragged) and not back.fields.equal(dragged.fields)
+    assert live.returned(back, theory) is back
+
+
+def test_fields_follow_the_theory_of_the_sidebar(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path))
     at = AppTest.from_file(str(ROOT / "pages" / "lattice.py"), default_timeout=10 * PATIENCE)
     at.query_params["map"] = "drag the star"
     at.run()
+    before = at.session_state[live.KEY]
+    at.number_input(key="lattice-m2").set_value(-2.5).run()
     assert not at.exception
-    assert any("Drag the star" in caption.value for caption in at.caption)
+    after = at.session_state[live.KEY]
+    assert [(each.star.m2, each.star.lam) for each in (before, after)] == [(-4, 4.3), (-2.5, 4.3)]
+    assert not after.fields.equal(before.fields)

@@ -24,7 +24,7 @@ from rgdiff_core.lattice import HMC, Phi4
 from rgdiff_core.lattice.chains import relaxed
 from rgdiff_core.spec import check_range, check_whole
 
-__all__ = ["Frame", "Star", "draw", "first", "following"]
+__all__ = ["Frame", "Star", "draw", "first", "following", "returned"]
 
 SIZE, CHAINS, TRAJECTORIES = 32, 8, 2
 START = 12  # trajectories before the first picture
@@ -72,11 +72,13 @@ class Frame:
         fields: (n, L, L).
         star: The couplings that they were moved at last.
         problem: Why they could not be moved, "" where they were.
+        returns: How often the star went to the page's theory without being dragged there.
     """
 
     fields: Tensor
     star: Star
     problem: str = ""
+    returns: int = 0
 
 
 def first(theory: Theory) -> Frame:
@@ -91,13 +93,22 @@ def following(last: Frame, star: Star) -> Frame:
     return last if star.seq <= last.star.seq else _moved(last, star, TRAJECTORIES)
 
 
+def returned(last: Frame, theory: Theory) -> Frame:
+    """Return the frame at a theory, with the fields moved to it where the star was elsewhere."""
+    if (last.star.m2, last.star.lam) == (theory.m2, theory.lam):
+        return last
+    star = Star(theory.m2, theory.lam, last.star.seq, True)
+    return _moved(replace(last, returns=last.returns + 1), star, START)
+
+
 def _moved(last: Frame, star: Star, count: int) -> Frame:
     try:
         action = Phi4(star.m2, star.lam)
-        fields = relaxed(action, last.fields, count, _generator(star.seq), settings=SETTINGS)
+        generator = _generator(star.seq + (last.returns << 32))
+        fields = relaxed(action, last.fields, count, generator, settings=SETTINGS)
     except ValueError as error:
         return replace(last, star=star, problem=str(error))
-    return Frame(fields, star)
+    return replace(last, fields=fields, star=star, problem="")
 
 
 def _generator(number: int) -> torch.Generator:
@@ -115,14 +126,19 @@ def draw(theory: Theory, line: Sequence[tuple[float, float]], known: Sequence[Ph
     """
     frame: Frame = st.session_state.get(KEY) or first(theory)
     told = (st.session_state.get(f"{KEY}-component") or {}).get("client_state")
-    settled = False
+    asked = settled = False
     if told is not None:
         try:
             star = Star.read(told)
-            settled = star.settled and star.seq > frame.star.seq
+            asked = star.seq > frame.star.seq
+            settled = asked and star.settled
             frame = following(frame, star)
         except ValueError as error:
             frame = replace(frame, problem=str(error))
+    if not asked:
+        frame = returned(frame, theory)
+    elif settled and frame.problem:  # the star goes back, and the reason stays to be read
+        frame = replace(returned(frame, theory), problem=frame.problem)
     st.session_state[KEY] = frame
     _mount(message(frame, theory, line, known), f"{KEY}-component")
     if settled and not frame.problem:
@@ -141,7 +157,7 @@ def message(
     star = frame.star
     told = f"m² = {star.m2:.3g}, λ = {star.lam:.3g} · ⟨|M|⟩ of these fields: {order:.3f}"
     header = {
-        "revision": f"{theory.m2}/{theory.lam}",
+        "revision": f"{theory.m2}/{theory.lam}/{frame.returns}",
         "star": [theory.m2, theory.lam],
         "x": [-8, 2],
         "y": [0, 10],

@@ -10,6 +10,8 @@ const GAP = 2; // pixels between fields
 
 const within = (value, low, high) => Math.min(high, Math.max(low, value));
 
+const rests = (live) => live.pointer === null && !live.moved;
+
 function place(live, [m2, lam]) {
   const { x, y } = live.header;
   return [BOX.left + ((m2 - x[0]) / (x[1] - x[0])) * (BOX.right - BOX.left),
@@ -103,21 +105,27 @@ function paint(live, fields) {
   }
 }
 
+// A live region is read out whenever its text is set, even to the same one.
+function say(part, text) {
+  part.hidden = !text;
+  if (part.textContent !== text) part.textContent = text;
+}
+
 function adopt(live, bytes) {
   const message = unpack(bytes);
   const { header } = message;
   const first = !live.header || header.revision !== live.header.revision;
   live.header = header;
   if (first) {
-    if (live.pointer === null && !live.moved) live.star = header.star;
+    if (rests(live)) live.star = header.star;
     live.seq = Math.max(live.seq, header.seq);
     drawMap(live);
   }
   drawStar(live);
   paint(live, takeShaped(message, "fields", [null, null, null, 3]));
-  live.el.told.textContent = header.told;
-  live.el.problem.hidden = !header.problem;
-  live.el.problem.textContent = header.problem;
+  live.el.told.setAttribute("aria-live", rests(live) ? "polite" : "off");
+  say(live.el.told, header.told);
+  say(live.el.problem, header.problem);
   live.frames += 1;
   live.root.rgdiffFrames = live.frames;
   if (header.seq < live.seq && live.waiting) return;
@@ -130,6 +138,8 @@ function wire(live) {
   const signal = { signal: live.ending.signal };
   map.addEventListener("pointerdown", (event) => {
     if (!live.header || event.button > 0) return;
+    // Beside the star a finger scrolls the page.
+    if (event.pointerType !== "mouse" && !live.el.star.contains(event.target)) return;
     live.pointer = event.pointerId;
     live.moved = true;
     map.setPointerCapture(event.pointerId);
@@ -184,8 +194,7 @@ export default function mount(component) {
     try {
       adopt(live, data);
     } catch (error) {
-      live.el.problem.hidden = false;
-      live.el.problem.textContent = String(error.message || error);
+      say(live.el.problem, String(error.message || error));
     }
   }
   return () => {
