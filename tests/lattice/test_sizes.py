@@ -84,6 +84,21 @@ def test_errors_are_those_of_independent_fields():
         assert abs(float(found.error[0][place]) / expected - 1) < 4 / 128**0.5
 
 
+def test_errors_of_few_fields_are_not_too_small():
+    """Of 8 fields a group, too few for their own variances, in two independent rounds."""
+    basis = FourierBasis((1, 32, 32))
+    found = []
+    for seed in range(24):
+        fields = torch.randn(128, 1, 32, 32, generator=generator(seed))
+        measured = MeasuredModes.fit(basis, fields, 16)
+        assert measured.modes.variance is not None
+        found.append((measured.modes.variance.log(), measured.error.square()))
+    logs, errors = (torch.stack(each) for each in zip(*found, strict=True))
+    changes = (logs[::2] - logs[1::2]).square() / (errors[::2] + errors[1::2])
+    orbits = 12 * 32**2 / 8
+    assert abs(float(changes.mean()) * 28 / 30 - 1) < 4 * (2 / orbits) ** 0.5
+
+
 @pytest.mark.parametrize(
     ("known", "size", "exponent", "match"),
     [
