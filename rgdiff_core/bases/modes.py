@@ -181,7 +181,12 @@ class MeasuredModes:
         """
         check_whole("groups", groups, 2, len(images) // 2)
         parts = images.tensor_split(groups)
-        fitted = [Modes.fit(basis, part, symmetries="lattice").variance for part in parts]
+        # a group is moderated by as much as the whole, else its spread would come out too small
+        prior = PRIOR_COUNT / groups
+        fitted = [
+            Modes.fit(basis, part, symmetries="lattice", prior_count=prior).variance
+            for part in parts
+        ]
         logs = torch.stack([x.log() for x in fitted if x is not None])
         whole = Modes.fit(basis, images, symmetries="lattice")
         return cls(whole, logs.std(0) / groups**0.5)

@@ -11,9 +11,9 @@ from rgdiff_core import data
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.data.ensemble_files import open_file
 from rgdiff_core.files.atomic import check_place, replacing
-from rgdiff_core.lattice import HMC, observables
+from rgdiff_core.lattice import HMC, Phi4, observables
 from rgdiff_core.lattice.sizes import measured
-from rgdiff_core.sampling.growth import OCTAVE, coarse_fields, grow
+from rgdiff_core.sampling.growth import OCTAVE, checked_side, coarse_fields, grow
 from rgdiff_core.spec import check_whole
 from rgdiff_core.training.models import open_model, theory_of
 
@@ -74,8 +74,9 @@ def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     if action is None:
         raise ValueError(f"{chosen.model} is no model of one lattice theory.")
     torch.set_num_threads(1)
-    coarse = _coarse(chosen, loaded.data)[: chosen.n]
-    sides = [coarse.shape[-1] * OCTAVE ** (level + 1) for level in range(chosen.levels)]
+    coarse = _coarse(chosen, loaded.data, action)[: chosen.n]
+    start = checked_side(coarse, chosen.levels)
+    sides = [start * OCTAVE ** (level + 1) for level in range(chosen.levels)]
     generator = torch.Generator().manual_seed(chosen.seed)
     settings = HMC(cluster=1)
     modes = [
@@ -91,21 +92,27 @@ def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     measures = observables(found, n_chains=len(found))
     value = {"size": sides[-1], "n": len(found)}
     value |= {name: each.to_dict() for name, each in measures.items()}
-    start, end = coarse.shape[-1], sides[-1]
+    end = sides[-1]
     lines = [f"{len(found)} fields, {start}×{start} → {end}×{end}"]
     lines += [f"{name:>26}: {x.value:.4g} ± {x.error:.2g}" for name, x in measures.items()]
     return value, lines if chosen.out is None else [*lines, f"written: {chosen.out}"]
 
 
-def _coarse(chosen: argparse.Namespace, own: str) -> Tensor:
-    """Return the blocked fields, (n, 1, L, L)."""
+def _coarse(chosen: argparse.Namespace, own: str, action: Phi4) -> Tensor:
+    """Return the blocked fields of the model's theory, (n, 1, L, L)."""
     if chosen.fields is not None:
         if chosen.data is not None:
             raise ValueError("--data and --fields are two sources of fields: give one of them.")
         return open_file(chosen.fields).configurations.float()
     name = chosen.data or own
-    if data.action_of(name) is None:
+    theory = data.action_of(name)
+    if theory is None:
         raise ValueError(f"{name!r} holds no fields of one lattice theory.")
+    if theory != action:
+        raise ValueError(
+            f"{name!r} holds fields at m² = {theory.m2:g}, λ = {theory.lam:g}, the model is of "
+            f"m² = {action.m2:g}, λ = {action.lam:g}: fields of the same theory are needed."
+        )
     return coarse_fields(data.load(name, "test").images)
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.base import Entries, Entry, printer
+from rgdiff_core.cli.options import resuming_options
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.lattice.sizes import MODELS, SIZES, Numbers, SizeStudy
@@ -20,6 +21,7 @@ from rgdiff_core.training.state import tune_malloc
 __all__ = ["run_sizes", "sizes_options"]
 
 FILE = "sizes-phi4.json"
+WORK = Path("runs/study-sizes")
 USUAL = Numbers()
 
 
@@ -43,20 +45,7 @@ def sizes_options(parser: argparse.ArgumentParser) -> None:
     ):
         usual = getattr(USUAL, name)
         parser.add_argument(f"--{name}", type=int, default=usual, help=f"{text}; default {usual}")
-    parser.add_argument(
-        "--work",
-        type=Path,
-        default=Path("runs/study-sizes"),
-        metavar="FOLDER",
-        help="where cells are kept; what is finished there is not computed again (default: "
-        "runs/study-sizes)",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
-    )
-    parser.add_argument(
-        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
-    )
+    resuming_options(parser, "cells", str(WORK))
 
 
 @resumable()
@@ -70,12 +59,7 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     tune_malloc()
     chosen.out.mkdir(parents=True, exist_ok=True)
-
-    def say(text: str) -> None:
-        if not chosen.json:
-            print(text, flush=True)
-
-    study = SizeStudy(Cells(chosen.work, say, until), numbers)
+    study = SizeStudy(Cells(chosen.work or WORK, printer(chosen), until), numbers)
     sizes, models = tuple(sorted(set(chosen.sizes))), tuple(dict.fromkeys(chosen.models))
     complete = False
     with suppress(OutOfTimeError):

@@ -232,9 +232,10 @@ class NetworkDenoiser(Denoiser):
             units = _average(self._reference(means, variances)["reference_variance"])
         basis = moved_basis(self.basis, shape, modes)
         found = type(self)(basis, modes, self.spec, network=self.network, units=units)
+        del found.network  # it is shared: it keeps its type
         found.to(self.modes_mean).train(self.training)
         found.autocast, found.class_labels = self.autocast, self.class_labels
-        found.card = self.card
+        found.network, found.card = self.network, self.card
         return found if self.couplings is None else found.at(*self.couplings)
 
     def at_points(self, points: Tensor) -> Self:

@@ -15,7 +15,8 @@ k̂_μ² = 4 sin²(k_μ/2), in which the free field's is linear.
 
 The error of the rule is what it misses where the answer is known: L₂ is predicted from the smaller
 lattices, and the root mean square of log(predicted/measured), of long and of short waves, is added
-to the statistical error. The third way, to let samples of the model correct the spectrum, is
+to the statistical error; that of long waves, which lies in the exponent, times
+log(L/L₂)/log(L₂/L₁). The third way, to let samples of the model correct the spectrum, is
 `rgdiff_core.sampling.fixed_point`.
 
 References:
@@ -82,8 +83,8 @@ def extrapolated(
         exponent: x of the long waves: γ/ν = 7/4 at the critical point, in [-1, 2]; None for those
             between the two largest lattices.
 
-    Raises `ValueError` for too few lattices, sizes that do not rise, and one that is too large for
-    exponents that have been measured.
+    Raises `ValueError` for too few lattices, sizes that do not rise, and one so large that the
+    smaller lattices lack some of its long waves.
     """
     sizes = [_size(each) for each in known]
     least = 2 if exponent is not None else 3
@@ -101,9 +102,11 @@ def extrapolated(
     variance, error, long = _predicted(known, size, exponent)
     tried, _, tried_long = _predicted(known[:-1], sizes[-1], exponent)
     missed = (tried / _quadrant(known[-1], known[-1].modes.variance)).log()
-    rule = torch.where(
-        long, missed[tried_long].square().mean().sqrt(), missed[~tried_long].square().mean().sqrt()
+    far = math.log(size / sizes[-1]) / math.log(sizes[-1] / sizes[-2])
+    long_rule, short_rule = (
+        missed[waves].square().mean().sqrt() for waves in (tried_long, ~tried_long)
     )
+    rule = torch.where(long, far * long_rule, short_rule)
     error = torch.hypot(error, rule)
     like = known[-1].modes
     kind = "lattice" if like.momentum.max() < math.pi else "continuum"
@@ -135,6 +138,12 @@ def _predicted(
     near = torch.arange(size // 2 + 1) < size / largest
     long = near[:, None] & near
     count = int(near.sum())
+    held = min(_size(each) for each in known[-1 if exponent is not None else -2 :]) // 2
+    if count > held + 1:
+        raise ValueError(
+            f"L = {size} is too large after L = {largest}: the smaller lattices have the waves up "
+            f"to n = {held}, and those up to n = {count - 1} are needed."
+        )
     corner = slice(0, count), slice(0, count)
     growth = math.log(size / largest)
     if exponent is None:

@@ -89,10 +89,7 @@ def fixed_point(
         changes.append(_change(now, found.modes))
         now = found.modes
         rounds_found.append(found)
-        noise = torch.stack([each.error.square() for each in rounds_found[-2:]]).sum(0)
-        still = float((changes[-1].square() / noise).mean())
-        # the mean square of D/8 orbits or more scatters by √(16/D) about 1
-        done = number > 1 and still <= 1 + 3 * math.sqrt(16 / changes[-1].numel())
+        done = number > 1 and _still(changes[-1], *(each.error for each in rounds_found[-2:]))
         if done or number == rounds:
             slope = _slope(changes, rounds_found[0].error)
             error = (found.error.square() + changes[-1].square() / 2).sqrt() / (1 - slope)
@@ -105,6 +102,17 @@ def _change(old: Modes, new: Modes) -> Tensor:
     if old.variance is None or new.variance is None:
         raise ValueError("a spectrum to start from needs variances: use Modes.fit.")
     return (new.variance / old.variance.to(new.variance)).log()
+
+
+def _still(change: Tensor, before: Tensor, after: Tensor) -> bool:
+    """Return whether a change is no larger than noise, given the errors of its two rounds.
+
+    The squared error of a change has ν = 2(GROUPS − 1) degrees of freedom, so that the mean of
+    change²/error² is ν/(ν − 2) in pure noise; that of D/8 orbits or more scatters by √(16/D).
+    """
+    freedom = 2 * (GROUPS - 1)
+    found = float((change.square() / (before.square() + after.square())).mean())
+    return found <= freedom / (freedom - 2) * (1 + 3 * math.sqrt(16 / change.numel()))
 
 
 def _slope(changes: list[Tensor], error: Tensor) -> float:

@@ -12,8 +12,8 @@ The waves at the edge of the coarse lattice, |n_μ| = L/2, of which it holds one
 **More than one octave.** A grown field is a field of the theory, not a blocked one of the next
 larger lattice: its waves have the spectrum of their own lattice. Before it is grown on, each wave
 is scaled to the spectrum that it has on the next lattice, by √(Σ(n; 2L)/4Σ(n; L)). At a critical
-point that is the rescaling of a fixed point, b^{(d−2+η)/2}, with its corrections wave by wave.
-What is not Gaussian is taken over as it is.
+point that is the rescaling of a fixed point, b^{−(d−2+η)/2} with b = 2, with its corrections wave
+by wave. What is not Gaussian is taken over as it is.
 
 References:
     Bachtis, Aarts, Di Renzo & Lucini, Phys. Rev. Lett. 128 (2022) 081603 (inverse
@@ -37,7 +37,7 @@ from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.seeds import Generators
 from rgdiff_core.spec import check_whole
 
-__all__ = ["OCTAVE", "coarse_fields", "grow", "rescaled", "standard_process"]
+__all__ = ["OCTAVE", "checked_side", "coarse_fields", "grow", "rescaled", "standard_process"]
 
 OCTAVE = 2
 MAX_SIDE = 256
@@ -77,8 +77,9 @@ def grow(
             256 at the end, a number of modes that is not that of the levels, modes of
             another lattice, and a model that cannot move or is conditioned on the time alone.
     """
-    side = _checked(coarse, levels)
-    if not modes and OCTAVE * side == model.basis.shape[-1] and levels == 1:
+    side = checked_side(coarse, levels)
+    own = not modes and OCTAVE * side == model.basis.shape[-1] and levels == 1
+    if own:
         modes = (model.modes,)
     if len(modes) != levels:
         sides = ", ".join(str(side * OCTAVE ** (i + 1)) for i in range(levels))
@@ -90,7 +91,9 @@ def grow(
     for level, each in enumerate(modes):
         if level > 0:
             fields = rescaled(fields, modes[level - 1], each)
-        fields = _octave(model, fields, each, generator, process, steps, method)
+        shape = (1, OCTAVE * fields.shape[-2], OCTAVE * fields.shape[-1])
+        moved = model if own else model.on(shape, each)
+        fields = _octave(moved, fields, generator, process, steps, method)
     return fields
 
 
@@ -124,8 +127,12 @@ def rescaled(fields: Tensor, own: Modes, larger: Modes) -> Tensor:
     return basis.synthesize(factor * basis.analyze(fields))
 
 
-def _checked(coarse: Tensor, levels: int) -> int:
-    """Return L."""
+def checked_side(coarse: Tensor, levels: int) -> int:
+    """Return the side L of fields that can grow by so many levels.
+
+    Raises `ValueError` for fields of another shape or with values that are not finite, and a side
+    above 256 at the end.
+    """
     if coarse.ndim != 4 or coarse.shape[1] != 1 or coarse.shape[2] != coarse.shape[3]:
         raise ValueError(f"coarse fields must be (n, 1, L, L), got {tuple(coarse.shape)}.")
     if not coarse.isfinite().all():
@@ -137,17 +144,14 @@ def _checked(coarse: Tensor, levels: int) -> int:
 
 
 def _octave(
-    model: Denoiser,
+    moved: Denoiser,
     coarse: Tensor,
-    modes: Modes,
     generator: Generators,
     process: Callable[[Denoiser], Process],
     steps: int,
     method: str | Method,
 ) -> Tensor:
-    """Return fields of twice the side, given their long waves."""
-    shape = (1, OCTAVE * coarse.shape[-2], OCTAVE * coarse.shape[-1])
-    moved = model if model.basis.shape == shape else model.on(shape, modes)
+    """Return fields of twice the side, given their long waves, of a model that is there."""
     grid = CoarseGrid(moved.basis, 1).to(coarse.device)
     long = grid.amplitude * grid.basis.analyze(coarse.to(moved.modes_mean))
     given = moved.basis.synthesize(grid.prolong(long))

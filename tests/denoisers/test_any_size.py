@@ -48,6 +48,15 @@ def tiled(c: torch.Tensor, model: NetworkDenoiser, other: NetworkDenoiser) -> to
     return other.basis.analyze(model.basis.synthesize(c).tile(1, 1, 2, 2))
 
 
+def test_a_network_that_moves_is_shared_and_keeps_its_type():
+    model = trained()
+    model.network.to(torch.bfloat16)
+    other = model.on(AWAY, modes_on(AWAY))
+    assert other.network is model.network
+    assert {weight.dtype for weight in model.network.parameters()} == {torch.bfloat16}
+    assert other.modes_mean.dtype == torch.float32
+
+
 @pytest.mark.parametrize("c_out", ["std", "variance"])
 @pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
 def test_the_network_makes_the_same_of_a_periodic_field_on_a_larger_lattice(c_out, network_input):

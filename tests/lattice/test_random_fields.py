@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import rgdiff_core as rg
 from rgdiff_core.bases import FourierBasis, WaveletBasis
@@ -17,6 +18,7 @@ from rgdiff_core.lattice import (
     PowerSpectrum,
     TableSpectrum,
     observables,
+    random_fields,
 )
 from rgdiff_core.likelihood.bits import bits_per_dim
 from rgdiff_core.spec import Spec
@@ -111,6 +113,29 @@ def test_the_modes_of_another_basis_are_those_of_the_covariance():
     assert float(variance.mean()) == pytest.approx(1.0, rel=1e-6)
     with pytest.raises(ValueError, match=r"shape \(1, 4, 4\), the fields \(1, 8, 8\)"):
         field.modes(FourierBasis((1, 4, 4)))
+
+
+class Largest(TorchDispatchMode):
+    """The size of the largest tensor that is made."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.elements = max(self.elements, made.numel())
+        return made
+
+
+def test_the_modes_of_another_basis_take_little_memory_and_leave_it_as_it_is(monkeypatch):
+    monkeypatch.setattr(random_fields, "BLOCK", 2**12)
+    field, basis = GaussianField(PowerSpectrum(2.0, 0.5), 16), WaveletBasis((1, 16, 16))
+    with Largest() as largest:
+        variance = field.modes(basis).variance
+    assert variance is not None
+    assert largest.elements < 2**14  # a matrix of all components has 2¹⁶
+    assert {each.dtype for each in basis.buffers() if each.is_floating_point()} == {torch.float32}
+    assert float(variance.sum()) == pytest.approx(16**2, rel=1e-5)  # the trace of the covariance
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Σ(k; L) on other lattices: of the free field exactly, of φ⁴ against hybrid Monte Carlo."""
 
+import math
+
 import pytest
 import torch
 from gaussians import generator
@@ -82,6 +84,21 @@ def test_errors_are_those_of_independent_fields():
         assert abs(float(found.error[0][place]) / expected - 1) < 4 / 128**0.5
 
 
+def test_errors_of_few_fields_are_not_too_small():
+    """Of 8 fields a group, too few for their own variances, in two independent rounds."""
+    basis = FourierBasis((1, 32, 32))
+    found = []
+    for seed in range(24):
+        fields = torch.randn(128, 1, 32, 32, generator=generator(seed))
+        measured = MeasuredModes.fit(basis, fields, 16)
+        assert measured.modes.variance is not None
+        found.append((measured.modes.variance.log(), measured.error.square()))
+    logs, errors = (torch.stack(each) for each in zip(*found, strict=True))
+    changes = (logs[::2] - logs[1::2]).square() / (errors[::2] + errors[1::2])
+    orbits = 12 * 32**2 / 8
+    assert abs(float(changes.mean()) * 28 / 30 - 1) < 4 * (2 / orbits) ** 0.5
+
+
 @pytest.mark.parametrize(
     ("known", "size", "exponent", "match"),
     [
@@ -92,11 +109,32 @@ def test_errors_are_those_of_independent_fields():
         ((8, 12), 16, 2.5, "exponent = 2.5"),
         ((4, 6, 8), 64, None, "outside"),
         ((8, 12), 512, 1.75, "outside"),
+        ((4, 6), 64, 1.75, "up to n = 3, and those up to n = 10"),
+        ((4, 6, 64), 70, None, "up to n = 2, and those up to n = 10"),
     ],
 )
 def test_what_cannot_be_predicted_is_refused(known, size, exponent, match):
     with pytest.raises(ValueError, match=match):
         extrapolated([free(side, 0.5) for side in known], size, exponent)
+
+
+@pytest.mark.parametrize("size", [16, 18, 64])
+def test_the_error_of_an_exponent_grows_with_the_step(size):
+    """Σ(n; L) = L²g(n) by another exponent: long waves miss log(L/L₂) times the difference."""
+
+    def power_law(side: int) -> MeasuredModes:
+        basis = FourierBasis((1, side, side), "lattice")
+        n = side * torch.fft.fftfreq(side)
+        variance = (side**2 / (1 + n[:, None] ** 2 + n**2))[None]
+        modes = Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
+        return MeasuredModes(modes, torch.full_like(variance, 1e-6))
+
+    found = extrapolated([power_law(8), power_law(12)], size, 1.75)
+    exact = power_law(size).modes.variance
+    assert found.modes.variance is not None and exact is not None
+    missed = (exact / found.modes.variance).log()[0, 0, 0]
+    torch.testing.assert_close(missed, torch.tensor(0.25 * math.log(size / 12)))
+    torch.testing.assert_close(found.error[0, 0, 0], missed)
 
 
 def test_modes_that_are_not_square_are_refused():

@@ -13,7 +13,7 @@ from rgdiff_core.bases.base import Shape
 from rgdiff_core.colors import Matched
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.lattice.sizes import measured
-from rgdiff_core.sampling.fixed_point import fixed_point
+from rgdiff_core.sampling.fixed_point import _still, fixed_point
 from rgdiff_core.sampling.growth import standard_process
 from rgdiff_core.schedules import LinearGamma
 
@@ -57,6 +57,16 @@ def test_the_fixed_point_is_found_within_its_error_and_so_is_the_slope():
     assert deviation.square().mean() < 3
     # noise is carried on: the error is above that of independent fields
     assert found.found.error[0, 0, 0] > 1.5 * (2 / 4000) ** 0.5
+
+
+@pytest.mark.parametrize("louder", [1.0, 1.1])
+def test_on_a_large_lattice_noise_is_told_from_a_change(louder):
+    """8,192 orbits of 8 components each, as at L = 256, in two rounds of 16 groups."""
+    for seed in range(8):
+        rounds = torch.randn(2, 16, 8192, generator=generator(seed))
+        before, after = (x.std(0) / 4 for x in rounds)
+        change = louder * (rounds[1].mean(0) - rounds[0].mean(0))
+        assert _still(change.repeat(8), before.repeat(8), after.repeat(8)) == (louder == 1)
 
 
 def test_a_model_that_gives_back_what_it_is_given_says_how_little_it_knows():

@@ -126,6 +126,17 @@ def test_a_model_that_cannot_move_or_knows_the_time_alone_is_refused():
         grow(model, torch.zeros(1, 1, 4, 4))
 
 
+def test_on_the_models_own_lattice_other_modes_are_those_that_count():
+    n, factor = 2000, 3.0
+    own = free_modes(8)
+    assert own.variance is not None
+    louder = Modes(own.scale, own.mean, factor * own.variance, own.momentum)
+    coarse = torch.zeros(n, 1, 4, 4)
+    grown = grow(free_model(8), coarse, generator=generator(1), modes=(louder,), steps=6)
+    short = FourierBasis((1, 8, 8)).analyze(grown).square().mean(0)[0, 4] / own.variance[0, 4]
+    assert ((short / factor - 1).abs() < 4.5 * (2 / n) ** 0.5).all()
+
+
 def test_on_the_models_own_lattice_no_modes_are_needed():
     grown = grow(free_model(8), coarse_fields(free_fields(8, 4)), generator=generator(), steps=2)
     assert grown.shape == (4, 1, 8, 8)

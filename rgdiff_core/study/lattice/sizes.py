@@ -218,10 +218,11 @@ class SizeStudy:
         before: Mapping[str, Any],
     ) -> dict[str, Any]:
         n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
-        inputs = self._of(name, size, n, **before)
+        inputs = self._of(name, size, n, coarse="of all chains", **before)
 
         def compute() -> dict[str, Any]:
-            coarse, modes = start()[:n], self.modes(size).modes
+            given, modes = start(), self.modes(size).modes
+            coarse = given[:: max(1, len(given) // n)][:n]  # neighbours are of one chain
             generator = _generator(size, 3)
             x = grow(_model(name), coarse, 1, generator, modes=(modes,), steps=steps)
             write_tensors(self.cells.path(cell, ".safetensors"), {"fields": x}, {})
