@@ -45,7 +45,7 @@ def test_figures_are_chosen_kept_in_the_address_and_taken_along(page: Page, resu
     address = page.url
     page.goto("about:blank")
     visit(page, address)
-    page.get_by_text("From standard diffusion to the arms").wait_for()
+    page.get_by_text("From standard diffusion to the other methods").wait_for()
     page.wait_for_function(DRAWN)
     with page.expect_download() as download:
         page.locator(f".st-key-results-csv-{DATA}-ablation button").first.click()
