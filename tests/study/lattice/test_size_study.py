@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from rgdiff_core.cli.main import main
-from rgdiff_core.study.lattice.sizes import OBSERVABLES, Numbers
+from rgdiff_core.study.lattice.sizes import OBSERVABLES, Numbers, cell_of
 
 MODEL = "phi4-8x8-critical"
 WORDS = ["study", "sizes", "--sizes", "8", "16", "--models", MODEL, "--reference", "128"]
@@ -45,7 +45,7 @@ def test_every_kind_of_sample_stands_beside_the_run_with_its_distance(folder: Pa
 def test_long_waves_are_taken_from_all_chains_of_the_run(folder: Path):
     run, grown = (
         load_file(folder / "w" / f"{name}.safetensors")["fields"].mean((1, 2, 3))
-        for name in ("hmc-16", f"{MODEL}-16-grown")
+        for name in ("hmc-16", cell_of(MODEL, 16, "grown"))
     )
     assert (len(run), len(grown)) == (128, 32)  # of 8 chains
     torch.testing.assert_close(grown, run[::4])
