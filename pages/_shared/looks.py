@@ -51,7 +51,11 @@ SAMPLES = """
 .st-key-head > * { width: auto; flex: 0 1 auto; }
 .st-key-head h1 { font-size: 1.6rem; padding: 0; }
 body:has([data-testid=stExpandSidebarButton]) .st-key-head { padding-left: 2.25rem }
-@media (max-width: 640px) { .stMainBlockContainer { padding: 0.6rem 1rem; } }
+@media (max-width: 640px) {
+  .stMainBlockContainer { padding: 0.6rem 1rem; }
+  .st-key-head { flex-flow: column; align-items: stretch; gap: 1.4rem; }
+  .st-key-head > * { flex: none; }
+}
 """
 
 PAGES = {"Noising": NOISING, "Samples": SAMPLES}
