@@ -18,7 +18,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages._samples.component.route import route
-from pages._shared import glossary, looks
+from pages._shared import glossary
 from pages._shared.guard import Guard, Hosts
 from pages._shared.presses import OnePress
 from pages._shared.root import Root
@@ -44,8 +44,6 @@ def draw() -> None:
         ]
     )
     with st.container(key="address"):
-        # Streamlit has its Markdown at hand before its other elements: nothing moves.
-        st.markdown(looks.look(page.title), unsafe_allow_html=True)
         scripts = "\n".join((SHARED / name).read_text("utf-8") for name in SCRIPTS)
         st.html(f"<script>{scripts}</script>", unsafe_allow_javascript=True)
     with st.sidebar:
@@ -133,7 +131,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
         routes=[route(hosts, base)],
         middleware=[
             Middleware(Guard, hosts=hosts),
-            Middleware(Root, base=base),
+            Middleware(Root, base=base, style=(SHARED / "looks.css").read_text("utf-8")),
             Middleware(OnePress),
         ],
     )

@@ -1,6 +1,7 @@
-"""Where the server's root is, told to the browser with the page.
+"""What the head of every page begins with: where the server's root is, and the app's style sheet.
 
-Streamlit's browser part asks for the server's health below the address of the page first, and only
+A style sheet that came with a page's elements would move what is there already. And Streamlit's
+browser part asks for the server's health below the address of the page first, and only
 then at the root: each direct visit of a page has two requests that fail. It does not search where
 the page names the root.
 """
@@ -8,7 +9,7 @@ the page names the root.
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Root", "named"]
+__all__ = ["Root", "headed"]
 
 HEAD = b"<head>"
 
@@ -18,10 +19,12 @@ class Root:
 
     Arguments:
         base: path under which the server answers, "" for its root.
+        style: style sheet of every page.
     """
 
-    def __init__(self, app: ASGIApp, base: str = "") -> None:
+    def __init__(self, app: ASGIApp, base: str = "", style: str = "") -> None:
         self.app = app
+        self.style = style
         self.base = [part for part in base.split("/") if part]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +46,7 @@ class Root:
             else:
                 parts.append(message.get("body", b""))
                 if not message.get("more_body"):
-                    content = named(b"".join(parts), depth)
+                    content = headed(b"".join(parts), depth, self.style)
                     MutableHeaders(scope=start)["content-length"] = str(len(content))
                     await send(start)
                     await send({"type": "http.response.body", "body": content})
@@ -51,8 +54,8 @@ class Root:
         await self.app(_uncompressed(scope), receive, rewritten)
 
 
-def named(page: bytes, depth: int) -> bytes:
-    """Return a page that names the root.
+def headed(page: bytes, depth: int, style: str) -> bytes:
+    """Return a page that names the root and has a style sheet.
 
     Arguments:
         depth: how many parts of the page's path lie below the root, at least 1.
@@ -62,7 +65,7 @@ def named(page: bytes, depth: int) -> bytes:
         "<script>window.__streamlit = { BACKEND_BASE_URL: location.origin + location.pathname"
         f'.split("/").slice(0, -{max(1, depth)}).join("/") + "/" }};</script>'
     )
-    return page.replace(HEAD, HEAD + script.encode(), 1)
+    return page.replace(HEAD, HEAD + f"{script}<style>{style}</style>".encode(), 1)
 
 
 def _is_page(start: Message) -> bool:

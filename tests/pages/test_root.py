@@ -1,4 +1,4 @@
-"""The server's root, which a page names so that the browser does not search for it."""
+"""What a page's head begins with: the server's root, and a style sheet."""
 
 import pytest
 from starlette.applications import Starlette
@@ -8,9 +8,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pages._shared.root import Root, named
+from pages._shared.root import Root, headed
 
 PAGE = "<html><head><title>a</title></head><body>" + "x" * 2000 + "</body></html>"
+
+
+STYLE = "p { color: red }"
 
 
 def client(base: str = "") -> TestClient:
@@ -21,7 +24,10 @@ def client(base: str = "") -> TestClient:
         return PlainTextResponse("<head>")
 
     routes = [Route("/text", text), Route("/{path:path}", page)]
-    middleware = [Middleware(Root, base=base), Middleware(GZipMiddleware, minimum_size=10)]
+    middleware = [
+        Middleware(Root, base=base, style=STYLE),
+        Middleware(GZipMiddleware, minimum_size=10),
+    ]
     return TestClient(Starlette(routes=routes, middleware=middleware))
 
 
@@ -29,9 +35,10 @@ def client(base: str = "") -> TestClient:
     ("base", "path", "depth"),
     [("", "/", 1), ("", "/samples", 1), ("", "/samples/", 2), ("lab", "/lab/samples", 1)],
 )
-def test_a_page_names_its_root(base, path, depth):
+def test_a_page_names_its_root_and_has_its_style(base, path, depth):
     answer = client(base).get(path, headers={"accept": "text/html,*/*"})
-    assert answer.content == named(PAGE.encode(), depth) != PAGE.encode()
+    assert answer.content == headed(PAGE.encode(), depth, STYLE)
+    assert f"<style>{STYLE}</style>" in answer.text.partition("<title>")[0]
     assert answer.headers["content-length"] == str(len(answer.content))
 
 
