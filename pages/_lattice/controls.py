@@ -6,6 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from pages._lattice import state
+from pages._lattice.quantities import in_symbols
 from pages._lattice.state import Theory, bound, current
 from pages._shared import address
 from rgdiff_core.lattice import Phi4
@@ -21,7 +22,7 @@ def sidebar() -> Theory:
     with st.container(border=True):
         st.markdown("**Theory**")
         if text := state.problem():
-            st.error(f"{text} The previous theory is kept.", icon=":material/error:")
+            st.error(f"{in_symbols(text)} The previous theory is kept.", icon=":material/error:")
         _presets()
         theory = current()
         st.number_input(

@@ -10,6 +10,7 @@ import torch
 from pages._lattice import figures, live, state
 from pages._lattice.controls import named, title, where
 from pages._lattice.figures import Marks
+from pages._lattice.quantities import in_symbols
 from pages._lattice.state import Theory
 from pages._shared import address, pictures, plots
 from rgdiff_core.data.ensembles import EnsembleInfo
@@ -153,7 +154,7 @@ def _look(theory: Theory) -> None:
     try:
         run = look(theory.m2, theory.lam, theory.size)
     except ValueError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(in_symbols(str(error)), icon=":material/error:")
         return
     fields = run.configurations
     bound = float(fields.abs().quantile(0.999)) or 1.0

@@ -1,13 +1,14 @@
-"""What is drawn along the flows of the Lattice page: names, values, curves."""
+"""What the Lattice page calls things, and what it draws along flows: names, values, curves."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from pages._shared.plots import Curve
 from rgdiff_core.renormalization import Measurement
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["GAUSSIAN", "QUANTITIES", "curve_of", "value_of"]
+__all__ = ["GAUSSIAN", "QUANTITIES", "curve_of", "in_symbols", "value_of"]
 
 QUANTITIES: Mapping[str, str] = {
     "Binder U₄": "binder",
@@ -29,6 +30,14 @@ GAUSSIAN = {
     "unit_quartic": 0.0,
     "magnetization_ratio": 2 / math.pi,
 }
+
+
+SYMBOLS = {"m2": "m²", "lam": "λ", "kappa": "κ"}
+
+
+def in_symbols(text: str) -> str:
+    """Return a sentence of the library with the symbols of its arguments."""
+    return re.sub(r"\b(m2|lam|kappa)\b", lambda name: SYMBOLS[name[0]], text)
 
 
 def value_of(each: Measurement, name: str) -> Estimate:

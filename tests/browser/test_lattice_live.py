@@ -43,6 +43,27 @@ def test_the_star_makes_the_theory_and_the_theory_takes_the_star(page: Page, own
     page.wait_for_function("() => !location.search.includes('lam=4.3&')")
 
 
+def test_what_is_typed_counts_for_more_than_a_star_that_still_moves(page: Page, own_url: str):
+    star = visit(page, own_url)
+    plane, told = page.get_by_role("application", name="Phase diagram"), ref(page, "told")
+    start = star.get_attribute("transform") or ""
+    page.evaluate("""() => {  // the star does not come to rest
+        const now = performance.now();
+        performance.now = () => now;
+    }""")
+    plane.press("Shift+ArrowUp")
+    expect(star).not_to_have_attribute("transform", start)
+    field = page.get_by_role("spinbutton", name="λ", exact=True)
+    field.fill("3")
+    field.press("Enter")
+    page.wait_for_url(re.compile(r"[?&]lam=3(&|$)"))
+    expect(told).to_contain_text("λ = 3")
+    page.evaluate("() => { delete performance.now; }")
+    plane.press("ArrowUp")
+    page.wait_for_url(re.compile(r"[?&]lam=(4\.\d+|3\.\d+)(&|$)"))
+    assert re.search(r"[?&]lam=3\.1(&|$)", page.url)
+
+
 def test_a_star_where_no_theory_is_goes_back(page: Page, own_url: str):
     star = visit(page, own_url, 0.4)
     start, problem = star.get_attribute("transform") or "", ref(page, "problem")
@@ -53,7 +74,7 @@ def test_a_star_where_no_theory_is_goes_back(page: Page, own_url: str):
             .observe(part, { childList: true });
     }""")
     page.get_by_role("application", name="Phase diagram").press("Shift+ArrowDown")
-    expect(problem).to_contain_text("with lam = 0")
+    expect(problem).to_contain_text("with λ = 0")
     expect(star).to_have_attribute("transform", start)
     expect(ref(page, "told")).to_contain_text("λ = 0.4")
     assert "lam=0.4" in page.url

@@ -30,7 +30,7 @@ def test_the_star_is_followed_and_fields_order():
     assert arrays["fields"].shape == (live.CHAINS, live.SIZE, live.SIZE, 3)
     # Where there is no theory the fields stay as they are.
     stays = live.following(frame, Star(-4.0, 0.0, 40, False))
-    assert stays.fields is frame.fields and "m2 = -4.0 with lam = 0" in stays.problem
+    assert stays.fields is frame.fields and "m² = -4.0 with λ = 0" in stays.problem
 
 
 @pytest.mark.parametrize(

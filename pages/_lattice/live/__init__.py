@@ -17,6 +17,7 @@ from streamlit.components.v2 import component
 from torch import Tensor
 
 from pages._lattice import state
+from pages._lattice.quantities import in_symbols
 from pages._lattice.state import Theory
 from pages._shared import pictures, plots
 from pages._shared.component import pack
@@ -107,7 +108,7 @@ def _moved(last: Frame, star: Star, count: int) -> Frame:
         generator = _generator(star.seq + (last.returns << 32))
         fields = relaxed(action, last.fields, count, generator, settings=SETTINGS)
     except ValueError as error:
-        return replace(last, star=star, problem=str(error))
+        return replace(last, star=star, problem=in_symbols(str(error)))
     return replace(last, fields=fields, star=star, problem="")
 
 

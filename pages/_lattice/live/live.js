@@ -10,6 +10,8 @@ const GAP = 2; // pixels between fields
 
 const within = (value, low, high) => Math.min(high, Math.max(low, value));
 
+const isElsewhere = (star, other) => star.some((value, i) => value !== other[i]);
+
 const rests = (live) => live.pointer === null && !live.moved;
 
 function place(live, [m2, lam]) {
@@ -41,7 +43,10 @@ function ask(live) {
   if (live.waiting && now - live.waiting < LOST_MS) return;
   const held = live.pointer !== null || now < live.until;
   if (!held && !live.moved) return;
-  if (!held) live.moved = false;
+  if (!held) {
+    live.moved = false;
+    live.settled = live.star;
+  }
   live.waiting = now;
   live.seq += 1;
   live.setStateValue("client_state",
@@ -115,6 +120,9 @@ function adopt(live, bytes) {
   const message = unpack(bytes);
   const { header } = message;
   const first = !live.header || header.revision !== live.header.revision;
+  // A theory that is neither the last one nor the star's own was chosen elsewhere on the page.
+  if (live.pointer === null && live.header && isElsewhere(header.star, live.header.star)
+    && isElsewhere(header.star, live.settled)) live.moved = false;
   live.header = header;
   if (first) {
     if (rests(live)) live.star = header.star;
@@ -174,8 +182,8 @@ function wire(live) {
 function create(parent) {
   const el = {};
   parent.querySelectorAll("[data-ref]").forEach((part) => { el[part.dataset.ref] = part; });
-  const live = { el, root: el.root, ending: new AbortController(), header: null, star: null, seq: 0,
-    waiting: 0, pointer: null, until: 0, moved: false, frames: 0 };
+  const live = { el, root: el.root, ending: new AbortController(), header: null, star: null, settled: [],
+    seq: 0, waiting: 0, pointer: null, until: 0, moved: false, frames: 0 };
   wire(live);
   return live;
 }
