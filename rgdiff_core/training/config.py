@@ -16,6 +16,7 @@ from typing import Any
 import tomli_w
 
 from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.data import is_lattice
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, LatticeNet
 from rgdiff_core.spec import (
@@ -105,7 +106,8 @@ class TrainConfig(Spec):
         "auto",
         "Data",
         "Symmetries that the data are moved by: 'flip' left and right, 'lattice' for translations,"
-        " rotations, reflections and φ → −φ; 'auto' is 'lattice' for a lattice network.",
+        " rotations, reflections and φ → −φ; 'auto' is 'lattice' for lattice data and for a lattice"
+        " network, else 'flip'.",
         choices=("auto", "none", "flip", "lattice"),
     )
     basis: BasisSpec = _set(BasisSpec(), "Process", "The basis U that the noise is diagonal in.")
@@ -211,7 +213,8 @@ class TrainConfig(Spec):
         """Return the augmentation with "auto" resolved."""
         if self.augmentation != "auto":
             return self.augmentation
-        return "lattice" if isinstance(self.model.network, LatticeNet) else "flip"
+        lattice = isinstance(self.model.network, LatticeNet) or is_lattice(self.data)
+        return "lattice" if lattice else "flip"
 
 
 def settings() -> dict[str, FieldInfo]:

@@ -269,9 +269,13 @@ def test_every_field_says_what_it_is():
         assert (setting.low is None) == (setting.high is None)
 
 
-def test_symmetries_follow_the_network():
+def test_symmetries_are_those_of_the_data_and_of_the_network():
     assert TrainConfig().symmetries == "lattice"
-    assert TrainConfig(model=ModelSpec(UNet())).symmetries == "flip"
+    unet = ModelSpec(UNet())
+    for data in ("phi4-6x6", "phi4-6x6-line"):
+        assert TrainConfig(data=data, model=unet).symmetries == "lattice"
+    assert TrainConfig(data="cifar10", model=unet).symmetries == "flip"
+    assert TrainConfig(data="cifar10").symmetries == "lattice"
     assert TrainConfig(augmentation="none").symmetries == "none"
 
 
