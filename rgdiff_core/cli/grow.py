@@ -7,15 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rgdiff_core import data
 from rgdiff_core.cli.base import Entries, Entry
+from rgdiff_core.cli.options import coupling_options, open_chosen
 from rgdiff_core.data.ensemble_files import open_file
+from rgdiff_core.denoisers.modes_line import measured_modes
 from rgdiff_core.files.atomic import check_place, replacing
 from rgdiff_core.lattice import HMC, Phi4, observables
-from rgdiff_core.lattice.sizes import measured
 from rgdiff_core.sampling.growth import OCTAVE, checked_side, coarse_fields, grow
 from rgdiff_core.spec import check_whole
-from rgdiff_core.training.models import open_model, theory_of
+from rgdiff_core.training.models import LoadedModel, fields_of, theory_of
 
 __all__ = ["grow_options", "run_grow"]
 
@@ -31,6 +31,7 @@ def grow_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"a universal lattice model: pretrained, a run or a file; default {MODEL}",
     )
+    coupling_options(parser)
     parser.add_argument(
         "--data",
         metavar="NAME",
@@ -69,18 +70,18 @@ def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     if chosen.out is not None and chosen.out.suffix != ".npy":
         raise ValueError(f"{chosen.out} does not end in .npy.")
     check_place(chosen.out)
-    loaded = open_model(chosen.model)
+    loaded = open_chosen(chosen)
     action = theory_of(loaded.denoiser, loaded.data)
     if action is None:
         raise ValueError(f"{chosen.model} is no model of one lattice theory.")
     torch.set_num_threads(1)
-    coarse = _coarse(chosen, loaded.data, action)[: chosen.n]
+    coarse = _coarse(chosen, loaded, action)[: chosen.n]
     start = checked_side(coarse, chosen.levels)
     sides = [start * OCTAVE ** (level + 1) for level in range(chosen.levels)]
     generator = torch.Generator().manual_seed(chosen.seed)
-    settings = HMC(cluster=1)
+    line, settings = loaded.denoiser.line, HMC(cluster=1)
     modes = [
-        measured(action, side, chosen.spectrum, generator, settings=settings).modes
+        measured_modes(line, action, side, chosen.spectrum, generator, settings=settings)
         for side in sides
     ]
     found = grow(
@@ -98,14 +99,14 @@ def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     return value, lines if chosen.out is None else [*lines, f"written: {chosen.out}"]
 
 
-def _coarse(chosen: argparse.Namespace, own: str, action: Phi4) -> Tensor:
+def _coarse(chosen: argparse.Namespace, loaded: LoadedModel, action: Phi4) -> Tensor:
     """Return the blocked fields of the model's theory, (n, 1, L, L)."""
     if chosen.fields is not None:
         if chosen.data is not None:
             raise ValueError("--data and --fields are two sources of fields: give one of them.")
         return open_file(chosen.fields).configurations.float()
-    name = chosen.data or own
-    theory = data.action_of(name)
+    name = chosen.data or loaded.data
+    theory = theory_of(loaded.denoiser, name)
     if theory is None:
         raise ValueError(f"{name!r} holds no fields of one lattice theory.")
     if theory != action:
@@ -113,7 +114,7 @@ def _coarse(chosen: argparse.Namespace, own: str, action: Phi4) -> Tensor:
             f"{name!r} holds fields at m² = {theory.m2:g}, λ = {theory.lam:g}, the model is of "
             f"m² = {action.m2:g}, λ = {action.lam:g}: fields of the same theory are needed."
         )
-    return coarse_fields(data.load(name, "test").images)
+    return coarse_fields(fields_of(loaded.denoiser, name, "test").images)
 
 
 COMMANDS: Entries = {"grow": Entry(grow_options, run_grow)}

@@ -126,11 +126,8 @@ def resuming_options(parser: argparse.ArgumentParser, kept: str, work: str) -> N
     )
 
 
-def model_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that choose a model and where it computes."""
-    parser.add_argument(
-        "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
-    )
+def coupling_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the couplings of a model along a line of them."""
     for name, symbol in (("mass2", "m²"), ("coupling", "λ")):
         parser.add_argument(
             f"--{name}",
@@ -139,6 +136,14 @@ def model_options(parser: argparse.ArgumentParser) -> None:
             help=f"{symbol} of the fields, for a model along a line of couplings (default: the "
             "middle of the line)",
         )
+
+
+def model_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose a model and where it computes."""
+    parser.add_argument(
+        "model", metavar="MODEL", help="a pretrained name, a run's id, or a .safetensors file"
+    )
+    coupling_options(parser)
     device_option(parser)
     parser.add_argument(
         "--precision",

@@ -18,10 +18,13 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases.modes import Modes
+from rgdiff_core.lattice.action import Phi4
+from rgdiff_core.lattice.chains import HMC, STANDARD
 from rgdiff_core.lattice.line import CouplingLine
+from rgdiff_core.lattice.sizes import measured
 from rgdiff_core.spec import check_range
 
-__all__ = ["ModesLine", "spline"]
+__all__ = ["ModesLine", "measured_modes", "spline"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,3 +98,24 @@ def spline(places: Sequence[float], values: Tensor, place: float) -> Tensor:
 
     knots = values.detach().cpu().double().numpy()
     return torch.from_numpy(np.asarray(CubicSpline(places, knots)(place))).to(values)
+
+
+def measured_modes(
+    line: CouplingLine | None,
+    action: Phi4,
+    size: int,
+    n: int,
+    generator: torch.Generator | None = None,
+    *,
+    settings: HMC = STANDARD,
+) -> Modes | ModesLine:
+    """Measure what a model needs on a lattice of another size: the modes of a theory, or those at
+    the points of the line that the model was trained along; arguments as of `lattice.sizes`.
+    """
+
+    def at(theory: Phi4) -> Modes:
+        return measured(theory, size, n, generator, settings=settings).modes
+
+    if line is None:
+        return at(action)
+    return ModesLine(line, tuple(at(Phi4(*point)) for point in line.points))

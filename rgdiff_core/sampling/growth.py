@@ -30,6 +30,7 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import White
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.conditional import Conditioned
+from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.interface import Method
 from rgdiff_core.sampling.loop import sample
@@ -49,7 +50,7 @@ def grow(
     levels: int = 1,
     generator: Generators = None,
     *,
-    modes: Sequence[Modes] = (),
+    modes: Sequence[Modes | ModesLine] = (),
     process: Callable[[Denoiser], Process] | None = None,
     steps: int = 12,
     method: str | Method = "interaction",
@@ -63,7 +64,7 @@ def grow(
         levels: octaves, from 1.
         generator: one for all, or one for each field.
         modes: of the lattices of side 2L, 4L, …, one for each level; none where these are the
-            model's own lattice alone.
+            model's own lattice alone. Of a model along a line of couplings, those at its points.
         process: that samples are drawn with, given the model on a lattice; by default white noise
             behind a sigmoid cutoff.
         steps: of the sampler at each level.
@@ -87,13 +88,13 @@ def grow(
             f"{len(modes)} modes were given for {levels} levels: the spectra on the lattices of "
             f"side {sides} are needed, see lattice.sizes."
         )
-    fields, process = coarse, process or standard_process
-    for level, each in enumerate(modes):
-        if level > 0:
-            fields = rescaled(fields, modes[level - 1], each)
+    fields, process, last = coarse, process or standard_process, None
+    for each in modes:
         shape = (1, OCTAVE * fields.shape[-2], OCTAVE * fields.shape[-1])
         moved = model if own else model.on(shape, each)
-        fields = _octave(moved, fields, generator, process, steps, method)
+        if last is not None:
+            fields = rescaled(fields, last.modes, moved.modes)
+        fields, last = _octave(moved, fields, generator, process, steps, method), moved
     return fields
 
 
