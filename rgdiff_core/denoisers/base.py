@@ -138,14 +138,14 @@ class Denoiser(nn.Module, abc.ABC):
             "couplings."
         )
 
-    def on(self, shape: Shape, modes: Modes) -> "Denoiser":
+    def on(self, shape: Shape, modes: Modes | ModesLine) -> "Denoiser":
         """Return the denoiser of fields of another lattice, which shares all weights with this
         one.
 
         Arguments:
             shape: (C, H, W).
             modes: of the basis there (`basis.on(shape)`), with the mean and the variance of the
-                fields.
+                fields; of a model along a line of couplings, those at its points.
 
         Raises `ValueError` for a denoiser that belongs to one lattice.
         """
@@ -312,8 +312,12 @@ class GaussianDenoiser(Denoiser):
         """Fit mean and variances to images (N, C, H, W), N ≥ 2, as `Modes.fit` does."""
         return cls(basis, Modes.fit(basis, images, symmetries=symmetries))
 
-    def on(self, shape: Shape, modes: Modes) -> "GaussianDenoiser":
+    def on(self, shape: Shape, modes: Modes | ModesLine) -> "GaussianDenoiser":
         """Return the free theory on another lattice; see `Denoiser.on`."""
+        if isinstance(modes, ModesLine):
+            raise ValueError(
+                "a free theory has one spectrum, not those of a line of couplings."
+            )
         return GaussianDenoiser(moved_basis(self.basis, shape, modes), modes)
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:

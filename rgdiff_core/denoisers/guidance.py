@@ -31,6 +31,7 @@ from rgdiff_core.denoisers.base import (
     GaussianDenoiser,
     Posterior,
 )
+from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.process import Marginal
 from rgdiff_core.schedules.kernels import monotone_cubic
 from rgdiff_core.spec import Spec, check_range, check_whole
@@ -132,7 +133,7 @@ class Guided(DelegatingDenoiser):
         inside = "" if self.interval is None else f", log-SNR in {self.interval}"
         return f"{self.model}, scale {scale}{inside}, by {type(self.reference).__name__}"
 
-    def on(self, shape: Shape, modes: Modes) -> "Guided":
+    def on(self, shape: Shape, modes: Modes | ModesLine) -> "Guided":
         """Return the same guidance of both denoisers on another lattice; see `Denoiser.on`."""
         model, reference = (each.on(shape, modes) for each in (self.model, self.reference))
         return Guided(model, reference, self.chosen, self.interval)

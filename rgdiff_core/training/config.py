@@ -106,8 +106,8 @@ class TrainConfig(Spec):
         "auto",
         "Data",
         "Symmetries that the data are moved by: 'flip' left and right, 'lattice' for translations,"
-        " rotations, reflections and φ → −φ; 'auto' is 'lattice' for lattice data and for a lattice"
-        " network, else 'flip'.",
+        " rotations, reflections and φ → −φ; 'auto' is 'lattice' for lattice data and lattice"
+        " networks, else 'flip'.",
         choices=("auto", "none", "flip", "lattice"),
     )
     basis: BasisSpec = _set(BasisSpec(), "Process", "The basis U that the noise is diagonal in.")
