@@ -45,14 +45,10 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def faults() -> Iterator[list[str]]:
-    """Collect what the console complains of; at the end there must be nothing.
-
-    With a deep link Streamlit's own page looks for its server beside itself first: that is no
-    fault.
-    """
+    """Collect what the console complains of; at the end there must be nothing."""
     texts: list[str] = []
     yield texts
-    assert [text for text in texts if "/_stcore/" not in text] == []
+    assert texts == []
 
 
 @pytest.fixture(scope="module")
