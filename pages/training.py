@@ -21,7 +21,7 @@ def launch() -> None:
     """Draw the presets and what starts a run, and the form in the sidebar."""
     state.prepare()
     box = st.container(border=True)
-    left, middle, right = box.columns([4, 1, 1], vertical_alignment="bottom")
+    left, middle, right = box.columns([7, 2, 3], vertical_alignment="bottom")
     with st.sidebar:
         config = form.form()
     with left:

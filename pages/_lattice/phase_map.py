@@ -159,7 +159,9 @@ def _look(theory: Theory) -> None:
     fields = run.configurations
     bound = float(fields.abs().quantile(0.999)) or 1.0
     shown = pictures.pixels(fields[:SHOWN], -bound, bound, "diverging")
-    st.html(plots.tiles(shown, [f"field {i + 1}" for i in range(SHOWN)], "Independent fields"))
+    names = [f"field {i + 1}" for i in range(SHOWN)]
+    with st.container(key="look"):
+        st.html(plots.tiles(shown, names, "Independent fields"))
     found = observables(fields, n_chains=run.n_chains)
     exact = FreeField(theory.m2, theory.size).observables() if theory.lam == 0 else {}
     head = "| | measured |" + (" exact |" if exact else "")
