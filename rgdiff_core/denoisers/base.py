@@ -315,9 +315,7 @@ class GaussianDenoiser(Denoiser):
     def on(self, shape: Shape, modes: Modes | ModesLine) -> "GaussianDenoiser":
         """Return the free theory on another lattice; see `Denoiser.on`."""
         if isinstance(modes, ModesLine):
-            raise ValueError(
-                "a free theory has one spectrum, not those of a line of couplings."
-            )
+            raise ValueError("a free theory has one spectrum, not those of a line of couplings.")
         return GaussianDenoiser(moved_basis(self.basis, shape, modes), modes)
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
