@@ -9,6 +9,7 @@ from pages._lattice import (
     controls,
     ensembles,
     flow,
+    grow,
     model,
     observables,
     phase_map,
@@ -33,6 +34,7 @@ def phase_diagram(theory: Theory, listed: Listed, info: EnsembleInfo | None) -> 
 VIEWS: Mapping[str, View] = {
     "Theory": phase_diagram,
     "RG flow": flow.draw,
+    "Grow": grow.draw,
     "Sample": sampling.draw,
     "Observables": observables.draw,
     "Configurations": configurations.draw,

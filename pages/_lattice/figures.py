@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 from pages._shared import plots
 from pages._shared.plots import Values
 
-__all__ = ["BAR", "Marks", "histogram", "phase_map", "points"]
+__all__ = ["Marks", "histogram", "phase_map", "points"]
 
-BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 LEGEND = {"orientation": "h", "yanchor": "bottom", "y": 1.0, "x": 0}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 

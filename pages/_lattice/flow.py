@@ -220,7 +220,7 @@ def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
                 revision=name,
             )
             st.plotly_chart(
-                figure, key=f"lattice-{key}", config=figures.BAR, alt=f"{title} against b"
+                figure, key=f"lattice-{key}", config=plots.BAR, alt=f"{title} against b"
             )
     st.caption(
         "Block spins, decimation and momentum shells of a critical theory stay interacting; "
@@ -255,7 +255,7 @@ def _spectra(found: Mapping[str, Sequence[Measurement]], factor: float, eta: flo
             curves.append(Curve(flow, k, power, COLORS[flow], joined=True))
     figure = plots.log_log(curves, "|k| in radians per original spacing", "power per mode")
     st.plotly_chart(
-        figure, key="lattice-flow-spectra", config=figures.BAR, alt="Spectra along the flows"
+        figure, key="lattice-flow-spectra", config=plots.BAR, alt="Spectra along the flows"
     )
     st.caption(
         "Spectra at this b, in units of the original lattice. The renormalization group cuts "

@@ -2,8 +2,6 @@
 
 import json
 import math
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +10,8 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
+from pages._lattice import model_menu
+from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
 from pages._shared import jobs, plots
 from pages._shared.jobs import STAGES
@@ -24,10 +24,8 @@ from rgdiff_core.evaluation.lattice.efficiency import (
     monte_carlo_efficiency,
 )
 from rgdiff_core.evaluation.lattice.report import LatticeReport, ObservableRow, evaluate_lattice
-from rgdiff_core.lattice import Phi4
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
-from rgdiff_core.training import runs
 from rgdiff_core.training.models import open_model
 
 __all__ = ["draw"]
@@ -35,16 +33,6 @@ __all__ = ["draw"]
 LINE, PREFIX = "measuring", "model/"
 COUNTS = (128, 256, 512, 1024, 2048)
 TRUTHS = (10_000, 20_000, 50_000, 100_000)
-SHORT: Mapping[str, str] = {
-    "abs_magnetization": "⟨|M|⟩",
-    "susceptibility": "χ",
-    "connected_susceptibility": "χ, connected",
-    "binder": "U₄",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "E",
-    "correlation_length": "ξ",
-}
 TIMED_CHAINS, TIMED_TRAJECTORIES = 64, 1000
 CRITICALITY = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "criticality.json"
 
@@ -71,7 +59,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         "and the distance from the truth is a number of nats, once log Z is known: here by two "
         "methods independent of the model."
     )
-    menu = _menu()
+    menu = model_menu.listed()
     if not menu:
         st.info(
             "There is no model of a φ⁴ theory on this machine: train one on the Training page.",
@@ -79,15 +67,13 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         )
         return
     first, second, third = st.columns([3, 1, 1])
-    model = first.selectbox(
-        "Model",
-        list(menu),
-        _first(menu, theory),
-        key="model",
-        bind="query-params",
-        format_func=lambda each: f"{menu[each][0]}, {_named(menu[each][1])}",
-        help="Pretrained models, runs that were trained here, and the Gaussian with the "
-        "spectrum of a data set.",
+    model = model_menu.choose(
+        first,
+        menu,
+        theory,
+        "model",
+        "Pretrained models, runs that were trained here, and the Gaussian with the spectrum of a "
+        "data set.",
     )
     n = second.selectbox(
         "Samples",
@@ -126,32 +112,6 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         )
     st.fragment(_progress, run_every=1.0 if busy else None)(key, busy)
     _benchmark()
-
-
-def _menu() -> dict[str, tuple[str, Phi4]]:
-    """Return the models of lattice theories: titles and actions by name."""
-    data = {f"pretrained/{each.name}": each.data for each in rg.list_pretrained()}
-    with suppress(ValueError, OSError):  # without a registry there are no runs
-        data |= {f"run/{run.id}": run.config.data for run in runs.list_runs() if run.config}
-    found = {}
-    for name, title in models.menu().items():
-        action = rg.data.action_of(data.get(name, name.removeprefix("free/")))
-        if action is not None:
-            found[name] = title, action
-    return found
-
-
-def _first(menu: Mapping[str, tuple[str, Phi4]], theory: Theory) -> int:
-    same = [
-        index
-        for index, (name, (_, action)) in enumerate(menu.items())
-        if action == theory.action and models.fixes_basis(name)
-    ]
-    return same[0] if same else 0
-
-
-def _named(action: Phi4) -> str:
-    return f"m² = {action.m2:g}, λ = {action.lam:g}".replace("-", "−")
 
 
 def _begin(key: str, model: str, n: int, truth: int) -> None:

@@ -182,7 +182,7 @@ def _correlator(measured: EnsembleMeasurement, free: FreeField | None) -> None:
         height=290,
         revision=view,
     )
-    st.plotly_chart(figure, key="lattice-correlator", config=figures.BAR, alt=view)
+    st.plotly_chart(figure, key="lattice-correlator", config=plots.BAR, alt=view)
 
 
 def _histogram(ensemble: Ensemble, free: FreeField | None) -> None:
@@ -197,7 +197,7 @@ def _histogram(ensemble: Ensemble, free: FreeField | None) -> None:
         y = torch.distributions.Normal(0.0, width).log_prob(x).exp()
         curve = Curve("free theory, exact", x, y, plots.ORANGE)
     figure = figures.histogram(edges, density, curve, "M, mean of the field", "measured")
-    st.plotly_chart(figure, key="lattice-histogram", config=figures.BAR, alt="Histogram of M")
+    st.plotly_chart(figure, key="lattice-histogram", config=plots.BAR, alt="Histogram of M")
     above = float((m > 0).double().mean())
     st.caption(
         f"One peak where the symmetry is unbroken, two where it is broken; {above:.0%} of the "

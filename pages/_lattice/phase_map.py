@@ -113,7 +113,7 @@ def _map(theory: Theory, listed: Sequence[EnsembleInfo]) -> None:
         key=KEY,
         on_select=clicked,
         selection_mode="points",
-        config=figures.BAR,
+        config=plots.BAR,
         alt="Phase diagram: m² to the right, λ upwards",
     )
 

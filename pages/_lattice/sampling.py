@@ -349,7 +349,7 @@ def _history(history: History, size: int, place: str) -> None:
         column.plotly_chart(
             figure,
             key=f"lattice-history-{place}-{title}",
-            config=figures.BAR,
+            config=plots.BAR,
             alt=f"History of {title}",
         )
     st.caption(

@@ -291,9 +291,7 @@ def _figures(scan: PhaseScan, found: Criticality | None, collapsed: bool, place:
             height=300,
             revision=f"{place}-{collapsed}",
         )
-        cell.plotly_chart(
-            figure, key=f"lattice-scan-{place}-{name}", config=figures.BAR, alt=title
-        )
+        cell.plotly_chart(figure, key=f"lattice-scan-{place}-{name}", config=plots.BAR, alt=title)
     st.caption(
         "Points with standard errors, joined by straight lines for the eye. U₄ and ξ/L have no "
         "dimension: at the transition the curves of all sizes meet, up to corrections, at the "

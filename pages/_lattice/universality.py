@@ -153,7 +153,7 @@ def _plane(
         error = [b.error for _, b in pairs]
         curves.append(Curve(_name(known[id]), x, y, colors[id], joined=True, error=error))
     figure = figures.points(curves, "mass m²⟨φ²⟩", "coupling λ⟨φ²⟩²", height=380)
-    st.plotly_chart(figure, key="lattice-plane", config=figures.BAR, alt="The flow in the plane")
+    st.plotly_chart(figure, key="lattice-plane", config=plots.BAR, alt="The flow in the plane")
     st.caption(
         "Each line is a theory, each point a step of the flow, beginning with the fields "
         "themselves; in units in which ⟨φ²⟩ = 1. Lines of one universality class run together."
@@ -183,7 +183,7 @@ def _along(
         curves, "b", title, levels=levels, log_x=True, log_y=name == "misfit", height=340
     )
     st.plotly_chart(
-        figure, key="lattice-together-along", config=figures.BAR, alt=f"{title} against b"
+        figure, key="lattice-together-along", config=plots.BAR, alt=f"{title} against b"
     )
     st.caption(
         "What differs at b = 1 is what the bare couplings make of single sites; it is forgotten "

@@ -9,7 +9,7 @@ from pages._results import error_map, figures, images, links, literature, proven
 from pages._results.provenance import below, bracketed, columns, pair
 from pages._results.studies import Found, label, shown
 from pages._results.verdict import phrase
-from pages._shared import address
+from pages._shared import address, plots
 from pages._shared.plots import Curve
 from rgdiff_core.study.lattice.verdict import Difference
 
@@ -237,9 +237,7 @@ def _evaluations(study: Found, nfe: int | None) -> None:
         figure = figures.curves(
             drawn, NFE, COLUMNS[what][0], log_x=True, level=level, named="real images", height=460
         )
-        st.plotly_chart(
-            figure, key="results-cifar-nfe", config=figures.BAR, alt=f"{title} by steps"
-        )
+        st.plotly_chart(figure, key="results-cifar-nfe", config=plots.BAR, alt=f"{title} by steps")
         st.caption(f"{title}, of samples against test images.")
         below(study, f"steps-{what}", rows, "ARM.samples-STEPS")
 

@@ -8,6 +8,7 @@ import streamlit as st
 from pages._results import figures
 from pages._results.provenance import below
 from pages._results.studies import Found, label
+from pages._shared import plots
 from rgdiff_core.study.images.verdict import less
 from rgdiff_core.study.lattice.verdict import worst_place
 
@@ -73,7 +74,7 @@ def draw(study: Found) -> None:
                 st.plotly_chart(
                     figure,
                     key=f"results-where-{arm['name']}",
-                    config=figures.BAR,
+                    config=plots.BAR,
                     alt=f"Distance by scale and log-SNR: {arm['title']}",
                 )
                 st.caption(_words(arm, columns, rows))
@@ -151,7 +152,7 @@ def images(study: Found, arms: Sequence[Found]) -> None:
             place.plotly_chart(
                 figure,
                 key=f"results-where-{arm['name']}",
-                config=figures.BAR,
+                config=plots.BAR,
                 alt=f"{WAYS[way]} by scale and log-SNR: {title}",
             )
     below(

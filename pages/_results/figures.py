@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 from pages._shared import plots
 from pages._shared.plots import Curve
 
-__all__ = ["BAR", "Mark", "curves", "dots", "forest", "heat", "look"]
+__all__ = ["Mark", "curves", "dots", "forest", "heat", "look"]
 
-BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
 MAP, SIGNED = "Viridis", "RdBu_r"

@@ -155,7 +155,7 @@ def _show(figure: go.Figure, key: str) -> None:
     st.plotly_chart(
         figure,
         key=key,
-        config=figures.BAR,
+        config=plots.BAR,
         alt="Methods compared with standard diffusion, which is at 0, with error bars",
     )
 

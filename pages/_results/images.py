@@ -70,7 +70,7 @@ def spectra(study: Found, nfe: int | None, arms: Sequence[Found]) -> None:
         drawn, "scale, 0 the coarsest", "power relative to the data, less 1", level=0.0, height=460
     )
     st.plotly_chart(
-        figure, key="results-spectra", config=figures.BAR, alt="Power of samples by scale"
+        figure, key="results-spectra", config=plots.BAR, alt="Power of samples by scale"
     )
     st.caption(
         f"Samples in {nfe} steps against test images, by shells of |k|. Below zero at the right: "
@@ -110,7 +110,7 @@ def softness(study: Found) -> None:
                 place.plotly_chart(
                     figure,
                     key=f"results-{name}-{metric}",
-                    config=figures.BAR,
+                    config=plots.BAR,
                     alt=f"{scan['title']}: {title}",
                 )
         rows += [
@@ -190,6 +190,6 @@ def ablation(study: Found) -> None:
         ]
     figure = figures.curves(drawn, "training steps", "bits/dim, at most", height=480)
     st.plotly_chart(
-        figure, key="results-image-ablation", config=figures.BAR, alt="Bits along the ablation"
+        figure, key="results-image-ablation", config=plots.BAR, alt="Bits along the ablation"
     )
     below({**study, "command": found["command"]}, "ablation", rows, "DATA-MODEL-SEED")

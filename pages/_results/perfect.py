@@ -54,7 +54,7 @@ def draw() -> None:
             place.plotly_chart(
                 figures.curves(curves, "steps N", "gap, nats", log_x=True, log_y=True, height=320),
                 key=f"results-perfect-{title}",
-                config=figures.BAR,
+                config=plots.BAR,
                 alt=f"KL in nats against the number of steps, φ⁴, {title}",
             )
     st.caption(note)

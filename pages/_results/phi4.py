@@ -9,7 +9,7 @@ from pages._results import error_map, figures, links, provenance, search
 from pages._results.provenance import below, bracketed, columns, pair
 from pages._results.studies import Found, chosen, shown
 from pages._results.verdict import MEASURE, METHOD_TITLES, phrase
-from pages._shared import address
+from pages._shared import address, plots
 from pages._shared.plots import Curve
 from rgdiff_core.study.lattice.measures import METHODS
 from rgdiff_core.study.lattice.verdict import OURS, against, combined_error
@@ -198,9 +198,7 @@ def _steps(study: Found) -> None:
         ]
     st.caption("Averaged weights on the way; error bars are standard errors over seeds.")
     figure = figures.curves(drawn, "training steps", KL, log_y=True)
-    st.plotly_chart(
-        figure, key="results-steps", config=figures.BAR, alt="KL against training steps"
-    )
+    st.plotly_chart(figure, key="results-steps", config=plots.BAR, alt="KL against training steps")
     below(study, "steps", rows, "run-ARM-SEED")
 
 
@@ -252,7 +250,7 @@ def _evaluations(study: Found) -> None:
     axis, title, perfect = QUANTITIES[what]
     figure = figures.curves(drawn, NFE, axis, log_x=True, level=perfect)
     st.plotly_chart(
-        figure, key="results-nfe", config=figures.BAR, alt=f"{title} against evaluations"
+        figure, key="results-nfe", config=plots.BAR, alt=f"{title} against evaluations"
     )
     rows = [
         {"arm": titles[row["arm"]], "method": row["method"], "nfe": row["nfe"]}
@@ -296,7 +294,7 @@ def _chain(study: Found, chain: list[Found], name: str) -> None:
             KL,
         )
         st.plotly_chart(
-            figure, key=f"results-{name}", config=figures.BAR, alt=f"KL along the {name}"
+            figure, key=f"results-{name}", config=plots.BAR, alt=f"KL along the {name}"
         )
     right.dataframe(
         rows,

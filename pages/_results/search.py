@@ -5,6 +5,7 @@ import streamlit as st
 from pages._results import figures
 from pages._results.provenance import below, columns, pair
 from pages._results.studies import Found
+from pages._shared import plots
 
 __all__ = ["schedule_scan", "search"]
 
@@ -48,7 +49,7 @@ def schedule_scan(study: Found) -> None:
         place.plotly_chart(
             figure,
             key=f"results-map-{color}",
-            config=figures.BAR,
+            config=plots.BAR,
             alt=f"KL by kernel and number, {color} noise",
         )
     best = min(found, key=lambda row: row["kl"]["value"])

@@ -20,7 +20,6 @@ __all__ = ["Samples", "distribution", "ratios", "spectra"]
 
 BINS = 25
 CLEAR = 3.0  # standard errors from which a value of the data is something to divide by
-BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ def spectra(groups: Sequence[Samples], data: Spectrum | None) -> None:
         quotients = [_ratio(each, s, data) for each, s in zip(groups, found, strict=True)]
         plots.add_ratios(figure, quotients, "ratio to data")
         alt += ", and their ratio"
-    st.plotly_chart(figure, key=alt, config=BAR, alt=alt)
+    st.plotly_chart(figure, key=alt, config=plots.BAR, alt=alt)
 
 
 def _curve(group: Samples, spectrum: Spectrum) -> Curve:
@@ -94,7 +93,9 @@ def ratios(
         for name in clear
     }
     figure = plots.forest(rows, colors)
-    st.plotly_chart(figure, key="ratios", config=BAR, alt="Observables, divided by the data's")
+    st.plotly_chart(
+        figure, key="ratios", config=plots.BAR, alt="Observables, divided by the data's"
+    )
 
 
 def distribution(groups: Sequence[Samples], fields: Tensor, key: str = "distribution") -> None:
@@ -110,7 +111,7 @@ def distribution(groups: Sequence[Samples], fields: Tensor, key: str = "distribu
     curves = [_density(each, magnetization_histogram(each.x, limit, BINS)) for each in groups]
     figure = plots.histogram(behind, curves, "magnetisation M of a field")
     alt = "Distribution of the magnetisation of samples and data"
-    st.plotly_chart(figure, key=key, config=BAR, alt=alt)
+    st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
 
 
 def _density(group: Samples, found: Histogram) -> Curve:

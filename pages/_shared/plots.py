@@ -22,6 +22,7 @@ from plotly.colors import sample_colorscale
 from pages._shared import plots
 
 __all__ = [
+    "BAR",
     "BLUE",
     "Curve",
     "GREEN",
@@ -53,6 +54,7 @@ GREEN, ORANGE, BLUE, PURPLE, GREY = "#009e73", "#d9641e", "#2c8fd1", "#c3699b", 
 HEIGHT = 430  # of a figure, in pixels
 MARGIN = 1.12  # left and right of logarithmic axes
 TILE = 80  # of a small picture
+BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}  # of a figure
 
 _FLAT: Mapping[str, Any] = {
     "margin": {"l": 8, "r": 8, "t": 8, "b": 8},
@@ -354,8 +356,7 @@ MOMENTUM = "|k| in radians per pixel"
 
 def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:
     """Draw curves."""
-    config = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
-    st.plotly_chart(plots.log_log(curves, x_title, y_title), key=alt, config=config, alt=alt)
+    st.plotly_chart(plots.log_log(curves, x_title, y_title), key=alt, config=BAR, alt=alt)
 
 
 NAMES: Mapping[str, str] = {

@@ -34,7 +34,6 @@ ABOUT = (
 )
 COLUMNS = 8
 MAX_POINTS = 1000  # of a curve on the screen
-BAR = {"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
 def live(run: Run) -> None:
@@ -138,7 +137,7 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
     figure = plots.lines(curves, "step", title)
     if view == "Loss":
         figure.layout.shapes = ()  # from the line at zero it would hardly move
-    st.plotly_chart(figure, key="training-figure", config=BAR, alt=alt)
+    st.plotly_chart(figure, key="training-figure", config=plots.BAR, alt=alt)
 
 
 def _curve(
@@ -257,7 +256,7 @@ def comparison(chosen: Sequence[Run]) -> None:
             curves.append(Curve(f"{title}, held out", **_rest(curve)))
     if curves:
         figure = plots.lines(curves, "step", GAIN, height=380)
-        st.plotly_chart(figure, key="training-comparison", config=BAR, alt="Runs compared")
+        st.plotly_chart(figure, key="training-comparison", config=plots.BAR, alt="Runs compared")
     table = _differing(chosen)
     if table:
         st.caption("What differs between their configs:")

@@ -36,9 +36,17 @@ from rgdiff_core.sampling.interface import Method
 from rgdiff_core.sampling.loop import sample
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.seeds import Generators
-from rgdiff_core.spec import check_whole
+from rgdiff_core.spec import check_range, check_whole
 
-__all__ = ["OCTAVE", "checked_side", "coarse_fields", "grow", "rescaled", "standard_process"]
+__all__ = [
+    "OCTAVE",
+    "checked_side",
+    "coarse_fields",
+    "grow",
+    "redrawn",
+    "rescaled",
+    "standard_process",
+]
 
 OCTAVE = 2
 MAX_SIDE = 256
@@ -126,6 +134,41 @@ def rescaled(fields: Tensor, own: Modes, larger: Modes) -> Tensor:
     blocked = grid.restrict(larger.variance.to(fields)) / grid.amplitude**2
     factor = (blocked / own.variance.to(fields)).sqrt()
     return basis.synthesize(factor * basis.analyze(fields))
+
+
+def redrawn(
+    model: Denoiser,
+    fields: Tensor,
+    cutoff: float,
+    generator: Generators = None,
+    *,
+    process: Process | None = None,
+    steps: int = 12,
+    method: str | Method = "interaction",
+) -> Tensor:
+    """Keep the long waves of fields, and draw the others.
+
+    Arguments:
+        model: universal, in the Fourier basis, on the fields' lattice.
+        fields: (n, 1, L, L) of the theory, in lattice units.
+        cutoff: waves below this share of the largest momentum are kept, in [0, 1]; 0 keeps none.
+        generator: one for all, or one for each field.
+        process: that samples are drawn with; by default white noise behind a sigmoid cutoff.
+        steps: of the sampler.
+        method: as of `sample`.
+
+    Returns:
+        (n, 1, L, L); equal generators draw equal noise at every cutoff.
+
+    Raises:
+        ValueError: For a cutoff outside [0, 1], fields that do not fit the model, and a model that
+            is conditioned on the time alone.
+    """
+    check_range("cutoff", cutoff, 0, 1)
+    known = (model.basis.scale < cutoff).to(model.modes_mean)
+    conditioned = Conditioned(model, fields, known, generator)
+    process = process or standard_process(model)
+    return sample(conditioned, process, len(fields), steps, method, generator)
 
 
 def checked_side(coarse: Tensor, levels: int) -> int:

@@ -11,7 +11,7 @@ from rgdiff_core.colors import Matched
 from rgdiff_core.lattice import FreeField, observables
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.renormalization.coarse import MomentumShell
-from rgdiff_core.sampling.growth import coarse_fields, grow, rescaled
+from rgdiff_core.sampling.growth import coarse_fields, grow, redrawn, rescaled
 from rgdiff_core.schedules import Cutoff
 
 M2 = 0.3
@@ -142,3 +142,30 @@ def test_on_the_models_own_lattice_no_modes_are_needed():
     assert grown.shape == (4, 1, 8, 8)
     process = Process(free_model(8).basis, Matched(), Cutoff(), free_modes(8))
     assert sample(free_model(8), process, 1, 2, "interaction").shape == grown[:1].shape
+
+
+def test_short_waves_that_are_redrawn_are_those_of_the_free_field_and_long_ones_stay():
+    """Kept waves stay as they were, the others have the free propagator and forget what they
+    were, within 5 standard errors.
+    """
+    n, cutoff, model = 3000, 0.5, free_model(8)
+    x = free_fields(8, n)
+    found = redrawn(model, x, cutoff, generator(1), steps=6)
+    before, after = (model.basis.analyze(each) for each in (x, found))
+    kept = (model.basis.scale < cutoff).expand(model.basis.shape)
+    assert kept.any() and not kept.all()
+    assert torch.allclose(after[:, kept], before[:, kept], atol=1e-5)
+    exact = free_modes(8).variance
+    assert exact is not None
+    ratio = after.square().mean(0) / exact
+    assert ((ratio - 1).abs() < 5 * (2 / n) ** 0.5)[~kept].all()
+    overlap = (after * before).mean(0) / exact
+    assert (overlap.abs() < 5 / n**0.5)[~kept].all()
+
+
+def test_a_cutoff_at_0_keeps_nothing_and_one_outside_is_refused():
+    model, x = free_model(4), free_fields(4, 2)
+    drawn = redrawn(model, x, 0.0, generator(1), steps=6)
+    assert torch.equal(drawn, redrawn(model, -x, 0.0, generator(1), steps=6))
+    with pytest.raises(ValueError, match=r"cutoff = 1.5 is outside \[0, 1\]"):
+        redrawn(model, x, 1.5)

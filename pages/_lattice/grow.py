@@ -1,0 +1,234 @@
+"""The renormalization group backwards, on the Lattice page: fields that grow octave by octave."""
+
+import math
+from collections.abc import Sequence
+
+import streamlit as st
+from torch import Tensor
+
+from pages._lattice import configurations, growth, model_menu
+from pages._lattice.growth import MAX_SIDE, Fields, Growth, Octave
+from pages._lattice.quantities import SHORT
+from pages._lattice.state import Theory
+from pages._shared import address, jobs, pictures, plots
+from pages._shared.plots import Curve
+from pages._shared.sampling import models
+from rgdiff_core.data.ensembles import EnsembleInfo
+from rgdiff_core.statistics import Estimate
+
+__all__ = ["draw"]
+
+SHOWN, TILE = 2, 190  # fields, and the side of a picture in pixels
+STARTS, OCTAVES = (4, 8, 16), (1, 2, 3, 4, 5)
+MEASURED = ("susceptibility", "binder", "correlation_length", "phi2", "energy")
+NOTED = 2.0  # standard errors
+
+
+def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
+    """Draw the choice of what is grown, and the octaves that are there."""
+    del listed, info
+    st.header("The renormalization group, backwards")
+    st.markdown(
+        "The renormalization group throws short waves away. A universal model draws them again: "
+        "given the **long waves** of a field as a look at the data, it samples the rest on a "
+        "lattice of **twice the side**, octave after octave, also on sizes that it was never "
+        "trained on. Each is compared with hybrid Monte Carlo on the same lattice."
+    )
+    menu = {n: each for n, each in model_menu.listed().items() if n.split("/")[0] != "free"}
+    if not menu:
+        st.info(
+            "There is no model of a φ⁴ theory on this machine: train one on the Training page.",
+            icon=":material/rocket_launch:",
+        )
+        return
+    wanted = _chosen(menu, theory)
+    if wanted is None:
+        return
+    task = growth.find(wanted)
+    if task is None or (task.ended and not task.result):
+        st.button(
+            "Grow",
+            type="primary",
+            icon=":material/potted_plant:",
+            on_click=growth.begin,
+            args=(wanted,),
+            help="In the background, with progress; it can be cancelled.",
+        )
+    busy = task is not None and task.waited_for
+    st.fragment(_progress, run_every=1.0 if busy else None)(wanted, busy)
+
+
+def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
+    """Draw the menus and return what they say, None where that does not exist."""
+    first, second, third = st.columns([3, 1, 2], vertical_alignment="bottom")
+    help = "A universal model of a lattice network; what it was trained on is in its name."
+    model = model_menu.choose(first, menu, theory, "grown", help)
+    start = address.menu(
+        second,
+        "From side",
+        STARTS,
+        default=8,
+        key="grow-from",
+        help="Side of the coarse fields: the long waves of hybrid Monte Carlo on twice the side.",
+    )
+    most = int(math.log2(MAX_SIDE // start))
+    octaves = address.menu(
+        third,
+        "Octaves",
+        OCTAVES[:most],
+        default=2,
+        key="grow-octaves",
+        format_func=lambda n: f"{n}, to {start * 2**n}",
+        help="How often the side is doubled. Each octave costs four times the one before.",
+    )
+    if model is None:
+        return None
+    try:
+        models.version(model)
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+        return None
+    return Growth(model, start, octaves)
+
+
+def _progress(wanted: Growth, busy: bool) -> None:
+    task = growth.find(wanted)
+    if task is None:
+        st.info(
+            "Press **Grow**: up to 32×32 it takes about half a minute, most of it hybrid Monte "
+            "Carlo to compare with.",
+            icon=":material/rocket_launch:",
+        )
+        return
+    jobs.watch([task.key], "grow", busy)
+    if task.live:
+        octaves: Sequence[Octave] = task.live
+        _pictures(octaves)
+        _table(octaves)
+        _spectra(octaves)
+    if task.result:
+        _take_over(wanted, task.result)
+
+
+def _bound(fields: Tensor) -> float:
+    """Return |φ| at the ends of the colour map: most sites lie within."""
+    return float(fields.abs().flatten().kthvalue(int(0.999 * fields.numel()) or 1).values) or 1.0
+
+
+def _pictures(octaves: Sequence[Octave]) -> None:
+    """Draw the same fields ever finer, from the left to the right."""
+    bound = _bound(octaves[0].reference.x)
+    shown = [("given", octaves[0].given)]
+    shown += [(f"drawn in {plots.short(each.grown.seconds)} s", each.grown.x) for each in octaves]
+    for column, (what, fields) in zip(st.columns(len(shown)), shown, strict=True):
+        side = fields.shape[-1]
+        tiles = pictures.pixels(fields[:SHOWN], -bound, bound, "diverging")
+        captions = [f"{side}×{side}, field {i + 1}" for i in range(len(tiles))]
+        column.html(plots.tiles(tiles, captions, f"{side}×{side}, {what}", size=TILE))
+    st.html(configurations.bar(bound))
+
+
+def _table(octaves: Sequence[Octave]) -> None:
+    rows = []
+    for each in octaves:
+        side = each.grown.x.shape[-1]
+        for name, found in (("grown", each.grown), ("HMC", each.reference)):
+            row = {"lattice": f"{side}×{side}", "fields": f"{name}, {len(found.x):,}"}
+            for quantity in MEASURED:
+                row[SHORT[quantity]] = _told(found, each.reference, quantity)
+            rows.append(row | {"seconds": plots.short(found.seconds)})
+    st.dataframe(rows, hide_index=True, width="stretch")
+    st.caption(
+        "Behind a number of grown fields, how many standard errors it is off hybrid Monte Carlo. "
+        "In the first octave the long waves are given, and with them most of χ, U₄ and ξ: what "
+        "the model is responsible for there are ⟨φ²⟩ and E. Neighbours' errors are independent "
+        "only from the second octave on."
+    )
+
+
+def _told(found: Fields, reference: Fields, name: str) -> str:
+    here, there = found.observables[name], reference.observables[name]
+    text = _bracketed(here)
+    error = math.hypot(here.error, there.error)
+    if found is reference or not error > 0:
+        return text
+    return f"{text}, {(here.value - there.value) / error:+.1f} σ".replace("-", "−")
+
+
+def _bracketed(found: Estimate) -> str:
+    return plots.in_brackets(found.value, found.error) if math.isfinite(found.value) else "–"
+
+
+def _spectra(octaves: Sequence[Octave]) -> None:
+    curves = []
+    for each, color in zip(octaves, plots.ramp(len(octaves)), strict=True):
+        side = each.grown.x.shape[-1]
+        for name, found in ((f"HMC, {side}×{side}", each.reference), ("grown", each.grown)):
+            spectrum, points = found.spectrum, found is each.grown
+            curves.append(
+                Curve(
+                    name if not points else f"grown, {side}×{side}",
+                    spectrum.momentum,
+                    spectrum.power,
+                    color,
+                    points=points,
+                    error=spectrum.error if points else None,
+                )
+            )
+    figure = plots.log_log(curves, "k̂ in radians per lattice spacing", "power per mode")
+    st.plotly_chart(figure, key="grow-spectra", config=plots.BAR, alt="Spectra of grown fields")
+
+
+@st.fragment
+def _take_over(wanted: Growth, octaves: Sequence[Octave]) -> None:
+    st.subheader("Where the model takes over")
+    left, right = st.columns([1, 3], vertical_alignment="bottom")
+    sides = wanted.sides
+    side = address.menu(
+        left,
+        "Lattice",
+        sides,
+        default=sides[0],
+        key="grow-at",
+        format_func=lambda side: f"{side}×{side}",
+        help="Fields of hybrid Monte Carlo on this lattice.",
+    )
+    cutoff = right.slider(
+        "Waves that are kept, up to this share of k_max",
+        0.0,
+        1.0,
+        0.4,
+        0.05,
+        key="grow-cutoff",
+        bind="query-params",
+        help="Longer waves stay as they are, the model draws the shorter ones, with the same "
+        "noise at every cutoff. At 0 it draws all.",
+    )
+    octave = octaves[sides.index(side) if side in sides else 0]
+    try:
+        with st.spinner("Drawing …"):
+            x = growth.taken_over(wanted, octave, cutoff)
+    except ValueError as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    own = octave.reference.x[:: max(1, len(octave.reference.x) // len(x))][: len(x)]
+    _side_by_side(own, x, Fields.of(x, len(x), 0.0), octave.reference)
+
+
+def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> None:
+    bound = _bound(reference.x)
+    left, middle, right = st.columns([2, 2, 3])
+    for column, fields, title in (
+        (left, own, "hybrid Monte Carlo"),
+        (middle, x, "its long waves, and the model's short ones"),
+    ):
+        tiles = pictures.pixels(fields[:SHOWN], -bound, bound, "diverging")
+        captions = [f"{title}, field {i + 1}" for i in range(len(tiles))]
+        column.html(plots.tiles(tiles, captions, title, size=TILE))
+    rows = [
+        {"": SHORT[name], "drawn": _told(drawn, reference, name)}
+        | {"HMC": _bracketed(reference.observables[name])}
+        for name in MEASURED
+    ]
+    right.dataframe(rows, hide_index=True, width="stretch")
+    right.caption(f"Of {len(x)} fields, whose kept waves are a part of those beside them.")
