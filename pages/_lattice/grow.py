@@ -10,7 +10,7 @@ from pages._lattice import configurations, growth, model_menu
 from pages._lattice.growth import MAX_SIDE, Fields, Growth, Octave
 from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
-from pages._shared import address, jobs, pictures, plots
+from pages._shared import address, comparisons, jobs, pictures, plots
 from pages._shared.plots import Curve
 from pages._shared.sampling import models
 from rgdiff_core.data.ensembles import EnsembleInfo
@@ -19,9 +19,10 @@ from rgdiff_core.statistics import Estimate
 __all__ = ["draw"]
 
 SHOWN, TILE = 2, 190  # fields, and the side of a picture in pixels
+_SEEN = "grow-seen"  # octaves that are drawn
 STARTS, OCTAVES = (4, 8, 16), (1, 2, 3, 4, 5)
 MEASURED = ("susceptibility", "binder", "correlation_length", "phi2", "energy")
-NOTED = 2.0  # standard errors
+COLORS = (plots.ORANGE, plots.BLUE, plots.GREEN, plots.PURPLE, plots.GREY)  # of octaves
 
 
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
@@ -56,6 +57,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         )
     busy = task is not None and task.waited_for
     st.fragment(_progress, run_every=1.0 if busy else None)(wanted, busy)
+    _octaves(wanted)
 
 
 def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
@@ -92,6 +94,7 @@ def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
 
 
 def _progress(wanted: Growth, busy: bool) -> None:
+    """Draw how far the work is, and the page again when an octave is there."""
     task = growth.find(wanted)
     if task is None:
         st.info(
@@ -101,13 +104,22 @@ def _progress(wanted: Growth, busy: bool) -> None:
         )
         return
     jobs.watch([task.key], "grow", busy)
-    if task.live:
-        octaves: Sequence[Octave] = task.live
-        _pictures(octaves)
-        _table(octaves)
-        _spectra(octaves)
-    if task.result:
-        _take_over(wanted, task.result)
+    if busy and len(task.live or ()) > st.session_state.get(_SEEN, 0):
+        st.rerun()
+
+
+def _octaves(wanted: Growth) -> None:
+    """Draw the octaves that are there."""
+    task = growth.find(wanted)
+    octaves: Sequence[Octave] = (task and task.live) or ()
+    st.session_state[_SEEN] = len(octaves)
+    if not octaves:
+        return
+    _pictures(octaves)
+    _table(octaves)
+    _spectra(octaves)
+    if task is not None and task.result:
+        _take_over(wanted, octaves)
 
 
 def _bound(fields: Tensor) -> float:
@@ -160,23 +172,19 @@ def _bracketed(found: Estimate) -> str:
 
 
 def _spectra(octaves: Sequence[Octave]) -> None:
-    curves = []
-    for each, color in zip(octaves, plots.ramp(len(octaves)), strict=True):
+    """Draw the spectra of grown fields over hybrid Monte Carlo's and, below, their ratios."""
+    curves, ratios = [], []
+    for each, color in zip(octaves, COLORS, strict=False):
         side = each.grown.x.shape[-1]
-        for name, found in ((f"HMC, {side}×{side}", each.reference), ("grown", each.grown)):
-            spectrum, points = found.spectrum, found is each.grown
-            curves.append(
-                Curve(
-                    name if not points else f"grown, {side}×{side}",
-                    spectrum.momentum,
-                    spectrum.power,
-                    color,
-                    points=points,
-                    error=spectrum.error if points else None,
-                )
-            )
+        there, here, title = each.reference.spectrum, each.grown.spectrum, f"{side}×{side}"
+        points = {"points": True, "error": here.error}
+        curves.append(Curve(f"HMC, {title}", there.momentum, there.power, color))
+        curves.append(Curve(f"grown, {title}", here.momentum, here.power, color, **points))
+        ratios.append(comparisons.quotient(f"grown, {title}", color, here, there))
     figure = plots.log_log(curves, "k̂ in radians per lattice spacing", "power per mode")
-    st.plotly_chart(figure, key="grow-spectra", config=plots.BAR, alt="Spectra of grown fields")
+    plots.add_ratios(figure, ratios, "grown / HMC")
+    alt = "Spectra of grown fields and of hybrid Monte Carlo, and their ratio"
+    st.plotly_chart(figure, key="grow-spectra", config=plots.BAR, alt=alt)
 
 
 @st.fragment

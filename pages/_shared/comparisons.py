@@ -16,7 +16,7 @@ from rgdiff_core.evaluation import (
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["Samples", "distribution", "ratios", "spectra"]
+__all__ = ["Samples", "distribution", "quotient", "ratios", "spectra"]
 
 BINS = 25
 CLEAR = 3.0  # standard errors from which a value of the data is something to divide by
@@ -47,7 +47,9 @@ def spectra(groups: Sequence[Samples], data: Spectrum | None) -> None:
     else:
         label = Curve("Data", data.momentum, data.power, plots.GREEN, width=3)
         figure = plots.log_log([label, *curves], MOMENTUM, "power per mode")
-        quotients = [_ratio(each, s, data) for each, s in zip(groups, found, strict=True)]
+        quotients = [
+            quotient(each.name, each.color, s, data) for each, s in zip(groups, found, strict=True)
+        ]
         plots.add_ratios(figure, quotients, "ratio to data")
         alt += ", and their ratio"
     st.plotly_chart(figure, key=alt, config=plots.BAR, alt=alt)
@@ -58,13 +60,14 @@ def _curve(group: Samples, spectrum: Spectrum) -> Curve:
     return Curve(group.name, k, power, group.color, points=True, error=error)
 
 
-def _ratio(group: Samples, spectrum: Spectrum, data: Spectrum) -> Curve:
+def quotient(label: str, color: str, spectrum: Spectrum, data: Spectrum) -> Curve:
+    """Return a spectrum divided by another with the same shells, with errors of both."""
     quotients = [
         Estimate(*one).ratio(Estimate(*other))
         for one, other in zip(_estimates(spectrum), _estimates(data), strict=True)
     ]
     values, errors = ([getattr(q, name) for q in quotients] for name in ("value", "error"))
-    return Curve(group.name, data.momentum, values, group.color, points=True, error=errors)
+    return Curve(label, data.momentum, values, color, points=True, error=errors)
 
 
 def _estimates(spectrum: Spectrum) -> list[tuple[float, float]]:
