@@ -33,7 +33,7 @@ from rgdiff_core.bases.serialize import (
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, MovingColor
 from rgdiff_core.schedules import Level, Schedule
-from rgdiff_core.seeds import Generators, check_generators
+from rgdiff_core.seeds import Generators, Walk, check_generators
 from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
 
 __all__ = ["Generators", "Marginal", "Prior", "Process", "ProcessSpec", "clamped", "white_noise"]
@@ -68,9 +68,13 @@ def white_noise(shape: Sequence[int], like: Tensor, generator: Generators = None
 
     Arguments:
         generator: one generator for all, or n of them, one stream per sample, so that a sample
-            does not depend on the batch it is drawn in.
+            does not depend on the batch it is drawn in; or a walk between two streams.
     """
     check_generators(generator, shape[0])
+    if isinstance(generator, Walk):
+        first, last = (white_noise(shape, like, x) for x in (generator.first, generator.last))
+        angles = generator.angles.to(like).reshape(-1, *[1] * (len(shape) - 1))
+        return angles.cos() * first + angles.sin() * last
     if generator is None or isinstance(generator, torch.Generator):
         device = like.device if generator is None else generator.device
         return torch.randn(*shape, generator=generator, dtype=like.dtype, device=device).to(like)

@@ -1,12 +1,15 @@
 """Sources of randomness: one generator for a batch, or a stream for each of its samples.
 
 A seed has a million streams, of which number i belongs to sample i. So a sample depends neither on
-how many are drawn nor on the batches they are drawn in, and no two seeds share a stream.
+how many are drawn nor on the batches they are drawn in, and no two seeds share a stream. A walk
+leads from one stream to another.
 """
 
+import math
 import random
 import reprlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -17,18 +20,39 @@ __all__ = [
     "Generators",
     "MAX_SEED",
     "STREAMS",
+    "Walk",
     "check_generators",
     "device_for",
     "fold_in",
     "source",
     "stream",
     "streams",
+    "walk",
 ]
 
 STREAMS = 1_000_003  # of a seed
 MAX_SEED = 2**63 // STREAMS - 1
 
-Generators = torch.Generator | Sequence[torch.Generator] | None
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    r"""Noise on the way from one stream to another: sample i has cos θ_i ε + sin θ_i ε'.
+
+    Whatever θ is, that is white noise again, so that every sample on the way is one of the model,
+    with a stochastic sampler too.
+
+    Attributes:
+        first: of ε, a generator for each sample, all in the same state.
+        last: of ε', likewise.
+        angles: θ, (n,) float64, from 0 to π/2.
+    """
+
+    first: Sequence[torch.Generator]
+    last: Sequence[torch.Generator]
+    angles: torch.Tensor
+
+
+Generators = torch.Generator | Sequence[torch.Generator] | Walk | None
 
 
 def stream(seed: int, number: int) -> torch.Generator:
@@ -51,12 +75,28 @@ def streams(seed: int, n: int, first: int = 0) -> list[torch.Generator]:
     return [stream(seed, first + i) for i in range(n)]
 
 
+def walk(seed: int, n: int, first: int, last: int) -> Walk:
+    """Return the noise of n samples on the way from sample number `first` of a seed to sample
+    number `last`, in equal turns; both ends are among them, of one sample the first.
+
+    Raises:
+        ValueError: For a seed or a number outside its range.
+    """
+    begin, end = ([stream(seed, number) for _ in range(n)] for number in (first, last))
+    return Walk(begin, end, torch.linspace(0, math.pi / 2, n, dtype=torch.float64))
+
+
 def check_generators(generator: Generators, n: int) -> None:
-    """Check that a source of randomness is None, one generator, or n of them on one device.
+    """Check that a source of randomness is None, one generator, n of them on one device, or a walk
+    of n samples.
 
     Raises:
         ValueError: For anything else.
     """
+    if isinstance(generator, Walk):
+        for each in (generator.first, generator.last):
+            check_generators(each, n)
+        return
     if generator is None or isinstance(generator, torch.Generator):
         return
     if not isinstance(generator, Sequence) or not all(

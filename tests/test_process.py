@@ -9,6 +9,7 @@ from laws import BASES, COLORS, SCHEDULES, assert_moments, dense, fields, made, 
 from rgdiff_core import Modes, Process, colors, schedules
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis
 from rgdiff_core.process import white_noise
+from rgdiff_core.seeds import stream, walk
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
 DRAWS = 8_000
@@ -218,6 +219,20 @@ def test_with_a_stream_for_each_a_sample_does_not_depend_on_its_batch(name):
     if name in ("pixel", "fourier"):
         one = [process.perturb(x0[i : i + 1], 0.5, generator=[streams(8)[i]]) for i in range(8)]
         assert torch.equal(torch.cat(one), whole[1])
+
+
+def test_noise_on_a_walk_is_white_and_leads_from_one_stream_to_the_other():
+    """Within 5 standard errors, in a second draw as well as in the first."""
+    shape, like = (5, 1, 100, 100), torch.zeros(()).double()
+    turning, ends = walk(3, 5, 7, 2), [stream(3, 7), stream(3, 2)]
+    for _ in range(2):
+        noise = white_noise(shape, like, turning).flatten(1)
+        own = white_noise((2, *shape[1:]), like, ends).flatten(1)
+        torch.testing.assert_close(noise[[0, -1]], own)
+        assert (noise.square().mean(1) - 1).abs().max() < 5 * (2 / 1e4) ** 0.5
+        angles = torch.linspace(0, math.pi / 2, 5).double()
+        overlap = noise @ noise[0] / 1e4
+        assert (overlap - angles.cos()).abs().max() < 5 / 1e2
 
 
 def test_one_generator_gives_the_same_again_and_leaves_the_global_state_alone():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -20,7 +21,7 @@ from pages._shared.process_widgets import (
 from pages._shared.sampling.draw import most
 from pages._shared.sampling.models import Source, fixes_basis, load, menu
 from pages._shared.sampling.parts import affordable
-from pages._shared.sampling.setting import MEASURED, Request, Setting, Zoom
+from pages._shared.sampling.setting import MAX_SAMPLES, MEASURED, Request, Setting, Zoom
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Schedule
 
@@ -83,6 +84,7 @@ def sidebar(bench: SamplesState, source: Source) -> None:
                 _setting(lambda s, on: replace(s, zoom=Zoom() if on else None)),
             ),
         )
+        _walk(bench)
         st.selectbox(
             "Measured on",
             MEASURED,
@@ -91,6 +93,37 @@ def sidebar(bench: SamplesState, source: Source) -> None:
             "fewer where they are large.",
             **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
         )
+
+
+def _walk(bench: SamplesState) -> None:
+    """Draw the switch of a walk between two samples, and their numbers."""
+    st.toggle(
+        "Walk between two samples",
+        help="The pictures lead from one sample of this seed to another: the noise turns from the "
+        "one's to the other's. Every picture on the way is a sample of the model. Deterministic "
+        "samplers walk most smoothly.",
+        **bound(
+            "walk",
+            bench.walk is not None,
+            lambda b, on: replace(b, walk=(0, 1) if on else None),
+        ),
+    )
+    if bench.walk is None:
+        return
+    places = zip(("From sample", "To sample"), st.columns(2), strict=True)
+    for end, (label, place) in enumerate(places):
+        place.number_input(
+            label,
+            1,
+            MAX_SAMPLES,
+            help="Its number among the samples of the seed, without a walk.",
+            **bound(f"walk-{end}", bench.walk[end] + 1, partial(_with_end, end)),
+        )
+
+
+def _with_end(end: int, bench: SamplesState, number: int) -> SamplesState:
+    first, last = bench.walk or (0, 1)
+    return replace(bench, walk=(first, number - 1) if end else (number - 1, last))
 
 
 def _with_model(bench: SamplesState, model: str) -> SamplesState:

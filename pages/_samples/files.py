@@ -72,10 +72,17 @@ samples = rg.sample(
     steps={setting.steps},
     method=sampling.{setting.sampler!r},
     grid={setting.grid!r},
-    seed={request.seed},
+    {_noise_line(request)},
 )
 """
     return lines
+
+
+def _noise_line(request: Request) -> str:
+    if request.walk is None:
+        return f"seed={request.seed}"
+    first, last = request.walk
+    return f"generator=rg.seeds.walk({request.seed}, {request.n}, {first}, {last})"
 
 
 def _model_lines(request: Request) -> str:

@@ -37,6 +37,7 @@ class SamplesState(Spec):
         chosen: the sample that is looked at closely.
         pins: settings to compare with, at most four.
         measured: how many samples observables and spectra are measured on.
+        walk: as of `Request`: the pictures lead from one sample to another.
     """
 
     former_kinds: ClassVar[tuple[str, ...]] = ("Bench",)
@@ -48,6 +49,7 @@ class SamplesState(Spec):
     chosen: int = 0
     pins: tuple[Setting, ...] = ()
     measured: int = 256
+    walk: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_whole("n", self.n, 1, MAX_SAMPLES)
@@ -59,11 +61,12 @@ class SamplesState(Spec):
             raise ValueError(
                 f"measured = {self.measured!r} is not one of {', '.join(map(str, MEASURED))}."
             )
+        _ = self.request  # checks the walk
 
     @property
     def request(self) -> Request:
         """Return what is drawn for the setting that is edited."""
-        return Request(self.setting, self.n, self.seed)
+        return Request(self.setting, self.n, self.seed, self.walk)
 
     def component(self) -> dict[str, Any]:
         """Return the part that the browser owns, as in docs/samples-protocol.md."""

@@ -235,6 +235,21 @@ def test_a_zoom_keeps_the_coarse_scales_of_an_image():
     assert state(at).setting.zoom is None
 
 
+def test_the_pictures_walk_between_two_samples():
+    at = at_bench(SMALL)
+    healthy(at.toggle(key="samples-walk").set_value(True).run())
+    assert state(at).request.walk == (0, 1)
+    healthy(at.number_input(key="samples-walk-1").set_value(5).run())
+    assert state(at).request.walk == (0, 4)
+    healthy(at.toggle(key="samples-walk").set_value(False).run())
+    assert state(at).request.walk is None
+
+
+def test_a_walk_to_a_sample_that_does_not_exist_is_one_sentence():
+    with pytest.raises(ValueError, match=r"a sample in walk = 64 is outside \[0, 63\]"):
+        replace(SMALL, walk=(0, 64))
+
+
 def test_a_model_brings_as_many_samples_and_steps_as_are_soon_drawn():
     at = at_bench(SMALL)
     choose(at, "model", "pretrained/phi4-8x8")

@@ -38,10 +38,20 @@ SMALL = replace(start(), n=6, measured=64)
     ],
 )
 def test_the_python_lines_draw_the_same_samples(setting: Setting):
-    bench = SamplesState(setting, n=3, seed=4)
-    names: dict[str, Any] = {}
-    exec(files.python_lines(bench), names)
-    assert torch.equal(names["samples"], files.drawn(bench.request))
+    for walk in (None, (2, 0)):
+        bench = SamplesState(setting, n=3, seed=4, walk=walk)
+        names: dict[str, Any] = {}
+        exec(files.python_lines(bench), names)
+        assert torch.equal(names["samples"], files.drawn(bench.request))
+
+
+def test_a_walk_leads_from_one_sample_to_another():
+    """Neighbours on the way are closer to each other than its ends."""
+    whole = files.drawn(replace(SMALL, n=6).request)
+    way = files.drawn(replace(SMALL, n=6, walk=(4, 1)).request)
+    torch.testing.assert_close(way[[0, -1]], whole[[4, 1]], rtol=0, atol=1e-4)
+    steps = (way[1:] - way[:-1]).flatten(1).norm(dim=1)
+    assert steps.min() > 0 and steps.max() < (way[-1] - way[0]).norm()
 
 
 def test_the_files_hold_the_samples():

@@ -22,7 +22,7 @@ from rgdiff_core.denoisers import Denoiser, free_theory, guided
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.sampling import State
 from rgdiff_core.schedules import SigmoidKernel
-from rgdiff_core.seeds import STREAMS, stream
+from rgdiff_core.seeds import STREAMS, Generators, stream, streams, walk
 
 __all__ = [
     "LOOK",
@@ -98,6 +98,12 @@ def model(request: Request, source: Source) -> Denoiser:
     return own if parts is None else Conditioned(own, *parts, stream(request.seed, LOOK))
 
 
+def noise(request: Request) -> Generators:
+    """Return the source of a request's noise."""
+    seed, n = request.seed, request.n
+    return streams(seed, n) if request.walk is None else walk(seed, n, *request.walk)
+
+
 def most(shape: tuple[int, ...]) -> int:
     """Return how many fields (C, H, W) are drawn at most during a drag."""
     return max(1, min(MAX_SAMPLES, MAX_VALUES // int(np.prod(shape))))
@@ -142,7 +148,7 @@ def draw(
             setting.sampler,
             callback=follow,
             grid=setting.grid,
-            seed=request.seed,
+            generator=noise(request),
         ).cpu()
     if not x.isfinite().all():
         raise ValueError(

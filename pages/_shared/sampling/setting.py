@@ -129,12 +129,20 @@ class Setting(Spec):
 
 @dataclass(frozen=True)
 class Request(Spec):
-    """What is drawn: a setting, the number of samples and their seed."""
+    """What is drawn: a setting, the number of samples and their seed.
+
+    Arguments:
+        walk: the numbers of two samples of the seed; n samples on the way from the noise of one
+            to that of the other are drawn, in place of the first n.
+    """
 
     setting: Setting
     n: int = MAX_SAMPLES
     seed: int = 0
+    walk: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         check_whole("n", self.n, 1, MEASURED[-1])
         check_whole("seed", self.seed, 0, 2**31 - 1)
+        for number in self.walk or ():
+            check_whole("the number of a sample in walk", number, 0, MAX_SAMPLES - 1)
