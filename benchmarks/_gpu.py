@@ -27,6 +27,16 @@ from rgdiff_core.denoisers.files import load_model, read_metadata, save_model
 from rgdiff_core.training import load_config
 from rgdiff_core.training.runs.folder import read_status
 
+SETTINGS = {  # where a config is sized for a CPU
+    "cifar10-conditional": (
+        "steps=12000",
+        "batch=512",
+        "lr=8e-4",
+        "warmup=500",
+        "precision=bfloat16",
+        "compile=true",
+    )
+}
 NAMES = ("cifar10-conditional", *(f"cifar10-conditional-{x}" for x in ("standard", "matched")))
 PART = 15 << 20
 SAMPLES, STEPS, ROUNDS = 256, 20, 5
@@ -68,6 +78,7 @@ def session(out: Path, names: tuple[str, ...], deadline: float) -> None:
         work = out / "runs" / name
         config = ROOT / "pretrained" / name / "config.toml"
         command = [*python, "-m", "rgdiff_core.cli", "train", str(config), "--out", str(work)]
+        command += [part for each in SETTINGS.get(name, ()) for part in ("--set", each)]
         run(name, [*command, "--device", "cuda"], out / f"{name}.txt", deadline - 10)
         try:
             split(work, out / name)

@@ -1,11 +1,14 @@
 """A page as AppTest runs it: at an address, and without an error."""
 
+import time
 from pathlib import Path
 
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
-__all__ = ["healthy", "page_at"]
+from pages._shared import jobs
+
+__all__ = ["finished", "healthy", "page_at"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,3 +26,13 @@ def healthy(at: AppTest) -> AppTest:
     assert not at.exception
     assert not [each.value for each in at.error]
     return at
+
+
+def finished(task: jobs.Task | None) -> jobs.Task:
+    """Wait for work in the background, and return it."""
+    assert task is not None
+    end = time.monotonic() + PATIENCE
+    while not task.ended and time.monotonic() < end:
+        time.sleep(0.02)
+    assert task.ended
+    return task

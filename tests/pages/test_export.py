@@ -3,7 +3,6 @@
 import csv
 import io
 import subprocess
-import time
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -12,9 +11,9 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
+from apptest import finished
 from imageio_ffmpeg import get_ffmpeg_exe
 from noisingpage import healthy, rest, state, visit
-from patience import PATIENCE
 from PIL import Image, ImageSequence
 from torch.testing import assert_close
 
@@ -214,13 +213,3 @@ def test_a_film_after_a_drag_shows_what_was_dragged():
     rest(at, sides=[own | {"points": points[1]}])
     labels = [each.proto.label for each in at.get("download_button")]
     assert "Download the earlier GIF" in labels and "Download the GIF" not in labels
-
-
-def finished(task: jobs.Task | None) -> jobs.Task:
-    """Wait for work in the background."""
-    assert task is not None
-    end = time.monotonic() + PATIENCE
-    while not task.ended and time.monotonic() < end:
-        time.sleep(0.01)
-    assert task.ended
-    return task

@@ -7,22 +7,20 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from apptest import healthy, page_at
+from apptest import finished, healthy, page_at
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
-from pages._lattice import configurations, flows, growth, phase_map
+from pages._lattice import configurations, flows, phase_map
 from pages._lattice import ensembles as lattice_ensembles
 from pages._lattice.flows import FLOWS, Way
-from pages._lattice.growth import Growth
 from pages._lattice.state import Theory
 from pages._shared import jobs, plots
 from pages._shared.pictures import colormap_of, pixels
 from rgdiff_core.data import ensembles
 from rgdiff_core.lattice import EnsembleSpec, FreeField, Phi4, observables
 from rgdiff_core.lattice.scan import PhaseScan
-from rgdiff_core.sampling.growth import coarse_fields
 
 VIEWS = (
     "Theory",
@@ -56,16 +54,6 @@ def start(script: str = "pages/lattice.py", **link: str) -> AppTest:
 
 def told(at: AppTest) -> Theory:
     return at.session_state["lattice-state"]
-
-
-def finished(task: jobs.Task | None) -> jobs.Task:
-    """Wait for work in the background."""
-    assert task is not None
-    end = time.monotonic() + PATIENCE
-    while not task.ended and time.monotonic() < end:
-        time.sleep(0.02)
-    assert task.ended
-    return task
 
 
 def button(at: AppTest, label: str):
@@ -326,38 +314,6 @@ def test_a_perfect_model_is_perfect():
     assert report.quality.ess.value > 0.9
     healthy(at.run())
     assert len(at.metric) == 5
-
-
-def test_fields_grow_octave_by_octave_beside_hybrid_monte_carlo():
-    at = healthy(start(view="Grow", **{"grow-from": "4"}).run())
-    at.segmented_control(key="grow-octaves").set_value(1).run()
-    wanted = Growth("pretrained/phi4-6x6", 4, 1)
-    button(at, "Grow").click().run()
-    (octave,) = finished(growth.find(wanted)).result
-    assert octave.given.shape[-2:] == (4, 4) and octave.grown.x.shape[-2:] == (8, 8)
-    again = coarse_fields(octave.grown.x)
-    basis = rg.bases.FourierBasis((1, 4, 4), "lattice")
-    inner = basis.scale < 0.5  # waves at the edge are drawn too
-    kept, given = (basis.analyze(each)[:, inner] for each in (again, octave.given))
-    assert torch.allclose(kept, given, atol=1e-4)
-    healthy(at.run())
-    frame = at.dataframe[0].value
-    assert list(frame["fields"]) == ["grown, 256", "HMC, 1,024"]
-    found = octave.grown.observables["phi2"]
-    assert frame["⟨φ²⟩"][0].startswith(plots.in_brackets(found.value, found.error))
-    at.slider(key="grow-cutoff").set_value(0.0).run()
-    healthy(at)
-    drawn = growth.taken_over(wanted, octave, 0.0)
-    there = octave.reference.observables["phi2"]
-    here = observables(drawn, n_chains=len(drawn))["phi2"]
-    assert abs(here.value - there.value) < 5 * math.hypot(here.error, there.error)
-
-
-def test_a_model_that_cannot_grow_is_one_sentence():
-    wanted = Growth("pretrained/cifar10", 4, 1)
-    growth.begin(wanted)
-    task = finished(growth.find(wanted))
-    assert task.result is None and task.error == "pretrained/cifar10 is not of a lattice theory."
 
 
 def test_work_in_the_background_queues_stops_and_says_why_it_failed():

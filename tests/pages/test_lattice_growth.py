@@ -1,0 +1,49 @@
+"""The Lattice page's view of growing fields, and its work in the background."""
+
+import math
+
+import pytest
+import torch
+from apptest import finished, healthy, page_at
+
+import rgdiff_core as rg
+from pages._lattice import growth
+from pages._lattice.growth import Growth
+from pages._shared import plots
+from rgdiff_core.lattice import observables
+from rgdiff_core.sampling.growth import coarse_fields
+
+pytestmark = pytest.mark.usefixtures("folders")
+
+
+def test_fields_grow_octave_by_octave_beside_hybrid_monte_carlo():
+    link = {"view": "Grow", "grow-from": "4", "lam": "6.975"}
+    at = healthy(page_at("pages/lattice.py", **link).run())
+    at.segmented_control(key="grow-octaves").set_value(1).run()
+    wanted = Growth("pretrained/phi4-6x6", 4, 1)
+    next(each for each in at.button if each.label == "Grow").click().run()
+    (octave,) = finished(growth.find(wanted)).result
+    assert octave.given.shape[-2:] == (4, 4) and octave.grown.x.shape[-2:] == (8, 8)
+    again = coarse_fields(octave.grown.x)
+    basis = rg.bases.FourierBasis((1, 4, 4), "lattice")
+    inner = basis.scale < 0.5  # waves at the edge are drawn too
+    kept, given = (basis.analyze(each)[:, inner] for each in (again, octave.given))
+    assert torch.allclose(kept, given, atol=1e-4)
+    healthy(at.run())
+    frame = at.dataframe[0].value
+    assert list(frame["fields"]) == ["grown, 256", "HMC, 1,024"]
+    found = octave.grown.observables["phi2"]
+    assert str(frame["⟨φ²⟩"][0]).startswith(plots.in_brackets(found.value, found.error))
+    at.slider(key="grow-cutoff").set_value(0.0).run()
+    healthy(at)
+    drawn = growth.taken_over(wanted, octave, 0.0)
+    there = octave.reference.observables["phi2"]
+    here = observables(drawn, n_chains=len(drawn))["phi2"]
+    assert abs(here.value - there.value) < 5 * math.hypot(here.error, there.error)
+
+
+def test_a_model_that_cannot_grow_is_one_sentence():
+    wanted = Growth("pretrained/cifar10", 4, 1)
+    growth.begin(wanted)
+    task = finished(growth.find(wanted))
+    assert task.result is None and task.error == "pretrained/cifar10 is not of a lattice theory."
