@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._samples.session import bound, take
+from pages._samples.session import MAX_SECONDS, bound, take
 from pages._samples.state import SamplesState
 from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
@@ -28,7 +28,6 @@ from rgdiff_core.schedules import Cutoff, Schedule
 __all__ = ["sidebar"]
 
 COUPLING_STEPS = 300  # of the slider from one end of a line to the other
-MAX_SECONDS = 4.0  # seconds that the first draw of a model may take
 
 
 def _setting(change: Callable[[Any, Any], Any]) -> Callable[[SamplesState, Any], SamplesState]:

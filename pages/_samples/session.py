@@ -7,16 +7,19 @@ from typing import Any
 import streamlit as st
 
 from pages._samples.state import SamplesState, merged, start
+from pages._shared import cache
 from pages._shared.page_state import DraggedState, json_address
 from pages._shared.process_choice import choice_of
 from pages._shared.sampling.draw import lead, process
-from pages._shared.sampling.models import _sound, load
-from pages._shared.sampling.setting import MAX_PINS
+from pages._shared.sampling.models import _sound, load, menu
+from pages._shared.sampling.parts import affordable
+from pages._shared.sampling.setting import GUIDED, MAX_PINS, Request, Setting
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
 
 __all__ = [
     "KEY",
+    "MAX_SECONDS",
     "bound",
     "current",
     "history",
@@ -35,6 +38,9 @@ __all__ = [
 ]
 
 KEY = "bench"  # of the component
+IMAGES, IMAGES_DATA = "cifar10-conditional", "cifar10"
+CLASS, FEW = 1, 16  # automobiles, and how many
+MAX_SECONDS = 4.0  # seconds that the first draw of a model may take
 OPENING = "samples-opening"
 
 
@@ -64,9 +70,21 @@ sent, revision, write_link = _page.sent, _page.revision, _page.write_link
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
     opens = not _page.started() and not _page.address.present()
-    _page.prepare(start)
+    _page.prepare(_first if opens else start)
     if opens:
         st.session_state[OPENING] = revision()
+
+
+def _first() -> SamplesState:
+    """Return the initial state: images of a class, where their model and their data are there, as
+    many and in as many steps as are soon drawn.
+    """
+    there = f"pretrained/{IMAGES}" in menu() and cache.has(IMAGES_DATA)
+    if not there:
+        return start()
+    setting = _sound(Setting(f"pretrained/{IMAGES}", steps=12, class_label=CLASS, guidance=GUIDED))
+    found = affordable(Request(setting, FEW), load(setting), MAX_SECONDS)
+    return SamplesState(found.setting, n=found.n)
 
 
 def opening() -> bool:

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -21,6 +21,7 @@ from rgdiff_core.evaluation import (
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.classes import named
+from rgdiff_core.networks import network_dtype
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
 from rgdiff_core.statistics import Estimate
@@ -33,6 +34,7 @@ __all__ = ["CardBudget", "ImageCard", "image_card", "image_markdown"]
 
 Say = Callable[[str], None]
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)
+GUIDED = 2.0  # guidance at which processes are compared
 OWN = "the process that it was trained on"
 PROCESSES = tried_processes(-11.0, 6.0)
 
@@ -75,6 +77,7 @@ class ImageCard(CardHead):
         report: of the best process.
         classes: of a model of CIFAR-10 with classes, how many samples are of the class asked for.
         real_classes: the same of held-out images.
+        class_scan: the same of samples of each process of the scan, at guidance GUIDED.
     """
 
     evaluated_on: str
@@ -83,6 +86,7 @@ class ImageCard(CardHead):
     report: ImageReport
     classes: tuple[ClassAgreement, ...] = ()
     real_classes: Estimate | None = None
+    class_scan: Mapping[str, Estimate] = field(default_factory=dict)
 
 
 def image_card(
@@ -99,8 +103,7 @@ def image_card(
         work: its run's folder.
     """
     model = model.to(budget.device)
-    if torch.device(budget.device).type == "cuda":
-        model.autocast = torch.bfloat16
+    model.autocast = network_dtype("auto", config.model.network, torch.device(budget.device))
     tried = {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
     processes = {title: each.on(model) for title, each in tried.items()}
     few = data.load(config.data, "test").images[: budget.scan_images]
@@ -121,48 +124,57 @@ def image_card(
         flow=budget.flow,
     )
     say(f"{best}: at most {report.bits} bits/dim")
-    classes, real = _classes(config, model, processes[best], budget, say)
+    classes, real, class_scan = _classes(config, model, processes, best, budget, say)
     head = CardHead.fields_of(name, config, model, work, _title(config))
     return ImageCard(
         **head,
-        evaluated_on=_device(budget.device),
+        evaluated_on=_device(budget.device, model.autocast),
         best=best,
         scan=scan,
         report=report,
         classes=classes,
         real_classes=real,
+        class_scan=class_scan,
     )
 
 
 def _classes(
     config: TrainConfig,
     model: NetworkDenoiser,
-    process: Process,
+    processes: Mapping[str, Process],
+    best: str,
     budget: CardBudget,
     say: Say,
-) -> tuple[tuple[ClassAgreement, ...], Estimate | None]:
-    """Return how many samples, and how many held-out images, are of the class asked for."""
+) -> tuple[tuple[ClassAgreement, ...], Estimate | None, dict[str, Estimate]]:
+    """Return how many samples of the best process are of the class asked for, how many held-out
+    images, and how many samples of every process.
+    """
     if config.data != "cifar10" or not model.num_classes:
-        return (), None
+        return (), None, {}
     classifier = load_features("cifar10", budget.device)
     if not isinstance(classifier, Classifier):
-        return (), None
-    found = class_agreement(
-        model,
-        process,
-        classifier,
-        GUIDANCE,
-        budget.guided,
-        budget.guided_steps,
-        config.seed,
-        method="dpmpp_2m" if process.schedule.continuous else "shell",
-    )
-    for each in found:
-        say(f"guidance {each.guidance:g}: {each.share} are named the class asked for")
+        return (), None, {}
+
+    def agreement(title: str, guidance: tuple[float, ...]) -> tuple[ClassAgreement, ...]:
+        process = processes[title]
+        method = "dpmpp_2m" if process.schedule.continuous else "shell"
+        n, steps, seed = budget.guided, budget.guided_steps, config.seed
+        found = class_agreement(
+            model, process, classifier, guidance, n, steps, seed, method=method
+        )
+        for each in found:
+            say(f"{title}, guidance {each.guidance:g}: {each.share} are named the class asked for")
+        return found
+
+    found = agreement(best, GUIDANCE)
+    shares = {each.guidance: each.share for each in found}
+    scan = {
+        title: shares[GUIDED] if title == best else agreement(title, (GUIDED,))[0].share
+        for title in processes
+    }
     test = data.load("cifar10", "test")
-    if test.labels is None:
-        return found, None
-    return found, named(classifier, test.images, test.labels)
+    real = None if test.labels is None else named(classifier, test.images, test.labels)
+    return found, real, scan if len(scan) > 1 else {}
 
 
 def _title(config: TrainConfig) -> str:
@@ -177,16 +189,15 @@ def _title(config: TrainConfig) -> str:
     return f"{of}, {kind}" + (", by class" if config.class_conditional else "")
 
 
-def _device(device: str) -> str:
-    if torch.device(device).type == "cuda":
-        return f"{torch.cuda.get_device_name(device)}, network in bfloat16"
-    return f"{device}, {platform.machine()}"
+def _device(device: str, autocast: torch.dtype | None) -> str:
+    cuda = torch.device(device).type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else f"{device}, {platform.machine()}"
+    return name if autocast is None else f"{name}, network in bfloat16"
 
 
 def image_markdown(card: ImageCard) -> str:
     """Return the card for people."""
     report = card.report
-    rows = "\n".join(f"| {title} | {bits} |" for title, bits in card.scan.items())
     universal = len(card.scan) > 1
     batch = json.loads(card.config)["batch"]
     kind = (
@@ -211,12 +222,22 @@ Numbers are for *{card.best}*; errors are one standard error. All numbers are in
 | bound, {report.images} images, {report.levels_per_image} noise levels each | {report.bits} |
 | the free theory, exact | {report.free_bits} |
 {_flow_row(report)}{_class_rows(report)}
-{_samples(report)}{_named(card)}
+{_samples(report)}{_named(card)}{_scan(card)}"""
+
+
+def _scan(card: ImageCard) -> str:
+    """Return the table of the processes that were tried."""
+    heads, rule = "| process | bits/dim |", "|:--|:--|"
+    if card.class_scan:
+        heads, rule = f"{heads} named at guidance {GUIDED:g} |", f"{rule}:--|"
+    rows = [f"| {title} | {bits} |" for title, bits in card.scan.items()]
+    if card.class_scan:
+        rows = [f"{row} {card.class_scan[t]} |" for row, t in zip(rows, card.scan, strict=True)]
+    lines = "\n".join((heads, rule, *rows))
+    return f"""
 The bound by process, on few images:
 
-| process | bits/dim |
-|:--|:--|
-{rows}
+{lines}
 """
 
 
