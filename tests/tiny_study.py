@@ -1,22 +1,17 @@
 """The study of φ⁴ at less than its smallest budget, for its own tests and those of its readers."""
 
-import shutil
-import tempfile
 from dataclasses import replace
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 
 from rgdiff_core.cli.main import main
 from rgdiff_core.study import BUDGETS
+from tests.kept import kept
 
 __all__ = ["BUDGET", "DATA", "FIGURES", "command", "study_folder", "study_text"]
 
-ROOT = Path(__file__).resolve().parents[1]
 DATA = "phi4-6x6"
 FIGURES = (
     "Training steps",
@@ -51,36 +46,14 @@ def command(folder: Path) -> list[str]:
     return [*words, "--work", str(folder / "work"), "--out", str(folder / "results")]
 
 
-@cache
 def study_folder() -> Path:
-    """Return the folder of a study that is complete, to be read or copied.
-
-    The command is carried out once for a state of the sources; what it made is kept for other
-    processes and the next sessions of pytest.
-    """
-    path = ROOT / ".pytest_cache" / f"study-{_state()}"
-    path.parent.mkdir(exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_dir():
-            for old in filter(Path.is_dir, path.parent.glob("study-*")):
-                shutil.rmtree(old)
-            with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-                _carry_out(Path(folder) / "study")
-                (Path(folder) / "study").rename(path)
-    return path
+    """Return the folder of a study that is complete, to be read or copied."""
+    return kept("study", _carry_out)
 
 
 def study_text() -> str:
     """Return what is in the study's file of results."""
     return (study_folder() / "results" / f"study-{DATA}.json").read_text(encoding="utf-8")
-
-
-def _state() -> str:
-    """Return a digest of all that the study depends on."""
-    digest = sha256()
-    for each in (*sorted((ROOT / "rgdiff_core").rglob("*.py")), Path(__file__), ROOT / "uv.lock"):
-        digest.update(each.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _carry_out(folder: Path) -> None:

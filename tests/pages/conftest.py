@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kept import SETS, cache_with
+
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep data sets and runs in folders of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_CACHE", cache_with(tmp_path_factory.mktemp("cache"), *SETS))
         patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield

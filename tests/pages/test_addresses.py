@@ -9,7 +9,7 @@ import copy
 import json
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +46,7 @@ VALUES = (
     *([None], [[1, 2]], {"kind": "Cutoff"}, {"kind": []}, {"kind": "Spec"}, "ü\0\ud800", "haar"),
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep data sets and runs in folders of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("RGDIFF_CACHE", "RGDIFF_RUNS"):
-            patch.setenv(name, str(tmp_path_factory.mktemp("folder")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def parameters() -> list[str]:

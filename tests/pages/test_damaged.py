@@ -15,6 +15,7 @@ from pages._results import studies
 from rgdiff_core.study import own
 from rgdiff_core.training import PRESETS, runs, train
 from tests.damage import KINDS, damage
+from tests.kept import SETS, cache_with
 from tests.tiny_study import DATA, FIGURES, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,7 +57,7 @@ CURVES = ("All scales", "Scale by scale", "Loss")
 def folders(tmp_path_factory: pytest.TempPathFactory):
     """Keep data sets and runs in folders of their own, with two runs that have ended."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_CACHE", cache_with(tmp_path_factory.mktemp("cache"), *SETS))
         patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
         for name in ("one", "other"):
             assert train(SHORT, runs.runs_root() / name, device="cpu").state == "finished"

@@ -32,13 +32,7 @@ from rgdiff_core.schedules import LinearGamma
 LATTICE, COLOR = "phi4-6x6", "photographs"
 SMOOTH = ProcessChoice(BasisSpec("pixel"), Matched(), LinearGamma(-8.0, 5.0))
 
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep the data sets in a folder of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def of(preset: str, data: str = LATTICE, **values: object) -> NoisingState:

@@ -17,6 +17,7 @@ from pages._shared.process_choice import ProcessChoice
 from pages._shared.tour import STOPS
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import PowerLaw, White
+from rgdiff_core.data import cache_folder
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import (
     Cutoff,
@@ -26,16 +27,10 @@ from rgdiff_core.schedules import (
     SigmoidKernel,
     SoftConditioning,
 )
+from tests.kept import cache_with
 
 DATA = "photographs"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep the data sets in a folder of their own, without CIFAR-10."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def refused(at: AppTest, *words: str) -> AppTest:
@@ -102,6 +97,7 @@ def test_a_learned_schedule_comes_by_a_link_and_one_that_falls_is_one_sentence()
 
 
 def test_the_tour_leads_on_and_back_through_its_states():
+    cache_with(cache_folder(), "phi4-32x32")
     at = healthy(visit(start(DATA)))
     assert [stop.page for stop in STOPS[:6]] == ["noising"] * 6 and STOPS[6].page != "noising"
     healthy(at.button(key="tour-start").click().run())

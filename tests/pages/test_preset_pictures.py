@@ -17,13 +17,7 @@ from rgdiff_core.presets import PRESETS
 
 DATA = "photographs"
 
-
-@pytest.fixture(scope="module", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory):
-    """Keep the data sets in a folder of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 def chooser() -> None:

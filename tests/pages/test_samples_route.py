@@ -25,6 +25,7 @@ from pages._shared.guard import Hosts
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.models import load
 from pages._shared.sampling.setting import Setting
+from tests.kept import SETS, cache_with
 
 HERE = Hosts(frozenset({"testserver"}))
 SAME = {"origin": "http://testserver"}
@@ -36,7 +37,7 @@ SLOW = replace(BENCH, setting=Setting(steps=200, method="rk4"), n=64)
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep data sets and runs in folders of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_CACHE", cache_with(tmp_path_factory.mktemp("cache"), *SETS))
         patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
         yield
         route_module._served.clear()  # other tests ask for a page without it

@@ -13,6 +13,7 @@ import rgdiff_core as rg
 from pages._samples.state import SamplesState, start
 from pages._shared.sampling.setting import Setting
 from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
+from tests.kept import SETS, cache_with
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = replace(start(), n=4, measured=64, setting=replace(start().setting, steps=3))
@@ -22,7 +23,7 @@ SMALL = replace(start(), n=4, measured=64, setting=replace(start().setting, step
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep data sets, runs and sweeps in folders of their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("RGDIFF_CACHE", cache_with(tmp_path_factory.mktemp("cache"), *SETS))
         patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
         home = tmp_path_factory.mktemp("sweeps")
         patch.setenv("RGDIFF_SWEEPS", f"sqlite:///{home / 'sweeps.db'}")

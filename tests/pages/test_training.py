@@ -25,14 +25,7 @@ FIRST = PRESETS["phi4-2min"].config
 SHORT = replace(FIRST, steps=24, batch=16, log_every=4, evaluations=2, previews=2, warmup=2)
 SPECS = ("data", "basis", "noise", "model", "objective")
 
-
-@pytest.fixture(scope="module", autouse=True)
-def folders(tmp_path_factory: pytest.TempPathFactory):
-    """Keep data sets and runs in folders of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RGDIFF_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setenv("RGDIFF_RUNS", str(tmp_path_factory.mktemp("runs")))
-        yield
+pytestmark = pytest.mark.usefixtures("folders")
 
 
 @pytest.fixture(scope="module")
