@@ -2,10 +2,18 @@
 
 import json
 from dataclasses import replace
+from typing import Literal
 from urllib.parse import parse_qs, quote, urlsplit
 
 from patience import PATIENCE
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, TimeoutError, expect
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Locator,
+    Page,
+    TimeoutError,
+    expect,
+)
 
 from pages._noising.state import NoisingState, start
 
@@ -56,8 +64,21 @@ PARTS_BEYOND = """() => [...document
 FRAME = "() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))"
 
 
-def new_tab(browser: Browser, faults: list[str], **options: object) -> Page:
-    tab = browser.new_page(**options)  # type: ignore[arg-type]
+def new_tab(
+    browser: Browser,
+    faults: list[str],
+    size: tuple[int, int] = (1280, 720),
+    color_scheme: Literal["light", "dark"] = "light",
+    reduced_motion: Literal["reduce", "no-preference"] = "reduce",
+    has_touch: bool = False,
+) -> Page:
+    """Open a tab that notes what its console complains of; no film plays for a newcomer in it."""
+    tab = browser.new_page(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme=color_scheme,
+        reduced_motion=reduced_motion,
+        has_touch=has_touch,
+    )
     tab.set_default_timeout(1000 * PATIENCE)
 
     def complain(message: ConsoleMessage) -> None:

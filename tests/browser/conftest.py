@@ -15,6 +15,8 @@ from labpage import new_tab
 from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
+from tests.kept import SETS, cache_with
+
 expect.set_options(timeout=1000 * PATIENCE)
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,8 +39,7 @@ def own_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """Open a tab."""
-    tab = browser.new_page(viewport={"width": 1440, "height": 1000})
-    tab.set_default_timeout(1000 * PATIENCE)
+    tab = new_tab(browser, [], (1440, 1000))
     yield tab
     tab.close()
 
@@ -54,7 +55,7 @@ def faults() -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def lasting_tab(browser: Browser, faults: list[str]) -> Iterator[Page]:
     """Open a high tab for all tests of a file."""
-    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    tab = new_tab(browser, faults, (1440, 1400))
     yield tab
     tab.close()
 
@@ -76,13 +77,13 @@ def started(script: str, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", script, f"--server.port={port}"]
+    cache = cache_with(folder / "cache", *SETS)
     log, url = folder / "log", f"http://localhost:{port}"
     with log.open("wb") as output:
         app = subprocess.Popen(
             [*command, "--server.headless=true", "--server.fileWatcherType=none"],
             cwd=ROOT,
-            env=os.environ
-            | {"RGDIFF_CACHE": str(folder / "cache"), "RGDIFF_RUNS": str(folder / "runs")},
+            env=os.environ | {"RGDIFF_CACHE": cache, "RGDIFF_RUNS": str(folder / "runs")},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

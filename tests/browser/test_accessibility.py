@@ -1,48 +1,51 @@
 """Every page by axe-core, light and dark, and by keyboard: nothing serious, and a short way."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from labpage import ref, settled
-from patience import PATIENCE
+from labpage import new_tab, ref, settled
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
 
 PAGES = ("", "spectra", "lattice", "samples", "training", "results")
 BAD = ("serious", "critical")
-SETTLING = 60  # seconds in which what fades while it is drawn again comes back
+LOOKS = 60  # in which what fades while it is drawn again comes back
 OPTIONS = {"resultTypes": ["violations"]}
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    tab = browser.new_page(viewport={"width": 1280, "height": 720})
-    tab.set_default_timeout(1000 * PATIENCE)
+    tab = new_tab(browser, [])
     yield tab
     tab.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious(browser: Browser, app_url: str, path: str, scheme: str):
-    axe = Axe()
-    tab = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
-    tab.set_default_timeout(1000 * PATIENCE)
-    tab.goto(f"{app_url}/{path}")
-    expect(tab.get_by_test_id("stHeading").first).to_be_visible()
+def test_axe_finds_nothing_serious(page: Page, app_url: str, path: str):
+    """In the light and, on the same page, in the dark."""
+    axe, app = Axe(), page.get_by_test_id("stApp")
+    page.goto(f"{app_url}/{path}")
+    expect(page.get_by_test_id("stHeading").first).to_be_visible()
+    assert settled_faults(axe, page) == []
+    light = app.evaluate("(app) => getComputedStyle(app).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    expect(app).not_to_have_css("background-color", light)
+    assert settled_faults(axe, page) == []
+
+
+def settled_faults(axe: Axe, tab: Page) -> list[str]:
+    """Return what is serious on a page that is whole and no longer changes."""
     expect(tab.get_by_test_id("stStatusWidget")).to_have_count(0)
     expect(tab.locator("[data-stale=true]")).to_have_count(0)
-    end = time.monotonic() + SETTLING
-    told, before, size = ["not looked at"], -1, content(tab)
-    while (told or size != before) and time.monotonic() < end:
-        tab.wait_for_timeout(1500)
+    told, size = ["not whole"], content(tab)
+    for _ in range(LOOKS):
+        tab.wait_for_timeout(1000)
         before, size = size, content(tab)
-        told = serious(axe, tab)
-    tab.close()
-    assert told == []
+        if size == before and not (told := serious(axe, tab)):
+            break
+    return told
 
 
 def content(tab: Page) -> int:

@@ -21,7 +21,7 @@ def firefox(playwright: Playwright) -> Iterator[Browser]:
 
 
 def test_noising_samples_and_lattice_work_in_firefox(firefox: Browser, app_url: str):
-    page = new_tab(firefox, [], viewport={"width": 1280, "height": 720})
+    page = new_tab(firefox, [])
     visit(page, app_url, START)
     before = pixels(page)
     ref(page, "timeTyped").fill("0.9")

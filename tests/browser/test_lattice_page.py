@@ -6,8 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from labpage import PARTS_BEYOND
-from patience import PATIENCE
+from labpage import PARTS_BEYOND, new_tab
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -89,8 +88,7 @@ def test_the_other_pages_open_with_the_ensemble(page: Page, own_url: str):
 
 
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, own_url: str):
-    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
-    tab.set_default_timeout(1000 * PATIENCE)
+    tab = new_tab(browser, [], (390, 844), "dark")
     for view in VIEWS:
         tab.goto(f"{own_url}/lattice?view={view}")
         tab.get_by_role("radio", name=view).wait_for()

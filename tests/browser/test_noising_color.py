@@ -147,8 +147,7 @@ def test_the_slider_leads_from_white_noise_to_matched_noise_and_beyond(open_page
 def test_everything_that_is_dragged_is_on_one_screen(
     browser: Browser, faults: list[str], app_url: str, scheme: str
 ):
-    size = {"width": 1280, "height": 720}
-    tab = new_tab(browser, faults, viewport=size, color_scheme=scheme)
+    tab = new_tab(browser, faults, (1280, 720), scheme)
     visit(tab, app_url, replace(START, images=16))
     tab.evaluate(FRAME)
     places = ("canvasA", "play", "time", "curve", "sliders", "spectrum", "heat")
@@ -160,7 +159,7 @@ def test_everything_that_is_dragged_is_on_one_screen(
 def test_a_newcomer_sees_it_move_until_the_first_touch(
     browser: Browser, faults: list[str], app_url: str
 ):
-    tab = new_tab(browser, faults)
+    tab = new_tab(browser, faults, reduced_motion="no-preference")
     tab.goto(app_url)
     time = ref(tab, "timeTyped")
     expect(ref(tab, "play")).to_have_attribute("aria-label", "Pause")
@@ -176,7 +175,7 @@ def test_a_newcomer_sees_it_move_until_the_first_touch(
         arg=float(time.input_value()),
     )
     tab.close()
-    calm = new_tab(browser, faults, reduced_motion="reduce")
+    calm = new_tab(browser, faults)
     calm.goto(app_url)
     settled(calm)
     calm.wait_for_timeout(900)  # longer than the film waits

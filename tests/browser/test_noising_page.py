@@ -342,8 +342,7 @@ def test_a_bad_address_is_one_sentence_over_a_good_page(page: Page, app_url: str
 def test_a_phone_shows_it_all_and_a_finger_drags(
     browser: Browser, faults: list[str], app_url: str, scheme: str
 ):
-    size = {"width": 390, "height": 844}
-    tab = new_tab(browser, faults, viewport=size, has_touch=True, color_scheme=scheme)
+    tab = new_tab(browser, faults, (390, 844), scheme, has_touch=True)
     visit(tab, app_url)
     expect(ref(tab, "root")).to_have_attribute("data-theme", scheme)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390

@@ -24,7 +24,7 @@ PASTE = """async () => {
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     faults: list[str] = []
-    tab = new_tab(browser, faults, viewport={"width": 1280, "height": 720})
+    tab = new_tab(browser, faults)
     yield tab
     tab.close()
     assert faults == []

@@ -7,8 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from labpage import PARTS_BEYOND
-from patience import PATIENCE
+from labpage import PARTS_BEYOND, new_tab
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import running
@@ -75,8 +74,7 @@ def test_an_arm_leads_to_the_noising_page_by_keyboard(page: Page, results_url: s
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_narrow_screen_holds_everything(browser: Browser, results_url: str, scheme):
-    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    tab.set_default_timeout(1000 * PATIENCE)
+    tab = new_tab(browser, [], (390, 844), scheme)
     visit(tab, results_url)
     for name in FIGURES if scheme == "light" else FIGURES[-1:]:
         tab.get_by_role("radio", name=name).click()

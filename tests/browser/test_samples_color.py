@@ -21,7 +21,7 @@ IN_ADDRESS = """(part) =>
 
 @pytest.fixture
 def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
-    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    tab = new_tab(browser, faults, (1440, 1400))
     yield tab
     tab.close()
 
@@ -75,7 +75,7 @@ def test_samples_follow_the_noise_spectrum(page: Page, app_url: str):
 def test_pictures_and_the_schedule_stay_on_one_screen(
     browser: Browser, faults: list[str], app_url: str, scheme: str
 ):
-    tab = new_tab(browser, faults, viewport={"width": 1280, "height": 720}, color_scheme=scheme)
+    tab = new_tab(browser, faults, (1280, 720), scheme)
     visit(tab, app_url, SMALL)
     tab.evaluate(FRAME)
     places = ("canvasX", "canvasD", "play", "curve")

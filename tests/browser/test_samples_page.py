@@ -32,7 +32,7 @@ BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatM
 
 @pytest.fixture
 def page(browser: Browser, faults: list[str]) -> Iterator[Page]:
-    tab = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    tab = new_tab(browser, faults, (1440, 1400))
     yield tab
     tab.close()
 
@@ -209,7 +209,7 @@ def test_a_link_opens_the_same_samples(page: Page, browser: Browser, faults, app
     ref(page, "presets").get_by_text("cosine").click()
     drawn(page, 2)
     page.wait_for_function(IN_ADDRESS, arg='"values":[1.0,0.8')
-    other = new_tab(browser, faults, viewport={"width": 1440, "height": 1400})
+    other = new_tab(browser, faults, (1440, 1400))
     other.goto(page.url)
     drawn(other, 1)
     assert picture(other) == picture(page)
@@ -320,8 +320,7 @@ def test_without_the_live_line_samples_come_when_the_hand_rests(page: Page, app_
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, faults, app_url: str, scheme: str):
-    size = {"width": 390, "height": 844}
-    tab = new_tab(browser, faults, viewport=size, color_scheme=scheme)
+    tab = new_tab(browser, faults, (390, 844), scheme)
     visit(tab, app_url)
     rested(tab)
     assert ref(tab, "root").get_attribute("data-theme") == scheme

@@ -4,8 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from labpage import PARTS_BEYOND
-from patience import PATIENCE
+from labpage import PARTS_BEYOND, new_tab
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = pytest.mark.browser
@@ -79,8 +78,7 @@ def test_a_bad_upload_is_one_sentence(page: Page, app_url: str, tmp_path: Path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: str):
-    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    tab.set_default_timeout(1000 * PATIENCE)
+    tab = new_tab(browser, [], (390, 844), scheme)
     visit(tab, app_url)
     expect(tab.get_by_alt_text("Matched noise")).to_have_count(8)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from patience import PATIENCE
+from labpage import new_tab
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -54,8 +54,7 @@ def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: str):
-    tab = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
-    tab.set_default_timeout(1000 * PATIENCE)
+    tab = new_tab(browser, [], (390, 844), scheme)
     visit(tab, f"{app_url}/training")
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate(BEYOND) == 0
