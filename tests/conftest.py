@@ -4,7 +4,9 @@ import os
 import random
 import shutil
 import signal
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,12 +23,13 @@ torch.set_num_threads(max(1, min(4, (os.cpu_count() or 1) // WORKERS)))
 # As in the Makefile; where the system has none of these, Playwright starts its own.
 CHROMIUM_NAMES = ("chromium", "google-chrome", "google-chrome-stable")
 
-# Chromium must not call home from a closed network, nor ask for a sandbox as root; its camera is
-# a test picture.
+# Chromium must not call home from a closed network, nor ask for a sandbox as root, nor draw as a
+# graphics processor would that is not there; its camera is a test picture.
 CHROMIUM_FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-dev-shm-usage",
+    "--disable-gpu",
     "--disable-quic",
     "--disable-sync",
     "--no-first-run",
@@ -35,17 +38,31 @@ CHROMIUM_FLAGS = (
 )
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out, unread, the files that `-m browser` or `-m "not browser"` has no tests in."""
+    wanted = {"browser": True, "not browser": False}.get(config.option.markexpr)
+    is_test = collection_path.name.startswith("test_")
+    return True if is_test and wanted not in (None, in_browser(collection_path)) else None
+
+
+def in_browser(path: Path) -> bool:
+    return path.parent == Path(__file__).parent / "browser"
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let files with slow tests be the first, so that no process is left with one at the end, and
-    leave out the tests marked `gpu` where torch sees no CUDA device.
+    """Let files with slow tests, and of the others those with most, be the first, so that no
+    process is left with one at the end; leave out what is marked `gpu` where torch sees no device.
     """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
-    if torch.cuda.is_available():
-        return
-    without_gpu = [item for item in items if item.get_closest_marker("gpu") is None]
-    config.hook.pytest_deselected(items=[item for item in items if item not in without_gpu])
-    items[:] = without_gpu
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path not in slow, -sizes[item.path]))
+    if not torch.cuda.is_available():
+        config.hook.pytest_deselected(items=[each for each in items if for_gpu(each)])
+        items[:] = [each for each in items if not for_gpu(each)]
+
+
+def for_gpu(item: pytest.Item) -> bool:
+    return item.get_closest_marker("gpu") is not None
 
 
 @pytest.fixture
