@@ -5,4 +5,4 @@ The slowest machine with the busiest neighbours should reach it in no test.
 
 __all__ = ["PATIENCE"]
 
-PATIENCE = 900  # seconds
+PATIENCE = 600  # seconds
