@@ -125,6 +125,7 @@ def test_what_is_written_knows_its_classes_and_what_is_held_out_its_labels(
 ):
     train(conditional, tmp_path, device="cpu")
     model = load_model(tmp_path / "checkpoint" / "model.safetensors")
+    model.set_precision("float32")  # as it was trained
     test = rg.data.load(conditional.data, "test")
     assert test.labels is not None
     assert model.class_names == ("0", "1", "2")
