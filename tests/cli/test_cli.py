@@ -83,11 +83,19 @@ def numbers(command: Command) -> list[tuple[list[str], type]]:
     return [([*words, each.option_strings[0]], each.type) for each in found]
 
 
+NO_NUMBERS = ("nan", "ü" * 5000, "1" * 5000, "inf", "-inf", "1e999", "text", "", "0x10")
+NO_INTEGERS = ("0.5", "1e308", str(2**63))
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_what_is_no_number_is_one_sentence(capsys, command):
+    """Every word for the first option of a type; one is enough for those that read it alike."""
+    tried = set()
     for words, kind in numbers(command):
-        wrong = ["nan", "inf", "-inf", "1e999", "text", "", "0x10", "ü" * 5000, "1" * 5000]
-        for word in [*wrong, "0.5", "1e308", str(2**63)] if kind is int else wrong:
+        wrong = (*NO_NUMBERS, *NO_INTEGERS) if kind is int else NO_NUMBERS
+        few = wrong[:1] if kind in tried else wrong
+        tried.add(kind)
+        for word in few:
             with pytest.raises(SystemExit, match="2"):
                 main([*words[:-1], f"{words[-1]}={word}"])
             *usage, sentence = capsys.readouterr().err.strip().split("\n")

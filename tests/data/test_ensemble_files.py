@@ -93,20 +93,22 @@ def test_files_made_elsewhere_are_imported(cache):
 KAPPA = Phi4(0.5, 0.3).to_hopping()
 
 
+NAMED = [
+    ({"mass2": 0.5, "lambda": 0.3}, Phi4(0.5, 0.3)),
+    ({"m_sq": 0.5, "lambda_": 0.3, "n_chains": 20}, Phi4(0.5, 0.3)),
+    ({"msq": 0.5, "lamb": 0.3, "M2": 7.0}, Phi4(0.5, 0.3)),
+    ({"m^2": 0.5, "λ": 0.3}, Phi4(0.5, 0.3)),
+    ({"m²": 0.5, "LAMBDA": 0.3}, Phi4(0.5, 0.3)),
+    ({"m2": 0.5, "g": 1.8}, Phi4(0.5, 1.8 / 6)),
+    ({"kappa": KAPPA.kappa, "lambda": KAPPA.lam}, Phi4.from_hopping(KAPPA.kappa, KAPPA.lam)),
+]
+
+
 @pytest.mark.parametrize(
-    ("numbers", "action"),
-    [
-        ({"mass2": 0.5, "lambda": 0.3}, Phi4(0.5, 0.3)),
-        ({"m_sq": 0.5, "lambda_": 0.3, "n_chains": 20}, Phi4(0.5, 0.3)),
-        ({"msq": 0.5, "lamb": 0.3, "M2": 7.0}, Phi4(0.5, 0.3)),
-        ({"m^2": 0.5, "λ": 0.3}, Phi4(0.5, 0.3)),
-        ({"m²": 0.5, "LAMBDA": 0.3}, Phi4(0.5, 0.3)),
-        ({"m2": 0.5, "g": 1.8}, Phi4(0.5, 1.8 / 6)),
-        ({"kappa": KAPPA.kappa, "lambda": KAPPA.lam}, Phi4.from_hopping(KAPPA.kappa, KAPPA.lam)),
-    ],
+    ("ending", "numbers", "action"),
+    [*(("npz", *each) for each in NAMED), ("h5", *NAMED[3]), ("h5", *NAMED[-1])],
 )
-@pytest.mark.parametrize("ending", ["npz", "h5"])
-def test_numbers_are_found_under_the_names_of_other_programs(numbers, action, ending, cache):
+def test_numbers_are_found_under_the_names_of_other_programs(ending, numbers, action, cache):
     path, fields = cache / f"a.{ending}", free_fields(20)
     if ending == "npz":
         np.savez(path, phi=fields, **{name: [value] for name, value in numbers.items()})

@@ -65,7 +65,7 @@ def test_samples_have_the_susceptibility_of_monte_carlo(name):
     model, known = rg.load_pretrained(name), card(name)
     spec = PROCESSES[known["best"]]
     process = rg.Process(model.basis, spec.color, spec.schedule, model.modes)
-    x = rg.sample(model, process, 1000, 30, "dpmpp_2m", torch.Generator().manual_seed(0))
+    x = rg.sample(model, process, 400, 30, "dpmpp_2m", torch.Generator().manual_seed(0))
     found = rg.lattice.observables(x, n_chains=len(x))["susceptibility"]
     error = math.hypot(found.error, known["hmc"]["error"], 0.02 * found.value)  # 2 %: 30 steps
     assert abs(found.value - known["hmc"]["value"]) < 4 * error

@@ -45,8 +45,15 @@ def test_a_mixture_has_its_exact_density(schedule):
     torch.testing.assert_close(found, exact, rtol=0, atol=4 * PER_DIMENSION)
 
 
-@pytest.mark.parametrize("basis", ["pixel", "haar", "fourier lattice"])
-@pytest.mark.parametrize("color", [colors.White(), colors.FreeTheory(), colors.Matched()])
+@pytest.mark.parametrize(
+    ("basis", "color"),
+    [
+        ("pixel", colors.FreeTheory()),
+        ("haar", colors.Matched()),
+        ("fourier lattice", colors.White()),
+        ("fourier lattice", colors.Matched()),
+    ],
+)
 def test_in_any_basis_and_colour(basis, color):
     model = mixture((1, 2, 2), basis, 3)
     process = Process(model.basis, color, schedules.LinearGamma(-12, 14), model.modes)

@@ -101,7 +101,7 @@ def test_every_method_converges_to_the_data(method, schedule):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("softness", [0.0, 0.1, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("softness", [0.0, 0.3, 1.0])
 def test_correlated_components_may_wait_for_each_other(method, softness):
     """Columns one after another: no method may overshoot, and all of them converge."""
     site = torch.arange(8.0, dtype=torch.float64)
