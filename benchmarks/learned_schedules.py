@@ -89,7 +89,7 @@ def from_scratch(name: str, steps: int, images: Tensor) -> dict[str, dict[str, T
             data=name,
             noise=source,
             model=ModelSpec(NETWORKS["lattice-small"]),
-            objective=Objective(weighting="likelihood"),
+            objective=Objective(weighting="elbo"),
             steps=steps,
             evaluations=1,
             previews=0,

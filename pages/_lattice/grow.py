@@ -19,7 +19,6 @@ from rgdiff_core.statistics import Estimate
 __all__ = ["draw"]
 
 SHOWN, TILE = 2, 190  # fields, and the side of a picture in pixels
-_SEEN = "grow-seen"  # octaves that are drawn
 STARTS, OCTAVES = (4, 8, 16), (1, 2, 3, 4, 5)
 MEASURED = ("susceptibility", "binder", "correlation_length", "phi2", "energy")
 COLORS = (plots.ORANGE, plots.BLUE, plots.GREEN, plots.PURPLE, plots.GREY)  # of octaves
@@ -56,8 +55,14 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
             help="In the background, with progress; it can be cancelled.",
         )
     busy = task is not None and task.waited_for
-    st.fragment(_progress, run_every=1.0 if busy else None)(wanted, busy)
-    _octaves(wanted)
+    octaves: Sequence[Octave] = (task and task.live) or ()
+    st.fragment(_progress, run_every=1.0 if busy else None)(wanted, busy, len(octaves))
+    if octaves:
+        _pictures(octaves)
+        _table(octaves)
+        _spectra(octaves)
+    if task is not None and task.result:
+        _take_over(wanted, octaves)
 
 
 def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
@@ -76,12 +81,12 @@ def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
     most = int(math.log2(MAX_SIDE // start))
     octaves = address.menu(
         third,
-        "Octaves",
+        "To side",
         OCTAVES[:most],
         default=2,
         key="grow-octaves",
-        format_func=lambda n: f"{n}, to {start * 2**n}",
-        help="How often the side is doubled. Each octave costs four times the one before.",
+        format_func=lambda n: f"{start * 2**n}",
+        help="The side is doubled until then. Each octave costs four times the one before.",
     )
     if model is None:
         return None
@@ -93,8 +98,8 @@ def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
     return Growth(model, start, octaves)
 
 
-def _progress(wanted: Growth, busy: bool) -> None:
-    """Draw how far the work is, and the page again when an octave is there."""
+def _progress(wanted: Growth, busy: bool, drawn: int) -> None:
+    """Draw how far the work is, and the page again when more octaves are there than are drawn."""
     task = growth.find(wanted)
     if task is None:
         st.info(
@@ -104,22 +109,8 @@ def _progress(wanted: Growth, busy: bool) -> None:
         )
         return
     jobs.watch([task.key], "grow", busy)
-    if busy and len(task.live or ()) > st.session_state.get(_SEEN, 0):
+    if len(task.live or ()) > drawn:
         st.rerun()
-
-
-def _octaves(wanted: Growth) -> None:
-    """Draw the octaves that are there."""
-    task = growth.find(wanted)
-    octaves: Sequence[Octave] = (task and task.live) or ()
-    st.session_state[_SEEN] = len(octaves)
-    if not octaves:
-        return
-    _pictures(octaves)
-    _table(octaves)
-    _spectra(octaves)
-    if task is not None and task.result:
-        _take_over(wanted, octaves)
 
 
 def _bound(fields: Tensor) -> float:
@@ -153,8 +144,8 @@ def _table(octaves: Sequence[Octave]) -> None:
     st.caption(
         "Behind a number of grown fields, how many standard errors it is off hybrid Monte Carlo. "
         "In the first octave the long waves are given, and with them most of χ, U₄ and ξ: what "
-        "the model is responsible for there are ⟨φ²⟩ and E. Neighbours' errors are independent "
-        "only from the second octave on."
+        "the model is responsible for there are ⟨φ²⟩ and E. From the second octave on, the long "
+        "waves are those of the fields before, and errors add up."
     )
 
 
