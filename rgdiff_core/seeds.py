@@ -22,6 +22,7 @@ __all__ = [
     "STREAMS",
     "Walk",
     "check_generators",
+    "check_walk",
     "device_for",
     "fold_in",
     "source",
@@ -80,10 +81,20 @@ def walk(seed: int, n: int, first: int, last: int) -> Walk:
     number `last`, in equal turns; both ends are among them, of one sample the first.
 
     Raises:
-        ValueError: For a seed or a number outside its range.
+        ValueError: For a seed or a number outside its range, and for equal numbers: noise that
+            turns to itself would not be white on the way.
     """
+    check_walk(first, last)
     begin, end = ([stream(seed, number) for _ in range(n)] for number in (first, last))
     return Walk(begin, end, torch.linspace(0, math.pi / 2, n, dtype=torch.float64))
+
+
+def check_walk(first: int, last: int) -> None:
+    """Check that a walk leads to another sample; raises `ValueError` where it does not."""
+    if first == last:
+        raise ValueError(
+            f"a walk from sample {first + 1} to itself leads nowhere: choose another."
+        )
 
 
 def check_generators(generator: Generators, n: int) -> None:
@@ -96,6 +107,8 @@ def check_generators(generator: Generators, n: int) -> None:
     if isinstance(generator, Walk):
         for each in (generator.first, generator.last):
             check_generators(each, n)
+        if generator.angles.shape != (n,):
+            raise ValueError(f"{len(generator.angles)} angles were given for {n} samples.")
         return
     if generator is None or isinstance(generator, torch.Generator):
         return

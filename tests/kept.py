@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache, partial
 from hashlib import sha256
@@ -15,6 +16,7 @@ from rgdiff_core import data
 __all__ = ["SETS", "cache_with", "kept"]
 
 ROOT = Path(__file__).resolve().parents[1]
+OLD = 86400.0  # seconds
 SETS = ("photographs", "phi4-6x6", "phi4-6x6-broken")
 
 
@@ -27,8 +29,8 @@ def kept(name: str, make: Callable[[Path], object]) -> Path:
     path.parent.mkdir(exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_dir():
-            for old in filter(Path.is_dir, path.parent.glob(f"{name}-{'?' * 16}")):
-                shutil.rmtree(old)
+            for old in filter(_is_old, path.parent.glob(f"{name}-{'?' * 16}")):
+                shutil.rmtree(old, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=path.parent) as folder:
                 make(Path(folder) / name)
                 (Path(folder) / name).rename(path)
@@ -46,6 +48,11 @@ def _load(name: str, folder: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RGDIFF_CACHE", str(folder))
         data.load(name, limit=1)
+
+
+def _is_old(path: Path) -> bool:
+    """Tell whether a folder is of no session that still goes on."""
+    return path.is_dir() and time.time() - path.stat().st_mtime > OLD
 
 
 @cache

@@ -7,7 +7,7 @@ import streamlit as st
 from torch import Tensor
 
 from pages._lattice import configurations, growth, model_menu
-from pages._lattice.growth import MAX_SIDE, Fields, Growth, Octave
+from pages._lattice.growth import HALF, MAX_SIDE, Fields, Growth, Octave
 from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
 from pages._shared import address, comparisons, jobs, pictures, plots
@@ -55,13 +55,13 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
             help="In the background, with progress; it can be cancelled.",
         )
     busy = task is not None and task.waited_for
-    octaves: Sequence[Octave] = (task and task.live) or ()
+    octaves: Sequence[Octave] = (task and (task.result or task.live)) or ()
     st.fragment(_progress, run_every=1.0 if busy else None)(wanted, busy, len(octaves))
     if octaves:
         _pictures(octaves)
         _table(octaves)
         _spectra(octaves)
-    if task is not None and task.result:
+    if len(octaves) == wanted.octaves:
         _take_over(wanted, octaves)
 
 
@@ -91,11 +91,10 @@ def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
     if model is None:
         return None
     try:
-        models.version(model)
+        return Growth(model, models.version(model), start, octaves)
     except ValueError as error:
         st.error(str(error), icon=":material/error:")
         return None
-    return Growth(model, start, octaves)
 
 
 def _progress(wanted: Growth, busy: bool, drawn: int) -> None:
@@ -142,7 +141,8 @@ def _table(octaves: Sequence[Octave]) -> None:
             rows.append(row | {"seconds": plots.short(found.seconds)})
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
-        "Behind a number of grown fields, how many standard errors it is off hybrid Monte Carlo. "
+        "Behind a number of grown fields, how many standard errors it is off hybrid Monte Carlo, "
+        "by chains that the fields were not grown from. "
         "In the first octave the long waves are given, and with them most of χ, U₄ and ξ: what "
         "the model is responsible for there are ⟨φ²⟩ and E. From the second octave on, the long "
         "waves are those of the fields before, and errors add up."
@@ -159,7 +159,9 @@ def _told(found: Fields, reference: Fields, name: str) -> str:
 
 
 def _bracketed(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if math.isfinite(found.value) else "–"
+    if not math.isfinite(found.value):
+        return "–"
+    return plots.in_brackets(found.value, found.error).replace("-", "−")
 
 
 def _spectra(octaves: Sequence[Octave]) -> None:
@@ -205,13 +207,12 @@ def _take_over(wanted: Growth, octaves: Sequence[Octave]) -> None:
     )
     octave = octaves[sides.index(side) if side in sides else 0]
     try:
-        with st.spinner("Drawing …"):
-            x = growth.taken_over(wanted, octave, cutoff)
+        x = growth.taken_over(wanted, octave.origin.shape[-1], cutoff, octave)
     except ValueError as error:
         st.error(str(error), icon=":material/error:")
         return
-    own = octave.reference.x[:: max(1, len(octave.reference.x) // len(x))][: len(x)]
-    _side_by_side(own, x, Fields.of(x, len(x), 0.0), octave.reference)
+    drawn = Fields.of(x, min(len(x), HALF), 0.0)
+    _side_by_side(octave.beginning, x, drawn, octave.reference)
 
 
 def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> None:
@@ -230,4 +231,4 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
         for name in MEASURED
     ]
     right.dataframe(rows, hide_index=True, width="stretch")
-    right.caption(f"Of {len(x)} fields, whose kept waves are a part of those beside them.")
+    right.caption(f"Of {len(x)} fields; HMC by chains that none of their waves are from.")

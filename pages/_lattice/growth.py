@@ -2,31 +2,36 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
+import streamlit as st
 import torch
 from torch import Tensor
 
 import rgdiff_core as rg
 from pages._shared import jobs
+from pages._shared.lanes import SHORT, Interruptible, in_turn
 from pages._shared.sampling import models
 from pages._shared.sampling.setting import Setting
+from pages._shared.sampling.turns import visitor
 from rgdiff_core.bases.modes import MeasuredModes, Modes
 from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.lattice import HMC, Phi4, hmc, observables
 from rgdiff_core.sampling.growth import OCTAVE, coarse_fields, grow, redrawn, rescaled
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["MAX_SIDE", "Fields", "Growth", "Octave", "begin", "find", "taken_over"]
+__all__ = ["MAX_SIDE", "HALF", "Fields", "Growth", "Octave", "begin", "find", "taken_over"]
 
 LINE, PREFIX = "measuring", "grow/"
 MAX_SIDE = 128
 SITES = 2**16  # of all fields of one side, at most
 FIELDS = 256  # at most
-CHAINS = 32
+CHAINS = 32  # the first half of which gives long waves, the other half is compared with
+HALF = CHAINS // 2
 REFERENCES = 4  # fields of hybrid Monte Carlo for each that is drawn
 STEPS = 12  # of the sampler
 
@@ -37,13 +42,20 @@ class Growth:
 
     Attributes:
         model: its name.
+        version: of the model, which changes as it is trained.
         start: side of the blocked fields that it begins with.
         octaves: how often the side is doubled.
     """
 
     model: str
+    version: str
     start: int
     octaves: int
+
+    @property
+    def key(self) -> str:
+        """What its work is found by."""
+        return f"{PREFIX}{self.model}/{self.version}/{self.start}/{self.octaves}"
 
     @property
     def sides(self) -> list[int]:
@@ -69,9 +81,16 @@ class Fields:
 
     @classmethod
     def of(cls, x: Tensor, chains: int, seconds: float) -> "Fields":
-        """Measure fields of chains of equal length, of as many chains as fields if independent."""
+        """Measure fields of chains of equal length, or fields that were grown from such."""
+        spectrum = power_spectrum(x, momentum="lattice")
+        means = torch.as_tensor(spectrum.samples).reshape(chains, len(x) // chains, -1).mean(1)
+        error = means.std(0) / chains**0.5  # neighbours in a chain are alike
         found = observables(x, n_chains=chains)
-        return cls(x, found, power_spectrum(x, momentum="lattice"), seconds)
+        return cls(x, found, replace(spectrum, error=error), seconds)
+
+    def some(self, n: int) -> Tensor:
+        """Return n of the fields, equally many of each chain or of every so many-th."""
+        return self.x[:: max(1, len(self.x) // n)][:n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,33 +100,40 @@ class Octave:
     Attributes:
         given: the coarse fields, (n, 1, L/2, L/2).
         grown: given their long waves.
-        reference: of hybrid Monte Carlo on the same lattice.
+        reference: of chains of hybrid Monte Carlo on the same lattice that nothing was grown from.
+        origin: fields of the other chains, whose long waves were given in the first octave.
         modes: on that lattice, by the reference.
     """
 
     given: Tensor
     grown: Fields
     reference: Fields
+    origin: Tensor
     modes: Modes
+
+    @property
+    def beginning(self) -> Tensor:
+        """As many fields of the origin as were grown, of all chains."""
+        n = len(self.grown.x)
+        return self.origin[:: len(self.origin) // n][:n]
 
 
 def find(growth: Growth) -> jobs.Task | None:
     """Return the work that grows this, done or under way; None where it was not begun."""
-    return jobs.find(_key(growth))
+    return jobs.find(growth.key)
 
 
 def begin(growth: Growth) -> None:
-    """Queue the work; its `live` is the list of the octaves that are there."""
-    jobs.begin(LINE, _key(growth), "Growing", partial(_work, growth))
-
-
-def _key(growth: Growth) -> str:
-    version = models.version(growth.model)
-    return f"{PREFIX}{growth.model}/{version}/{growth.start}/{growth.octaves}"
+    """Queue the work; its `live` is the list of the octaves that are there. What was grown before
+    is let go.
+    """
+    for task in jobs.listed(PREFIX):
+        jobs.forget(task.key)
+    jobs.begin(LINE, growth.key, "Growing", partial(_work, growth))
 
 
 def _work(growth: Growth, task: jobs.Task) -> list[Octave]:
-    model, action = _opened(growth.model)
+    model, action = _opened(growth)
     task.live = []
     with task.interruptible():
         for octave in _octaves(growth, model, action, task):
@@ -124,17 +150,18 @@ def _octaves(growth: Growth, model: Denoiser, action: Phi4, task: jobs.Task) -> 
             text = f"hybrid Monte Carlo, {side}×{side}"
             task.progress(done + side**2 * part // parts, total, text)
 
-        reference, modes = _reference(action, side, model, progress)
+        reference, origin, modes = _reference(action, side, model, progress)
         done += side**2
         task.progress(done, total, f"drawing {side}×{side}")
         n = _count(side)
         if before is None:
-            given = coarse_fields(reference.x[:: max(1, len(reference.x) // n)][:n])
+            given = coarse_fields(origin[:: len(origin) // n][:n])
         else:
-            given = rescaled(before.grown.x[:n], before.modes, modes)
+            given = rescaled(before.grown.some(n), before.modes, modes)
         begun = time.perf_counter()
         x = grow(model, given, 1, _generator(side, 1), modes=(modes,), steps=STEPS)
-        before = Octave(given, Fields.of(x, n, time.perf_counter() - begun), reference, modes)
+        grown = Fields.of(x, min(n, HALF), time.perf_counter() - begun)
+        before = Octave(given, grown, reference, origin, modes)
         done += side**2
         yield before
 
@@ -146,8 +173,8 @@ def _count(side: int) -> int:
 
 def _reference(
     action: Phi4, side: int, model: Denoiser, progress: Callable[[int, int], None]
-) -> tuple[Fields, Modes]:
-    """Return fields of hybrid Monte Carlo, and their modes."""
+) -> tuple[Fields, Tensor, Modes]:
+    """Return half of the chains of hybrid Monte Carlo, measured, the other half, and the modes."""
     begun, n = time.perf_counter(), max(2 * CHAINS, REFERENCES * _count(side))
     run = hmc(
         action,
@@ -158,28 +185,37 @@ def _reference(
         settings=HMC(cluster=1),
         progress=progress,
     )
-    found = Fields.of(run.configurations, CHAINS, time.perf_counter() - begun)
-    modes = MeasuredModes.fit(model.basis.on((1, side, side)), found.x, CHAINS).modes
-    return found, modes
+    first, last = run.configurations.chunk(2)
+    modes = MeasuredModes.fit(model.basis.on((1, side, side)), run.configurations, CHAINS).modes
+    return Fields.of(last, HALF, time.perf_counter() - begun), first, modes
 
 
-def _opened(name: str) -> tuple[Denoiser, Phi4]:
-    source = models.load(models.fitted(Setting(name)))
-    action = rg.data.action_of(source.data)
+def _opened(growth: Growth) -> tuple[Denoiser, Phi4]:
+    """Return the model and its theory; raises `ValueError` for one that cannot grow fields."""
+    if models.version(growth.model) != growth.version:
+        raise ValueError("the model has been trained on since: begin again.")
+    source = models.load(models.fitted(Setting(growth.model)))
+    model, action = source.denoiser, rg.data.action_of(source.data)
     if action is None:
-        raise ValueError(f"{name} is not of a lattice theory.")
-    return source.denoiser, action
+        raise ValueError(f"{growth.model} is not of a lattice theory.")
+    Conditioned(model, torch.zeros(1, *model.basis.shape), torch.zeros(()))
+    model.on(model.basis.shape, model.modes)
+    return model, action
 
 
-def taken_over(growth: Growth, octave: Octave, cutoff: float) -> Tensor:
-    """Return fields of the reference whose waves below a cutoff, a share of the largest momentum,
-    are kept, and whose others the model draws: the same noise at every cutoff.
+@st.cache_resource(max_entries=16, show_spinner="Drawing …")
+def taken_over(growth: Growth, side: int, cutoff: float, _octave: Octave) -> Tensor:
+    """Return fields whose waves up to a cutoff, a share of the largest momentum, are those of the
+    octave's origin, and whose others the model draws: the same noise at every cutoff.
     """
-    model, _ = _opened(growth.model)
-    x = octave.reference.x
-    side, n = x.shape[-1], _count(x.shape[-1])
-    moved = model.on((1, side, side), octave.modes)
-    return redrawn(moved, x[:: max(1, len(x) // n)][:n], cutoff, _generator(side, 2), steps=STEPS)
+    model, _ = _opened(growth)
+    moved, x = model.on((1, side, side), _octave.modes), _octave.beginning
+
+    def work(look: Callable[[], None]) -> Tensor:
+        with Interruptible(look):
+            return redrawn(moved, x, cutoff, _generator(side, 2), steps=STEPS)
+
+    return in_turn(SHORT, visitor(), work)
 
 
 def _generator(side: int, part: int) -> torch.Generator:

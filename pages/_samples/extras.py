@@ -1,6 +1,7 @@
 """Below the measurements of the Samples page: nearest data, and what can be taken along."""
 
 import json
+from dataclasses import replace
 
 import streamlit as st
 import torch
@@ -21,7 +22,7 @@ NEAREST = 7
 
 def zoomed(bench: SamplesState) -> None:
     """Draw the image of a zoom, what is given of it, and samples with their mean."""
-    request, source = samples_files.shown(bench), load(bench.setting)
+    request, source = replace(samples_files.shown(bench), walk=None), load(bench.setting)
     parts = given(request, source)
     if parts is None:
         return

@@ -82,8 +82,12 @@ def _first() -> SamplesState:
     there = f"pretrained/{IMAGES}" in menu() and cache.has(IMAGES_DATA)
     if not there:
         return start()
-    setting = _sound(Setting(f"pretrained/{IMAGES}", steps=12, class_label=CLASS, guidance=GUIDED))
-    found = affordable(Request(setting, FEW), load(setting), MAX_SECONDS)
+    images = Setting(f"pretrained/{IMAGES}", steps=12, class_label=CLASS, guidance=GUIDED)
+    try:
+        setting = _sound(images)
+        found = affordable(Request(setting, FEW), load(setting), MAX_SECONDS)
+    except (ValueError, OSError):  # a damaged file
+        return start()
     return SamplesState(found.setting, n=found.n)
 
 

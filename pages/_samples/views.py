@@ -91,6 +91,11 @@ def results(bench: SamplesState) -> None:
     st.divider()
     head, button = st.columns([4, 1], vertical_alignment="bottom")
     head.header("Against the data")
+    if bench.walk is not None and not load(bench.setting).quick:
+        st.caption(
+            "The pictures of a walk depend on two samples only: end the walk to measure the model."
+        )
+        return
     settings = (bench.setting, *bench.pins)
     button.button(
         "Pin this setting",

@@ -12,10 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["Root", "headed"]
 
 HEAD = b"<head>"
+UNASKED = (b"accept-encoding", b"if-none-match", b"if-modified-since")
 
 
 class Root:
-    """Middleware that names the root in every page that is sent.
+    """Middleware that names the root in every page that is sent, and puts a style sheet into it.
 
     Arguments:
         base: path under which the server answers, "" for its root.
@@ -47,11 +48,11 @@ class Root:
                 parts.append(message.get("body", b""))
                 if not message.get("more_body"):
                     content = headed(b"".join(parts), depth, self.style)
-                    MutableHeaders(scope=start)["content-length"] = str(len(content))
+                    _describe(start, content)
                     await send(start)
                     await send({"type": "http.response.body", "body": content})
 
-        await self.app(_uncompressed(scope), receive, rewritten)
+        await self.app(_plain(scope), receive, rewritten)
 
 
 def headed(page: bytes, depth: int, style: str) -> bytes:
@@ -73,7 +74,17 @@ def _is_page(start: Message) -> bool:
     return html and start["status"] == 200
 
 
-def _uncompressed(scope: Scope) -> Scope:
-    """Return a request for what can be rewritten."""
-    headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+def _plain(scope: Scope) -> Scope:
+    """Return a request for the whole page, uncompressed: a copy that the browser has kept may have
+    another head.
+    """
+    headers = [(name, value) for name, value in scope["headers"] if name not in UNASKED]
     return {**scope, "headers": headers, "extensions": {}}
+
+
+def _describe(start: Message, content: bytes) -> None:
+    """Let the headers of an answer be those of its new content."""
+    headers = MutableHeaders(scope=start)
+    headers["content-length"] = str(len(content))
+    for name in ("etag", "last-modified"):
+        del headers[name]

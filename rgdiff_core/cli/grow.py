@@ -104,9 +104,16 @@ def _coarse(chosen: argparse.Namespace, loaded: LoadedModel, action: Phi4) -> Te
     if chosen.fields is not None:
         if chosen.data is not None:
             raise ValueError("--data and --fields are two sources of fields: give one of them.")
-        return open_file(chosen.fields).configurations.float()
+        found = open_file(chosen.fields)
+        _check_theory(str(chosen.fields), found.spec.action, action)
+        return found.configurations.float()
     name = chosen.data or loaded.data
-    theory = theory_of(loaded.denoiser, name)
+    _check_theory(name, theory_of(loaded.denoiser, name), action)
+    return coarse_fields(fields_of(loaded.denoiser, name, "test").images)
+
+
+def _check_theory(name: str, theory: Phi4 | None, action: Phi4) -> None:
+    """Raise `ValueError` where fields are of another theory than the model."""
     if theory is None:
         raise ValueError(f"{name!r} holds no fields of one lattice theory.")
     if theory != action:
@@ -114,7 +121,6 @@ def _coarse(chosen: argparse.Namespace, loaded: LoadedModel, action: Phi4) -> Te
             f"{name!r} holds fields at m² = {theory.m2:g}, λ = {theory.lam:g}, the model is of "
             f"m² = {action.m2:g}, λ = {action.lam:g}: fields of the same theory are needed."
         )
-    return coarse_fields(fields_of(loaded.denoiser, name, "test").images)
 
 
 COMMANDS: Entries = {"grow": Entry(grow_options, run_grow)}

@@ -234,8 +234,9 @@ def _scan(card: ImageCard) -> str:
     if card.class_scan:
         rows = [f"{row} {card.class_scan[t]} |" for row, t in zip(rows, card.scan, strict=True)]
     lines = "\n".join((heads, rule, *rows))
+    classes = ", and how many samples are named the class asked for" if card.class_scan else ""
     return f"""
-The bound by process, on few images:
+By process, the bound on few images{classes}:
 
 {lines}
 """

@@ -151,7 +151,7 @@ def redrawn(
     Arguments:
         model: universal, in the Fourier basis, on the fields' lattice.
         fields: (n, 1, L, L) of the theory, in lattice units.
-        cutoff: waves below this share of the largest momentum are kept, in [0, 1]; 0 keeps none.
+        cutoff: waves up to this share of the largest momentum are kept, in [0, 1]; 0 keeps none.
         generator: one for all, or one for each field.
         process: that samples are drawn with; by default white noise behind a sigmoid cutoff.
         steps: of the sampler.
@@ -165,7 +165,7 @@ def redrawn(
             is conditioned on the time alone.
     """
     check_range("cutoff", cutoff, 0, 1)
-    known = (model.basis.scale < cutoff).to(model.modes_mean)
+    known = ((model.basis.scale <= cutoff) & (cutoff > 0)).to(model.modes_mean)
     conditioned = Conditioned(model, fields, known, generator)
     process = process or standard_process(model)
     return sample(conditioned, process, len(fields), steps, method, generator)

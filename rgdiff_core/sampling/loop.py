@@ -223,7 +223,8 @@ def trajectory(
         n: number of samples, 1 to 100,000.
         steps: 1 to 10,000.
         method: a name in METHODS, or a `Method`.
-        generator: one generator, or n of them, one stream per sample.
+        generator: one generator, or n of them, one stream per sample; or a walk between two
+            samples (`seeds.walk`).
         grid: the times: "uniform", "logsnr", "angle" (see `grids`), or the steps + 1 times.
         seed: in place of generators, the streams of a seed: sample i is the same whatever n is.
         class_labels: int64 (n,), or (1,) for all, of a model with classes; -1 for any class.

@@ -12,6 +12,7 @@ from rgdiff_core.sampling.growth import coarse_fields
     ("options", "says"),
     [
         (["--data=phi4-6x6"], "fields of the same theory are needed"),
+        (["phi4-6x6", "--fields=fields.npz"], "fields of the same theory are needed"),
         (["--fields=fields.npz", "--levels=2"], "the side after all levels = 512"),
     ],
 )

@@ -10,6 +10,7 @@ import rgdiff_core as rg
 from pages._lattice import growth
 from pages._lattice.growth import Growth
 from pages._shared import plots
+from pages._shared.sampling import models
 from rgdiff_core.lattice import observables
 from rgdiff_core.sampling.growth import coarse_fields
 
@@ -20,7 +21,7 @@ def test_fields_grow_octave_by_octave_beside_hybrid_monte_carlo():
     link = {"view": "Grow", "grow-from": "4", "lam": "6.975"}
     at = healthy(page_at("pages/lattice.py", **link).run())
     at.segmented_control(key="grow-octaves").set_value(1).run()
-    wanted = Growth("pretrained/phi4-6x6", 4, 1)
+    wanted = Growth("pretrained/phi4-6x6", models.version("pretrained/phi4-6x6"), 4, 1)
     next(each for each in at.button if each.label == "Grow").click().run()
     (octave,) = finished(growth.find(wanted)).result
     assert octave.given.shape[-2:] == (4, 4) and octave.grown.x.shape[-2:] == (8, 8)
@@ -31,19 +32,19 @@ def test_fields_grow_octave_by_octave_beside_hybrid_monte_carlo():
     assert torch.allclose(kept, given, atol=1e-4)
     healthy(at.run())
     frame = at.dataframe[0].value
-    assert list(frame["fields"]) == ["grown, 256", "HMC, 1,024"]
+    assert list(frame["fields"]) == ["grown, 256", "HMC, 512"]
     found = octave.grown.observables["phi2"]
     assert str(frame["⟨φ²⟩"][0]).startswith(plots.in_brackets(found.value, found.error))
     at.slider(key="grow-cutoff").set_value(0.0).run()
     healthy(at)
-    drawn = growth.taken_over(wanted, octave, 0.0)
+    drawn = growth.taken_over(wanted, 8, 0.0, octave)
     there = octave.reference.observables["phi2"]
     here = observables(drawn, n_chains=len(drawn))["phi2"]
     assert abs(here.value - there.value) < 5 * math.hypot(here.error, there.error)
 
 
 def test_a_model_that_cannot_grow_is_one_sentence():
-    wanted = Growth("pretrained/cifar10", 4, 1)
+    wanted = Growth("pretrained/cifar10", models.version("pretrained/cifar10"), 4, 1)
     growth.begin(wanted)
     task = finished(growth.find(wanted))
     assert task.result is None and task.error == "pretrained/cifar10 is not of a lattice theory."

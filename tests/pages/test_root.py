@@ -4,6 +4,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
@@ -13,12 +14,13 @@ from pages._shared.root import Root, headed
 PAGE = "<html><head><title>a</title></head><body>" + "x" * 2000 + "</body></html>"
 
 
-STYLE = "p { color: red }"
+STYLE, TAG = "p { color: red }", '"as-before"'
 
 
 def client(base: str = "") -> TestClient:
-    async def page(_) -> HTMLResponse:
-        return HTMLResponse(PAGE)
+    async def page(request: Request) -> HTMLResponse:
+        known = request.headers.get("if-none-match") == TAG
+        return HTMLResponse("" if known else PAGE, 304 if known else 200, {"etag": TAG})
 
     async def text(_) -> PlainTextResponse:
         return PlainTextResponse("<head>")
@@ -40,6 +42,12 @@ def test_a_page_names_its_root_and_has_its_style(base, path, depth):
     assert answer.content == headed(PAGE.encode(), depth, STYLE)
     assert f"<style>{STYLE}</style>" in answer.text.partition("<title>")[0]
     assert answer.headers["content-length"] == str(len(answer.content))
+
+
+def test_a_page_that_the_browser_knows_without_the_style_is_sent_again():
+    ask = {"accept": "text/html", "if-none-match": TAG}
+    answer = client().get("/", headers=ask)
+    assert answer.status_code == 200 and STYLE in answer.text and "etag" not in answer.headers
 
 
 def test_what_is_no_page_is_left_alone():

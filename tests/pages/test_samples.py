@@ -248,6 +248,8 @@ def test_the_pictures_walk_between_two_samples():
 def test_a_walk_to_a_sample_that_does_not_exist_is_one_sentence():
     with pytest.raises(ValueError, match=r"a sample in walk = 64 is outside \[0, 63\]"):
         replace(SMALL, walk=(0, 64))
+    with pytest.raises(ValueError, match="from sample 3 to itself leads nowhere"):
+        replace(SMALL, walk=(2, 2))
 
 
 def test_a_model_brings_as_many_samples_and_steps_as_are_soon_drawn():

@@ -152,7 +152,7 @@ def test_short_waves_that_are_redrawn_are_those_of_the_free_field_and_long_ones_
     x = free_fields(8, n)
     found = redrawn(model, x, cutoff, generator(1), steps=6)
     before, after = (model.basis.analyze(each) for each in (x, found))
-    kept = (model.basis.scale < cutoff).expand(model.basis.shape)
+    kept = (model.basis.scale <= cutoff).expand(model.basis.shape)
     assert kept.any() and not kept.all()
     assert torch.allclose(after[:, kept], before[:, kept], atol=1e-5)
     exact = free_modes(8).variance
@@ -167,5 +167,6 @@ def test_a_cutoff_at_0_keeps_nothing_and_one_outside_is_refused():
     model, x = free_model(4), free_fields(4, 2)
     drawn = redrawn(model, x, 0.0, generator(1), steps=6)
     assert torch.equal(drawn, redrawn(model, -x, 0.0, generator(1), steps=6))
+    assert torch.allclose(redrawn(model, x, 1.0, steps=6), x, atol=1e-5)
     with pytest.raises(ValueError, match=r"cutoff = 1.5 is outside \[0, 1\]"):
         redrawn(model, x, 1.5)

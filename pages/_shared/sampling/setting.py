@@ -8,6 +8,7 @@ from rgdiff_core.colors import Matched
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.sampling import DDIM, GRIDS, METHODS, Method
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.seeds import check_walk
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = [
@@ -146,3 +147,5 @@ class Request(Spec):
         check_whole("seed", self.seed, 0, 2**31 - 1)
         for number in self.walk or ():
             check_whole("the number of a sample in walk", number, 0, MAX_SAMPLES - 1)
+        if self.walk is not None:
+            check_walk(*self.walk)

@@ -15,7 +15,7 @@ from pages._shared.sampling.models import load
 from pages._shared.sampling.parts import is_short
 from pages._shared.sampling.setting import Request
 
-__all__ = ["drawn", "followed"]
+__all__ = ["drawn", "followed", "visitor"]
 
 
 def drawn(request: Request) -> Tensor:
@@ -45,10 +45,10 @@ def followed(request: Request) -> list[Frame]:
 
 def _draw(request: Request, show: Callable[[Frame], None], say: Callable[[int], None]) -> Tensor:
     lane = SHORT if is_short(request, load(request.setting)) else LONG
-    return in_turn(lane, _visitor(), lambda look: draw(request, show, look), say)
+    return in_turn(lane, visitor(), lambda look: draw(request, show, look), say)
 
 
-def _visitor() -> str:
+def visitor() -> str:
     """Return the address of whom a page is for, nothing for this machine and outside of a page."""
     inside = get_script_run_ctx(suppress_warning=True) is not None
     return (st.context.ip_address if inside else None) or ""
