@@ -21,7 +21,6 @@ from rgdiff_core.evaluation import (
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.classes import named
-from rgdiff_core.networks import network_dtype
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.process import Process
 from rgdiff_core.statistics import Estimate
@@ -103,7 +102,8 @@ def image_card(
         work: its run's folder.
     """
     model = model.to(budget.device)
-    model.autocast = network_dtype("auto", config.model.network, torch.device(budget.device))
+    if torch.device(budget.device).type == "cuda":
+        model.autocast = torch.bfloat16
     tried = {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
     processes = {title: each.on(model) for title, each in tried.items()}
     few = data.load(config.data, "test").images[: budget.scan_images]
