@@ -13,12 +13,14 @@ from samplespage import SMALL, at_bench, choose, healthy, rest, state, visit
 import rgdiff_core as rg
 from pages._samples import files
 from pages._samples.messages import samples_message
-from pages._samples.state import SamplesState
+from pages._samples.state import SamplesState, start
 from pages._samples.views import words
 from pages._shared.component import unpack
 from pages._shared.sampling import models
 from pages._shared.sampling.draw import process
 from pages._shared.sampling.setting import Setting, Zoom
+from rgdiff_core.data import store
+from rgdiff_core.data.records import Record
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
 from tests.classes import NAMES, install_model, make_images
 
@@ -162,3 +164,16 @@ def test_the_python_lines_know_class_and_guidance(kinds: Setting, change: dict):
     names: dict[str, Any] = {}
     exec(files.python_lines(bench), names)
     assert torch.equal(names["samples"], files.drawn(bench.request))
+
+
+def test_the_page_opens_with_images_of_a_class_where_model_and_data_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert state(healthy(visit())) == start()  # without the data
+    monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path))
+    images = np.random.default_rng(0).integers(0, 256, (20, 3, 32, 32), dtype=np.uint8)
+    for split in ("train", "test"):
+        store.write(tmp_path / "cifar10-v1", split, Record(images, np.arange(20) % 10, "made up"))
+    first = state(healthy(visit()))
+    assert first.setting.model == "pretrained/cifar10-conditional"
+    assert first.setting.class_label == 1 and first.setting.guidance > 1
