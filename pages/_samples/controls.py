@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._samples.session import MAX_SECONDS, bound, take
+from pages._samples.session import bound, take
 from pages._samples.state import SamplesState
 from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
@@ -27,6 +27,7 @@ from rgdiff_core.schedules import Cutoff, Schedule
 
 __all__ = ["sidebar"]
 
+MAX_SECONDS = 4.0  # seconds that the first draw of a model may take
 COUPLING_STEPS = 300  # of the slider from one end of a line to the other
 
 

@@ -12,14 +12,12 @@ from pages._shared.page_state import DraggedState, json_address
 from pages._shared.process_choice import choice_of
 from pages._shared.sampling.draw import lead, process
 from pages._shared.sampling.models import _sound, load, menu
-from pages._shared.sampling.parts import affordable
-from pages._shared.sampling.setting import GUIDED, MAX_PINS, Request, Setting
+from pages._shared.sampling.setting import GUIDED, MAX_PINS, Setting
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
 
 __all__ = [
     "KEY",
-    "MAX_SECONDS",
     "bound",
     "current",
     "history",
@@ -39,8 +37,7 @@ __all__ = [
 
 KEY = "bench"  # of the component
 IMAGES, IMAGES_DATA = "cifar10-conditional", "cifar10"
-CLASS, FEW = 1, 16  # automobiles, and how many
-MAX_SECONDS = 4.0  # seconds that the first draw of a model may take
+CLASS, FEW, STEPS = 1, 16, 10  # automobiles, and how many in how many steps: some seconds
 OPENING = "samples-opening"
 
 
@@ -76,19 +73,15 @@ def prepare() -> None:
 
 
 def _first() -> SamplesState:
-    """Return the initial state: images of a class, where their model and their data are there, as
-    many and in as many steps as are soon drawn.
-    """
+    """Return the initial state: images of a class, where their model and their data are there."""
     there = f"pretrained/{IMAGES}" in menu() and cache.has(IMAGES_DATA)
     if not there:
         return start()
-    images = Setting(f"pretrained/{IMAGES}", steps=12, class_label=CLASS, guidance=GUIDED)
+    images = Setting(f"pretrained/{IMAGES}", steps=STEPS, class_label=CLASS, guidance=GUIDED)
     try:
-        setting = _sound(images)
-        found = affordable(Request(setting, FEW), load(setting), MAX_SECONDS)
+        return SamplesState(_sound(images), n=FEW)
     except (ValueError, OSError):  # a damaged file
         return start()
-    return SamplesState(found.setting, n=found.n)
 
 
 def opening() -> bool:
