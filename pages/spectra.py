@@ -17,7 +17,7 @@ def radial(choice: SpectraChoice, colors: Colors) -> None:
     spectrum = choice.spectrum()
     k, noise = spectrum.momentum, {}
     curves = [Curve("Data", k, spectrum.power, plots.GREEN, points=True, error=spectrum.error)]
-    figure = st.container()
+    figure = st.container(key="spectrum")  # its place is reserved in looks.css
     left, right = st.columns([3, 2], gap="large")
     with right:
         try:
