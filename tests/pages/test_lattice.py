@@ -86,9 +86,9 @@ def test_the_first_look_is_of_the_theory_itself():
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("λ", -1.0, "lam = -1.0 is negative"),
+        ("λ", -1.0, "λ = -1.0 is negative"),
         ("Size L", 1, "L = 1 is outside [2, 256]"),
-        ("λ", 0.0, "the free theory needs m2 > 0"),
+        ("λ", 0.0, "the free theory needs m² > 0"),
     ],
 )
 def test_bad_numbers_are_one_sentence_and_lose_nothing(name, value, sentence):
@@ -130,7 +130,7 @@ def test_couplings_can_be_entered_in_any_convention():
     assert told(at).action.m2 == pytest.approx(Phi4.from_hopping(0.25, lam).m2)
     assert told(at).action.lam == pytest.approx(Phi4.from_hopping(0.25, lam).lam)
     next(each for each in at.number_input if each.label == "κ").set_value(1e-200).run()
-    assert [each.value.startswith("kappa = 1e-200") for each in at.error] == [True]
+    assert [each.value.startswith("κ = 1e-200") for each in at.error] == [True]
     assert not at.exception
     at = healthy(start(convention="½: m², g").run())
     healthy(next(each for each in at.number_input if each.label == "g").set_value(12.0).run())
