@@ -211,7 +211,8 @@ def test_numbers_of_time_and_width_can_be_typed(open_page: Page):
     for name, text in (("Time t, typed", "0.8"), ("Width w, typed", "0.25")):
         page.get_by_role("textbox", name=name).fill(text)
         page.keyboard.press("Enter")
-    page.wait_for_function('location.search.includes("0.8")')
+    for number in ("0.8", "0.25"):
+        page.wait_for_function("(number) => location.search.includes(number)", arg=number)
     settled(page)
     assert address(page).t == 0.8
     assert address(page).sides[0].schedule.kernel == SigmoidKernel(0.25)
