@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pages._shared.sampling.models import Source
 from pages._shared.sampling.setting import Request, Setting
-from rgdiff_core.denoisers import DelegatingDenoiser, Denoiser, Posterior
+from rgdiff_core.denoisers import DelegatingDenoiser, Denoiser, NetworkDenoiser, Posterior
 from rgdiff_core.process import Marginal
 
 __all__ = ["Parted", "affordable", "is_short", "measured", "part", "seconds"]
@@ -30,9 +30,11 @@ _lock = threading.Lock()
 
 
 def _each(source: Source) -> int:
-    """Return the work of asking a model for one field."""
-    parameters = sum(p.numel() for p in source.denoiser.parameters())
-    return parameters * math.prod(source.denoiser.basis.shape)
+    """Return the work of asking a model for one field; merged pixels count once."""
+    model = source.denoiser
+    merged = getattr(model.spec.network, "patch", 1) if isinstance(model, NetworkDenoiser) else 1
+    parameters = sum(p.numel() for p in model.parameters())
+    return parameters * math.prod(model.basis.shape) // merged**2
 
 
 def is_short(request: Request, source: Source) -> bool:
