@@ -55,10 +55,12 @@ def run_ablation(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     budget = AblationBudget(
         chosen.data, chosen.steps, chosen.batch, chosen.points, chosen.width, chosen.images
     )
-    rows = [
-        row(name, [cell(cells, name, seed, budget) for seed in chosen.seeds])
+    made = {
+        (name, seed): cell(cells, name, seed, budget)
+        for seed in chosen.seeds  # so that what is stopped has all models with the first seeds
         for name in chosen.models
-    ]
+    }
+    rows = [row(name, [made[name, seed] for seed in chosen.seeds]) for name in chosen.models]
     found = {
         "command": f"rgdiff study ablation --data {chosen.data} --steps {chosen.steps} --batch "
         f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "

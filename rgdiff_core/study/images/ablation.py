@@ -32,6 +32,7 @@ __all__ = ["AblationBudget", "ABLATION", "AblationStep"]
 
 WHITE = FixedProcess(White(), LinearGamma(-12.0, 5.0))
 MATCHED = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.3), gamma_min=-9.0, gamma_max=6.0))
+SCALAR = FixedProcess(Matched(), LinearGamma(-9.0, 6.0))
 NARROW = FixedProcess(Matched(), Cutoff(SigmoidKernel(0.1), gamma_min=-9.0, gamma_max=6.0))
 BEHIND = FixedProcess(White(), Cutoff(GaussianKernel(), gamma_min=-12.0, gamma_max=5.0))
 STANDARD = ModelSpec(
@@ -70,6 +71,10 @@ ABLATION: dict[str, AblationStep] = {
     ),
     "matched": AblationStep("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
     "matched-simple": AblationStep("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
+    "matched-scalar": AblationStep("matched noise, linear log-SNR (EqualSNR)", OURS, UNIT, SCALAR),
+    "matched-scalar-simple": AblationStep(
+        "matched noise, linear log-SNR, the loss of the noise", OURS, SIMPLE, SCALAR
+    ),
     "spectrum": AblationStep(
         "standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE
     ),
@@ -150,7 +155,7 @@ def _config(step: AblationStep, seed: int, chosen: AblationBudget) -> TrainConfi
         decay="constant",  # so that the points along the way count
         ema=0.995,
         seed=seed,
-        precision="bfloat16",
+        precision="auto",
     )
 
 
