@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from rgdiff_core import data
+from rgdiff_core.bases.spec import BASES
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import (
     ClassAgreement,
@@ -180,13 +181,13 @@ def _classes(
 def _title(config: TrainConfig) -> str:
     """Return what tells a model from others of the same data."""
     of = next(item.title for item in data.available() if item.name == config.data)
+    if config.class_conditional:
+        of = f"{of} by class"
     if config.model.reference == "isotropic":
-        kind = "standard diffusion"
-    elif isinstance(config.noise, FixedProcess):
-        kind = f"one process, {config.basis.name}"
-    else:
-        kind = f"universal, {config.basis.name}"
-    return f"{of}, {kind}" + (", by class" if config.class_conditional else "")
+        return f"{of}, standard diffusion"
+    kind = "one process" if isinstance(config.noise, FixedProcess) else "universal"
+    basis = config.basis.name
+    return f"{of}, {kind}" + ("" if basis == "fourier" else f", {BASES[basis].title.lower()}")
 
 
 def _device(device: str, autocast: torch.dtype | None) -> str:
