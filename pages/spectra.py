@@ -1,14 +1,18 @@
 """Spectra: how much power the data have at each scale, and the noise colours beside them."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import streamlit as st
-from torch import Tensor
 
 from pages._shared import address, plots
 from pages._shared.plots import MOMENTUM, Curve, draw
 from pages._spectra.controls import SpectraChoice, basis_controls, data_controls, noise_controls
 from pages._spectra.views import STYLES, VIEWS, Colors
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.spectra.power import radial_average
+from rgdiff_core.spectra.power import FreeTheoryFit, PowerLawFit, radial_average
+
+T = TypeVar("T")
 
 
 def radial(choice: SpectraChoice, colors: Colors) -> None:
@@ -17,21 +21,25 @@ def radial(choice: SpectraChoice, colors: Colors) -> None:
     spectrum = choice.spectrum()
     k, noise = spectrum.momentum, {}
     curves = [Curve("Data", k, spectrum.power, plots.GREEN, points=True, error=spectrum.error)]
-    figure = st.container(key="spectrum")  # its place is reserved in looks.css
+    laws, no_fit = _tried(choice.fits)
+    modes, no_noise = _tried(lambda: choice.modes(choice.fourier))
+    for fit, title in zip(laws or (), ("Power law", "Free theory"), strict=False):
+        inside = k[k > 0]
+        power = fit.power(inside)
+        curves.append(Curve(f"{title} fit", inside, power, STYLES[title][0], width=1.2))
+    if modes is not None:
+        for title, color in colors.items():
+            noise[title] = radial_average(color.variance(modes), momentum=choice.momentum)
+            curves.append(Curve(f"{title} noise", k, noise[title], *STYLES[title]))
+    # Before what stands below it, which would move.
+    draw(curves, MOMENTUM, "power per mode", "Radial power spectrum of the data and the noise")
     left, right = st.columns([3, 2], gap="large")
     with right:
-        try:
-            curves += fits(choice, k[k > 0])
-        except ValueError as problem:
-            st.info(f"No fit: {problem}", icon=":material/info:")
-        try:
-            modes = choice.modes(choice.fourier)
-        except ValueError as problem:
-            st.info(f"No noise: {problem}", icon=":material/info:")
-        else:
-            for title, color in colors.items():
-                noise[title] = radial_average(color.variance(modes), momentum=choice.momentum)
-                curves.append(Curve(f"{title} noise", k, noise[title], *STYLES[title]))
+        if laws:
+            fits(choice, *laws)
+        for what, why in (("fit", no_fit), ("noise", no_noise)):
+            if why:
+                st.info(f"No {what}: {why}", icon=":material/info:")
     with left:
         n, _, height, width = choice.images.shape
         st.caption(f"Measured: {n:,} images of {height}×{width}. {choice.source.source}")
@@ -52,13 +60,18 @@ def radial(choice: SpectraChoice, colors: Colors) -> None:
             on_click="ignore",
             help="Shells of |k|: the data's power, its error, and the colours' power.",
         )
-    with figure:
-        draw(curves, MOMENTUM, "power per mode", "Radial power spectrum of the data and the noise")
 
 
-def fits(choice: SpectraChoice, k: Tensor) -> list[Curve]:
-    """Draw the table of the fits, and return their curves; raises `ValueError` without any."""
-    law, free = choice.fits()
+def _tried(make: Callable[[], T]) -> tuple[T | None, str]:
+    """Return what is made, or None and why it cannot be."""
+    try:
+        return make(), ""
+    except ValueError as problem:
+        return None, str(problem)
+
+
+def fits(choice: SpectraChoice, law: PowerLawFit, free: FreeTheoryFit) -> None:
+    """Draw the table of the fits."""
     exponent, mass2 = (plots.with_error(x.value, x.error) for x in (law.exponent, free.mass2))
     between = f"{choice.fit_from:g} ≤ \\|k\\| ≤ {choice.fit_to:g}"
     st.markdown(
@@ -70,10 +83,6 @@ def fits(choice: SpectraChoice, k: Tensor) -> list[Curve]:
         "χ²/dof near 1: the law describes the data within their errors. Far above 1: the data "
         "hold more than this law, and the errors of its parameters mean little."
     )
-    pairs = zip((law, free), ("Power law", "Free theory"), strict=True)
-    return [
-        Curve(f"{title} fit", k, fit.power(k), STYLES[title][0], width=1.2) for fit, title in pairs
-    ]
 
 
 @st.fragment
