@@ -117,6 +117,26 @@ def test_a_point_dragged_by_the_mouse_paints_and_then_is_in_the_address(open_pag
     assert handle(page, 1).get_attribute("aria-valuenow") == f"{moved[1][1]:.3f}"
 
 
+def test_a_drag_goes_on_where_the_page_changes_its_height(open_page: Page):
+    """As it does where a sentence below gets a second line."""
+    page = open_page
+    taller = "(root) => { root.style.minHeight = `${root.clientHeight + 60}px`; }"
+    x, y = centre(handle(page, 1))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y + 20, steps=2)
+    page.evaluate(FRAME)
+    before = handle(page, 1).get_attribute("aria-valuenow")
+    ref(page, "root").evaluate(taller)
+    for _ in range(3):  # the observer of the size, and what it repaints
+        page.evaluate(FRAME)
+    page.mouse.move(x, y + 60, steps=2)
+    expect(handle(page, 1)).not_to_have_attribute("aria-valuenow", str(before))
+    page.mouse.up()
+    settled(page)
+    ref(page, "root").evaluate("(root) => { root.style.minHeight = ''; }")
+
+
 def test_arrow_keys_move_a_point_and_delete_removes_it(open_page: Page):
     page = open_page
     handle(page, 2).focus()

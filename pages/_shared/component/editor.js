@@ -23,35 +23,38 @@ function frameOf(width, height) {
   };
 }
 
+/** Fits the plot to its place; what is held in it stays, or a drag would end unnoticed. */
 function sizeEditor(lab) {
   const svg = lab.el.curve;
   const width = Math.max(240, svg.clientWidth || 480);
   const height = lab.curveHeight || CURVE_HEIGHT;
   if (lab.frame && lab.frame.width === width && lab.frame.height === height) return;
   lab.frame = frameOf(width, height);
-  const { frame } = lab;
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.setAttribute("height", height);
-  const grid = makeSvg("g", { class: "grid" });
-  for (const v of [0, 0.25, 0.5, 0.75, 1]) {
-    grid.append(makeSvg("line", { x1: frame.x(0), x2: frame.x(1), y1: frame.y(v), y2: frame.y(v) }));
-    grid.append(makeSvg("line", { x1: frame.x(v), x2: frame.x(v), y1: frame.y(0), y2: frame.y(1) }));
-    if (v !== 0.25 && v !== 0.75) {
-      grid.append(label(v, frame.x(v), frame.y(0) + 18, "middle"));
-      grid.append(label(v, frame.x(0) - 13, frame.y(v) + 4, "end"));
-    }
-  }
-  grid.append(label("time t: data → noise", frame.x(0.5), height - 1, "middle"));
-  const upright = label("", 0, 0, "middle");
-  upright.setAttribute("transform", `translate(12 ${frame.y(0.5)}) rotate(-90)`);
+  if (!lab.shapes) makeShapes(lab);
+  const { frame, shapes } = lab;
+  const lines = [0, 0.25, 0.5, 0.75, 1].flatMap((v) => [
+    makeSvg("line", { x1: frame.x(0), x2: frame.x(1), y1: frame.y(v), y2: frame.y(v) }),
+    makeSvg("line", { x1: frame.x(v), x2: frame.x(v), y1: frame.y(0), y2: frame.y(1) }),
+  ]);
+  const labels = [0, 0.5, 1].flatMap((v) => [label(v, frame.x(v), frame.y(0) + 18, "middle"),
+    label(v, frame.x(0) - 13, frame.y(v) + 4, "end")]);
+  shapes.grid.replaceChildren(...lines, ...labels,
+    label("time t: data → noise", frame.x(0.5), height - 1, "middle"));
+  setAttributes(shapes.upright, { transform: `translate(12 ${frame.y(0.5)}) rotate(-90)` });
+}
+
+function makeShapes(lab) {
   const part = (tag, name) => makeSvg(tag, { class: name });
   lab.shapes = {
-    upright, fill: part("path", "fill"), other: part("path", "other"), own: part("path", "own"),
-    level: part("line", "level"), now: part("line", "now"), dot: part("circle", "dot"),
-    readout: part("text", "readout"), lines: part("g", "lines"), points: part("g", "points"),
+    grid: part("g", "grid"), upright: label("", 0, 0, "middle"), fill: part("path", "fill"),
+    other: part("path", "other"), own: part("path", "own"), level: part("line", "level"),
+    now: part("line", "now"), dot: part("circle", "dot"), readout: part("text", "readout"),
+    lines: part("g", "lines"), points: part("g", "points"),
   };
   lab.shapes.dot.setAttribute("r", 4);
-  svg.replaceChildren(grid, ...Object.values(lab.shapes));
+  lab.el.curve.replaceChildren(...Object.values(lab.shapes));
   lab.handles = [];
 }
 
@@ -63,6 +66,10 @@ function label(text, x, y, anchor) {
 
 function wireEditor(lab) {
   const { el } = lab;
+  // A handle that is removed while it is held has no other way to say that it was let go.
+  on(lab, document, "lostpointercapture", (event) => {
+    if (event.target === document && lab.gesture) endGesture(lab);
+  });
   on(lab, el.curve, "dblclick", (event) => {
     const side = lab.message.sides[lab.active];
     if (!side.path) return;
