@@ -13,14 +13,19 @@ from pages._shared.component import mount_layers, mount_result_channel
 VIEWS = ("Images", "Two sites")
 
 
-def sidebar() -> None:
-    """Draw the controls."""
+def data_menu() -> None:
+    """Draw the choice of the data set."""
     with st.sidebar:
         lab = session.current()
         chosen = datasets.choose(lab.data)
         if chosen != lab.data:
             session.attempt(lambda: session.with_data(chosen))
-            lab = session.current()
+
+
+def sidebar() -> None:
+    """Draw the other controls, which change the state before the page is drawn anew."""
+    with st.sidebar:
+        lab = session.current()
         controls.picture_controls(lab)
         controls.compare_toggle(lab)
         for index in range(len(lab.sides)):
@@ -94,10 +99,11 @@ def page() -> None:
         return
     session.prepare(datasets.first())
     follow_tour()
-    sidebar()
+    data_menu()
     with top:
         tour.draw("noising")
-    laboratory()
+    laboratory()  # before the other controls, so that what they change is seen soon
+    sidebar()
 
 
 page()

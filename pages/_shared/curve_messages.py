@@ -106,15 +106,13 @@ def _axis(side: ProcessChoice, proc: rg.Process, bands: Bands) -> str:
 
 
 def curve_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
-    """Return α, σ and γ over (shape, ordinate, band) and, for a path, the front over (shape,
-    ordinate).
-    """
+    """Return α and σ over (shape, ordinate, band) and, for a path, the front without the bands."""
     shape = side.drag_parameters()[0]
     turned = [side.schedule]
     if shape is not None:
         turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]
     table = tabulate(proc, turned, bands)
-    tables = {"alpha": table.alpha, "sigma": table.sigma, "gamma": table.gamma}
+    tables = {"alpha": table.alpha, "sigma": table.sigma}
     return tables if table.front is None else tables | {"front": table.front}
 
 

@@ -278,13 +278,11 @@ class BandTable:
     Attributes:
         alpha: (P, N, B) over schedules, ordinates (uniform on [0, 1]) and bands.
         sigma: as alpha.
-        gamma: as alpha.
         front: (P, N), the scale at which α² = σ² for cutoff schedules, else None.
     """
 
     alpha: Tensor
     sigma: Tensor
-    gamma: Tensor
     front: Tensor | None
 
 
@@ -305,9 +303,9 @@ def tabulate(
         level = clamped(schedule.level(times, modes))
         magnitude = level.magnitude.expand(level.gamma.shape)
         level = Level(*(x.flatten(-3)[..., index] for x in (level.gamma, magnitude)))
-        levels.append((level.alpha, level.sigma, level.gamma))
-    alpha, sigma, gamma = (torch.stack(x) for x in zip(*levels, strict=True))
-    return BandTable(alpha, sigma, gamma, torch.stack(fronts) if fronts else None)
+        levels.append((level.alpha, level.sigma))
+    alpha, sigma = (torch.stack(x) for x in zip(*levels, strict=True))
+    return BandTable(alpha, sigma, torch.stack(fronts) if fronts else None)
 
 
 def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:

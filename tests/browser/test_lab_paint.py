@@ -70,7 +70,6 @@ def message() -> Message:
             "noise": rng.standard_normal(layers).astype(np.float16),
             "alpha": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
             "sigma": rng.uniform(size=(parameters, len(ORDINATES), BANDS)),
-            "gamma": rng.uniform(-5, 5, (parameters, len(ORDINATES), BANDS)),
             "noise2": rng.standard_normal(layers).astype(np.float16),
             "tint": rng.uniform(0.1, 2, (len(EXPONENTS), len(MOTION[i]), 2, BANDS)),
             "motion": np.array(MOTION[i]),
@@ -202,7 +201,9 @@ def side_at(message: Message, i: int, state: dict[str, Any]) -> dict[str, np.nda
     u = PchipInterpolator(*np.array(own["points"]).T)(t) if i == 0 else t
     place = [np.log(own["shape"] or 1.0), u]
     axes = [np.log(WIDTHS), ORDINATES]
-    row = {name: at(get[name], axes, place) for name in ("alpha", "sigma", "gamma")}
+    row = {name: at(get[name], axes, place) for name in ("alpha", "sigma")}
+    gamma = 2 * np.log(get["sigma"].astype(np.float64) / get["alpha"])
+    row["gamma"] = at(gamma, axes, place)
     moving = {name: np.moveaxis(get[name], 1, 0) for name in ("tint", "noise_power")}
     times = np.linspace(0, 1, len(MOTION[i]))
     tint = {n: at(table, [times, EXPONENTS], [t, own["tint"]]) for n, table in moving.items()}

@@ -1,6 +1,8 @@
 // Messages from Python: the binary container, and what the lab keeps of a message.
 // The format is written down in docs/lab-protocol.md.
 
+const GAMMA_MAX = 40; // of what is finished: its weights are 1 and next to nothing
+
 const HALF_FLOATS = (() => {
   const table = new Float32Array(65536);
   for (let bits = 0; bits < 65536; bits++) {
@@ -104,6 +106,7 @@ function readSide(message, images, side, index) {
   const [parameters, ordinates] = alpha.shape;
   const tint = get("tint", [null, null, side.noise.length, bands]);
   const [tints, moves] = tint.shape;
+  const sigma = get("sigma", [parameters, ordinates, bands]);
   const shape = [bands, n, channels, height, width];
   const data = storedLayers(side.data, shape);
   const noise = side.noise.map((id) => storedLayers(id, shape));
@@ -114,8 +117,8 @@ function readSide(message, images, side, index) {
     dataPeak: data.peaks,
     noisePeak: noise.flatMap((layers) => layers.peaks),
     alpha: alpha.values,
-    sigma: get("sigma", [parameters, ordinates, bands]).values,
-    gamma: get("gamma", [parameters, ordinates, bands]).values,
+    sigma: sigma.values,
+    gamma: logRatio(alpha.values, sigma.values),
     moves,
     motion: get("motion", [moves]).values,
     tintTable: tint.values,
@@ -124,6 +127,11 @@ function readSide(message, images, side, index) {
     share: side.curve ? get("share", [tints, bands]).values : null,
     front: side.path ? get("front", [parameters, ordinates]).values : null,
   };
+}
+
+/** γ = log σ²/α², which need not be sent. */
+function logRatio(alpha, sigma) {
+  return sigma.map((value, i) => clamp(2 * Math.log(value / alpha[i]), -GAMMA_MAX, GAMMA_MAX));
 }
 
 /** Says that band images which a message refers to have not come yet. */
