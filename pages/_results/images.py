@@ -174,10 +174,10 @@ def ablation(study: Found) -> None:
         points = entry["points"]
         title = f"{number}. {entry['title']}"
         values, errors = ([p["bits"][k] for p in points] for k in ("value", "error"))
-        steps = [point["step"] for point in points]
+        at = [point["step"] for point in points]
         bars = errors if seeds > 1 else None
         dash = DASHES[number % 3]
-        drawn.append(Curve(title, steps, values, color, dash, error=bars, joined=True))
+        drawn.append(Curve(title, at, values, color, dash, error=bars, joined=True))
         rows += [
             {
                 "#": number,
@@ -185,11 +185,30 @@ def ablation(study: Found) -> None:
                 "step": step,
                 "bits": value,
                 "bits_error": error,
+                "less_first": (point.get("less_first") or {}).get("value"),
+                "less_first_error": (point.get("less_first") or {}).get("error"),
             }
-            for step, value, error in zip(steps, values, errors, strict=True)
+            for step, value, error, point in zip(at, values, errors, points, strict=True)
         ]
     figure = figures.curves(drawn, "training steps", "bits/dim, at most", height=480)
     st.plotly_chart(
         figure, key="results-image-ablation", config=plots.BAR, alt="Bits along the ablation"
     )
+    if seeds > 1:
+        _differences(steps)
     below({**study, "command": found["command"]}, "ablation", rows, "DATA-MODEL-SEED")
+
+
+def _differences(steps: Sequence[Found]) -> None:
+    """Show what each model of the ablation has more than the first, at the points on the way."""
+    table = []
+    for number, entry in enumerate(steps[1:], 2):
+        row = {"model": f"{number}. {entry['title']}"}
+        for point in entry["points"]:
+            found = point.get("less_first")
+            if found and found["error"] is not None:
+                text = plots.in_brackets(found["value"], found["error"])
+                row[f"{point['step']:,} steps"] = text.replace("-", "−")
+        table.append(row)
+    st.dataframe(table, hide_index=True, width="stretch")
+    st.caption("Bits/dim more than the first model, in pairs of the same seed.")

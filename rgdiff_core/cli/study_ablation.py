@@ -9,7 +9,14 @@ import torch
 from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, resumable
-from rgdiff_core.study.images.ablation import ABLATION, AblationBudget, cell, lines, row
+from rgdiff_core.study.images.ablation import (
+    ABLATION,
+    AblationBudget,
+    cell,
+    compared,
+    lines,
+    row,
+)
 from rgdiff_core.study.report import versions
 from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import tune_malloc
@@ -60,7 +67,9 @@ def run_ablation(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         for seed in chosen.seeds  # so that what is stopped has all models with the first seeds
         for name in chosen.models
     }
-    rows = [row(name, [made[name, seed] for seed in chosen.seeds]) for name in chosen.models]
+    rows = compared(
+        [row(name, [made[name, seed] for seed in chosen.seeds]) for name in chosen.models]
+    )
     found = {
         "command": f"rgdiff study ablation --data {chosen.data} --steps {chosen.steps} --batch "
         f"{chosen.batch} --points {chosen.points} --width {chosen.width} --images "

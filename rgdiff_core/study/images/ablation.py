@@ -141,6 +141,31 @@ def _mean(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"step": points[0]["step"], "bits": bits, "free_bits": points[0]["free_bits"]}
 
 
+def compared(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Add to the points of all rows how many bits they have more than the first row, by pairs of
+    the same seed; nothing where there is one seed.
+    """
+    first = _bits_of(rows[0])
+    if len(first) < 2:
+        return list(rows)
+    return [
+        row
+        | {
+            "points": [
+                point | {"less_first": pair(Estimate.of(more))}
+                for point, more in zip(row["points"], (_bits_of(row) - first).T, strict=True)
+            ]
+        }
+        for row in rows
+    ]
+
+
+def _bits_of(row: dict[str, Any]) -> torch.Tensor:
+    """Return bits per dimension, (seeds, points)."""
+    runs = [[point["bits"]["value"] for point in run] for run in row["runs"]]
+    return torch.tensor(runs, dtype=torch.float64)
+
+
 def _config(step: AblationStep, seed: int, chosen: AblationBudget) -> TrainConfig:
     network = UNet(chosen.width, (1, 2, 2), 1, (8,))
     return TrainConfig(

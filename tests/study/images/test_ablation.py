@@ -52,6 +52,11 @@ def test_seeds_are_averaged(words, capsys):
             assert point["bits"]["value"] == pytest.approx(statistics.fmean(each), abs=1e-6)
             error = statistics.stdev(each) / 2**0.5
             assert point["bits"]["error"] == pytest.approx(error, rel=1e-3)
+    first, other = ([run[1]["bits"]["value"] for run in row["runs"]] for row in found["models"])
+    more = [b - a for a, b in zip(first, other, strict=True)]
+    told = found["models"][1]["points"][1]["less_first"]
+    assert told["value"] == pytest.approx(statistics.fmean(more), abs=1e-6)
+    assert told["error"] == pytest.approx(statistics.stdev(more) / 2**0.5, rel=1e-3)
 
 
 @pytest.mark.parametrize(("option", "value"), [("--points", "0"), ("--images", "3")])
