@@ -13,19 +13,14 @@ from pages._shared.component import mount_layers, mount_result_channel
 VIEWS = ("Images", "Two sites")
 
 
-def data_menu() -> None:
-    """Draw the choice of the data set."""
+def sidebar() -> None:
+    """Draw the controls."""
     with st.sidebar:
         lab = session.current()
         chosen = datasets.choose(lab.data)
         if chosen != lab.data:
             session.attempt(lambda: session.with_data(chosen))
-
-
-def sidebar() -> None:
-    """Draw the other controls, which change the state before the page is drawn anew."""
-    with st.sidebar:
-        lab = session.current()
+            lab = session.current()
         controls.picture_controls(lab)
         controls.compare_toggle(lab)
         for index in range(len(lab.sides)):
@@ -99,11 +94,10 @@ def page() -> None:
         return
     session.prepare(datasets.first())
     follow_tour()
-    data_menu()
+    sidebar()
     with top:
         tour.draw("noising")
-    laboratory()  # before the other controls, so that what they change is seen soon
-    sidebar()
+    laboratory()
 
 
 page()

@@ -179,8 +179,12 @@ def test_drags_after_a_menu_are_undone_before_it_after_a_look_at_another_page(op
     expect(of_six).to_have_count(6)
     ref(page, "undo").click()
     expect(of_six).to_have_count(0)
+    settled(page)
     page.get_by_role("link", name="Spectra").click()
     expect(page.get_by_role("heading", name="Spectra")).to_be_visible()
+    expect(page.get_by_role("button", name="Spectrum (CSV)")).to_be_visible()
+    # Streamlit's browser may take what a page that is left still sends for the next one's.
+    page.wait_for_selector("[data-test-script-state=notRunning]")
     page.get_by_role("link", name="Noising").click()
     settled(page)
     ref(page, "redo").click()
