@@ -81,7 +81,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
     connection.text_factory = lambda raw: raw.decode("utf-8", "replace")
     try:
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection, path)
         (sound,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if sound != "ok":
             raise sqlite3.DatabaseError(sound)
@@ -90,6 +90,18 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:
+    """Let readers not wait for writers, which the file itself remembers.
+
+    SQLite doesn't wait for others here, but fails: so of several that find a new file only one at
+    a time changes it.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode != "wal":
+        with FileLock(path.with_name(f".{NAME}.mode.lock")):
+            connection.execute("PRAGMA journal_mode=WAL")
 
 
 def _fit(connection: sqlite3.Connection) -> None:
