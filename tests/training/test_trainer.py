@@ -293,7 +293,7 @@ def test_too_much_memory_is_one_sentence(
     (tmp_path / "huge.json").write_text(huge.to_json())
     code = (
         "import psutil, resource, sys, rgdiff_core.training, rgdiff_core.cli.main as cli;"
-        "most = psutil.Process().memory_info().vms + (3 << 29);"
+        "most = psutil.Process().memory_info().vms + (1 << 29);"
         "resource.setrlimit(resource.RLIMIT_AS, (most, most));"
         "sys.exit(cli.main(sys.argv[1:]))"
     )
