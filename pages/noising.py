@@ -72,7 +72,7 @@ def laboratory() -> None:
 
 def page() -> None:
     """Draw the page."""
-    top = st.container(gap=None)
+    top = st.container(gap="xxsmall")
     with top.container(horizontal=True, vertical_alignment="center", key="noising-head"):
         st.title("Noising", anchor=False, width="content")
         st.caption(

@@ -81,7 +81,7 @@ def _stores(lab: NoisingState, side: ProcessChoice) -> list[Layers]:
     return stores
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=24, show_spinner=False)  # every basis of a data set: 3 or so each
 def _layers(identity: str, data: bool, state: str) -> bytes:
     lab = NoisingState.from_json(state)
     proc = process(lab.data, lab.sides[0])

@@ -16,9 +16,9 @@ PARAMETER = "tour"
 _STOP, _WANTED, _PROBLEM = "tour-stop", "tour-wanted", "tour-problem"  # in the session
 NOISING = "noising"
 LOOK = """<style>
-.st-key-tour { margin-top: 0.2rem; }
-.st-key-tour > .stElementContainer:has(.stSelectbox) { flex: 0 1 19rem; min-width: 11rem; }
+.st-key-tour > .stElementContainer:has(.stSelectbox) { flex-shrink: 1; min-width: 11rem; }
 </style>"""
+WIDTH = 304  # pixels of the menu, where there is room
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,7 @@ def _choice(at: int | None) -> None:
         key="tour-choice",
         on_change=chosen,
         label_visibility="collapsed",
+        width=WIDTH,
     )
 
 

@@ -1,4 +1,6 @@
-"""Every page by axe-core, light and dark, and by keyboard: nothing serious, and a short way."""
+"""Every page by axe-core, light and dark, and by keyboard: nothing serious, and a short way. And
+nothing jumps while a page comes.
+"""
 
 from collections.abc import Iterator, Mapping
 
@@ -13,6 +15,11 @@ PAGES = ("", "spectra", "lattice", "samples", "training", "results")
 BAD = ("serious", "critical")
 LOOKS = 60  # in which what fades while it is drawn again comes back
 OPTIONS = {"resultTypes": ["violations"]}
+MOST_SHIFTED = 0.05  # of the cumulative layout shift, of which 0.1 is good by web.dev
+SHIFTS = """globalThis.rgdiffShifts = 0;
+new PerformanceObserver((seen) => seen.getEntries().forEach((entry) => {
+    globalThis.rgdiffShifts += entry.hadRecentInput ? 0 : entry.value;
+})).observe({ type: "layout-shift", buffered: true });"""
 COLORS_ONLY = OPTIONS | {"runOnly": ["color-contrast"]}  # nothing else differs in the dark
 
 
@@ -24,12 +31,14 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_axe_finds_nothing_serious(page: Page, app_url: str, path: str):
+def test_axe_finds_nothing_serious_and_nothing_jumps(page: Page, app_url: str, path: str):
     """In the light and, on the same page, in the dark."""
+    page.add_init_script(SHIFTS)
     axe, app = Axe(), page.get_by_test_id("stApp")
     page.goto(f"{app_url}/{path}")
     expect(page.get_by_test_id("stHeading").first).to_be_visible()
     assert settled_faults(axe, page, OPTIONS) == []
+    assert page.evaluate("rgdiffShifts") <= MOST_SHIFTED
     light = app.evaluate("(app) => getComputedStyle(app).backgroundColor")
     page.emulate_media(color_scheme="dark")
     expect(app).not_to_have_css("background-color", light)
