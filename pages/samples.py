@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._samples import controls, search_views, session, views
+from pages._samples import controls, search_views, session, stored, views
 from pages._samples.component import mount
 from pages._samples.component.route import is_served
 from pages._samples.messages import drawn_message, samples_message
@@ -64,6 +64,7 @@ def page() -> None:
     if missing:
         st.info(f"There is nothing to compare the samples with: {missing}", icon=":material/info:")
     bench()
+    stored.gallery(state.setting.model)
 
 
 page()

@@ -25,7 +25,7 @@ from pages._shared.sampling.setting import MAX_SAMPLES, MEASURED, Request, Setti
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Schedule
 
-__all__ = ["sidebar"]
+__all__ = ["sidebar", "with_model"]
 
 MAX_SECONDS = 4.0  # seconds that the first draw of a model may take
 COUPLING_STEPS = 300  # of the slider from one end of a line to the other
@@ -58,7 +58,7 @@ def sidebar(bench: SamplesState, source: Source) -> None:
             format_func=lambda name: models.get(name, name),
             help="Pretrained models, your runs from their first checkpoint on, and the free "
             "theory: the Gaussian with the data's mean and spectrum.",
-            **bound("model", bench.setting.model, _with_model),
+            **bound("model", bench.setting.model, with_model),
         )
         _couplings(source)
         if fixes_basis(bench.setting.model):
@@ -126,7 +126,7 @@ def _with_end(end: int, bench: SamplesState, number: int) -> SamplesState:
     return replace(bench, walk=(first, number - 1) if end else (number - 1, last))
 
 
-def _with_model(bench: SamplesState, model: str) -> SamplesState:
+def with_model(bench: SamplesState, model: str) -> SamplesState:
     """Return a state with another model: with the process that it was trained on, where there is
     only one, without class and guidance, and with as many samples and steps as are soon drawn.
     """

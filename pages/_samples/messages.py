@@ -14,6 +14,7 @@ import torch
 import rgdiff_core as rg
 from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
+from pages._samples.stored import stored_fields
 from pages._shared.color_messages import curve_header, spectrum_tables
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
@@ -96,7 +97,15 @@ def samples_message(
         "guidance_points_max": MAX_POINTS,
         "guidance_max": MAX_GUIDANCE if isinstance(source.denoiser, NetworkDenoiser) else 1,
     }
-    return pack(header | told, arrays)
+    return pack(header | told, arrays | _stored(bench.setting.model, source))
+
+
+def _stored(model: str, source: Source) -> dict[str, np.ndarray]:
+    """Return stored samples, where a draw is not soon done and there are such of the shape."""
+    fields = None if source.quick else stored_fields(model)
+    if fields is None or fields.shape[1:] != source.denoiser.basis.shape:
+        return {}
+    return {"stored": levels(fields[: most(source.denoiser.basis.shape)], *span(source))}
 
 
 def _count(source: Source) -> int:

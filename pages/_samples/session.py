@@ -19,6 +19,7 @@ from rgdiff_core.schedules import Schedule
 __all__ = [
     "KEY",
     "bound",
+    "change",
     "current",
     "history",
     "opening",
@@ -94,11 +95,16 @@ def bound(
 ) -> dict[str, Any]:
     """Return a widget's arguments, as `PageState.bound`; the setting is fitted to its model."""
 
-    def put(bench: SamplesState, new: Any) -> SamplesState:
-        bench = make(bench, new)
-        return replace(bench, setting=_sound(bench.setting))
+    return _page.bound(key, value, lambda bench, new: _fitted(make(bench, new)))
 
-    return _page.bound(key, value, put)
+
+def change(make: Callable[[SamplesState], SamplesState]) -> None:
+    """Go on with what is made of the state; the setting is fitted to its model."""
+    _page.attempt(lambda: _fitted(make(current())))
+
+
+def _fitted(bench: SamplesState) -> SamplesState:
+    return replace(bench, setting=_sound(bench.setting))
 
 
 def _noted(make: Callable[[SamplesState], SamplesState]) -> None:
@@ -115,12 +121,11 @@ def pin() -> None:
 def take(color: Color, schedule: Schedule) -> None:
     """Go on with another colour and schedule, which were made for steps uniform in its time."""
 
-    def put() -> SamplesState:
-        setting = current().setting
-        side = choice_of(setting.side.basis, color, schedule)
-        return replace(current(), setting=_sound(replace(setting, side=side, grid="uniform")))
+    def put(bench: SamplesState) -> SamplesState:
+        side = choice_of(bench.setting.side.basis, color, schedule)
+        return replace(bench, setting=replace(bench.setting, side=side, grid="uniform"))
 
-    _page.attempt(put)
+    change(put)
 
 
 def unpin(index: int) -> None:

@@ -11,6 +11,7 @@ from rgdiff_core.devices import device_of
 from rgdiff_core.pretraining.images import CardBudget, ImageCard
 from rgdiff_core.pretraining.lattice import pretrain
 from rgdiff_core.pretraining.lines import LineCard
+from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import duration
 
@@ -30,6 +31,11 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         "--unfinished",
         action="store_true",
         help="take an unfinished run as it stands at its last checkpoint, and do not go on",
+    )
+    parser.add_argument(
+        "--sheet",
+        action="store_true",
+        help="models of images: only draw the stored samples of the installed model again",
     )
     parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
     usual = CardBudget()
@@ -57,6 +63,9 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         check_whole(name, getattr(chosen, name), 2, 1_000_000)
     check_whole("flow", chosen.flow, 0, 1_000_000)
     start = time.monotonic()
+    if chosen.sheet:
+        path = renew_sheet(chosen.name, str(device_of(chosen.device)))
+        return {"sheet": str(path)}, [str(path)]
     work = chosen.work or Path("runs") / f"pretrain-{Path(chosen.name).name}"
     card = pretrain(
         chosen.name,

@@ -21,7 +21,7 @@ from rgdiff_core.cli.options import (
 )
 from rgdiff_core.files.atomic import check_place, replacing
 from rgdiff_core.process import Process
-from rgdiff_core.sampling import GRIDS, METHODS, State, sample
+from rgdiff_core.sampling import GRIDS, METHODS, State, sample, usual_method
 from rgdiff_core.search import optimal_times
 from rgdiff_core.seeds import MAX_SEED, STREAMS, streams
 from rgdiff_core.spec import check_whole
@@ -80,7 +80,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     model = accelerated(to_device(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
     guidance = guidance_from(chosen, model, process)
-    method = chosen.method or ("dpmpp_2m" if process.schedule.continuous else "shell")
+    method = chosen.method or usual_method(process)
     grid = _grid(chosen.grid, chosen.steps, opened, process)
     steps = chosen.steps if isinstance(grid, str) else len(grid) - 1
     together = max(1, TOGETHER // math.prod(model.basis.shape))

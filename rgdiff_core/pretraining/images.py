@@ -34,6 +34,7 @@ __all__ = ["CardBudget", "ImageCard", "image_card", "image_markdown"]
 Say = Callable[[str], None]
 GUIDANCE = (1.0, 1.5, 2.0, 3.0)
 GUIDED = 2.0  # guidance at which processes are compared
+SHEET = "samples.png"  # beside the card: see `sheet`
 OWN = "the process that it was trained on"
 PROCESSES = tried_processes(-11.0, 6.0)
 
@@ -104,8 +105,7 @@ def image_card(
     model = model.to(budget.device)
     if torch.device(budget.device).type == "cuda":
         model.autocast = torch.bfloat16
-    tried = {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
-    processes = {title: each.on(model) for title, each in tried.items()}
+    processes = {title: each.on(model) for title, each in tried_on(config).items()}
     few = data.load(config.data, "test").images[: budget.scan_images]
     scan: dict[str, Estimate] = {}
     for title, process in processes.items():
@@ -138,6 +138,11 @@ def image_card(
     )
 
 
+def tried_on(config: TrainConfig) -> Mapping[str, FixedProcess]:
+    """Return the processes, by title, that a model is tried on."""
+    return {OWN: config.noise} if isinstance(config.noise, FixedProcess) else PROCESSES
+
+
 def _classes(
     config: TrainConfig,
     model: NetworkDenoiser,
@@ -156,12 +161,8 @@ def _classes(
         return (), None, {}
 
     def agreement(title: str, guidance: tuple[float, ...]) -> tuple[ClassAgreement, ...]:
-        process = processes[title]
-        method = "dpmpp_2m" if process.schedule.continuous else "shell"
-        n, steps, seed = budget.guided, budget.guided_steps, config.seed
-        found = class_agreement(
-            model, process, classifier, guidance, n, steps, seed, method=method
-        )
+        sizes = budget.guided, budget.guided_steps, config.seed
+        found = class_agreement(model, processes[title], classifier, guidance, *sizes)
         for each in found:
             say(f"{title}, guidance {each.guidance:g}: {each.share} are named the class asked for")
         return found
@@ -208,6 +209,8 @@ def image_markdown(card: ImageCard) -> str:
     return f"""# {card.name}: {card.title}
 
 {kind}
+
+![Sixteen samples]({SHEET})
 
 - **Data**: `{card.data}`; numbers are for its test split, which training has not seen.
 - **Budget**: {card.parameters:,} parameters, {card.all_steps} of

@@ -31,6 +31,7 @@ from rgdiff_core.presets import PRESETS
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
+from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.process import Process
 from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.statistics import Estimate
@@ -177,6 +178,7 @@ def _install_images(
             )
     card = image_card(name, config, load_model(path), work, budget, say)
     _write_card(card, image_markdown(card), home)
+    renew_sheet(name, budget.device)
     return card
 
 

@@ -10,7 +10,7 @@ a step.
 
 from rgdiff_core.sampling.grids import GRIDS, angle, time_grid
 from rgdiff_core.sampling.interface import Method
-from rgdiff_core.sampling.loop import State, check_model, reverse, sample, trajectory
+from rgdiff_core.sampling.loop import State, check_model, reverse, sample, trajectory, usual_method
 from rgdiff_core.sampling.methods import (
     DDIM,
     METHODS,
@@ -48,4 +48,5 @@ __all__ = [
     "time_grid",
     "trajectory",
     "reverse",
+    "usual_method",
 ]

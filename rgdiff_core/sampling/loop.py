@@ -22,7 +22,7 @@ from rgdiff_core.sampling.methods import METHODS, Shell
 from rgdiff_core.seeds import Generators, check_generators, source
 from rgdiff_core.spec import check_whole
 
-__all__ = ["State", "check_model", "sample", "trajectory", "reverse"]
+__all__ = ["State", "check_model", "sample", "trajectory", "reverse", "usual_method"]
 
 MAX_STEPS = 10_000
 MAX_SAMPLES = 100_000
@@ -296,3 +296,8 @@ def sample(
     if state is None:
         raise ValueError("the trajectory is empty.")
     return state.x
+
+
+def usual_method(process: Process) -> str:
+    """Return the name of the method that fits a process where none was chosen."""
+    return "dpmpp_2m" if process.schedule.continuous else "shell"

@@ -26,7 +26,7 @@ from rgdiff_core.denoisers.files import save_model
 from rgdiff_core.devices import device_of
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.process import Process
-from rgdiff_core.sampling import sample
+from rgdiff_core.sampling import sample, usual_method
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -313,7 +313,7 @@ class _TrainingRun:
             return
         process = preview_process(self._made(), self.material.basis, self.material.modes)
         generator = torch.Generator(self.fabric.device).manual_seed(fold_in(self.config.seed, 3))
-        method = "dpmpp_2m" if process.schedule.continuous else "shell"
+        method = usual_method(process)
         model = self.learner.average
         small = self.material.basis.shape[-1] <= 16  # enough of them for a histogram
         n = PREVIEW_FIELDS if small and is_lattice(self.config.data) else PREVIEW_IMAGES

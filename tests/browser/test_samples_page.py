@@ -23,6 +23,14 @@ SLOW = replace(SMALL, setting=Setting(method="rk4", steps=200), n=64)
 
 IN_ADDRESS = """(part) =>
     (new URLSearchParams(location.search).get("state") || "").includes(part)"""
+STORED = """() => {
+    const host = [...document.querySelectorAll("[data-testid=stMain] *")]
+        .find((each) => each.shadowRoot?.querySelector(".reverse"));
+    const at = (name) => (host?.shadowRoot || document).querySelector(`[data-ref=${name}]`);
+    const label = at("canvasX")?.getAttribute("aria-label");
+    const status = at("status")?.textContent;
+    return status?.startsWith("Stored") && label ? { status, label } : null;
+}"""
 BEYOND = """() => [...document.querySelectorAll("[data-testid=stMain] *")].flatMap((host) =>
     [host, ...(host.shadowRoot ? host.shadowRoot.querySelectorAll("*") : [])])
     .filter((e) => e.checkVisibility() && !e.closest("table")
@@ -247,6 +255,15 @@ def test_a_slow_draw_shows_previews_and_is_cancelled(page: Page, app_url: str):
     steps.press("Enter")
     drawn(page, 1)
     expect(ref(page, "status")).to_have_text(re.compile("64 samples in"))
+
+
+def test_a_large_model_shows_stored_samples_until_others_are_drawn(page: Page, app_url: str):
+    large = SamplesState(Setting("pretrained/cifar10", steps=30), n=2)
+    page.goto(f"{app_url}/samples?state={quote(large.to_json())}")
+    told = page.wait_for_function(STORED, polling="raf").json_value()
+    assert told["status"] == "Stored samples of this model. Yours are being drawn …"
+    assert told["label"] == "2 pictures at time 0.00: current state"
+    expect(ref(page, "status")).to_have_text(re.compile("2 samples in"))
 
 
 def test_a_drag_always_shows_something_however_long_a_draw_takes(page: Page, app_url: str):

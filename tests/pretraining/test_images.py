@@ -15,6 +15,7 @@ from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.pca_files import read_vectors, write_vectors
 from rgdiff_core.networks import UNet
+from rgdiff_core.pretraining.sheet import read_sheet
 from rgdiff_core.training import TrainConfig, load_config, train
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.noise_levels import FixedProcess, Universal
@@ -57,6 +58,10 @@ def test_a_model_of_images_is_trained_evaluated_and_installed(
     assert card["report"]["samples"]["n"] == card["report"]["floor"]["n"] == 20
     text = (shelf / name / "card.md").read_text(encoding="utf-8")
     assert card["best"] in text and "| quantity | samples | training images |" in text
+    first = read_sheet(shelf / name / "samples.png")
+    assert main(["pretrain", name, "--sheet", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == f"{shelf / name / 'samples.png'}\n"
+    assert torch.equal(read_sheet(shelf / name / "samples.png"), first)
     # what was trained is what was installed, up to 16 bits
     installed = rg.load_pretrained(name)
     trained = rg.load_model(tmp_path / "run" / "checkpoint" / "model.safetensors")

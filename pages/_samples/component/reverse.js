@@ -52,6 +52,7 @@ function readBench(bytes) {
     colorNote: header.color_note, methods: header.methods, grids: header.grids,
     stepsMost: header.steps_max, count: header.images_in_set,
     classes: header.classes, guidanceMost: header.guidance_max,
+    stored: message.has("stored") ? takeShaped(message, "stored", [null, images.channels, images.height, images.width]) : null,
     guides: header.guides, guidancePointsMost: header.guidance_points_max };
 }
 

@@ -59,6 +59,9 @@ function adopt(lab, message) {
   lab.live = message.live && !lab.deaf;
   if (fresh || first) {
     lab.key = drawKey(lab);
+    const { model } = message.pageState.setting;
+    if (model !== lab.model) showStored(lab, message.stored);
+    lab.model = model;
     ask(lab);
   }
   if (!message.quick || (!fresh && first)) scheduleRest(lab);

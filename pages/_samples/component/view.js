@@ -21,6 +21,15 @@ function timeNow(lab) {
   return frame ? frame.time : 1 - placeShown(lab);
 }
 
+/** Shows a new model's stored samples until some are drawn; where there are none, nothing changes. */
+function showStored(lab, stored) {
+  if (!stored) return;
+  const n = Math.min(stored.shape[0], lab.state.n);
+  const values = stored.values.subarray(0, n * lab.message.images.size);
+  lab.draw = { stored: true, seq: -1, steps: 1, whole: false, done: true, painted: true,
+    frames: [{ step: 1, time: 0, n, x: values, denoised: values, distribution: null }] };
+}
+
 function wireView(lab) {
   const { el } = lab;
   for (const canvas of [el.canvasX, el.canvasD]) {
@@ -126,7 +135,7 @@ function showView(lab) {
   showStatus(lab, frame);
   const at = placeShown(lab);
   if (Math.abs(el.scrub.value - at) > 6e-4) el.scrub.value = at;
-  const place = frame ? `step ${frame.step} · t = ${frame.time.toFixed(3)}` : "";
+  const place = frame && !lab.draw.stored ? `step ${frame.step} · t = ${frame.time.toFixed(3)}` : "";
   setText(el.place, place);
   setAttributes(el.scrub, { "aria-valuetext": place });
   showPlayButton(el, lab.playing);
@@ -198,12 +207,13 @@ function showStatus(lab, frame) {
   const current = draw && draw.seq === lab.seq;
   let text = "";
   if (lab.refused) text = "";
-  else if (lab.stopped) text = `Cancelled${frame ? ` at step ${last(draw).step} of ${draw.steps}` : ""}.`;
+  else if (lab.stopped) text = `Cancelled${frame ? reached(draw) : ""}.`;
   else if (late && lab.place) text = `Waiting: place ${lab.place} in the queue of long draws`;
   else if (late && lab.coming) {
     const { steps, left } = lab.coming;
     text = `step ${last(lab.coming).step} of ${steps}${timeLeft(left)}`;
   }
+  else if (draw && draw.stored) text = "Stored samples of this model. Yours are being drawn …";
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;
@@ -224,6 +234,10 @@ function showStatus(lab, frame) {
   setText(el.problem, lab.refused || alone);
   toggle(el.problem, Boolean(lab.refused || alone));
   setAttributes(el.problem, { class: lab.refused ? "problem" : "problem mild" });
+}
+
+function reached(draw) {
+  return draw.stored ? ": these are stored samples" : ` at step ${last(draw).step} of ${draw.steps}`;
 }
 
 function last(draw) {

@@ -54,7 +54,7 @@ def class_agreement(
     steps: int = 16,
     seed: int = 0,
     *,
-    method: str = "dpmpp_2m",
+    method: str | None = None,
     batch_size: int = 100,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ClassAgreement, ...]:
@@ -65,7 +65,7 @@ def class_agreement(
         guidance: scales s of u + s (c − u).
         n: samples at each of them, at least 2.
         steps: of the sampler.
-        method: of the sampler.
+        method: of the sampler; default: the usual one of the process.
         batch_size: images at once.
         progress: called with (scales completed, total); it may raise to cancel.
 

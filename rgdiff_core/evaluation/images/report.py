@@ -24,6 +24,7 @@ from rgdiff_core.evaluation.images.samples import (
 )
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.grids import Grid
+from rgdiff_core.sampling.loop import usual_method
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import check_whole
 from rgdiff_core.spectra.power import Spectrum
@@ -208,7 +209,7 @@ def evaluate_images(
             what = progress_of("flow, by class")
             class_flowed = _flow(model, process, x[:flow], seed, batch_size, what, labels[:flow])
         lap("by class")
-    method = method or ("dpmpp_2m" if process.schedule.continuous else "shell")
+    method = method or usual_method(process)
     samples = floor = None
     if n:
         device = process.noise_variance.device

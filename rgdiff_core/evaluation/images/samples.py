@@ -17,7 +17,7 @@ from rgdiff_core.denoisers import Denoiser, GuidanceCurve
 from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.evaluation.features import frechet_distance, frechet_error, kernel_distance
 from rgdiff_core.process import Generators, Process
-from rgdiff_core.sampling import Method, sample
+from rgdiff_core.sampling import Method, sample, usual_method
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
 from rgdiff_core.statistics import Estimate, jackknife
@@ -54,7 +54,7 @@ def draw_images(
     process: Process,
     n: int,
     steps: int,
-    method: str | Method = "dpmpp_2m",
+    method: str | Method | None = None,
     generator: Generators = None,
     *,
     grid: Grid = "logsnr",
@@ -67,10 +67,12 @@ def draw_images(
     arguments as of `sample`.
 
     Arguments:
+        method: default: the usual one of the process.
         progress: called with (images drawn, n); it may raise to cancel.
         class_labels: int64 (n,), of a model with classes.
         guidance_scale: as of `sample`.
     """
+    method = method or usual_method(process)
     parts, left = [], n
     while left > 0:
         here, first = min(batch_size, left), n - left
