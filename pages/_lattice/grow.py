@@ -34,7 +34,8 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         "lattice of **twice the side**, octave after octave, also on sizes that it was never "
         "trained on. Each is compared with hybrid Monte Carlo on the same lattice."
     )
-    menu = {n: each for n, each in model_menu.listed().items() if n.split("/")[0] != "free"}
+    listed_models = model_menu.listed(growth.grows).items()
+    menu = {name: each for name, each in listed_models if name.split("/")[0] != "free"}
     if not menu:
         st.info(
             "There is no model of a φ⁴ theory on this machine: train one on the Training page.",

@@ -23,8 +23,20 @@ from rgdiff_core.sampling.growth import OCTAVE, coarse_fields, grow, redrawn, re
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
+from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.noise_levels import Universal
 
-__all__ = ["MAX_SIDE", "HALF", "Fields", "Growth", "Octave", "begin", "find", "taken_over"]
+__all__ = [
+    "MAX_SIDE",
+    "HALF",
+    "Fields",
+    "Growth",
+    "Octave",
+    "begin",
+    "find",
+    "grows",
+    "taken_over",
+]
 
 LINE, PREFIX = "measuring", "grow/"
 MAX_SIDE = 128
@@ -188,6 +200,12 @@ def _reference(
     first, last = run.configurations.chunk(2)
     modes = MeasuredModes.fit(model.basis.on((1, side, side)), run.configurations, CHAINS).modes
     return Fields.of(last, HALF, time.perf_counter() - begun), first, modes
+
+
+def grows(config: TrainConfig) -> bool:
+    """Tell whether what is trained by a config draws fine waves given coarse ones, at any side."""
+    any_size = config.model.network.any_size and config.basis.name in ("pixel", "fourier")
+    return any_size and isinstance(config.noise, Universal)
 
 
 def _opened(growth: Growth) -> tuple[Denoiser, Phi4]:

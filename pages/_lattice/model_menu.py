@@ -1,7 +1,7 @@
 """The menu of models of lattice theories, on the Lattice page."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +9,7 @@ import rgdiff_core as rg
 from pages._lattice.state import Theory
 from pages._shared.sampling import models
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.training import runs
+from rgdiff_core.training import TrainConfig, runs
 
 __all__ = ["Menu", "choose", "listed"]
 
@@ -17,11 +17,12 @@ Menu = Mapping[str, tuple[str, Phi4]]
 """Titles and actions of models, by name."""
 
 
-def listed() -> Menu:
-    """Return the models of lattice theories."""
+def listed(fits: Callable[[TrainConfig], bool] = lambda config: True) -> Menu:
+    """Return the models of lattice theories; of runs, those whose config fits."""
     data = {f"pretrained/{each.name}": each.data for each in rg.list_pretrained()}
     with suppress(ValueError, OSError):  # without a registry there are no runs
-        data |= {f"run/{run.id}": run.config.data for run in runs.list_runs() if run.config}
+        configs = {run.id: run.config for run in runs.list_runs()}
+        data |= {f"run/{id}": each.data for id, each in configs.items() if each and fits(each)}
     found = {}
     for name, title in models.menu().items():
         action = rg.data.action_of(data.get(name, name.removeprefix("free/")))

@@ -1,6 +1,7 @@
 """The Lattice page's view of growing fields, and its work in the background."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,13 @@ from pages._lattice import growth
 from pages._lattice.growth import Growth
 from pages._shared import plots
 from pages._shared.sampling import models
+from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.lattice import observables
+from rgdiff_core.networks import UNet
 from rgdiff_core.sampling.growth import coarse_fields
+from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 pytestmark = pytest.mark.usefixtures("folders")
 
@@ -48,3 +54,16 @@ def test_a_model_that_cannot_grow_is_one_sentence():
     growth.begin(wanted)
     task = finished(growth.find(wanted))
     assert task.result is None and task.error == "pretrained/cifar10 is not of a lattice theory."
+
+
+@pytest.mark.parametrize(
+    ("change", "grows"),
+    [
+        ({}, True),
+        ({"basis": BasisSpec("wavelet")}, False),
+        ({"noise": FixedProcess()}, False),
+        ({"model": ModelSpec(UNet(8, (1,), 1, ()))}, False),
+    ],
+)
+def test_what_cannot_grow_is_not_offered(change: dict, grows: bool):
+    assert growth.grows(replace(TrainConfig(noise=Universal()), **change)) is grows
