@@ -44,6 +44,12 @@ export function paint(bytes, settled, state) {
     front: moments[0].front,
   };
 }
+
+export function kept(sizes) {
+  document.rgdiffDecoded = new Map();
+  sizes.forEach(([id, share]) => keepDecoded(id, { bytes: share * DECODED_BYTES }));
+  return [...document.rgdiffDecoded.keys()];
+}
 """
 
 
@@ -144,6 +150,7 @@ def page(browser: Browser, message: Message) -> Iterator[Page]:
             const lab = await import(url);
             globalThis.paint = (state) =>
                 lab.paint(new Uint8Array(bands), new Uint8Array(settled), state);
+            globalThis.kept = lab.kept;
         }""",
         [
             f"{script()}\n{SCRIPT}",
@@ -154,6 +161,20 @@ def page(browser: Browser, message: Message) -> Iterator[Page]:
     )
     yield page
     page.close()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "kept"),
+    [
+        ([("a", 0.4), ("b", 0.4), ("c", 0.2)], ["a", "b", "c"]),
+        ([("a", 0.4), ("b", 0.4), ("c", 0.4)], ["b", "c"]),
+        ([("a", 0.4), ("b", 0.4), ("a", 0.4), ("c", 0.4)], ["a", "c"]),
+        ([("a", 0.4), ("b", 1.5)], []),
+    ],
+)
+def test_of_decoded_images_the_last_are_kept_up_to_their_bytes(page: Page, sizes, kept):
+    assert page.evaluate("kept", sizes) == kept
+    page.evaluate("() => { document.rgdiffDecoded = new Map(); }")
 
 
 STATES = [

@@ -1,6 +1,7 @@
 // Messages from Python: the binary container, and what the lab keeps of a message.
 // The format is written down in docs/lab-protocol.md.
 
+const DECODED_BYTES = 128 * 2 ** 20; // of band images that are kept for a choice made again
 const GAMMA_MAX = 40; // of what is finished: its weights are 1 and next to nothing
 
 const HALF_FLOATS = (() => {
@@ -142,13 +143,29 @@ function storedLayers(id, shape) {
   const store = [...(document.rgdiffLayers || new Map()).values()].find((each) => each.id === id);
   if (!store) throw new LayersAwaited(`The band images ${id} have not come yet.`);
   if (!store.layers) {
-    const all = takeShaped(unpack(store.bytes), "layers", shape).values;
-    const step = all.length / shape[0];
-    const images = Array.from({ length: shape[0] },
-      (_, b) => all.subarray(b * step, (b + 1) * step));
-    store.layers = { images, peaks: images.map(peak) };
+    store.layers = (document.rgdiffDecoded ||= new Map()).get(id) || decodedLayers(store, shape);
+    keepDecoded(id, store.layers);
   }
   return store.layers;
+}
+
+function decodedLayers(store, shape) {
+  const all = takeShaped(unpack(store.bytes), "layers", shape).values;
+  const step = all.length / shape[0];
+  const images = Array.from({ length: shape[0] }, (_, b) => all.subarray(b * step, (b + 1) * step));
+  return { images, peaks: images.map(peak), bytes: all.byteLength };
+}
+
+/** Keeps the images of a choice that may be made again, up to a limit of all their bytes. */
+function keepDecoded(id, layers) {
+  const kept = document.rgdiffDecoded;
+  kept.delete(id);
+  kept.set(id, layers);
+  let sum = 0;
+  for (const [each, { bytes }] of [...kept].reverse()) {
+    sum += bytes;
+    if (sum > DECODED_BYTES) kept.delete(each);
+  }
 }
 
 function peak(values) {
