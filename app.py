@@ -17,16 +17,16 @@ from streamlit import config
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages._frame import glossary
+from pages._frame.guard import Guard, Hosts
+from pages._frame.presses import OnePress
+from pages._frame.root import Root
 from pages._samples.component.route import route
-from pages._shared import glossary
-from pages._shared.guard import Guard, Hosts
-from pages._shared.presses import OnePress
-from pages._shared.root import Root
 from rgdiff_core import extensions
 
-SHARED = Path(__file__).parent / "pages" / "_shared"
+FRAME = Path(__file__).parent / "pages" / "_frame"
 # A file, for Streamlit fetches named icons from elsewhere.
-ICON = SHARED / "icon.png"
+ICON = FRAME / "icon.png"
 SCRIPTS = ("address.js", "skip.js", "paste.js")
 
 
@@ -44,7 +44,7 @@ def draw() -> None:
         ]
     )
     with st.container(key="address"):
-        scripts = "\n".join((SHARED / name).read_text("utf-8") for name in SCRIPTS)
+        scripts = "\n".join((FRAME / name).read_text("utf-8") for name in SCRIPTS)
         st.html(f"<script>{scripts}</script>", unsafe_allow_javascript=True)
     with st.sidebar:
         glossary.button()
@@ -131,7 +131,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
         routes=[route(hosts, base)],
         middleware=[
             Middleware(Guard, hosts=hosts),
-            Middleware(Root, base=base, style=(SHARED / "looks.css").read_text("utf-8")),
+            Middleware(Root, base=base, style=(FRAME / "looks.css").read_text("utf-8")),
             Middleware(OnePress),
         ],
     )

@@ -27,9 +27,9 @@ from websockets.typing import Origin
 sys.path.insert(0, str(ROOT))
 
 from pages._samples.state import SamplesState, start
+from pages._sampling.models import fitted
+from pages._sampling.setting import Setting
 from pages._shared.component import unpack
-from pages._shared.sampling.models import fitted
-from pages._shared.sampling.setting import Setting
 
 SHORT = start()
 LONG = replace(SHORT, setting=fitted(Setting("pretrained/cifar10", steps=200)))

@@ -6,9 +6,9 @@ from pages._samples import controls, search_views, session, stored, views
 from pages._samples.component import mount
 from pages._samples.component.route import is_served
 from pages._samples.messages import drawn_message, samples_message
+from pages._sampling.models import load
 from pages._shared import datasets, tour
 from pages._shared.component import mount_result_channel
-from pages._shared.sampling.models import load
 from rgdiff_core.data import DataUnavailable
 
 

@@ -36,6 +36,7 @@ FLOOR = {package: floor for floor, packages in enumerate(FLOORS) for package in 
 
 MAX_ARROWS = 152  # from package to package of the core
 MAX_LINES = 400
+KIT = ("shared", "sampling", "frame")  # of the pages: each imports only those before it
 MAX_PAGE_LINES = 150
 
 
@@ -89,7 +90,7 @@ def arrows() -> list[str]:
 
 
 def page_of(path: Path) -> str:
-    """Name the page that a file of `pages/` belongs to, "shared" for what all of them use."""
+    """Name the page that a file of `pages/` belongs to, or the part of the kit."""
     return path.relative_to(ROOT / "pages").parts[0].removesuffix(".py").lstrip("_")
 
 
@@ -143,8 +144,12 @@ def test_the_architecture_names_every_package():
     for heading, folder in (
         ("## The packages of `rgdiff_core`", CORE),
         ("## The app", ROOT / "pages" / "_shared"),
+        ("## The frame", ROOT / "pages" / "_frame"),
+        ("## A draw", ROOT / "pages" / "_sampling"),
     ):
-        rows = re.findall(r"^\| (`.*?) \|", text.split(heading)[1].split("\n**")[0], re.MULTILINE)
+        rows = re.findall(
+            r"^\| (`.*?) \|", re.split(r"\n\*\*|\n## ", text.split(heading)[1])[0], re.MULTILINE
+        )
         named = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
         parts = [p for p in folder.iterdir() if p.suffix == ".py" or any(p.glob("*.py"))]
         there = {part.name.removesuffix(".py") for part in parts} - {"__init__"}
@@ -183,15 +188,21 @@ def test_the_command_line_is_in_one_package():
 
 
 def test_a_page_imports_of_another_only_what_its_address_says():
+    """And a part of the kit, which all pages use, only what stands below it."""
     wrong = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in (ROOT / "pages").rglob("*.py")
         for name in imports(path)
-        if name.startswith("pages._")
-        and name.split(".")[1] not in ("_shared", "_" + page_of(path))
-        and (page_of(path) == "shared" or name.split(".")[2] != "state")
+        if name.startswith("pages._") and not _may_import(page_of(path), name.split("."))
     }
     assert wrong == set()
+
+
+def _may_import(page: str, name: list[str]) -> bool:
+    other = name[1].removeprefix("_")
+    if page in KIT:
+        return other in KIT[: KIT.index(page) + 1]
+    return other in (*KIT, page) or name[2] == "state"
 
 
 def test_files_are_short():

@@ -10,9 +10,9 @@ from pages._lattice import configurations, growth, model_menu
 from pages._lattice.growth import HALF, MAX_SIDE, Fields, Growth, Octave
 from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
+from pages._sampling import models
 from pages._shared import address, comparisons, jobs, pictures, plots
 from pages._shared.plots import Curve
-from pages._shared.sampling import models
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.statistics import Estimate
 

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
+from pages._sampling import models
+from pages._sampling.setting import Setting
+from pages._sampling.turns import visitor
 from pages._shared import jobs
 from pages._shared.lanes import SHORT, Interruptible, in_turn
-from pages._shared.sampling import models
-from pages._shared.sampling.setting import Setting
-from pages._shared.sampling.turns import visitor
 from rgdiff_core.bases.modes import MeasuredModes, Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.conditional import Conditioned

@@ -13,10 +13,10 @@ import rgdiff_core as rg
 from pages._lattice import model_menu
 from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
+from pages._sampling import models
+from pages._sampling.setting import Setting
 from pages._shared import jobs, plots
 from pages._shared.jobs import STAGES
-from pages._shared.sampling import models
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.evaluation.lattice.efficiency import (
     Efficiency,

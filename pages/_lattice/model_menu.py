@@ -7,7 +7,7 @@ from typing import Any
 
 import rgdiff_core as rg
 from pages._lattice.state import Theory
-from pages._shared.sampling import models
+from pages._sampling import models
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.training import TrainConfig, runs
 

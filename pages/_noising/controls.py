@@ -8,6 +8,8 @@ import streamlit as st
 
 from pages._noising import data, preset_pictures, session
 from pages._noising.state import MAX_IMAGES, NoisingState, with_preset, with_second, without_second
+from pages._sampling.link import open_button
+from pages._sampling.setting import Setting
 from pages._shared.process_choice import ProcessChoice, choice_of
 from pages._shared.process_widgets import (
     Bind,
@@ -17,8 +19,6 @@ from pages._shared.process_widgets import (
     color_widget,
     schedule_widgets,
 )
-from pages._shared.sampling.link import open_button
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.presets import PRESETS
 
 __all__ = ["compare_toggle", "open_samples", "picture_controls", "preset_of", "side_controls"]

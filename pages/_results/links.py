@@ -13,9 +13,9 @@ import rgdiff_core as rg
 from pages._noising.state import NoisingState
 from pages._results import studies
 from pages._results.studies import Found
+from pages._sampling import link as sampling_link
+from pages._sampling.setting import MAX_SAMPLES, Setting
 from pages._shared.process_choice import ProcessChoice, choice_of
-from pages._shared.sampling import link as sampling_link
-from pages._shared.sampling.setting import MAX_SAMPLES, Setting
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers.files import load_model, save_model

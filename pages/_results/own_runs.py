@@ -12,10 +12,10 @@ from pages._results import studies as results_studies
 from pages._results.provenance import pair
 from pages._results.studies import Found
 from pages._results.verdict import MEASURE
+from pages._sampling import models
+from pages._sampling.setting import Setting
 from pages._shared import jobs
 from pages._shared.jobs import STAGES
-from pages._shared.sampling import models
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.study import own
 from rgdiff_core.study.lattice.verdict import combined_error
 from rgdiff_core.training import runs

@@ -9,6 +9,10 @@ import streamlit as st
 
 from pages._samples.session import bound, take
 from pages._samples.state import SamplesState
+from pages._sampling.draw import most
+from pages._sampling.models import Source, fixes_basis, load, menu
+from pages._sampling.parts import affordable
+from pages._sampling.setting import MAX_SAMPLES, MEASURED, Request, Setting, Zoom
 from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
 from pages._shared.process_widgets import (
@@ -18,10 +22,6 @@ from pages._shared.process_widgets import (
     color_widget,
     schedule_widgets,
 )
-from pages._shared.sampling.draw import most
-from pages._shared.sampling.models import Source, fixes_basis, load, menu
-from pages._shared.sampling.parts import affordable
-from pages._shared.sampling.setting import MAX_SAMPLES, MEASURED, Request, Setting, Zoom
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Cutoff, Schedule
 

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pages._sampling.draw import Frame, process
+from pages._sampling.models import Source
+from pages._sampling.setting import Setting
 from pages._shared import cache
-from pages._shared.sampling.draw import Frame, process
-from pages._shared.sampling.models import Source
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.evaluation import (
     magnetization_histogram,
     magnetization_limit,

@@ -9,10 +9,10 @@ import torch
 from pages._samples import files as samples_files
 from pages._samples.messages import coloured
 from pages._samples.state import SamplesState
+from pages._sampling.draw import given
+from pages._sampling.models import load
+from pages._sampling.turns import drawn
 from pages._shared import cache, plots
-from pages._shared.sampling.draw import given
-from pages._shared.sampling.models import load
-from pages._shared.sampling.turns import drawn
 from rgdiff_core.evaluation import nearest
 
 __all__ = ["files", "neighbours", "zoomed"]

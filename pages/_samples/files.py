@@ -9,13 +9,13 @@ import torch
 
 from pages._samples.messages import coloured
 from pages._samples.state import SamplesState
+from pages._sampling.draw import LOOK, most
+from pages._sampling.models import load
+from pages._sampling.setting import Request, Setting
+from pages._sampling.turns import drawn, followed
 from pages._shared.cache import FIT_LIMIT
 from pages._shared.pictures import png, sheet
 from pages._shared.python_source import basis_lines, spec_source, symmetries_source
-from pages._shared.sampling.draw import LOOK, most
-from pages._shared.sampling.models import load
-from pages._shared.sampling.setting import Request, Setting
-from pages._shared.sampling.turns import drawn, followed
 from rgdiff_core.denoisers import GuidanceCurve
 
 __all__ = ["numbers", "picture", "python_lines", "shown"]

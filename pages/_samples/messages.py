@@ -15,16 +15,16 @@ import rgdiff_core as rg
 from pages._samples.distribution import axis, distribution
 from pages._samples.state import SamplesState
 from pages._samples.stored import stored_fields
+from pages._sampling.draw import Frame, levels, most, process
+from pages._sampling.models import Source, load
+from pages._sampling.setting import GUIDES, MAX_GUIDANCE, MAX_STEPS, Request, Setting
+from pages._sampling.turns import followed
 from pages._shared.color_messages import curve_header, spectrum_tables
 from pages._shared.component import pack
 from pages._shared.curve_messages import centred, curve_tables, side_header
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import colormap_of, diverging_colors, pixels
 from pages._shared.process_choice import MAX_POINTS, ProcessChoice
-from pages._shared.sampling.draw import Frame, levels, most, process
-from pages._shared.sampling.models import Source, load
-from pages._shared.sampling.setting import GUIDES, MAX_GUIDANCE, MAX_STEPS, Request, Setting
-from pages._shared.sampling.turns import followed
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.spectra.bands import Bands, band_power, split_bands

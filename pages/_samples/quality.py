@@ -7,11 +7,11 @@ import streamlit as st
 import torch
 
 import rgdiff_core as rg
+from pages._sampling.draw import process
+from pages._sampling.models import Source, load
+from pages._sampling.setting import Request, Setting
 from pages._shared import jobs, plots
 from pages._shared.jobs import Task
-from pages._shared.sampling.draw import process
-from pages._shared.sampling.models import Source, load
-from pages._shared.sampling.setting import Request, Setting
 from rgdiff_core.evaluation import FlowMetrics, held_out_bits, quality
 from rgdiff_core.statistics import Estimate
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import rgdiff_core as rg
+from pages._sampling.draw import process
+from pages._sampling.models import Source, load
+from pages._sampling.setting import Setting
 from pages._shared import jobs
 from pages._shared.jobs import Task
 from pages._shared.process_choice import MAX_POINTS
-from pages._shared.sampling.draw import process
-from pages._shared.sampling.models import Source, load
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.search import (

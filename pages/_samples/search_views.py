@@ -10,11 +10,11 @@ from pages._samples import search as samples_search
 from pages._samples import session
 from pages._samples.search import Search
 from pages._samples.state import SamplesState
+from pages._sampling.models import load
 from pages._shared import jobs, plots
 from pages._shared.menus import describe
 from pages._shared.plots import Curve
 from pages._shared.process_choice import MAX_POINTS
-from pages._shared.sampling.models import load
 from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial

@@ -7,12 +7,12 @@ from typing import Any
 import streamlit as st
 
 from pages._samples.state import SamplesState, merged, start
+from pages._sampling.draw import lead, process
+from pages._sampling.models import _sound, load, menu
+from pages._sampling.setting import GUIDED, MAX_PINS, Setting
 from pages._shared import cache
 from pages._shared.page_state import DraggedState, json_address
 from pages._shared.process_choice import choice_of
-from pages._shared.sampling.draw import lead, process
-from pages._shared.sampling.models import _sound, load, menu
-from pages._shared.sampling.setting import GUIDED, MAX_PINS, Setting
 from rgdiff_core.colors import Color
 from rgdiff_core.schedules import Schedule
 

@@ -6,8 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
-from pages._shared.process_choice import curve_of, points_of, turned
-from pages._shared.sampling.setting import (
+from pages._sampling.setting import (
     GUIDED,
     MAX_PINS,
     MAX_SAMPLES,
@@ -15,6 +14,7 @@ from pages._shared.sampling.setting import (
     Request,
     Setting,
 )
+from pages._shared.process_choice import curve_of, points_of, turned
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.spec import Spec, check_range, check_whole
 

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pages._samples import session
 from pages._samples.controls import with_model
+from pages._sampling.models import menu
 from pages._shared.pictures import png, sheet
-from pages._shared.sampling.models import menu
 from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.pretraining.images import SHEET
 from rgdiff_core.pretraining.sheet import read_sheet

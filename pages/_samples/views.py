@@ -10,16 +10,16 @@ import rgdiff_core as rg
 from pages._samples import extras, quality, session
 from pages._samples.messages import coloured
 from pages._samples.state import SamplesState
+from pages._sampling.draw import most
+from pages._sampling.models import Source, load, menu
+from pages._sampling.setting import GUIDES, MAX_PINS, Request, Setting
+from pages._sampling.turns import drawn
 from pages._shared import comparisons, plots
 from pages._shared.comparisons import Samples
 from pages._shared.menus import GRID_HELP, describe
 from pages._shared.pictures import sheet
 from pages._shared.plots import NAMES
 from pages._shared.process_choice import points_of
-from pages._shared.sampling.draw import most
-from pages._shared.sampling.models import Source, load, menu
-from pages._shared.sampling.setting import GUIDES, MAX_PINS, Request, Setting
-from pages._shared.sampling.turns import drawn
 from rgdiff_core.data import DataUnavailable, ImageSet
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff

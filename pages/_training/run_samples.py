@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
+from pages._sampling.link import open_button
+from pages._sampling.models import of_run
 from pages._shared import cache, comparisons, plots
 from pages._shared.comparisons import Samples
 from pages._shared.plots import NAMES
-from pages._shared.sampling.link import open_button
-from pages._shared.sampling.models import of_run
 from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers.files import read_metadata

@@ -9,7 +9,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pages._shared.presses import OnePress
+from pages._frame.presses import OnePress
 
 
 def press() -> None:

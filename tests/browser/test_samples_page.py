@@ -12,7 +12,7 @@ from patience import PATIENCE
 from playwright.sync_api import Browser, Page, expect
 
 from pages._samples.state import SamplesState, start
-from pages._shared.sampling.setting import Setting
+from pages._sampling.setting import Setting
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
 

@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
+from pages._frame.guard import HEADERS
 from pages._samples.component.limits import MAX_MESSAGE
-from pages._shared.guard import HEADERS
 
 pytestmark = pytest.mark.browser
 

@@ -4,7 +4,7 @@ import pytest
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
-from pages._shared.glossary import entries, matching
+from pages._frame.glossary import entries, matching
 
 TERMS = (
     *("Log-SNR", "Cutoff", "Kernel", "Noise colour", "Matched noise", "Fixed point", "Score"),
@@ -15,7 +15,7 @@ TERMS = (
 
 def opener() -> None:
     """Draw the button alone."""
-    from pages._shared import glossary
+    from pages._frame import glossary
 
     glossary.button()
 

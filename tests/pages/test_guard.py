@@ -11,9 +11,9 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from pages._frame.guard import HEADERS, Guard, Hosts
 from pages._samples.component import route as route_module
 from pages._samples.component.route import PATH, route
-from pages._shared.guard import HEADERS, Guard, Hosts
 
 EVIL = "evil.example:8501"
 LOCAL = Hosts.configured("localhost", environment={})

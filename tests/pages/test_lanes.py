@@ -12,12 +12,12 @@ from patience import PATIENCE
 import rgdiff_core as rg
 from pages._samples.component.limits import MAX_MESSAGE, Allowance, TooMuch
 from pages._samples.state import start
+from pages._sampling.draw import draw, process
+from pages._sampling.models import fitted, load
+from pages._sampling.parts import Parted, affordable, is_short, measured, part, seconds
+from pages._sampling.setting import Request, Setting
+from pages._sampling.turns import drawn
 from pages._shared.lanes import SHORT, Cancelled, Lane, Ticket, in_turn
-from pages._shared.sampling.draw import draw, process
-from pages._shared.sampling.models import fitted, load
-from pages._shared.sampling.parts import Parted, affordable, is_short, measured, part, seconds
-from pages._shared.sampling.setting import Request, Setting
-from pages._shared.sampling.turns import drawn
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import UNet
 from rgdiff_core.sampling import METHODS

@@ -10,8 +10,8 @@ from apptest import finished, healthy, page_at
 import rgdiff_core as rg
 from pages._lattice import growth
 from pages._lattice.growth import Growth
+from pages._sampling import models
 from pages._shared import plots
-from pages._shared.sampling import models
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.lattice import observables

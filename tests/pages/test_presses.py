@@ -12,7 +12,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Common_pb2 import ChatInputValue, StringTriggerValue
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 
-from pages._shared.presses import STREAM, OnePress
+from pages._frame.presses import STREAM, OnePress
 
 PRESSED = [
     WidgetState(id="button", trigger_value=True),

@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pages._shared.root import Root, headed
+from pages._frame.root import Root, headed
 
 PAGE = "<html><head><title>a</title></head><body>" + "x" * 2000 + "</body></html>"
 

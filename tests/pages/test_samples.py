@@ -15,14 +15,14 @@ from pages._samples.distribution import distribution
 from pages._samples.messages import samples_message
 from pages._samples.quality import LINE
 from pages._samples.state import start
+from pages._sampling import models
+from pages._sampling.models import load
+from pages._sampling.parts import measured
+from pages._sampling.setting import Request, Setting, Zoom
+from pages._sampling.turns import followed
 from pages._shared import jobs, menus
 from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
-from pages._shared.sampling import models
-from pages._shared.sampling.models import load
-from pages._shared.sampling.parts import measured
-from pages._shared.sampling.setting import Request, Setting, Zoom
-from pages._shared.sampling.turns import followed
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.evaluation import magnetization_limit

@@ -15,10 +15,10 @@ from pages._samples import files
 from pages._samples.messages import samples_message
 from pages._samples.state import SamplesState, start
 from pages._samples.views import words
+from pages._sampling import models
+from pages._sampling.draw import process
+from pages._sampling.setting import Setting, Zoom
 from pages._shared.component import unpack
-from pages._shared.sampling import models
-from pages._shared.sampling.draw import process
-from pages._shared.sampling.setting import Setting, Zoom
 from rgdiff_core.data import store
 from rgdiff_core.data.records import Record
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided

@@ -7,8 +7,8 @@ from samplespage import SMALL, at_bench, healthy, rest, state
 
 from pages._samples import messages
 from pages._samples.state import merged
+from pages._sampling.draw import process
 from pages._shared.component import unpack
-from pages._shared.sampling.draw import process
 from rgdiff_core.colors import CurveColor, Matched, MovingColor, PowerLaw, White
 from rgdiff_core.schedules import SoftConditioning
 

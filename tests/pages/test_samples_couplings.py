@@ -11,8 +11,8 @@ from streamlit.testing.v1 import AppTest
 import rgdiff_core as rg
 from pages._samples import files
 from pages._samples.state import SamplesState
-from pages._shared.sampling import models
-from pages._shared.sampling.setting import Setting
+from pages._sampling import models
+from pages._sampling.setting import Setting
 from rgdiff_core.data import sets
 from rgdiff_core.data.phi4 import LatticeLine
 from rgdiff_core.denoisers import ModelSpec

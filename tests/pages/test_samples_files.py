@@ -12,9 +12,9 @@ import torch
 from pages._samples import files
 from pages._samples.messages import drawn_message
 from pages._samples.state import SamplesState, merged, start
+from pages._sampling.setting import Setting, Zoom
 from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
-from pages._shared.sampling.setting import Setting, Zoom
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory
 from rgdiff_core.sampling import GRIDS, METHODS

@@ -15,16 +15,16 @@ from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
 
 import rgdiff_core as rg
+from pages._frame.guard import Hosts
 from pages._samples.component import route as route_module
 from pages._samples.component.limits import MAX_LINES, MAX_MESSAGE
 from pages._samples.component.route import PATH, route
 from pages._samples.messages import span
 from pages._samples.state import SamplesState, start
+from pages._sampling.draw import process
+from pages._sampling.models import load
+from pages._sampling.setting import Setting
 from pages._shared.component import unpack
-from pages._shared.guard import Hosts
-from pages._shared.sampling.draw import process
-from pages._shared.sampling.models import load
-from pages._shared.sampling.setting import Setting
 from tests.kept import SETS, cache_with
 
 HERE = Hosts(frozenset({"testserver"}))

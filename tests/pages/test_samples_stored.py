@@ -11,8 +11,8 @@ from samplespage import SMALL, at_bench, state
 from pages._samples import session, stored
 from pages._samples.messages import samples_message
 from pages._samples.state import SamplesState
+from pages._sampling.setting import Setting
 from pages._shared.component import unpack
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.pretraining.sheet import read_sheet, write_sheet
 from rgdiff_core.training import runs

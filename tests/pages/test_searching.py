@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._samples.state import SamplesState, start
-from pages._shared.sampling.setting import Setting
+from pages._sampling.setting import Setting
 from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
 from tests.kept import SETS, cache_with
 

@@ -19,12 +19,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from pages._samples.component.limits import IDLE, Allowance, Lines, TooMuch
 from pages._samples.messages import frames_message
 from pages._samples.state import SamplesState, merged
+from pages._sampling.draw import Frame, draw, most
+from pages._sampling.models import Source, load
+from pages._sampling.parts import affordable, is_short, measured
+from pages._sampling.setting import Request
 from pages._shared.lanes import LONG, SHORT, Cancelled, Lane, Ticket
 from pages._shared.page_state import short
-from pages._shared.sampling.draw import Frame, draw, most
-from pages._shared.sampling.models import Source, load
-from pages._shared.sampling.parts import affordable, is_short, measured
-from pages._shared.sampling.setting import Request
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import check_range, load_json
 

@@ -11,8 +11,8 @@ from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from pages._frame.guard import POLICY, Hosts
 from pages._samples.component.limits import bound
-from pages._shared.guard import POLICY, Hosts
 
 __all__ = ["PATH", "is_served", "route"]
 

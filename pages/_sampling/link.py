@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages._shared.sampling.setting import MAX_SAMPLES, Setting
+from pages._sampling.setting import MAX_SAMPLES, Setting
 from rgdiff_core.spec import to_dict
 
 __all__ = ["open_button"]

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 import rgdiff_core as rg
+from pages._sampling.models import Source, load
+from pages._sampling.parts import Parted, is_short, part
+from pages._sampling.setting import MAX_SAMPLES, Request, Setting
 from pages._shared.lanes import Interruptible
 from pages._shared.pictures import MAX_VALUES
-from pages._shared.sampling.models import Source, load
-from pages._shared.sampling.parts import Parted, is_short, part
-from pages._shared.sampling.setting import MAX_SAMPLES, Request, Setting
 from rgdiff_core.denoisers import Denoiser, free_theory, guided
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.sampling import State

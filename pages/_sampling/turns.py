@@ -9,11 +9,11 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 from torch import Tensor
 
+from pages._sampling.draw import Frame, draw, found
+from pages._sampling.models import load
+from pages._sampling.parts import is_short
+from pages._sampling.setting import Request
 from pages._shared.lanes import LONG, SHORT, in_turn
-from pages._shared.sampling.draw import Frame, draw, found
-from pages._shared.sampling.models import load
-from pages._shared.sampling.parts import is_short
-from pages._shared.sampling.setting import Request
 
 __all__ = ["drawn", "followed", "visitor"]
 

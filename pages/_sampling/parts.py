@@ -11,8 +11,8 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from pages._shared.sampling.models import Source
-from pages._shared.sampling.setting import Request, Setting
+from pages._sampling.models import Source
+from pages._sampling.setting import Request, Setting
 from rgdiff_core.denoisers import DelegatingDenoiser, Denoiser, NetworkDenoiser, Posterior
 from rgdiff_core.process import Marginal
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 import rgdiff_core as rg
+from pages._sampling.setting import Setting
 from pages._shared import cache
 from pages._shared.process_choice import choice_of
-from pages._shared.sampling.setting import Setting
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
