@@ -22,7 +22,7 @@ __all__ = ["Parted", "affordable", "is_short", "measured", "part", "seconds"]
 CALL = 1 << 28  # what a call costs whatever it computes
 PART = 1 << 37  # most work of one call on the processor
 DRAW = 1 << 38  # most work of a short draw
-SPEED = float(1 << 37)  # work a second of a model whose draws were not measured yet
+SPEED = float(1 << 37)  # work a second where no draws were measured yet
 FEW, STEPS = 16, 8  # samples and steps that a draw keeps while the other can still be reduced
 
 _speeds: WeakKeyDictionary[Source, float] = WeakKeyDictionary()
@@ -62,8 +62,12 @@ def measured(request: Request, source: Source, spent: float) -> None:
 
 
 def _speed(source: Source) -> float:
+    """Return the work a second of a model: of its own draws, or else of the slowest other model,
+    where both are large: calls of small ones cost more than their work.
+    """
     with _lock:
-        return _speeds.get(source, SPEED)
+        large = [] if source.quick else [v for each, v in _speeds.items() if not each.quick]
+        return _speeds.get(source, min(large, default=SPEED))
 
 
 def seconds(request: Request, source: Source) -> float:

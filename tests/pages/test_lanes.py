@@ -189,6 +189,12 @@ def test_what_a_line_may_send():
     assert sent < 36
 
 
+def large_model() -> rg.NetworkDenoiser:
+    images = torch.randn(8, 3, 16, 16)
+    basis = rg.bases.FourierBasis((3, 16, 16)).float()
+    return ModelSpec(UNet(32, (1, 2), 1)).build(basis, rg.Modes.fit(basis, images))
+
+
 BUDGETS = (1e-4, 0.02, 0.15, 3.0, 1e4)
 
 
@@ -198,10 +204,7 @@ def test_what_is_affordable_fits_the_time_and_is_as_much_as_fits(model: str, spe
     setting = Setting(method="rk4", steps=100)
     source = load(setting)
     if model == "a U-Net":  # a network whose fields cost more than its calls
-        images = torch.randn(8, 3, 16, 16)
-        basis = rg.bases.FourierBasis((3, 16, 16)).float()
-        denoiser = ModelSpec(UNet(32, (1, 2), 1)).build(basis, rg.Modes.fit(basis, images))
-        source = replace(source, denoiser=denoiser)
+        source = replace(source, denoiser=large_model())
     whole = Request(setting, 64)
     source = replace(source)  # with a speed of its own
     measured(whole, source, seconds(whole, source) * (1 << 37) / speed)
@@ -216,6 +219,18 @@ def test_what_is_affordable_fits_the_time_and_is_as_much_as_fits(model: str, spe
             assert max(seconds(more, source), seconds(most, source)) > within
         else:
             assert seconds(whole, source) <= within
+
+
+def test_a_large_model_is_as_fast_as_another_until_it_has_drawn():
+    request = Request(Setting(), 64)
+    small = load(request.setting)
+    first, second = (replace(small, denoiser=large_model()) for _ in range(2))
+    before = seconds(request, replace(small))
+    measured(request, first, 1e9)
+    assert seconds(request, second) == pytest.approx(1e9)
+    assert seconds(request, replace(small)) == before
+    measured(request, second, 2.0)
+    assert seconds(request, second) == pytest.approx(2.0)
 
 
 def test_the_speed_of_a_model_is_learnt_from_its_draws():
