@@ -1,18 +1,20 @@
 """Training: launch short runs from the page, watch them, sample from them."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages._shared import tour
-from pages._training import form, run_list, run_samples, run_views, state
+from pages._training import form, run_list, run_samples, run_views, start_from, state
 from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
 
 
-def start(config: TrainConfig) -> None:
+def start(config: TrainConfig, weights: Path | None) -> None:
     """Queue a run of the form's config, and show it."""
     preset = state.preset_of(config)
     title = PRESETS[preset].title if preset else f"{config.data}, own settings"
-    run = run_list.attempt(lambda: runs.submit(config, title))
+    run = run_list.attempt(lambda: runs.submit(config, title, weights))
     if run is not None:
         st.query_params[run_list.PARAMETER] = run.id
 
@@ -26,16 +28,18 @@ def launch() -> None:
         config = form.form()
     with left:
         form.presets()
-    problem, unfit = state.problem(), form.fit(config)
+    with box:
+        weights, misfit = start_from.choose(config)
+    problem, unfit = state.problem(), misfit or form.fit(config)
     middle.button(
         "Start",
         type="primary",
         key="training-start",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=unfit is not None,
+        disabled=bool(unfit),
         on_click=start,
-        args=(config,),
+        args=(config, weights),
         help="Queue a run with these settings; one runs at a time.",
     )
     with right:
@@ -43,7 +47,7 @@ def launch() -> None:
     with box:
         if problem is not None:
             st.warning(problem, icon=":material/info:")
-        if unfit is not None:
+        if unfit:
             st.error(unfit, icon=":material/error:")
         else:
             form.summary(config)

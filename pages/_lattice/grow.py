@@ -38,7 +38,8 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     menu = {name: each for name, each in listed_models if name.split("/")[0] != "free"}
     if not menu:
         st.info(
-            "There is no model of a φ⁴ theory on this machine: train one on the Training page.",
+            "There is no model on this machine that can grow fields: train a universal lattice "
+            "network on Fourier modes or pixels on the Training page.",
             icon=":material/rocket_launch:",
         )
         return

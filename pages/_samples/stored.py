@@ -1,4 +1,6 @@
-"""Stored samples of a model, which are seen before any is drawn; the gallery has those of all."""
+"""Stored samples of a model, which are seen before any is drawn; the gallery has those of all
+pretrained models of images.
+"""
 
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from pages._samples.controls import with_model
 from pages._sampling.models import menu
 from pages._shared.pictures import png, sheet
 from rgdiff_core.denoisers.files import pretrained_folder
-from rgdiff_core.pretraining.images import SHEET
-from rgdiff_core.pretraining.sheet import read_sheet
+from rgdiff_core.pretraining.images import GUIDED, SHEET
+from rgdiff_core.pretraining.sheet import STEPS, read_sheet
 from rgdiff_core.training import runs
 
 __all__ = ["gallery", "stored_fields"]
@@ -36,7 +38,7 @@ def stored_fields(model: str) -> Tensor | None:
 
 
 def gallery(present: str) -> None:
-    """Draw the sheets of all models, each with a button that goes on with the model.
+    """Draw the sheets of pretrained models, each with a button that goes on with the model.
 
     Arguments:
         present: the model that is sampled from.
@@ -47,14 +49,14 @@ def gallery(present: str) -> None:
         return
     with st.expander("Gallery: stored samples of the models", icon=":material/photo_library:"):
         st.caption(
-            "Sixteen samples of each, not chosen by hand, in 20 steps of the best process on its "
-            "card; of models with classes one class after the other, with guidance 2. "
-            "Reproduce with `rgdiff pretrain NAME --sheet`."
+            f"Sixteen samples from each model, not chosen by hand, drawn in {STEPS} steps with "
+            "the best process on its card; models with classes show one class after another, at "
+            f"guidance {GUIDED:g}. Reproduce with `rgdiff pretrain NAME --sheet`."
         )
         places = st.columns(COLUMNS)
         for index, (model, picture) in enumerate(sheets.items()):
             with places[index % COLUMNS]:
-                st.image(picture, width="stretch")
+                st.image(picture, width="stretch", alt=f"Sixteen samples of {titles[model]}")
                 st.caption(titles[model])
                 st.button(
                     "Sample from it",
@@ -62,6 +64,7 @@ def gallery(present: str) -> None:
                     on_click=_go_on_with,
                     args=(model,),
                     disabled=model == present,
+                    help=titles[model],
                 )
 
 

@@ -62,12 +62,17 @@ def measured(request: Request, source: Source, spent: float) -> None:
 
 
 def _speed(source: Source) -> float:
-    """Return the work a second of a model: of its own draws, or else of the slowest other model,
-    where both are large: calls of small ones cost more than their work.
+    """Return the work a second of a model, measured on its own draws; before the first, a large
+    model is taken to be as slow as the slowest large one that was measured on its device.
     """
     with _lock:
-        large = [] if source.quick else [v for each, v in _speeds.items() if not each.quick]
-        return _speeds.get(source, min(large, default=SPEED))
+        alike = [speed for each, speed in _speeds.items() if _kind(each) == _kind(source)]
+        return _speeds.get(source, SPEED if source.quick else min(alike, default=SPEED))
+
+
+def _kind(source: Source) -> tuple[bool, str]:
+    """Return what models of comparable speed share."""
+    return source.quick, str(source.denoiser.modes.scale.device)
 
 
 def seconds(request: Request, source: Source) -> float:
@@ -77,7 +82,7 @@ def seconds(request: Request, source: Source) -> float:
 
 def affordable(request: Request, source: Source, within: float) -> Request:
     """Return a draw of as many samples and steps as are done within some seconds, by the speed of
-    the model's last draws; of one of each at least.
+    the model's last draws or, before the first, of others; of one of each at least.
 
     Samples are reduced to 16 first, then steps to 8, then samples and steps further.
     """

@@ -16,6 +16,7 @@ from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import reading
+from rgdiff_core.sampling import usual_method
 from rgdiff_core.spectra.power import power_spectrum
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import runs
@@ -38,9 +39,8 @@ def _draw(path: str, changed: int, config: str, n: int, steps: int, seed: int) -
         model = rg.load_model(Path(path))
         made = config_of(read_metadata(Path(path))) or TrainConfig.from_json(config)
     process = preview_process(made, model.basis, model.modes)
-    method = "dpmpp_2m" if process.schedule.continuous else "shell"
     generator = torch.Generator().manual_seed(seed)
-    return rg.sample(model, process, n, steps, method, generator)
+    return rg.sample(model, process, n, steps, usual_method(process), generator)
 
 
 @st.fragment

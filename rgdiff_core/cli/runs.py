@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from rgdiff_core.cli.base import Entries, Entry, Work, no_options
-from rgdiff_core.cli.train import config_from, config_options
+from rgdiff_core.cli.train import config_from, config_options, weights_option
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
@@ -24,6 +24,7 @@ def _id(parser: argparse.ArgumentParser) -> None:
 def _submit_options(parser: argparse.ArgumentParser) -> None:
     config_options(parser)
     parser.add_argument("--title", default="", help="what people call it")
+    weights_option(parser)
 
 
 def _rename_options(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +91,7 @@ def _show(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
 
 def _submit(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    run = runs.submit(config_from(chosen), chosen.title)
+    run = runs.submit(config_from(chosen), chosen.title, chosen.weights)
     return _plain(run), [_line(run)]
 
 

@@ -17,7 +17,7 @@ from rgdiff_core.training.records import Status
 from rgdiff_core.training.timing import measure
 from rgdiff_core.training.trainer import Outcome, train
 
-__all__ = ["config_from", "config_options", "run_train", "train_options"]
+__all__ = ["config_from", "config_options", "run_train", "train_options", "weights_option"]
 
 
 def config_options(parser: argparse.ArgumentParser) -> None:
@@ -46,11 +46,8 @@ def config_from(chosen: argparse.Namespace) -> TrainConfig:
     return load_config(path, chosen.overrides)
 
 
-def train_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `rgdiff train`."""
-    config_options(parser)
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder")
-    parser.add_argument("--resume", action="store_true", help="go on from its last checkpoint")
+def weights_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names a model to start from."""
     parser.add_argument(
         "--from",
         dest="weights",
@@ -58,6 +55,14 @@ def train_options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="start from the weights of a .safetensors model of the same network",
     )
+
+
+def train_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `rgdiff train`."""
+    config_options(parser)
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="the run folder")
+    parser.add_argument("--resume", action="store_true", help="go on from its last checkpoint")
+    weights_option(parser)
     device_option(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="take a few steps and say how long it would take"

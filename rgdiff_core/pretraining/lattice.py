@@ -130,7 +130,8 @@ def pretrain(
         else:
             card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
             text = _markdown(card, action)
-        save_model(model, home / "model.safetensors", {"data": config.data, "name": name})
+        extra = {"data": config.data, "name": name, "config": config.to_json()}
+        save_model(model, home / "model.safetensors", extra)
         _write_card(card, text, home)
     except WriteError as error:
         raise OSError(f"{error}; the model is kept in {work}.") from error

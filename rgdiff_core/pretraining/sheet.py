@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rgdiff_core.data import is_lattice
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, pretrained_folder, read_metadata
 from rgdiff_core.evaluation.images.samples import draw_images
@@ -28,8 +29,8 @@ STEPS = 20
 
 
 def draw_sheet(model: NetworkDenoiser, process: Process, seed: int = 0) -> Tensor:
-    """Draw samples as grey values, uint8 (16, C, H, W), on the CPU: of a model with classes of one
-    class after the other, guided.
+    """Draw samples as grey values, uint8 (16, C, H, W), on the CPU; for a model with
+    classes, one class after another, with guidance.
     """
     n, classes = COLUMNS * ROWS, model.num_classes
     return draw_images(
@@ -56,7 +57,7 @@ def read_sheet(path: Path) -> Tensor:
     """Return the samples of a stored sheet, uint8 (16, C, H, W).
 
     Raises:
-        ValueError: where the file is damaged or no such sheet, with a sentence that names it.
+        ValueError: where the file is damaged or not such a sheet, with a sentence that names it.
         FileNotFoundError: where there is none.
     """
     with reading(path), Image.open(path, formats=("PNG",)) as picture:
@@ -75,7 +76,7 @@ def renew_sheet(name: str, device: str) -> Path:
     """Draw the sheet of an installed model of images again, by the best process of its card, and
     return its path.
 
-    Raises `ValueError` where there is no such model, or it is none of images with a card.
+    Raises `ValueError` where there is no such model, or it is not a model of images with a card.
     """
     home = pretrained_folder() / name
     path, card = home / "model.safetensors", home / "card.json"
@@ -83,8 +84,10 @@ def renew_sheet(name: str, device: str) -> Path:
         raise ValueError(f"there is no {path} with a card.json beside it.")
     best = read_json(card).get("best")
     config, model = config_of(read_metadata(path)), load_model(path).to(device)
-    sources = {} if config is None else tried_on(config)
+    if config is None or is_lattice(config.data):
+        raise ValueError(f"{path} is not a model of images.")
+    sources = tried_on(config)
     if not isinstance(best, str) or best not in sources:
-        raise ValueError(f"{card} is not that of a model of images: its best process is {best!r}.")
+        raise ValueError(f"{card} names no process of the model as the best one, but {best!r}.")
     write_sheet(home / SHEET, draw_sheet(model, sources[best].on(model)))
     return home / SHEET

@@ -3,20 +3,34 @@
 The weights are copied into the run folder before the first step, so that a run that is killed
 before its first checkpoint starts from them again. Every model trained from them records where
 they came from.
+
+The classes of the data may be others than before. Each class then starts as the null label, and a
+network without classes as the one with the null label: its embedding enters linear layers alone,
+into whose biases it goes.
 """
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+
+from torch import Tensor
 
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
+from rgdiff_core.training.config import TrainConfig, parse_config
 
-__all__ = ["bring_weights", "origin", "warm_start"]
+__all__ = ["adapted", "bring_weights", "misfit", "origin", "trained_on", "warm_start"]
 
 WEIGHTS, ORIGIN = "initial.safetensors", "initial.json"
-NEW = "classes."  # what a network may have that the weights lack: the embedding of its classes
+CLASSES = "classes.weight"  # the embedding of the classes, the null label's last
+LINEAR = ("modulation.weight", "scale.weight")  # of the layers that the embedding enters
+SAME = ("c_out", "network_input", "conditioning", "reference")
+SHORT = 300  # steps of a config that goes on
+SLOWER = 0.3  # its learning rate, in units of that before
+SHORT_WARMUP = 30
 
 
 def bring_weights(path: Path, folder: Path) -> None:
@@ -53,23 +67,109 @@ def warm_start(models: tuple[NetworkDenoiser, ...], folder: Path) -> None:
     if not path.is_file():
         return
     first = load_model(path)
-    weights = first.network.state_dict()
     for model in models:
-        for name in ("c_out", "network_input", "conditioning", "reference"):
+        for name in SAME:
             theirs, ours = getattr(first.spec, name), getattr(model.spec, name)
             if theirs != ours:
-                raise ValueError(
-                    f"the weights to start from have {name} = {theirs!r}, the config {ours!r}."
-                )
+                raise ValueError(_differ(name, theirs, ours))
         own = model.network.state_dict()
+        weights = _with_classes_of(first.network.state_dict(), own)
         for name, value in own.items():
-            if name in weights and weights[name].shape == value.shape:
-                value.copy_(weights[name])
-            elif not name.startswith(NEW):
+            if name not in weights or weights[name].shape != value.shape:
                 raise ValueError(
                     f"the weights to start from do not fit the config's network, {name} for one."
                 )
+            value.copy_(weights[name])
         if unused := sorted(set(weights) - set(own)):
             raise ValueError(
                 f"the config's network has no place for {unused[0]} of the weights to start from."
             )
+
+
+def _with_classes_of(
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Return weights for a network with other classes, or with none, or for the first time."""
+    found = dict(weights)
+    before, after = found.pop(CLASSES, None), own.get(CLASSES)
+    if before is not None and after is None:
+        for layer in (name.removesuffix(".weight") for name in weights if name.endswith(LINEAR)):
+            bias = found[f"{layer}.bias"]
+            found[f"{layer}.bias"] = bias + found[f"{layer}.weight"] @ before[-1]
+    elif after is not None and (before is None or before.shape != after.shape):
+        found[CLASSES] = after if before is None else before[-1].expand_as(after)
+    elif before is not None:
+        found[CLASSES] = before
+    return found
+
+
+def adapted(path: Path, data: str, class_conditional: bool) -> TrainConfig:
+    """Return a short config that goes on from a model file on other data: the model's own, with a
+    lower learning rate.
+
+    Arguments:
+        data: name of the data set.
+        class_conditional: whether the model is conditioned on its classes, if it was before.
+
+    Raises `ValueError` for a file that is no model, or keeps no config.
+    """
+    first = _config_of(path)
+    return replace(
+        first,
+        data=data,
+        other_sizes=(),
+        limit=None,
+        class_conditional=first.class_conditional and class_conditional,
+        steps=SHORT,
+        max_minutes=None,
+        lr=SLOWER * first.lr,
+        warmup=SHORT_WARMUP,
+        decay="cosine",
+        ema=0.99,
+        ema_half_life=None,
+        evaluations=4,
+        previews=4,
+    )
+
+
+def trained_on(path: Path) -> str:
+    """Return the name of the data set of a model file; raises `ValueError` as `adapted` does."""
+    return _config_of(path).data
+
+
+def misfit(path: Path, config: TrainConfig, shape: Sequence[int]) -> str:
+    """Return the sentence that says why a run can't start from a model file, or "".
+
+    Arguments:
+        config: of the run.
+        shape: (C, H, W) of its images.
+    """
+    try:
+        first, before = _config_of(path), json.loads(read_metadata(path)["basis"])["shape"]
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        return f"the weights to start from can't be read: {error}"
+    theirs, ours = first.model, config.model
+    for name in SAME:
+        if getattr(theirs, name) != getattr(ours, name):
+            return _differ(name, getattr(theirs, name), getattr(ours, name))
+    if (theirs.network, theirs.coarse_grids) != (ours.network, ours.coarse_grids):
+        return "the weights to start from are of another network than the config's."
+    if first.coupling_conditional != config.coupling_conditional:
+        return "only one of config and weights to start from is conditioned on couplings."
+    sizes = slice(0, 1) if ours.network.any_size else slice(None)
+    if list(before)[sizes] != list(shape)[sizes]:
+        old, new = ("×".join(map(str, each)) for each in (before, shape))
+        return f"the weights to start from are for {old} images, the data are {new}."
+    return ""
+
+
+def _differ(name: str, theirs: str, ours: str) -> str:
+    return f"the weights to start from have {name} = {theirs!r}, the config {ours!r}."
+
+
+def _config_of(path: Path) -> TrainConfig:
+    """Return the config that a model's file keeps; raises `ValueError` where it keeps none."""
+    metadata = read_metadata(path)
+    if "config" not in metadata:
+        raise ValueError(f"{path.name} keeps no config.")
+    return parse_config(metadata["config"], "the config of the model")

@@ -261,9 +261,14 @@ def test_a_large_model_shows_stored_samples_until_others_are_drawn(page: Page, a
     large = SamplesState(Setting("pretrained/cifar10", steps=30), n=2)
     page.goto(f"{app_url}/samples?state={quote(large.to_json())}")
     told = page.wait_for_function(STORED, polling="raf").json_value()
-    assert told["status"] == "Stored samples of this model. Yours are being drawn …"
+    assert told["status"].startswith("Stored samples of this model. Yours")
     assert told["label"] == "2 pictures at time 0.00: current state"
-    expect(ref(page, "status")).to_have_text(re.compile("2 samples in"))
+    canvas = ref(page, "canvasX")
+    while (text := ref(page, "status").text_content()).startswith("Stored"):
+        expect(canvas).to_have_attribute("data-seq", re.compile("-1|0"))
+        page.wait_for_timeout(50)
+    assert re.match("2 samples in", text)
+    expect(canvas).to_have_attribute("data-seq", "0")
 
 
 def test_a_drag_always_shows_something_however_long_a_draw_takes(page: Page, app_url: str):

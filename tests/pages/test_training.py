@@ -351,6 +351,34 @@ def test_start_trains_to_the_end_and_cancel_stops(pair):
     runs.delete(name)
 
 
+def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
+    monkeypatch.setattr(runs.queue, "FREE_DISK", 1 << 60)  # nothing starts
+    at = healthy(visit())
+    assert at.selectbox(key="training-from").value is None
+    at = healthy(at.selectbox(key="training-from").set_value("run/one").run())
+    found = config(at)
+    assert found.model == SHORT.model and found.lr < SHORT.lr and found.steps != SHORT.steps
+    link = {name: at.query_params[name] for name in ("from", "config")}
+    assert healthy(visit(**link)).selectbox(key="training-from").value == "run/one"
+    other = at.selectbox(key="training-form-network").set_value("lattice-large").run()
+    assert button(other, "Start").disabled
+    assert any("another network" in each.value for each in other.error)
+    at = healthy(at.selectbox(key="training-from").set_value("run/other").run())
+    assert not button(at, "Start").disabled
+    healthy(button(at, "Start").click().run())
+    name = at.selectbox(key="training-run").value
+    said = json.loads((runs.run_folder(name) / "initial.json").read_text(encoding="utf-8"))
+    assert said["data"] == SHORT.data and int(said["step"]) == SHORT.steps
+    runs.cancel(name)
+    runs.delete(name)
+
+
+def test_a_model_of_other_images_brings_its_data_or_says_what_it_needs(pair):
+    at = visit().selectbox(key="training-from").set_value("pretrained/cifar10").run()  # no data of it here
+    assert not at.exception and button(at, "Start").disabled
+    assert any("3×32×32 images, the data are 1×6×6" in each.value for each in at.error)
+
+
 def _wait(done) -> None:
     end = time.monotonic() + PATIENCE
     while not done():

@@ -8,10 +8,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import rgdiff_core as rg
 from rgdiff_core.cli.main import main
+from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
-from rgdiff_core.networks import LatticeNet
+from rgdiff_core.networks import LatticeNet, UNet
 from rgdiff_core.training import TrainConfig, train
+from rgdiff_core.training.warm_start import (
+    adapted,
+    bring_weights,
+    misfit,
+    trained_on,
+    warm_start,
+)
 
 
 @pytest.fixture
@@ -93,3 +102,49 @@ def test_the_command(tmp_path: Path, toy: TrainConfig, first: Path, capsys):
     missing = [*command[:-1], str(tmp_path / "none.safetensors")]
     assert main([*missing, "--out", str(tmp_path / "other")]) != 0
     assert "there is no model file none.safetensors" in capsys.readouterr().err
+
+
+NETWORKS = (LatticeNet(4, 2), UNet(8, (1, 2), 1, ()))
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("names", [(), ("a", "b"), ("a", "b", "c", "d")])
+def test_without_classes_and_with_others_it_starts_as_the_null_label(
+    tmp_path: Path, network, names: tuple[str, ...]
+):
+    images = torch.randn(50, 1, 4, 4)
+    basis = rg.bases.FourierBasis((1, 4, 4)).float()
+    spec, modes = ModelSpec(network, class_names=("x", "y", "z")), rg.Modes.fit(basis, images)
+    before, after = spec.build(basis, modes), replace(spec, class_names=names).build(basis, modes)
+    for parameter in before.network.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    rg.save_model(before, tmp_path / "m.safetensors")
+    (tmp_path / "run").mkdir()
+    bring_weights(tmp_path / "m.safetensors", tmp_path / "run")
+    warm_start((after,), tmp_path / "run")
+    x, state = images[:6], torch.randn(6, spec_features(before))
+    expected = before.network(x, state, torch.full((6,), -1))
+    found = after.network(x, state) if not names else after.network(x, state, torch.arange(6) % 2)
+    assert expected.abs().mean() > 0.1
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def spec_features(model: rg.NetworkDenoiser) -> int:
+    return model.network.embed[0].in_features
+
+
+def test_a_config_goes_on_from_a_model_or_says_why_not(tmp_path: Path, toy: TrainConfig, first):
+    found = adapted(first, "photographs", True)
+    assert found.data == "photographs" and found.model == toy.model
+    assert found.lr < toy.lr and not found.class_conditional
+    shape = load_model(first).basis.shape
+    assert misfit(first, toy, shape) == "" and trained_on(first) == toy.data
+    assert "another network" in misfit(
+        first, replace(toy, model=replace(toy.model, network=LatticeNet(6, 1))), shape
+    )
+    assert "have c_out = 'std'" in misfit(
+        first, replace(toy, model=replace(toy.model, c_out="variance")), shape
+    )
+    assert "the data are 3×6×6" in misfit(first, toy, (3, 6, 6))
+    (tmp_path / "x.safetensors").write_bytes(b"nonsense")
+    assert "x.safetensors" in misfit(tmp_path / "x.safetensors", toy, shape)

@@ -75,7 +75,7 @@ function createBench(parent) {
     playing: false, film: 0, opening: false, forked: false, active: 0, point: -1, handles: [], sliders: [],
     guidanceFrame: null, guidanceHandles: [], guidancePoint: -1, numbers: {}, zoomNumbers: [],
     draw: null, coming: null, asked: null, wanted: false, stopped: false, refused: "", tries: 0, took: 0,
-    changedAt: 0, askedAt: 0, place: 0,
+    line: 0, changedAt: 0, askedAt: 0, place: 0,
     tones: [], tone: -1, widths: {}, heights: { ...PLOT_HEIGHTS }, backdrops: {},
     socket: null, live: true, deaf: false, unsaid: false, request: 0, gone: false,
   };

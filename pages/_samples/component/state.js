@@ -49,7 +49,7 @@ function adopt(lab, message) {
   lab.message = message;
   lab.origin = soundState(message, message.state);
   if (fresh) {
-    Object.assign(lab, { state: copyState(lab.origin), seq: 0 });
+    Object.assign(lab, { state: copyState(lab.origin), seq: 0, asked: null, coming: null });
     pause(lab);
     turnHistory(lab, before, message);
   } else {

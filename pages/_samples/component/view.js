@@ -1,6 +1,7 @@
 // The pictures: which frame is shown, painting, the way from noise to samples, one sample enlarged.
 
 const PLAY_SECONDS = 4;
+const STORED = "Stored samples of this model.";
 const DRAWS_KEPT = 600;
 const TWO_COLUMNS = 640; // pixels of the component, as in reverse.css
 const LOW_WINDOW = 860;
@@ -21,13 +22,17 @@ function timeNow(lab) {
   return frame ? frame.time : 1 - placeShown(lab);
 }
 
-/** Shows a new model's stored samples until some are drawn; where there are none, nothing changes. */
+/** Shows a new model's stored samples until others are drawn, or lets go of the last model's. */
 function showStored(lab, stored) {
-  if (!stored) return;
+  if (!stored) {
+    if (lab.draw && lab.draw.stored) lab.draw = null;
+    return;
+  }
   const n = Math.min(stored.shape[0], lab.state.n);
   const values = stored.values.subarray(0, n * lab.message.images.size);
-  lab.draw = { stored: true, seq: -1, steps: 1, whole: false, done: true, painted: true,
-    frames: [{ step: 1, time: 0, n, x: values, denoised: values, distribution: null }] };
+  const { steps } = lab.state;
+  lab.draw = { stored: true, seq: -1, steps, whole: false, done: true, painted: true,
+    frames: [{ step: steps, time: 0, n, x: values, denoised: values, distribution: null }] };
 }
 
 function wireView(lab) {
@@ -206,14 +211,15 @@ function showStatus(lab, frame) {
   const late = Boolean(lab.asked) && performance.now() - lab.asked.at >= PATIENCE_MS;
   const current = draw && draw.seq === lab.seq;
   let text = "";
-  if (lab.refused) text = "";
+  if (lab.refused) text = draw && draw.stored ? STORED : "";
   else if (lab.stopped) text = `Cancelled${frame ? reached(draw) : ""}.`;
   else if (late && lab.place) text = `Waiting: place ${lab.place} in the queue of long draws`;
   else if (late && lab.coming) {
     const { steps, left } = lab.coming;
     text = `step ${last(lab.coming).step} of ${steps}${timeLeft(left)}`;
+    if (draw && draw.stored) text = `${STORED} Yours: ${text}`;
   }
-  else if (draw && draw.stored) text = "Stored samples of this model. Yours are being drawn …";
+  else if (draw && draw.stored) text = `${STORED} Yours are being drawn …`;
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;

@@ -80,10 +80,11 @@ function ask(lab) {
   lab.wanted = false;
   lab.askedAt = performance.now();
   const preview = isDragging(lab);
-  lab.asked = { seq: lab.seq, at: lab.askedAt, input: lab.changedAt, preview };
+  lab.line += 1; // no number comes twice, though that of the state begins anew with a revision
+  lab.asked = { line: lab.line, seq: lab.seq, at: lab.askedAt, input: lab.changedAt, preview };
   lab.coming = null;
   lab.place = 0;
-  lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.seq, page_state: lab.message.pageState,
+  lab.socket.send(JSON.stringify({ kind: "draw", seq: lab.line, page_state: lab.message.pageState,
     client_state: copyState(lab.state), ...(preview ? { within: PREVIEW_S } : {}) }));
   lab.lateTimer = setTimeout(() => repaint(lab), PATIENCE_MS);
 }
@@ -93,7 +94,7 @@ function stopDrawing(lab) {
   Object.assign(lab, { stopped: true, asked: null, wanted: false });
   clearTimeout(lab.askTimer);
   if (lab.socket && lab.socket.readyState === WebSocket.OPEN) {
-    lab.socket.send(JSON.stringify({ kind: "cancel", seq: lab.seq }));
+    lab.socket.send(JSON.stringify({ kind: "cancel", seq: lab.line }));
   }
   repaint(lab);
 }
@@ -107,7 +108,7 @@ function refuse(lab, sentence) {
 function hear(lab, data) {
   if (typeof data !== "string") return void takeFrames(lab, new Uint8Array(data), true);
   const { kind, seq, sentence, place } = JSON.parse(data);
-  if (!lab.asked || (seq !== lab.asked.seq && seq >= 0)) return;
+  if (!lab.asked || (seq !== lab.asked.line && seq >= 0)) return;
   if (kind === "queued") {
     lab.place = place;
     repaint(lab);
@@ -122,12 +123,13 @@ function takeFrames(lab, bytes, heard) {
   const message = unpack(bytes);
   const { header } = message;
   if (header.kind !== "frames" || !lab.message) return;
-  const expected = heard ? lab.asked && lab.asked.seq : lab.seq;
+  const expected = heard ? lab.asked && lab.asked.line : lab.seq;
   if (header.seq !== expected || (!heard && header.revision !== lab.message.revision)) return;
   const at = heard ? lab.asked.at : performance.now();
-  if (!lab.coming || lab.coming.seq !== header.seq) {
+  const seq = heard ? lab.asked.seq : lab.seq;
+  if (!lab.coming || lab.coming.seq !== seq) {
     const input = heard ? lab.asked.input : at;
-    lab.coming = { seq: header.seq, at, input, frames: [], steps: header.steps, done: false };
+    lab.coming = { seq, at, input, frames: [], steps: header.steps, done: false };
   }
   const draw = lab.coming;
   Object.assign(draw, { done: header.done, left: header.left, seconds: header.seconds,
@@ -141,7 +143,8 @@ function takeFrames(lab, bytes, heard) {
   lab.refused = "";
   lab.place = 0;
   const early = performance.now() - draw.at <= PATIENCE_MS || (heard && lab.asked.preview);
-  if (draw.done || !early) lab.draw = draw;
+  const stored = lab.draw && lab.draw.stored;
+  if (draw.done || !(early || stored)) lab.draw = draw;
   if (draw.done) {
     lab.asked = null;
     if (heard) awaitReference(lab, header.reference_pending);

@@ -38,6 +38,7 @@ from rgdiff_core.training.runs.registry import (
     rows,
     transaction,
 )
+from rgdiff_core.training.warm_start import bring_weights
 
 __all__ = [
     "cancel",
@@ -70,12 +71,19 @@ def slots() -> int:
     return int(text)
 
 
-def submit(config: TrainConfig, title: str = "") -> Run:
-    """Queue a run, and start it where there is room."""
+def submit(config: TrainConfig, title: str = "", weights: Path | None = None) -> Run:
+    """Queue a run, and start it where there is room.
+
+    Arguments:
+        title: display name.
+        weights: a model file to start from, of the same network.
+    """
     title = _title(title) or config.data
     plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
     word = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:32] or "run"
     with entered(word, title, "queued", sys.executable) as (run_id, folder):
+        if weights is not None:
+            bring_weights(weights, folder)
         write_text(folder / "config.json", config.to_json())
         write_text(folder / "title", title)
         write_provenance(folder, config)
