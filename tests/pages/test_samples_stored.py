@@ -28,11 +28,29 @@ def arrays(model: str) -> dict[str, np.ndarray]:
     return unpack(samples_message(bench.to_json(), "s", True))[1]
 
 
-def test_a_model_whose_draws_take_long_comes_with_stored_samples():
+def shelf_with_own(folder: Path, name: str) -> Path:
+    """Fill a folder with the shipped models, one of them as files of its own, and return that."""
+    shipped = pretrained_folder()
+    for entry in shipped.iterdir():
+        if entry.name != name:
+            (folder / entry.name).symlink_to(entry)
+    (folder / name).mkdir()
+    for entry in (shipped / name).iterdir():
+        (folder / name / entry.name).write_bytes(entry.read_bytes())
+    return folder / name
+
+
+def test_a_model_whose_draws_take_long_comes_with_stored_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     sheet = read_sheet(pretrained_folder() / "cifar10" / "samples.png")
     assert sheet.shape == (16, 3, 32, 32) and sheet.float().std() > 30
     assert np.array_equal(arrays(LARGE)["stored"], sheet.numpy())
-    assert "stored" not in arrays("pretrained/phi4-6x6")
+    small = shelf_with_own(tmp_path, "phi4-6x6")
+    write_sheet(small / "samples.png", torch.zeros(16, 1, 6, 6, dtype=torch.uint8))
+    monkeypatch.setenv("RGDIFF_PRETRAINED", str(tmp_path))
+    assert stored.stored_fields("pretrained/phi4-6x6") is not None
+    assert "stored" not in arrays("pretrained/phi4-6x6")  # drawn as soon as it is asked for
 
 
 def test_a_runs_last_preview_is_stored():
@@ -49,14 +67,8 @@ def test_a_runs_last_preview_is_stored():
 def test_the_gallery_shows_the_sheets_that_are_whole_and_leads_to_their_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    shipped = pretrained_folder()
-    for entry in shipped.iterdir():
-        (tmp_path / entry.name).symlink_to(entry)
-    damaged = tmp_path / "cifar10-standard"
-    damaged.unlink()
-    damaged.mkdir()
-    for entry in (shipped / "cifar10-standard").iterdir():
-        (damaged / entry.name).write_bytes(entry.read_bytes()[:2000])
+    damaged = shelf_with_own(tmp_path, "cifar10-standard") / "samples.png"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
     monkeypatch.setenv("RGDIFF_PRETRAINED", str(tmp_path))
     at = at_bench(SMALL)
     shown = {each.key: each for each in at.button if str(each.key).startswith("gallery-")}

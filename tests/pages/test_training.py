@@ -374,7 +374,9 @@ def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
 
 
 def test_a_model_of_other_images_brings_its_data_or_says_what_it_needs(pair):
-    at = visit().selectbox(key="training-from").set_value("pretrained/cifar10").run()  # no data of it here
+    at = (
+        visit().selectbox(key="training-from").set_value("pretrained/cifar10").run()
+    )  # no data of it here
     assert not at.exception and button(at, "Start").disabled
     assert any("3×32×32 images, the data are 1×6×6" in each.value for each in at.error)
 
