@@ -206,10 +206,10 @@ def _evaluate(
     processes = {title: each.on(model) for title, each in PROCESSES.items()}
     scan: dict[str, FlowMetrics] = {}
     for title, process in processes.items():
-        scan[title] = quality(model, process, action, few, steps, generator)
+        scan[title] = quality(model, process, action, few, steps, generator, grid="logsnr")
         say(f"{title}: ESS {scan[title].ess}")
     best = max(scan, key=lambda title: scan[title].ess.value)
-    measured = quality(model, processes[best], action, n, steps, generator)
+    measured = quality(model, processes[best], action, n, steps, generator, grid="logsnr")
     say(f"{best}, {n} samples: ESS {measured.ess}")
     held = held_out(model, processes[best], action, x, steps, measured.log_z)
     say(f"held out: {held.nll} nats, {held.forward_kl} above the entropy")
@@ -263,7 +263,8 @@ A universal denoiser in the Fourier basis: one network for every schedule and ev
 
 Over the {len(card.scan)} processes of the scan below the effective sample size is at least
 {worst.ess}, with *{lowest}*. The other numbers are for the probability flow of the best process,
-*{card.best}*, integrated with {q.nfe} evaluations; errors are one standard error. All numbers are
+*{card.best}*, integrated with {q.nfe} evaluations, in steps uniform in log-SNR where samples are
+drawn; errors are one standard error. All numbers are
 in `card.json`.
 
 | quantity | value |
