@@ -12,6 +12,7 @@ from pages._training.state import restore
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import Run
+from rgdiff_core.training.warm_start import start_of
 
 __all__ = [
     "PARAMETER",
@@ -252,6 +253,8 @@ def details(run: Run) -> None:
                 help="Accepted by `rgdiff train` and `rgdiff runs submit`.",
             )
         try:
+            if first := start_of(runs.run_folder(run.id)):
+                st.caption(f"Started from the weights of {first}.")
             st.json(runs.origin(run.id), expanded=False)
         except (OSError, ValueError) as error:
             st.caption(f"Its origin is unknown: {error}")

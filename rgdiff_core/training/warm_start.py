@@ -20,9 +20,10 @@ from torch import Tensor
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.stored import read_json
 from rgdiff_core.training.config import TrainConfig, parse_config
 
-__all__ = ["adapted", "bring_weights", "misfit", "origin", "trained_on", "warm_start"]
+__all__ = ["adapted", "bring_weights", "misfit", "origin", "start_of", "trained_on", "warm_start"]
 
 WEIGHTS, ORIGIN = "initial.safetensors", "initial.json"
 CLASSES = "classes.weight"  # the embedding of the classes, the null label's last
@@ -31,6 +32,7 @@ SAME = ("c_out", "network_input", "conditioning", "reference")
 SHORT = 300  # steps of a config that goes on
 SLOWER = 0.3  # its learning rate, in units of that before
 SHORT_WARMUP = 30
+MAX_WORDS = 120  # characters
 
 
 def bring_weights(path: Path, folder: Path) -> None:
@@ -55,6 +57,19 @@ def origin(folder: Path) -> str:
     """Return what a run started from, as JSON for a model's metadata; "" for fresh weights."""
     path = folder / ORIGIN
     return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def start_of(folder: Path) -> str:
+    """Return in words what a run started from, "" for fresh weights.
+
+    Raises `ValueError` where the file that says so is damaged.
+    """
+    path = folder / ORIGIN
+    if not path.is_file():
+        return ""
+    known = read_json(path)
+    step = f" at step {known['step']}" if "step" in known else ""
+    return f"{known.get('name', known.get('file'))}{step}"[:MAX_WORDS]
 
 
 def warm_start(models: tuple[NetworkDenoiser, ...], folder: Path) -> None:

@@ -369,6 +369,8 @@ def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
     name = at.selectbox(key="training-run").value
     said = json.loads((runs.run_folder(name) / "initial.json").read_text(encoding="utf-8"))
     assert said["data"] == SHORT.data and int(said["step"]) == SHORT.steps
+    words = f"Started from the weights of model.safetensors at step {SHORT.steps}."
+    assert any(each.value == words for each in at.caption)
     runs.cancel(name)
     runs.delete(name)
 
