@@ -38,6 +38,12 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         help="models of images: only draw the stored samples of the installed model again",
     )
     parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=16,
+        help="lattice models: of the integrator of the density (default 16)",
+    )
     usual = CardBudget()
     parser.add_argument(
         "--images",
@@ -62,6 +68,7 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     for name in ("samples", "scan_samples", "images"):
         check_whole(name, getattr(chosen, name), 2, 1_000_000)
     check_whole("flow", chosen.flow, 0, 1_000_000)
+    check_whole("steps", chosen.steps, 2, 1000)
     start = time.monotonic()
     if chosen.sheet:
         path = renew_sheet(chosen.name, str(device_of(chosen.device)))
@@ -72,6 +79,7 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         work,
         samples=chosen.samples,
         scan_samples=chosen.scan_samples,
+        steps=chosen.steps,
         images=_image_budget(chosen),
         device=chosen.device,
         unfinished=chosen.unfinished,
