@@ -63,8 +63,7 @@ def test_the_card_of_a_model_along_a_line_belongs_to_it(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_samples_have_the_susceptibility_of_monte_carlo(name):
     model, known = rg.load_pretrained(name), card(name)
-    spec = PROCESSES[known["best"]]
-    process = rg.Process(model.basis, spec.color, spec.schedule, model.modes)
+    process = PROCESSES["matched noise, sigmoid cutoff of width 0.3"].on(model)
     x = rg.sample(model, process, 400, 30, "dpmpp_2m", torch.Generator().manual_seed(0))
     found = rg.lattice.observables(x, n_chains=len(x))["susceptibility"]
     error = math.hypot(found.error, known["hmc"]["error"], 0.02 * found.value)  # 2 %: 30 steps
