@@ -24,10 +24,11 @@ def choose(config: TrainConfig) -> tuple[Path | None, str]:
     """
     titles = {n: title for n, title in models.menu().items() if models.fixes_basis(n)}
     told = st.query_params.get(PARAMETER)
+    st.session_state.setdefault(KEY, told if told in titles else None)
     chosen = st.selectbox(
         "Start from",
         list(titles),
-        index=list(titles).index(told) if told in titles else None,
+        index=None,  # so that it can be emptied
         format_func=lambda name: titles[name],
         placeholder="fresh weights",
         key=KEY,

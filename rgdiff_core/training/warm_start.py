@@ -88,7 +88,8 @@ def warm_start(models: tuple[NetworkDenoiser, ...], folder: Path) -> None:
             if theirs != ours:
                 raise ValueError(_differ(name, theirs, ours))
         own = model.network.state_dict()
-        weights = _with_classes_of(first.network.state_dict(), own)
+        same = first.spec.class_names == model.spec.class_names
+        weights = _with_classes_of(first.network.state_dict(), own, same)
         for name, value in own.items():
             if name not in weights or weights[name].shape != value.shape:
                 raise ValueError(
@@ -102,19 +103,19 @@ def warm_start(models: tuple[NetworkDenoiser, ...], folder: Path) -> None:
 
 
 def _with_classes_of(
-    weights: Mapping[str, Tensor], own: Mapping[str, Tensor]
+    weights: Mapping[str, Tensor], own: Mapping[str, Tensor], same: bool
 ) -> dict[str, Tensor]:
-    """Return weights for a network with other classes, or with none, or for the first time."""
+    """Return weights for a network with the same classes, with others, or with none."""
     found = dict(weights)
     before, after = found.pop(CLASSES, None), own.get(CLASSES)
-    if before is not None and after is None:
+    if before is None:
+        found |= {} if after is None else {CLASSES: after}
+    elif after is not None:
+        found[CLASSES] = before if same else before[-1].expand_as(after)
+    else:
         for layer in (name.removesuffix(".weight") for name in weights if name.endswith(LINEAR)):
             bias = found[f"{layer}.bias"]
             found[f"{layer}.bias"] = bias + found[f"{layer}.weight"] @ before[-1]
-    elif after is not None and (before is None or before.shape != after.shape):
-        found[CLASSES] = after if before is None else before[-1].expand_as(after)
-    elif before is not None:
-        found[CLASSES] = before
     return found
 
 

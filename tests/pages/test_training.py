@@ -363,6 +363,8 @@ def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
     other = at.selectbox(key="training-form-network").set_value("lattice-large").run()
     assert button(other, "Start").disabled
     assert any("another network" in each.value for each in other.error)
+    at = healthy(at.selectbox(key="training-from").set_value(None).run())
+    assert not button(at, "Start").disabled and "from" not in at.query_params
     at = healthy(at.selectbox(key="training-from").set_value("run/other").run())
     assert not button(at, "Start").disabled
     healthy(button(at, "Start").click().run())

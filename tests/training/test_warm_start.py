@@ -108,7 +108,7 @@ NETWORKS = (LatticeNet(4, 2), UNet(8, (1, 2), 1, ()))
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda each: type(each).__name__)
-@pytest.mark.parametrize("names", [(), ("a", "b"), ("a", "b", "c", "d")])
+@pytest.mark.parametrize("names", [(), ("a", "b"), ("a", "b", "c"), ("a", "b", "c", "d")])
 def test_without_classes_and_with_others_it_starts_as_the_null_label(
     tmp_path: Path, network, names: tuple[str, ...]
 ):
