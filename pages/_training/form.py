@@ -33,7 +33,7 @@ def form() -> TrainConfig:
     """Draw the form, but for its presets, and return the config."""
     name = datasets.choose(current().data)
     if name != current().data:
-        attempt(lambda: replace(current(), data=name))
+        attempt(lambda: _with_data(current(), name))
     config = current()
     groups: dict[str, dict[str, FieldInfo]] = {}
     for field, setting in settings().items():
@@ -53,6 +53,12 @@ def form() -> TrainConfig:
     with st.expander("As a file", icon=":material/data_object:"):
         _file(config)
     return config
+
+
+def _with_data(config: TrainConfig, name: str) -> TrainConfig:
+    """Return a config on other data; conditioned on classes only where these have some."""
+    classes = config.class_conditional and bool(cache.images(name).class_names)
+    return replace(config, data=name, class_conditional=classes)
 
 
 def fit(config: TrainConfig) -> str | None:

@@ -377,6 +377,12 @@ def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
     runs.delete(name)
 
 
+def test_data_without_classes_end_the_conditioning_on_them():
+    at = visit(config=linked(replace(FIRST, class_conditional=True)))
+    at = healthy(at.selectbox(key="dataset-menu").set_value("phi4-6x6").run())
+    assert config(at) == replace(FIRST, data="phi4-6x6")
+
+
 def test_a_model_of_other_images_brings_its_data_or_says_what_it_needs(pair):
     at = (
         visit().selectbox(key="training-from").set_value("pretrained/cifar10").run()
