@@ -16,7 +16,7 @@ from rgdiff_core.bases import Basis, FourierBasis, check_images
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.devices import doubled
 from rgdiff_core.process import Generators, Process, white_noise
-from rgdiff_core.statistics import Estimate
+from rgdiff_core.statistics import Estimate, jackknife_error
 
 __all__ = [
     "FreeTheoryFit",
@@ -38,6 +38,7 @@ __all__ = [
 
 
 MIN_BINS = 12  # below it a small lattice's momenta would share shells
+MAX_GROUPS = 50  # of images, of which the errors of fits leave out one at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,10 +264,10 @@ def fit_power_law(spectrum: Spectrum) -> PowerLawFit:
     r"""Fit a power law to a spectrum without its zero mode, in log P.
 
     The fitted law is averaged over each shell as the data are. Shells weigh by their relative
-    errors. The shells of one image are correlated, so errors come from the images: with the
-    response G = (JᵀWJ)⁻¹JᵀW of the fit to log P and the covariance C of log P over images they are
-    the diagonal of G C Gᵀ, the infinitesimal jackknife of the whole fit. χ² counts shells as
-    independent.
+    errors. The shells of one image are correlated, and their weights come from the same images, so
+    that errors are those of the jackknife of the whole fit: of up to 50 groups of images one is
+    left out at a time, powers and weights are those of the others, and a Gauss–Newton step from
+    the best fit leads to theirs. χ² counts shells as independent.
 
     Raises:
         ValueError: Where fewer than three shells have power and error, or nothing fits best.
@@ -320,15 +321,12 @@ def _fit(
         raise ValueError(
             f"no parameters fit the {len(power)} shells best: their power does not fall with k."
         ) from None
+    errors = np.sqrt(np.diag(covariance))
     if shells.samples is not None:
         step = 1e-4 * max(1.0, abs(best[1]))
         change = log_power(k, best[0], best[1] + step) - log_power(k, *best)
-        slope = np.stack((np.ones_like(power), change / step), 1) / relative[:, None]
-        response = np.linalg.pinv(slope) / relative
-        samples = shells.samples.double().numpy()
-        pulls = (samples - samples.mean(0)) / power @ response.T
-        covariance = np.cov(pulls.T) / len(samples)
-    errors = np.sqrt(np.diag(covariance))
+        slope = np.stack((np.ones_like(power), change / step), 1)
+        errors = _jackknifed(shells, slope, log_power(k, *best))
     residual = (np.log(power) - log_power(k, *best)) / relative
     amplitude = math.exp(best[0])
     return (
@@ -336,6 +334,22 @@ def _fit(
         Estimate(float(best[1]), float(errors[1])),
         float((residual**2).sum() / (len(power) - 2)),
     )
+
+
+def _jackknifed(shells: Spectrum, slope: np.ndarray, fitted: np.ndarray) -> list[float]:
+    """Return the errors of the parameters of a fit with this slope (n, parameters) and log P."""
+    assert shells.samples is not None
+    samples = doubled(shells.samples)
+    steps = []
+    for group in torch.arange(len(samples)).tensor_split(min(len(samples), MAX_GROUPS)):
+        rest = samples[~torch.isin(torch.arange(len(samples)), group)]
+        power, error = rest.mean(0), shells.error
+        if len(rest) > 1:
+            error = rest.std(0) / math.sqrt(len(rest))
+        weight = (power / error).numpy()
+        residual = power.log().numpy() - fitted
+        steps.append(np.linalg.lstsq(slope * weight[:, None], residual * weight)[0])
+    return [jackknife_error(values) for values in torch.from_numpy(np.stack(steps, 1))]
 
 
 def data_log_snr(process: Process, t: Tensor | float, modes: Modes | None = None) -> Tensor:
