@@ -1,24 +1,35 @@
 """What few steps cost a perfect denoiser: a sentence, and the gap against N in each theory."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
-from pages._results import figures
+from pages._results import figures, training_error
 from pages._results.headline import OUTCOMES, joined
 from pages._results.provenance import bracketed
 from pages._results.studies import Found, folder
 from pages._shared import plots
 from pages._shared.plots import Curve
 from rgdiff_core.files.stored import reading
-from rgdiff_core.study.lattice.schedule_summary import COMPONENT_WISE, Leader, leader
+from rgdiff_core.study.lattice.schedule_summary import (
+    COMPONENT_WISE,
+    Leader,
+    differences,
+    leader,
+)
+from rgdiff_core.study.lattice.schedules import BASELINE
 from rgdiff_core.study.report import read_results
 
 __all__ = ["draw", "sentence"]
 
 FILE = "schedules-phi4.json"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
+OTHER_GRIDS: Mapping[str, str] = {
+    "angle": "with steps of equal turns of the mean angle",
+    "logsnr": "with equal steps of the mean log-SNR",
+}
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
 SHOWN: Mapping[str, tuple[str, str, str]] = {
@@ -39,6 +50,7 @@ def draw() -> None:
             theories = found["theories"]
             told = sentence(theories, found["decided_at"])
             figure = [(each["title"], _curves(each, found["decided_at"])) for each in theories]
+            others = _other_grids(theories, found["decided_at"])
             note = _note(found)
     except (ValueError, OSError) as error:
         st.warning(
@@ -48,6 +60,8 @@ def draw() -> None:
     if not theories:
         return
     st.markdown(told)
+    if others:
+        st.markdown(others)
     for start in range(0, len(figure), WIDE):
         for place, (title, curves) in zip(st.columns(WIDE), figure[start:], strict=False):
             place.markdown(f"**φ⁴, {title}**")
@@ -58,6 +72,8 @@ def draw() -> None:
                 alt=f"KL in nats against the number of steps, φ⁴, {title}",
             )
     st.caption(note)
+    with st.expander("With trained networks, and with Gaussian data"):
+        training_error.draw(theories, found["decided_at"])
 
 
 def sentence(theories: Sequence[Found], steps: int) -> str:
@@ -72,9 +88,31 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
         return "Component-wise schedules have not been compared with a perfect denoiser yet."
     return (
         f"Even a perfect denoiser of φ⁴ misses the theory in {steps} steps. Compared with white "
-        "noise and a linear log-SNR, the gap that the best component-wise schedule leaves is "
-        + "; ".join(parts)
-        + "."
+        "noise and a linear log-SNR, each on its own best time grid, the gap that the best "
+        "component-wise schedule leaves is " + "; ".join(parts) + "."
+    )
+
+
+def _other_grids(theories: Sequence[Found], steps: int) -> str:
+    """Return what the same processes leave on time grids that are not chosen for them."""
+    parts = []
+    for grid, title in OTHER_GRIDS.items():
+        found = []
+        for theory in theories:
+            if (best := leader(theory, steps)) is None:
+                continue
+            rows = {row["name"]: row["gap"][grid][str(steps)] for row in theory["processes"]}
+            off = differences(theory, steps, grid)[best.name]
+            scale = 100 / rows[BASELINE]["value"]
+            percent = bracketed(scale * off.value, scale * (off.error or math.nan))
+            found.append(f"{percent} % on {theory['title']}")
+        if found:
+            parts.append(f"{title} {joined(found)}")
+    if not parts:
+        return ""
+    return (
+        "It is a property of schedule *and* time grid: of the same processes, the gap less that "
+        f"of white noise is {'; '.join(parts)}."
     )
 
 

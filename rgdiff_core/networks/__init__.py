@@ -10,6 +10,7 @@ from rgdiff_core.networks.base import (
     parameter_count,
 )
 from rgdiff_core.networks.lattice import LatticeNet
+from rgdiff_core.networks.octaves import OctaveNet
 from rgdiff_core.networks.precision import fast_bfloat16, network_dtype, outweighs_rounding
 from rgdiff_core.networks.unet import UNet
 
@@ -19,6 +20,7 @@ __all__ = [
     "LatticeNet",
     "Network",
     "NetworkSpec",
+    "OctaveNet",
     "UNet",
     "fast_bfloat16",
     "meta_count",
@@ -32,6 +34,7 @@ NETWORKS: Mapping[str, NetworkSpec] = {
     "lattice-small": LatticeNet(16, 2),
     "lattice": LatticeNet(24, 3),
     "lattice-large": LatticeNet(48, 5),
+    "octaves": OctaveNet(32),
     "unet-0.3m": UNet(16, (1, 2, 2), 1, (8,)),
     "unet-1m": UNet(24, (1, 2, 3), 1, (8,)),
     "unet-3m": UNet(40, (1, 2, 3), 1, (16, 8)),

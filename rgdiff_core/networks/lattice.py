@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.functional import silu
+from torch.nn.functional import conv2d, pad, silu
 
 from rgdiff_core.networks.base import (
     ClassEmbedding,
@@ -30,7 +30,7 @@ from rgdiff_core.networks.base import (
 )
 from rgdiff_core.spec import check_whole
 
-__all__ = ["LatticeNet"]
+__all__ = ["LatticeBlock", "LatticeNet"]
 
 WIDER = 2  # hidden units of a block per channel
 STEEP = 3.0  # of fresh weights before a threshold: weaker ones leave a network nearly linear, and
@@ -88,7 +88,7 @@ class _LatticeNetwork(Network):
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
         self.first = nn.Linear(in_channels, width, bias=False)
         self.blocks = nn.ModuleList(
-            _Block(width, 4 * width, spec.kernel) for _ in range(spec.depth)
+            LatticeBlock(width, 4 * width, spec.kernel) for _ in range(spec.depth)
         )
         self.scale = zero(nn.Linear(4 * width, width))
         self.last = zero(nn.Linear(width, channels, bias=False))
@@ -103,19 +103,19 @@ class _LatticeNetwork(Network):
         return self.last(h * (1 + self.scale(embedding)[:, None, None])).movedim(-1, 1)
 
 
-class _Block(nn.Module):
+class LatticeBlock(nn.Module):
+    """A residual block: sites, then the mean field, then channels. Channels come last.
+
+    Arguments:
+        width: channels.
+        embedding: size of what modulates it.
+        kernel: side of the convolution.
+    """
+
     def __init__(self, width: int, embedding: int, kernel: int) -> None:
         super().__init__()
         hidden = WIDER * width
-        self.near = nn.Conv2d(
-            width,
-            width,
-            kernel,
-            padding=kernel // 2,
-            padding_mode="circular",
-            groups=width,
-            bias=False,
-        )
+        self.near = nn.Conv2d(width, width, kernel, groups=width, bias=False)
         self.mean = nn.Linear(width, width, bias=False)
         self.enter = nn.Linear(width, hidden, bias=False)
         self.leave = nn.Linear(hidden, width, bias=False)
@@ -125,9 +125,13 @@ class _Block(nn.Module):
             nn.init.normal_(self.enter.weight, std=STEEP / width**0.5)
             nn.init.normal_(self.modulation.bias[width : width + hidden], std=1.5)  # they differ
 
-    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, h: Tensor, embedding: Tensor, spread: int = 1) -> Tensor:
+        """Return features (B, H, W, C) after the block, the convolution's sites so far apart."""
         gain, threshold, out = self.modulation(embedding)[:, None, None].split(self.sizes, -1)
-        u = h + self.near(h.movedim(-1, 1)).movedim(1, -1)
+        reach = self.near.kernel_size[0] // 2 * spread
+        wrapped = pad(h.movedim(-1, 1), (reach,) * 4, mode="circular")
+        near = conv2d(wrapped, self.near.weight, dilation=spread, groups=self.near.groups)
+        u = h + near.movedim(1, -1)
         u = self.enter((u + self.mean(h.mean((1, 2)))[:, None, None]) * (1 + gain))
         u = silu(u + threshold) - silu(threshold - u)
         return h + self.leave(u * (1 + out))

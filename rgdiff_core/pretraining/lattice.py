@@ -201,7 +201,7 @@ def _evaluate(
     n, few, steps = budget
     model = load_model(work / "checkpoint" / "model.safetensors")
     test = data.load(config.data, "test")
-    x = test.images[:n]
+    x, chains = test.images[:n], None if test.chains is None else test.chains[:n]
     generator = torch.Generator().manual_seed(config.seed)
     processes = {title: each.on(model) for title, each in PROCESSES.items()}
     scan: dict[str, FlowMetrics] = {}
@@ -211,9 +211,9 @@ def _evaluate(
     best = max(scan, key=lambda title: scan[title].ess.value)
     measured = quality(model, processes[best], action, n, steps, generator, grid="logsnr")
     say(f"{best}, {n} samples: ESS {measured.ess}")
-    held = held_out(model, processes[best], action, x, steps, measured.log_z)
+    held = held_out(model, processes[best], action, x, steps, measured.log_z, chains=chains)
     say(f"held out: {held.nll} nats, {held.forward_kl} above the entropy")
-    free = _gaussian_nll(model, processes[best], x)
+    free = _gaussian_nll(model, processes[best], x, chains)
     size = x.shape[-1]
     reference = hmc(action, size, HMC_SAMPLES, generator=generator, thinning=4)
     return Card(
@@ -227,11 +227,13 @@ def _evaluate(
     )
 
 
-def _gaussian_nll(model: Any, process: Process, x: torch.Tensor) -> Estimate:
+def _gaussian_nll(
+    model: Any, process: Process, x: torch.Tensor, chains: torch.Tensor | None
+) -> Estimate:
     from rgdiff_core.denoisers import GaussianDenoiser
 
     log_density = GaussianDenoiser(model.basis, model.modes).log_density(x, 0.0, process)
-    return Estimate.of(-log_density.cpu().double())
+    return Estimate.of(-log_density.cpu().double(), chains)
 
 
 def _index(card: Card | LineCard | ImageCard, model: Path) -> None:

@@ -143,6 +143,27 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
         assert numbers(trace["error_y"]["array"]) == [gap["error"] for gap in gaps]
 
 
+def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
+    """The repository's own files: each row is a theory's gap and an arm's distance."""
+    for name in (perfect.FILE, "study-phi4-8x8-critical.json"):
+        shutil.copy(ROOT / "results" / name, tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit())
+    trained, gaussian = (at.dataframe[i].value for i in (0, 1))
+    found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
+    (theory,) = (t for t in found["theories"] if t["data"] == "phi4-8x8-critical")
+    rows = {row["name"]: row for row in theory["processes"]}
+    study = json.loads((tmp_path / "study-phi4-8x8-critical.json").read_text(encoding="utf-8"))
+    assert set(trained["theory"]) == {theory["title"]}
+    for arm in study["arms"]:
+        (row,) = (r for _, r in trained.iterrows() if r["arm"] == arm["title"])
+        assert row["error"] == pytest.approx(arm["metrics"]["kl"]["value"])
+    (standard,) = (r for _, r in trained.iterrows() if r["arm"] == "standard diffusion")
+    assert standard["gap"] == rows["white-linear"]["gap"]["best"]["16"]["value"]
+    assert len(gaussian) == len(found["theories"])
+    assert (gaussian["ratio"] < gaussian["limit"]).all()
+
+
 def test_a_damaged_file_of_the_perfect_denoiser_is_one_sentence(monkeypatch, tmp_path):
     (tmp_path / perfect.FILE).write_text('{"theories": [{}]}', encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))

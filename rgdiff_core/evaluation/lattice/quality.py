@@ -227,6 +227,7 @@ def held_out(
     steps: int,
     log_z: Estimate,
     *,
+    chains: Tensor | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> HeldOutMetrics:
     """Return the negative log-likelihood of held-out configurations x (N, 1, L, L).
@@ -234,14 +235,16 @@ def held_out(
     Arguments:
         log_z: of the theory, as `quality` gives it, or of the lattice's own: see
             `lattice.thermodynamic_integration`.
+        chains: (N,), of each the number of the chain that it is from, where chains are longer than
+            one configuration: see `Estimate.of`.
     """
     x = x.to(process.noise_variance.device)
     nll = -doubled(log_likelihood(model, process, x, steps, progress=progress))
     s = action(doubled(x))
-    bound, entropy = Estimate.of(nll - s), Estimate.of(s)
+    bound, entropy = Estimate.of(nll - s, chains), Estimate.of(s, chains)
     return HeldOutMetrics(
         n=len(x),
-        nll=Estimate.of(nll),
+        nll=Estimate.of(nll, chains),
         entropy=entropy + log_z,
         forward_kl=bound - log_z,
         bound=bound,

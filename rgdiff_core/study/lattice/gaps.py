@@ -32,10 +32,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rgdiff_core.bases import FourierBasis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
 
-__all__ = ["Functional", "NoiseCurve", "ancestral_law", "best_grid", "functional", "noise_curve"]
+__all__ = [
+    "Functional",
+    "GaussianLaw",
+    "NoiseCurve",
+    "ancestral_law",
+    "best_grid",
+    "functional",
+    "gaussian_law",
+    "noise_curve",
+]
 
 Grid = tuple[float, ...]  # times
 SPACING = 0.2  # of the nodes, in turns of the component that turns most
@@ -43,6 +53,7 @@ FINE = 16  # points between two nodes
 STOPS = 6  # between two nodes, among which the best time grid is chosen
 TABLE = 4097
 CAP = 14.0  # log-SNRs beyond it, of the data, are as good as none and all
+GAMMA = 14.0  # Γ of the Gaussian law
 PAST, RUNG = 8.0, 1.5  # how far the log-SNR is followed beyond t = 1, and in which steps
 
 
@@ -183,6 +194,57 @@ def ancestral_law(levels: Tensor) -> float:
     snr = torch.exp(levels)
     steps = (snr[:-1] - snr[1:]) / (1 + snr[1:])
     return float((steps.sum(0) - torch.log1p(snr[0]) + torch.log1p(snr[-1])).sum() / 2)
+
+
+@dataclass(frozen=True)
+class GaussianLaw:
+    """What N steps of DDIM cost Gaussian data, in nats a site, at equal steps of the log-SNR.
+
+    Attributes:
+        white: in white noise.
+        matched: in noise of the data's spectrum.
+        limit: of their ratio as N grows, ((Γ + log κ)/Γ)².
+    """
+
+    white: float
+    matched: float
+    limit: float
+
+
+def gaussian_law(size: int, condition: float, steps: int) -> GaussianLaw:
+    r"""Return the law for the free theory on L×L sites, where every component passes the same
+    range Γ of the data's log-SNR, from Γ/2 to −Γ/2.
+
+    A step that turns a component by δ leaves cos²δ of its variance, and
+
+    .. math:: KL = \tfrac12 \sum_k (v_k - 1 - \log v_k), \quad v_k = \prod_i \cos^2 δ_{ik},
+
+    is about c (range/N)² a site, where the range, in white noise, is Γ + log κ: the loudest
+    component is covered by noise last, by the logarithm of κ after the faintest.
+
+    Arguments:
+        condition: κ, the largest variance over the smallest, above 1.
+        steps: N.
+
+    References:
+        Benita et al., 2502.00180 (steps of DDIM for Gaussian data).
+    """
+    k2 = FourierBasis((1, size, size), "lattice").momentum.double().flatten() ** 2
+    log_variance = -torch.log(k2 + k2.max() / (condition - 1))
+    down = torch.linspace(0.5, -0.5, steps + 1, dtype=torch.float64)[:, None]
+    matched = GAMMA * down.expand(-1, len(k2))
+    reach = log_variance.max() - log_variance.min()
+    middle = log_variance - (log_variance.max() + log_variance.min()) / 2
+    white = middle + (GAMMA + reach) * down
+    limit = (1 + math.log(condition) / GAMMA) ** 2
+    return GaussianLaw(_ddim(white) / len(k2), _ddim(matched) / len(k2), limit)
+
+
+def _ddim(levels: Tensor) -> float:
+    """Return the KL of DDIM at log-SNRs (N + 1, K)."""
+    turns = torch.atan(torch.exp(-levels / 2)).diff(dim=0)
+    log_v = 2 * torch.cos(turns).log().sum(0)
+    return float((torch.expm1(log_v) - log_v).sum() / 2)
 
 
 def _posterior(variance: Tensor, levels: Tensor) -> Tensor:

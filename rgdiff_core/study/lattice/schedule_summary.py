@@ -8,13 +8,17 @@ the same only where all of them are measured, by an interval that holds for all 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from rgdiff_core.colors import Color
+from rgdiff_core.schedules import LinearGamma, Schedule
 from rgdiff_core.statistics import Estimate
+from rgdiff_core.study.lattice.arms import SCALAR
+from rgdiff_core.study.lattice.gaps import gaussian_law
 from rgdiff_core.study.lattice.schedules import (
     BASELINE,
     CASES,
@@ -25,7 +29,16 @@ from rgdiff_core.study.lattice.schedules import (
 )
 from rgdiff_core.study.lattice.verdict import EQUIVALENCE, Difference, holm
 
-__all__ = ["GRIDS", "COMPONENT_WISE", "Leader", "differences", "leader", "lines", "summary"]
+__all__ = [
+    "COMPONENT_WISE",
+    "GRIDS",
+    "Leader",
+    "differences",
+    "leader",
+    "lines",
+    "same_curve",
+    "summary",
+]
 
 GRIDS = ("best", "angle", "logsnr")
 COMPONENT_WISE = frozenset({"white-component", "matched-component"})
@@ -68,6 +81,8 @@ def _theory(study: Schedules, name: str) -> dict[str, Any]:
             ENTRANTS[entrant].kind in COMPONENT_WISE for entrant in study.processes(name)
         ),
         "condition": before["condition"] if before else None,
+        "gaussian_law": before
+        and {str(n): asdict(gaussian_law(case.size, before["condition"], n)) for n in STEPS},
         "processes": [
             _process(study, entrant, table, tables.get(BASELINE))
             for entrant, table in tables.items()
@@ -162,6 +177,7 @@ class Leader:
     """The component-wise process with the least gap, beside the baseline.
 
     Attributes:
+        name: of the entrant.
         title: display name.
         difference: of its gap from the baseline's, nats.
         baseline: the baseline's gap, nats.
@@ -169,6 +185,7 @@ class Leader:
         of: how many are to be measured.
     """
 
+    name: str
     title: str
     difference: Difference
     baseline: float
@@ -197,7 +214,21 @@ def leader(theory: Found, steps: int, grid: str = "best") -> Leader | None:
     off = replace(offs[best["name"]], comparisons=measured)
     if measured < of:
         off = replace(off, margin=None)
-    return Leader(best["title"], off, gap, measured, of)
+    return Leader(best["name"], best["title"], off, gap, measured, of)
+
+
+def same_curve(color: Color, schedule: Schedule) -> str | None:
+    """Return the entrant with this noise and schedule; for a scalar schedule, which on its own
+    best time grid differs from another by its ends alone, that of linear log-SNR.
+    """
+    scalar = any(schedule == each.schedule for each in SCALAR)
+    for name, entrant in ENTRANTS.items():
+        same = entrant.spec.schedule == schedule
+        if entrant.spec.color == color and (
+            same or (scalar and isinstance(entrant.spec.schedule, LinearGamma))
+        ):
+            return name
+    return None
 
 
 def lines(found: Found) -> list[str]:

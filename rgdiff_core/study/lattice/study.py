@@ -206,8 +206,9 @@ class Study:
                 model, process = point.model, _process(point.model, made)
                 each, table = distance(model, known)
                 limit = bound(model, process, x[: b.bound], b.levels_per_image, seed)
-                row = {"step": point.step, "loss": point.loss, "kl": Estimate.of(each).to_dict()}
-                row |= {"nll": Estimate.of(limit.nll).to_dict(), "table": table.tolist()}
+                row = {"step": point.step, "loss": point.loss, "table": table.tolist()}
+                for quantity, values in (("kl", each), ("nll", limit.nll)):
+                    row[quantity] = self.estimate(values).to_dict()
                 points.append(row | {"bound_kl": self._above(limit.nll, x[: b.bound])})
             told = {"data": self.data, "config": made.to_json()}
             save_model(model, self.cells.path(name, ".safetensors"), told)
@@ -238,7 +239,7 @@ class Study:
             nll, drawn = measures.flow(
                 model, process, self.action, x, b.flow_samples, b.flow_steps, seed
             )
-            found = {"flow_kl": self._above(nll, x), "flow_nll": Estimate.of(nll).to_dict()}
+            found = {"flow_kl": self._above(nll, x), "flow_nll": self.estimate(nll).to_dict()}
             return {"arm": arm.name, "seed": seed} | found | drawn
 
         inputs = {"run": done["inputs"], "sizes": sizes}
@@ -312,7 +313,8 @@ class Study:
             x, model = getattr(self.fields(), split)[: b.n_eval_fields], learner.model
             process = _process(model, made)
             each, table = ends(process, model.modes, self.action, x, b.trajectories, 0)
-            return {"kl": Estimate.of(each).to_dict(), "table": table.tolist()}
+            kl = self.estimate(each) if split == "test" else Estimate.of(each)
+            return {"kl": kl.to_dict(), "table": table.tolist()}
 
         digest = sha256(noise.to_json().encode()).hexdigest()[:12]
         return self.cells.read_or_compute(f"ends-{split}-{digest}", inputs, compute)
@@ -380,7 +382,7 @@ class Study:
         def compute() -> Cell:
             *_, last = trained(made)
             each, table = distance(last.model, self._reference(made, "test"))
-            return {"seed": seed, "kl": Estimate.of(each).to_dict(), "table": table.tolist()}
+            return {"seed": seed, "kl": self.estimate(each).to_dict(), "table": table.tolist()}
 
         b = self.budget
         inputs = {"config": to_dict(made), "sizes": [b.n_eval_fields, b.trajectories]} | MODES

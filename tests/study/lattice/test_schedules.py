@@ -5,6 +5,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -23,10 +24,12 @@ from rgdiff_core.schedules.kernels import GaussianKernel
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.lattice import schedules
+from rgdiff_core.study.lattice.arms import ARMS
 from rgdiff_core.study.lattice.gaps import (
     ancestral_law,
     best_grid,
     functional,
+    gaussian_law,
     noise_curve,
 )
 from rgdiff_core.study.lattice.perfect import Sites, dense, draw, strengths
@@ -35,6 +38,7 @@ from rgdiff_core.study.lattice.schedule_summary import (
     differences,
     leader,
     lines,
+    same_curve,
     summary,
 )
 from rgdiff_core.study.lattice.schedules import (
@@ -235,6 +239,45 @@ def test_the_summary_says_what_is_there(study: Schedules):
     assert best is not None and best.title == ENTRANTS["matched-gaussian"].title
     assert (best.measured, best.of) == (1, 17)
     assert lines(found)[-1] == f"4 of {2 * len(ENTRANTS)} batches"
+
+
+@pytest.mark.parametrize(("size", "steps"), [(6, 8), (8, 32)])
+def test_the_gaussian_law_is_that_of_ddims_own_steps(size, steps):
+    """Step by step in NumPy: x_s = α_s D + σ_s (x_t − α_t D)/σ_t with the Wiener filter D."""
+    k = 2 * np.sin(np.pi * np.arange(size) / size)
+    k2, kappa, gamma = (k[:, None] ** 2 + k**2).ravel(), 129.0, 14.0
+    variance = 1 / (k2 + k2.max() / (kappa - 1))
+    kl = {}
+    for name, noise in (("white", np.ones_like(variance)), ("matched", variance)):
+        ratio = variance / noise
+        first, last = np.exp(gamma / 2) / ratio.min(), np.exp(-gamma / 2) / ratio.max()
+        snr = np.geomspace(last, first, steps + 1)  # α²/σ², rising with the steps
+        alpha, sigma = np.sqrt(snr / (1 + snr)), np.sqrt(1 / (1 + snr))
+        x = np.sqrt(alpha[0] ** 2 * variance + sigma[0] ** 2 * noise)
+        for i in range(steps):
+            clean = alpha[i] * variance * x / (alpha[i] ** 2 * variance + sigma[i] ** 2 * noise)
+            x = alpha[i + 1] * clean + sigma[i + 1] * (x - alpha[i] * clean) / sigma[i]
+        share = x**2 / (alpha[-1] ** 2 * variance + sigma[-1] ** 2 * noise)
+        kl[name] = (share - 1 - np.log(share)).mean() / 2
+    law = gaussian_law(size, kappa, steps)
+    assert (law.white, law.matched) == pytest.approx((kl["white"], kl["matched"]), rel=1e-6)
+    assert law.limit == pytest.approx(((gamma + math.log(kappa)) / gamma) ** 2)
+    assert law.white / law.matched == pytest.approx(law.limit, rel=0.1)
+
+
+def test_a_methods_process_is_found_among_the_entrants():
+    """Its own where it is measured; of scalar schedules the curve of noise levels is the same."""
+    for arm in ARMS.values():
+        for choice in arm.choices:
+            name = same_curve(arm.color, choice.schedule)
+            scalar = arm.name in ("standard", "white-scalar", "matched-scalar")
+            if name is None:  # the sigmoid of width 0.3 is none of them
+                assert not scalar and "0.3" in choice.title
+                continue
+            entrant = ENTRANTS[name].spec
+            assert entrant.color == arm.color
+            assert scalar or entrant.schedule == choice.schedule
+            assert not scalar or name.endswith(("-linear", "-cosine"))
 
 
 def _store(study: Schedules, theory: str, name: str, batch: int) -> None:

@@ -105,7 +105,7 @@ def test_means_are_over_seeds_and_differences_are_paired(results):
 
 
 def test_errors_of_the_fields_are_those_of_one_sample_and_of_pairs(results, command):
-    """Against SciPy, from the value that every run keeps for every field."""
+    """Against SciPy, from the value that every run keeps for every field, and over chains."""
 
     def values(arm: str) -> np.ndarray:
         files = (
@@ -113,12 +113,20 @@ def test_errors_of_the_fields_are_those_of_one_sample_and_of_pairs(results, comm
         )
         return np.mean([load_file(path)["kl"].numpy() for path in files], axis=0)
 
+    def error_of(each: np.ndarray) -> float:
+        """Over the chains that the fields are from."""
+        chains = rg.data.load(DATA, "test").chains
+        assert chains is not None
+        numbers = chains[: len(each)].numpy()
+        sums = [(each[numbers == c] - each.mean()).sum() for c in np.unique(numbers)]
+        return float(stats.sem(sums) * len(sums) / len(each))
+
     base = values("standard")
     noise = {arm["name"]: (arm["color"], arm["schedule"]) for arm in results["arms"]}
     beyond = {run["arm"]: run["ends"] for run in results["runs"]}  # of other noised fields
     for arm in results["arms"]:
         mine, found = values(arm["name"]), arm["metrics"]
-        error = math.hypot(stats.sem(mine), beyond[arm["name"]]["error"])
+        error = math.hypot(error_of(mine), beyond[arm["name"]]["error"])
         assert found["kl"]["sampling_error"] == pytest.approx(error)
         each = [run for run in results["runs"] if run["arm"] == arm["name"]]
         for name in ("nll", "bound_kl", "flow_kl"):
@@ -129,7 +137,7 @@ def test_errors_of_the_fields_are_those_of_one_sample_and_of_pairs(results, comm
         less, both = arm["against_baseline"]["kl"], (arm["name"], "standard")
         same = noise[both[0]] == noise[both[1]]  # then what lies beyond the ends is the same
         errors = [0.0] if same else [beyond[name]["error"] for name in both]
-        error = math.hypot(stats.sem(mine - base), *errors)
+        error = math.hypot(error_of(mine - base), *errors)
         assert less["sampling_error"] == pytest.approx(error)
         more = beyond[both[0]]["value"] - beyond[both[1]]["value"]
         assert less["value"] == pytest.approx(np.mean(mine - base) + more)
