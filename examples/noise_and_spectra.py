@@ -4,7 +4,7 @@ import rgdiff_core as rg
 
 fields = rg.data.load("phi4-6x6", limit=4000).images
 basis = rg.bases.FourierBasis(fields.shape[1:], momentum="lattice")
-modes = rg.Modes.fit(basis, fields)
+modes = rg.Modes.fit(basis, fields, symmetries="lattice")
 schedule = rg.schedules.LinearGamma(-9.0, 6.0)
 
 print("colour         bits left at t = ½   power of the noised fields / that of the data")

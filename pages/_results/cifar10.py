@@ -80,13 +80,19 @@ def _head(study: Found) -> None:
     st.markdown(
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
         "the same noise for every method; samples are compared with test images. Errors are over "
-        "images and do not include run-to-run variation. Of a universal model's "
-        "processes of one kind the best by bits is shown, on the same images."
+        "images and do not include run-to-run variation. Of a universal model's processes of one "
+        f"kind the best by bits is shown, on {_chosen_on(study)}."
     )
     if study["missing"]:
         st.info(f"Not shown, as their files are missing: {', '.join(study['missing'])}.")
     for text in study["complete"]["failed"]:
         st.warning(text, icon=":material/error:")
+
+
+def _chosen_on(study: Found) -> str:
+    """Return which images the best process of a kind was chosen on."""
+    other = any("choice_bits" in arm["metrics"] for arm in study["arms"])
+    return "other images" if other else "the same images, which favours it"
 
 
 def _budget(model: Found) -> str:

@@ -122,8 +122,8 @@ def _lattice(found: Sequence[Effect]) -> None:
     )
     _show(figure, "results-headline-lattice")
     st.caption(
-        "Distance of the model from the theory, KL(p‖q), relative to that of standard diffusion, "
-        "which is the line at 0; −100 % would be perfect. All methods but standard diffusion "
+        "Distance of the model from the theory, an upper bound of KL(p‖q), relative to that of "
+        "standard diffusion, which is the line at 0; −100 % would be perfect. All methods but standard diffusion "
         "start from the exact Gaussian score. Bars: one standard error of the difference, over "
         "seeds and held-out fields, in per cent of standard diffusion's distance. An arrow at the "
         "edge marks what lies beyond it."
@@ -147,7 +147,8 @@ def _images(found: Sequence[Effect]) -> None:
     st.caption(
         "Bits per dimension less those of standard diffusion, the line at 0; lower is better. "
         "Bars: one standard error over test images, smaller than the marks. Each model was "
-        "trained once."
+        "trained once, and they differ in loss, network input and conditioning too: the process' "
+        "own share is that of the ablation below."
     )
 
 

@@ -16,7 +16,7 @@ from rgdiff_core.study.lattice.verdict import OURS, against, combined_error
 
 __all__ = ["draw", "line"]
 
-KL = "KL(p‖q), nats"
+KL = "KL(p‖q) ≤, nats"
 NFE = "evaluations of the network for one sample"
 QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
     "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),

@@ -34,6 +34,7 @@ MEASURE = (
     "same distance, so that schedules can only differ by what the network did not learn, and by "
     "the number of steps."
 )
+ENOUGH = 2048  # samples: the features' covariance has as many dimensions
 METHOD_TITLES: Mapping[str, str] = {
     "interaction": "Interaction",
     "dpmpp_2m": "DPM-Solver++",
@@ -78,8 +79,8 @@ def sentence(verdict: LatticeVerdict) -> str:
         for arm in (verdict.ours, verdict.baseline)
     )
     text = (
-        f"matched noise with a component-wise schedule is {ours} nats from the theory, standard "
-        f"diffusion {base}: **{phrase(verdict.difference)}**. "
+        f"matched noise with a component-wise schedule is at most {ours} nats from the theory, "
+        f"standard diffusion {base}: **{phrase(verdict.difference)}**. "
     )
     text += _best(verdict) + _in_few_steps(verdict)
     return text if verdict.complete else f"{text} Not all runs are there yet."
@@ -132,7 +133,10 @@ def image_sentence(study: Found, verdict: images_verdict.ImageVerdict) -> str:
         number = bracketed(arm["metrics"][name]["value"], arm["metrics"][name]["error"])
         short, _, _ = _measure(study, name)[0].partition(" (")
         best.append(f"by {short} {results_studies.label(arm)}, {number}")
-    return f"{'. '.join(parts)}. The best of all methods: {'; '.join(best)}."
+    return (
+        f"{'. '.join(parts)}. The two models differ in loss, network input and conditioning as "
+        f"well as in the process. The best of all methods: {'; '.join(best)}."
+    )
 
 
 def _measure(study: Found, name: str) -> tuple[str, str]:
@@ -141,12 +145,18 @@ def _measure(study: Found, name: str) -> tuple[str, str]:
     return {
         "bits": ("bits/dim", "bits/dim"),
         "frechet_cifar10": (
-            f"Fréchet distance in {steps} steps (features of a classifier trained here, not the "
-            "Inception FID)",
+            f"Fréchet distance of {_samples(study)} samples in {steps} steps (features of a "
+            "classifier trained here, not the Inception FID)",
             "",
         ),
-        "frechet_inception": (f"FID in {steps} steps", ""),
+        "frechet_inception": (f"FID of {_samples(study)} samples in {steps} steps", ""),
     }[name]
+
+
+def _samples(study: Found) -> str:
+    """Return how many samples are compared, and what so few say."""
+    count = study["budget"]["samples"]
+    return f"{count:,}" if count >= ENOUGH else f"{count:,}, too few to rank methods,"
 
 
 def draw(studies: Mapping[str, Found]) -> None:

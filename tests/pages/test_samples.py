@@ -130,6 +130,9 @@ def test_a_schedule_that_jumps_brings_a_sampler_that_can_take_it():
     told, _ = unpack(samples_message(state(at).to_json(), "s", True))
     assert not told["continuous"]
     assert {m["name"] for m in told["methods"] if m["ode"]} >= {"heun", "dpmpp_2m"}
+    at_jumps = {m["name"]: m["at_jumps"] for m in told["methods"] if not m["ode"]}
+    assert "not Gaussian" in at_jumps["shell"]  # what no number of steps is enough for
+    assert "variance" in at_jumps["ancestral"]
 
 
 def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
