@@ -20,10 +20,12 @@ __all__ = [
     "mix",
     "principal_axes",
     "rotation",
+    "same_basis",
 ]
 
 Shape = tuple[int, int, int]
 MAX_SIZE = 1024
+CHUNK = 4096  # images at once
 
 
 def laplacian_diagonal(basis: "Basis", components: Tensor | None = None) -> Tensor:
@@ -62,12 +64,23 @@ def decorrelation(images: Tensor) -> Tensor:
     """Return the orthonormal (C, C) matrix whose rows are the principal axes of the channels.
 
     Arguments:
-        images: (N, C, H, W). The channels' covariance is taken over images and pixels.
+        images: (N, C, H, W). The channels' covariance is taken over images and pixels, in double
+            precision where the device has it: two axes may have almost the same variance.
+
+    Returns:
+        An axis a stands for ±a, of which the one with Σ_c a_c/4^c > 0 is taken: no axis of
+        pictures is near the change of sign.
     """
     check_images(images)
-    pixels = images.movedim(1, 0).flatten(1)
-    covariance = doubled(torch.cov(pixels).reshape(len(pixels), len(pixels)))
-    return principal_axes(covariance)[0].to(images)
+    count, channels = len(images) * images[0, 0].numel(), images.shape[1]
+    first, second = doubled(images.new_zeros(channels)), 0.0
+    for part in images.split(CHUNK):
+        pixels = doubled(part.movedim(1, 0).flatten(1))
+        first, second = first + pixels.sum(1), second + pixels @ pixels.T
+    mean = first / count
+    axes, _ = principal_axes(second / count - mean[:, None] * mean)
+    weights = 4.0 ** -torch.arange(channels).to(axes)
+    return (axes * torch.where(axes @ weights < 0, -1.0, 1.0)[:, None]).to(images)
 
 
 def principal_axes(covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -229,6 +242,21 @@ def rotation(channels: Tensor, shape: Shape) -> Tensor:
     if not torch.allclose(gram, torch.eye(c).to(gram), atol=1e-4):
         raise ValueError("channels must be an orthonormal matrix.")
     return channels
+
+
+def same_basis(one: Basis, other: Basis, *, axes: bool = True) -> bool:
+    """Tell whether two bases are alike, by what they make of one field that has a part of
+    everything.
+
+    Arguments:
+        axes: whether their colour axes have to be, too.
+    """
+    if type(one) is not type(other) or one.shape != other.shape:
+        return False
+    probe = torch.sin(torch.arange(1.0, 1 + math.prod(one.shape))).reshape(one.shape)
+    probe = probe.to(one.scale.device)
+    first, second = (x.analyze(probe) if axes else x.transform(probe) for x in (one, other))
+    return torch.allclose(first, second, atol=1e-3)
 
 
 def mix(matrix: Tensor, x: Tensor) -> Tensor:

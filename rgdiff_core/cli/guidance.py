@@ -8,8 +8,7 @@ from torch import Tensor
 
 from rgdiff_core.cli.options import accelerated, to_device
 from rgdiff_core.denoisers import Denoiser, Interval, NetworkDenoiser, free_theory, guided
-from rgdiff_core.process import Process
-from rgdiff_core.sampling import check_model
+from rgdiff_core.denoisers.guidance import in_basis
 from rgdiff_core.training.models import open_model
 
 __all__ = ["Guidance", "class_numbers", "guidance_from", "guidance_options"]
@@ -75,9 +74,7 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def guidance_from(
-    chosen: argparse.Namespace, model: NetworkDenoiser, process: Process
-) -> Guidance:
+def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidance:
     """Return the guidance that the options name.
 
     Raises a one-line `ValueError` for classes that do not exist, for guidance by the null
@@ -96,7 +93,7 @@ def guidance_from(
             f"{FREE}."
         )
     interval = None if chosen.guidance_interval is None else tuple(chosen.guidance_interval)
-    found = Guidance(classes, scale, interval, _reference(guide, chosen, model, process))
+    found = Guidance(classes, scale, interval, _reference(guide, chosen, model))
     found.of(model, 0, 1)  # refuses what is out of range before anything is drawn
     return found
 
@@ -122,9 +119,7 @@ def _number(word: str, names: tuple[str, ...]) -> int:
     )
 
 
-def _reference(
-    guide: str, chosen: argparse.Namespace, model: NetworkDenoiser, process: Process
-) -> Denoiser | None:
+def _reference(guide: str, chosen: argparse.Namespace, model: NetworkDenoiser) -> Denoiser | None:
     if guide == NULL:
         return None
     if guide == FREE:
@@ -132,11 +127,5 @@ def _reference(
     other = to_device(open_model(guide), chosen.device)
     if other.line is not None and model.couplings is not None:
         other = other.at(*model.couplings)
-    try:
-        check_model(other, process)
-    except ValueError:
-        raise ValueError(
-            f"the guide {guide!r} has another basis than the model: it must be a model of the "
-            "same data in the same basis."
-        ) from None
+    in_basis(other, model.basis)  # refuses one of other data
     return accelerated(other, chosen.precision, chosen.compile)

@@ -79,7 +79,7 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     opened = open_chosen(chosen)
     model = accelerated(to_device(opened, chosen.device), chosen.precision, chosen.compile)
     process = process_from(chosen, opened)
-    guidance = guidance_from(chosen, model, process)
+    guidance = guidance_from(chosen, model)
     method = chosen.method or usual_method(process)
     grid = _grid(chosen.grid, chosen.steps, opened, process)
     steps = chosen.steps if isinstance(grid, str) else len(grid) - 1

@@ -265,6 +265,11 @@ def check_labels(class_labels: Tensor, num_classes: int) -> None:
     """Raise `ValueError` unless the labels are int64 (B,), each -1 or in [0, num_classes)."""
     if num_classes == 0:
         raise ValueError("class_labels were given, but this model has no classes.")
+    if not isinstance(class_labels, Tensor):
+        raise ValueError(
+            f"class_labels = {class_labels!r} must be a tensor of class numbers, as "
+            "torch.tensor([3])."
+        )
     if class_labels.ndim != 1 or class_labels.dtype != torch.int64 or len(class_labels) == 0:
         raise ValueError(
             f"class_labels must be int64 of shape (B,), got {class_labels.dtype} of shape "

@@ -17,12 +17,13 @@ References:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases.base import Shape
+from rgdiff_core.bases import Basis
+from rgdiff_core.bases.base import Shape, same_basis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.base import (
     NULL_LABEL,
@@ -36,11 +37,20 @@ from rgdiff_core.process import Marginal
 from rgdiff_core.schedules.kernels import monotone_cubic
 from rgdiff_core.spec import Spec, check_range, check_whole
 
-__all__ = ["GuidanceCurve", "Guided", "Interval", "free_theory", "guided", "log_snr"]
+__all__ = [
+    "GuidanceCurve",
+    "Guided",
+    "Interval",
+    "free_theory",
+    "guided",
+    "in_basis",
+    "log_snr",
+]
 
 MAX_SCALE = 50.0
 MAX_LEVEL = 40.0
 MAX_POINTS = 64
+MAX_TURN = 0.05  # of colour axes, in radians
 Interval = tuple[float, float]
 
 
@@ -92,7 +102,8 @@ class Guided(DelegatingDenoiser):
 
     Arguments:
         model: c.
-        reference: u, in the same basis.
+        reference: u, of the same data and in the same basis, but for its colour axes: see
+            `in_basis`.
         scale: s, or one for every scale of the field.
         interval: of the log-SNR (`log_snr`) in which s acts; elsewhere c alone; None for all.
 
@@ -110,11 +121,7 @@ class Guided(DelegatingDenoiser):
         interval: Interval | None = None,
     ) -> None:
         super().__init__(model)
-        if reference.basis.shape != model.basis.shape:
-            raise ValueError(
-                f"the guide is for fields {reference.basis.shape}, the model for fields "
-                f"{model.basis.shape}."
-            )
+        reference = in_basis(reference, model.basis)
         if isinstance(scale, GuidanceCurve):
             strength = scale.at(self.modes.scale)
         else:
@@ -178,12 +185,54 @@ class Guided(DelegatingDenoiser):
         return torch.where(inside, self.guidance, 1.0)
 
 
+class _Turned(Denoiser):
+    """A denoiser in a basis whose colour axes are its own but for their signs and a small turn,
+    over which the noise of a component counts as that of its counterpart.
+    """
+
+    def __init__(self, model: Denoiser, basis: Basis) -> None:
+        own, modes = model.basis, model.modes
+        mean = basis.analyze(own.synthesize(modes.mean))
+        super().__init__(basis, replace(modes, mean=mean))
+        self.model = model
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        """Return the model's posterior, its mean turned."""
+        own = self.model.basis
+        found = self.model.posterior(own.analyze(self.basis.synthesize(c)), marginal)
+        return Posterior(self.basis.analyze(own.synthesize(found.mean)), found.variance)
+
+
+def in_basis(model: Denoiser, basis: Basis) -> Denoiser:
+    """Return a denoiser in a basis that may differ from its own by the signs of the colour axes,
+    and by the turn of a few degrees that another fit to the same data makes.
+
+    Raises `ValueError` for any other basis.
+    """
+    own = model.basis
+    if own.shape != basis.shape:
+        raise ValueError(
+            f"the guide is for fields {own.shape}, the model for fields {basis.shape}."
+        )
+    if same_basis(own, basis):
+        return model
+    axes = basis.channels, own.channels
+    if axes[0] is not None and axes[1] is not None and same_basis(own, basis, axes=False):
+        turn = (axes[0] @ axes[1].T).abs()
+        if torch.allclose(turn, torch.eye(len(turn)).to(turn), atol=MAX_TURN):
+            return _Turned(model, basis)
+    raise ValueError(
+        f"the guide has another basis ({own}) than the model ({basis}): it must be a model of the "
+        "same data in the same basis."
+    )
+
+
 def _same(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other.to(one))
 
 
 def _checked(interval: Sequence[float]) -> Interval:
-    if len(interval) != 2:
+    if not isinstance(interval, Sequence) or len(interval) != 2:
         raise ValueError(f"guidance_interval = {interval} must be two values of the log-SNR.")
     low, high = interval
     check_range("guidance_interval", low, -MAX_LEVEL, MAX_LEVEL)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases import Basis
+from rgdiff_core.bases.base import same_basis
 from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.sampling.grids import Grid, time_grid
@@ -107,23 +108,12 @@ class _Levels:
 
 def check_model(model: Denoiser, process: Process) -> None:
     """Raise `ValueError` unless the model's basis is the process'."""
-    if not _same_basis(model.basis, process.basis):
+    if not same_basis(model.basis, process.basis):
         raise ValueError(
             f"the model's basis ({type(model.basis).__name__} {model.basis.shape}) is not the "
             f"process' "
             f"({type(process.basis).__name__} {process.basis.shape})."
         )
-
-
-def _same_basis(one: Basis, other: Basis) -> bool:
-    """Tell whether two bases are alike, by what they make of one field that has a part of
-    everything.
-    """
-    if type(one) is not type(other) or one.shape != other.shape:
-        return False
-    probe = torch.sin(torch.arange(1.0, 1 + math.prod(one.shape))).reshape(one.shape)
-    probe = probe.to(one.scale.device)
-    return torch.allclose(one.analyze(probe), other.analyze(probe), atol=1e-3)
 
 
 def _method(method: str | Method) -> Method:
@@ -237,9 +227,9 @@ def trajectory(
     """
     check_whole("n", n, 1, MAX_SAMPLES)
     random = source(n, generator, seed)
+    model = guided(model, class_labels, guidance_scale, guidance_interval)
     if class_labels is not None and len(class_labels) not in (1, n):
         raise ValueError(f"{len(class_labels)} class_labels were given for {n} samples.")
-    model = guided(model, class_labels, guidance_scale, guidance_interval)
     taken = _method(method)
     _check_reverse(model, process, steps, taken)
     times = time_grid(process, model.modes, steps, grid)

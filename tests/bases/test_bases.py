@@ -250,6 +250,25 @@ def test_decorrelated_channels_are_uncorrelated(name):
         torch.testing.assert_close(BASES[name](shape).analyze(x), plain.analyze(rotated))
 
 
+def test_colour_axes_are_those_of_double_precision_with_a_sign_that_noise_does_not_change():
+    """Two entries of the second axis are equal but for their sign, as of photographs."""
+    axes = torch.tensor([[0.58, 0.58, 0.57], [0.706, 0.046, -0.707], [0.41, -0.82, 0.40]]).double()
+    axes = torch.linalg.qr(axes.T).Q.T
+    loud = torch.tensor([1.0, 0.1, 0.09]).double()[:, None, None]
+    seen = []
+    for seed in range(4):
+        c = loud * fields((3, 8, 8), 3000, seed=seed)
+        x = torch.einsum("dc,ndhw->nchw", axes, c) + 100.0  # large means: cancellation
+        found = decorrelation(x.float())
+        pixels = x.float().double().movedim(1, 0).flatten(1).numpy()
+        _, vectors = np.linalg.eigh(np.cov(pixels))
+        torch.testing.assert_close(
+            found.double().abs(), torch.from_numpy(vectors.T[::-1].copy()).abs(), atol=1e-5, rtol=0
+        )
+        seen.append(found.sign()[1, [0, 2]])
+    assert all(torch.equal(each, seen[0]) for each in seen) and seen[0][0] > 0
+
+
 def refuses(match: str, make, *arguments, **options) -> None:
     with pytest.raises(ValueError, match=match) as caught:
         make(*arguments, **options)

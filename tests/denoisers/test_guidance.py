@@ -15,8 +15,10 @@ from scipy.interpolate import PchipInterpolator
 
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import (
     DelegatingDenoiser,
+    GaussianDenoiser,
     GuidanceCurve,
     Guided,
     ModelSpec,
@@ -25,6 +27,7 @@ from rgdiff_core.denoisers import (
     log_snr,
 )
 from rgdiff_core.denoisers.conditional import Conditioned
+from rgdiff_core.denoisers.guidance import in_basis
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.process import Marginal, Process
 
@@ -259,6 +262,9 @@ def test_azula_and_diffusers_guide_alike(s):
         (lambda: guided(MODEL, torch.tensor([2])), r"class label 2 is outside \[0, 1\]"),
         (lambda: guided(MODEL, torch.tensor([-2])), r"class label -2 is outside \[0, 1\]"),
         (lambda: guided(MODEL, torch.tensor([0.0])), "class_labels must be int64"),
+        (lambda: guided(MODEL, [1]), r"class_labels = \[1\] must be a tensor"),  # type: ignore[arg-type]
+        (lambda: rg.sample(MODEL, PROCESS, 2, 2, class_labels="cat"), "'cat' must be a tensor"),  # type: ignore[arg-type]
+        (lambda: guided(MODEL, LABELS, 2.0, 3.0), "= 3.0 must be two values"),  # type: ignore[arg-type]
         (lambda: guided(MODEL, torch.zeros(2, 2).long()), "class_labels must be int64"),
         (lambda: guided(free_theory(MODEL), LABELS), "this model has no classes"),
         (lambda: GuidanceCurve((0.0, 0.5), (1.0, 1.0)), r"\(0.0, 0.5\) must rise from 0 to 1"),
@@ -282,6 +288,41 @@ def test_bad_guidance_is_named(make, message):
     with pytest.raises(ValueError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def turned(axes: torch.Tensor, angle: float) -> torch.Tensor:
+    """Return colour axes with signs changed, and turned about the first."""
+    c, s = math.cos(angle), math.sin(angle)
+    about = torch.tensor([[1.0, 0, 0], [0, c, -s], [0, s, c]])
+    return torch.diag(torch.tensor([1.0, -1.0, 1.0])).to(axes) @ about.to(axes) @ axes
+
+
+@pytest.mark.parametrize("kind", [rg.bases.FourierBasis, rg.bases.PixelBasis])
+def test_a_guide_may_have_the_colour_axes_of_another_fit(kind):
+    """Of the same Gaussian, so that both denoisers are the same function of the fields."""
+    shape, x = (3, 4, 4), fields((3, 4, 4), 200)
+    axes = rg.bases.decorrelation(x)
+    one, other = (
+        GaussianDenoiser(basis, Modes.fit(basis, x))
+        for basis in (kind(shape, channels=axes), kind(shape, channels=turned(axes, 0.0)))
+    )
+    process = Process(one.basis, colors.White(), schedules.Cosine(), one.modes)
+    marginal = process.vp_marginal(torch.tensor([0.3]))
+    c = one.basis.analyze(fields(shape, 5, seed=2))
+    found = in_basis(other, one.basis).posterior(c, marginal)
+    torch.testing.assert_close(found.mean, one.posterior(c, marginal).mean)
+    torch.testing.assert_close(found.variance, one.posterior(c, marginal).variance)
+    assert in_basis(one, one.basis) is one
+    guide = Guided(one, other, 2.0)  # of u = c, so that s does nothing
+    torch.testing.assert_close(guide.posterior(c, marginal).mean, one.posterior(c, marginal).mean)
+    few = in_basis(
+        GaussianDenoiser(kind(shape, channels=turned(axes, 0.01)), other.modes), one.basis
+    )
+    off = (few.posterior(c, marginal).mean - one.posterior(c, marginal).mean).square().mean()
+    assert 0 < float(off.sqrt()) < 0.02
+    for strange in (kind(shape, channels=turned(axes, 0.2)), kind(shape)):
+        with pytest.raises(ValueError, match="same data in the same basis"):
+            Guided(one, GaussianDenoiser(strange, Modes.fit(strange, x)), 2.0)
 
 
 def _process() -> Process:
