@@ -6,8 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rgdiff_core.cli.numbers import finite
 from rgdiff_core.cli.options import accelerated, to_device
-from rgdiff_core.denoisers import Denoiser, Interval, NetworkDenoiser, free_theory, guided
+from rgdiff_core.denoisers import (
+    Denoiser,
+    GuidanceCurve,
+    Interval,
+    NetworkDenoiser,
+    free_theory,
+    guided,
+)
 from rgdiff_core.denoisers.guidance import in_basis
 from rgdiff_core.training.models import open_model
 
@@ -28,7 +36,7 @@ class Guidance:
     """
 
     classes: tuple[int, ...] = ()
-    scale: float = 1.0
+    scale: float | GuidanceCurve = 1.0
     interval: Interval | None = None
     reference: Denoiser | None = None
 
@@ -54,9 +62,10 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--guidance",
-        type=float,
-        metavar="S",
-        help="guide by u + S (model − u), u being the guide; 1 is off (default), 1.5 to 3 usual",
+        type=_strength,
+        metavar="S[,…]",
+        help="guide by u + S (model − u), u being the guide; 1 is off (default), 1.5 to 3 usual; "
+        "several for scales from coarse to fine, evenly spaced, with a smooth curve between them",
     )
     parser.add_argument(
         "--guidance-interval",
@@ -74,6 +83,18 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _strength(text: str) -> float | GuidanceCurve:
+    """Return a guidance scale, or a curve through several with commas between."""
+    values = tuple(finite(word.strip()) for word in text.split(","))
+    if len(values) == 1:
+        return values[0]
+    places = tuple(place / (len(values) - 1) for place in range(len(values)))
+    try:
+        return GuidanceCurve(places, values)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidance:
     """Return the guidance that the options name.
 
@@ -89,7 +110,7 @@ def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidanc
     scale = 1.0 if scale is None else scale
     if scale != 1 and guide == NULL and not classes:
         raise ValueError(
-            f"guidance = {scale:g} by the null label needs a class: add --class NAME, or --guide "
+            f"guidance = {scale} by the null label needs a class: add --class NAME, or --guide "
             f"{FREE}."
         )
     interval = None if chosen.guidance_interval is None else tuple(chosen.guidance_interval)

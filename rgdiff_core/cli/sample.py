@@ -119,7 +119,9 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         "seed": chosen.seed,
         "classes": [model.class_names[each] for each in guidance.classes],
         "couplings": model.couplings,
-        "guidance": guidance.scale,
+        "guidance": guidance.scale
+        if isinstance(guidance.scale, float)
+        else list(guidance.scale.values),
         "guidance_interval": guidance.interval,
         "guide": chosen.guide,
         "color": process.color.to_json(),

@@ -8,7 +8,13 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.cli.main import main
-from rgdiff_core.denoisers import GaussianDenoiser, ModelSpec, free_theory, guided
+from rgdiff_core.denoisers import (
+    GaussianDenoiser,
+    GuidanceCurve,
+    ModelSpec,
+    free_theory,
+    guided,
+)
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.evaluation.images.bound import image_bound
 from rgdiff_core.networks import LatticeNet
@@ -64,6 +70,12 @@ def drawn(*words: str) -> tuple[np.ndarray, np.ndarray | None]:
         (["--class", "dog"], [1] * 5, 1.0, None),
         (["--class", "ship,0", "--guidance", "2.5"], [2, 0, 2, 0, 2], 2.5, None),
         (["--guidance", "2", "--guide", "free"], None, 2.0, "free"),
+        (
+            ["--class", "0", "--guidance", "3,1.5,1"],
+            [0] * 5,
+            GuidanceCurve((0.0, 0.5, 1.0), (3.0, 1.5, 1.0)),
+            None,
+        ),
         (
             ["--class", "cat", "--guidance", "3", "--guide", "weak.safetensors"],
             [0] * 5,
