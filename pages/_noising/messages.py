@@ -11,6 +11,7 @@ import torch
 
 import rgdiff_core as rg
 from pages._noising.data import blend_note, blended, draggable_color, fields, noise
+from pages._noising.information import bits_left
 from pages._noising.state import NoisingState
 from pages._shared import cache
 from pages._shared.color_messages import color_tables, curve_header, painted_from, plain
@@ -186,6 +187,10 @@ def settled_message(lab: NoisingState, seq: int, revision: str, problem: str = "
         "revision": revision,
         "t": lab.t,
         "sides": len(processes),
+        "bits": [
+            bits_left(lab.data, side, proc, lab.t)
+            for side, proc in zip(lab.sides, processes, strict=True)
+        ],
         "blend": None,
         "problem": problem,
     }

@@ -123,10 +123,10 @@ def _lattice(found: Sequence[Effect]) -> None:
     _show(figure, "results-headline-lattice")
     st.caption(
         "Distance of the model from the theory, an upper bound of KL(p‖q), relative to that of "
-        "standard diffusion, which is the line at 0; −100 % would be perfect. All methods but standard diffusion "
-        "start from the exact Gaussian score. Bars: one standard error of the difference, over "
-        "seeds and held-out fields, in per cent of standard diffusion's distance. An arrow at the "
-        "edge marks what lies beyond it."
+        "standard diffusion, which is the line at 0; −100 % would be perfect. All methods but "
+        "standard diffusion start from the exact Gaussian score. Bars: one standard error of the "
+        "difference, over seeds and held-out fields, in per cent of standard diffusion's "
+        "distance. An arrow at the edge marks what lies beyond it."
     )
 
 

@@ -139,9 +139,17 @@ function showBits(lab, side, moment, history, band) {
   bars(moment.bits, theme.sides[lab.active], 0.9);
   if (band !== null) drawStripe(lab, context, frame, cellOf(side, band));
   context.restore();
-  const left = `${readable(moment.total)} bits of each image can still be recovered`;
-  setText(lab.el.bitsText, side.information === "bound"
-    ? `At most ${left}, counting components as independent.` : `About ${left}.`);
+  setText(lab.el.bitsText, bitsSentence(lab, side, moment));
+}
+
+/** How many bits are left, and by which covariance of the data. */
+function bitsSentence(lab, side, moment) {
+  const own = lab.exact && lab.exact.bits[lab.active];
+  const known = typeof own === "number";
+  const left = `${readable(known ? own : moment.total)} bits of each image can still be recovered`;
+  if (known) return `About ${left}, by the data's full covariance.`;
+  if (side.information === "exact") return `About ${left}.`;
+  return `At most ${left}, counting components as independent.`;
 }
 
 /** Two to five ticks at round numbers, on an axis from 0 to `most`. */

@@ -134,7 +134,8 @@ function settle(lab, bytes) {
   if (settled.seq === lab.seq) {
     const size = lab.message.images.n * lab.message.images.size;
     const fit = (values) => (values && values.length === size ? values : null);
-    lab.exact = { sides: settled.exact.map(fit), blend: fit(settled.blendExact) };
+    const { bits, blendExact, exact } = settled;
+    lab.exact = { sides: exact.map(fit), blend: fit(blendExact), bits };
     if (lab.opening) startFilm(lab);
   }
   repaint(lab);

@@ -214,5 +214,6 @@ function readSettled(bytes) {
     blend,
     blendNote: header.blend_note || "",
     problem: header.problem || "",
+    bits: header.bits || [],
   };
 }
