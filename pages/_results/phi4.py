@@ -166,6 +166,8 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
 def _words(arm: Found) -> str:
     off = against(arm, "kl")
     text = f"{arm['about']} The search chose {arm['schedule_title']}."
+    if arm.get("lr_at_edge"):
+        text += f" Its learning rate, {arm['lr']:g}, is at the edge of what was tried."
     return f"{text} Against standard diffusion: {phrase(off)}." if off else text
 
 

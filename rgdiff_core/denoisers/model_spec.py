@@ -13,7 +13,13 @@ from rgdiff_core.bases.coarse import MAX_HALVINGS
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.lattice.line import CouplingLine
-from rgdiff_core.networks import MAX_PARAMETERS, LatticeNet, NetworkSpec, meta_count
+from rgdiff_core.networks import (
+    MAX_PARAMETERS,
+    STATE_POINTS,
+    LatticeNet,
+    NetworkSpec,
+    meta_count,
+)
 from rgdiff_core.process import Marginal
 from rgdiff_core.spec import Spec, check_range, check_whole
 
@@ -21,9 +27,6 @@ if TYPE_CHECKING:
     from rgdiff_core.denoisers.network import NetworkDenoiser
 
 __all__ = ["ModelSpec", "NoiseState"]
-
-
-STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
 
 
 STATE_LIMIT = 12.0  # |log(n²/Σ)| beyond it changes no posterior

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rgdiff_core.networks.base import (
     MAX_PARAMETERS,
+    STATE_POINTS,
     Network,
     NetworkSpec,
     meta_count,
@@ -17,6 +18,7 @@ from rgdiff_core.networks.unet import UNet
 __all__ = [
     "MAX_PARAMETERS",
     "NETWORKS",
+    "STATE_POINTS",
     "LatticeNet",
     "Network",
     "NetworkSpec",

@@ -14,6 +14,7 @@ from rgdiff_core.spec import Spec
 
 __all__ = [
     "MAX_PARAMETERS",
+    "STATE_POINTS",
     "ClassEmbedding",
     "Network",
     "NetworkSpec",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 MAX_PARAMETERS = 200_000_000
+STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
 
 
 class Network(nn.Module, abc.ABC):

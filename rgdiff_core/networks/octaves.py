@@ -3,10 +3,10 @@ r"""A network for lattice fields of all sizes: the same blocks at every octave o
 From octave j to the next the features are smoothed over twice the distance, as by a block-spin
 step but for the lattice, which stays as fine as it is; the same blocks, their convolutions spread
 by 2ʲ, then act on the octave of momenta from k_max/2ʲ⁺¹ to k_max/2ʲ, and they are given the noise
-there. After the last octave comes the mean field, and from it the way leads back to the fine ones.
-An octave adds 2⁻ʲ times its output, the mean field 1/L times: what a component of unit variance is
-worth on the lattice where 4ʲ sites, or all, move as one. At a fixed point of the renormalization
-group all octaves are alike, and a larger lattice has more of them, not others.
+there. After the last octave comes the mean field, and from it the way leads back to the fine
+ones. An octave adds 2⁻ʲ times its output, the mean field 1/√V times: what a component of unit
+variance is worth on the lattice where 4ʲ sites, or all, move as one. At a fixed point of the
+renormalization group all octaves are alike, and a larger lattice has more of them, not others.
 
 Periodic, translation equivariant and odd, like `LatticeNet`, whose blocks it uses.
 
@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.networks.base import (
+    STATE_POINTS,
     ClassEmbedding,
     Network,
     NetworkSpec,
@@ -41,13 +42,10 @@ class OctaveNet(NetworkSpec):
     Arguments:
         width: channels, 4 to 512.
         depth: blocks of an octave on the way up, and as many on the way down, 1 to 8.
-        points: of the scales at which the noise level is given, the first of its features; 16 as
-            `NoiseState` has them, 1 for one number.
     """
 
     width: int = 32
     depth: int = 1
-    points: int = 16
 
     one_thread: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
@@ -55,7 +53,6 @@ class OctaveNet(NetworkSpec):
     def __post_init__(self) -> None:
         check_whole("width", self.width, 4, 512)
         check_whole("depth", self.depth, 1, 8)
-        check_whole("points", self.points, 1, 16)
 
     def build(
         self,
@@ -80,7 +77,7 @@ class _OctaveNetwork(Network):
     ) -> None:
         super().__init__()
         width = spec.width
-        self.points = spec.points
+        self.levels = channels * STATE_POINTS if features >= channels * STATE_POINTS else 0
         self.embed = NoiseEmbedding(features, 4 * width)
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
         self.first = nn.Linear(in_channels, width, bias=False)
@@ -92,8 +89,8 @@ class _OctaveNetwork(Network):
 
     def forward(self, x: Tensor, state: Tensor, class_labels: Tensor | None = None) -> Tensor:
         h = self.first(x.movedim(1, -1))
-        size = min(h.shape[1:3])
-        count = octaves(size)
+        height, width = h.shape[1:3]
+        count = octaves(min(height, width))
         embeddings = [self._embedding(state, octave, class_labels) for octave in range(count)]
         kept = []
         for octave, embedding in enumerate(embeddings):
@@ -105,7 +102,7 @@ class _OctaveNetwork(Network):
         embedding = self._embedding(state, None, class_labels)
         for block in (*self.up, *self.down):
             mean = block(mean, embedding)
-        out = self._out(mean, embedding) / size
+        out = self._out(mean, embedding) / (height * width) ** 0.5
         h = mean
         for octave in reversed(range(count)):
             h = kept[octave] + self.back(h)
@@ -116,10 +113,11 @@ class _OctaveNetwork(Network):
 
     def _embedding(self, state: Tensor, octave: int | None, class_labels: Tensor | None) -> Tensor:
         """Return the embedding of the noise from an octave on, None for the mean field's."""
-        levels, others = state.tensor_split([state.shape[1] // self.points * self.points], 1)
-        levels = levels.unflatten(1, (-1, self.points))
-        levels = from_octave(levels, octave).flatten(1)
-        embedding = self.embed(torch.cat([levels, others], 1))
+        if self.levels:
+            levels, others = state.tensor_split([self.levels], 1)
+            levels = from_octave(levels.unflatten(1, (-1, STATE_POINTS)), octave).flatten(1)
+            state = torch.cat([levels, others], 1)
+        embedding = self.embed(state)
         return embedding if self.classes is None else embedding + self.classes(class_labels)
 
     def _out(self, h: Tensor, embedding: Tensor) -> Tensor:
@@ -147,7 +145,7 @@ def from_octave(levels: Tensor, octave: int | None) -> Tensor:
     """
     if octave is None:
         return levels[..., :1].expand(levels.shape)
-    if octave == 0 or levels.shape[-1] == 1:
+    if octave == 0:
         return levels
     places = torch.arange(levels.shape[-1], device=levels.device) / 2**octave
     low = places.long()

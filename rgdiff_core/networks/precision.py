@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from rgdiff_core.networks.base import NetworkSpec
-from rgdiff_core.networks.lattice import LatticeNet
 
 __all__ = ["fast_bfloat16", "network_dtype", "outweighs_rounding"]
 
@@ -25,7 +24,7 @@ def network_dtype(
             float32 for lattice networks, whose densities are exact to rounding.
     """
     if precision == "auto":
-        fast = not isinstance(network, LatticeNet) and fast_bfloat16(device)
+        fast = not network.any_size and fast_bfloat16(device)
         return torch.bfloat16 if fast else None
     return torch.bfloat16 if precision == "bfloat16" else None
 

@@ -18,7 +18,7 @@ import tomli_w
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import is_lattice
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.networks import NETWORKS, LatticeNet
+from rgdiff_core.networks import NETWORKS
 from rgdiff_core.spec import (
     Spec,
     check_range,
@@ -213,7 +213,7 @@ class TrainConfig(Spec):
         """Return the augmentation with "auto" resolved."""
         if self.augmentation != "auto":
             return self.augmentation
-        lattice = isinstance(self.model.network, LatticeNet) or is_lattice(self.data)
+        lattice = self.model.network.any_size or is_lattice(self.data)
         return "lattice" if lattice else "flip"
 
 

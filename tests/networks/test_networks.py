@@ -1,18 +1,30 @@
 """Networks: symmetries, sizes, and that they start as zero and learn everywhere."""
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import convolve1d
 from scrambled import FEATURES, scrambled
 from torch import nn
 
-from rgdiff_core.networks import NETWORKS, LatticeNet, UNet, meta_count
+from rgdiff_core.networks import (
+    NETWORKS,
+    STATE_POINTS,
+    LatticeNet,
+    OctaveNet,
+    UNet,
+    meta_count,
+)
+from rgdiff_core.networks.octaves import from_octave, octaves, smooth
 
 
+@pytest.mark.parametrize("spec", [LatticeNet(8, 2), OctaveNet(8), OctaveNet(8, 2)])
 @pytest.mark.parametrize("shape", [(1, 6, 6), (1, 5, 8), (2, 4, 4)])
-def test_the_lattice_network_is_odd_and_translation_equivariant(shape):
-    network = scrambled(LatticeNet(8, 2).build(shape, FEATURES).double())
+@pytest.mark.parametrize("features", [FEATURES, 2 * STATE_POINTS + 1])
+def test_lattice_networks_are_odd_and_translation_equivariant(spec, shape, features):
+    network = scrambled(spec.build(shape, features).double())
     x = torch.randn(3, *shape, dtype=torch.float64)
-    state = torch.randn(3, FEATURES, dtype=torch.float64)
+    state = torch.randn(3, features, dtype=torch.float64)
     y = network(x, state)
     assert y.std() > 0.1
     torch.testing.assert_close(network(-x, state), -y)
@@ -20,16 +32,54 @@ def test_the_lattice_network_is_odd_and_translation_equivariant(shape):
     torch.testing.assert_close(moved, y.roll((1, 3), (2, 3)))
 
 
-def test_the_lattice_network_is_not_linear_at_the_start():
-    network = LatticeNet(16, 2).build((1, 6, 6), FEATURES)
+@pytest.mark.parametrize("spec", [LatticeNet(16, 2), OctaveNet(16)])
+def test_lattice_networks_are_not_linear_at_the_start(spec):
+    network = spec.build((1, 6, 6), FEATURES)
     nn.init.normal_(network.last.weight)
     x, state = torch.randn(64, 1, 6, 6), torch.zeros(64, FEATURES)
     one, two = network(x, state), network(2 * x, state)
     assert (two - 2 * one).std() > 0.05 * one.std()
 
 
+def test_octaves_end_before_convolutions_wrap_and_reach_far():
+    for size in (3, 4, 5, 6, 8, 9, 12, 16, 31, 32, 64):
+        last = 2 ** (octaves(size) - 1)
+        assert 2 * last + 1 <= size < 4 * last + 1
+    network = scrambled(OctaveNet(8).build((1, 16, 16), FEATURES).double())
+    x = torch.randn(1, 1, 16, 16, dtype=torch.float64, requires_grad=True)
+    y = network(x, torch.zeros(1, FEATURES, dtype=torch.float64))
+    (far,) = torch.autograd.grad(y[0, 0, 0, 0], x)
+    # beyond what the mean field brings, which is alike at all sites that convolutions don't reach
+    assert far[0, 0, 7].std() > 1e-3 * far.abs().max()
+
+
+def test_the_noise_of_an_octave_is_that_at_so_much_smaller_scales():
+    levels = torch.randn(3, 2, STATE_POINTS, dtype=torch.float64)
+    scales = np.linspace(0, 1, STATE_POINTS)
+    for octave in (0, 1, 2, 5):
+        wanted = [[np.interp(scales / 2**octave, scales, row) for row in each] for each in levels]
+        np.testing.assert_allclose(from_octave(levels, octave), wanted)
+    assert torch.equal(from_octave(levels, None), levels[..., :1].expand_as(levels))
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 9), (1, 6, 10)])
+def test_smoothing_is_scipys(shape):
+    x = torch.randn(2, *shape[1:], 3, dtype=torch.float64)
+    for spread in (1, 2):
+        kernel = np.zeros(2 * spread + 1)
+        kernel[[0, spread, -1]] = 0.25, 0.5, 0.25
+        wanted = x.numpy()
+        for axis in (1, 2):
+            wanted = convolve1d(wanted, kernel, axis=axis, mode="wrap")
+        np.testing.assert_allclose(smooth(x, spread), wanted)
+
+
 def test_the_noise_state_matters():
-    for spec, shape in ((LatticeNet(8, 2), (1, 6, 6)), (UNet(8, (1, 2), 1, ()), (3, 8, 8))):
+    for spec, shape in (
+        (LatticeNet(8, 2), (1, 6, 6)),
+        (OctaveNet(8), (1, 6, 6)),
+        (UNet(8, (1, 2), 1, ()), (3, 8, 8)),
+    ):
         network = scrambled(spec.build(shape, FEATURES))
         x = torch.randn(2, *shape)
         one, other = (network(x, torch.full((2, FEATURES), v)) for v in (0.0, 1.0))
@@ -55,7 +105,11 @@ def test_presets_have_the_size_in_their_name(name):
 
 @pytest.mark.parametrize(
     ("spec", "shape"),
-    [(LatticeNet(8, 2), (1, 6, 6)), (UNet(8, (1, 2), 1, (8, 4)), (3, 8, 8))],
+    [
+        (LatticeNet(8, 2), (1, 6, 6)),
+        (OctaveNet(8), (1, 6, 6)),
+        (UNet(8, (1, 2), 1, (8, 4)), (3, 8, 8)),
+    ],
 )
 def test_networks_start_as_zero_and_every_parameter_learns(spec, shape):
     network = spec.build(shape, FEATURES)
@@ -75,6 +129,8 @@ def test_networks_start_as_zero_and_every_parameter_learns(spec, shape):
         (lambda: LatticeNet(8, 99), r"depth = 99 is outside \[1, 32\]"),
         (lambda: LatticeNet(8, 2, 4), "kernel = 4 must be odd"),
         (lambda: LatticeNet(8, 2, 9).build((1, 4, 4), 1), "kernel = 9 wraps around"),
+        (lambda: OctaveNet(8, 9), r"depth = 9 is outside \[1, 8\]"),
+        (lambda: OctaveNet(8).build((1, 2, 2), 1), "3×3 sites wrap around a lattice of 2×2 sites"),
         (lambda: UNet(20), "width = 20 must be a multiple of 8"),
         (
             lambda: UNet(8, (1, 2, 3)).build((3, 10, 10), 1),
