@@ -1,5 +1,6 @@
 """What every benchmark shares: paired timing, a table on the screen, JSON in results/."""
 
+import argparse
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["ROOT", "machine", "paired", "percentile", "table", "write"]
+__all__ = ["ROOT", "machine", "no_options", "paired", "percentile", "table", "write"]
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -40,6 +41,13 @@ def paired(
 def percentile(values: Sequence[float], percent: int) -> float:
     """Return a percentile in [1, 99] of at least two values, between their neighbours."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]
+
+
+def no_options(text: str | None) -> None:
+    """Answer --help, and refuse all else, for a benchmark without options: with its docstring."""
+    argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
 
 
 def machine() -> dict[str, Any]:

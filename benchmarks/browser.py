@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from _app import App, chromium, running_app, tab
-from _report import ROOT, machine, percentile, table, write
+from _report import ROOT, machine, no_options, percentile, table, write
 from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(ROOT))
@@ -270,4 +270,5 @@ def line(figure: dict[str, float], budget: float) -> list[str | float]:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Any
 
 import torch
-from _report import machine, paired, table, write
+from _report import machine, no_options, paired, table, write
 
 from rgdiff_core.lattice import HMC, Phi4, Trajectory, cluster, trajectories
 from rgdiff_core.lattice.gamma import means
@@ -123,4 +123,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import torch
-from _report import RESULTS, machine, table, write
+from _report import RESULTS, machine, no_options, table, write
 from playwright.sync_api import sync_playwright
 
 import rgdiff_core as rg
@@ -95,4 +95,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from _report import ROOT, machine, table, write
+from _report import ROOT, machine, no_options, table, write
 
 import rgdiff_core as rg
 from rgdiff_core.evaluation import flow_metrics, weigh
@@ -112,4 +112,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from _hmc_plain import Run, Setting, numpy_chain, ours, torch_batch, torch_chain
-from _report import ROOT, machine, paired, table, write
+from _report import ROOT, machine, no_options, paired, table, write
 
 from rgdiff_core.lattice import HMC, Leapfrog, Phi4, trajectories
 from rgdiff_core.lattice.gamma import means
@@ -315,4 +315,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from _app import chromium, running_app, tab
-from _report import ROOT, machine, paired, percentile, table, write
+from _report import ROOT, machine, no_options, paired, percentile, table, write
 from playwright.sync_api import Page
 
 sys.path.insert(0, str(ROOT))
@@ -88,4 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

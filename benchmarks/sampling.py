@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from _peers import Run, Scalar, azula_samplers, diffusers_loops, our_samplers
-from _report import machine, paired, table, write
+from _report import machine, no_options, paired, table, write
 from torch import Tensor
 
 import rgdiff_core as rg
@@ -150,4 +150,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

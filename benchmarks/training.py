@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from _report import machine, paired, table, write
+from _report import machine, no_options, paired, table, write
 from diffusers import DDPMScheduler, UNet2DModel
 from torch import Tensor, nn
 
@@ -138,4 +138,5 @@ def measured(calls: dict[str, Callable[[], object]], rounds: int, batch: int) ->
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

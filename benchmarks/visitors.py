@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import Any
 
 from _app import running_app
-from _report import ROOT, machine, percentile, table, write
+from _report import ROOT, machine, no_options, percentile, table, write
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -153,4 +153,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    no_options(__doc__)
     main()

@@ -57,14 +57,13 @@ def gallery(present: str) -> None:
         for index, (model, picture) in enumerate(sheets.items()):
             with places[index % COLUMNS]:
                 st.image(picture, width="stretch", alt=f"Sixteen samples of {titles[model]}")
-                st.caption(titles[model])
                 st.button(
-                    "Sample from it",
+                    titles[model],
                     key=f"gallery-{model}",
                     on_click=_go_on_with,
                     args=(model,),
                     disabled=model == present,
-                    help=titles[model],
+                    help="Sample from this model.",
                 )
 
 

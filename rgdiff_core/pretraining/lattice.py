@@ -43,7 +43,23 @@ from rgdiff_core.training.runs.folder import read_config, read_status
 
 __all__ = ["Card", "PROCESSES", "pretrain"]
 
-PRESET_NAMES = ("rg-cutoff", "cosine", "flow-matching", "equal-snr", "carosso", "flicker", "blue")
+# All of the literature but those in wavelets, columns and with jumps, and but linear log-SNR and
+# the exploding ones, which lead through white noise as cosine does.
+PRESET_NAMES = (
+    "rg-cutoff",
+    "ddpm",
+    "cosine",
+    "flow-matching",
+    "equal-snr",
+    "gud-soft",
+    "inverse-heat",
+    "blurring",
+    "inverse-rg",
+    "carosso",
+    "polchinski",
+    "flicker",
+    "blue",
+)
 PROCESSES: Mapping[str, FixedProcess] = {  # of the card's scan
     **tried_processes(-9.0, 6.0),
     "noise of the free theory with m² = 0.3, linear log-SNR −9 to 7": FixedProcess(
