@@ -10,7 +10,8 @@ from pages._shared.plots import MOMENTUM, Curve, draw
 from pages._spectra.controls import SpectraChoice, basis_controls, data_controls, noise_controls
 from pages._spectra.views import STYLES, VIEWS, Colors
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.spectra.power import FreeTheoryFit, PowerLawFit, radial_average
+from rgdiff_core.spectra.fits import FreeTheoryFit, PowerLawFit
+from rgdiff_core.spectra.power import radial_average
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from rgdiff_core.bases import Basis, orthogonal_wavelets
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.data import ImageSet
-from rgdiff_core.spectra.power import FreeTheoryFit, PowerLawFit, fit_free_theory, fit_power_law
+from rgdiff_core.spectra.fits import FreeTheoryFit, PowerLawFit, fit_free_theory, fit_power_law
 
 __all__ = ["SpectraChoice", "basis_controls", "data_controls", "noise_controls"]
 

@@ -19,6 +19,7 @@ from rgdiff_core.cli.options import (
     process_options,
     to_device,
 )
+from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.files.atomic import check_place, replacing
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS, METHODS, State, sample, usual_method
@@ -119,9 +120,9 @@ def run_sample(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         "seed": chosen.seed,
         "classes": [model.class_names[each] for each in guidance.classes],
         "couplings": model.couplings,
-        "guidance": guidance.scale
-        if isinstance(guidance.scale, float)
-        else list(guidance.scale.values),
+        "guidance": list(guidance.scale.values)
+        if isinstance(guidance.scale, GuidanceCurve)
+        else guidance.scale,
         "guidance_interval": guidance.interval,
         "guide": chosen.guide,
         "color": process.color.to_json(),

@@ -192,8 +192,9 @@ class _Turned(Denoiser):
 
     def __init__(self, model: Denoiser, basis: Basis) -> None:
         own, modes = model.basis, model.modes
-        mean = basis.analyze(own.synthesize(modes.mean))
-        super().__init__(basis, replace(modes, mean=mean))
+        if modes.mean is not None:
+            modes = replace(modes, mean=basis.analyze(own.synthesize(modes.mean)))
+        super().__init__(basis, modes)
         self.model = model
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:

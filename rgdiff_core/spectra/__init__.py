@@ -10,16 +10,18 @@ from rgdiff_core.spectra.bands import (
     split_bands,
     tabulate,
 )
-from rgdiff_core.spectra.power import (
+from rgdiff_core.spectra.fits import (
     FreeTheoryFit,
     PowerLawFit,
+    fit_free_theory,
+    fit_power_law,
+)
+from rgdiff_core.spectra.power import (
     Profile,
     Spectrum,
     basis_functions,
     data_log_snr,
     draw_noise,
-    fit_free_theory,
-    fit_power_law,
     information,
     information_left,
     log_distance,

@@ -1,4 +1,4 @@
-"""The Noising page in a real browser: noise whose colour changes with time."""
+"""The Noising page in a real browser: noise whose colour changes with time, and what is left."""
 
 from dataclasses import replace
 
@@ -18,8 +18,10 @@ from labpage import (
 )
 from playwright.sync_api import Page, expect
 
-from pages._shared.process_choice import process
+from pages._shared.process_choice import ProcessChoice, process
+from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, PowerLaw, White
+from rgdiff_core.schedules import Cosine
 
 pytestmark = pytest.mark.browser
 
@@ -83,3 +85,15 @@ def test_it_is_chosen_from_a_menu_and_is_in_the_address_and_the_lines(page: Page
     seen = pixels(page)
     visit(page, page.url.split("/?")[0], address(page))
     assert distance(pixels(page), seen) <= 1
+
+
+def test_the_bits_left_are_those_of_the_full_covariance_where_it_is_small(
+    page: Page, app_url: str
+):
+    side = ProcessChoice(BasisSpec("pixel"), White(), Cosine())
+    for data, words in (
+        ("phi4-6x6-broken", "by the data's full covariance"),
+        (START.data, "At most"),
+    ):
+        visit(page, app_url, replace(START, data=data, sides=(side,), t=0.2))
+        expect(ref(page, "bitsText")).to_contain_text(words)

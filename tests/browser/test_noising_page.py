@@ -268,18 +268,6 @@ def test_play_runs_to_the_noise_and_keys_lead_back(open_page: Page):
     expect(page.get_by_role("dialog", name="Keys")).to_be_hidden()
 
 
-def test_the_bits_left_are_those_of_the_full_covariance_where_it_is_small(
-    page: Page, app_url: str
-):
-    side = ProcessChoice(BasisSpec("pixel"), White(), Cosine())
-    for data, words in (
-        ("phi4-6x6-broken", "by the data's full covariance"),
-        (START.data, "At most"),
-    ):
-        visit(page, app_url, replace(START, data=data, sides=(side,), t=0.2))
-        expect(ref(page, "bitsText")).to_contain_text(words)
-
-
 def test_a_scale_pointed_at_lights_up_everywhere(open_page: Page):
     page = open_page
     expect(ref(page, "inset")).to_have_attribute("data-lit", "false")

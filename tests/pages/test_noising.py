@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from noisingpage import exact, healthy, leave, rest, state, visit
 from streamlit.testing.v1 import AppTest
 
@@ -15,14 +14,12 @@ from pages._noising.state import NoisingState, start
 from pages._noising.tour import states
 from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
-from pages._shared.process_choice import process as process_of
 from pages._shared.tour import STOPS
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import PowerLaw, White
 from rgdiff_core.data import cache_folder
 from rgdiff_core.presets import PRESETS
 from rgdiff_core.schedules import (
-    Cosine,
     Cutoff,
     CutoffPath,
     GaussianKernel,
@@ -30,7 +27,6 @@ from rgdiff_core.schedules import (
     SigmoidKernel,
     SoftConditioning,
 )
-from rgdiff_core.spectra.power import information_left
 from tests.kept import cache_with
 
 DATA = "photographs"
@@ -157,25 +153,6 @@ def test_compare_brings_a_second_process_and_takes_it_away():
     assert state(at).sides[0] == two.sides[0] != state(at).sides[1] != two.sides[1]
     healthy(at.toggle(key="compare").set_value(False).run())
     assert state(at) == start(DATA)
-
-
-def test_the_bits_that_are_left_do_not_depend_on_the_basis():
-    """White noise on φ⁴, by pixels, wavelets and Fourier modes: the data's full covariance tells
-    the same, and no more than components by themselves do; of colour pictures it is not tried.
-    """
-    sides = tuple(
-        ProcessChoice(BasisSpec(name, momentum="lattice"), White(normalize=False), Cosine())
-        for name in ("pixel", "fourier")
-    )
-    lab = NoisingState("phi4-6x6-broken", sides, t=0.2)
-    told, _ = unpack(messages.settled_message(lab, 1, "s"))
-    pixels, fourier = told["bits"]
-    assert pixels == pytest.approx(fourier, rel=1e-4) and pixels > 1
-    process = process_of(lab.data, sides[0])
-    alone = float(information_left(process, torch.tensor(lab.t)))
-    assert alone > 1.02 * pixels
-    one = NoisingState(DATA, (ProcessChoice(BasisSpec("pixel"), White(), Cosine()),))
-    assert unpack(messages.settled_message(one, 1, "s"))[0]["bits"] == [None]
 
 
 def test_other_images_keep_the_state_and_fit_the_levels():

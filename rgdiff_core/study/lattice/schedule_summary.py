@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rgdiff_core.colors import Color
-from rgdiff_core.schedules import LinearGamma, Schedule
+from rgdiff_core.schedules import LinearGamma
+from rgdiff_core.spec import Spec
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.arms import SCALAR
 from rgdiff_core.study.lattice.gaps import gaussian_law
@@ -217,7 +217,7 @@ def leader(theory: Found, steps: int, grid: str = "best") -> Leader | None:
     return Leader(best["name"], best["title"], off, gap, measured, of)
 
 
-def same_curve(color: Color, schedule: Schedule) -> str | None:
+def same_curve(color: Spec, schedule: Spec) -> str | None:
     """Return the entrant with this noise and schedule; for a scalar schedule, which on its own
     best time grid differs from another by its ends alone, that of linear log-SNR.
     """
