@@ -15,6 +15,7 @@ from pages._shared.plots import Curve
 from rgdiff_core.files.stored import reading
 from rgdiff_core.study.lattice.schedule_summary import (
     COMPONENT_WISE,
+    GRIDS,
     Leader,
     differences,
     leader,
@@ -22,13 +23,23 @@ from rgdiff_core.study.lattice.schedule_summary import (
 from rgdiff_core.study.lattice.schedules import BASELINE
 from rgdiff_core.study.report import read_results
 
-__all__ = ["draw", "sentence"]
+__all__ = ["draw", "grid_rows", "sentence"]
 
 FILE = "schedules-phi4.json"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
-OTHER_GRIDS: Mapping[str, str] = {
-    "angle": "with steps of equal turns of the mean angle",
-    "logsnr": "with equal steps of the mean log-SNR",
+COLUMNS: Mapping[str, Any] = {
+    "theory": st.column_config.TextColumn("theory", pinned=True),
+    "process": st.column_config.TextColumn("best component-wise process"),
+    "of": st.column_config.TextColumn("chosen from"),
+    "best": st.column_config.TextColumn(
+        "best grids, %", help="Each process on the time grid on which its own gap is least."
+    ),
+    "angle": st.column_config.TextColumn(
+        "equal turns, %", help="The same processes, in steps of equal turns of the mean angle."
+    ),
+    "logsnr": st.column_config.TextColumn(
+        "equal log-SNR, %", help="The same processes, in equal steps of the mean log-SNR."
+    ),
 }
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
@@ -50,7 +61,7 @@ def draw() -> None:
             theories = found["theories"]
             told = sentence(theories, found["decided_at"])
             figure = [(each["title"], _curves(each, found["decided_at"])) for each in theories]
-            others = _other_grids(theories, found["decided_at"])
+            rows = grid_rows(theories, found["decided_at"])
             note = _note(found)
     except (ValueError, OSError) as error:
         st.warning(
@@ -60,8 +71,8 @@ def draw() -> None:
     if not theories:
         return
     st.markdown(told)
-    if others:
-        st.markdown(others)
+    if rows:
+        st.dataframe(rows, hide_index=True, width="stretch", column_config=COLUMNS)
     for start in range(0, len(figure), WIDE):
         for place, (title, curves) in zip(st.columns(WIDE), figure[start:], strict=False):
             place.markdown(f"**φ⁴, {title}**")
@@ -93,42 +104,33 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
     )
 
 
-def _other_grids(theories: Sequence[Found], steps: int) -> str:
-    """Return what the same processes leave on time grids that are not chosen for them."""
-    parts = []
-    for grid, title in OTHER_GRIDS.items():
-        found = []
-        for theory in theories:
-            if (best := leader(theory, steps)) is None:
-                continue
-            rows = {row["name"]: row["gap"][grid][str(steps)] for row in theory["processes"]}
-            off = differences(theory, steps, grid)[best.name]
-            scale = 100 / rows[BASELINE]["value"]
-            percent = bracketed(scale * off.value, scale * (off.error or math.nan))
-            found.append(f"{percent} % on {theory['title']}")
-        if found:
-            parts.append(f"{title} {joined(found)}")
-    if not parts:
-        return ""
-    return (
-        "It is a property of schedule *and* time grid: of the same processes, the gap less that "
-        f"of white noise is {'; '.join(parts)}."
-    )
-
-
 def _where(rows: Mapping[str, Leader]) -> str:
-    return joined(
-        [
-            f"{title} ({bracketed(*each.percent)} %; {each.title}; {_of(each)})"
-            for title, each in rows.items()
-        ]
-    )
+    return joined([f"{title} ({bracketed(*each.percent)} %)" for title, each in rows.items()])
+
+
+def grid_rows(theories: Sequence[Found], steps: int) -> list[dict[str, str]]:
+    """Return by how many per cent of white noise's the best component-wise process' gap is off
+    it, on the best time grids of both and on grids that are not chosen for them.
+    """
+    found = []
+    for theory in theories:
+        best = leader(theory, steps)
+        if best is None:
+            continue
+        row = {"theory": theory["title"], "process": best.title, "of": _of(best)}
+        gaps = {each["name"]: each["gap"] for each in theory["processes"]}
+        for grid in GRIDS:
+            off = differences(theory, steps, grid)[best.name]
+            scale = 100 / gaps[BASELINE][grid][str(steps)]["value"]
+            row[grid] = bracketed(scale * off.value, scale * (off.error or math.nan))
+        found.append(row)
+    return found
 
 
 def _of(leader: Leader) -> str:
     if leader.measured < leader.of:
-        return f"best of {leader.measured} of {leader.of} measured so far"
-    return f"best of {leader.of}"
+        return f"{leader.measured} of {leader.of} measured so far"
+    return str(leader.of)
 
 
 def _curves(theory: Found, steps: int) -> list[Curve]:

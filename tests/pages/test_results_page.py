@@ -132,6 +132,13 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
     at = healthy(visit())
     found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
     assert at.markdown[0].value == perfect.sentence(found["theories"], found["decided_at"])
+    for theory, (_, row) in zip(found["theories"], at.dataframe[0].value.iterrows(), strict=True):
+        base = {each["name"]: each for each in theory["processes"]}["white-linear"]
+        mine = next(each for each in theory["processes"] if each["title"] == row["process"])
+        for grid in ("best", "angle", "logsnr"):
+            off = mine["against_baseline"][grid]["16"]["value"]
+            told = float(row[grid].split("(")[0].replace("−", "-"))
+            assert told == pytest.approx(100 * off / base["gap"][grid]["16"]["value"], abs=0.6)
     charts = at.get("plotly_chart")
     assert len(charts) == len(found["theories"])
     for chart, theory in zip(charts, found["theories"], strict=True):
@@ -149,7 +156,7 @@ def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
         shutil.copy(ROOT / "results" / name, tmp_path)
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     at = healthy(visit())
-    trained, gaussian = (at.dataframe[i].value for i in (0, 1))
+    trained, gaussian = (at.dataframe[i].value for i in (1, 2))
     found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
     (theory,) = (t for t in found["theories"] if t["data"] == "phi4-8x8-critical")
     rows = {row["name"]: row for row in theory["processes"]}
