@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._results import cifar10, headline, own_runs, perfect, verdict
+from pages._results import cifar10, headline, own_runs, perfect, sizes, verdict
 from pages._results import phi4 as results_phi4
 from pages._results import studies as results_studies
 from pages._results.studies import Found
@@ -47,6 +47,7 @@ def missing(what: str, command: str) -> None:
 
 SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {
     "φ⁴ theory": phi4,
+    "Larger lattices": sizes.draw,
     "CIFAR-10": cifar,
     "Your runs": own_runs.draw,
 }

@@ -15,7 +15,7 @@ from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._noising.state import NoisingState
-from pages._results import headline, links, perfect, studies
+from pages._results import headline, links, perfect, sizes, studies
 from pages._results.verdict import phrase
 from pages._samples.state import SamplesState
 from pages._shared import jobs
@@ -148,6 +148,33 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
         gaps = row["gap"]["best"].values()
         assert numbers(trace["y"]) == [gap["value"] for gap in gaps]
         assert numbers(trace["error_y"]["array"]) == [gap["error"] for gap in gaps]
+
+
+def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path):
+    """The repository's own file: every sentence and number follows from it."""
+    shutil.copy(ROOT / "results" / sizes.FILE, tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit(section="Larger lattices"))
+    found = json.loads((tmp_path / sizes.FILE).read_text(encoding="utf-8"))
+    model = next(each["rows"][0]["model"] for each in found["sizes"])  # the first in the menu
+    told = sizes.sentence(found, model)
+    assert told in [each.value for each in at.markdown]
+    mine = [
+        (each["size"], row)
+        for each in found["sizes"]
+        for row in each["rows"]
+        if row["model"] == model and row["kind"] in ("run", "grown", "scaling", "chain")
+    ]
+    table = at.dataframe[0].value
+    assert list(table["L"]) == [size for size, _ in mine]
+    for (_, row), (_, line) in zip(mine, table.iterrows(), strict=True):
+        percent = float(line["⟨φ²⟩, %"].split("(")[0].replace("−", "-"))
+        assert percent == pytest.approx(row["observables"]["phi2"]["percent"], abs=0.6)
+        grown = row["kind"] in ("grown", "chain")
+        assert (line["Binder cumulant, %"] is None) == grown
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path / "nowhere"))
+    empty = healthy(visit(section="Larger lattices"))
+    assert sizes.COMMAND in [each.value for each in empty.code]
 
 
 def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):

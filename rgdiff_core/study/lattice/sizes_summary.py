@@ -13,7 +13,7 @@ from rgdiff_core.study.lattice.sizes import (
     title_of,
 )
 
-__all__ = ["lines", "summary"]
+__all__ = ["GIVEN", "lines", "summary"]
 
 SYMBOLS = ("χ", "⟨|M|⟩", "Binder", "⟨φ²⟩", "energy", "ξ")
 KINDS = {

@@ -1,0 +1,188 @@
+"""The section on larger lattices: what a model of one size is worth on others."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from pages._results import figures
+from pages._results.headline import joined
+from pages._results.provenance import bracketed, download
+from pages._results.studies import Found, folder
+from pages._shared import address, plots
+from pages._shared.plots import Curve
+from rgdiff_core.files.stored import reading
+from rgdiff_core.study.lattice.sizes_summary import GIVEN
+from rgdiff_core.study.report import read_results
+
+__all__ = ["COMMAND", "draw", "sentence"]
+
+FILE = "sizes-phi4.json"
+COMMAND = "rgdiff study sizes"
+ENOUGH = 2.0  # standard errors within which, or …
+CLOSE = 1.0  # … per cent, an observable counts as right
+WIDE = 3  # figures beside each other
+TITLES: Mapping[str, str] = {
+    "susceptibility": "susceptibility χ",
+    "abs_magnetization": "⟨|M|⟩",
+    "binder": "Binder cumulant",
+    "phi2": "⟨φ²⟩",
+    "energy": "energy",
+    "correlation_length": "correlation length ξ",
+}
+KINDS: Mapping[str, tuple[str, str, str]] = {  # in the legend, colour and dash
+    "run": ("drawn, spectrum measured", plots.ORANGE, "solid"),
+    "scaling": ("drawn, spectrum by scaling", plots.GREEN, "dash"),
+    "grown": ("grown by an octave", plots.BLUE, "solid"),
+    "chain": ("grown from 8×8", plots.PURPLE, "dot"),
+}
+
+
+def draw(studies: Mapping[str, Found]) -> None:
+    """Draw the section; where the study was not run, say what makes it."""
+    del studies
+    path = folder() / FILE
+    if not path.is_file():
+        st.info("Larger lattices have not been studied here yet. This does it:")
+        st.code(COMMAND, language="sh")
+        return
+    try:
+        with reading(path):
+            found = read_results(path)
+            models = list(dict.fromkeys(r["model"] for s in found["sizes"] for r in s["rows"]))
+            told = {model: sentence(found, model) for model in models}
+            rows = {model: _rows(found, model) for model in models}
+            curves = {
+                model: {name: _curves(found, model, name) for name in found["observables"]}
+                for model in models
+            }
+            note = _note(found)
+    except (ValueError, OSError) as error:
+        st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
+        return
+    if not models:
+        return
+    model = address.menu(st, "Model", models, default=models[0], key="sizes-model")
+    st.markdown(told[model])
+    shown = [(name, each) for name, each in curves[model].items() if each]
+    for start in range(0, len(shown), WIDE):
+        for place, (name, each) in zip(st.columns(WIDE), shown[start:], strict=False):
+            title = TITLES.get(name, name)
+            place.markdown(f"**{title}**")
+            figure = figures.curves(
+                each, "L", "off by, %", log_x=True, level=0.0, named="hybrid Monte Carlo"
+            )
+            place.plotly_chart(
+                figure.update_layout(height=330),
+                key=f"results-sizes-{name}",
+                config=plots.BAR,
+                alt=f"{title} of samples against the size of the lattice, off hybrid Monte Carlo",
+            )
+    st.dataframe(rows[model], hide_index=True, width="stretch", placeholder="given")
+    download("phi4", "sizes", rows[model])
+    st.caption(note)
+
+
+def sentence(found: Found, model: str) -> str:
+    """Return at which sizes all that was not given is right, and what is off most elsewhere."""
+    parts = []
+    for at in found["sizes"]:
+        for row in at["rows"]:
+            if row["model"] != model or row["kind"] not in ("run", "grown"):
+                continue
+            free = _free(row)
+            wrong = {n: each for n, each in free.items() if not _right(each)}
+            verb = "drawn" if row["kind"] == "run" else "grown from given long waves"
+            size = f"**{at['size']}×{at['size']}**, {verb}"
+            if not wrong:
+                parts.append(f"{size}: all right")
+                continue
+            worst = max(wrong, key=lambda n: abs(wrong[n]["percent"]))
+            off = bracketed(wrong[worst]["percent"], _error(wrong[worst]))
+            parts.append(
+                f"{size}: {len(free) - len(wrong)} of {len(free)} right, "
+                f"{TITLES.get(worst, worst)} off by {off} %"
+            )
+    if not parts:
+        return "This model has not been measured yet."
+    return (
+        f"Observables that count as right are within {CLOSE:g} % of hybrid Monte Carlo or "
+        f"{ENOUGH:g} standard errors. {'; '.join(parts)}.{_weights(found, model)}"
+    )
+
+
+def _weights(found: Found, model: str) -> str:
+    parts = [
+        f"{bracketed(row['ess']['value'], row['ess']['error'])} at {at['size']}×{at['size']}"
+        for at in found["sizes"]
+        for row in at["rows"]
+        if (row["model"], row["kind"]) == (model, "weighed")
+    ]
+    return f" Effective sample size: {joined(parts)}." if parts else ""
+
+
+def _free(row: Found) -> dict[str, Found]:
+    """Return what the long waves that a field was grown from do not fix."""
+    given = GIVEN if row["kind"] in ("grown", "chain") else ()
+    return {name: each for name, each in row["observables"].items() if name not in given}
+
+
+def _right(each: Found) -> bool:
+    close = abs(each["percent"]) <= CLOSE
+    return close or abs(each["deviation"] or math.inf) <= ENOUGH
+
+
+def _error(each: Found) -> float:
+    """Return the standard error of the difference, in per cent."""
+    return abs(each["percent"] / each["deviation"]) if each["deviation"] else 0.0
+
+
+def _curves(found: Found, model: str, name: str) -> list[Curve]:
+    drawn = []
+    for kind, (label, color, dash) in KINDS.items():
+        points = [
+            (at["size"], _free(row)[name])
+            for at in found["sizes"]
+            for row in at["rows"]
+            if (row["model"], row["kind"]) == (model, kind) and name in _free(row)
+        ]
+        if points:
+            sizes, values = zip(*points, strict=True)
+            percents = [each["percent"] for each in values]
+            errors = [_error(each) for each in values]
+            drawn.append(Curve(label, sizes, percents, color, dash, error=errors, joined=True))
+    return drawn
+
+
+def _rows(found: Found, model: str) -> list[dict[str, Any]]:
+    return [
+        {"L": at["size"], "how": KINDS[row["kind"]][0], "fields": row["n"]} | _line(row)
+        for at in found["sizes"]
+        for row in at["rows"]
+        if row["model"] == model and row["kind"] in KINDS
+    ]
+
+
+def _line(row: Found) -> dict[str, str | None]:
+    """Return how far each observable is off, None for what was given."""
+    free, line = _free(row), {}
+    for name in row["observables"]:
+        each = free.get(name)
+        off = None if each is None else bracketed(each["percent"], _error(each))
+        line[f"{TITLES.get(name, name)}, %"] = off
+    return line
+
+
+def _note(found: Found) -> str:
+    sizes: Sequence[Found] = found["sizes"]
+    counts = ", ".join(f"{at['reference']['n']:,} at {at['size']}" for at in sizes)
+    missing = "" if found["complete"] else " The study is not complete."
+    action = found["action"]
+    return (
+        f"φ⁴ at m² = {action['m2']:g}, λ = {action['lam']:g}, near the critical line. Off by: "
+        "observables of the samples less those of hybrid Monte Carlo with clusters, in per cent; "
+        "bars are one standard error of the difference. *Given*: fixed by the long waves that "
+        f"fields were grown from, and no test. Fields of Monte Carlo: {counts}.{missing} "
+        f"`{found['command']}`"
+    )
