@@ -143,6 +143,19 @@ def test_errors_of_the_fields_are_those_of_one_sample_and_of_pairs(results, comm
         assert less["value"] == pytest.approx(np.mean(mine - base) + more)
 
 
+def test_fields_of_one_chain_count_as_one(tmp_path):
+    """Of values that chains have in common the error is that of so many chains, not of fields."""
+    test = rg.data.load(DATA, "test")
+    assert test.chains is not None
+    own = torch.randn(int(test.chains.max()) + 1, generator=torch.Generator().manual_seed(3))
+    values = own[test.chains].double()
+    study = Study(DATA, TINY, Cells(tmp_path, lambda text: None))
+    found, chains = study.estimate(values), len(torch.unique(test.chains))
+    assert found.value == pytest.approx(float(values.mean()))
+    assert found.error == pytest.approx(float(own.std()) / chains**0.5, rel=0.15)
+    assert found.error > 1.8 * stats.sem(values)
+
+
 def test_distances_are_from_the_theory(results):
     """By the definition of either divergence, from what the runs keep and held-out fields."""
     x = rg.data.load(DATA, "test").images[: TINY.bound].double()
