@@ -5,7 +5,16 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results import error_map, figures, images, links, literature, provenance, studies
+from pages._results import (
+    error_map,
+    figures,
+    images,
+    links,
+    literature,
+    provenance,
+    recipes,
+    studies,
+)
 from pages._results.provenance import below, bracketed, columns, pair
 from pages._results.studies import Found, label, shown
 from pages._results.verdict import phrase
@@ -268,6 +277,7 @@ FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
     "Spectra": lambda study, nfe: images.spectra(study, nfe, chosen(study)),
     "Softness": lambda study, nfe: images.softness(study),
     "One change at a time": lambda study, nfe: images.ablation(study),
+    "Recipes": lambda study, nfe: recipes.draw(study),
     "What goes wrong where": lambda study, nfe: error_map.images(study, chosen(study)),
     "Known results": lambda study, nfe: literature.draw(study),
 }

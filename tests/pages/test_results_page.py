@@ -30,7 +30,14 @@ from rgdiff_core.training.config import parse_config
 from tests.tiny_study import DATA, FIGURES, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
-VIEWS = ("Sampler's steps", "Pictures", "Spectra", "Softness", "What goes wrong where")
+VIEWS = (
+    "Sampler's steps",
+    "Pictures",
+    "Spectra",
+    "Softness",
+    "Recipes",
+    "What goes wrong where",
+)
 COMMITTED = ROOT / "results" / "study-cifar10.json"
 with_images = pytest.mark.skipif(not COMMITTED.is_file(), reason="no results of CIFAR-10 here")
 SHORT = replace(
@@ -354,6 +361,24 @@ def test_every_view_of_images_is_drawn(monkeypatch, view):
     assert not at.exception and not at.error
     assert not [each.value for each in at.warning if "No such file" in each.value]
     assert "not** the Inception FID" in said(at)
+
+
+@with_images
+def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
+    monkeypatch.setenv("RGDIFF_RESULTS", str(COMMITTED.parent))
+    at = healthy(visit(section="CIFAR-10", view="Recipes"))
+    found = json.loads((COMMITTED.parent / "recipe-cifar10.json").read_text(encoding="utf-8"))
+    table = next(d.value for d in at.dataframe if "recipe" in d.value)
+    arms = [(budget, arm) for budget in found["budgets"] for arm in budget["arms"]]
+    assert len(table) == len(arms)
+    for (budget, arm), (_, row) in zip(arms, table.iterrows(), strict=True):
+        (first,) = (each for each in budget["arms"] if each["name"] == budget["base"])
+        assert row["band"] == pytest.approx(arm["band"]["value"])
+        if arm is first:
+            assert np.isnan(row["change"])
+        else:
+            off = arm["band"]["value"] - first["band"]["value"]
+            assert row["change"] == pytest.approx(off, abs=1e-9)
 
 
 @pytest.mark.parametrize("figure", FIGURES)
