@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from rgdiff_core.data.records import Progress, Record
-from rgdiff_core.lattice import Phi4, hmc
+from rgdiff_core.lattice import HMC, Phi4, hmc
 from rgdiff_core.lattice.ensembles import Ensemble, EnsembleSpec, ImportedSpec
 from rgdiff_core.lattice.gamma import chain_lengths
 from rgdiff_core.lattice.line import CouplingLine
@@ -38,6 +38,7 @@ class LatticeSet:
         n_chains: Independent chains of a run.
         thermalization: In trajectories, as in `rgdiff_core.lattice.hmc`.
         thinning: In trajectories, likewise.
+        cluster: Wolff updates after each trajectory, which large critical lattices need.
     """
 
     action: Phi4
@@ -47,6 +48,7 @@ class LatticeSet:
     n_chains: int
     thermalization: int
     thinning: int
+    cluster: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ def build(spec: LatticeSet, progress: Progress, number: int = 0) -> dict[str, Re
             generator,
             thermalization=spec.thermalization,
             thinning=spec.thinning,
+            settings=HMC(cluster=spec.cluster),
             progress=report,
         )
         order = torch.randperm(count, generator=generator)

@@ -16,6 +16,7 @@ BUILT_IN = (
     "phi4-12x12-critical",
     "phi4-16x16-critical",
     "phi4-32x32",
+    "phi4-32x32-critical",
     "phi4-6x6",
     "phi4-6x6-broken",
     "phi4-6x6-critical",

@@ -125,6 +125,12 @@ SETS: Mapping[str, BuiltIn] = {
         phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
         "just above the critical coupling λ = 4.24, where there is structure at every scale.",
     ),
+    "phi4-32x32-critical": _lattice(
+        "φ⁴ 32×32, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 32, 2_000, 500, 125, 400, 20, cluster=1),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes; "
+        "with cluster updates.",
+    ),
     "phi4-6x6": _lattice(
         "φ⁴ 6×6, symmetric",
         phi4.LatticeSet(Phi4(m2=-4, lam=6.975), 6, 20_000, 5_000, 900, 100, 3),

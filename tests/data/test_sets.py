@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.data import photographs, store
+from rgdiff_core.data import phi4, photographs, store
 from rgdiff_core.data.records import BUILT_IN, quiet
 from rgdiff_core.data.sets import SETS
 from rgdiff_core.lattice import observables, schwinger_dyson
@@ -170,6 +170,21 @@ def test_the_lattice_picture_set_has_the_promised_shape():
     spec = SETS["phi4-32x32"].build.args[0]
     assert (spec.size, spec.n_train, spec.action) == (32, 1024, Phi4(-4, 4.3))
     assert spec.n_chains * spec.size**2 < 2**16
+
+
+def test_a_set_may_be_made_with_clusters():
+    made = {}
+    for cluster in (0, 1):
+        spec = phi4.LatticeSet(Phi4(-4, 4.2606), 8, 4000, 40, 40, 100, 4, cluster)
+        made[cluster] = phi4.build(spec, quiet)["train"]
+    plain, other = (torch.from_numpy(made[each].images) for each in (0, 1))
+    assert not torch.equal(plain, other)
+    identity = schwinger_dyson(Phi4(-4, 4.2606), other, n_chains=len(other))
+    assert abs(identity.value - 1) < 4 * identity.error
+    one, two = (observables(x, n_chains=len(x))["abs_magnetization"] for x in (plain, other))
+    assert abs(one.deviation(two)) < 6  # chains of a hundred are not independent fields
+    spec = SETS["phi4-32x32-critical"].build.args[0]
+    assert (spec.cluster, spec.size, spec.action) == (1, 32, Phi4(-4, 4.2606))
 
 
 @pytest.mark.parametrize(
