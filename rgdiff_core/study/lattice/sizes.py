@@ -47,6 +47,7 @@ __all__ = [
 ACTION = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
 SMALL = (6, 8, 12)  # whose spectra are extrapolated
+LARGER = (8, 12, 16)  # and of lattices too large for those
 MODELS = ("phi4-8x8-critical",)
 OBSERVABLES = (
     "susceptibility",
@@ -147,7 +148,8 @@ class SizeStudy:
     def modes(self, size: int, spectrum: str = "run") -> MeasuredModes:
         """Return the modes at a size: of the run there, or by scaling from smaller ones."""
         if spectrum == "scaling":
-            return extrapolated([self.modes(each) for each in SMALL], size)
+            near = size <= SMALL[-2] * SMALL[-1] // 2  # further on waves are missing
+            return extrapolated([self.modes(each) for each in (SMALL if near else LARGER)], size)
         self.reference(size)
         kept = load_file(self.cells.path(f"hmc-{size}", ".safetensors"))
         basis = FourierBasis((1, size, size), "lattice")

@@ -8,7 +8,16 @@ import torch
 from safetensors.torch import load_file
 
 from rgdiff_core.cli.main import main
-from rgdiff_core.study.lattice.sizes import OBSERVABLES, Numbers, cell_of
+from rgdiff_core.lattice.sizes import extrapolated
+from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.lattice.sizes import (
+    LARGER,
+    OBSERVABLES,
+    SMALL,
+    Numbers,
+    SizeStudy,
+    cell_of,
+)
 
 MODEL = "phi4-8x8-critical"
 WORDS = ["study", "sizes", "--sizes", "8", "16", "--models", MODEL, "--reference", "128"]
@@ -49,6 +58,19 @@ def test_long_waves_are_taken_from_all_chains_of_the_run(folder: Path):
     )
     assert (len(run), len(grown)) == (128, 32)  # of 8 chains
     torch.testing.assert_close(grown, run[::4])
+
+
+def test_the_spectrum_of_the_largest_lattice_is_extrapolated_from_larger_ones(tmp_path: Path):
+    """48×48 is as far as three small lattices have the waves for."""
+    study = SizeStudy(Cells(tmp_path, lambda text: None), Numbers(reference=128))
+    for size in (*SMALL, *LARGER):
+        study.reference(size)
+    for size, known in ((48, SMALL), (64, LARGER)):
+        wanted = extrapolated([study.modes(each) for each in known], size).modes.variance
+        found = study.modes(size, "scaling").modes.variance
+        assert found is not None and wanted is not None
+        torch.testing.assert_close(found, wanted)
+        assert found.shape == (1, size, size) and (found > 0).all()
 
 
 def test_what_is_finished_is_not_computed_again(
