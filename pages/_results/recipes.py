@@ -36,13 +36,14 @@ def draw(study: Found) -> None:
         width="stretch",
         placeholder="–",
         column_config={
-            "recipe": st.column_config.TextColumn("recipe", width="large", pinned=True),
+            "recipe": st.column_config.TextColumn("recipe", pinned=True),
             "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
             "steps": st.column_config.NumberColumn("steps", format="localized"),
         }
         | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
         | columns("change", "less the first", "%+.3f", "In pairs of the same images.")
-        | columns("named", "named", "%.3f", "Share of samples whose class a classifier names."),
+        | columns("named", "named", "%.3f", "Share of samples whose class a classifier names.")
+        | {"about": st.column_config.TextColumn("what it is", width="large")},
     )
     download(data, "recipes", found)
     st.caption(
@@ -59,13 +60,14 @@ def rows(found: Found) -> list[dict[str, Any]]:
     """Return the table's rows, budget after budget and the base of each first."""
     return [
         {
-            "recipe": arm["title"],
+            "recipe": arm["name"],
             "minutes": sum(arm["core_minutes"]) / len(arm["core_minutes"]),
             "steps": round(sum(arm["steps"]) / len(arm["steps"])),
         }
         | pair("band", arm["band"])
         | pair("change", arm["band_less_base"])
         | pair("named", arm.get("named"))
+        | {"about": arm["title"]}
         for budget in found["budgets"]
         for arm in budget["arms"]
     ]

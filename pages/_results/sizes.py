@@ -70,9 +70,7 @@ def draw(studies: Mapping[str, Found]) -> None:
         for place, (name, each) in zip(st.columns(WIDE), shown[start:], strict=False):
             title = TITLES.get(name, name)
             place.markdown(f"**{title}**")
-            figure = figures.curves(
-                each, "L", "off by, %", log_x=True, level=0.0, named="hybrid Monte Carlo"
-            )
+            figure = figures.curves(each, "L", "off by, %", log_x=True, level=0.0)
             place.plotly_chart(
                 figure.update_layout(height=330),
                 key=f"results-sizes-{name}",
