@@ -22,6 +22,7 @@ FILE = "sizes-phi4.json"
 COMMAND = "rgdiff study sizes"
 ENOUGH = 2.0  # standard errors within which, or …
 CLOSE = 1.0  # … per cent, an observable counts as right
+BEYOND = 1000.0  # per cent: where fields of a model diverged
 WIDE = 3  # figures beside each other
 TITLES: Mapping[str, str] = {
     "susceptibility": "susceptibility χ",
@@ -97,10 +98,12 @@ def sentence(found: Found, model: str) -> str:
                 parts.append(f"{size}: all right")
                 continue
             worst = max(wrong, key=lambda n: abs(wrong[n]["percent"]))
-            off = bracketed(wrong[worst]["percent"], _error(wrong[worst]))
+            if _diverged(wrong[worst]):
+                parts.append(f"{size}: fields diverge")
+                continue
             parts.append(
                 f"{size}: {len(free) - len(wrong)} of {len(free)} right, "
-                f"{TITLES.get(worst, worst)} off by {off} %"
+                f"{TITLES.get(worst, worst)} off by {_off(wrong[worst])} %"
             )
     if not parts:
         return "This model has not been measured yet."
@@ -128,7 +131,16 @@ def _free(row: Found) -> dict[str, Found]:
 
 def _right(each: Found) -> bool:
     close = abs(each["percent"]) <= CLOSE
-    return close or abs(each["deviation"] or math.inf) <= ENOUGH
+    near = abs(each["deviation"] or math.inf) <= ENOUGH
+    return close or (near and not _diverged(each))
+
+
+def _diverged(each: Found) -> bool:
+    return not abs(each["percent"]) <= BEYOND
+
+
+def _off(each: Found) -> str:
+    return "diverges" if _diverged(each) else bracketed(each["percent"], _error(each))
 
 
 def _error(each: Found) -> float:
@@ -143,7 +155,9 @@ def _curves(found: Found, model: str, name: str) -> list[Curve]:
             (at["size"], _free(row)[name])
             for at in found["sizes"]
             for row in at["rows"]
-            if (row["model"], row["kind"]) == (model, kind) and name in _free(row)
+            if (row["model"], row["kind"]) == (model, kind)
+            and name in _free(row)
+            and not _diverged(_free(row)[name])
         ]
         if points:
             sizes, values = zip(*points, strict=True)
@@ -166,8 +180,7 @@ def _line(row: Found) -> dict[str, str | None]:
     """Return how far each observable is off, None for what was given."""
     free, line = _free(row), {}
     for name in row["observables"]:
-        each = free.get(name)
-        off = None if each is None else bracketed(each["percent"], _error(each))
+        off = _off(free[name]) if name in free else None
         line[f"{TITLES.get(name, name)}, %"] = off
     return line
 

@@ -179,6 +179,15 @@ def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path)
         assert percent == pytest.approx(row["observables"]["phi2"]["percent"], abs=0.6)
         grown = row["kind"] in ("grown", "chain")
         assert (not isinstance(line["Binder cumulant, %"], str)) == grown
+    huge = {"percent": 1e30, "deviation": 0.9, "value": 1e30, "error": 1e30}
+    for row in found["sizes"][0]["rows"]:
+        if row["kind"] == "run" and row["model"] == model:
+            row["observables"]["phi2"] = huge
+    size = found["sizes"][0]["size"]
+    assert f"**{size}×{size}**, drawn: fields diverge" in sizes.sentence(found, model)
+    (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
+    again = healthy(visit(section="Larger lattices"))
+    assert "diverges" in set(again.dataframe[0].value["⟨φ²⟩, %"])
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path / "nowhere"))
     empty = healthy(visit(section="Larger lattices"))
     assert sizes.COMMAND in [each.value for each in empty.code]
