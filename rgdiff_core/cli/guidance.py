@@ -95,6 +95,12 @@ def _strength(text: str) -> float | GuidanceCurve:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _written(scale: float | GuidanceCurve) -> str:
+    """Return a scale as it is typed."""
+    values = scale.values if isinstance(scale, GuidanceCurve) else (scale,)
+    return ",".join(f"{value:g}" for value in values)
+
+
 def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidance:
     """Return the guidance that the options name.
 
@@ -110,8 +116,8 @@ def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidanc
     scale = 1.0 if scale is None else scale
     if scale != 1 and guide == NULL and not classes:
         raise ValueError(
-            f"guidance = {scale} by the null label needs a class: add --class NAME, or --guide "
-            f"{FREE}."
+            f"guidance = {_written(scale)} by the null label needs a class: add --class NAME, or "
+            f"--guide {FREE}."
         )
     interval = None if chosen.guidance_interval is None else tuple(chosen.guidance_interval)
     found = Guidance(classes, scale, interval, _reference(guide, chosen, model))

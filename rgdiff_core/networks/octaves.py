@@ -141,7 +141,8 @@ def smooth(h: Tensor, spread: int) -> Tensor:
 
 def from_octave(levels: Tensor, octave: int | None) -> Tensor:
     """Return levels (…, points) at scales 0 to 1 as they are at 2⁻ʲ of each scale, in between on a
-    line; without an octave, that of the mean field at all of them.
+    line; without an octave, that of the mean field at all of them. Below the second point, which
+    octaves from the fourth on are, that line is all that is known of the longest waves.
     """
     if octave is None:
         return levels[..., :1].expand(levels.shape)

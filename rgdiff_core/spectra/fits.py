@@ -14,6 +14,7 @@ from rgdiff_core.statistics import Estimate, jackknife_error
 
 __all__ = ["FreeTheoryFit", "PowerLawFit", "fit_free_theory", "fit_power_law"]
 
+TINY = 1e-300
 MAX_GROUPS = 50  # of images, of which the errors of fits leave out one at a time
 
 
@@ -128,8 +129,9 @@ def _jackknifed(shells: Spectrum, slope: np.ndarray, fitted: np.ndarray) -> list
         rest = samples[~torch.isin(torch.arange(len(samples)), group)]
         power, error = rest.mean(0), shells.error
         if len(rest) > 1:
-            error = rest.std(0) / math.sqrt(len(rest))
+            own = rest.std(0) / math.sqrt(len(rest))
+            error = torch.where(own > 0, own, error)
         weight = (power / error).numpy()
-        residual = power.log().numpy() - fitted
+        residual = power.clamp_min(TINY).log().numpy() - fitted
         steps.append(np.linalg.lstsq(slope * weight[:, None], residual * weight)[0])
     return [jackknife_error(values) for values in torch.from_numpy(np.stack(steps, 1))]

@@ -157,6 +157,15 @@ def test_errors_of_fits_hold_where_the_shells_of_an_image_are_correlated():
     assert scatter > 1.4 * float(torch.tensor(independent).mean())
 
 
+def test_images_that_are_alike_do_not_break_the_errors_of_fits():
+    """Without the third of three images, the others, which are equal, have no scatter."""
+    k = FourierBasis((1, 16, 16)).double().momentum
+    k[0, 0, 0] = 1
+    x = draw(k**-1.0, 2, 0)
+    exponent = fits.fit_power_law(spectra_power.power_spectrum(x[[0, 0, 1]])).exponent
+    assert math.isfinite(exponent.error) and exponent.error > 0
+
+
 def test_a_fit_uses_the_shells_of_its_range():
     x = draw(torch.ones(1, 16, 16), 50, 0)
     spectrum = spectra_power.power_spectrum(x, 512)

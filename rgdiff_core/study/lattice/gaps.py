@@ -212,8 +212,9 @@ class GaussianLaw:
 
 
 def gaussian_law(size: int, condition: float, steps: int) -> GaussianLaw:
-    r"""Return the law for the free theory on L×L sites, where every component passes the same
-    range Γ of the data's log-SNR, from Γ/2 to −Γ/2.
+    r"""Return the law for the free theory on L×L sites, where every component passes at least the
+    range of the data's log-SNR from Γ/2 to −Γ/2: in matched noise just that, in white noise all
+    pass the same wider range.
 
     A step that turns a component by δ leaves cos²δ of its variance, and
 

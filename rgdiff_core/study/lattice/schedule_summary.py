@@ -221,14 +221,11 @@ def same_curve(color: Spec, schedule: Spec) -> str | None:
     """Return the entrant with this noise and schedule; for a scalar schedule, which on its own
     best time grid differs from another by its ends alone, that of linear log-SNR.
     """
-    scalar = any(schedule == each.schedule for each in SCALAR)
-    for name, entrant in ENTRANTS.items():
-        same = entrant.spec.schedule == schedule
-        if entrant.spec.color == color and (
-            same or (scalar and isinstance(entrant.spec.schedule, LinearGamma))
-        ):
-            return name
-    return None
+    mine = {name: each.spec for name, each in ENTRANTS.items() if each.spec.color == color}
+    found = [name for name, spec in mine.items() if spec.schedule == schedule]
+    if not found and any(schedule == each.schedule for each in SCALAR):
+        found = [name for name, spec in mine.items() if isinstance(spec.schedule, LinearGamma)]
+    return found[0] if found else None
 
 
 def lines(found: Found) -> list[str]:

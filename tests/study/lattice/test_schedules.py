@@ -19,7 +19,7 @@ from rgdiff_core.denoisers.two_sites import TwoSites
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.sampling import time_grid
-from rgdiff_core.schedules import Cutoff, LinearGamma
+from rgdiff_core.schedules import Cosine, Cutoff, LinearGamma
 from rgdiff_core.schedules.kernels import GaussianKernel
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
@@ -278,6 +278,8 @@ def test_a_methods_process_is_found_among_the_entrants():
             assert entrant.color == arm.color
             assert scalar or entrant.schedule == choice.schedule
             assert not scalar or name.endswith(("-linear", "-cosine"))
+    assert same_curve(White(), Cosine()) == "white-cosine"  # its own, where it was measured
+    assert same_curve(Matched(), Cosine()) == "matched-linear"
 
 
 def _store(study: Schedules, theory: str, name: str, batch: int) -> None:
