@@ -1,0 +1,95 @@
+"""The Results page: what stands beside the studies, from the repository's own files."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from apptest import healthy, page_at
+from streamlit.testing.v1 import AppTest
+
+from pages._results import perfect, sizes
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+RECIPES = RESULTS / "recipe-cifar10.json"
+with_images = pytest.mark.skipif(not RECIPES.is_file(), reason="no results of CIFAR-10 here")
+
+
+def visit(**link: str) -> AppTest:
+    return page_at("pages/results.py", **link).run()
+
+
+def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path):
+    """The repository's own file: every sentence and number follows from it."""
+    shutil.copy(RESULTS / sizes.FILE, tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit(section="Larger lattices"))
+    found = json.loads((tmp_path / sizes.FILE).read_text(encoding="utf-8"))
+    model = next(each["rows"][0]["model"] for each in found["sizes"])  # the first in the menu
+    told = sizes.sentence(found, model)
+    assert told in [each.value for each in at.markdown]
+    mine = [
+        (each["size"], row)
+        for each in found["sizes"]
+        for row in each["rows"]
+        if row["model"] == model and row["kind"] in ("run", "grown", "scaling", "chain")
+    ]
+    table = at.dataframe[0].value
+    assert list(table["L"]) == [size for size, _ in mine]
+    for (_, row), (_, line) in zip(mine, table.iterrows(), strict=True):
+        percent = float(line["⟨φ²⟩, %"].split("(")[0].replace("−", "-"))
+        assert percent == pytest.approx(row["observables"]["phi2"]["percent"], abs=0.6)
+        grown = row["kind"] in ("grown", "chain")
+        assert (not isinstance(line["Binder cumulant, %"], str)) == grown
+    huge = {"percent": 1e30, "deviation": 0.9, "value": 1e30, "error": 1e30}
+    for row in found["sizes"][0]["rows"]:
+        if row["kind"] == "run" and row["model"] == model:
+            row["observables"]["phi2"] = huge
+    size = found["sizes"][0]["size"]
+    assert f"**{size}×{size}**, drawn: fields diverge" in sizes.sentence(found, model)
+    (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
+    again = healthy(visit(section="Larger lattices"))
+    assert "diverges" in set(again.dataframe[0].value["⟨φ²⟩, %"])
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path / "nowhere"))
+    empty = healthy(visit(section="Larger lattices"))
+    assert sizes.COMMAND in [each.value for each in empty.code]
+
+
+def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
+    """The repository's own files: each row is a theory's gap and an arm's distance."""
+    for name in (perfect.FILE, "study-phi4-8x8-critical.json"):
+        shutil.copy(RESULTS / name, tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit())
+    trained, gaussian = (at.dataframe[i].value for i in (1, 2))
+    found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
+    (theory,) = (t for t in found["theories"] if t["data"] == "phi4-8x8-critical")
+    rows = {row["name"]: row for row in theory["processes"]}
+    study = json.loads((tmp_path / "study-phi4-8x8-critical.json").read_text(encoding="utf-8"))
+    assert set(trained["theory"]) == {theory["title"]}
+    for arm in study["arms"]:
+        (row,) = (r for _, r in trained.iterrows() if r["arm"] == arm["title"])
+        assert row["error"] == pytest.approx(arm["metrics"]["kl"]["value"])
+    (standard,) = (r for _, r in trained.iterrows() if r["arm"] == "standard diffusion")
+    assert standard["gap"] == rows["white-linear"]["gap"]["best"]["16"]["value"]
+    assert len(gaussian) == len(found["theories"])
+    assert (gaussian["ratio"] < gaussian["limit"]).all()
+
+
+@with_images
+def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
+    monkeypatch.setenv("RGDIFF_RESULTS", str(RESULTS))
+    at = healthy(visit(section="CIFAR-10", view="Recipes"))
+    found = json.loads(RECIPES.read_text(encoding="utf-8"))
+    table = next(d.value for d in at.dataframe if "recipe" in d.value)
+    arms = [(budget, arm) for budget in found["budgets"] for arm in budget["arms"]]
+    assert len(table) == len(arms)
+    for (budget, arm), (_, row) in zip(arms, table.iterrows(), strict=True):
+        (first,) = (each for each in budget["arms"] if each["name"] == budget["base"])
+        assert row["band"] == pytest.approx(arm["band"]["value"])
+        if arm is first:
+            assert np.isnan(row["change"])
+        else:
+            off = arm["band"]["value"] - first["band"]["value"]
+            assert row["change"] == pytest.approx(off, abs=1e-9)
