@@ -27,20 +27,10 @@ __all__ = ["draw", "grid_rows", "sentence"]
 
 FILE = "schedules-phi4.json"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
-COLUMNS: Mapping[str, Any] = {
-    "theory": st.column_config.TextColumn("theory", pinned=True),
-    "process": st.column_config.TextColumn("best component-wise process"),
-    "of": st.column_config.TextColumn("chosen from"),
-    "best": st.column_config.TextColumn(
-        "best grids, %", help="Each process on the time grid on which its own gap is least."
-    ),
-    "angle": st.column_config.TextColumn(
-        "equal turns, %", help="The same processes, in steps of equal turns of the mean angle."
-    ),
-    "logsnr": st.column_config.TextColumn(
-        "equal log-SNR, %", help="The same processes, in equal steps of the mean log-SNR."
-    ),
-}
+HEAD = (
+    "| theory | best component-wise process | chosen from | best grids, % | equal turns, % "
+    "| equal log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
+)
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
 SHOWN: Mapping[str, tuple[str, str, str]] = {
@@ -71,8 +61,9 @@ def draw() -> None:
     if not theories:
         return
     st.markdown(told)
-    if rows:
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=COLUMNS)
+    if rows:  # in Markdown, for what is laid out later moves all below it
+        lines = (f"| {' | '.join(row.values())} |" for row in rows)
+        st.markdown("\n".join((HEAD, *lines)))
     for start in range(0, len(figure), WIDE):
         for place, (title, curves) in zip(st.columns(WIDE), figure[start:], strict=False):
             place.markdown(f"**φ⁴, {title}**")
@@ -169,9 +160,11 @@ def _note(found: Found) -> str:
     return (
         "Gap: KL, in nats, of the stochastic (shell) sampler's N steps less that of infinitely "
         "many, with the exact posterior mean by Monte Carlo and no network; each process on its "
-        "own best time grid. Gaussian data would have none. Bars: one standard error over "
-        f"{fields} fields, the same for all processes; comparisons are by groups of the same "
-        f"fields, with Holm's correction and a margin of {100 * found['margin']:g} % stated "
+        "own best time grid; in the table the same processes also in steps of equal turns of the "
+        "mean angle, and in equal steps of the mean log-SNR. Gaussian data would have none. Bars: "
+        f"one standard error over {fields} fields, the same for all processes; comparisons are by "
+        "groups of the same fields, with Holm's correction and a margin of "
+        f"{100 * found['margin']:g} % stated "
         "beforehand; the best of several is called equal only where all are measured. "
         f"Measured: {done['batches']:,} of {done['of']:,} batches, {done['processes']} pairs of "
         f"theory and process.{missing} `{found['command']}`"

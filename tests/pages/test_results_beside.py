@@ -62,7 +62,7 @@ def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
         shutil.copy(RESULTS / name, tmp_path)
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     at = healthy(visit())
-    trained, gaussian = (at.dataframe[i].value for i in (1, 2))
+    trained, gaussian = (at.dataframe[i].value for i in (0, 1))
     found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
     (theory,) = (t for t in found["theories"] if t["data"] == "phi4-8x8-critical")
     rows = {row["name"]: row for row in theory["processes"]}
