@@ -22,8 +22,9 @@ def interruptible() -> Iterator[None]:
     """Let SIGINT raise `KeyboardInterrupt` the first time, and end the process the second.
 
     Python drops an exception that is raised in a destructor or in the callback of a weak
-    reference, of which an import makes many: an interrupt that comes there comes again. Outside
-    the main thread, and where SIGINT is ignored, nothing changes.
+    reference, of which an import makes many: an interrupt that comes there comes again. One that
+    comes in a `__set_name__` Python 3.11 makes the cause of another error; it is taken for what
+    it was. Outside the main thread, and where SIGINT is ignored, nothing changes.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,6 +35,10 @@ def interruptible() -> Iterator[None]:
     sys.unraisablehook = interrupts.dropped
     try:
         yield
+    except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
     finally:
         try:
             interrupts.end()

@@ -32,6 +32,13 @@ class Dropped:
         interrupt()
 
 
+class Named:
+    """An interrupt comes where Python 3.11 makes it the cause of another error."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        interrupt()
+
+
 def wait() -> None:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
@@ -52,7 +59,9 @@ def test_one_that_comes_while_the_libraries_are_imported_is_one_line(tmp_path: P
     assert (done.returncode, done.stdout, done.stderr) == (INTERRUPTED, "", f"{STOPPED}\n")
 
 
-@pytest.mark.parametrize("come", [interrupt, lambda: Dropped() and None])
+@pytest.mark.parametrize(
+    "come", [interrupt, lambda: Dropped() and None, lambda: type("Owner", (), {"x": Named()})]
+)
 def test_an_interrupt_ends_the_work(come: Callable[[], None]):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), interruptible():
