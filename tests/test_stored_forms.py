@@ -255,7 +255,7 @@ def test_a_checkpoint_of_an_older_version_goes_on(tmp_path, monkeypatch):
 
 
 def test_a_models_file_of_an_older_version_says_what_it_was_trained_on():
-    path = Path(__file__).parents[1] / "results/models/phi4-6x6/standard.safetensors"
+    path = Path(__file__).parents[1] / "results/models/phi4-8x8-critical/standard.safetensors"
     text = read_metadata(path)["config"]
     assert "OneProcess" in text  # the file is of the old form
     assert open_model(str(path)).trained_on == parse_config(text, "config.json").noise
