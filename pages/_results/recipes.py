@@ -42,6 +42,9 @@ def draw(study: Found) -> None:
         }
         | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
         | columns("change", "less the first", "%+.3f", "In pairs of the same images.")
+        | columns(
+            "matched", "bits/dim, matched", "%.3f", "All bits, in matched noise behind a cutoff."
+        )
         | columns("named", "named", "%.3f", "Share of samples whose class a classifier names.")
         | {"about": st.column_config.TextColumn("what it is", width="large")},
     )
@@ -50,7 +53,8 @@ def draw(study: Found) -> None:
         "Small class-conditional networks of equal processor time by a timing beforehand, one "
         "seed: bits per dimension that the network adds to the free theory where the data log-SNR "
         "is between −4 and 4, lower is better, and the share of samples at guidance 2 that a "
-        "classifier names as the class asked for. Each budget is compared with its own first row; "
+        "classifier names as the class asked for, both in white noise; with random processes also "
+        "all bits in matched noise. Each budget is compared with its own first row; "
         "processor time depends on what else the machine does. "
         f"`{COMMAND.format(data)} --size small --core-minutes M --base RECIPE --arms …`"
     )
@@ -66,6 +70,7 @@ def rows(found: Found) -> list[dict[str, Any]]:
         }
         | pair("band", arm["band"])
         | pair("change", arm["band_less_base"])
+        | pair("matched", arm.get("matched_bits"))
         | pair("named", arm.get("named"))
         | {"about": arm["title"]}
         for budget in found["budgets"]

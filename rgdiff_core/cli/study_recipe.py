@@ -14,6 +14,7 @@ from rgdiff_core.study.images.recipe import (
     BASE,
     SIZES,
     RecipeBudget,
+    arm,
     cell,
     lines,
     on,
@@ -30,10 +31,14 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of `rgdiff study recipe`."""
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
     parser.add_argument(
-        "--arms", nargs="+", choices=tuple(ARMS), default=list(ARMS), help="default: all"
+        "--arms",
+        nargs="+",
+        default=list(ARMS),
+        metavar="ARM",
+        help=f"of {', '.join(ARMS)}, or several as one, as in muon+larger; default: all",
     )
     parser.add_argument(
-        "--base", choices=tuple(ARMS), default=BASE, help="what the arms change; default: base"
+        "--base", default=BASE, metavar="ARM", help="what the arms change; default: base"
     )
     parser.add_argument(
         "--size", choices=tuple(SIZES), default="full", help="of the networks; default: full"
@@ -83,8 +88,8 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         chosen.images,
         chosen.samples,
         chosen.seeds,
-        chosen.base,
-        list(dict.fromkeys((chosen.base, *(on(chosen.base, name) for name in chosen.arms)))),
+        arm(chosen.base),
+        list(dict.fromkeys((chosen.base, *(on(chosen.base, arm(a)) for a in chosen.arms)))),
     )
     try:
         for seed in chosen.seeds:

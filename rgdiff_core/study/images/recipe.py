@@ -6,7 +6,8 @@ the base's, and the number of steps follows. Arms are judged on held-out images,
 same images and noise, by what the model adds to the free theory's bits per dimension where
 the data log-SNR is between −4 and 4: there shapes are decided, which are a small part of all bits.
 Bits are in the many fine components, objects in the few coarse ones; so of CIFAR-10 samples are
-drawn, too, and how many are of the class that was asked for is written beside the bits.
+drawn, too, and how many are of the class that was asked for is written beside the bits. Arms that
+are trained for many processes are also judged in matched noise behind a cutoff, by all bits.
 A run is a folder that can be resumed at any moment, a finished arm is a cell, and the file keeps
 the budgets side by side, with the cells, so that it can be gone on with from the file alone.
 """
@@ -14,7 +15,7 @@ the budgets side by side, with the cells, so that it can be gone on with from th
 import json
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ from rgdiff_core.networks import UNet
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.images.ablation import WHITE
+from rgdiff_core.study.images.ablation import MATCHED, WHITE
 from rgdiff_core.study.report import versions
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.checkpoint import write_text
@@ -42,13 +43,14 @@ from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES", "on"]
+__all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES", "arm", "on"]
 
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
 CLASSIFIED, GUIDANCE, STEPS = "cifar10", 2.0, 16  # data of the classifier; how samples are drawn
 DRAWS = 8  # noise levels for each held-out image
+MODEL = Path("checkpoint", "model.safetensors")
 WARM_UPS, TIMED = 2, 9  # steps before the number of steps is fixed
-BASE = "base"
+BASE, TUNED = "base", "tuned"
 
 
 @dataclass(frozen=True)
@@ -82,12 +84,21 @@ ARMS = {  # name: what it changes
     "unshuffled": "pixels merged into patches of 2×2",
     "larger": "a larger network, and so fewer steps",
     "universal": "random processes instead of white noise",
+    TUNED: "white noise for half of the steps, random processes from these weights on",
     "coarse": "coarse grids where the fine components are noise",
 }
 
 
+def arm(name: str) -> str:
+    """Return the name of an arm, or of several changes "a+b"; raises `ValueError` for others."""
+    for change in name.split("+"):
+        if change not in ARMS:
+            raise ValueError(f"{change!r} is no arm; those are: {', '.join(ARMS)}.")
+    return name
+
+
 def on(base: str, name: str) -> str:
-    """Return the arm that makes the change of a name to another arm."""
+    """Return the arm that makes the changes of a name to another arm."""
     if name in (BASE, base):
         return base
     return name if base == BASE else f"{base}+{name}"
@@ -121,6 +132,7 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
         "unshuffled": {"model": replace(model, network=networks.unshuffled)},
         "larger": {"model": replace(model, network=networks.larger)},
         "universal": {"noise": Universal()},
+        TUNED: {"noise": Universal()},
         "coarse": {"model": replace(model, coarse_grids=2)},
     }
     for change in name.split("+"):
@@ -150,19 +162,22 @@ def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, 
     planned = _plan(cells, name, seed, chosen)
     steps = planned["result"]["steps"]
     made = replace(made, steps=steps, warmup=min(300, steps // 10))
+    trunk = steps // 2 if TUNED in name.split("+") else 0
 
     def compute() -> dict[str, Any]:
         folder = cells.path(key, "")
-        _train(made, folder, cells)
+        _train(made, folder, cells, trunk)
         return {"steps": steps, **_judged(made, folder, chosen.images)}
 
     inputs = {"config": _chosen(to_dict(made)), "images": chosen.images}
+    if trunk:
+        inputs["trunk"] = trunk
     found = {**cells.read_or_compute(key, inputs, compute), "planned": planned}
     if chosen.samples and made.class_conditional and chosen.data == CLASSIFIED:
 
         def classify() -> dict[str, float]:
             folder = cells.path(key, "")
-            _train(made, folder, cells)  # where only the results were kept
+            _train(made, folder, cells, trunk)  # where only the results were kept
             return _named(folder, chosen.samples, seed)
 
         drawn = {"config": inputs["config"], "samples": chosen.samples}
@@ -218,11 +233,18 @@ def _seconds(*configs: TrainConfig) -> list[float]:
     return [statistics.median(seconds[WARM_UPS:]) for seconds in taken]
 
 
-def _train(made: TrainConfig, folder: Path, cells: Cells) -> None:
-    """Train an arm to its end, or as long as there is time."""
+def _train(made: TrainConfig, folder: Path, cells: Cells, trunk: int = 0) -> None:
+    """Train an arm to its end, or as long as there is time; the first steps in white noise."""
+    weights = None
+    if trunk:
+        first = folder.with_name(f"{folder.name}-trunk")
+        _train(replace(made, noise=WHITE, steps=trunk, decay="constant"), first, cells)
+        made = replace(made, steps=made.steps - trunk)
+        weights = None if (folder / "config.json").is_file() else first / MODEL
     cells.begin(folder.name)
     left = None if cells.until is None else (cells.until - time.monotonic()) / 60
-    outcome = train(replace(made, max_minutes=left), folder, resume=True, device="cpu")
+    made = replace(made, max_minutes=left)
+    outcome = train(made, folder, resume=True, weights=weights, device="cpu")
     if outcome.state in ("paused", "cancelled"):
         raise OutOfTimeError(folder.name)
     if outcome.state != "finished":
@@ -231,30 +253,34 @@ def _train(made: TrainConfig, folder: Path, cells: Cells) -> None:
 
 def _judged(made: TrainConfig, folder: Path, images: int) -> dict[str, Any]:
     """Return the gain in the band, and the bits per dimension, of each held-out image."""
-    model = load_model(folder / "checkpoint" / "model.safetensors")
-    process = WHITE.on(model)
+    model = load_model(folder / MODEL)
     test = data.load(made.data, "test")
     labels = None if test.labels is None or not made.class_conditional else test.labels[:images]
-    bound = image_bound(model, process, test.images[:images], DRAWS, class_labels=labels)
-    return {
-        "band": [round(x, 6) for x in bound.between(*BAND).tolist()],
-        "bits": [round(x, 6) for x in bound.bits.tolist()],
-        "free_bits": float(bound.free.mean()),
+    shown = test.images[:images]
+    white = image_bound(model, WHITE.on(model), shown, DRAWS, class_labels=labels)
+    judged: dict[str, Any] = {
+        "band": [round(x, 6) for x in white.between(*BAND).tolist()],
+        "bits": [round(x, 6) for x in white.bits.tolist()],
+        "free_bits": float(white.free.mean()),
     }
+    if isinstance(made.noise, Universal):
+        matched = image_bound(model, MATCHED.on(model), shown, DRAWS, class_labels=labels)
+        judged["matched_bits"] = [round(x, 6) for x in matched.bits.tolist()]
+    return judged
 
 
 def _named(folder: Path, samples: int, seed: int) -> dict[str, float]:
     """Return the share of samples of the class that was asked for, and its error."""
     classifier = load_features(CLASSIFIED)
     assert isinstance(classifier, Classifier)
-    model = load_model(folder / "checkpoint" / "model.safetensors")
+    model = load_model(folder / MODEL)
     drawn = class_agreement(
         model, WHITE.on(model), classifier, (GUIDANCE,), samples, STEPS, seed, method="dpmpp_2m"
     )
     return {"value": drawn[0].share.value, "error": drawn[0].share.error}
 
 
-def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None:
+def write(path: Path, chosen: RecipeBudget, found: Mapping[str, list[Any]]) -> None:
     """Write the arms so far beside those of other budgets."""
     budget = {
         "size": chosen.size,
@@ -272,7 +298,7 @@ def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None
     entry = {
         "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
         f"--samples {chosen.samples} --seeds {' '.join(map(str, chosen.seeds))} "
-        f"--base {chosen.base} --arms {' '.join(each.split('+')[-1] for each in chosen.arms)}",
+        f"--base {chosen.base} --arms {' '.join(_changes(found, chosen.base))}",
         **versions(),
         **budget,
         "samples": chosen.samples,
@@ -287,6 +313,11 @@ def write(path: Path, chosen: RecipeBudget, found: dict[str, list[Any]]) -> None
         "budgets": [*others, entry],
     }
     write_text(path, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
+
+
+def _changes(found: Iterable[str], base: str) -> list[str]:
+    """Return what the arms found so far change of the base; the base itself where nothing is."""
+    return [name.removeprefix(f"{base}+") for name in found if name != base] or [base]
 
 
 def restore(path: Path, cells: Cells) -> None:
@@ -321,6 +352,8 @@ def rows(found: dict[str, list[Any]], base_name: str) -> list[dict[str, Any]]:
             row[what] = _estimate(own)
             less = [a - b for a, b in zip(own, its, strict=True)]
             row[f"{what}_less_base"] = None if name == base_name else _estimate(less)
+        matched = [_values(c, "matched_bits") for c in cells if "matched_bits" in c["result"]]
+        row["matched_bits"] = _estimate(matched) if matched else None
         rows.append(row)
     return rows
 

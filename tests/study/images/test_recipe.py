@@ -123,9 +123,33 @@ def test_every_arm_is_one_change_and_fits_cifar10():
         assert len(changed) == (name != "base"), name
 
 
-@pytest.mark.parametrize(("option", "value"), [("--core-minutes", "0"), ("--images", "3")])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--core-minutes", "0"), ("--images", "3"), ("--arms", "muon+faster")],
+)
 def test_what_is_out_of_range_is_named(words, option, value, capsys):
     changed = list(words)
     changed[changed.index(option) + 1] = value
     assert main(changed) != 0
-    assert value in capsys.readouterr().err
+    assert value.split("+")[-1] in capsys.readouterr().err
+
+
+def test_a_tuned_arm_goes_on_from_a_trunk_in_white_noise(words, tmp_path, capsys):
+    """It is also judged in matched noise, of which the trunk's weights alone know nothing."""
+    changed = {"--core-minutes": "0.02", "--work": str(tmp_path / "w"), "--out": str(tmp_path)}
+    other = [changed.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    other[other.index("muon")] = "muon+tuned"
+    assert main([*other, "--base", "balanced"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    entry = json.loads(Path(found["file"]).read_text("utf-8"))["budgets"][0]
+    assert entry["command"].endswith("--base balanced --arms muon+tuned")
+    base, tuned = found["arms"]
+    assert base["matched_bits"] is None and tuned["matched_bits"]["error"] > 0
+    (trunk,) = tmp_path.glob("w/*-trunk")
+    run = trunk.with_name(trunk.name.removesuffix("-trunk"))
+    configs = (each / "config.json" for each in (trunk, run))
+    before, after = (json.loads(each.read_text("utf-8")) for each in configs)
+    assert before["noise"]["kind"] == "FixedProcess" and after["noise"]["kind"] == "Universal"
+    assert before["steps"] + after["steps"] == tuned["steps"][0] and before["steps"] > 0
+    weights = (trunk / "checkpoint" / "model.safetensors").read_bytes()
+    assert (run / "initial.safetensors").read_bytes() == weights
