@@ -23,6 +23,7 @@ LABELS = {
     "reference": "Reference Gaussian",
     "group_channels": "Channels per group",
     "head_channels": "Channels per head",
+    "added_skips": "Add skip connections",
     "patch": "Patch",
     "level_mean": "Mean of γ",
     "level_std": "Spread of γ",
@@ -54,6 +55,8 @@ HELP = {
     "a quarter of the sites to compute on.",
     "group_channels": "Least number of channels that a normalisation averages over; 16 is fast.",
     "head_channels": "Of the attention; few wide heads are faster than many narrow ones.",
+    "added_skips": "Skip connections added to the features, a sixth faster, instead of stacked "
+    "on them as more channels.",
 }
 MODEL: Mapping[str, Mapping[str, str]] = {
     "c_out": {"std": "√V", "variance": "V"},

@@ -53,6 +53,8 @@ class UNet(NetworkSpec):
         patch: side of the squares of pixels that are merged into channels, 1 to 8.
         group_channels: least channels in a normalisation group, 1 to 64.
         head_channels: least channels of an attention head, 8 to 512.
+        added_skips: whether skip connections are added to the features instead of being stacked
+            on them: a sixth faster, with fewer weights.
     """
 
     width: int = 64
@@ -64,6 +66,7 @@ class UNet(NetworkSpec):
     patch: int = 1
     group_channels: int = 4
     head_channels: int = 32
+    added_skips: bool = False
 
     def __post_init__(self) -> None:
         check_whole("width", self.width, 8, 512)
@@ -134,10 +137,12 @@ class _UNetwork(Network):
                 _Stage(spec, now, now, attention=False),
             ]
         )
-        self.up = nn.ModuleList()
+        self.up, self.joins = nn.ModuleList(), nn.ModuleList()
         for level in reversed(range(len(widths))):
             for _ in range(spec.blocks + 1):
-                self.up.append(stage(now + skips.pop(), widths[level], sides[level]))
+                join = (_Added if spec.added_skips else _Stacked)(now, skips.pop())
+                self.joins.append(join)
+                self.up.append(stage(join.width, widths[level], sides[level]))
                 now = widths[level]
             if level > 0:
                 self.up.append(_Resize(now, mode, up=True))
@@ -160,9 +165,10 @@ class _UNetwork(Network):
             skips.append(h)
         for layer in self.middle:
             h = layer(h, embedding)
+        joins = iter(self.joins)
         for layer in self.up:
             if isinstance(layer, _Stage):
-                h = torch.cat((h, skips.pop()), 1)
+                h = next(joins)(h, skips.pop())
             h = layer(h, embedding)
         h = self.last(h)
         return pixel_shuffle(h, self.patch) if self.patch > 1 else h
@@ -189,6 +195,29 @@ class _Stage(nn.Module):
         h = torch.addcmul(shift, self.norm_again(h), 1 + gain)
         h = self.leave(self.dropout(silu(h)))
         return self.attention((self.skip(x) + h) * math.sqrt(0.5))
+
+
+class _Stacked(nn.Module):
+    """Features and those of a skip connection, as more channels."""
+
+    def __init__(self, width: int, skipped: int) -> None:
+        super().__init__()
+        self.width = width + skipped
+
+    def forward(self, h: Tensor, skipped: Tensor) -> Tensor:
+        return torch.cat((h, skipped), 1)
+
+
+class _Added(nn.Module):
+    """Features plus those of a skip connection, brought to as many channels."""
+
+    def __init__(self, width: int, skipped: int) -> None:
+        super().__init__()
+        self.width = width
+        self.match = nn.Identity() if width == skipped else nn.Conv2d(skipped, width, 1)
+
+    def forward(self, h: Tensor, skipped: Tensor) -> Tensor:
+        return (h + self.match(skipped)) * math.sqrt(0.5)
 
 
 class _Attention(nn.Module):

@@ -42,6 +42,37 @@ def test_patches_are_the_network_of_pixels_merged_by_hand():
     torch.testing.assert_close(patched(x, state), by_hand)
 
 
+@pytest.mark.parametrize("added", [False, True])
+def test_every_skip_connection_enters_once_and_in_reverse(added):
+    network = scrambled(replace(SMALL, added_skips=added).build(SHAPE, FEATURES))
+    made, joined = [], []
+    for layer in (network.first, *network.down):
+        layer.register_forward_hook(lambda _, __, out: made.append(out))
+    for join in network.joins:
+        join.register_forward_hook(lambda _, inputs, out: joined.append((*inputs, out)))
+    x, state = batch()
+    network(x, state)
+    assert len(made) == len(joined)
+    for (h, skipped, out), kept, join in zip(joined, reversed(made), network.joins, strict=True):
+        assert skipped is kept
+        if added:
+            same = h.shape[1] == skipped.shape[1]
+            weight = torch.eye(h.shape[1]) if same else join.match.weight[:, :, 0, 0]
+            bias = torch.zeros(h.shape[1]) if same else join.match.bias
+            by_hand = torch.einsum("oc,bchw->bohw", weight, skipped) + bias[:, None, None] + h
+            torch.testing.assert_close(out, by_hand / 2**0.5)
+        else:
+            assert torch.equal(out[:, : h.shape[1]], h) and torch.equal(out[:, h.shape[1] :], kept)
+
+
+def test_added_skips_make_a_smaller_network_and_no_other_weights_have_new_names():
+    networks = [replace(SMALL, added_skips=each).build(SHAPE, FEATURES) for each in (False, True)]
+    stacked, added = (set(network.state_dict()) for network in networks)
+    assert not any(name.startswith("joins") for name in stacked)
+    assert {name for name in added if not name.startswith("joins")} <= stacked
+    assert parameter_count(networks[1]) < parameter_count(networks[0])
+
+
 @pytest.mark.parametrize("name", ["unet-7m", "unet-17m"])
 def test_the_fast_networks_have_16_channels_in_a_group_and_wide_heads(name):
     with torch.device("meta"):
