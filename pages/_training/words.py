@@ -34,7 +34,7 @@ HELP = {
     "c_out": "What the network's output is multiplied by: √V (EDM) or V (a force).",
     "network_input": "The Gaussian posterior mean, or the field scaled to unit variance.",
     "conditioning": "Noise conditioning passed to the network: the noise level as a function of "
-    "scale, or one number that stands for the time.",
+    "scale, that and the data's variance by octave, or one number that stands for the time.",
     "reference": "The Gaussian that the network corrects: with the data's spectrum, or with the "
     "same variance in all components.",
     "weighting": "What the squared error is weighted by, in time and scale; EDM's weighs all "
@@ -61,7 +61,11 @@ HELP = {
 MODEL: Mapping[str, Mapping[str, str]] = {
     "c_out": {"std": "√V", "variance": "V"},
     "network_input": {"posterior_mean": "posterior mean", "whitened": "whitened field"},
-    "conditioning": {"noise_levels": "noise by scale", "time": "time only"},
+    "conditioning": {
+        "noise_levels": "noise by scale",
+        "octave_levels": "noise and variance by octave",
+        "time": "time only",
+    },
     "reference": {"spectrum": "the data's spectrum", "isotropic": "isotropic"},
 }
 OBJECTIVE: Mapping[str, Mapping[str, str]] = {

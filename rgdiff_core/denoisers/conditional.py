@@ -97,4 +97,4 @@ def _knows_levels(model: Denoiser) -> bool:
     """Tell whether a model is conditioned on the noise level of every component."""
     if isinstance(model, Guided):
         return _knows_levels(model.model) and _knows_levels(model.reference)
-    return not isinstance(model, NetworkDenoiser) or model.spec.conditioning == "noise_levels"
+    return not isinstance(model, NetworkDenoiser) or model.spec.conditioning != "time"

@@ -15,6 +15,7 @@ from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import (
     MAX_PARAMETERS,
+    POINTS_PER_OCTAVE,
     STATE_POINTS,
     LatticeNet,
     NetworkSpec,
@@ -44,8 +45,9 @@ class ModelSpec(Spec):
         c_out: "std" for √V or "variance" for V/d.
         network_input: "posterior_mean" for the field U m / d, or "whitened" for the field of unit
             variance U(c_in χ) with c_in² = 1/(α²Σ + σ²S²).
-        conditioning: on the noise: "noise_levels" for its level as a function of scale, or "time"
-            for one number (the mean log level).
+        conditioning: on the noise: "noise_levels" for its level as a function of scale,
+            "octave_levels" for that and the data's variance at two scales an octave, or "time" for
+            one number (the mean log level).
         reference: the Gaussian that F corrects, "spectrum" for the data's mean and variances, or
             "isotropic" for their averages over all components (EDM's scalar preconditioning).
         class_names: of the classes that F is conditioned on, none by default.
@@ -120,13 +122,14 @@ class ModelSpec(Spec):
 
 def _features(conditioning: str, channels: int) -> int:
     """Return how many numbers describe the noise to a network."""
-    return channels * STATE_POINTS if conditioning == "noise_levels" else 1
+    kinds = {"noise_levels": 1, "octave_levels": 2}
+    return kinds[conditioning] * channels * STATE_POINTS if conditioning in kinds else 1
 
 
 _CHOICES = {
     "c_out": ("std", "variance"),
     "network_input": ("posterior_mean", "whitened"),
-    "conditioning": ("noise_levels", "time"),
+    "conditioning": ("noise_levels", "octave_levels", "time"),
     "reference": ("spectrum", "isotropic"),
 }
 
@@ -150,12 +153,15 @@ def _average(x: Tensor) -> Tensor:
 class NoiseState(nn.Module):
     """The noise as a network's input: log(n²/Σ), n = σS/α, as a function of scale.
 
-    It is averaged over the components near each of 16 scales, channel by channel; "time" averages
-    over all components instead. Values are cut at ±12 and divided by 4.
+    It is averaged over the components near each of 16 scales, channel by channel, which are evenly
+    spaced or, for "octave_levels", 2^(−i/2) of the finest, so that one octave sees the noise as
+    the next one does on a lattice of half the size; log Σ/d² at these scales follows, for it
+    changes with the size. "time" averages over all components instead. Levels are cut at ±12, and
+    all is divided by 4.
 
     Arguments:
         modes: the modes of the data.
-        conditioning: "noise_levels" or "time".
+        conditioning: "noise_levels", "octave_levels" or "time".
     """
 
     weights: Tensor
@@ -168,18 +174,35 @@ class NoiseState(nn.Module):
         scale = modes.scale.expand_as(modes.variance).flatten(1)  # (C, D)
         if conditioning == "time":
             weights = torch.full_like(scale, 1 / scale.shape[1])[:, None]
+        elif conditioning == "octave_levels":
+            finest = modes.floored_scale().expand_as(modes.variance).flatten(1)
+            places = -POINTS_PER_OCTAVE * torch.log2(finest)
+            points = torch.arange(STATE_POINTS).to(scale)
+            weights = torch.softmax(-2 * (points[:, None] - places[:, None, :]) ** 2, -1)
         else:
             points = torch.linspace(0, 1, STATE_POINTS).to(scale)
             distance = (points[:, None] - scale[:, None, :]) * (2 * (STATE_POINTS - 1))
             weights = torch.softmax(-(distance**2) / 2, -1)
         self.register_buffer("weights", weights, persistent=False)  # (C, points, D)
         self.register_buffer("variance", modes.variance, persistent=False)
-        self.features = _features(conditioning, len(scale))
+        self.conditioning = conditioning
 
-    def forward(self, marginal: Marginal) -> Tensor:
-        """Return the state (B, features) or, for a marginal at one time, (1, features)."""
-        ratio = (marginal.std / marginal.alpha) ** 2 / self.variance
+    def forward(self, marginal: Marginal, unit: Tensor) -> Tensor:
+        """Return the state (B, features) or, for a marginal at one time, (1, features).
+
+        Arguments:
+            unit: d², (…, 1, 1, 1), what the data's variance is measured in.
+        """
+        noise = self._by_scale((marginal.std / marginal.alpha) ** 2 / self.variance)
+        if self.conditioning == "time":
+            return noise.mean(1)
+        if self.conditioning == "noise_levels":
+            return noise.flatten(1)
+        data = self._by_scale(self.variance / unit).expand_as(noise)
+        return torch.cat([noise, data], 1).flatten(1)
+
+    def _by_scale(self, ratio: Tensor) -> Tensor:
+        """Return the logarithm of ratios (…, C, H, W) near each scale, (B or 1, C, points)."""
         level = torch.log(ratio).clamp(-STATE_LIMIT, STATE_LIMIT) / 4
         level = level.reshape(-1, *self.variance.shape[-3:]).flatten(2)
-        state = torch.einsum("bcd,cpd->bcp", level, self.weights)
-        return state.mean(1) if self.features == 1 else state.flatten(1)
+        return torch.einsum("bcd,cpd->bcp", level, self.weights)

@@ -300,7 +300,7 @@ class NetworkDenoiser(Denoiser):
             raise ValueError("class_labels were given, but this model has no classes.")
         if labels is not None and len(labels) not in (1, len(c)):
             raise ValueError(f"{len(labels)} class_labels were given for {len(c)} fields.")
-        state = self.state(marginal)
+        state = self.state(marginal, self.unit_variance)
         if self.place is not None:
             rows = max(len(state), len(self.place))
             place = (2 * self.place - 1).expand(rows, 1)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from rgdiff_core.networks.base import (
     MAX_PARAMETERS,
+    POINTS_PER_OCTAVE,
     STATE_POINTS,
     Network,
     NetworkSpec,
@@ -18,6 +19,7 @@ from rgdiff_core.networks.unet import UNet
 __all__ = [
     "MAX_PARAMETERS",
     "NETWORKS",
+    "POINTS_PER_OCTAVE",
     "STATE_POINTS",
     "LatticeNet",
     "Network",

@@ -14,6 +14,7 @@ from rgdiff_core.spec import Spec
 
 __all__ = [
     "MAX_PARAMETERS",
+    "POINTS_PER_OCTAVE",
     "STATE_POINTS",
     "ClassEmbedding",
     "Network",
@@ -26,6 +27,7 @@ __all__ = [
 
 MAX_PARAMETERS = 200_000_000
 STATE_POINTS = 16  # of the grid of scales at which a network is given the noise level
+POINTS_PER_OCTAVE = 2  # of a grid of octaves: 16 reach the mean field of 128×128 sites
 
 
 class Network(nn.Module, abc.ABC):

@@ -15,6 +15,7 @@ References:
     1511.07122 (networks of them); Kadanoff, Physics 2 (1966) 263 (block spins).
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from rgdiff_core.networks.base import (
+    POINTS_PER_OCTAVE,
     STATE_POINTS,
     ClassEmbedding,
     Network,
@@ -77,7 +79,8 @@ class _OctaveNetwork(Network):
     ) -> None:
         super().__init__()
         width = spec.width
-        self.levels = channels * STATE_POINTS if features >= channels * STATE_POINTS else 0
+        kinds = min(2, features // (channels * STATE_POINTS))  # of levels: noise, data's variance
+        self.levels, self.by_octave = kinds * channels * STATE_POINTS, kinds == 2
         self.embed = NoiseEmbedding(features, 4 * width)
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
         self.first = nn.Linear(in_channels, width, bias=False)
@@ -91,7 +94,10 @@ class _OctaveNetwork(Network):
         h = self.first(x.movedim(1, -1))
         height, width = h.shape[1:3]
         count = octaves(min(height, width))
-        embeddings = [self._embedding(state, octave, class_labels) for octave in range(count)]
+        sites = height * width
+        embeddings = [
+            self._embedding(state, octave, sites, class_labels) for octave in range(count)
+        ]
         kept = []
         for octave, embedding in enumerate(embeddings):
             for block in self.up:
@@ -99,10 +105,10 @@ class _OctaveNetwork(Network):
             kept.append(h)
             h = smooth(h, 2**octave)
         mean = h.mean((1, 2), keepdim=True)
-        embedding = self._embedding(state, None, class_labels)
+        embedding = self._embedding(state, None, sites, class_labels)
         for block in (*self.up, *self.down):
             mean = block(mean, embedding)
-        out = self._out(mean, embedding) / (height * width) ** 0.5
+        out = self._out(mean, embedding) / sites**0.5
         h = mean
         for octave in reversed(range(count)):
             h = kept[octave] + self.back(h)
@@ -111,12 +117,18 @@ class _OctaveNetwork(Network):
             out = out + self._out(h, embeddings[octave]) / 2**octave
         return out.movedim(-1, 1)
 
-    def _embedding(self, state: Tensor, octave: int | None, class_labels: Tensor | None) -> Tensor:
+    def _embedding(
+        self, state: Tensor, octave: int | None, sites: int, class_labels: Tensor | None
+    ) -> Tensor:
         """Return the embedding of the noise from an octave on, None for the mean field's."""
         if self.levels:
             levels, others = state.tensor_split([self.levels], 1)
-            levels = from_octave(levels.unflatten(1, (-1, STATE_POINTS)), octave).flatten(1)
-            state = torch.cat([levels, others], 1)
+            levels = levels.unflatten(1, (-1, STATE_POINTS))
+            if self.by_octave:
+                levels = seen_from_octave(levels, octave, sites)
+            else:
+                levels = from_octave(levels, octave)
+            state = torch.cat([levels.flatten(1), others], 1)
         embedding = self.embed(state)
         return embedding if self.classes is None else embedding + self.classes(class_labels)
 
@@ -151,3 +163,17 @@ def from_octave(levels: Tensor, octave: int | None) -> Tensor:
     places = torch.arange(levels.shape[-1], device=levels.device) / 2**octave
     low = places.long()
     return torch.lerp(levels[..., low], levels[..., low + 1], (places - low).to(levels))
+
+
+def seen_from_octave(levels: Tensor, octave: int | None, sites: int) -> Tensor:
+    """Return levels (B, 2C, points), those of noise and then those of the data's variance, two an
+    octave, as they are from octave j on: the data's of a field averaged over 4ʲ sites. Without an
+    octave, those of the mean field. At a fixed point of the renormalization group they are the
+    same at every octave, up to what the anomalous dimension adds.
+    """
+    last = levels.shape[-1] - 1
+    first = last if octave is None else POINTS_PER_OCTAVE * octave
+    places = (torch.arange(last + 1, device=levels.device) + first).clamp_max(last)
+    noise, variance = levels[..., places].chunk(2, 1)
+    averaged = sites if octave is None else 4**octave
+    return torch.cat([noise, variance - math.log(averaged) / 4], 1)

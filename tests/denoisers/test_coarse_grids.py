@@ -243,7 +243,7 @@ def test_where_all_is_signal_it_is_the_full_network():
     assert not wrapped.halvings(marginal).any()
     gaussian = wrapped.gaussian(c, marginal)
     field = wrapped.basis.synthesize(gaussian.mean / wrapped.modes_variance.mean().sqrt())
-    levels = wrapped.state(marginal)
+    levels = wrapped.state(marginal, wrapped.unit_variance)
     bare = wrapped.network(field, torch.cat((levels, torch.zeros_like(levels[:, :1])), 1))
     found = wrapped.network_output(c, marginal, gaussian)
     assert torch.equal(found, wrapped.basis.analyze(bare))

@@ -1,5 +1,7 @@
 """Learned denoisers: the free theory at the start, EDM as a special case, finite scores."""
 
+import math
+
 import pytest
 import torch
 from laws import BASES, COLORS, SCHEDULES, assert_moments, dense, fields, fitted, name_of
@@ -7,7 +9,8 @@ from laws import BASES, COLORS, SCHEDULES, assert_moments, dense, fields, fitted
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.networks import LatticeNet, UNet
+from rgdiff_core.networks import STATE_POINTS, LatticeNet, OctaveNet, UNet
+from rgdiff_core.networks.octaves import seen_from_octave
 from rgdiff_core.process import Marginal, Process
 
 SHAPE = (1, 8, 8)
@@ -77,7 +80,7 @@ def test_what_the_network_says_enters_where_the_docstring_says(c_out):
 @pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
 @pytest.mark.parametrize("c_out", ["std", "variance"])
 @pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
-@pytest.mark.parametrize("conditioning", ["noise_levels", "time"])
+@pytest.mark.parametrize("conditioning", ["noise_levels", "octave_levels", "time"])
 def test_the_score_is_that_of_the_posterior_mean(conditioning, network_input, c_out, reference):
     model = learned(ModelSpec(NET, c_out, network_input, conditioning, reference))
     process = Process(model.basis, colors.PowerLaw(), schedules.Cutoff(), model.modes)
@@ -117,7 +120,7 @@ def test_scalar_preconditioning_is_edms():
         out = sigma * data2**0.5 / (sigma**2 + data2) ** 0.5
         into = 1 / (sigma**2 + data2) ** 0.5
         y = x / alpha
-        said = model.network(into * y, model.state(marginal).expand(len(x), -1))
+        said = model.network(into * y, state_of(model, marginal).expand(len(x), -1))
         torch.testing.assert_close(model.denoise(x, t, process), skip * y + out * said)
 
 
@@ -127,11 +130,39 @@ def test_the_state_is_the_log_level_by_scale():
         model.basis, colors.Matched(False), schedules.LinearGamma(-6, 6), model.modes
     )
     for t in (0.25, 0.5, 0.9):
-        state = model.state(process.vp_marginal(t))
+        state = state_of(model, process.vp_marginal(t))
         torch.testing.assert_close(state, torch.full_like(state, (-6 + 12 * t) / 4))
     cutoff = schedules.Cutoff(schedules.SigmoidKernel(0.05))
     process = Process(model.basis, colors.Matched(), cutoff, model.modes)
-    assert (model.state(process.vp_marginal(0.5)).diff() >= -1e-9).all()
+    assert (state_of(model, process.vp_marginal(0.5)).diff() >= -1e-9).all()
+
+
+def state_of(model: rg.NetworkDenoiser, marginal: Marginal) -> torch.Tensor:
+    return model.state(marginal, model.unit_variance)
+
+
+def test_at_a_fixed_point_every_octave_sees_the_same():
+    """A spectrum k^(−2 + η) on lattices of 8² and 16² sites: where the noise falls by 2^(2 − η) an
+    octave, the second octave of the larger one has what the first of the smaller one has, but for
+    the data's variance, which falls by 2^−η; and but for the first point, near which the smaller
+    one has no finer components.
+    """
+    eta, states = 0.25, []
+    for size in (8, 16):
+        basis = rg.bases.FourierBasis((1, size, size))
+        plain = rg.Modes.of(basis)
+        variance = (plain.floored_scale() / 0.3) ** (eta - 2)
+        modes = rg.Modes(plain.scale, torch.zeros(plain.shape), variance, plain.momentum)
+        spec = ModelSpec(OctaveNet(4), conditioning="octave_levels")
+        model = spec.build(basis, modes)
+        std = torch.full(basis.shape, 0.7 * 2 ** ((size // 16) * (1 - eta / 2)))
+        state = model.state(Marginal(torch.ones(basis.shape), std), torch.ones(1, 1, 1))
+        states.append(state.unflatten(1, (2, STATE_POINTS)))
+    small = seen_from_octave(states[0], 0, 64)
+    large = seen_from_octave(states[1], 1, 256)
+    large[:, 1] += eta * math.log(2) / 4
+    torch.testing.assert_close(large[..., 1:], small[..., 1:], rtol=0, atol=0.05)
+    assert (states[1][:, 0] - small[:, 0]).abs().max() > 0.2
 
 
 def test_a_batch_may_mix_noise_levels():
@@ -176,7 +207,10 @@ def test_an_untrained_model_samples_the_matched_gaussian():
     [
         ({"c_out": "v"}, "c_out = 'v' is not one of std, variance"),
         ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, whitened"),
-        ({"conditioning": ""}, "conditioning = '' is not one of noise_levels, time"),
+        (
+            {"conditioning": ""},
+            "conditioning = '' is not one of noise_levels, octave_levels, time",
+        ),
         ({"reference": "flat"}, "reference = 'flat' is not one of spectrum, isotropic"),
     ],
 )

@@ -15,7 +15,7 @@ from rgdiff_core.networks import (
     UNet,
     meta_count,
 )
-from rgdiff_core.networks.octaves import from_octave, octaves, smooth
+from rgdiff_core.networks.octaves import from_octave, octaves, seen_from_octave, smooth
 
 
 @pytest.mark.parametrize("spec", [LatticeNet(8, 2), OctaveNet(8), OctaveNet(8, 2)])
@@ -60,6 +60,16 @@ def test_the_noise_of_an_octave_is_that_at_so_much_smaller_scales():
         wanted = [[np.interp(scales / 2**octave, scales, row) for row in each] for each in levels]
         np.testing.assert_allclose(from_octave(levels, octave), wanted)
     assert torch.equal(from_octave(levels, None), levels[..., :1].expand_as(levels))
+
+
+def test_levels_by_octave_move_by_two_points_an_octave():
+    levels = torch.randn(3, 4, STATE_POINTS, dtype=torch.float64)  # two channels
+    padded = np.pad(levels.numpy(), ((0, 0), (0, 0), (0, STATE_POINTS)), mode="edge")
+    for octave in (0, 1, 3, 7, 8, None):
+        first = STATE_POINTS - 1 if octave is None else 2 * octave
+        wanted = padded[..., first : first + STATE_POINTS].copy()
+        wanted[:, 2:] -= np.log(256 if octave is None else 4.0**octave) / 4
+        np.testing.assert_allclose(seen_from_octave(levels, octave, 256), wanted)
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (1, 6, 10)])

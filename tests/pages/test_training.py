@@ -233,7 +233,7 @@ def test_the_number_of_parameters_is_that_of_the_network():
     images = rg.data.load("phi4-6x6-broken", limit=100).images
     basis = FIRST.basis.build(images)
     for name in ("lattice-small", "lattice"):
-        for conditioning in ("noise_levels", "time"):
+        for conditioning in ("noise_levels", "octave_levels", "time"):
             spec = replace(FIRST.model, network=NETWORKS[name], conditioning=conditioning)
             model = spec.build(basis, rg.Modes.fit(basis, images))
             assert spec.parameters((1, 6, 6)) == parameter_count(model.network)
