@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ __all__ = ["phi4_options", "report_options", "run_phi4", "run_report"]
 
 
 MAX_PROCESSES = 64
+MAX_SEEDS = 100
 
 
 def phi4_options(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +41,9 @@ def phi4_options(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="cells that are computed at once, each by one thread (default: 1)",
     )
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="of the final trainings (default: the budget's)"
+    )
     study_options(parser, BUDGETS, "hours on one core", "runs/study-BUDGET")
 
 
@@ -49,15 +54,18 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     Raises a one-line `ValueError` for options that do not fit.
     """
     check_whole("processes", chosen.processes, 1, MAX_PROCESSES)
+    budget, command = BUDGETS[chosen.budget], f"rgdiff study phi4 --budget {chosen.budget}"
+    if chosen.seeds is not None:
+        check_whole("seeds", chosen.seeds, 1, MAX_SEEDS)
+        budget, command = replace(budget, seeds=chosen.seeds), f"{command} --seeds {chosen.seeds}"
     torch.set_num_threads(1)
     tune_malloc()
     until = end_of(chosen.minutes)
     work, say = chosen.work or Path("runs") / f"study-{chosen.budget}", printer(chosen)
-    budget = BUDGETS[chosen.budget]
     studies = {
         name: Study(name, budget, Cells(work / name, say, until)) for name in chosen.theories
     }
-    command, files = f"rgdiff study phi4 --budget {chosen.budget}", {}
+    files: dict[str, Path] = {}
     chosen.out.mkdir(parents=True, exist_ok=True)
 
     def write(theory: str) -> None:

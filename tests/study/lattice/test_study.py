@@ -55,6 +55,17 @@ def test_without_time_nothing_is_begun(tmp_path: Path):
     assert not list((tmp_path / "work").rglob("*.json"))
 
 
+def test_seeds_can_be_chosen(command, results, tmp_path: Path, capsys):
+    assert main([*command[0], "--seeds", "1", "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / f"study-{DATA}.json").read_text(encoding="utf-8"))
+    assert found["command"] == f"{results['command']} --seeds 1"
+    assert found["complete"]["of"] == len(ARMS) and found["complete"]["runs"] == len(ARMS)
+    for one, every in zip(found["arms"], results["arms"], strict=True):
+        assert one["seeds"] == [0] and len(every["seeds"]) > 1
+    assert main([*command[0], "--seeds", "0"]) != 0
+    assert "seeds = 0 is outside [1, 100]" in capsys.readouterr().err
+
+
 def test_every_arm_is_searched_alike(results):
     for arm in ARMS.values():
         rows = [row for row in results["search"] if row["arm"] == arm.name]
