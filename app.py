@@ -20,7 +20,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from pages._frame import glossary
 from pages._frame.guard import Guard, Hosts
 from pages._frame.presses import OnePress
-from pages._frame.root import Root
+from pages._frame.root import Root, to_root
 from pages._samples.component.route import route
 from rgdiff_core import extensions
 
@@ -128,7 +128,7 @@ if get_script_run_ctx(suppress_warning=True) is None:
     app = st.App(
         __file__,
         lifespan=lifespan,
-        routes=[route(hosts, base)],
+        routes=[route(hosts, base), to_root("noising", base)],
         middleware=[
             Middleware(Guard, hosts=hosts),
             Middleware(Root, base=base, style=(FRAME / "looks.css").read_text("utf-8")),

@@ -7,9 +7,12 @@ the page names the root.
 """
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["Root", "headed"]
+__all__ = ["Root", "headed", "to_root"]
 
 HEAD = b"<head>"
 UNASKED = (b"accept-encoding", b"if-none-match", b"if-modified-since")
@@ -53,6 +56,22 @@ class Root:
                     await send({"type": "http.response.body", "body": content})
 
         await self.app(_plain(scope), receive, rewritten)
+
+
+def to_root(name: str, base: str = "") -> Route:
+    """Return a route from the name of the first page, which people type, to the root: Streamlit
+    serves the first page there alone. What the address says of its state goes along.
+
+    Arguments:
+        base: path under which the server answers, "" for its root.
+    """
+
+    async def lead(request: Request) -> RedirectResponse:
+        query = request.url.query
+        # relative, for a proxy may have taken a part of the path off
+        return RedirectResponse(f"./?{query}" if query else "./")
+
+    return Route(f"/{base.strip('/')}".rstrip("/") + f"/{name}", lead)
 
 
 def headed(page: bytes, depth: int, style: str) -> bytes:

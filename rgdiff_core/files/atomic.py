@@ -4,6 +4,7 @@ A file is written beside its place, forced to disk and moved into place in one s
 interrupts that, a reader finds the old file or the new one.
 """
 
+import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -82,6 +83,21 @@ def write_text(path: Path, text: str) -> None:
         part.write_text(text, encoding="utf-8")
 
 
+def _in_order(path: Path) -> None:
+    """Put the strings of a safetensors file in order, which safetensors leaves to chance, so that
+    the same content makes the same file.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        strings = header.pop("__metadata__", {})
+        header = {"__metadata__": dict(sorted(strings.items()))} | header if strings else header
+        ordered = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+        if len(ordered) <= size:
+            file.seek(8)
+            file.write(ordered.ljust(size))
+
+
 def write_tensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
 ) -> None:
@@ -95,4 +111,5 @@ def write_tensors(
         part.touch()
         usual = part.stat().st_mode  # safetensors lets the owner alone read its files
         save_file(state, part, None if metadata is None else dict(metadata))
+        _in_order(part)
         part.chmod(usual)

@@ -24,6 +24,14 @@ def test_a_direct_visit_has_no_failed_request(page: Page, app_url: str):
     assert failed == []
 
 
+def test_the_first_page_is_found_by_its_name(page: Page, app_url: str):
+    page.goto(f"{app_url}/noising?basis=pca")
+    opened(page, "Noising")
+    assert page.evaluate("location.pathname") == "/"
+    assert "basis=pca" in page.evaluate("location.search")
+    expect(page.get_by_text("Page not found")).to_have_count(0)
+
+
 def test_back_leads_to_the_page_before(page: Page, app_url: str):
     page.goto(app_url)
     opened(page, "Noising")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from rgdiff_core.cli.main import main
@@ -121,3 +122,16 @@ def test_samples_for_which_there_is_no_room(tmp_path: Path, capsys, monkeypatch,
     said = capsys.readouterr().err.strip()
     assert said.endswith(f"rgdiff: {out} can't be written: File too large")
     assert not list(tmp_path.glob("*samples*"))
+
+
+def test_the_same_tensors_and_strings_make_the_same_file(tmp_path: Path):
+    strings = {f"name {i}": f'wert {i} \u00e4\u2202"\n' for i in range(12)}
+    tensors = {"b": torch.ones(3, 2), "a": torch.arange(5)}
+    made = set()
+    for _ in range(4):
+        write_tensors(tmp_path / "tensors", tensors, strings)
+        made.add((tmp_path / "tensors").read_bytes())
+    assert len(made) == 1
+    with safe_open(tmp_path / "tensors", "pt") as file:
+        assert file.metadata() == strings
+        assert all(torch.equal(file.get_tensor(name), x) for name, x in tensors.items())

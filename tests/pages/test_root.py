@@ -9,7 +9,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pages._frame.root import Root, headed
+from pages._frame.root import Root, headed, to_root
 
 PAGE = "<html><head><title>a</title></head><body>" + "x" * 2000 + "</body></html>"
 
@@ -53,3 +53,14 @@ def test_a_page_that_the_browser_knows_without_the_style_is_sent_again():
 def test_what_is_no_page_is_left_alone():
     assert client().get("/text", headers={"accept": "text/html"}).text == "<head>"
     assert client().get("/samples", headers={"accept": "*/*"}).text == PAGE
+
+
+@pytest.mark.parametrize("base", ["", "lab", "/a/lab/"])
+@pytest.mark.parametrize("query", ["", "?basis=pca&t=0.5", "?next=//evil.example"])
+def test_the_name_of_the_first_page_leads_to_the_root_with_its_state(base, query):
+    served = TestClient(Starlette(routes=[to_root("noising", base)]))
+    root = f"/{base.strip('/')}".rstrip("/") + "/"
+    answer = served.get(f"{root}noising{query}", follow_redirects=False)
+    assert answer.is_redirect
+    assert str(answer.next_request.url) == f"http://testserver{root}{query}"
+    assert served.get(f"{root}noising/more", follow_redirects=False).status_code == 404
