@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results import figures
+from pages._results import cost, figures
 from pages._results.headline import joined
 from pages._results.provenance import bracketed, download
 from pages._results.studies import Found, folder
@@ -41,8 +41,14 @@ KINDS: Mapping[str, tuple[str, str, str]] = {  # in the legend, colour and dash
 
 
 def draw(studies: Mapping[str, Found]) -> None:
-    """Draw the section; where the study was not run, say what makes it."""
+    """Draw the section."""
     del studies
+    _study()
+    cost.draw()
+
+
+def _study() -> None:
+    """Draw the study of sizes; where it was not run, say what makes it."""
     path = folder() / FILE
     if not path.is_file():
         st.info("Larger lattices have not been studied here yet. This does it:")

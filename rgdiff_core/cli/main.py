@@ -179,6 +179,7 @@ COMMANDS = (
         "Measure one model on lattices of many sizes, beside Monte Carlo; it can be resumed.",
         "study_sizes",
     ),
+    Command("study cost", "What a site of a larger lattice costs, in closed form.", "study_cost"),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),
     Command(
         "features train",

@@ -68,6 +68,7 @@ SOUND: dict[str, tuple[list[str], list[str]]] = {
     ),
     "study recipe": ([], ["--data=pictures", "--size=tiny", "--minutes=0", "--batch=2"]),
     "study schedules": ([], ["--theories=phi4-12x12-critical", "--batches=1", "--minutes=0"]),
+    "study cost": ([], ["--sizes=8", "--out=w"]),
     "study sizes": ([], ["--sizes=8", "--minutes=0", "--work=w"]),
     "study report": (["study.json"], []),
     "features train": ([], ["--data=pictures", "--steps=1", "--batch=2", "--out=f", "--width=8"]),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import perfect, sizes
+from pages._results import cost, perfect, sizes
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 RECIPES = RESULTS / "recipe-cifar10.json"
@@ -54,6 +55,28 @@ def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path)
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path / "nowhere"))
     empty = healthy(visit(section="Larger lattices"))
     assert sizes.COMMAND in [each.value for each in empty.code]
+
+
+def test_what_a_site_costs_is_that_of_the_file(monkeypatch, tmp_path):
+    shutil.copy(RESULTS / cost.FILE, tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit(section="Larger lattices"))
+    found = json.loads((tmp_path / cost.FILE).read_text(encoding="utf-8"))
+    assert cost.sentence(found) in [each.value for each in at.markdown]
+    rows = {(row["way"], row["size"]): row["evaluations"] for row in found["rows"]}
+    assert f"white noise {rows['white', 8]:.0f} → **{rows['white', 256]:.0f}**" in cost.sentence(
+        found
+    )
+    drawn = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
+    lines = {each["name"]: np.frombuffer(b64decode(each["y"]["bdata"])) for each in drawn}
+    sizes_there = sorted({size for _, size in rows})
+    for way, (label, *_) in cost.WAYS.items():
+        np.testing.assert_array_equal(lines[label], [rows[way, size] for size in sizes_there])
+    (tmp_path / cost.FILE).write_text('{"rows": [{"way": "white"}]}', encoding="utf-8")
+    damaged = healthy(visit(section="Larger lattices"))
+    assert any(cost.COMMAND in each.value for each in damaged.warning)
+    (tmp_path / cost.FILE).unlink()
+    assert cost.COMMAND in [each.value for each in healthy(visit(section="Larger lattices")).code]
 
 
 def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
