@@ -66,15 +66,15 @@ def sentence(found: Found) -> str:
     cost = {(row["way"], row["size"]): float(row["evaluations"]) for row in found["rows"]}
     sizes = sorted({size for _, size in cost})
     first, last = sizes[0], sizes[-1]
-    parts = [
-        f"{label} {cost[way, first]:.0f} → **{cost[way, last]:.0f}**"
-        for way, (label, _, _) in WAYS.items()
-    ]
+    parts = []
+    for way, (label, _, _) in WAYS.items():
+        small, large = (f"{cost[way, size]:.0f}" for size in (first, last))
+        parts.append(f"{label} **{large}**" + ("" if small == large else f" (from {small})"))
     ratio = cost["white", last] / cost["matched", last]
     return (
-        f"Evaluations a site from {first}×{first} to {last}×{last}: {', '.join(parts)}. "
-        f"White noise pays for the logarithm of the loudest wave, {ratio:.2g} times what matched "
-        f"noise costs at {last}×{last}; the others cost the same on every lattice."
+        f"Evaluations a site at {last}×{last}, and at {first}×{first} where that is another "
+        f"number: {', '.join(parts)}. White noise pays for the logarithm of the loudest wave, and "
+        f"costs {ratio:.2g} times what matched noise does in the end."
     )
 
 

@@ -64,9 +64,8 @@ def test_what_a_site_costs_is_that_of_the_file(monkeypatch, tmp_path):
     found = json.loads((tmp_path / cost.FILE).read_text(encoding="utf-8"))
     assert cost.sentence(found) in [each.value for each in at.markdown]
     rows = {(row["way"], row["size"]): row["evaluations"] for row in found["rows"]}
-    assert f"white noise {rows['white', 8]:.0f} → **{rows['white', 256]:.0f}**" in cost.sentence(
-        found
-    )
+    white = rows["white", 256], rows["white", 8]
+    assert f"white noise **{white[0]:.0f}** (from {white[1]:.0f})" in cost.sentence(found)
     drawn = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
     lines = {each["name"]: np.frombuffer(b64decode(each["y"]["bdata"])) for each in drawn}
     sizes_there = sorted({size for _, size in rows})
