@@ -13,6 +13,7 @@ from pages._results.studies import Found, folder
 from pages._shared import address, plots
 from pages._shared.plots import Curve
 from rgdiff_core.files.stored import reading
+from rgdiff_core.lattice.scaling import ISING
 from rgdiff_core.study.lattice.sizes_summary import GIVEN
 from rgdiff_core.study.report import read_results
 
@@ -64,6 +65,7 @@ def _study() -> None:
                 model: {name: _curves(found, model, name) for name in found["observables"]}
                 for model in models
             }
+            exponents = {model: exponents_table(found, model) for model in models}
             note = _note(found)
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
@@ -86,7 +88,32 @@ def _study() -> None:
             )
     st.dataframe(rows[model], hide_index=True, width="stretch", placeholder="given")
     download("phi4", "sizes", rows[model])
+    if exponents[model]:
+        st.markdown(f"**Critical exponents**\n\n{exponents[model]}")
     st.caption(note)
+
+
+def exponents_table(found: Found, model: str) -> str:
+    """Return the exponents that Monte Carlo and a model's fields show, as Markdown; "" where the
+    study has none.
+    """
+    names = {"1/nu": ("1/ν", 1 / ISING.nu), "gamma/nu": ("γ/ν", ISING.gamma / ISING.nu)}
+    names["beta/nu"] = ("β/ν", ISING.beta / ISING.nu)
+    rows = [row for row in found.get("exponents", []) if row["model"] in (None, model)]
+    if not rows:
+        return ""
+    lines = ["| | L | " + " | ".join(title for title, _ in names.values()) + " |"]
+    lines += ["|:--|:--|--:|--:|--:|"]
+    lines += ["| Ising class, exact | | " + " | ".join(f"{x:g}" for _, x in names.values()) + " |"]
+    for row in rows:
+        title = "hybrid Monte Carlo" if row["model"] is None else KINDS[row["kind"]][0]
+        shown = ("given" if row[name] is None else _measured(row[name]) for name in names)
+        lines.append(f"| {title} | {', '.join(map(str, row['sizes']))} | {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _measured(each: Found) -> str:
+    return bracketed(each["value"], each["error"])
 
 
 def sentence(found: Found, model: str) -> str:
@@ -200,6 +227,8 @@ def _note(found: Found) -> str:
         f"φ⁴ at m² = {action['m2']:g}, λ = {action['lam']:g}, near the critical line. Off by: "
         "observables of the samples less those of hybrid Monte Carlo with clusters, in per cent; "
         "bars are one standard error of the difference. *Given*: fixed by the long waves that "
-        f"fields were grown from, and no test. Fields of Monte Carlo: {counts}.{missing} "
+        f"fields were grown from, or by the spectrum, and no test. Exponents are slopes of the "
+        "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L. "
+        f"Fields of Monte Carlo: {counts}.{missing} "
         f"`{found['command']}`"
     )

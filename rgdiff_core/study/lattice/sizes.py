@@ -24,6 +24,7 @@ from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.evaluation import quality
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice import HMC, Phi4, hmc, observables
+from rgdiff_core.lattice.exponents import log_slope
 from rgdiff_core.lattice.sizes import extrapolated
 from rgdiff_core.sampling import sample
 from rgdiff_core.sampling.growth import coarse_fields, grow, rescaled, standard_process
@@ -35,6 +36,7 @@ from rgdiff_core.training.models import open_model
 
 __all__ = [
     "ACTION",
+    "FIRST",
     "MODELS",
     "OBSERVABLES",
     "SIZES",
@@ -162,6 +164,13 @@ class SizeStudy:
         self.reference(size)
         return load_file(self.cells.path(f"hmc-{size}", ".safetensors"))["fields"]
 
+    def slope(self, size: int) -> Estimate:
+        """Return d log⟨|M|⟩/dλ of the run at a size, of its fields that are kept, which are so far
+        apart that they count as independent.
+        """
+        fields = self.fields(size)
+        return log_slope(fields, len(fields))
+
     def drawn(self, name: str, size: int, spectrum: str) -> dict[str, Any]:
         """Return the cell of a model's samples at a size with a spectrum."""
         n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
@@ -171,7 +180,7 @@ class SizeStudy:
             model = _on(name, size, self.modes(size, spectrum).modes)
             generator = _generator(size, 1)
             x = sample(model, standard_process(model), n, steps, "interaction", generator)
-            return {"observables": _plain(observables(x, n_chains=n)), "n": n}
+            return _measured(x)
 
         return self.cells.read_or_compute(cell_of(name, size, spectrum), inputs, compute)
 
@@ -228,7 +237,7 @@ class SizeStudy:
             generator = _generator(size, 3)
             x = grow(_model(name), coarse, 1, generator, modes=(modes,), steps=steps)
             write_tensors(self.cells.path(cell, ".safetensors"), {"fields": x}, {})
-            return {"observables": _plain(observables(x, n_chains=len(x))), "n": len(x)}
+            return _measured(x)
 
         return self.cells.read_or_compute(cell, inputs, compute)
 
@@ -271,6 +280,12 @@ def _variance(modes: Modes) -> Tensor:
     if modes.variance is None:
         raise ValueError("the modes have no variance: fit them to fields.")
     return modes.variance
+
+
+def _measured(x: Tensor) -> dict[str, Any]:
+    """Return what is measured of independent fields."""
+    slope = log_slope(x, len(x)).to_dict()
+    return {"observables": _plain(observables(x, n_chains=len(x))), "slope": slope, "n": len(x)}
 
 
 def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:

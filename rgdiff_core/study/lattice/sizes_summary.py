@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from rgdiff_core.lattice.exponents import exponent
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.sizes import (
     ACTION,
+    FIRST,
     OBSERVABLES,
     SizeStudy,
     cell_of,
@@ -22,8 +24,15 @@ KINDS = {
     "grown": "grown from the run's long waves",
     "chain": "grown from 8×8, octave by octave",
 }
+SCALING = {  # what grows with which exponent, and its sign
+    "susceptibility": ("gamma/nu", 1.0),
+    "abs_magnetization": ("beta/nu", -1.0),
+    "slope": ("1/nu", 1.0),
+}
+LEAST = 16  # size from which on exponents are fitted
 GIVEN = ("susceptibility", "abs_magnetization", "binder", "correlation_length")
 """What the long waves fix, which grown fields take over from a run: no test of the model."""
+GIVEN_TO = {"run": ("susceptibility",), "scaling": ()}  # by the spectrum, to drawn fields
 
 
 def summary(study: SizeStudy, sizes: Sequence[int], models: Sequence[str]) -> dict[str, Any]:
@@ -31,8 +40,55 @@ def summary(study: SizeStudy, sizes: Sequence[int], models: Sequence[str]) -> di
     with its distance from hybrid Monte Carlo in standard errors of the difference; None for what
     grown fields were given.
     """
-    rows = [_at(study, size, models) for size in sizes if study.cell(f"hmc-{size}") is not None]
-    return {"action": asdict(ACTION), "observables": list(OBSERVABLES), "sizes": rows}
+    there = [size for size in sizes if study.cell(f"hmc-{size}") is not None]
+    rows = [_at(study, size, models) for size in there]
+    found = {"action": asdict(ACTION), "observables": list(OBSERVABLES), "sizes": rows}
+    return found | {"exponents": _exponents(study, there, models)}
+
+
+def _exponents(
+    study: SizeStudy, sizes: Sequence[int], models: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the critical exponents that each kind of sample shows on lattices from 16×16 on; None
+    for those that the given waves fix.
+    """
+    large = [size for size in sizes if size >= LEAST]
+    if len(large) < 2:
+        return []
+    runs = {
+        size: _with_slope((study.cell(f"hmc-{size}") or {})["result"], study.slope(size))
+        for size in large
+    }
+    rows = [{"model": None, "kind": "hmc"} | _row(runs, ())]
+    for name in models:
+        for kind in KINDS:
+            found = {}
+            for size in large:
+                same = "grown" if kind == "chain" and size == FIRST else kind
+                cell = study.cell(cell_of(name, size, same))
+                if cell is not None and "slope" in cell["result"]:
+                    result = cell["result"]
+                    found[size] = _with_slope(result, Estimate(**result["slope"]))
+            if len(found) > 1:
+                row = _row(found, GIVEN_TO.get(kind, GIVEN))
+                rows.append({"model": title_of(name), "kind": kind} | row)
+    return rows
+
+
+def _with_slope(result: Mapping[str, Any], slope: Estimate) -> dict[str, Estimate]:
+    kept = {name: Estimate(**result["observables"][name]) for name in SCALING if name != "slope"}
+    return kept | {"slope": slope.scaled(-1.0)}
+
+
+def _row(found: Mapping[int, Mapping[str, Estimate]], given: Sequence[str]) -> dict[str, Any]:
+    """Return the exponents of a kind of sample, those that can be had."""
+    row: dict[str, Any] = {"sizes": list(found)}
+    for quantity, (name, sign) in SCALING.items():
+        values = {size: each[quantity] for size, each in found.items()}
+        positive = all(each.value > 0 and each.error > 0 for each in values.values())
+        measured = positive and quantity not in given
+        row[name] = exponent(values).scaled(sign).to_dict() if measured else None
+    return row
 
 
 def _at(study: SizeStudy, size: int, models: Sequence[str]) -> dict[str, Any]:
@@ -90,6 +146,11 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             for row in at["rows"]
             if row["kind"] == "weighed"
         ]
+    for row in found["exponents"]:
+        own = f"{row['model']}, {KINDS.get(row['kind'])}"
+        title = "hybrid Monte Carlo" if row["model"] is None else own
+        parts = (f"{name} = {_written(row[name])}" for name, _ in SCALING.values() if row[name])
+        told.append(f"{title}, L = {', '.join(map(str, row['sizes']))}: {', '.join(parts)}")
     return told
 
 

@@ -1,8 +1,10 @@
 """The study of sizes: its command at a small budget, and what stands in its file."""
 
 import json
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -20,7 +22,7 @@ from rgdiff_core.study.lattice.sizes import (
 )
 
 MODEL = "phi4-8x8-critical"
-WORDS = ["study", "sizes", "--sizes", "8", "16", "--models", MODEL, "--reference", "128"]
+WORDS = ["study", "sizes", "--sizes", "8", "16", "32", "--models", MODEL, "--reference", "128"]
 WORDS += ["--samples", "32", "--weighed", "0", "--steps", "4"]
 
 
@@ -33,9 +35,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_kind_of_sample_stands_beside_the_run_with_its_distance(folder: Path):
     found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))
-    assert found["complete"] and [at["size"] for at in found["sizes"]] == [8, 16]
+    assert found["complete"] and [at["size"] for at in found["sizes"]] == [8, 16, 32]
     kinds = [[row["kind"] for row in at["rows"]] for at in found["sizes"]]
-    assert kinds == [["run"], ["run", "scaling", "grown"]]
+    drawn = ["run", "scaling", "grown"]
+    assert kinds == [["run"], drawn, [*drawn, "chain"]]
     for at in found["sizes"]:
         truth = at["reference"]["observables"]
         for row in at["rows"]:
@@ -43,12 +46,41 @@ def test_every_kind_of_sample_stands_beside_the_run_with_its_distance(folder: Pa
                 own = row["observables"][name]
                 error = (own["error"] ** 2 + truth[name]["error"] ** 2) ** 0.5
                 expected = (own["value"] - truth[name]["value"]) / error
-                if row["kind"] == "grown" and name not in ("phi2", "energy"):
+                if row["kind"] in ("grown", "chain") and name not in ("phi2", "energy"):
                     expected = None  # of long waves, which the fields were given
                 assert own["deviation"] == pytest.approx(expected)
     # of 20,000 fields of a run without clusters: 11.75 ± 0.06
     chi = found["sizes"][0]["reference"]["observables"]["susceptibility"]
     assert abs(chi["value"] - 11.75) < 4.5 * (chi["error"] ** 2 + 0.06**2) ** 0.5
+
+
+def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
+    found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))
+    kinds = {row["kind"]: row for row in found["exponents"]}
+    assert list(kinds) == ["hmc", "run", "scaling", "grown", "chain"]
+    at = {each["size"]: each for each in found["sizes"]}
+    for kind, row in kinds.items():
+        assert row["sizes"] == [16, 32]
+        given = {"hmc": (), "scaling": (), "run": ("gamma/nu",)}.get(kind, ("gamma/nu", "beta/nu"))
+        assert all((row[name] is None) == (name in given) for name in ("gamma/nu", "beta/nu"))
+        if kind in ("hmc", "scaling"):
+            chi = [_observables(at[size], kind)["susceptibility"] for size in (16, 32)]
+            expected = math.log(chi[1]["value"] / chi[0]["value"], 2)
+            assert row["gamma/nu"]["value"] == pytest.approx(expected)
+            error = math.hypot(*(x["error"] / x["value"] for x in chi)) / math.log(2)
+            assert row["gamma/nu"]["error"] == pytest.approx(error)
+    slopes = []
+    for size in (16, 32):
+        x = load_file(folder / "w" / f"hmc-{size}.safetensors")["fields"].double()
+        m, quartic = x.mean((1, 2, 3)).abs().numpy(), (x**4).sum((1, 2, 3)).numpy()
+        slopes.append(np.cov(m, quartic, bias=True)[0, 1] / m.mean())
+    assert kinds["hmc"]["1/nu"]["value"] == pytest.approx(math.log2(slopes[1] / slopes[0]))
+
+
+def _observables(at: dict, kind: str) -> dict:
+    if kind == "hmc":
+        return at["reference"]["observables"]
+    return next(row["observables"] for row in at["rows"] if row["kind"] == kind)
 
 
 def test_long_waves_are_taken_from_all_chains_of_the_run(folder: Path):
