@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 
 from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.colors import Color, FreeTheory, Matched, PowerLaw, White
+from rgdiff_core.colors import Color, CurveColor, FreeTheory, Matched, PowerLaw, White
 from rgdiff_core.schedules import (
     EDM,
     VE,
@@ -226,6 +226,15 @@ PRESETS: dict[str, Preset] = {
         "Noise that lives at fine scales: coarse shapes stay visible for longest.",
         BasisSpec("fourier"),
         PowerLaw(-2.0, cutoff=0.3),
+        Cosine(),
+    ),
+    "bands": Preset(
+        "Two bands of noise",
+        "after Scimeca et al., 2510.09660 (spectrally anisotropic noise)",
+        "Noise that is louder in one band than in the other: drag the step, and see which scales "
+        "drown first.",
+        BasisSpec("fourier"),
+        CurveColor((0.0, 0.25, 0.35, 1.0), (1.5, 1.5, -1.5, -1.5)),
         Cosine(),
     ),
 }
