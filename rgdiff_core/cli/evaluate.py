@@ -59,7 +59,9 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="lattices: judge what just so many steps of this sampler draw (default: judge the "
         "probability flow, the limit of many steps); images: draw with it",
     )
-    parser.add_argument("--grid", choices=GRIDS, help="times (default uniform; of images logsnr)")
+    parser.add_argument(
+        "--grid", choices=GRIDS, help="times (default logsnr; of a sampler uniform)"
+    )
     parser.add_argument(
         "--truth",
         type=int,
@@ -181,7 +183,8 @@ def _lattice(
     chosen: argparse.Namespace, model: Denoiser, process: Process, action: Phi4
 ) -> tuple[dict[str, Any], list[str]]:
     usual = STEPS_OF_FLOW if chosen.method is None else STEPS_OF_SAMPLER
-    n, steps, grid = _or(chosen.n, SAMPLES), _or(chosen.steps, usual), chosen.grid or "uniform"
+    n, steps = _or(chosen.n, SAMPLES), _or(chosen.steps, usual)
+    grid = chosen.grid or ("logsnr" if chosen.method is None else "uniform")
     report = evaluate_lattice(
         model,
         process,

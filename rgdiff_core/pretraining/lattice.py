@@ -222,10 +222,10 @@ def _evaluate(
     processes = {title: each.on(model) for title, each in PROCESSES.items()}
     scan: dict[str, FlowMetrics] = {}
     for title, process in processes.items():
-        scan[title] = quality(model, process, action, few, steps, generator, grid="logsnr")
+        scan[title] = quality(model, process, action, few, steps, generator)
         say(f"{title}: ESS {scan[title].ess}")
     best = max(scan, key=lambda title: scan[title].ess.value)
-    measured = quality(model, processes[best], action, n, steps, generator, grid="logsnr")
+    measured = quality(model, processes[best], action, n, steps, generator)
     say(f"{best}, {n} samples: ESS {measured.ess}")
     held = held_out(model, processes[best], action, x, steps, measured.log_z, chains=chains)
     say(f"held out: {held.nll} nats, {held.forward_kl} above the entropy")

@@ -121,7 +121,7 @@ def evaluate_lattice(
     generator: torch.Generator | None = None,
     *,
     method: str | Method | None = None,
-    grid: Grid = "uniform",
+    grid: Grid | None = None,
     n_held_out: int = 512,
     n_truth: int = 100_000,
     progress: Progress = None,
