@@ -31,12 +31,14 @@ class Batch:
         levels: noise levels of the fields.
         class_labels: (B,), -1 where a label was dropped, None where there are no classes; along a
             line of couplings the labels number its points.
+        part: of the data sets trained on in turn, which they are from; 0 for the model's own.
     """
 
     x0: Tensor
     noise: Tensor
     levels: NoiseBatch
     class_labels: Tensor | None = None
+    part: int = 0
 
 
 Fields = tuple[Tensor, Tensor, Tensor | None]

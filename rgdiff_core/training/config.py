@@ -97,7 +97,8 @@ class TrainConfig(Spec):
         (),
         "Data",
         "Data sets of the same lattice theory on other lattices, by name: each step takes one of"
-        " the sizes, so that the model serves them all.",
+        " the sizes, so that the model serves them all. Of other couplings, too, where the network"
+        " is given noise and variance by octave.",
     )
     limit: int | None = _set(
         None, "Data", "Train on the first so many images only; empty for all.", 2, 10_000_000

@@ -4,10 +4,12 @@ The first is the model's own lattice, whose unit, modes and held-out fields are 
 the others lend their fields. In each round of as many steps as there are sizes every size has its
 turn once, in an order drawn from the seed and the number of the round, so that a run can be
 resumed at any step. A batch has about as many sites on every lattice, and so costs the same.
+A network that is given the data's variance by octave tells couplings apart by it: it may learn
+them together.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,26 +41,28 @@ def other_sizes(config: TrainConfig, basis: Basis, device: torch.device) -> tupl
         basis: of the model's own lattice.
 
     Raises:
-        ValueError: For data of another theory, of a size that is there already, or that is no
-            lattice, and for what cannot be trained on several sizes.
+        ValueError: For data of another theory where the network cannot tell, of a size of a
+            theory that is there already, or that is no lattice, and for what cannot be trained on
+            several sizes.
     """
     return tuple(_loaded(config, basis, device))
 
 
 def _loaded(config: TrainConfig, basis: Basis, device: torch.device) -> Iterator[OtherSize]:
     check_other_sizes(config)
-    known = {basis.shape: config.data}
+    known = {(basis.shape, data.action_of(config.data)): config.data}
     symmetries = "lattice" if config.symmetries == "lattice" else "none"
     for name in config.other_sizes:
         images = data.load(name, limit=config.limit).images.to(device)
         channels, height, width = images.shape[1:]
         shape = (channels, height, width)
-        if shape in known:
+        key = (shape, data.action_of(name))
+        if key in known:
             raise ValueError(
-                f"{name!r} of other_sizes has {height}×{width} sites, as {known[shape]!r} has: "
-                "every size may be there once."
+                f"{name!r} of other_sizes has {height}×{width} sites, as {known[key]!r} has: "
+                "every size of a theory may be there once."
             )
-        known[shape] = name
+        known[key] = name
         own = basis.on(shape)
         yield OtherSize(images, own, Modes.fit(own, images, symmetries=symmetries))
 
@@ -73,8 +77,13 @@ def check_other_sizes(config: TrainConfig) -> None:
                 f"other_sizes = {', '.join(config.other_sizes)}: {name!r} holds no fields of one "
                 "lattice theory, and only those go together."
             )
-        if data.action_of(name) != data.action_of(config.data):
-            raise ValueError(f"{name!r} of other_sizes is of another theory than {config.data!r}.")
+        told = config.model.conditioning == "octave_levels"
+        if not told and data.action_of(name) != data.action_of(config.data):
+            raise ValueError(
+                f"{name!r} of other_sizes is of another theory than {config.data!r}, and only a "
+                'network that is given the variance of the data (conditioning = "octave_levels") '
+                "could tell them apart."
+            )
     if isinstance(config.noise, LearnedProcess):
         raise ValueError(
             "a schedule is learned on one lattice: choose another noise, or leave other_sizes "
@@ -112,4 +121,5 @@ class SizedBatches(BatchStream):
         turn, place = divmod(step, len(self.parts))
         generator = torch.Generator().manual_seed(fold_in(self.seed, turn))
         order = torch.randperm(len(self.parts), generator=generator)
-        return self.parts[int(order[place])].draw(turn)
+        part = int(order[place])
+        return replace(self.parts[part].draw(turn), part=part)

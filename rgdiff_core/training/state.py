@@ -208,14 +208,12 @@ class TrainState:
             self.network.compile()
         network, *self.optimizers = fabric.setup(self.network, *optimizers)
         self.model.network = network  # type: ignore[assignment]
-        self.sized: dict[tuple[int, ...], NetworkDenoiser] = {
-            each.basis.shape: self.model.on(each.basis.shape, each.modes)
-            for each in learned.others
-        }
+        away = (self.model.on(each.basis.shape, each.modes) for each in learned.others)
+        self.sized: tuple[NetworkDenoiser, ...] = (self.model, *away)
         self.fabric, self.step = fabric, 0
         self.drops = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.model.modules())
         # what differs from batch to batch, as which fields run on a coarse grid, is not recorded
-        alike = not self.drops and spec.coarse_grids == 0 and not self.sized
+        alike = not self.drops and spec.coarse_grids == 0 and not learned.others
         self.graphs = fabric.device.type == "cuda" and fabric.world_size == 1 and alike
         self.graph: GraphedGradients | None = None
 
@@ -239,7 +237,7 @@ class TrainState:
     def _gradients(self, batch: Batch) -> LossTerms:
         """Return the loss, and leave its gradients in the parameters."""
         self.network.zero_grad(set_to_none=True)
-        model = self.sized.get(tuple(batch.x0.shape[1:]), self.model)
+        model = self.sized[batch.part]
         terms = denoising_loss(model, batch.x0, batch.levels, batch.noise, batch.class_labels)
         self.fabric.backward(terms.loss)
         return terms

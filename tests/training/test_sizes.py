@@ -73,9 +73,40 @@ def test_every_size_has_its_turn_and_its_batch_has_as_many_sites(sized: TrainCon
     assert len({tuple(shapes[3 * turn : 3 * turn + 3]) for turn in range(10)}) > 1
     again = prepare(sized, fabric_for("cpu"))[1].draw(7)
     assert torch.equal(again.x0, batches.draw(7).x0)
-    assert learned.modes.shape == (1, 6, 6) and len(learner.sized) == 2
+    assert learned.modes.shape == (1, 6, 6) and len(learner.sized) == 3
     # noise is matched to the lattice's own spectrum
     assert again.levels.marginal.std.shape[-1] == again.x0.shape[-1]
+
+
+def test_couplings_are_learned_together_where_the_network_is_given_the_variance(
+    sized: TrainConfig,
+):
+    """Two theories of one size are told apart by their spectra."""
+    told = replace(sized.model, conditioning="octave_levels")
+    both = replace(sized, model=told, other_sizes=(LARGE, OTHER))
+    learner, batches, learned = prepare(both, fabric_for("cpu"))
+    one, two = (each.modes for each in learned.others)
+    assert one.variance.shape == two.variance.shape
+    assert two.variance.mean() < 0.85 * one.variance.mean()
+    seen = []
+    for step in range(6):
+        batch = batches.draw(step)
+        learner.learn(batch)
+        seen.append(batch.part)
+        if batch.part:
+            drawn = sorted_values(batch.x0)
+            known = sorted_values(learned.others[batch.part - 1].images)
+            assert all((known - each).abs().sum(1).min() < 1e-4 for each in drawn)
+    assert sorted(seen) == [0, 0, 1, 1, 2, 2]
+    for part, modes in ((1, one), (2, two)):
+        model = learner.sized[part]
+        torch.testing.assert_close(model.modes_variance, modes.variance)
+        assert model.network is learner.model.network and model.unit == learner.model.unit_variance
+
+
+def sorted_values(x: torch.Tensor) -> torch.Tensor:
+    """Return what lattice symmetries leave of fields: their values' sizes in order."""
+    return x.flatten(1).abs().sort(1).values
 
 
 def test_the_loss_of_a_batch_is_that_of_the_model_on_its_lattice(sized: TrainConfig):
@@ -119,7 +150,7 @@ def test_the_config_is_kept_in_a_file(sized: TrainConfig):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"other_sizes": (SMALL, SMALL)}, "every size may be there once"),
+        ({"other_sizes": (SMALL, SMALL)}, "every size of a theory may be there once"),
         ({"other_sizes": (OTHER,)}, "is of another theory"),
         ({"other_sizes": ("wells",)}, "'wells' holds no fields of one lattice theory"),
         ({"data": "wells"}, "'wells' holds no fields of one lattice theory"),
