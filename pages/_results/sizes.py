@@ -66,6 +66,7 @@ def _study() -> None:
                 for model in models
             }
             exponents = {model: exponents_table(found, model) for model in models}
+            published = {model: published_table(found, model) for model in models}
             note = _note(found)
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
@@ -90,7 +91,26 @@ def _study() -> None:
     download("phi4", "sizes", rows[model])
     if exponents[model]:
         st.markdown(f"**Critical exponents**\n\n{exponents[model]}")
+    if published[model]:
+        st.markdown(f"**Away from the critical line**\n\n{published[model]}")
     st.caption(note)
+
+
+def published_table(found: Found, model: str) -> str:
+    """Return what a model is worth at the couplings of the literature, as Markdown; "" where the
+    study has none.
+    """
+    rows = [row for row in found.get("published", []) if row["model"] == model]
+    if not rows:
+        return ""
+    names = list(rows[0]["observables"])
+    heads = ["L", "λ", "ESS", *(f"{TITLES.get(name, name)}, %" for name in names)]
+    lines = [f"| {' | '.join(heads)} |", "|" + "--:|" * len(heads)]
+    for row in rows:
+        shown = [str(row["size"]), f"{row['lam']:g}", _measured(row["ess"])]
+        shown += [_off(row["observables"][name]) for name in names]
+        lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines)
 
 
 def exponents_table(found: Found, model: str) -> str:
@@ -229,6 +249,7 @@ def _note(found: Found) -> str:
         "bars are one standard error of the difference. *Given*: fixed by the long waves that "
         f"fields were grown from, or by the spectrum, and no test. Exponents are slopes of the "
         "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L. "
-        f"Fields of Monte Carlo: {counts}.{missing} "
+        "Away from the critical line: sizes and couplings at which flows are compared since "
+        f"Albergo et al., 1904.12072. Fields of Monte Carlo: {counts}.{missing} "
         f"`{found['command']}`"
     )

@@ -4,7 +4,8 @@ For every size the reference is a run of its own, with clusters. A model draws f
 spectra, that of the run and that of finite-size scaling from 6×6, 8×8 and 12×12; where its density
 is affordable, its effective sample size is measured too. Fields are grown in two ways: an octave,
 from the long waves of the run at the same size; and from 8×8 on, from the long waves of 16×16,
-octave by octave.
+octave by octave. Away from the critical line it is measured at the sizes and couplings at which
+flows are compared since 1904.12072.
 """
 
 import hashlib
@@ -39,10 +40,13 @@ __all__ = [
     "FIRST",
     "MODELS",
     "OBSERVABLES",
+    "PUBLISHED",
     "SIZES",
     "Numbers",
     "SizeStudy",
     "cell_of",
+    "published_action",
+    "reference_cell",
     "title_of",
 ]
 
@@ -50,6 +54,7 @@ ACTION = Phi4(-4.0, 4.2606)
 SIZES = (8, 16, 32, 64)
 SMALL = (6, 8, 12)  # whose spectra are extrapolated
 LARGER = (8, 12, 16)  # and of lattices too large for those
+PUBLISHED = {6: 6.975, 8: 6.008, 10: 5.55, 12: 5.276, 14: 5.113}  # λ by L, Albergo et al.
 MODELS = ("phi4-8x8-critical",)
 OBSERVABLES = (
     "susceptibility",
@@ -118,6 +123,9 @@ class SizeStudy:
         for size in (each for each in sizes if each <= DENSE and self.numbers.weighed):
             for name in models:
                 self.weighed(name, size)
+        for size in PUBLISHED if self.numbers.weighed else ():
+            for name in models:
+                self.published(name, size)
         for name in models:
             for size in _ladder(sizes):
                 self.chain(name, size)
@@ -126,17 +134,18 @@ class SizeStudy:
         """Return a cell that is there, whatever it was computed from."""
         return self.cells.kept(name)
 
-    def reference(self, size: int) -> dict[str, Any]:
+    def reference(self, size: int, action: Phi4 = ACTION) -> dict[str, Any]:
         """Return the cell of hybrid Monte Carlo; its fields and spectrum lie beside it."""
         n = self.numbers.at(size, self.numbers.reference)
         chains = max(8, min(64, n // 16))
         n -= n % chains
         settings = HMC(cluster=1)
         inputs = _inputs(size=size, n=n, chains=chains, hmc=to_dict(settings))
-        name = f"hmc-{size}"
+        inputs["action"] = asdict(action)
+        name = reference_cell(size, action)
 
         def compute() -> dict[str, Any]:
-            run = hmc(ACTION, size, n, chains, _generator(size, 0), settings=settings)
+            run = hmc(action, size, n, chains, _generator(size, 0), settings=settings)
             basis = FourierBasis((1, size, size), "lattice")
             found = MeasuredModes.fit(basis, run.configurations, chains)
             tensors = {"fields": run.configurations[:: max(1, n // 2000)]}
@@ -152,8 +161,11 @@ class SizeStudy:
         if spectrum == "scaling":
             near = size <= SMALL[-2] * SMALL[-1] // 2  # further on waves are missing
             return extrapolated([self.modes(each) for each in (SMALL if near else LARGER)], size)
-        self.reference(size)
-        kept = load_file(self.cells.path(f"hmc-{size}", ".safetensors"))
+        return self._measured_modes(size)
+
+    def _measured_modes(self, size: int, action: Phi4 = ACTION) -> MeasuredModes:
+        self.reference(size, action)
+        kept = load_file(self.cells.path(reference_cell(size, action), ".safetensors"))
         basis = FourierBasis((1, size, size), "lattice")
         mean = torch.zeros_like(kept["variance"])
         modes = Modes(basis.scale, mean, kept["variance"], basis.momentum)
@@ -197,6 +209,29 @@ class SizeStudy:
             return asdict(found)
 
         return self.cells.read_or_compute(cell_of(name, size, "weighed"), inputs, compute)
+
+    def published(self, name: str, size: int) -> dict[str, Any]:
+        """Return the cell of a model's samples and weights at a coupling of the literature, with
+        the spectrum of a run there.
+        """
+        action = published_action(size)
+        n, weighed = self.numbers.samples, max(4, self.numbers.weighed * 64 // size**2)
+        steps, made = self.numbers.steps, self.reference(size, action)["finished"]
+        inputs = _inputs(
+            size=size, n=n, weighed=weighed, steps=steps, model=_digest(name), run=made
+        )
+        inputs["action"] = asdict(action)
+
+        def compute() -> dict[str, Any]:
+            model = _on(name, size, self._measured_modes(size, action).modes)
+            process, generator = standard_process(model), _generator(size, 4)
+            x = sample(model, process, n, steps, "interaction", generator)
+            found = quality(
+                model, process, action, weighed, steps, generator, method="interaction"
+            )
+            return _measured(x) | {"ess": asdict(found)["ess"], "weighed": weighed}
+
+        return self.cells.read_or_compute(cell_of(name, size, "published"), inputs, compute)
 
     def grown(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of fields that were grown by an octave from a run's long waves."""
@@ -245,6 +280,16 @@ class SizeStudy:
         """Return what a cell of a model is computed from, the run at its size among it."""
         made, steps = self.reference(size)["finished"], self.numbers.steps
         return _inputs(size=size, n=n, steps=steps, model=_digest(name), run=made, **given)
+
+
+def published_action(size: int) -> Phi4:
+    """Return the theory at which flows of a size are compared in the literature."""
+    return Phi4(ACTION.m2, PUBLISHED[size])
+
+
+def reference_cell(size: int, action: Phi4) -> str:
+    """Return the name of a run's cell."""
+    return f"hmc-{size}" if action == ACTION else f"hmc-{size}-{action.lam:g}"
 
 
 def cell_of(name: str, size: int, kind: str) -> str:

@@ -10,8 +10,11 @@ from rgdiff_core.study.lattice.sizes import (
     ACTION,
     FIRST,
     OBSERVABLES,
+    PUBLISHED,
     SizeStudy,
     cell_of,
+    published_action,
+    reference_cell,
     title_of,
 )
 
@@ -43,7 +46,22 @@ def summary(study: SizeStudy, sizes: Sequence[int], models: Sequence[str]) -> di
     there = [size for size in sizes if study.cell(f"hmc-{size}") is not None]
     rows = [_at(study, size, models) for size in there]
     found = {"action": asdict(ACTION), "observables": list(OBSERVABLES), "sizes": rows}
-    return found | {"exponents": _exponents(study, there, models)}
+    found |= {"exponents": _exponents(study, there, models)}
+    return found | {"published": list(_published(study, models))}
+
+
+def _published(study: SizeStudy, models: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Return what there is at the couplings of the literature."""
+    for size in PUBLISHED:
+        action = published_action(size)
+        run = study.cell(reference_cell(size, action))
+        for name in models:
+            cell = study.cell(cell_of(name, size, "published"))
+            if run is not None and cell is not None:
+                result, truth = cell["result"], run["result"]["observables"]
+                row = {"model": title_of(name), "size": size, "lam": action.lam}
+                row |= {"n": result["n"], "ess": result["ess"] | {"n": result["weighed"]}}
+                yield row | {"observables": dict(_compared(result["observables"], truth, ()))}
 
 
 def _exponents(
@@ -146,6 +164,15 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             for row in at["rows"]
             if row["kind"] == "weighed"
         ]
+    for row in found["published"]:
+        cells = (
+            f"{s} [{_distance(row['observables'][n])}]"
+            for n, s in zip(OBSERVABLES, SYMBOLS, strict=True)
+        )
+        told.append(
+            f"{row['model']}, L = {row['size']}, λ = {row['lam']:g}: ESS {_written(row['ess'])}; "
+            f"{', '.join(cells)}"
+        )
     for row in found["exponents"]:
         own = f"{row['model']}, {KINDS.get(row['kind'])}"
         title = "hybrid Monte Carlo" if row["model"] is None else own

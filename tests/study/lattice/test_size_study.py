@@ -19,7 +19,9 @@ from rgdiff_core.study.lattice.sizes import (
     Numbers,
     SizeStudy,
     cell_of,
+    published_action,
 )
+from rgdiff_core.study.lattice.sizes_summary import summary
 
 MODEL = "phi4-8x8-critical"
 WORDS = ["study", "sizes", "--sizes", "8", "16", "32", "--models", MODEL, "--reference", "128"]
@@ -81,6 +83,20 @@ def _observables(at: dict, kind: str) -> dict:
     if kind == "hmc":
         return at["reference"]["observables"]
     return next(row["observables"] for row in at["rows"] if row["kind"] == kind)
+
+
+def test_couplings_of_the_literature_have_runs_of_their_own(tmp_path: Path):
+    study = SizeStudy(Cells(tmp_path, lambda text: None), Numbers(128, 32, 8, 4))
+    study.published(MODEL, 6)
+    assert study.cell("hmc-6-6.975") is not None and study.cell("hmc-6") is None
+    (row,) = summary(study, (), (MODEL,))["published"]
+    assert (row["model"], row["size"], row["lam"]) == (MODEL, 6, 6.975)
+    assert 0.3 < row["ess"]["value"] <= 1 and row["ess"]["n"] == 14
+    chi = row["observables"]["susceptibility"]
+    truth = study.reference(6, published_action(6))["result"]["observables"]["susceptibility"]
+    assert chi["percent"] == pytest.approx(100 * (chi["value"] / truth["value"] - 1))
+    # of 20,000 fields without clusters: 1.026 ± 0.002
+    assert abs(truth["value"] - 1.026) < 4.5 * (truth["error"] ** 2 + 0.002**2) ** 0.5
 
 
 def test_long_waves_are_taken_from_all_chains_of_the_run(folder: Path):
