@@ -45,7 +45,16 @@ def missing(what: str, command: str) -> None:
     st.code(command, language="sh")
 
 
+def summary(studies: Mapping[str, Found]) -> None:
+    """Draw what came out in all."""
+    perfect.draw()
+    headline.draw(studies)
+    with st.expander("The claim, and the verdict on each data set"):
+        verdict.draw(studies)
+
+
 SECTIONS: Mapping[str, Callable[[Mapping[str, Found]], None]] = {
+    "Summary": summary,
     "φ⁴ theory": phi4,
     "Larger lattices": sizes.draw,
     "CIFAR-10": cifar,
@@ -58,12 +67,9 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Results")
     studies, problems = results_studies.read_all()
-    perfect.draw()
-    headline.draw(studies)
-    with st.expander("The claim, and the verdict on each data set"):
-        verdict.draw(studies)
-    for text in problems:
-        st.warning(text, icon=":material/error:")
+    if "section" not in st.query_params and {"theory", "figure"} & set(st.query_params):
+        # a link from before there was a summary
+        st.session_state.setdefault("section", "φ⁴ theory")
     section = address.menu(
         st,
         "Section",
@@ -72,6 +78,8 @@ def page() -> None:
         key="section",
         label_visibility="collapsed",
     )
+    for text in problems:
+        st.warning(text, icon=":material/error:")
     SECTIONS[section](studies)
 
 

@@ -233,4 +233,6 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
         for name in MEASURED
     ]
     right.dataframe(rows, hide_index=True, width="stretch")
-    right.caption(f"Of {len(x)} fields; HMC by chains that none of their waves are from.")
+    right.caption(
+        f"Of {len(x)} fields; HMC is of other chains than the waves they were grown from."
+    )

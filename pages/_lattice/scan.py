@@ -12,7 +12,7 @@ from pages._lattice.state import Theory
 from pages._shared import address, jobs, plots
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
-from rgdiff_core.lattice.critical import POINTS, SCAN, CriticalPoint
+from rgdiff_core.lattice.critical import POINTS, SCAN, CriticalPoint, critical_mass2
 from rgdiff_core.lattice.scaling import CROSSING, ISING, Criticality, collapse, criticality
 from rgdiff_core.lattice.scan import QUICK, PhaseScan, ScanSpec, phase_scan, scan_around
 from rgdiff_core.statistics import Estimate
@@ -236,16 +236,26 @@ def _numbers(scan: PhaseScan, found: Criticality) -> None:
     point = _published(scan.spec)
     if point is not None:
         columns[1].metric(
-            f"{symbol}_c, published",
-            f"{point.lam if scan.spec.vary == 'lam' else point.m2:.4f}",
-            help=f"{point.source}; the error of this point is ± {point.error:.1g} in m².",
+            f"{symbol}_c, elsewhere",
+            _of_point(point, scan.spec.vary),
+            help=f"{point.source}; the error of this point is ± {point.error:.1g} in m²."
+            + ("" if point.used else " The critical line is not drawn through it."),
         )
     columns[2].metric(
-        "On the published critical line",
+        "On the critical line",
         f"{found.published:.4f}" if math.isfinite(found.published) else "–",
         help="Interpolated between published points and scans by this program, of which one is "
         "at m² = −4; good to about 1 % between its points.",
     )
+
+
+def _of_point(point: CriticalPoint, vary: str) -> str:
+    """Return a point's coupling that was varied, with its error."""
+    if vary != "lam":
+        return plots.in_brackets(point.m2, point.error)
+    width = 0.01 * point.lam
+    slope = (critical_mass2(point.lam + width) - critical_mass2(point.lam - width)) / (2 * width)
+    return plots.in_brackets(point.lam, abs(point.error / slope))
 
 
 def _published(spec: ScanSpec) -> CriticalPoint | None:

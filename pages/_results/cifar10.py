@@ -93,7 +93,11 @@ def _head(study: Found) -> None:
         f"kind the best by bits is shown, on {_chosen_on(study)}."
     )
     if study["missing"]:
-        st.info(f"Not shown, as their files are missing: {', '.join(study['missing'])}.")
+        names = ", ".join(study["missing"])
+        st.caption(
+            f"Not trained here, for want of computing time: {names}. "
+            f"`rgdiff pretrain {study['missing'][0]}` does it."
+        )
     for text in study["complete"]["failed"]:
         st.warning(text, icon=":material/error:")
 
@@ -143,7 +147,7 @@ def _floor(study: Found) -> dict[str, Any] | None:
     floor = study["floor"]
     if not floor:
         return None
-    told: dict[str, Any] = {"arm": "real training images, as many"}
+    told: dict[str, Any] = {"arm": "real training images, the same number"}
     return told | _pairs(_measured(study), floor["metrics"]) | {"n": floor["n"]}
 
 
@@ -174,7 +178,8 @@ def _arms(study: Found, nfe: int | None) -> None:
         column_config=_columns(study, nfe),
     )
     st.caption(
-        "Distances between features are not zero even for real images, as many: the last row. "
+        "Distances between features are not zero even for the same number of real images: see "
+        "the last row. "
         "Those of a classifier that was trained here are **not** the Inception FID, and compare "
         "only with each other."
     )

@@ -16,74 +16,88 @@ __all__ = ["COMMAND", "draw", "sentence"]
 
 FILE = "cost-gaussian.json"
 COMMAND = "rgdiff study cost"
-WAYS = {  # in the legend, colour and dash
-    "white": ("white noise", plots.ORANGE, "solid"),
-    "matched": ("matched noise", plots.BLUE, "solid"),
-    "cutoff": ("matched noise behind a cutoff", plots.GREEN, "dash"),
-    "octaves": ("octave by octave (Haar)", plots.PURPLE, "dot"),
+WAYS = {  # in the legend, and colour
+    "white": ("white noise", plots.ORANGE),
+    "matched": ("matched noise", plots.BLUE),
+    "cutoff": ("matched noise behind a cutoff", plots.GREEN),
+    "octaves": ("octave by octave (Haar)", plots.PURPLE),
 }
+KINDS = {"best": "best steps", "logsnr": "equal steps of the log-SNR"}
 
 
 def draw() -> None:
-    """Draw the figure; where nothing was computed, say what does it."""
+    """Draw the figures; where nothing was computed, say what does it."""
     st.markdown("**What a site costs, Gaussian data**")
     path = folder() / FILE
     if not path.is_file():
-        st.info("This has not been computed yet. This does it, in seconds:")
+        st.info("This has not been computed yet. This does it, in a minute:")
         st.code(COMMAND, language="sh")
         return
     try:
         with reading(path):
             found = read_results(path)
-            told, drawn, rows = sentence(found), _curves(found), _rows(found)
-            bound, command = float(found["bound"]), str(found["command"])
-            gamma, steps = float(found["gamma"]), int(found["steps"])
+            told, rows = sentence(found), _rows(found)
+            drawn = {kind: _curves(found, kind) for kind in KINDS}
+            bound, gamma = float(found["bound"]), float(found["gamma"])
+            command = str(found["command"])
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
         return
     st.markdown(told)
-    figure = figures.curves(drawn, "L", "evaluations a site", log_x=True, height=330)
-    st.plotly_chart(
-        figure,
-        key="results-cost",
-        config=plots.BAR,
-        alt="Evaluations of the network a site against the size of the lattice",
-    )
+    most = max(float(row["evaluations"]) for row in found["rows"])
+    for place, (kind, title) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
+        place.markdown(title.capitalize())
+        figure = figures.curves(drawn[kind], "L", "evaluations a site", log_x=True, height=330)
+        place.plotly_chart(
+            figure.update_yaxes(range=[0, 1.05 * most]),
+            key=f"results-cost-{kind}",
+            config=plots.BAR,
+            alt=f"Network evaluations a site against the size of the lattice, {title}",
+        )
     download("gaussian", "cost", rows)
     st.caption(
         "Free theory with a correlation length of L/2, in closed form: steps of DDIM until the KL "
-        f"divergence a site is below {bound:g} nats, at equal steps of the log-SNR, of which "
-        f"every component passes at least {gamma:g}. Octave by octave, details are drawn given "
-        "the averages of their blocks, and a step at a coarser octave counts by its share of "
-        f"the sites. The file also holds the divergence after {steps} steps. The samplers of the "
-        "interaction picture are not shown: for Gaussian data they are exact in one step. "
-        f"`{command}`"
+        f"divergence a site is below {bound:g} nats; every component passes at least {gamma:g} in "
+        "the log-SNR. The best steps are those of the time grid *gaussian*. Octave by octave, "
+        "details are drawn given the averages of their blocks, and a step at a coarser octave "
+        "counts by its share of the sites. The samplers of the interaction picture are not shown: "
+        f"for Gaussian data they are exact in one step. `{command}`"
     )
 
 
 def sentence(found: Found) -> str:
-    """Return how the cost changes from the smallest lattice to the largest."""
-    cost = {(row["way"], row["size"]): float(row["evaluations"]) for row in found["rows"]}
-    sizes = sorted({size for _, size in cost})
+    """Return what the ways cost on the largest lattice, and on the smallest where that differs."""
+    cost = {
+        (row["way"], row["size"], row["steps"]): float(row["evaluations"]) for row in found["rows"]
+    }
+    sizes = sorted({size for _, size, _ in cost})
     first, last = sizes[0], sizes[-1]
     parts = []
-    for way, (label, _, _) in WAYS.items():
-        small, large = (f"{cost[way, size]:.0f}" for size in (first, last))
-        parts.append(f"{label} **{large}**" + ("" if small == large else f" (from {small})"))
-    ratio = cost["white", last] / cost["matched", last]
+    for kind, title in KINDS.items():
+        told = []
+        for way, (label, _) in WAYS.items():
+            small, large = (f"{cost[way, size, kind]:.0f}" for size in (first, last))
+            told.append(f"{label} **{large}**" + ("" if small == large else f" ({small})"))
+        parts.append(f"at {title}, {', '.join(told)}")
+    ratios = [cost["white", last, kind] / cost["matched", last, kind] for kind in KINDS]
     return (
-        f"Evaluations a site at {last}×{last}, and at {first}×{first} where that is another "
-        f"number: {', '.join(parts)}. White noise pays for the logarithm of the loudest wave, and "
-        f"costs {ratio:.2g} times what matched noise does in the end."
+        f"Network evaluations per site at {last}×{last}, in brackets at {first}×{first} where "
+        f"that differs: {'; '.join(parts)}. White noise costs {ratios[1]:.2g} times what matched "
+        f"noise does where steps are equal in the log-SNR, and {ratios[0]:.2g} times where they "
+        "are best placed: what it pays for large lattices is mostly a bad time grid."
     )
 
 
-def _curves(found: Found) -> list[Curve]:
+def _curves(found: Found, kind: str) -> list[Curve]:
     drawn = []
-    for way, (label, color, dash) in WAYS.items():
-        points = [(r["size"], r["evaluations"]) for r in found["rows"] if r["way"] == way]
+    for way, (label, color) in WAYS.items():
+        points = [
+            (row["size"], row["evaluations"])
+            for row in found["rows"]
+            if (row["way"], row["steps"]) == (way, kind)
+        ]
         sizes, values = zip(*sorted(points), strict=True)
-        drawn.append(Curve(label, sizes, values, color, dash, joined=True))
+        drawn.append(Curve(label, sizes, values, color, joined=True))
     return drawn
 
 
@@ -92,8 +106,8 @@ def _rows(found: Found) -> list[dict[str, Any]]:
         {
             "L": row["size"],
             "way": WAYS[row["way"]][0],
+            "steps": KINDS[row["steps"]],
             "evaluations a site": row["evaluations"],
-            "nats a site": row["kl_per_site"],
         }
         for row in found["rows"]
     ]

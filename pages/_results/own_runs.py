@@ -160,8 +160,8 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     st.dataframe(rows, hide_index=True, width="stretch", placeholder="–", column_config=config)
     provenance.download(name, "runs", rows)
     st.caption(
-        "Your numbers are of one run and its errors of the held-out fields; those of the study "
-        "are means over seeds."
+        "Your numbers are those of one run, with the errors of the held-out fields; the study's "
+        "are means over seeds. Estimates of a KL divergence near zero may fall below it."
         if lattice
         else "Your run used fewer images and samples; compare the errors (±).",
         help=MEASURE if lattice else None,

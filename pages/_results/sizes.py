@@ -242,12 +242,13 @@ def _note(found: Found) -> str:
     sizes: Sequence[Found] = found["sizes"]
     counts = ", ".join(f"{at['reference']['n']:,} at {at['size']}" for at in sizes)
     missing = "" if found["complete"] else " The study is not complete."
-    action = found["action"]
+    action, minus = found["action"], lambda x: f"{x:g}".replace("-", "−")
     return (
-        f"φ⁴ at m² = {action['m2']:g}, λ = {action['lam']:g}, near the critical line. Off by: "
-        "observables of the samples less those of hybrid Monte Carlo with clusters, in per cent; "
-        "bars are one standard error of the difference. *Given*: fixed by the long waves that "
-        f"fields were grown from, or by the spectrum, and no test. Exponents are slopes of the "
+        f"φ⁴ at m² = {minus(action['m2'])}, λ = {action['lam']:g}, ½ % above the critical line. "
+        "Off by: observables of the samples less those of hybrid Monte Carlo with clusters, in "
+        "per cent; bars are one standard error of the difference. *Given*: fixed by the long "
+        "waves that fields were grown from, or by the spectrum, and no test. Exponents are slopes "
+        "of the "
         "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L. "
         "Away from the critical line: sizes and couplings at which flows are compared since "
         f"Albergo et al., 1904.12072. Fields of Monte Carlo: {counts}.{missing} "

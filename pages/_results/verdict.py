@@ -58,7 +58,8 @@ def phrase(difference: Difference, unit: str = "nats") -> str:
         return f"{side} by {size}; with a single seed, significance cannot be assessed"
     off = f"{size}, {sigmas:.1f} standard errors"
     if difference.outcome in ("same", "undecided"):
-        return f"{_unresolved(difference)} ({off})"
+        signed = bracketed(difference.value, difference.error)
+        return f"{_unresolved(difference)} ({f'{signed} {unit}'.rstrip()}, Student's test)"
     return f"{difference.outcome} by {off}"
 
 

@@ -8,14 +8,13 @@ import torch
 
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.study.lattice.cost import GAMMA, WAYS, evaluations, kl_per_site
+from rgdiff_core.study.lattice.cost import GAMMA, STEPS, WAYS, evaluations
 from rgdiff_core.study.report import versions
 
 __all__ = ["cost_options", "run_cost"]
 
 FILE = "cost-gaussian.json"
 USUAL = [8, 16, 32, 64, 128, 256]
-STEPS = 32  # at which the divergence is given, too
 
 
 def cost_options(parser: argparse.ArgumentParser) -> None:
@@ -47,24 +46,21 @@ def run_cost(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     torch.set_num_threads(1)
     sizes = sorted(set(chosen.sizes))
     rows = [
-        {
-            "way": way,
-            "size": size,
-            "evaluations": evaluations(way, size, chosen.bound),
-            "kl_per_site": kl_per_site(way, size, STEPS),
-        }
+        {"way": way, "size": size, "steps": kind}
+        | {"evaluations": evaluations(way, size, chosen.bound, kind)}
         for size in sizes
         for way in WAYS
+        for kind in STEPS
     ]
     options = f"--sizes {' '.join(map(str, sizes))} --bound {chosen.bound:g}"
     found = {"command": f"rgdiff study cost {options}"} | versions()
-    found |= {"bound": chosen.bound, "gamma": GAMMA, "steps": STEPS, "rows": rows}
+    found |= {"bound": chosen.bound, "gamma": GAMMA, "rows": rows}
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     lines = [
         f"{row['size']:>4}  {row['way']:<8} {row['evaluations']:6.1f} evaluations a site, "
-        f"{row['kl_per_site']:.2e} nats a site in {STEPS} steps"
+        f"{STEPS[row['steps']]}"
         for row in rows
     ]
     return {"file": str(path), "rows": rows}, [*lines, str(path)]

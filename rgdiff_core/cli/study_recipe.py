@@ -10,18 +10,14 @@ from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.images.recipe import (
-    ARMS,
-    BASE,
-    SIZES,
     RecipeBudget,
-    arm,
     cell,
     lines,
-    on,
     restore,
     rows,
     write,
 )
+from rgdiff_core.study.images.recipe_arms import ARMS, BASE, SIZES, arm, on
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["recipe_options", "run_recipe"]

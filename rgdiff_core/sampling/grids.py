@@ -5,7 +5,7 @@ r"""Time grids: at which times a sampler stops.
            each cut at ±12, beyond which nothing is seen;
 - angle:   equal turns of the mean angle θ_k = arctan(σ_kS_k/(α_k√Σ_k)), the clock of the
            interaction picture: dense where signal turns into noise, whatever the schedule's pace;
-- gaussian: the times at which DDIM is best for the free theory, see `_gaussian_clock`.
+- gaussian: the times at which DDIM is best for the free theory, see `gaussian_clock`.
 
 References:
     Benita et al., 2502.00180, and Sun et al., 2601.13602: times that are optimal for Gaussian
@@ -24,7 +24,7 @@ from rgdiff_core.devices import doubled
 from rgdiff_core.process import Process
 from rgdiff_core.spec import check_finite
 
-__all__ = ["GRIDS", "Grid", "angle", "time_grid"]
+__all__ = ["GRIDS", "Grid", "angle", "gaussian_clock", "time_grid"]
 
 GRIDS = ("uniform", "logsnr", "angle", "gaussian")
 TABLE = 1025  # times at which a process is tabulated
@@ -70,7 +70,8 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
     else:
         clock = angle(gamma, noise, variance)
     clock = doubled(clock).cpu()
-    passed = _gaussian_clock(clock) if grid == "gaussian" else clock.mean((1, 2, 3))
+    mean = clock.mean((1, 2, 3))
+    passed = gaussian_clock(clock.flatten(1)) if grid == "gaussian" else mean
     passed = (passed - passed[0]) / (passed[-1] - passed[0])
     # a little of uniform time, so that the clock never stands still
     passed = 0.999 * passed + 0.001 * t
@@ -81,7 +82,7 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
     return (1.0, *inner.tolist(), 0.0)
 
 
-def _gaussian_clock(theta: Tensor) -> Tensor:
+def gaussian_clock(theta: Tensor, counts: Tensor | None = None) -> Tensor:
     r"""Return the clock whose equal parts are DDIM's best steps for Gaussian data.
 
     A step of DDIM that turns component k by δ leaves a share cos²δ of its variance, so that the
@@ -90,16 +91,18 @@ def _gaussian_clock(theta: Tensor) -> Tensor:
     Σ_k w_k² has p ∝ √(Σ_k w_k θ_k'²), a fixed point.
 
     Arguments:
-        theta: of every component at the times of the table, (TABLE, C, H, W).
+        theta: of every component at the times of a table of equal steps, (T, K).
+        counts: (K,), how often each component occurs; once by default.
 
     Returns:
-        The integral of p, (TABLE,).
+        The integral of p, (T,).
     """
-    squared = theta.flatten(1).diff(dim=0) ** 2
+    squared = theta.diff(dim=0) ** 2
     weight = squared.new_ones(squared.shape[1])
+    times = torch.ones_like(weight) if counts is None else counts.to(weight)
     share = squared.new_zeros(len(squared))
     for _ in range(ROUNDS):
-        share = torch.sqrt(squared @ weight)
+        share = torch.sqrt(squared @ (times * weight))
         share = (share / share.sum()).clamp_min(1e-12)
         weight = torch.sqrt(weight * (squared.mT @ (1 / share)))  # halfway, for it to settle
         weight = weight / weight.mean()

@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from labpage import PARTS_BEYOND, new_tab
@@ -29,16 +29,17 @@ def results_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield f"{url}/results"
 
 
-def visit(page: Page, url: str) -> None:
-    page.goto(url)
+def visit(page: Page, url: str, section: str = "φ⁴ theory") -> None:
+    page.goto(url if "?" in url else f"{url}?section={quote(section)}")
     page.get_by_role("heading", name="Results").wait_for()
     page.wait_for_selector('[data-testid="stStatusWidget"]', state="detached")
 
 
 def test_figures_are_chosen_kept_in_the_address_and_taken_along(page: Page, results_url: str):
-    visit(page, results_url)
+    visit(page, results_url, "Summary")
     page.get_by_text("The claim, and the verdict on each data set").click()
     expect(page.get_by_text("The claim:")).to_be_visible()
+    page.get_by_role("radio", name="φ⁴ theory").click()
     page.get_by_role("radio", name="One change at a time").click()
     page.wait_for_function("() => location.search.includes('One')")
     address = page.url

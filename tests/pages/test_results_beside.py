@@ -63,14 +63,16 @@ def test_what_a_site_costs_is_that_of_the_file(monkeypatch, tmp_path):
     at = healthy(visit(section="Larger lattices"))
     found = json.loads((tmp_path / cost.FILE).read_text(encoding="utf-8"))
     assert cost.sentence(found) in [each.value for each in at.markdown]
-    rows = {(row["way"], row["size"]): row["evaluations"] for row in found["rows"]}
-    white = rows["white", 256], rows["white", 8]
-    assert f"white noise **{white[0]:.0f}** (from {white[1]:.0f})" in cost.sentence(found)
-    drawn = json.loads(at.get("plotly_chart")[0].proto.spec)["data"]
-    lines = {each["name"]: np.frombuffer(b64decode(each["y"]["bdata"])) for each in drawn}
-    sizes_there = sorted({size for _, size in rows})
-    for way, (label, *_) in cost.WAYS.items():
-        np.testing.assert_array_equal(lines[label], [rows[way, size] for size in sizes_there])
+    rows = {(r["steps"], r["way"], r["size"]): r["evaluations"] for r in found["rows"]}
+    white = rows["logsnr", "white", 256], rows["logsnr", "white", 8]
+    assert f"white noise **{white[0]:.0f}** ({white[1]:.0f})" in cost.sentence(found)
+    sizes_there = sorted({size for *_, size in rows})
+    for chart, kind in zip(at.get("plotly_chart"), cost.KINDS, strict=True):
+        drawn = json.loads(chart.proto.spec)["data"]
+        lines = {each["name"]: np.frombuffer(b64decode(each["y"]["bdata"])) for each in drawn}
+        for way, (label, _) in cost.WAYS.items():
+            known = [rows[kind, way, size] for size in sizes_there]
+            np.testing.assert_array_equal(lines[label], known)
     (tmp_path / cost.FILE).write_text('{"rows": [{"way": "white"}]}', encoding="utf-8")
     damaged = healthy(visit(section="Larger lattices"))
     assert any(cost.COMMAND in each.value for each in damaged.warning)

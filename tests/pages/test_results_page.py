@@ -74,8 +74,16 @@ def study(folder: Path) -> dict:
 
 
 def visit(script: str = "pages/results.py", **link: str) -> AppTest:
-    """Open the page, at an address if one is given."""
+    """Open the page, at an address if one is given, and by default where the theories are."""
+    if script == "pages/results.py" and not {"theory", "figure"} & set(link):
+        link = {"section": "φ⁴ theory"} | link
     return page_at(script, **link).run()
+
+
+def theories() -> AppTest:
+    """Open the app, and go to where the theories are."""
+    at = healthy(visit("app.py").switch_page("pages/results.py").run())
+    return healthy(at.segmented_control(key="section").set_value("φ⁴ theory").run())
 
 
 def healthy(at: AppTest) -> AppTest:
@@ -102,7 +110,7 @@ def test_every_figure_is_drawn(figure):
 
 
 def test_the_verdict_is_the_numbers_own(study):
-    text = said(healthy(visit()))
+    text = said(healthy(visit(section="Summary")))
     verdict = phi4_verdict(study)
     assert verdict is not None
     assert phrase(verdict.difference) in text
@@ -113,7 +121,7 @@ def test_the_verdict_is_the_numbers_own(study):
 
 
 def test_the_page_opens_with_a_sentence_and_a_figure_of_the_numbers(study):
-    at = healthy(visit())
+    at = healthy(page_at("pages/results.py").run())
     (ours,) = (each for each in effects(study) if each.claimed)
     told = at.markdown[0].value
     assert f"{headline.OUTCOMES[ours.difference.outcome]} on φ⁴, 6×6, symmetric phase" in told
@@ -136,7 +144,7 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
     """The repository's own file: every theory has a figure whose points are the file's."""
     shutil.copy(ROOT / "results" / perfect.FILE, tmp_path)
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    at = healthy(visit())
+    at = healthy(page_at("pages/results.py").run())
     found = json.loads((tmp_path / perfect.FILE).read_text(encoding="utf-8"))
     assert at.markdown[0].value == perfect.sentence(found["theories"], found["decided_at"])
     lines = [line.split(" | ") for line in at.markdown[1].value.splitlines()[2:]]
@@ -162,7 +170,7 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
 def test_a_damaged_file_of_the_perfect_denoiser_is_one_sentence(monkeypatch, tmp_path):
     (tmp_path / perfect.FILE).write_text('{"theories": [{}]}', encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    at = visit()
+    at = visit(section="Summary")
     assert not at.exception
     assert [each.value for each in at.warning if perfect.FILE in each.value]
 
@@ -204,7 +212,7 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
         (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
         (
             Difference(0.1, 0.1, 30),
-            "not distinguishable, 95 % interval −0.1 to +0.3 (0.10(10) nats, 1.0",
+            "not distinguishable, 95 % interval −0.1 to +0.3 (0.10(10) nats, Student's test)",
         ),
         (
             Difference(0.0, 0.1, 30, margin=0.1),
@@ -233,8 +241,7 @@ def test_an_arm_opens_its_very_schedule_and_config(study, name):
     arm = next(each for each in study["arms"] if each["name"] == name)
     side = links.side_of(study, arm)
     assert side.schedule == from_dict(arm["schedule"])
-    at = visit("app.py")
-    at = healthy(at.switch_page("pages/results.py").run())
+    at = theories()
     at.selectbox(key="arm").set_value(name).run()
     at = button(at, "Open in Noising").click().run()
     assert not at.exception
@@ -245,8 +252,7 @@ def test_an_arm_opens_its_very_schedule_and_config(study, name):
 
 def test_the_samples_and_training_pages_take_an_arm(study):
     arm = next(each for each in study["arms"] if each["name"] == "matched-component")
-    at = visit("app.py")
-    at = healthy(at.switch_page("pages/results.py").run())
+    at = theories()
     button(at, "Open in Samples").click().run()
     bench: SamplesState = at.session_state["samples-state"]
     assert bench.setting.model == f"pretrained/{DATA}"
@@ -266,8 +272,7 @@ def test_a_models_own_file_becomes_a_run_only_once(monkeypatch, tmp_path):
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     names = set()
     for _ in range(2):
-        at = visit("app.py")
-        at = healthy(at.switch_page("pages/results.py").run())
+        at = theories()
         button(at, "Open in Samples").click().run()
         names.add(at.session_state["samples-state"].setting.model)
     (known,) = runs.list_runs()
@@ -302,9 +307,8 @@ def test_an_unfinished_study_is_said_to_be(monkeypatch, tmp_path, study):
     study["runs"] = [run for run in study["runs"] if run["arm"] in arms]
     (tmp_path / "study-phi4-6x6.json").write_text(json.dumps(study), encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    text = said(healthy(visit()))
-    assert "no verdict yet" in text
-    assert "the same command continues" in text
+    assert "no verdict yet" in said(healthy(visit(section="Summary")))
+    assert "the same command continues" in said(healthy(visit()))
 
 
 @with_images

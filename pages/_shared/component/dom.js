@@ -103,7 +103,17 @@ function numberSlider(lab, host, { name, low, high, log, whole, label, help }, w
     "aria-label": `${label}, typed` });
   const bad = make("p", { class: "bad", role: "alert" });
   const set = (gesture, value) => write(gesture, clamp(round(value), low, high));
-  on(lab, range, "input", () => set(name, unwarp(warp(low) + range.value * (warp(high) - warp(low)))));
+  const at = (share) => unwarp(warp(low) + share * (warp(high) - warp(low)));
+  on(lab, range, "input", () => set(name, at(range.value)));
+  on(lab, range, "keydown", (event) => {
+    const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
+    if (!way) return;
+    event.preventDefault(); // the browser's own steps are those of a pixel
+    const value = at(clamp(Number(range.value) + way * (event.shiftKey ? 0.002 : 0.02), 0, 1));
+    const next = round(at(range.value)) + way;
+    set(name, whole && (value - next) * way < 0 ? next : value);
+    endGesture(lab);
+  });
   on(lab, range, "change", () => endGesture(lab));
   typedNumber(lab, typed, bad, label, () => [low, high], (value) => {
     set(`${name}-typed`, value);

@@ -23,123 +23,31 @@ from typing import Any
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.bases.spec import BasisSpec
-from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.evaluation import class_agreement, image_bound
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.files.stored import read_json, reading
-from rgdiff_core.networks import UNet
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.images.ablation import MATCHED, WHITE
+from rgdiff_core.study.images.recipe_arms import BASE, SIZES, TUNED, arm_config, title
 from rgdiff_core.study.report import versions
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.checkpoint import write_text
-from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["RecipeBudget", "ARMS", "BAND", "Networks", "SIZES", "arm", "on"]
+__all__ = ["BAND", "RecipeBudget", "cell", "lines", "restore", "rows", "write"]
 
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
 CLASSIFIED, GUIDANCE, STEPS = "cifar10", 2.0, 16  # data of the classifier; how samples are drawn
 DRAWS = 8  # noise levels for each held-out image
 MODEL = Path("checkpoint", "model.safetensors")
+TRUNK_SEED = 1000  # added to the seed of an arm for its trunk
 WARM_UPS, TIMED = 2, 9  # steps before the number of steps is fixed
-BASE, TUNED = "base", "tuned"
-
-
-@dataclass(frozen=True)
-class Networks:
-    """The networks of one size: the base, one that works on merged pixels, and a larger one."""
-
-    base: UNet
-    unshuffled: UNet
-    larger: UNet
-
-
-SIZES = {
-    "small": Networks(
-        UNet(16, (1, 2, 2), 1, (8,), group_channels=16, head_channels=32),
-        UNet(32, (1, 2), 1, (8,), patch=2, group_channels=16, head_channels=64),
-        UNet(24, (1, 2, 3), 1, (8,), group_channels=12, head_channels=72),
-    ),
-    "full": Networks(
-        UNet(64, (1, 2, 2), 2, (8,), group_channels=16, head_channels=128),
-        UNet(128, (1, 2), 2, (8,), patch=2, group_channels=16, head_channels=128),
-        UNet(96, (1, 2, 2), 2, (8,), group_channels=16, head_channels=192),
-    ),
-}
-ARMS = {  # name: what it changes
-    BASE: "EDM's weights and log-normal times, labels, AdamW, white noise",
-    "unit": "the loss in units of the posterior variance, at uniform times",
-    "balanced": "weights halfway between EDM's and those of the unit loss, log-normal times",
-    "likelihood": "the weights of the bound, at times of equal information",
-    "unlabelled": "without class labels",
-    "muon": "Muon for the convolutions",
-    "unshuffled": "pixels merged into patches of 2×2",
-    "added": "skip connections added instead of stacked",
-    "larger": "a larger network, and so fewer steps",
-    "universal": "random processes instead of white noise",
-    TUNED: "white noise for half of the steps, random processes from these weights on",
-    "coarse": "coarse grids where the fine components are noise",
-}
-
-
-def arm(name: str) -> str:
-    """Return the name of an arm, or of several changes "a+b"; raises `ValueError` for others."""
-    for change in name.split("+"):
-        if change not in ARMS:
-            raise ValueError(f"{change!r} is no arm; those are: {', '.join(ARMS)}.")
-    return name
-
-
-def on(base: str, name: str) -> str:
-    """Return the arm that makes the changes of a name to another arm."""
-    if name in (BASE, base):
-        return base
-    return name if base == BASE else f"{base}+{name}"
-
-
-def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: str) -> TrainConfig:
-    """Return an arm's config, but for the number of steps; "a+b" makes both changes."""
-    base = TrainConfig(
-        data=data,
-        basis=BasisSpec(decorrelate=True),
-        noise=WHITE,
-        model=ModelSpec(networks.base),
-        objective=Objective("edm", "lognormal"),
-        class_conditional=True,
-        batch=batch,
-        lr=1e-3,
-        decay="cooldown",
-        ema_half_life=0.05,
-        evaluations=1,
-        previews=0,
-        seed=seed,
-    )
-    model = base.model
-    changes: dict[str, dict[str, Any]] = {
-        BASE: {},
-        "unit": {"objective": Objective("unit", "stratified")},
-        "balanced": {"objective": Objective("balanced", "lognormal")},
-        "likelihood": {"objective": Objective("elbo", "importance")},
-        "unlabelled": {"class_conditional": False},
-        "muon": {"optimizer": "muon"},
-        "unshuffled": {"model": replace(model, network=networks.unshuffled)},
-        "added": {"model": replace(model, network=replace(networks.base, added_skips=True))},
-        "larger": {"model": replace(model, network=networks.larger)},
-        "universal": {"noise": Universal()},
-        TUNED: {"noise": Universal()},
-        "coarse": {"model": replace(model, coarse_grids=2)},
-    }
-    for change in name.split("+"):
-        base = replace(base, **changes[change])
-    return base
 
 
 @dataclass(frozen=True)
@@ -164,7 +72,7 @@ def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, 
     planned = _plan(cells, name, seed, chosen)
     steps = planned["result"]["steps"]
     made = replace(made, steps=steps, warmup=min(300, steps // 10))
-    trunk = steps // 2 if TUNED in name.split("+") else 0
+    trunk = max(1, steps // 2) if TUNED in name.split("+") else 0
 
     def compute() -> dict[str, Any]:
         folder = cells.path(key, "")
@@ -210,8 +118,11 @@ def _plan(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str,
             (each,) = _seconds(config(name))
             return {"steps": _steps(chosen.core_minutes, each), "core_seconds_a_step": each}
         base = _plan(cells, chosen.base, seed, chosen)["result"]["core_seconds_a_step"]
-        own, its = _seconds(config(name), config(chosen.base))
-        each = base * own / its  # what else the machine does concerns both
+        both = [config(name), config(chosen.base)]
+        if TUNED in name.split("+"):
+            both.insert(1, replace(both[0], noise=WHITE))  # half of its steps
+        *own, its = _seconds(*both)
+        each = base * statistics.mean(own) / its  # what else the machine does concerns both
         return {"steps": _steps(chosen.core_minutes, each), "core_seconds_a_step": each}
 
     key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}-steps"
@@ -240,8 +151,9 @@ def _train(made: TrainConfig, folder: Path, cells: Cells, trunk: int = 0) -> Non
     weights = None
     if trunk:
         first = folder.with_name(f"{folder.name}-trunk")
-        _train(replace(made, noise=WHITE, steps=trunk, decay="constant"), first, cells)
-        made = replace(made, steps=made.steps - trunk)
+        white = replace(made, noise=WHITE, seed=made.seed + TRUNK_SEED)  # other images and noise
+        _train(replace(white, steps=trunk, decay="constant"), first, cells)
+        made = replace(made, steps=max(1, made.steps - trunk))
         weights = None if (folder / "config.json").is_file() else first / MODEL
     cells.begin(folder.name)
     left = None if cells.until is None else (cells.until - time.monotonic()) / 60
@@ -342,7 +254,7 @@ def rows(found: dict[str, list[Any]], base_name: str) -> list[dict[str, Any]]:
         base = found[base_name][: len(cells)]
         row = {
             "name": name,
-            "title": "; ".join(ARMS[each] for each in name.split("+")),
+            "title": title(name),
             "config": cells[0]["inputs"]["config"],
             "steps": [cell["result"]["steps"] for cell in cells],
             "core_minutes": [round(cell["processor_seconds"] / 60, 2) for cell in cells],

@@ -11,10 +11,13 @@ that of a correlation length of L/2, so that the loudest wave is louder with eve
 - *white*: white noise, all components at once. The range of the log-SNR that the steps divide
   among themselves is Γ and the logarithm of the condition number κ = 2L² + 1.
 - *matched*: noise of the data's spectrum, for which the range is Γ on every lattice.
-- *cutoff*: matched noise behind a cutoff that moves through the scales.
+- *cutoff*: matched noise behind a sigmoid cutoff of width 0.3 that moves through the scales.
 - *octaves*: octave by octave, as in Haar wavelets: the details given the average of their blocks,
   in white noise, coarse ones first. Their condition number does not grow, and a step of octave j
   works on 4⁻ʲ of the sites.
+
+Steps are equal in the log-SNR, or where DDIM is best for these data (`sampling.grids`,
+"gaussian"): few of them are then spent where only a few long waves turn from signal into noise.
 
 References:
     Benita et al., 2502.00180 (steps of DDIM for Gaussian data); Guth et al., 2208.05003 (wavelet
@@ -22,7 +25,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,17 +38,61 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import Matched
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.process import Process
-from rgdiff_core.sampling.grids import time_grid
+from rgdiff_core.sampling.grids import gaussian_clock
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.spec import check_range, check_whole
 
-__all__ = ["GAMMA", "WAYS", "Octave", "detail_variances", "evaluations", "kl_per_site"]
+__all__ = [
+    "GAMMA",
+    "STEPS",
+    "WAYS",
+    "Octave",
+    "detail_variances",
+    "evaluations",
+    "kl_per_site",
+]
 
 GAMMA = 14.0  # Γ: each component passes at least the log-SNRs from Γ/2 to −Γ/2
+STEPS = {"logsnr": "equal steps of the log-SNR", "best": "the best steps"}
 WIDTH = 0.3  # of the cutoff's kernel
 MAX_SIZE = 512
 MOST = 4096  # steps
 FIRST, ROUNDS = 32, 2  # of the search for their number
+TABLE = 513  # places on the way from data to noise at which components are tabulated
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A way from data to noise.
+
+    Attributes:
+        angles: θ = arctan e^(−log-SNR/2), (TABLE, K), of components at equal steps of the mean
+            log-SNR.
+        counts: (K,), how often each occurs.
+        best: the clock whose equal parts are the best steps, (TABLE,).
+    """
+
+    angles: Tensor
+    counts: Tensor
+    best: Tensor
+
+    @classmethod
+    def of(cls, levels: Tensor, counts: Tensor) -> "Way":
+        """Return the way with log-SNRs (TABLE, K)."""
+        angles = torch.atan(torch.exp(-levels / 2))
+        return cls(angles, counts, gaussian_clock(angles, counts))
+
+    def kl(self, steps: int, kind: str) -> float:
+        """Return the KL of so many steps of DDIM."""
+        even = np.linspace(0, 1, steps + 1)
+        places = even * (TABLE - 1)
+        if kind == "best":
+            places = np.interp(even * float(self.best[-1]), self.best.numpy(), range(TABLE))
+        low = torch.from_numpy(places.astype(int).clip(0, TABLE - 2))
+        share = torch.from_numpy(places)[:, None] - low[:, None]
+        angles = torch.lerp(self.angles[low], self.angles[low + 1], share)
+        log_v = 2 * torch.cos(angles.diff(dim=0)).log().sum(0)
+        return float(((torch.expm1(log_v) - log_v) * self.counts).sum() / 2)
 
 
 @dataclass(frozen=True)
@@ -61,29 +108,37 @@ class Octave:
     share: float
 
 
-def kl_per_site(way: str, size: int, steps: int) -> float:
+def kl_per_site(way: str, size: int, steps: int, kind: str = "best") -> float:
     """Return the KL divergence a site, in nats, of DDIM with so many steps.
 
     Arguments:
         way: one of WAYS; of the octaves each has so many steps.
         size: L, a power of two from 4 to 512.
+        kind: one of STEPS.
+
+    Raises `ValueError` for what is out of range.
     """
-    return WAYS[way](_checked(size), steps) / size**2
+    check_whole("steps", steps, 1, MOST)
+    for name, value, known in (("way", way, WAYS), ("kind", kind, STEPS)):
+        if value not in known:
+            raise ValueError(f"{name} = {value!r} is not one of {', '.join(known)}.")
+    return sum(each.kl(steps, kind) for each in _ways(way, _checked(size))) / size**2
 
 
-def evaluations(way: str, size: int, bound: float) -> float:
+def evaluations(way: str, size: int, bound: float, kind: str = "best") -> float:
     """Return the evaluations of the network a site, of the whole lattice's sites, that bring the
     KL divergence a site below a bound in nats. Raises `ValueError` where 4096 steps do not.
     """
     check_range("bound", bound, 0, 1, low_open=True)
+    if kl_per_site(way, size, MOST, kind) > bound:
+        raise ValueError(f"a bound of {bound:g} takes more than {MOST} steps.")
     steps = FIRST
     for _ in range(ROUNDS):  # the divergence falls as 1/N², nearly
-        steps = math.ceil(steps * math.sqrt(kl_per_site(way, size, steps) / bound))
-        if steps > MOST:
-            raise ValueError(f"a bound of {bound:g} takes more than {MOST} steps.")
-    while kl_per_site(way, size, steps) > bound:
+        steps *= math.sqrt(kl_per_site(way, size, round(steps), kind) / bound)
+        steps = min(MOST, max(1, math.ceil(steps)))
+    while kl_per_site(way, size, steps, kind) > bound:
         steps += 1
-    while steps > 1 and kl_per_site(way, size, steps - 1) <= bound:
+    while steps > 1 and kl_per_site(way, size, steps - 1, kind) <= bound:
         steps -= 1
     shares = sum(each.share for each in detail_variances(size)) if way == "octaves" else 1.0
     return steps * shares
@@ -139,31 +194,43 @@ def _haar(side: int) -> Tensor:
     return torch.einsum("xai,ybj->xyabij", one, one).reshape(side // 2, side // 2, 4, 4)
 
 
-def _white(variances: Tensor, steps: int) -> float:
-    """Return the KL of components in white noise, at equal steps of the log-SNR."""
+@lru_cache(maxsize=4)
+def _ways(way: str, size: int) -> tuple[Way, ...]:
+    return tuple(WAYS[way](size))
+
+
+def _white(variances: Tensor) -> Way:
+    """Return the way of components in white noise."""
     log_variance, counts, _ = _distinct(variances.log())
     highest, lowest = log_variance.max(), log_variance.min()
     middle = log_variance - (highest + lowest) / 2
-    return _kl(middle + (GAMMA + highest - lowest) * _down(steps), counts)
+    return Way.of(middle + (GAMMA + highest - lowest) * _down(), counts)
 
 
-def _by_octave(size: int, steps: int) -> float:
-    return sum(_white(each.variances, steps) for each in detail_variances(size))
+def _by_octave(size: int) -> Iterator[Way]:
+    return (_white(each.variances) for each in detail_variances(size))
 
 
-def _behind_cutoff(size: int, steps: int) -> float:
+def _matched(size: int) -> Iterator[Way]:
+    yield Way.of(GAMMA * _down(), torch.tensor([size**2]))
+
+
+def _behind_cutoff(size: int) -> Iterator[Way]:
     basis = FourierBasis((1, size, size), "lattice")
     variance = _spectrum(size)[None]
     modes = Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
     schedule = Cutoff(SigmoidKernel(WIDTH), gamma_min=-GAMMA / 2, gamma_max=GAMMA / 2)
     process = Process(basis, Matched(), schedule, modes)
-    times = torch.tensor(time_grid(process, modes, steps, "logsnr")[:-1])
     _, counts, first = _distinct(basis.momentum.double().flatten())
-    gamma = process.level(times).gamma.flatten(1)[:, first].double()
-    ratio = (process.noise_variance / variance).flatten()[first].double()
-    levels = -(gamma + ratio.log())
-    data = levels.new_full((1, levels.shape[1]), math.inf)
-    return _kl(torch.cat([data, levels.flip(0)]), counts)
+    ratio = (process.noise_variance / variance).flatten()[first].double().log()
+    times = torch.linspace(0, 1, 4 * TABLE)
+    levels = -(process.level(times).gamma.flatten(1)[:, first].double() + ratio)
+    levels = levels.clamp_max(GAMMA / 2)  # where the others begin, too
+    mean = (levels * counts).sum(1) / counts.sum()
+    even = torch.linspace(float(mean[0]), float(mean[-1]), TABLE, dtype=torch.float64)
+    right = torch.searchsorted(-mean, -even).clamp(1, len(mean) - 1)
+    share = (even - mean[right - 1]) / (mean[right] - mean[right - 1])
+    yield Way.of(torch.lerp(levels[right - 1], levels[right], share[:, None]), counts)
 
 
 def _distinct(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -174,20 +241,13 @@ def _distinct(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return values[first], torch.from_numpy(counts), torch.from_numpy(first)
 
 
-def _down(steps: int) -> Tensor:
-    return torch.linspace(0.5, -0.5, steps + 1, dtype=torch.float64)[:, None]
+def _down() -> Tensor:
+    return torch.linspace(0.5, -0.5, TABLE, dtype=torch.float64)[:, None]
 
 
-def _kl(levels: Tensor, counts: Tensor) -> float:
-    """Return the KL of DDIM at log-SNRs (N + 1, K) of components that occur so often."""
-    turns = torch.atan(torch.exp(-levels / 2)).diff(dim=0)
-    log_v = 2 * torch.cos(turns).log().sum(0)
-    return float(((torch.expm1(log_v) - log_v) * counts).sum() / 2)
-
-
-WAYS: Mapping[str, Callable[[int, int], float]] = {
-    "white": lambda size, steps: _white(_spectrum(size).flatten(), steps),
-    "matched": lambda size, steps: _kl(GAMMA * _down(steps), torch.tensor([size**2])),
+WAYS: Mapping[str, Callable[[int], Iterator[Way]]] = {
+    "white": lambda size: iter([_white(_spectrum(size).flatten())]),
+    "matched": _matched,
     "cutoff": _behind_cutoff,
     "octaves": _by_octave,
 }

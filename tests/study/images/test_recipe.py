@@ -17,7 +17,8 @@ from rgdiff_core.evaluation import image_bound
 from rgdiff_core.evaluation.images.bound import EDGES
 from rgdiff_core.process import Process
 from rgdiff_core.study.images.ablation import WHITE
-from rgdiff_core.study.images.recipe import ARMS, DRAWS, SIZES, arm_config
+from rgdiff_core.study.images.recipe import DRAWS
+from rgdiff_core.study.images.recipe_arms import ARMS, SIZES, arm, arm_config, title
 
 ARM = "tints-small-0.005"
 
@@ -121,6 +122,22 @@ def test_every_arm_is_one_change_and_fits_cifar10():
         made = arm_config(name, SIZES["full"], batch=64, seed=0, data="cifar10")
         changed = [k for k, v in vars(base).items() if getattr(made, k) != v]
         assert len(changed) == (name != "base"), name
+
+
+def test_several_changes_are_all_made_in_any_order():
+    def made(name: str):
+        return arm_config(arm(name), SIZES["small"], batch=8, seed=0, data="cifar10")
+
+    for one, two in (("larger", "added"), ("coarse", "larger"), ("added", "coarse")):
+        assert made(f"{one}+{two}") == made(f"{two}+{one}") != made(one)
+        assert made(f"{one}+{two}") != made(two)
+    assert made("larger+added").model.network == replace(SIZES["small"].larger, added_skips=True)
+    assert made("base+muon") == made("muon") and arm("base+muon") == "muon"
+    assert arm("base") == "base"
+    # of the same thing the later one counts, and is named
+    assert made("balanced+muon+likelihood") == made("muon+likelihood")
+    assert title("balanced+muon+likelihood") == title("muon+likelihood")
+    assert title("muon+coarse") == f"{ARMS['muon']}; {ARMS['coarse']}"
 
 
 @pytest.mark.parametrize(

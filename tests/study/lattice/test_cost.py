@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from rgdiff_core.lattice import FreeField
 from rgdiff_core.sampling import sample
 from rgdiff_core.study.lattice.cost import (
     GAMMA,
+    STEPS,
     WAYS,
     detail_variances,
     evaluations,
@@ -85,37 +87,69 @@ def test_the_kl_is_that_of_ddim_as_it_draws():
     log_v = ratio.log()
     kl = float((torch.expm1(log_v) - log_v).sum() / 2) / size**2
     error = math.sqrt(2 / n) * float(torch.expm1(log_v).abs().mean())
-    assert abs(kl - kl_per_site("white", size, steps)) < 4 * error + 0.02 * kl
+    assert abs(kl - kl_per_site("white", size, steps, "logsnr")) < 4 * error + 0.02 * kl
 
 
-def test_white_noise_pays_for_the_loudest_wave_and_the_others_do_not():
+def test_with_equal_steps_white_noise_pays_for_the_loudest_wave_and_the_others_do_not():
     """The law: the KL goes as (range/N)², with a range of Γ or Γ + log κ."""
     for size in (8, 32):
-        ratio = kl_per_site("white", size, 256) / kl_per_site("matched", size, 256)
+        ratio = kl_per_site("white", size, 256, "logsnr")
+        ratio /= kl_per_site("matched", size, 256, "logsnr")
         limit = (1 + math.log(2 * size**2 + 1) / GAMMA) ** 2
         assert ratio == pytest.approx(limit, rel=0.03)
     for way in ("matched", "cutoff", "octaves"):
-        small, large = (kl_per_site(way, size, 64) for size in (8, 64))
+        small, large = (kl_per_site(way, size, 64, "logsnr") for size in (8, 64))
         assert large == pytest.approx(small, rel=0.03)
-    assert kl_per_site("white", 64, 64) > 1.3 * kl_per_site("white", 8, 64)
+    pays = kl_per_site("white", 64, 64, "logsnr") / kl_per_site("white", 8, 64, "logsnr")
+    assert pays > 1.3
 
 
+def test_the_best_steps_are_better_than_equal_ones_and_than_other_densities():
+    turn = math.atan(math.exp(GAMMA / 4)) - math.atan(math.exp(-GAMMA / 4))
+    log_v = 2 * 64 * math.log(math.cos(turn / 64))  # of one component, equal turns
+    assert kl_per_site("matched", 8, 64) == pytest.approx(
+        (math.expm1(log_v) - log_v) / 2, rel=1e-3
+    )
+    for way in WAYS:
+        assert kl_per_site(way, 16, 32) < 0.65 * kl_per_site(way, 16, 32, "logsnr")
+    (white,) = WAYS["white"](16)
+    best, moved = white.kl(32, "best"), []
+    for power in (0.6, 0.8, 1.25, 1.6):  # of the density of steps
+        clock = (white.best.diff() ** power).cumsum(0)
+        other = replace(white, best=torch.cat([clock.new_zeros(1), clock]))
+        moved.append(other.kl(32, "best"))
+    assert best < min(moved) and max(moved) > 1.05 * best
+
+
+@pytest.mark.parametrize("kind", STEPS)
 @pytest.mark.parametrize("way", WAYS)
-def test_evaluations_are_the_fewest_below_the_bound(way):
-    found = evaluations(way, 8, 2e-3)
+def test_evaluations_are_the_fewest_below_the_bound(way, kind):
+    found = evaluations(way, 8, 2e-3, kind)
     shares = sum(each.share for each in detail_variances(8)) if way == "octaves" else 1
     steps = round(found / shares)
     assert steps * shares == found
-    assert kl_per_site(way, 8, steps) <= 2e-3 < kl_per_site(way, 8, steps - 1)
+    assert kl_per_site(way, 8, steps, kind) <= 2e-3 < kl_per_site(way, 8, steps - 1, kind)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("whit", 8, 4), "way = 'whit' is not one of white, matched, cutoff, octaves"),
+        (("white", 8, 4, "even"), "kind = 'even' is not one of logsnr, best"),
+        (("white", 8, 0), r"steps = 0 is outside \[1, 4096\]"),
+    ],
+)
+def test_what_is_out_of_range_is_named(words, said):
+    with pytest.raises(ValueError, match=said):
+        kl_per_site(*words)
 
 
 def test_the_command_writes_every_way_and_names_what_is_out_of_range(tmp_path, capsys):
     assert main(["study", "cost", "--sizes", "16", "4", "--out", str(tmp_path)]) == 0
     found = json.loads((tmp_path / "cost-gaussian.json").read_text("utf-8"))
     assert found["command"] == "rgdiff study cost --sizes 4 16 --bound 0.001"
-    assert [(r["way"], r["size"]) for r in found["rows"]] == [
-        (w, n) for n in (4, 16) for w in WAYS
-    ]
+    rows = [(row["way"], row["size"], row["steps"]) for row in found["rows"]]
+    assert rows == [(way, size, kind) for size in (4, 16) for way in WAYS for kind in STEPS]
     capsys.readouterr()
     for words, said in (
         (["--sizes", "12"], "size = 12 must be a power of two."),
