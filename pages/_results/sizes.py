@@ -127,9 +127,15 @@ def exponents_table(found: Found, model: str) -> str:
     lines += ["| Ising class, exact | | " + " | ".join(f"{x:g}" for _, x in names.values()) + " |"]
     for row in rows:
         title = "hybrid Monte Carlo" if row["model"] is None else KINDS[row["kind"]][0]
-        shown = ("given" if row[name] is None else _measured(row[name]) for name in names)
+        shown = (_exponent(row[name]) for name in names)
         lines.append(f"| {title} | {', '.join(map(str, row['sizes']))} | {' | '.join(shown)} |")
     return "\n".join(lines)
+
+
+def _exponent(each: Found | str | None) -> str:
+    if each is None:
+        return "–"
+    return each if isinstance(each, str) else _measured(each)
 
 
 def _measured(each: Found) -> str:
@@ -249,7 +255,8 @@ def _note(found: Found) -> str:
         "per cent; bars are one standard error of the difference. *Given*: fixed by the long "
         "waves that fields were grown from, or by the spectrum, and no test. Exponents are slopes "
         "of the "
-        "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L. "
+        "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L; their "
+        "errors take lattices of different L as independent, which those grown from 8×8 are not. "
         "Away from the critical line: sizes and couplings at which flows are compared since "
         f"Albergo et al., 1904.12072. Fields of Monte Carlo: {counts}.{missing} "
         f"`{found['command']}`"

@@ -176,11 +176,14 @@ class SizeStudy:
         self.reference(size)
         return load_file(self.cells.path(f"hmc-{size}", ".safetensors"))["fields"]
 
-    def slope(self, size: int) -> Estimate:
+    def slope(self, size: int) -> Estimate | None:
         """Return d log⟨|M|⟩/dλ of the run at a size, of its fields that are kept, which are so far
-        apart that they count as independent.
+        apart that they count as independent; None where there are none.
         """
-        fields = self.fields(size)
+        path = self.cells.path(reference_cell(size, ACTION), ".safetensors")
+        if not path.is_file():
+            return None
+        fields = load_file(path)["fields"]
         return log_slope(fields, len(fields))
 
     def drawn(self, name: str, size: int, spectrum: str) -> dict[str, Any]:
@@ -279,7 +282,8 @@ class SizeStudy:
     def _of(self, name: str, size: int, n: int, **given: Any) -> dict[str, Any]:
         """Return what a cell of a model is computed from, the run at its size among it."""
         made, steps = self.reference(size)["finished"], self.numbers.steps
-        return _inputs(size=size, n=n, steps=steps, model=_digest(name), run=made, **given)
+        about: dict[str, Any] = {"model": _digest(name), "run": made, "slope": True}
+        return _inputs(size=size, n=n, steps=steps, **about, **given)
 
 
 def published_action(size: int) -> Phi4:

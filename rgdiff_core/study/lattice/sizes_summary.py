@@ -35,7 +35,7 @@ SCALING = {  # what grows with which exponent, and its sign
 LEAST = 16  # size from which on exponents are fitted
 GIVEN = ("susceptibility", "abs_magnetization", "binder", "correlation_length")
 """What the long waves fix, which grown fields take over from a run: no test of the model."""
-GIVEN_TO = {"run": ("susceptibility",), "scaling": ()}  # by the spectrum, to drawn fields
+BY_SPECTRUM = ("susceptibility",)  # what it gives to drawn fields, if the network leaves it
 
 
 def summary(study: SizeStudy, sizes: Sequence[int], models: Sequence[str]) -> dict[str, Any]:
@@ -67,28 +67,28 @@ def _published(study: SizeStudy, models: Sequence[str]) -> Iterator[dict[str, An
 def _exponents(
     study: SizeStudy, sizes: Sequence[int], models: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Return the critical exponents that each kind of sample shows on lattices from 16×16 on; None
-    for those that the given waves fix.
+    """Return the critical exponents that each kind of sample shows on lattices from 16×16 on,
+    "given" where waves or spectrum fix one, None where values are too noisy to have one.
     """
-    large = [size for size in sizes if size >= LEAST]
-    if len(large) < 2:
+    runs = {}
+    for size in (each for each in sizes if each >= LEAST):
+        slope = study.slope(size)
+        if slope is not None:
+            runs[size] = _with_slope((study.cell(f"hmc-{size}") or {})["result"], slope)
+    if len(runs) < 2:
         return []
-    runs = {
-        size: _with_slope((study.cell(f"hmc-{size}") or {})["result"], study.slope(size))
-        for size in large
-    }
     rows = [{"model": None, "kind": "hmc"} | _row(runs, ())]
     for name in models:
         for kind in KINDS:
             found = {}
-            for size in large:
+            for size in runs:
                 same = "grown" if kind == "chain" and size == FIRST else kind
                 cell = study.cell(cell_of(name, size, same))
                 if cell is not None and "slope" in cell["result"]:
                     result = cell["result"]
                     found[size] = _with_slope(result, Estimate(**result["slope"]))
             if len(found) > 1:
-                row = _row(found, GIVEN_TO.get(kind, GIVEN))
+                row = _row(found, BY_SPECTRUM if kind in ("run", "scaling") else GIVEN)
                 rows.append({"model": title_of(name), "kind": kind} | row)
     return rows
 
@@ -103,9 +103,12 @@ def _row(found: Mapping[int, Mapping[str, Estimate]], given: Sequence[str]) -> d
     row: dict[str, Any] = {"sizes": list(found)}
     for quantity, (name, sign) in SCALING.items():
         values = {size: each[quantity] for size, each in found.items()}
-        positive = all(each.value > 0 and each.error > 0 for each in values.values())
-        measured = positive and quantity not in given
-        row[name] = exponent(values).scaled(sign).to_dict() if measured else None
+        if quantity in given:
+            row[name] = "given"
+        elif all(each.value > 0 and each.error > 0 for each in values.values()):
+            row[name] = exponent(values).scaled(sign).to_dict()
+        else:
+            row[name] = None
     return row
 
 
@@ -176,8 +179,10 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     for row in found["exponents"]:
         own = f"{row['model']}, {KINDS.get(row['kind'])}"
         title = "hybrid Monte Carlo" if row["model"] is None else own
-        parts = (f"{name} = {_written(row[name])}" for name, _ in SCALING.values() if row[name])
-        told.append(f"{title}, L = {', '.join(map(str, row['sizes']))}: {', '.join(parts)}")
+        names = [name for name, _ in SCALING.values() if isinstance(row[name], dict)]
+        if names:
+            parts = (f"{name} = {_written(row[name])}" for name in names)
+            told.append(f"{title}, L = {', '.join(map(str, row['sizes']))}: {', '.join(parts)}")
     return told
 
 

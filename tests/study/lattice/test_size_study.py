@@ -63,9 +63,10 @@ def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
     at = {each["size"]: each for each in found["sizes"]}
     for kind, row in kinds.items():
         assert row["sizes"] == [16, 32]
-        given = {"hmc": (), "scaling": (), "run": ("gamma/nu",)}.get(kind, ("gamma/nu", "beta/nu"))
-        assert all((row[name] is None) == (name in given) for name in ("gamma/nu", "beta/nu"))
-        if kind in ("hmc", "scaling"):
+        drawn = {"scaling": ("gamma/nu",), "run": ("gamma/nu",)}
+        given = ({"hmc": ()} | drawn).get(kind, ("gamma/nu", "beta/nu"))
+        assert all((row[name] == "given") == (name in given) for name in ("gamma/nu", "beta/nu"))
+        if kind == "hmc":
             chi = [_observables(at[size], kind)["susceptibility"] for size in (16, 32)]
             expected = math.log(chi[1]["value"] / chi[0]["value"], 2)
             assert row["gamma/nu"]["value"] == pytest.approx(expected)
@@ -77,6 +78,17 @@ def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
         m, quartic = x.mean((1, 2, 3)).abs().numpy(), (x**4).sum((1, 2, 3)).numpy()
         slopes.append(np.cov(m, quartic, bias=True)[0, 1] / m.mean())
     assert kinds["hmc"]["1/nu"]["value"] == pytest.approx(math.log2(slopes[1] / slopes[0]))
+
+
+def test_other_numbers_without_time_to_compute_leave_what_is_there(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = [*WORDS, f"--work={folder / 'w'}", f"--out={tmp_path}", "--minutes=0"]
+    words[words.index("--reference") + 1] = "256"
+    assert main(words) == 0
+    assert "stopped; the same command goes on" in capsys.readouterr().out
+    found = json.loads((tmp_path / "sizes-phi4.json").read_text("utf-8"))
+    assert found["exponents"][0]["kind"] == "hmc"
 
 
 def _observables(at: dict, kind: str) -> dict:
