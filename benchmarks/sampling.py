@@ -71,7 +71,7 @@ def cost(model: rg.Denoiser, batch: int) -> dict[str, Any]:
     assert isinstance(model, rg.NetworkDenoiser)
     peers, every = scalar(model), samplers(scalar(model))
     x = start(peers, batch)
-    state = torch.zeros(batch, model.state.features)
+    state = torch.zeros(batch, model.spec.features(model.basis.shape[0]))
 
     def bare() -> None:
         for _ in range(EVALUATIONS):

@@ -39,7 +39,7 @@ def ours(config: TrainConfig) -> tuple[Callable[[], object], nn.Module, int]:
     def step() -> object:
         return learner.learn(batches.draw(learner.step))
 
-    return step, learner.network, learner.model.state.features
+    return step, learner.network, learner.model.spec.features(learner.model.basis.shape[0])
 
 
 def bare(network: nn.Module, shape: tuple[int, ...], features: int) -> Callable[[], object]:

@@ -154,10 +154,11 @@ class NoiseState(nn.Module):
     """The noise as a network's input: log(n²/Σ), n = σS/α, as a function of scale.
 
     It is averaged over the components near each of 16 scales, channel by channel, which are evenly
-    spaced or, for "octave_levels", 2^(−i/2) of the finest, so that one octave sees the noise as
-    the next one does on a lattice of half the size; log Σ/d² at these scales follows, for it
-    changes with the size. "time" averages over all components instead. Levels are cut at ±12, and
-    all is divided by 4.
+    spaced or, for "octave_levels", 2^(−i/2) of the finest, so that an octave sees the noise as
+    the one before it does on a lattice of half the size; log Σ/d² at these scales follows, for it
+    changes with the size. They reach the mean field of 128×128 sites; on larger lattices it is
+    given the level of the longest waves. "time" averages over all components instead. Levels are
+    cut at ±12, and all is divided by 4.
 
     Arguments:
         modes: the modes of the data.

@@ -38,8 +38,8 @@ def log_slope(fields: Tensor, n_chains: int) -> Estimate:
         ValueError: as `estimate`.
     """
     fields = fields.double()
-    size, m = fields.mean((1, 2, 3)).abs(), (fields**4).sum((1, 2, 3))
-    return estimate(torch.stack([size, m, size * m], 1), n_chains, _slope)
+    m, quartic = fields.mean((1, 2, 3)).abs(), (fields**4).sum((1, 2, 3))
+    return estimate(torch.stack([m, quartic, m * quartic], 1), n_chains, _slope)
 
 
 def _slope(mean: Tensor) -> Tensor:

@@ -176,12 +176,12 @@ def weigh(
     Raises `FoldedError`, a `ValueError`, where so few steps of the sampler fold its map.
     """
     if method is None:
-        times = grid or FLOW_GRID
+        times = FLOW_GRID if grid is None else grid
         drawn = sample_with_density(
             model, process, n, steps, generator=generator, grid=times, progress=progress
         )
     else:
-        times = grid or "uniform"
+        times = "uniform" if grid is None else grid
         drawn = sampler_density(
             model, process, n, steps, method, generator, grid=times, progress=progress
         )
@@ -234,6 +234,7 @@ def held_out(
     log_z: Estimate,
     *,
     chains: Tensor | None = None,
+    grid: Grid = FLOW_GRID,
     progress: Callable[[int, int], None] | None = None,
 ) -> HeldOutMetrics:
     """Return the negative log-likelihood of held-out configurations x (N, 1, L, L).
@@ -243,9 +244,10 @@ def held_out(
             `lattice.thermodynamic_integration`.
         chains: (N,), of each the number of the chain that it is from, where chains are longer than
             one configuration: see `Estimate.of`.
+        grid: the times of the flow, as of `sample`.
     """
     x = x.to(process.noise_variance.device)
-    nll = -doubled(log_likelihood(model, process, x, steps, grid=FLOW_GRID, progress=progress))
+    nll = -doubled(log_likelihood(model, process, x, steps, grid=grid, progress=progress))
     s = action(doubled(x))
     bound, entropy = Estimate.of(nll - s, chains), Estimate.of(s, chains)
     return HeldOutMetrics(

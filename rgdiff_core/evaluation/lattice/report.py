@@ -17,6 +17,7 @@ from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation.lattice.metropolis import independence_metropolis
 from rgdiff_core.evaluation.lattice.quality import (
+    FLOW_GRID,
     FlowMetrics,
     WeightedSamples,
     flow_metrics,
@@ -190,6 +191,7 @@ def evaluate_lattice(
                     hmc(action, size, n_held_out, n_held_out, generator).configurations,
                     steps,
                     log_z.independent,
+                    grid=FLOW_GRID if grid is None else grid,
                     progress=report,
                 ).forward_kl
             ),
