@@ -24,47 +24,56 @@ def draw(study: Found) -> None:
         return
     try:
         with reading(path):
-            found = rows(read_results(path))
+            found = read_results(path)
+            tables = [(heading(budget), rows(budget)) for budget in found["budgets"]]
     except (ValueError, OSError) as error:
         st.warning(
             f"{error} Regenerate it with `{COMMAND.format(data)}`.", icon=":material/error:"
         )
         return
-    st.dataframe(
-        found,
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        column_config={
-            "recipe": st.column_config.TextColumn("recipe", pinned=True),
-            "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
-            "steps": st.column_config.NumberColumn("steps", format="localized"),
-        }
-        | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
-        | columns("change", "less the first", "%+.3f", "In pairs of the same images.")
-        | columns(
-            "matched", "bits/dim, matched", "%.3f", "All bits, in matched noise behind a cutoff."
+    for title, table in tables:
+        st.markdown(title)
+        st.dataframe(
+            table,
+            hide_index=True,
+            width="stretch",
+            placeholder="–",
+            column_config={
+                "recipe": st.column_config.TextColumn("recipe", pinned=True),
+                "about": st.column_config.TextColumn("what it is", width="large"),
+                "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
+                "steps": st.column_config.NumberColumn("steps", format="localized"),
+            }
+            | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
+            | columns("change", "less the first row", "%+.3f", "In pairs of the same images.")
+            | columns("matched", "bits/dim, matched", "%.3f", "In matched noise behind a cutoff.")
+            | columns("named", "share named", "%.3f", "Samples of the class asked for."),
         )
-        | columns("named", "named", "%.3f", "Share of samples whose class a classifier names.")
-        | {"about": st.column_config.TextColumn("what it is", width="large")},
-    )
-    download(data, "recipes", found)
+    download(data, "recipes", [row for _, table in tables for row in table])
     st.caption(
-        "Small class-conditional networks of equal processor time by a timing beforehand, one "
-        "seed: bits per dimension that the network adds to the free theory where the data log-SNR "
-        "is between −4 and 4, lower is better, and the share of samples at guidance 2 that a "
-        "classifier names as the class asked for, both in white noise; with random processes also "
-        "all bits in matched noise. Each budget is compared with its own first row; "
-        "processor time depends on what else the machine does. "
+        "Small class-conditional networks that were to have equal processor time, by a timing "
+        "beforehand; what they used is in the table, and depends on what else the machine does. "
+        "One seed. *Band*: bits per dimension that the network adds to the free theory where the "
+        "data log-SNR is between −4 and 4, lower is better. *Share named*: of samples at guidance "
+        "2, those that a classifier names as the class asked for. Both are in white noise; with "
+        "random processes also all bits in matched noise. "
         f"`{COMMAND.format(data)} --size small --core-minutes M --base RECIPE --arms …`"
     )
 
 
-def rows(found: Found) -> list[dict[str, Any]]:
-    """Return the table's rows, budget after budget and the base of each first."""
+def heading(budget: Found) -> str:
+    """Return what a table compares."""
+    base = budget.get("base", "base")
+    return f"**{float(budget['core_minutes']):g} core-minutes each, changes of *{base}***"
+
+
+def rows(budget: Found) -> list[dict[str, Any]]:
+    """Return a table's rows, the base first."""
+    base = budget.get("base", "base")
     return [
         {
-            "recipe": arm["name"],
+            "recipe": _short(arm["name"], base),
+            "about": arm["title"],
             "minutes": sum(arm["core_minutes"]) / len(arm["core_minutes"]),
             "steps": round(sum(arm["steps"]) / len(arm["steps"])),
         }
@@ -72,7 +81,10 @@ def rows(found: Found) -> list[dict[str, Any]]:
         | pair("change", arm["band_less_base"])
         | pair("matched", arm.get("matched_bits"))
         | pair("named", arm.get("named"))
-        | {"about": arm["title"]}
-        for budget in found["budgets"]
         for arm in budget["arms"]
     ]
+
+
+def _short(name: str, base: str) -> str:
+    """Return what an arm changes of the base, "+muon"; the base by its own name."""
+    return name.removeprefix(base) if name.startswith(f"{base}+") else name

@@ -106,11 +106,14 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
     monkeypatch.setenv("RGDIFF_RESULTS", str(RESULTS))
     at = healthy(visit(section="CIFAR-10", view="Recipes"))
     found = json.loads(RECIPES.read_text(encoding="utf-8"))
-    table = next(d.value for d in at.dataframe if "recipe" in d.value)
+    tables = [d.value for d in at.dataframe if "recipe" in d.value]
+    assert [len(each) for each in tables] == [len(each["arms"]) for each in found["budgets"]]
     arms = [(budget, arm) for budget in found["budgets"] for arm in budget["arms"]]
-    assert len(table) == len(arms)
-    for (budget, arm), (_, row) in zip(arms, table.iterrows(), strict=True):
+    lines = [row for table in tables for _, row in table.iterrows()]
+    for (budget, arm), row in zip(arms, lines, strict=True):
         (first,) = (each for each in budget["arms"] if each["name"] == budget["base"])
+        assert row["recipe"] in (arm["name"], arm["name"].removeprefix(budget["base"]))
+        assert row["about"] == arm["title"]
         assert row["band"] == pytest.approx(arm["band"]["value"])
         if arm is first:
             assert np.isnan(row["change"])
