@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import rgdiff_core as rg
 from pages._noising.state import NoisingState
@@ -16,6 +17,7 @@ from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
+from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.spec import from_dict, from_json, to_dict
 from rgdiff_core.study import BUDGETS
@@ -258,11 +260,15 @@ def test_a_checkpoint_of_an_older_version_goes_on(tmp_path, monkeypatch):
     torch.testing.assert_close(again.tensors(), tensors)
 
 
-def test_a_models_file_of_an_older_version_says_what_it_was_trained_on():
+def test_a_models_file_of_an_older_version_says_what_it_was_trained_on(tmp_path):
     path = Path(__file__).parents[1] / "results/models/phi4-8x8-critical/standard.safetensors"
-    text = read_metadata(path)["config"]
-    assert "OneProcess" in text  # the file is of the old form
-    assert open_model(str(path)).trained_on == parse_config(text, "config.json").noise
+    metadata = read_metadata(path)
+    older = metadata["config"].replace('"FixedProcess"', '"OneProcess"')
+    assert "OneProcess" in older
+    write_tensors(tmp_path / "old.safetensors", load_file(path), metadata | {"config": older})
+    found = open_model(str(tmp_path / "old.safetensors")).trained_on
+    assert found == parse_config(metadata["config"], "config.json").noise
+    assert isinstance(found, FixedProcess)
 
 
 def test_results_of_an_older_version_are_read(tmp_path):
