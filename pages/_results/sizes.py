@@ -107,7 +107,7 @@ def published_table(found: Found, model: str) -> str:
     heads = ["L", "λ", "ESS", *(f"{TITLES.get(name, name)}, %" for name in names)]
     lines = [f"| {' | '.join(heads)} |", "|" + "--:|" * len(heads)]
     for row in rows:
-        shown = [str(row["size"]), f"{row['lam']:g}", _measured(row["ess"])]
+        shown = [str(row["size"]), f"{row['lam']:g}", _number(row["ess"])]
         shown += [_off(row["observables"][name]) for name in names]
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
@@ -127,12 +127,12 @@ def exponents_table(found: Found, model: str) -> str:
     lines += ["| Ising class, exact | | " + " | ".join(f"{x:g}" for _, x in names.values()) + " |"]
     for row in rows:
         title = "hybrid Monte Carlo" if row["model"] is None else KINDS[row["kind"]][0]
-        shown = (_exponent(row[name]) for name in names)
+        shown = (_number(row[name]) for name in names)
         lines.append(f"| {title} | {', '.join(map(str, row['sizes']))} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
-def _exponent(each: Found | str | None) -> str:
+def _number(each: Found | str | None) -> str:
     if each is None:
         return "–"
     return each if isinstance(each, str) else _measured(each)

@@ -27,6 +27,7 @@ from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice import HMC, Phi4, hmc, observables
 from rgdiff_core.lattice.exponents import log_slope
 from rgdiff_core.lattice.sizes import extrapolated
+from rgdiff_core.likelihood import FoldedError
 from rgdiff_core.sampling import sample
 from rgdiff_core.sampling.growth import coarse_fields, grow, rescaled, standard_process
 from rgdiff_core.seeds import fold_in
@@ -229,10 +230,14 @@ class SizeStudy:
             model = _on(name, size, self._measured_modes(size, action).modes)
             process, generator = standard_process(model), _generator(size, 4)
             x = sample(model, process, n, steps, "interaction", generator)
-            found = quality(
-                model, process, action, weighed, steps, generator, method="interaction"
-            )
-            return _measured(x) | {"ess": asdict(found)["ess"], "weighed": weighed}
+            try:
+                found = quality(
+                    model, process, action, weighed, steps, generator, method="interaction"
+                )
+                ess = asdict(found)["ess"]
+            except FoldedError:  # of a model that never saw such couplings
+                ess = None
+            return _measured(x) | {"ess": ess, "weighed": weighed}
 
         return self.cells.read_or_compute(cell_of(name, size, "published"), inputs, compute)
 

@@ -60,7 +60,8 @@ def _published(study: SizeStudy, models: Sequence[str]) -> Iterator[dict[str, An
             if run is not None and cell is not None:
                 result, truth = cell["result"], run["result"]["observables"]
                 row = {"model": title_of(name), "size": size, "lam": action.lam}
-                row |= {"n": result["n"], "ess": result["ess"] | {"n": result["weighed"]}}
+                ess = result["ess"]
+                row |= {"n": result["n"], "ess": ess and ess | {"n": result["weighed"]}}
                 yield row | {"observables": dict(_compared(result["observables"], truth, ()))}
 
 
@@ -173,7 +174,8 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             for n, s in zip(OBSERVABLES, SYMBOLS, strict=True)
         )
         told.append(
-            f"{row['model']}, L = {row['size']}, λ = {row['lam']:g}: ESS {_written(row['ess'])}; "
+            f"{row['model']}, L = {row['size']}, λ = {row['lam']:g}: ESS "
+            f"{_written(row['ess']) if row['ess'] else '–'}; "
             f"{', '.join(cells)}"
         )
     for row in found["exponents"]:
