@@ -37,6 +37,13 @@ def sizes_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"pretrained, a run or a file; default: {' '.join(MODELS)}",
     )
+    parser.add_argument(
+        "--away",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="models that are measured away from the critical line, too; default: none",
+    )
     for name, text in (
         ("reference", "fields of hybrid Monte Carlo at 16×16, fewer on larger lattices"),
         ("samples", "fields of a model, likewise"),
@@ -60,12 +67,13 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     tune_malloc()
     chosen.out.mkdir(parents=True, exist_ok=True)
     study = SizeStudy(Cells(chosen.work or WORK, printer(chosen), until), numbers)
-    sizes, models = tuple(sorted(set(chosen.sizes))), tuple(dict.fromkeys(chosen.models))
+    sizes, away = tuple(sorted(set(chosen.sizes))), tuple(dict.fromkeys(chosen.away))
+    models = tuple(dict.fromkeys((*chosen.models, *away)))
     complete = False
     with suppress(OutOfTimeError):
-        study.compute(sizes, models)
+        study.compute(sizes, models, away)
         complete = True
-    command = _command(sizes, models, numbers)
+    command = _command(sizes, models, away, numbers)
     found = {"command": command, "numbers": asdict(numbers), "complete": complete}
     found |= versions() | summary(study, sizes, models)
     path = chosen.out / FILE
@@ -74,10 +82,13 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
 
 
-def _command(sizes: Sequence[int], models: Sequence[str], numbers: Numbers) -> str:
+def _command(
+    sizes: Sequence[int], models: Sequence[str], away: Sequence[str], numbers: Numbers
+) -> str:
     """Return the command line of the study, without where things are on this machine."""
     options = [f"--{name} {value}" for name, value in asdict(numbers).items()]
     chosen = ["--sizes", *map(str, sizes), "--models", *models]
+    chosen += ["--away", *away] if away else []
     return " ".join(["rgdiff study sizes", *chosen, *options])
 
 

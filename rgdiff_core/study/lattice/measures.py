@@ -16,6 +16,7 @@ from torch import Tensor
 
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import quality
+from rgdiff_core.evaluation.lattice.quality import FLOW_GRID
 from rgdiff_core.lattice import Phi4, observables
 from rgdiff_core.likelihood import FoldedError, log_likelihood
 from rgdiff_core.process import Process
@@ -29,10 +30,6 @@ ROWS = 512  # fields that are evaluated at once
 # Time grids by the noise level, so that no arm's pace in t decides; each method's better one.
 METHODS = {"interaction": "angle", "dpmpp_2m": "logsnr", "ancestral": "logsnr"}
 EXACT = "interaction"  # the one whose effective sample size is measured
-# Of the flow: where a cutoff moves in small turns of the angle the Runge–Kutta method needs many
-# more steps. The arms' schedules are as well integrated at equal times as at equal steps of the
-# log-SNR, by which `evaluation` takes all schedules, and their cells were computed so.
-ARMS_GRID = "uniform"
 
 
 def flow(
@@ -45,9 +42,9 @@ def flow(
     seed: int,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Return −log q of fields x (N, 1, L, L), (N,) float64, and the quality of n samples."""
-    nll = -log_likelihood(model, process, x, steps, grid=ARMS_GRID).double()
+    nll = -log_likelihood(model, process, x, steps, grid=FLOW_GRID).double()
     generator = torch.Generator().manual_seed(fold_in(seed, 1))
-    drawn = quality(model, process, action, n, steps, generator, grid=ARMS_GRID)
+    drawn = quality(model, process, action, n, steps, generator, grid=FLOW_GRID)
     return nll, _numbers(asdict(drawn))
 
 

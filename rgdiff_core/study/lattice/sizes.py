@@ -111,8 +111,14 @@ class SizeStudy:
     cells: Cells
     numbers: Numbers
 
-    def compute(self, sizes: tuple[int, ...], models: tuple[str, ...]) -> None:
-        """Compute what is missing; raises `OutOfTimeError` where that has to wait."""
+    def compute(
+        self, sizes: tuple[int, ...], models: tuple[str, ...], away: tuple[str, ...] = ()
+    ) -> None:
+        """Compute what is missing; raises `OutOfTimeError` where that has to wait.
+
+        Arguments:
+            away: models that are measured away from the critical line, too.
+        """
         for size in (*SMALL, *sizes):
             self.reference(size)
         for size in sizes:
@@ -125,7 +131,7 @@ class SizeStudy:
             for name in models:
                 self.weighed(name, size)
         for size in PUBLISHED if self.numbers.weighed else ():
-            for name in models:
+            for name in away:
                 self.published(name, size)
         for name in models:
             for size in _ladder(sizes):

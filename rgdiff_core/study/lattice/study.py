@@ -231,7 +231,7 @@ class Study:
     def flow(self, arm: Arm, seed: int) -> Cell:
         """Return the cell of the density of a final run's probability flow."""
         b, done = self.budget, self.run(arm, seed)
-        sizes = [b.flow_steps, b.flow_test, b.flow_samples, measures.ARMS_GRID]
+        sizes = [b.flow_steps, b.flow_test, b.flow_samples, measures.FLOW_GRID]
 
         def compute() -> Cell:
             model, process = self._trained(done)
