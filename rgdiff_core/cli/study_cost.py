@@ -3,6 +3,7 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -45,7 +46,7 @@ def run_cost(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """
     torch.set_num_threads(1)
     sizes = sorted(set(chosen.sizes))
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"way": way, "size": size, "steps": kind}
         | {"evaluations": evaluations(way, size, chosen.bound, kind)}
         for size in sizes

@@ -73,14 +73,14 @@ def test_added_skips_make_a_smaller_network_and_no_other_weights_have_new_names(
     assert parameter_count(networks[1]) < parameter_count(networks[0])
 
 
-@pytest.mark.parametrize("name", ["unet-7m", "unet-17m"])
-def test_the_fast_networks_have_16_channels_in_a_group_and_wide_heads(name):
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name.startswith("unet")])
+def test_named_networks_have_16_channels_in_a_group_and_wide_heads(name):
     with torch.device("meta"):
         network = NETWORKS[name].build((3, 32, 32), 48)
     norms = [m for m in network.modules() if isinstance(m, nn.GroupNorm)]
     assert norms and all(m.num_channels // m.num_groups >= 16 for m in norms)
     heads = [(m.heads, m.project.in_channels) for m in network.modules() if hasattr(m, "heads")]
-    assert heads and all(width // n >= 128 for n, width in heads)
+    assert heads and all(n == 1 or width // n >= 128 for n, width in heads)
 
 
 @pytest.mark.parametrize("width", [16, 24, 104])

@@ -247,7 +247,7 @@ def restore(path: Path, cells: Cells) -> None:
                     write_text(place, json.dumps(each) + "\n")
 
 
-def rows(found: dict[str, list[Any]], base_name: str) -> list[dict[str, Any]]:
+def rows(found: Mapping[str, list[Any]], base_name: str) -> list[dict[str, Any]]:
     """Return the arms for the file: means over seeds and images, and less the base in pairs."""
     rows = []
     for name, cells in found.items():
