@@ -397,5 +397,4 @@ def _out_of_memory(error: BaseException) -> bool:
 def _describe(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU ({threads} thread{'s' * (threads > 1)})" if device.type == "cpu" else "mps"
+    return f"CPU (threads: {torch.get_num_threads()})" if device.type == "cpu" else "mps"

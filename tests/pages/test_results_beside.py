@@ -11,6 +11,8 @@ from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
 from pages._results import cost, perfect, sizes
+from rgdiff_core.spec import from_dict
+from rgdiff_core.study.lattice.schedule_summary import same_curve
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 RECIPES = RESULTS / "recipe-cifar10.json"
@@ -92,11 +94,17 @@ def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
     rows = {row["name"]: row for row in theory["processes"]}
     study = json.loads((tmp_path / "study-phi4-8x8-critical.json").read_text(encoding="utf-8"))
     assert set(trained["theory"]) == {theory["title"]}
-    for arm in study["arms"]:
-        (row,) = (r for _, r in trained.iterrows() if r["arm"] == arm["title"])
-        assert row["error"] == pytest.approx(arm["metrics"]["kl"]["value"])
-    (standard,) = (r for _, r in trained.iterrows() if r["arm"] == "standard diffusion")
-    assert standard["gap"] == rows["white-linear"]["gap"]["best"]["16"]["value"]
+    arms = {arm["title"]: arm for arm in study["arms"]}
+    shown = {row["arm"]: row for _, row in trained.iterrows()}
+    curves = {
+        title: same_curve(from_dict(arm["color"]), from_dict(arm["schedule"]))
+        for title, arm in arms.items()
+    }
+    assert set(shown) == {title for title, name in curves.items() if name in rows}
+    assert "standard diffusion" in shown and len(shown) >= 3
+    for title, row in shown.items():
+        assert row["error"] == pytest.approx(arms[title]["metrics"]["kl"]["value"])
+        assert row["gap"] == rows[curves[title]]["gap"]["best"]["16"]["value"]
     assert len(gaussian) == len(found["theories"])
     assert (gaussian["ratio"] < gaussian["limit"]).all()
 

@@ -299,6 +299,7 @@ def _share(seeds: Sequence[dict[str, float]]) -> dict[str, float] | None:
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line for people for each row."""
     lines = []
     for row in rows:
         less = row["band_less_base"]
