@@ -147,7 +147,7 @@ def test_a_study_with_something_damaged_inside(results: Path, seed: int, kind: s
         path.write_text(json.dumps(told))
     except (ValueError, RecursionError):
         path.write_bytes(inside.read_bytes())
-    at = visit("results.py", figure=chance.choice(FIGURES))
-    found = sentences(at)
-    assert all(DATA in text for text in found)
-    assert any("the other theory" in each.value for each in at.markdown)
+    drawn = visit("results.py", figure=chance.choice(FIGURES))
+    summary = visit("results.py", section="Summary")
+    assert all(DATA in text for at in (drawn, summary) for text in sentences(at))
+    assert any("the other theory" in each.value for each in summary.markdown)

