@@ -46,7 +46,7 @@ def draw() -> None:
     st.markdown(told)
     most = max(float(row["evaluations"]) for row in found["rows"])
     for place, (kind, title) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
-        place.markdown(title.capitalize())
+        place.markdown(title[0].upper() + title[1:])
         figure = figures.curves(drawn[kind], "L", "evaluations a site", log_x=True, height=330)
         place.plotly_chart(
             figure.update_yaxes(range=[0, 1.05 * most]),
