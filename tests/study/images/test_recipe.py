@@ -168,5 +168,6 @@ def test_a_tuned_arm_goes_on_from_a_trunk_in_white_noise(words, tmp_path, capsys
     before, after = (json.loads(each.read_text("utf-8")) for each in configs)
     assert before["noise"]["kind"] == "FixedProcess" and after["noise"]["kind"] == "Universal"
     assert before["steps"] + after["steps"] == tuned["steps"][0] and before["steps"] > 0
+    assert before["seed"] != after["seed"]  # other images and noise
     weights = (trunk / "checkpoint" / "model.safetensors").read_bytes()
     assert (run / "initial.safetensors").read_bytes() == weights
