@@ -247,23 +247,6 @@ def test_numbers_of_time_and_width_can_be_typed(open_page: Page):
     expect(ref(page, "timeTyped")).to_have_value("0.800")
 
 
-def test_arrow_keys_move_a_slider_by_a_fiftieth_of_its_range(open_page: Page):
-    """With Shift by a tenth of that; each press is taken back by one undo."""
-    width = open_page.get_by_role("slider", name="Width w")
-    typed = open_page.get_by_label("Width w, typed")
-    width.focus()
-    start = float(width.input_value())
-    before = typed.input_value()
-    for key, moved in (("ArrowRight", 0.02), ("Shift+ArrowUp", 0.022), ("ArrowLeft", 0.002)):
-        open_page.keyboard.press(key)
-        near = [width.element_handle(), start + moved]
-        open_page.wait_for_function("([e, place]) => Math.abs(e.value - place) < 2e-3", arg=near)
-    expect(typed).not_to_have_value(before)
-    for _ in range(3):
-        open_page.keyboard.press("Control+z")
-    expect(typed).to_have_value(before)
-
-
 def test_play_runs_to_the_noise_and_keys_lead_back(open_page: Page):
     page = open_page
     ref(page, "speed").select_option("4")
