@@ -44,8 +44,8 @@ def draw(theories: Sequence[Found], steps: int) -> None:
             f"steps. DDIM's is not: in {steps} steps of equal log-SNR it is about c (range/N)² a "
             "site. White noise has to pass the log-SNR range Γ of one component and that between "
             "the loudest and the faintest, ln κ, so that it costs ((Γ + ln κ)/Γ)² times as much "
-            "as matched noise: it grows as the logarithm of κ, squared. At the best steps it hardly "
-            "grows: see *Larger lattices*."
+            "as matched noise: it grows as the logarithm of κ, squared. At the best steps it "
+            "hardly grows: see *Larger lattices*."
         )
         told = {"theory": st.column_config.TextColumn("theory", pinned=True)}
         told |= {
