@@ -29,6 +29,7 @@ __all__ = [
     "EnsembleMeasurement",
     "chosen",
     "ensemble",
+    "failed",
     "measured",
     "newest_first",
     "opened",
@@ -40,6 +41,7 @@ __all__ = [
 
 LINE = "sampling"
 PREFIX = "ensemble/"
+BEGUN = "lattice-begun"  # keys of the work that this visitor began
 FIRST = EnsembleSpec(Theory().m2, Theory().lam, Theory().size, n_samples=1280, n_chains=64)
 """What is made on the first visit, in about two seconds."""
 
@@ -111,7 +113,15 @@ def sample(spec: EnsembleSpec) -> jobs.Task:
         ensembles.generate(spec, progress=task.progress, watch=watch)
         return spec.id
 
-    return jobs.begin(LINE, f"{PREFIX}{spec.id}", spec.title, work)
+    task = jobs.begin(LINE, f"{PREFIX}{spec.id}", spec.title, work)
+    st.session_state.setdefault(BEGUN, set()).add(task.key)
+    return task
+
+
+def failed() -> list[jobs.Task]:
+    """Return what this visitor began and that failed."""
+    begun = st.session_state.get(BEGUN, set())
+    return [task for task in jobs.listed(PREFIX) if task.error and task.key in begun]
 
 
 def chosen(listed: list[EnsembleInfo]) -> EnsembleInfo | None:

@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 LINE, PREFIX = "measuring", "grow/"
+KEPT = 4  # growths, of all visitors
 MAX_SIDE = 128
 SITES = 2**16  # of all fields of one side, at most
 FIELDS = 256  # at most
@@ -136,10 +137,10 @@ def find(growth: Growth) -> jobs.Task | None:
 
 
 def begin(growth: Growth) -> None:
-    """Queue the work; its `live` is the list of the octaves that are there. What was grown before
-    is let go.
+    """Queue the work; its `live` is the list of the octaves that are there. Of what was grown
+    before, by all visitors, the last few are kept.
     """
-    for task in jobs.listed(PREFIX):
+    for task in jobs.listed(PREFIX)[: -KEPT + 1]:
         jobs.forget(task.key)
     jobs.begin(LINE, growth.key, "Growing", partial(_work, growth))
 

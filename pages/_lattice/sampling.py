@@ -239,9 +239,8 @@ def _runs(known: int, busy: bool) -> None:
     waiting = [task for task in tasks if task.waited_for]
     if busy and len(waiting) < known:
         st.rerun()  # an ensemble more, and no timer where nothing happens
-    for task in tasks:
-        if task.error:
-            st.error(f"{task.title}: {task.error}", icon=":material/error:")
+    for task in lattice_ensembles.failed():
+        st.error(f"{task.title}: {task.error}", icon=":material/error:")
     if not waiting:
         return
     for task in waiting:

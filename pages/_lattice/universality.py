@@ -35,7 +35,8 @@ def draw(listed: list[EnsembleInfo]) -> None:
     known = {each.id: each for each in listed}
     left, right = st.columns([3, 1])
     key = "lattice-together"
-    told = [id for id in st.query_params.get("together", "").split(",") if id in known]
+    asked = dict.fromkeys(st.query_params.get("together", "").split(","))
+    told = [id for id in asked if id in known][:MAX_ENSEMBLES]
     if set(st.session_state.get(NEXT, ["none"])) <= set(known):  # all that was asked for is there
         st.session_state[key] = st.session_state.pop(NEXT)
     st.session_state.setdefault(key, told or _first(listed))

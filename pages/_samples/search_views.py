@@ -15,6 +15,7 @@ from pages._shared import jobs, plots
 from pages._shared.menus import describe
 from pages._shared.plots import Curve
 from pages._shared.process_choice import MAX_POINTS
+from rgdiff_core.data import DataUnavailable
 from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial
@@ -59,7 +60,7 @@ def panel(bench: SamplesState) -> None:
             _gradient(bench, columns, busy)
         else:
             _sweep(bench, columns, busy)
-    except (ValueError, OSError) as error:
+    except (DataUnavailable, ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
     if search is not None:
         st.fragment(_show, run_every=0.7 if busy else None)(search, busy)

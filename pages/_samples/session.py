@@ -50,9 +50,8 @@ def _read(link: str) -> SamplesState:
 
 
 def _check(bench: SamplesState) -> None:
-    for setting in (bench.setting, *bench.pins):
-        process(setting)
-        lead(setting, load(setting))
+    process(bench.setting)
+    lead(bench.setting, load(bench.setting))
 
 
 def _carry(bench: SamplesState, present: SamplesState) -> SamplesState:
@@ -71,6 +70,10 @@ def prepare() -> None:
     _page.prepare(_first if opens else start)
     if opens:
         st.session_state[OPENING] = revision()
+    try:
+        load(current().setting)
+    except (ValueError, OSError) as error:  # a run that was deleted in the meantime
+        _page.give_up(replace(start(), pins=current().pins), str(error))
 
 
 def _first() -> SamplesState:

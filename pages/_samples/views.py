@@ -28,6 +28,7 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["Column", "results", "words"]
 
+COLUMNS = ("Now", *"ABCD")
 COLORS = (plots.ORANGE, plots.BLUE, plots.PURPLE, "#b8860b", plots.GREY)
 PICTURES = 16  # of a column
 NBSP = "\u00a0"  # a number and its unit stay on one line
@@ -43,6 +44,7 @@ class Column:
         source: Its model.
         x: Samples (n, C, H, W).
         color: Of its curve.
+        pin: The number of the pinned setting, None for the present one.
     """
 
     name: str
@@ -50,6 +52,15 @@ class Column:
     source: Source
     x: Tensor
     color: str
+    pin: int | None = None
+
+    def has_data_of(self, other: "Column") -> bool:
+        """Tell whether it is compared with the same data as another."""
+        return (
+            self.source.data == other.source.data
+            and self.request.setting.couplings == other.request.setting.couplings
+            and self.x.shape[1:] == other.x.shape[1:]
+        )
 
 
 def words(setting: Setting) -> str:
@@ -106,16 +117,33 @@ def results(bench: SamplesState) -> None:
         help="Keep it as a column to compare with; up to four, all with the same seed.",
     )
     columns = []
-    for name, setting, color in zip(("Now", *"ABCD"), settings, COLORS, strict=False):
+    for index, setting in enumerate(settings):
         try:
-            columns.append(_column(name, setting, bench, color))
+            columns.append(_column(index, setting, bench))
         except (DataUnavailable, ValueError, OSError) as error:
-            st.warning(f"{name}: {error}", icon=":material/info:")
+            _failed(index, str(error))
     if not columns:
         return
-    extras.zoomed(bench)
+    present = columns[0].pin is None  # can be drawn
+    if present:
+        extras.zoomed(bench)
     if len(columns) > 1:
         _side_by_side(columns)
+    _measurements(columns, bench)
+    if present:
+        extras.neighbours(bench)
+        extras.files(bench)
+
+
+def _measurements(columns: list[Column], bench: SamplesState) -> None:
+    """Draw what is measured of the settings whose data are those of the first."""
+    others = [each.name for each in columns if not each.has_data_of(columns[0])]
+    columns = [each for each in columns if each.name not in others]
+    if others:
+        st.caption(
+            f"{', '.join(others)} sampled other data than {columns[0].name}, and so not measured "
+            "beside it."
+        )
     first = columns[0].source
     images = first.images if first.has_data else None
     table = _moments if first.action is None else _observables
@@ -131,22 +159,29 @@ def results(bench: SamplesState) -> None:
     if first.action is not None and images is not None:
         comparisons.distribution(_samples(columns), images.images)
     quality.draw([(c.name, c.request.setting) for c in columns], bench.seed)
-    extras.neighbours(bench)
-    extras.files(bench)
 
 
-def _column(name: str, setting: Setting, bench: SamplesState, color: str) -> Column:
+def _column(index: int, setting: Setting, bench: SamplesState) -> Column:
     source = load(setting)
     n = bench.measured if source.quick else min(bench.n, most(source.denoiser.basis.shape))
     request = Request(setting, max(2, n), bench.seed)
-    return Column(name, request, source, drawn(request), color)
+    pin = index - 1 if index else None
+    return Column(COLUMNS[index], request, source, drawn(request), COLORS[index], pin)
+
+
+def _failed(index: int, why: str) -> None:
+    """Say why a setting could not be drawn, beside the button that removes a pinned one."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.warning(f"{COLUMNS[index]}: {why}", icon=":material/info:")
+        if index:
+            _unpin(index - 1)
 
 
 def _side_by_side(columns: Sequence[Column]) -> None:
     """Draw the first samples of each setting, with what it is and what can be done with it."""
-    for index, (place, column) in enumerate(zip(st.columns(len(columns)), columns, strict=True)):
+    for place, column in zip(st.columns(len(columns)), columns, strict=True):
         with place.container(border=True):
-            st.markdown(f":{'orange' if index == 0 else 'gray'}-badge[{column.name}]")
+            st.markdown(f":{'orange' if column.pin is None else 'gray'}-badge[{column.name}]")
             tiles = coloured(column.x[:PICTURES], column.source)
             st.image(
                 sheet(tiles, 4, max(1, 96 // column.x.shape[-1])),
@@ -154,22 +189,26 @@ def _side_by_side(columns: Sequence[Column]) -> None:
                 alt=f"Samples of {column.name}",
             )
             st.caption(words(column.request.setting))
-            if index:
+            if column.pin is not None:
                 with st.container(horizontal=True):
                     st.button(
                         "Restore",
-                        key=f"samples-restore-{index}",
+                        key=f"samples-restore-{column.pin + 1}",
                         on_click=session.restore,
-                        args=(index - 1,),
+                        args=(column.pin,),
                         help="Continue with this setting.",
                     )
-                    st.button(
-                        "Unpin",
-                        key=f"samples-unpin-{index}",
-                        on_click=session.unpin,
-                        args=(index - 1,),
-                        help="Remove from the comparison.",
-                    )
+                    _unpin(column.pin)
+
+
+def _unpin(pin: int) -> None:
+    st.button(
+        "Unpin",
+        key=f"samples-unpin-{pin + 1}",
+        on_click=session.unpin,
+        args=(pin,),
+        help="Remove from the comparison.",
+    )
 
 
 def _spectra(columns: Sequence[Column], images: ImageSet | None) -> None:

@@ -117,6 +117,11 @@ class PageState(Generic[S]):
     def _refuse(self, sentence: str) -> None:
         st.session_state[self._name("problem")] = short(" ".join(sentence.split()))
 
+    def give_up(self, state: S, why: str) -> None:
+        """Change to another state, as the present one cannot be had any more, and say why."""
+        self.change(state)
+        self._refuse(why)
+
     def problem(self) -> str | None:
         """Return, once, the sentence that says why the last change was refused."""
         return st.session_state.pop(self._name("problem"), None)

@@ -2,9 +2,11 @@
 
 import dataclasses
 
+import rgdiff_core as rg
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.data import symmetries_of
+from rgdiff_core.schedules import Kernel, Path, Schedule
 from rgdiff_core.spec import Spec
 
 __all__ = ["basis_lines", "spec_source"]
@@ -31,8 +33,12 @@ def spec_source(value: object) -> str:
     if not isinstance(value, Spec):
         return repr(value)
     room = "colors" if isinstance(value, Color) else "schedules"
+    name = type(value).__name__
+    if getattr(getattr(rg, room), name, None) is not type(value):  # of an extension
+        base = next(each for each in (Color, Kernel, Path, Schedule) if isinstance(value, each))
+        return f"rg.{room}.{base.__name__}.from_json({value.to_json()!r})"
     fields = (
         f"{f.name}={spec_source(getattr(value, f.name))}"
         for f in dataclasses.fields(value)  # type: ignore[arg-type]
     )
-    return f"rg.{room}.{type(value).__name__}({', '.join(fields)})"
+    return f"rg.{room}.{name}({', '.join(fields)})"

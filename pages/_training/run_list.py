@@ -65,7 +65,8 @@ def choose(listed: list[Run]) -> Run | None:
     st.session_state[key] = wanted if wanted in known else first
     if wanted is not None and wanted not in known:
         st.info(f"There is no run {wanted[:60]!r} here.", icon=":material/info:")
-        st.query_params[PARAMETER] = first
+    if wanted not in known:
+        st.query_params[PARAMETER] = first  # stays, whichever run begins next
 
     def changed() -> None:
         if st.session_state[key] in known:  # else a title that is no longer true

@@ -58,8 +58,9 @@ def sampling(run: Run) -> None:
         return
     open_button(lambda: of_run(run.id), "training-open")
     columns = st.columns([2, 2, 2, 2], vertical_alignment="bottom")
-    numbers = [n for n in NUMBERS if n * source.images[0].numel() <= MAX_VALUES]
-    n = columns[0].selectbox("Samples", numbers, index=1, key="training-n", help="How many.")
+    numbers = _numbers(source.images[0].numel())
+    usual = min(1, len(numbers) - 1)
+    n = columns[0].selectbox("Samples", numbers, usual, key="training-n", help="How many.")
     steps = columns[1].number_input(
         "Steps",
         1,
@@ -92,6 +93,12 @@ def sampling(run: Run) -> None:
             _observables(x, source)
             groups = [Samples("Samples", x, plots.ORANGE)]
             comparisons.distribution(groups, source.images, "training-drawn-distribution")
+
+
+def _numbers(values: int) -> list[int]:
+    """Return how many samples of so many values each can be asked for."""
+    most = max(1, MAX_VALUES // values)
+    return [n for n in NUMBERS if n <= most] or [most]
 
 
 def _spectrum(x: Tensor, source: ImageSet) -> None:
