@@ -75,7 +75,7 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         complete = True
     command = _command(sizes, models, away, numbers)
     found = {"command": command, "numbers": asdict(numbers), "complete": complete}
-    found |= versions() | summary(study, sizes, models)
+    found |= versions() | summary(study, sizes, models, away)
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     state = "complete" if complete else "stopped; the same command goes on"

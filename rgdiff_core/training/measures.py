@@ -35,15 +35,17 @@ class RunningMeans:
         self.loss = self.unit = self.norm = torch.zeros((), device=learned.train.device)
         self.gain = torch.zeros(learned.train.shape[1:], device=learned.train.device)
         self.bad = torch.full((), -1, device=learned.train.device)
-        self.home = torch.zeros((), device=learned.train.device)  # steps on the model's lattice
+        self.home = torch.zeros((), device=learned.train.device)  # steps on the config's own data
 
-    def add(self, terms: LossTerms, norm: Tensor) -> None:
-        """Add a step: its loss and the norm of its gradient."""
+    def add(self, terms: LossTerms, norm: Tensor, part: int = 0) -> None:
+        """Add a step: its loss, the norm of its gradient, and which of the data sets that are
+        learned together it was on, 0 for the config's own, of which alone the gain is a mean.
+        """
         loss = terms.loss.detach()
         self.loss = self.loss + loss
         self.unit = self.unit + terms.unit.mean()
         self.norm = self.norm + norm
-        if terms.gain.shape[1:] == self.gain.shape:
+        if part == 0:
             self.gain += terms.gain.mean(0)
             self.home = self.home + 1
         # a gradient that is not finite spoils the weights one step before the loss shows it

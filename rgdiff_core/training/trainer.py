@@ -219,9 +219,8 @@ class _TrainingRun:
     def _steps(self) -> None:
         config, learner = self.config, self.learner
         self._status(state="running", message="")
-        previews, evaluations = (
-            _marks(config.steps, n) for n in (config.previews, config.evaluations)
-        )
+        previews = _marks(config.steps, config.previews)
+        evaluations = _marks(config.steps, config.evaluations)
         if learner.step == 0 and config.previews:
             self._preview()
         window = RunningMeans(learner, self.material)
@@ -229,7 +228,8 @@ class _TrainingRun:
             window.restore(self.kept.tensors)
         while learner.step < config.steps:
             self.batches.adapt(learner.average, learner.step)
-            window.add(*learner.learn(self.batches.draw(learner.step)))
+            batch = self.batches.draw(learner.step)
+            window.add(*learner.learn(batch), batch.part)
             step = learner.step
             if step % config.log_every == 0 or step == config.steps:
                 self._point(window)

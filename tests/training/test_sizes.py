@@ -19,6 +19,7 @@ from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.config import config_to_toml, parse_config
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.losses import denoising_loss
+from rgdiff_core.training.measures import RunningMeans
 from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.sizes import SizedBatches, batch_on
 from rgdiff_core.training.state import prepare
@@ -102,6 +103,21 @@ def test_couplings_are_learned_together_where_the_network_is_given_the_variance(
         model = learner.sized[part]
         torch.testing.assert_close(model.modes_variance, modes.variance)
         assert model.network is learner.model.network and model.unit == learner.model.unit_variance
+
+
+def test_the_gain_of_the_curves_is_of_the_configs_own_theory(sized: TrainConfig):
+    told = replace(sized.model, conditioning="octave_levels")
+    both = replace(sized, data=LARGE, model=told, other_sizes=(OTHER,))  # the same lattice
+    learner, batches, learned = prepare(both, fabric_for("cpu"))
+    window, gains = RunningMeans(learner, learned), []
+    for step in range(4):
+        batch = batches.draw(step)
+        terms, norm = learner.learn(batch)
+        loud = replace(terms, gain=torch.full_like(terms.gain, 1.0 if batch.part == 0 else -5.0))
+        window.add(loud, norm, batch.part)
+        gains.append(batch.part)
+    assert sorted(gains) == [0, 0, 1, 1]
+    assert window.row()["gain"] == pytest.approx(1.0)
 
 
 def sorted_values(x: torch.Tensor) -> torch.Tensor:

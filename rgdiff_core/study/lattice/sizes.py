@@ -26,6 +26,7 @@ from rgdiff_core.evaluation import quality
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice import HMC, Phi4, hmc, observables
 from rgdiff_core.lattice.exponents import log_slope
+from rgdiff_core.lattice.observables import moments
 from rgdiff_core.lattice.sizes import extrapolated
 from rgdiff_core.likelihood import FoldedError
 from rgdiff_core.sampling import sample
@@ -46,6 +47,7 @@ __all__ = [
     "Numbers",
     "SizeStudy",
     "cell_of",
+    "evenly",
     "published_action",
     "reference_cell",
     "title_of",
@@ -65,6 +67,7 @@ OBSERVABLES = (
     "energy",
     "correlation_length",
 )
+LOCAL = {"phi2": 3, "energy": 5}  # observables that are columns of `moments`
 FIRST = 16  # that fields of 8×8 are grown to
 DENSE = 16  # the largest size whose density is affordable
 LEAST = 32  # fields at any size
@@ -249,9 +252,8 @@ class SizeStudy:
 
     def grown(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of fields that were grown by an octave from a run's long waves."""
-        return self._grown(
-            cell_of(name, size, "grown"), name, size, lambda: coarse_fields(self.fields(size)), {}
-        )
+        cell = cell_of(name, size, "grown")
+        return self._grown(cell, name, size, lambda: coarse_fields(self.fields(size)), paired=True)
 
     def chain(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of fields that were grown from 8×8, which are kept beside it; at 16×16
@@ -266,8 +268,8 @@ class SizeStudy:
             own, larger = self.modes(size // 2).modes, self.modes(size).modes
             return rescaled(load_file(path)["fields"], own, larger)
 
-        given = {"from": before["finished"]}
-        return self._grown(cell_of(name, size, "chain"), name, size, start, given)
+        cell = cell_of(name, size, "chain")
+        return self._grown(cell, name, size, start, {"from": before["finished"]})
 
     def _grown(
         self,
@@ -275,18 +277,27 @@ class SizeStudy:
         name: str,
         size: int,
         start: Callable[[], Tensor],
-        before: Mapping[str, Any],
+        before: Mapping[str, Any] | None = None,
+        paired: bool = False,
     ) -> dict[str, Any]:
+        """Return the cell of fields that are grown from those of `start`.
+
+        Arguments:
+            before: what the beginning was computed from.
+            paired: whether the beginning is of the run at this size, so that grown fields are
+                compared with its own in pairs.
+        """
         n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
-        inputs = self._of(name, size, n, coarse="of all chains", **before)
+        inputs = self._of(name, size, n, coarse="evenly of all chains", **(before or {}))
 
         def compute() -> dict[str, Any]:
             given, modes = start(), self.modes(size).modes
-            coarse = given[:: max(1, len(given) // n)][:n]  # neighbours are of one chain
+            chosen = evenly(len(given), n)
             generator = _generator(size, 3)
-            x = grow(_model(name), coarse, 1, generator, modes=(modes,), steps=steps)
+            x = grow(_model(name), given[chosen], 1, generator, modes=(modes,), steps=steps)
             write_tensors(self.cells.path(cell, ".safetensors"), {"fields": x}, {})
-            return _measured(x)
+            pairs = _differences(x, self.fields(size)[chosen]) if paired else {}
+            return _measured(x) | {"paired": pairs}
 
         return self.cells.read_or_compute(cell, inputs, compute)
 
@@ -313,8 +324,18 @@ def cell_of(name: str, size: int, kind: str) -> str:
 
 
 def title_of(name: str) -> str:
-    """Return what a model is called in tables: the name of its file without its ending."""
-    return Path(name).name.removesuffix(".safetensors")
+    """Return what a model is called in tables: the name of its file without its ending, or where
+    that is of every run, the name of the run.
+    """
+    path = Path(name.removesuffix("/model.safetensors").removesuffix("/checkpoint"))
+    return path.name.removesuffix(".safetensors")
+
+
+def evenly(total: int, n: int) -> Tensor:
+    """Return n of the indices 0 … total − 1 in order, evenly spread, or all where there are
+    fewer: fields of all chains, of which neighbours are of one.
+    """
+    return torch.linspace(0, total - 1, min(n, total), dtype=torch.float64).round().long()
 
 
 def _inputs(**given: Any) -> dict[str, Any]:
@@ -346,6 +367,14 @@ def _measured(x: Tensor) -> dict[str, Any]:
     """Return what is measured of independent fields."""
     slope = log_slope(x, len(x)).to_dict()
     return {"observables": _plain(observables(x, n_chains=len(x))), "slope": slope, "n": len(x)}
+
+
+def _differences(x: Tensor, parents: Tensor) -> dict[str, dict[str, float]]:
+    """Return what fields (n, 1, L, L) have more of, in the mean, than those whose long waves they
+    were given: local observables, which these waves do not fix.
+    """
+    change = moments(x) - moments(parents)
+    return {name: Estimate.of(change[:, column]).to_dict() for name, column in LOCAL.items()}
 
 
 def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:

@@ -38,21 +38,27 @@ GIVEN = ("susceptibility", "abs_magnetization", "binder", "correlation_length")
 BY_SPECTRUM = ("susceptibility",)  # what it gives to drawn fields, if the network leaves it
 
 
-def summary(study: SizeStudy, sizes: Sequence[int], models: Sequence[str]) -> dict[str, Any]:
+def summary(
+    study: SizeStudy, sizes: Sequence[int], models: Sequence[str], away: Sequence[str] = ()
+) -> dict[str, Any]:
     """Return what is there of the study: observables of every kind of sample at every size, each
     with its distance from hybrid Monte Carlo in standard errors of the difference; None for what
-    grown fields were given.
+    grown fields were given. Fields grown from a run's long waves are compared with the fields of
+    that run which these are of, in pairs.
+
+    Arguments:
+        away: models of which the couplings of the literature are told, too.
     """
     there = [size for size in sizes if study.cell(f"hmc-{size}") is not None]
     rows = [_at(study, size, models) for size in there]
     found = {"action": asdict(ACTION), "observables": list(OBSERVABLES), "sizes": rows}
     found |= {"exponents": _exponents(study, there, models)}
-    return found | {"published": list(_published(study, models))}
+    return found | {"published": list(_published(study, away))}
 
 
 def _published(study: SizeStudy, models: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Return what there is at the couplings of the literature."""
-    for size in PUBLISHED:
+    for size in PUBLISHED if study.numbers.weighed else ():
         action = published_action(size)
         run = study.cell(reference_cell(size, action))
         for name in models:
@@ -69,7 +75,8 @@ def _exponents(
     study: SizeStudy, sizes: Sequence[int], models: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return the critical exponents that each kind of sample shows on lattices from 16×16 on,
-    "given" where waves or spectrum fix one, None where values are too noisy to have one.
+    "given" where waves or spectrum fix one, None where values are too noisy to have one. Errors
+    take the sizes for independent, which those of fields that are grown octave by octave are not.
     """
     runs = {}
     for size in (each for each in sizes if each >= LEAST):
@@ -119,7 +126,7 @@ def _at(study: SizeStudy, size: int, models: Sequence[str]) -> dict[str, Any]:
     rows = []
     for name in models:
         weighed = study.cell(cell_of(name, size, "weighed"))
-        if weighed is not None:
+        if weighed is not None and study.numbers.weighed:
             ess = weighed["result"]["ess"] | {"n": weighed["result"]["n"]}
             rows.append({"model": title_of(name), "kind": "weighed", "ess": ess})
         for kind in KINDS:
@@ -127,6 +134,7 @@ def _at(study: SizeStudy, size: int, models: Sequence[str]) -> dict[str, Any]:
             if cell is not None:
                 given = GIVEN if kind in ("grown", "chain") else ()
                 found = dict(_compared(cell["result"]["observables"], truth, given))
+                found |= _paired(cell["result"].get("paired", {}), found, truth)
                 told = {"n": cell["result"]["n"], "seconds": cell["seconds"]}
                 rows.append({"model": title_of(name), "kind": kind, "observables": found} | told)
     own = {"n": reference["result"]["n"], "seconds": reference["seconds"]}
@@ -142,6 +150,21 @@ def _compared(
         percent = 100 * (own.value / exact.value - 1)
         deviation = None if name in given else own.deviation(exact)
         yield name, own.to_dict() | {"deviation": deviation, "percent": percent}
+
+
+def _paired(
+    pairs: Mapping[str, Any], found: Mapping[str, Any], truth: Mapping[str, Any]
+) -> dict[str, dict[str, float | None]]:
+    """Return the entries of `_compared` whose distance is known of pairs."""
+    changes = {name: Estimate(**change) for name, change in pairs.items()}
+    return {
+        name: found[name]
+        | {
+            "deviation": change.value / change.error,
+            "percent": 100 * change.value / truth[name]["value"],
+        }
+        for name, change in changes.items()
+    }
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:

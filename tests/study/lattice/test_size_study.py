@@ -19,7 +19,9 @@ from rgdiff_core.study.lattice.sizes import (
     Numbers,
     SizeStudy,
     cell_of,
+    evenly,
     published_action,
+    title_of,
 )
 from rgdiff_core.study.lattice.sizes_summary import summary
 
@@ -50,10 +52,28 @@ def test_every_kind_of_sample_stands_beside_the_run_with_its_distance(folder: Pa
                 expected = (own["value"] - truth[name]["value"]) / error
                 if row["kind"] in ("grown", "chain") and name not in ("phi2", "energy"):
                     expected = None  # of long waves, which the fields were given
+                elif row["kind"] == "grown":
+                    expected = _of_pairs(folder / "w", at["size"], name)
                 assert own["deviation"] == pytest.approx(expected)
     # of 20,000 fields of a run without clusters: 11.75 ± 0.06
     chi = found["sizes"][0]["reference"]["observables"]["susceptibility"]
     assert abs(chi["value"] - 11.75) < 4.5 * (chi["error"] ** 2 + 0.06**2) ** 0.5
+
+
+def _of_pairs(work: Path, size: int, name: str) -> float:
+    """The mean difference to the fields that long waves were taken of, in standard errors."""
+    run, x = (
+        load_file(work / f"{cell}.safetensors")["fields"].double().numpy()
+        for cell in (f"hmc-{size}", cell_of(MODEL, size, "grown"))
+    )
+    chosen = np.round(np.linspace(0, len(run) - 1, len(x))).astype(int)
+
+    def local(y: np.ndarray) -> np.ndarray:
+        both = (np.roll(y, 1, axis) * y for axis in (-1, -2))
+        return (y**2 if name == "phi2" else sum(both) / 2).mean((1, 2, 3))
+
+    change = local(x) - local(run[chosen])
+    return change.mean() / (change.std(ddof=1) / len(x) ** 0.5)
 
 
 def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
@@ -101,7 +121,8 @@ def test_couplings_of_the_literature_have_runs_of_their_own(tmp_path: Path):
     study = SizeStudy(Cells(tmp_path, lambda text: None), Numbers(128, 32, 8, 4))
     study.published(MODEL, 6)
     assert study.cell("hmc-6-6.975") is not None and study.cell("hmc-6") is None
-    (row,) = summary(study, (), (MODEL,))["published"]
+    assert summary(study, (), (MODEL,))["published"] == []  # not asked for
+    (row,) = summary(study, (), (), (MODEL,))["published"]
     assert (row["model"], row["size"], row["lam"]) == (MODEL, 6, 6.975)
     assert 0.3 < row["ess"]["value"] <= 1 and row["ess"]["n"] == 14
     chi = row["observables"]["susceptibility"]
@@ -117,7 +138,21 @@ def test_long_waves_are_taken_from_all_chains_of_the_run(folder: Path):
         for name in ("hmc-16", cell_of(MODEL, 16, "grown"))
     )
     assert (len(run), len(grown)) == (128, 32)  # of 8 chains
-    torch.testing.assert_close(grown, run[::4])
+    torch.testing.assert_close(grown, run[np.round(np.linspace(0, 127, 32)).astype(int)])
+
+
+@pytest.mark.parametrize(("total", "n", "chains"), [(2000, 1333, 64), (1000, 520, 62), (9, 20, 3)])
+def test_fields_of_all_chains_are_chosen(total: int, n: int, chains: int):
+    chosen = evenly(total, n)
+    assert len(chosen) == len(set(chosen.tolist())) == min(n, total)
+    each = torch.bincount(chosen * chains // total, minlength=chains)
+    assert each.max() - each.min() <= 2
+
+
+def test_models_are_called_by_names_that_tell_them_apart():
+    names = ("runs/a/checkpoint/model.safetensors", "pretrained/b/model.safetensors", "x/c", "d")
+    assert [title_of(name) for name in names] == ["a", "b", "c", "d"]
+    assert title_of("results/models/phi4-critical/e.safetensors") == "e"
 
 
 def test_the_spectrum_of_the_largest_lattice_is_extrapolated_from_larger_ones(tmp_path: Path):
