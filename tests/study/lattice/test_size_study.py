@@ -70,7 +70,7 @@ def _of_pairs(work: Path, size: int, name: str) -> float:
 
     def local(y: np.ndarray) -> np.ndarray:
         both = (np.roll(y, 1, axis) * y for axis in (-1, -2))
-        return (y**2 if name == "phi2" else sum(both) / 2).mean((1, 2, 3))
+        return (y**2 if name == "phi2" else np.add(*both) / 2).mean((1, 2, 3))
 
     change = local(x) - local(run[chosen])
     return change.mean() / (change.std(ddof=1) / len(x) ** 0.5)
