@@ -34,7 +34,7 @@ def schedules_options(parser: argparse.ArgumentParser) -> None:
         default=Numbers().batches,
         metavar="N",
         help=f"of {Numbers().fields} fields, of each process; default {Numbers().batches}, "
-        "about two hours on one core",
+        "about four hours on one core",
     )
     resuming_options(parser, "cells", str(WORK))
 

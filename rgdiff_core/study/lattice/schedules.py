@@ -81,7 +81,7 @@ POOL_FIELDS = 256
 PILOT = 128  # fields that a time grid is chosen by
 BEFORE = -1  # in place of a batch
 OTHERS = 10_000  # batches further on are the starts of second chains
-LEADERS = 6
+LEADERS = 4
 FEW = 16  # steps by which the leaders are known
 
 
@@ -94,12 +94,14 @@ class Case:
         action: the theory.
         size: L.
         few: whether only the best processes of the next smaller lattice are measured.
+        longer: trajectories for each of those at 6×6, for long waves move slowly on large lattices.
     """
 
     title: str
     action: Phi4
     size: int
     few: bool = False
+    longer: int = 1
 
 
 CRITICAL = Phi4(-4.0, 4.2606)
@@ -107,8 +109,8 @@ CASES: Mapping[str, Case] = {
     "phi4-6x6-critical": Case("6×6, critical line", CRITICAL, 6),
     "phi4-6x6": Case("6×6, symmetric phase", Phi4(-4.0, 6.975), 6),
     "phi4-6x6-broken": Case("6×6, broken phase", Phi4(-1.0, 0.5), 6),
-    "phi4-8x8-critical": Case("8×8, critical line", CRITICAL, 8),
-    "phi4-12x12-critical": Case("12×12, critical line", CRITICAL, 12, few=True),
+    "phi4-8x8-critical": Case("8×8, critical line", CRITICAL, 8, longer=2),
+    "phi4-12x12-critical": Case("12×12, critical line", CRITICAL, 12, few=True, longer=8),
 }
 LARGEST = "phi4-8x8-critical"  # on which all processes are measured
 
@@ -194,13 +196,13 @@ class Numbers:
     Attributes:
         batches: of fields, of every theory and process.
         fields: in a batch.
-        trajectories: of each of the two chains of a field.
+        trajectories: of each of the two chains of a field, at every noise level, at 6×6.
         groups: of a batch's fields, of which the means are kept.
     """
 
     batches: int = 16
     fields: int = 256
-    trajectories: int = 16
+    trajectories: int = 64
     groups: int = 4
 
 
@@ -243,7 +245,8 @@ def _strengths(case: Case, made: _Prepared, numbers: Numbers, batch: int) -> Ite
     """Yield h of every field and component, (n, K), from the last node to the first."""
     x, other = (_fields(case, number, numbers.fields) for number in (batch, batch + OTHERS))
     generator = torch.Generator().manual_seed(fold_in(SEED, 2, batch))
-    return strengths(made.sites, made.curve.levels, x, other, numbers.trajectories, generator)
+    trajectories = numbers.trajectories * case.longer
+    return strengths(made.sites, made.curve.levels, x, other, trajectories, generator)
 
 
 def _grids(case: Case, spec: ProcessSpec, numbers: Numbers) -> dict[str, Any]:
@@ -390,7 +393,7 @@ class Schedules:
             "action": [case.action.m2, case.action.lam, case.size],
             "process": to_dict(ENTRANTS[name].spec),
             "fields": numbers.fields,
-            "trajectories": numbers.trajectories,
+            "trajectories": numbers.trajectories * case.longer,
             "groups": numbers.groups,
             "steps": list(STEPS),
             "seed": SEED,
