@@ -45,7 +45,7 @@ def tables(found: dict[str, Any]) -> list[str]:
 
 
 def _arms(found: dict[str, Any]) -> list[list[str]]:
-    head = ["arm", "schedule", "rate", "KL(p|q)", "less baseline", "share of Gaussian's"]
+    head = ["arm", "schedule", "rate", "KL(p|q)", "minus baseline", "share of Gaussian's"]
     rows = [[*head, "by the bound", "of the flow", "KL(q|p)", "ESS"]]
     for arm in found["arms"]:
         metrics, against = arm["metrics"], arm["against_baseline"]
