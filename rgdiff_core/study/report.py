@@ -85,7 +85,7 @@ def _ablation(found: dict[str, Any]) -> list[list[str]]:
 
 
 def _schedule_scan(found: dict[str, Any]) -> list[list[str]]:
-    rows = [["noise", "local schedule", "number", "KL(p|q)"]]
+    rows = [["noise", "component-wise schedule", "number", "KL(p|q)"]]
     for row in found["schedule_scan"]:
         number = "" if row["number"] is None else f"{row['number']:g}"
         rows.append([row["color"], row["kernel"], number, _written(row["kl"])])
