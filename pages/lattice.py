@@ -48,9 +48,9 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Lattice")
     st.markdown(
-        "φ⁴ theory on a periodic square lattice, by hybrid Monte Carlo. Choose a point of the "
-        "phase diagram, sample it, measure it, and follow its configurations along the "
-        "renormalization group and into noise."
+        "φ⁴ theory on a periodic square lattice, by Hamiltonian (hybrid) Monte Carlo (HMC). "
+        "Choose a point of the phase diagram, sample it, measure it, and follow its "
+        "configurations along the renormalization group and into noise."
     )
     tour.arrive("lattice")
     tour.draw("lattice")

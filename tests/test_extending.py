@@ -158,12 +158,12 @@ def shown(own, tmp_path_factory: pytest.TempPathFactory) -> list:
 def test_the_noising_page_lists_them_and_works_with_them(shown):
     first, second, _ = shown
     for label, value, title in (
-        ("Basis U — where", "polynomial", "Polynomials"),
-        ("Noise colour S — how loud", "Shoulder", "Shoulder"),
+        ("Basis U", "polynomial", "Polynomials"),
+        ("Noise colour S", "Shoulder", "Shoulder"),
         ("Kernel K_Λ(k)", "PauliVillarsKernel", "Pauli–Villars"),
     ):
         assert first[label][0] == value and title in first[label][1]
-    assert second["Schedule γ(t) — when"][0] == "ShiftedCosine"
+    assert second["Schedule γ(t)"][0] == "ShiftedCosine"
 
 
 def test_the_page_of_the_documentation_runs(shown):

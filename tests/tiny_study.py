@@ -15,10 +15,10 @@ __all__ = ["BUDGET", "DATA", "FIGURES", "command", "study_folder", "study_text"]
 DATA = "phi4-6x6"
 FIGURES = (
     "Training steps",
-    "Sampler's steps",
+    "Sampling steps",
     "One change at a time",
     "Map of schedules",
-    "What goes wrong where",
+    "Error by scale and noise level",
 )
 BUDGET = replace(
     BUDGETS["tiny"],

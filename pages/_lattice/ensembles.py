@@ -171,10 +171,10 @@ def opened(info: EnsembleInfo | None) -> Ensemble | None:
     spec = info.spec
     if isinstance(spec, EnsembleSpec):
         st.button(
-            "Make it again",
+            "Regenerate",
             icon=":material/refresh:",
             on_click=lambda: sample(spec) and None,
-            help="The same numbers make the same configurations.",
+            help="The same settings give the same configurations.",
         )
     return None
 

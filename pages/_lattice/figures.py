@@ -60,7 +60,7 @@ def phase_map(
             marker={"size": 13, "opacity": 0.0, "color": plots.GREY},
             name="the plane",
             showlegend=False,
-            hovertemplate="m² = %{x:.3g}, λ = %{y:.3g}<extra>click to take it</extra>",
+            hovertemplate="m² = %{x:.3g}, λ = %{y:.3g}<extra>click to select</extra>",
         )
     )
     figure.add_trace(

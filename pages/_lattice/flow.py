@@ -23,7 +23,8 @@ from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
-ONE, MANY = "one ensemble, five flows", "several ensembles, one flow"
+ONE = "one ensemble: three RG transformations, two diffusions"
+MANY = "several ensembles, one flow"
 SHOWN, TILE = 3, 108  # fields, and the side of a picture in pixels
 
 
@@ -52,7 +53,8 @@ def _one(info: EnsembleInfo | None) -> None:
     st.markdown(
         "The renormalization group averages fine detail away; a diffusion model drowns it in "
         "noise. Both lose degrees of freedom, V/b² of V are left, and **b** is the common scale. "
-        "The slider moves all five flows of the same fields."
+        "The slider moves the same fields along all five: three RG transformations beside two "
+        "diffusions."
     )
     left, right = st.columns(2)
     eta = address.menu(
@@ -63,7 +65,8 @@ def _one(info: EnsembleInfo | None) -> None:
         key="eta",
         format_func=lambda eta: "0, units stay" if eta == 0 else "¼, Ising class",
         help="Coarse fields are multiplied by b^(η/2). At the critical point, with η = ¼, they "
-        "then look the same at all scales. What is drawn below does not depend on it.",
+        "then look the same at all scales. The pictures change with η; the table, curves and "
+        "spectra do not.",
     )
     schedule = right.selectbox(
         "Schedule of the noise",

@@ -29,10 +29,12 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     del listed, info
     st.header("The renormalization group, backwards")
     st.markdown(
-        "The renormalization group throws short waves away. A universal model draws them again: "
-        "given the **long waves** of a field as a look at the data, it samples the rest on a "
-        "lattice of **twice the side**, octave after octave, also on sizes that it was never "
-        "trained on. Each is compared with hybrid Monte Carlo on the same lattice."
+        "The renormalization group discards short-wavelength (fine) modes. A universal model "
+        "draws them again: with the **long-wavelength (coarse) modes** of a field as a "
+        "condition, it samples the rest on a lattice of **twice the side**, octave after octave, "
+        "also on sizes that it was never trained on. Each is compared with HMC on the same "
+        "lattice. *Universal* means an any-schedule model, conditioned on the noise level at "
+        "each scale; it has nothing to do with universality classes."
     )
     listed_models = model_menu.listed(growth.grows).items()
     menu = {name: each for name, each in listed_models if name.split("/")[0] != "free"}
@@ -78,7 +80,7 @@ def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
         STARTS,
         default=8,
         key="grow-from",
-        help="Side of the coarse fields: the long waves of hybrid Monte Carlo on twice the side.",
+        help="Side of the coarse fields: the coarse modes of HMC fields on twice the side.",
     )
     most = int(math.log2(MAX_SIDE // start))
     octaves = address.menu(
@@ -104,8 +106,8 @@ def _progress(wanted: Growth, busy: bool, drawn: int) -> None:
     task = growth.find(wanted)
     if task is None:
         st.info(
-            "Press **Grow**: up to 32×32 it takes about half a minute, most of it hybrid Monte "
-            "Carlo to compare with.",
+            "Press **Grow**: up to 32×32 it takes about half a minute, most of it HMC to compare "
+            "with.",
             icon=":material/rocket_launch:",
         )
         return
@@ -143,11 +145,11 @@ def _table(octaves: Sequence[Octave]) -> None:
             rows.append(row | {"seconds": plots.short(found.seconds)})
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
-        "Behind a number of grown fields, how many standard errors it is off hybrid Monte Carlo, "
-        "by chains that the fields were not grown from. "
-        "In the first octave the long waves are given, and with them most of χ, U₄ and ξ: what "
-        "the model is responsible for there are ⟨φ²⟩ and E. From the second octave on, the long "
-        "waves are those of the fields before, and errors add up."
+        "After a number of grown fields: by how many standard errors it differs from HMC, in "
+        "chains that the fields were not grown from. "
+        "In the first octave the coarse modes are given, and with them most of χ, U₄ and ξ: what "
+        "the model is responsible for there are ⟨φ²⟩ and E. From the second octave on, the "
+        "coarse modes are those of the fields before, and errors add up."
     )
 
 
@@ -178,7 +180,7 @@ def _spectra(octaves: Sequence[Octave]) -> None:
         ratios.append(comparisons.quotient(f"grown, {title}", color, here, there))
     figure = plots.log_log(curves, "k̂ in radians per lattice spacing", "power per mode")
     plots.add_ratios(figure, ratios, "grown / HMC")
-    alt = "Spectra of grown fields and of hybrid Monte Carlo, and their ratio"
+    alt = "Spectra of grown fields and of HMC, and their ratio"
     st.plotly_chart(figure, key="grow-spectra", config=plots.BAR, alt=alt)
 
 
@@ -194,18 +196,18 @@ def _take_over(wanted: Growth, octaves: Sequence[Octave]) -> None:
         default=sides[0],
         key="grow-at",
         format_func=lambda side: f"{side}×{side}",
-        help="Fields of hybrid Monte Carlo on this lattice.",
+        help="HMC fields on this lattice.",
     )
     cutoff = right.slider(
-        "Waves that are kept, up to this share of k_max",
+        "Modes kept, up to this fraction of k_max",
         0.0,
         1.0,
         0.4,
         0.05,
         key="grow-cutoff",
         bind="query-params",
-        help="Longer waves stay as they are, the model draws the shorter ones, with the same "
-        "noise at every cutoff. At 0 it draws all.",
+        help="Long-wavelength modes stay as they are, the model draws the short-wavelength ones, "
+        "with the same noise at every cutoff. At 0 it draws all.",
     )
     octave = octaves[sides.index(side) if side in sides else 0]
     try:
@@ -221,8 +223,8 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
     bound = _bound(reference.x)
     left, middle, right = st.columns([2, 2, 3])
     for column, fields, title in (
-        (left, own, "hybrid Monte Carlo"),
-        (middle, x, "its long waves, and the model's short ones"),
+        (left, own, "HMC"),
+        (middle, x, "its coarse modes, and the model's fine ones"),
     ):
         tiles = pictures.pixels(fields[:SHOWN], -bound, bound, "diverging")
         captions = [f"{title}, field {i + 1}" for i in range(len(tiles))]
@@ -234,5 +236,5 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
     ]
     right.dataframe(rows, hide_index=True, width="stretch")
     right.caption(
-        f"Of {len(x)} fields; HMC is of other chains than the waves they were grown from."
+        f"Means over {len(x)} fields; HMC is of other chains than the modes they were grown from."
     )

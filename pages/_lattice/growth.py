@@ -160,7 +160,7 @@ def _octaves(growth: Growth, model: Denoiser, action: Phi4, task: jobs.Task) -> 
     for side in growth.sides:
 
         def progress(part: int, parts: int, done: int = done, side: int = side) -> None:
-            text = f"hybrid Monte Carlo, {side}×{side}"
+            text = f"HMC, {side}×{side}"
             task.progress(done + side**2 * part // parts, total, text)
 
         reference, origin, modes = _reference(action, side, model, progress)

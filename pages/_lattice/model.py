@@ -89,8 +89,8 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         TRUTHS.index(20_000),
         key="model-truth",
         bind="query-params",
-        help="Configurations of hybrid Monte Carlo to compare with; a fifth of them at each node "
-        "of the thermodynamic integration.",
+        help="HMC configurations to compare with; a fifth of them at each node of the "
+        "thermodynamic integration.",
     )
     if model is None:
         return
@@ -181,7 +181,7 @@ def _report(judged: ModelMeasurement) -> None:
         (columns[0], "ESS", quality.ess, "Effective sample size, of 1 for a perfect model."),
         (columns[1], "KL(q‖p), nats", report.reverse_kl, "With the independent log Z; 0 is best."),
         (columns[2], "KL(p‖q), nats", report.forward_kl, "On fresh configurations of HMC."),
-        (columns[3], "Metropolis acceptance", report.acceptance, "Of the independence chain."),
+        (columns[3], "Metropolis acceptance", report.acceptance, "Acceptance of the chain."),
         (columns[4], "Metropolis τ", report.tau_int, "In proposals; ½ for independent samples."),
     ):
         column.metric(title, _short(value), help=about)
@@ -203,7 +203,7 @@ def _rows(report: LatticeReport) -> None:
     st.markdown("**Observables**")
     st.dataframe([_line(row) for row in report.observables], hide_index=True, width="stretch")
     st.caption(
-        "Behind each number of the model, how many standard errors it is off hybrid Monte Carlo. "
+        "After each number of the model: by how many standard errors it differs from HMC. "
         "Reweighted and Metropolis are exact within errors for every model whose q covers the "
         "theory; the bare samples are not. "
         f"{report.positive.value:.0%} of the samples have M > 0, ½ if both wells are "
@@ -244,15 +244,15 @@ def _speed(judged: ModelMeasurement) -> None:
     report = judged.report
     weights, chain = model_efficiency(report.quality, report.seconds["samples"])
     rows = {
-        "the model, weighed": weights,
+        "the model, reweighted": weights,
         "the model, Metropolis": chain,
-        "hybrid Monte Carlo": judged.speed,
+        "HMC": judged.speed,
     }
     lines = [f"| {title} | {_short(each.per_second)} |" for title, each in rows.items()]
-    st.markdown("| independent samples a second | |\n|:--|--:|\n" + "\n".join(lines))
+    st.markdown("| independent samples per second | |\n|:--|--:|\n" + "\n".join(lines))
     took = ", ".join(f"{what} {duration(s)}" for what, s in report.seconds.items())
     st.caption(
-        f"Measured here and now, on this machine: {took}. Hybrid Monte Carlo by τ of |M|, with "
+        f"Measured here and now, on this machine: {took}. HMC by τ of |M|, with "
         f"{TIMED_CHAINS} chains, after {judged.speed.before:.1f} s of thermalisation; what the "
         "model's training took comes on top."
     )
@@ -265,8 +265,8 @@ def _benchmark() -> None:
         with st.expander("On the way to criticality", expanded=True):
             st.dataframe(rows, hide_index=True, width="stretch")
             st.caption(
-                "Independent samples a second of one core, from `benchmarks/criticality.py`: "
-                "models, and hybrid Monte Carlo with and without Wolff clusters, on the "
+                "Independent samples per second of one core, from `benchmarks/criticality.py`: "
+                "models, and HMC with and without Wolff clusters, on the "
                 "models' lattices and on the critical line as L grows."
             )
 
@@ -282,7 +282,7 @@ def _committed() -> list[dict[str, str | float]]:
             for by, found in ways.items()
         ]
         lines += [
-            (f"critical line, {size}", f"hybrid Monte Carlo, {by}", found)
+            (f"critical line, {size}", f"HMC, {by}", found)
             for size, ways in told["critical line, hybrid Monte Carlo"].items()
             for by, found in ways.items()
         ]

@@ -93,7 +93,7 @@ def _rows(measured: EnsembleMeasurement, free: FreeField | None) -> list[TableRo
 def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None:
     compared = sum(row.exact is not None for row in rows) > 1
     head, rule = "| | measured | τ |", "|:--|--:|--:|"
-    lines = [head + " exact | off |", rule + "--:|--:|"] if compared else [head, rule]
+    lines = [head + " exact | deviation (σ) |", rule + "--:|--:|"] if compared else [head, rule]
     for row in rows:
         tau = f"{row.found.tau_int.value:.1f}" if row.found.tau_int else "–"
         mark = " ⚠" if row.found.warning else ""
@@ -101,7 +101,7 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None
         line = f"| {title} | {_short(row.found)}{mark} | {tau} |"
         if compared:
             exact = "" if row.exact is None else f"{row.exact:.5g}"
-            off = "" if row.off is None else f"{row.off:+.1f}\u00a0σ"
+            off = "" if row.off is None else f"{row.off:+.1f}"
             line += f" {exact} | {off} |"
         lines.append(line)
     st.markdown("\n".join(lines))
@@ -109,14 +109,14 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None
         titles = ", ".join(row.title for row in rows if row.found.warning == text)
         st.warning(f"{titles}: {text}.", icon=":material/warning:")
     if ensemble.warning:
-        st.warning(f"Of this ensemble: {ensemble.warning}", icon=":material/warning:")
+        st.warning(f"This ensemble: {ensemble.warning}", icon=":material/warning:")
     st.caption(
         f"{info.spec.n_samples:,} configurations of {info.spec.n_chains:,} chains. Errors are "
         "one standard error, in units of the last digit, by the Γ-method, which allows for "
         "autocorrelation; τ is the integrated autocorrelation time in configurations, ½ where "
         "they are independent. "
         "The Schwinger–Dyson identity −8E + 2(4 + m²)⟨φ²⟩ + 4λ⟨φ⁴⟩ = 1 holds for every "
-        f"coupling: here it is off by {rows[-1].off or 0:+.1f} standard errors."
+        f"coupling: here it deviates by {rows[-1].off or 0:+.1f} standard errors."
     )
     st.download_button(
         "Table (CSV)",

@@ -141,21 +141,21 @@ def _moves() -> tuple[HMC, bool, int]:
         key="cluster",
         bind=address.whole("cluster"),
         help="Wolff clusters of the embedded Ising spins after each trajectory. One or two help "
-        "near the critical line, where hybrid Monte Carlo slows down.",
+        "near the critical line, where HMC slows down.",
     )
     integrator = first.selectbox(
         "Integrator",
         list(INTEGRATORS),
         key="integrator",
         bind="query-params",
-        help="Omelyan's needs two forces a step and allows larger steps than the leapfrog.",
+        help="Omelyan's needs two forces per step and allows larger steps than the leapfrog.",
     )
     precision = second.selectbox(
         "Precision",
         PRECISIONS,
         key="precision",
         bind="query-params",
-        help="Of the fields. Energies are summed in float64 in both.",
+        help="Precision of the fields. Energies are summed in float64 in both.",
     )
     seed = third.number_input(
         "Seed",
@@ -180,7 +180,7 @@ def _launch(spec: EnsembleSpec | str) -> None:
             _begin(spec)
 
     left.button(
-        "Show it" if known else "Start",
+        "Open ensemble" if known else "Start",
         type="primary",
         icon=":material/play_arrow:",
         disabled=sentence is not None,
@@ -192,7 +192,7 @@ def _launch(spec: EnsembleSpec | str) -> None:
     if isinstance(spec, str):
         right.error(spec, icon=":material/error:")
     elif known:
-        right.caption(f"**{spec.title}** is there already.")
+        right.caption(f"**{spec.title}** already exists.")
     else:
         seconds = spec.trajectories * _pace(spec)
         right.caption(
@@ -263,7 +263,7 @@ def _unfinished() -> None:
         if task is not None and task.waited_for:
             continue
         left, middle, right = st.columns([4, 1, 1], vertical_alignment="center")
-        left.markdown(f":material/pause_circle: **{spec.title}** · stopped on its way")
+        left.markdown(f":material/pause_circle: **{spec.title}** · interrupted")
         middle.button(
             "Resume",
             icon=":material/play_arrow:",

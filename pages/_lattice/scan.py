@@ -54,8 +54,8 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         names,
         default=names[0],
         key="scan",
-        help="The full scan was made once, by the command below it, and is included. A live one "
-        "is made here, about the critical line at the m² of the theory in the sidebar.",
+        help="The full scan is included, with the command that made it. A live one is run here, "
+        "about the critical line at the m² of the theory in the sidebar.",
     )
     collapsed = right.toggle(
         "Collapse the data",
@@ -118,7 +118,7 @@ def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
         QUICK.sizes,
         key="scan-sizes",
         bind="query-params",
-        help="At least two, for curves to cross. The time goes with the number of sites.",
+        help="At least two, for curves to cross. Run time grows with the number of sites.",
     )
     points = second.slider(
         "Couplings",
@@ -141,7 +141,7 @@ def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
         help="How far to both sides, in units of the critical coupling.",
     )
     length = fourth.select_slider(
-        "Configurations of a chain",
+        "Configurations per chain",
         (50, 100, 150, 300, 600, 1200),
         QUICK.length,
         key="scan-length",
@@ -161,7 +161,7 @@ def _asked(theory: Theory, full: PhaseScan | None) -> ScanSpec | None:
     st.caption(
         f"m² = {spec.fixed:g}, λ from {spec.low:.4g} to {spec.high:.4g}: "
         f"{spec.points * len(spec.sizes)} points with {spec.trajectories} trajectories each, "
-        f"about {duration(seconds)}; hybrid Monte Carlo with a Wolff cluster after each."
+        f"about {duration(seconds)}; HMC with a Wolff cluster after each."
     )
     return spec
 
@@ -236,7 +236,7 @@ def _numbers(scan: PhaseScan, found: Criticality) -> None:
     point = _published(scan.spec)
     if point is not None:
         columns[1].metric(
-            f"{symbol}_c, elsewhere",
+            f"{symbol}_c, literature",
             _of_point(point, scan.spec.vary),
             help=f"{point.source}; the error of this point is ± {point.error:.1g} in m²."
             + ("" if point.used else " The critical line is not drawn through it."),

@@ -14,7 +14,7 @@ from pages._noising import state as noising_state
 from rgdiff_core.data import DataUnavailable, ensembles
 from rgdiff_core.data.ensemble_files import ENDINGS
 from rgdiff_core.data.ensembles import EnsembleInfo
-from rgdiff_core.lattice import ImportedSpec, Phi4
+from rgdiff_core.lattice import EnsembleSpec, ImportedSpec, Phi4
 from rgdiff_core.lattice.conventions import CONVENTIONS
 from rgdiff_core.spec import to_dict
 from rgdiff_core.training import PRESETS
@@ -96,7 +96,7 @@ def _actions(info: EnsembleInfo) -> None:
     with st.container(horizontal=True):
         action = info.spec.action
         st.button(
-            "Take its theory",
+            "Use its couplings",
             icon=":material/my_location:",
             on_click=lattice_state.restore,
             args=(lattice_state.Theory(action.m2, action.lam, info.spec.size),),
@@ -113,7 +113,7 @@ def _actions(info: EnsembleInfo) -> None:
                 help="Configurations, couplings, history and all numbers of the run.",
             )
         with st.popover("Delete", icon=":material/delete:"):
-            st.markdown("Its configurations go with it; the same numbers make them again.")
+            st.markdown(f"This deletes its configurations. {_afterwards(info)}")
             st.button(
                 "Delete this ensemble",
                 type="primary",
@@ -122,6 +122,13 @@ def _actions(info: EnsembleInfo) -> None:
                 args=(info.id,),
             )
     links(info)
+
+
+def _afterwards(info: EnsembleInfo) -> str:
+    """Return whether the configurations can be had again once they are deleted, as a sentence."""
+    if isinstance(info.spec, EnsembleSpec):
+        return "The same settings regenerate them."
+    return "They were imported and cannot be regenerated."
 
 
 def links(info: EnsembleInfo) -> None:

@@ -53,11 +53,11 @@ def draw(listed: list[EnsembleInfo]) -> None:
     if chosen != told:
         st.query_params["together"] = ",".join(chosen)
     name = right.selectbox(
-        "Flow", WAYS, key="together-flow", bind="query-params", help="Along which they flow."
+        "Flow", WAYS, key="together-flow", bind="query-params", help="The RG transformation."
     )
     _offer(listed)
     if not chosen:
-        st.info("Choose ensembles, or let three be made on the critical line.")
+        st.info("Choose ensembles, or generate three on the critical line.")
         return
     ways = {id: Way(name) for id in chosen}
     for id, way in ways.items():
@@ -104,7 +104,7 @@ def _offer(listed: Sequence[EnsembleInfo]) -> None:
     waiting = [t for t in jobs.listed(ensembles.PREFIX) if t.waited_for]
     values = ", ".join(f"{lam:g}" for lam in CRITICAL)
     st.button(
-        f"Make three on the critical line, λ = {values}",
+        f"Generate three ensembles on the critical line, λ = {values}",
         icon=":material/add:",
         on_click=make,
         disabled=bool(waiting),

@@ -92,7 +92,7 @@ def side_controls(lab: NoisingState, index: int) -> None:
         "Preset",
         list(PRESETS),
         index=None,
-        placeholder="none: your own mix",
+        placeholder="Custom",
         format_func=lambda p: PRESETS[p].title,
         help="Processes of the literature, each with its reference and what to look at.",
         **_bound(
@@ -107,7 +107,7 @@ def side_controls(lab: NoisingState, index: int) -> None:
     )
 
     if st.button(
-        "Presets as pictures", key=key("pictures"), icon=":material/grid_view:", width="stretch"
+        "Browse presets", key=key("pictures"), icon=":material/grid_view:", width="stretch"
     ):
         preset_pictures.choose(index)
 

@@ -24,7 +24,7 @@ from rgdiff_core.study.lattice.verdict import Difference
 
 __all__ = ["COLUMNS", "Chosen", "draw"]
 
-OURS, NFE = "cifar10-matched", "steps of the sampler"
+OURS, NFE = "cifar10-matched", "sampling steps"
 Chosen = Sequence[Found]
 FIRST = ("cifar10-standard", "cifar10-matched", "cifar10")  # models whose arms are drawn at first
 COLUMNS: Mapping[str, tuple[str, str]] = {  # short title and format of a metric
@@ -59,7 +59,7 @@ def _sections(study: Found) -> None:
     nfe = (
         address.menu(
             st,
-            "Steps of the sampler",
+            "Sampling steps",
             steps,
             default=study["budget"]["shown"] if study["budget"]["shown"] in steps else steps[-1],
             key="steps",
@@ -89,8 +89,9 @@ def _head(study: Found) -> None:
     st.markdown(
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
         "the same noise for every method; samples are compared with test images. Errors are over "
-        "images and do not include run-to-run variation. Of a universal model's processes of one "
-        f"kind the best by bits is shown, on {_chosen_on(study)}."
+        "images and do not include run-to-run variation. A universal model is an any-schedule "
+        "model, conditioned on the noise level at each scale; of its processes of one kind the "
+        f"best by bits is shown, on {_chosen_on(study)}."
     )
     if study["missing"]:
         names = ", ".join(study["missing"])
@@ -191,7 +192,7 @@ def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
         "change",
         "Δ to standard",
         "%+.4f",
-        "Bits less those of standard diffusion, paired by test image.",
+        "Bits minus those of standard diffusion, paired by test image.",
     )
     for name, (title, digits) in COLUMNS.items():
         about = study["metrics"].get(name, {}).get("title", title)
@@ -217,7 +218,7 @@ def chosen(study: Found) -> Chosen:
     known = {arm["name"]: arm for arm in study["arms"] if arm["headline"]}
     first = [name for name, arm in known.items() if arm["model"] in FIRST]
     names = st.multiselect(
-        "Arms in the figure",
+        "Methods in the figure",
         list(known),
         first or list(known)[:6],
         key="results-arms",
@@ -272,17 +273,19 @@ def _search(study: Found) -> None:
     if rows:
         with st.expander(f"The choice of samplers: {len(rows)} trials", icon=":material/search:"):
             st.caption("For every method the same samplers and time grids, in few steps.")
-            st.dataframe(rows, hide_index=True, width="stretch")
+            titles = {"arm": "method", "method": "sampler"}
+            names = {key: st.column_config.TextColumn(title) for key, title in titles.items()}
+            st.dataframe(rows, hide_index=True, width="stretch", column_config=names)
             below(study, "search", rows, "ARM.search-…")
 
 
 FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
-    "Sampler's steps": _evaluations,
+    "Sampling steps": _evaluations,
     "Pictures": lambda study, nfe: images.pictures(study, chosen(study)),
     "Spectra": lambda study, nfe: images.spectra(study, nfe, chosen(study)),
     "Softness": lambda study, nfe: images.softness(study),
     "One change at a time": lambda study, nfe: images.ablation(study),
     "Recipes": lambda study, nfe: recipes.draw(study),
-    "What goes wrong where": lambda study, nfe: error_map.images(study, chosen(study)),
+    "Error by scale and noise level": lambda study, nfe: error_map.images(study, chosen(study)),
     "Known results": lambda study, nfe: literature.draw(study),
 }

@@ -19,7 +19,7 @@ COMMAND = "rgdiff study cost"
 WAYS = {  # in the legend, and colour
     "white": ("white noise", plots.ORANGE),
     "matched": ("matched noise", plots.BLUE),
-    "cutoff": ("matched noise behind a cutoff", plots.GREEN),
+    "cutoff": ("matched noise with a cutoff schedule", plots.GREEN),
     "octaves": ("octave by octave (Haar)", plots.PURPLE),
 }
 KINDS = {"best": "best steps", "logsnr": "equal steps of the log-SNR"}
@@ -27,7 +27,7 @@ KINDS = {"best": "best steps", "logsnr": "equal steps of the log-SNR"}
 
 def draw() -> None:
     """Draw the figures; where nothing was computed, say what does it."""
-    st.markdown("**What a site costs, Gaussian data**")
+    st.markdown("**Cost per site, Gaussian data**")
     path = folder() / FILE
     if not path.is_file():
         st.info("This has not been computed yet. This does it, in a minute:")
@@ -47,18 +47,18 @@ def draw() -> None:
     most = max(float(row["evaluations"]) for row in found["rows"])
     for place, (kind, title) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
         place.markdown(title[0].upper() + title[1:])
-        figure = figures.curves(drawn[kind], "L", "evaluations a site", log_x=True, height=330)
+        figure = figures.curves(drawn[kind], "L", "evaluations per site", log_x=True, height=330)
         place.plotly_chart(
             figure.update_yaxes(range=[0, 1.05 * most]),
             key=f"results-cost-{kind}",
             config=plots.BAR,
-            alt=f"Network evaluations a site against the size of the lattice, {title}",
+            alt=f"Network evaluations per site against the size of the lattice, {title}",
         )
     download("gaussian", "cost", rows)
     st.caption(
         "Free theory with a correlation length of L/2, in closed form: steps of DDIM until the KL "
-        f"divergence a site is below {bound:g} nats; every component passes at least {gamma:g} in "
-        "the log-SNR. The best steps are those of the time grid *gaussian*. Octave by octave, "
+        f"divergence per site is below {bound:g} nats; every component passes at least {gamma:g} "
+        "in the log-SNR. The best steps are those of the time grid *gaussian*. Octave by octave, "
         "details are drawn given the averages of their blocks, and a step at a coarser octave "
         "counts by its share of the sites. The samplers of the interaction picture are not shown: "
         f"for Gaussian data they are exact in one step. `{command}`"
@@ -107,7 +107,7 @@ def _rows(found: Found) -> list[dict[str, Any]]:
             "L": row["size"],
             "way": WAYS[row["way"]][0],
             "steps": KINDS[row["steps"]],
-            "evaluations a site": row["evaluations"],
+            "evaluations per site": row["evaluations"],
         }
         for row in found["rows"]
     ]

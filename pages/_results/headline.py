@@ -145,10 +145,10 @@ def _images(found: Sequence[Effect]) -> None:
     figure = figures.forest(marks, ROWS, COLORS, "CIFAR-10: change of bits/dim")
     _show(figure, "results-headline-images")
     st.caption(
-        "Bits per dimension less those of standard diffusion, the line at 0; lower is better. "
+        "Bits per dimension minus those of standard diffusion, the line at 0; lower is better. "
         "Bars: one standard error over test images, smaller than the marks. Each model was "
-        "trained once, and they differ in loss, network input and conditioning too: the process' "
-        "own share is that of the ablation below."
+        "trained once, and they differ in loss, network input and conditioning too: the part "
+        "due to the process alone is in the ablation below."
     )
 
 

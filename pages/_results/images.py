@@ -67,7 +67,7 @@ def spectra(study: Found, nfe: int | None, arms: Sequence[Found]) -> None:
         st.info("No samples have been drawn yet.", icon=":material/hourglass_empty:")
         return
     figure = figures.curves(
-        drawn, "scale, 0 the coarsest", "power relative to the data, less 1", level=0.0, height=460
+        drawn, "scale, 0 the coarsest", "relative power − 1", level=0.0, height=460
     )
     st.plotly_chart(
         figure, key="results-spectra", config=plots.BAR, alt="Power of samples by scale"
@@ -155,7 +155,7 @@ def ablation(study: Found) -> None:
     """Draw bits against training steps, from standard diffusion to ours a choice at a time."""
     found = studies.ablation(studies.data_of(study))
     if found is None:
-        st.info("The ablation was not made. This makes it:", icon=":material/info:")
+        st.info("The ablation has not been run. This runs it:", icon=":material/info:")
         st.code("rgdiff study ablation", language="sh")
         return
     seeds = len(found["seeds"])
@@ -211,4 +211,4 @@ def _differences(steps: Sequence[Found]) -> None:
                 row[f"{point['step']:,} steps"] = text.replace("-", "−")
         table.append(row)
     st.dataframe(table, hide_index=True, width="stretch")
-    st.caption("Bits/dim more than the first model, in pairs of the same seed.")
+    st.caption("Bits/dim minus those of the first model, in pairs of the same seed.")

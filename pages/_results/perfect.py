@@ -28,8 +28,8 @@ __all__ = ["draw", "grid_rows", "sentence"]
 FILE = "schedules-phi4.json"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 HEAD = (
-    "| theory | best component-wise process | chosen from | best grids, % | equal turns, % "
-    "| equal log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
+    "| theory | best component-wise process | chosen from | best grids, % "
+    "| uniform in angle, % | uniform in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
 )
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
@@ -158,10 +158,10 @@ def _note(found: Found) -> str:
     ends = {min(counts), max(counts)} if counts else {0}
     fields = " to ".join(f"{count:,}" for count in sorted(ends))
     return (
-        "Gap: KL, in nats, of the stochastic (shell) sampler's N steps less that of infinitely "
+        "Gap: KL, in nats, of the stochastic (shell) sampler's N steps minus that of infinitely "
         "many, with the exact posterior mean by Monte Carlo and no network; each process on its "
-        "own best time grid; in the table the same processes also in steps of equal turns of the "
-        "mean angle, and in equal steps of the mean log-SNR. Gaussian data would have none. Bars: "
+        "own best time grid; in the table the same processes also on grids uniform in angle and "
+        "uniform in log-SNR. Gaussian data would have none. Bars: "
         f"one standard error over {fields} fields, the same for all processes; comparisons are by "
         "groups of the same fields, with Holm's correction and a margin of "
         f"{100 * found['margin']:g} % stated "

@@ -17,7 +17,7 @@ from rgdiff_core.study.lattice.verdict import OURS, against, combined_error
 __all__ = ["draw", "line"]
 
 KL = "KL(p‖q) ≤, nats"
-NFE = "evaluations of the network for one sample"
+NFE = "network evaluations per sample"
 QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
     "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),
     "ess": ("effective sample size", "ESS", 1.0),
@@ -64,7 +64,7 @@ def _head(study: Found) -> None:
     )
     if done["runs"] < done["of"]:
         st.info(
-            f"{done['runs']} of {done['of']} runs are there; the same command continues.",
+            f"{done['runs']} of {done['of']} runs are finished; rerun the command to continue.",
             icon=":material/hourglass_empty:",
         )
 
@@ -129,21 +129,22 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     told = {
         "kl": number(KL, MEASURE),
         "change": number(
-            "Δ to standard, nats", "KL less that of standard diffusion, paired by seed."
+            "Δ to standard, nats", "KL minus that of standard diffusion, paired by seed."
         ),
         "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
         "ends": number(
-            "part from the ends", "Of KL(p‖q), what lies beyond the ends of the schedule."
+            "due to end points (nats)",
+            "The part of KL(p‖q) that lies beyond the ends of the schedule.",
         ),
         "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
         "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
-        "reverse_kl": number("KL(q‖p)", "Of the probability flow, nats."),
-        "flow_kl": number("KL(p‖q), flow", "Of the probability flow, nats."),
+        "reverse_kl": number("KL(q‖p)", "KL(q‖p) of the probability flow, nats."),
+        "flow_kl": number("KL(p‖q), flow", "KL(p‖q) of the probability flow, nats."),
         "bound_kl": number("KL(p‖q), bound", "By the bound on held-out configurations, nats."),
-        "acceptance": number("acceptance", "Of independence Metropolis with the flow."),
+        "acceptance": number("acceptance", "Acceptance of independence Metropolis with the flow."),
         "chi": number(
             "χ error, %",
-            f"Of the susceptibility, with {METHOD_TITLES.get(method, method)} at {steps} "
+            f"Error of the susceptibility, with {METHOD_TITLES.get(method, method)} at {steps} "
             "evaluations.",
             "%.2f",
         ),
@@ -159,7 +160,9 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
         "schedule": st.column_config.TextColumn(
             "schedule", help="What the search chose among the method's candidates."
         ),
-        "lr": st.column_config.NumberColumn("rate", help="Chosen by the search.", format="%g"),
+        "lr": st.column_config.NumberColumn(
+            "learning rate", help="Chosen by the search.", format="%g"
+        ),
     }
 
 
@@ -264,7 +267,7 @@ def _evaluations(study: Found) -> None:
 
 def _ablation(study: Found) -> None:
     if not study["ablation"]:
-        st.info("The ablation was not made for this theory.", icon=":material/info:")
+        st.info("The ablation has not been run for this theory.", icon=":material/info:")
         return
     st.caption(
         "From standard diffusion to the other methods, one change at a time, all with the same "
@@ -325,8 +328,8 @@ def _step(row: Found) -> str:
 
 FIGURES: Mapping[str, Callable[[Found], None]] = {
     "Training steps": _steps,
-    "Sampler's steps": _evaluations,
+    "Sampling steps": _evaluations,
     "One change at a time": _ablation,
     "Map of schedules": search.schedule_scan,
-    "What goes wrong where": error_map.draw,
+    "Error by scale and noise level": error_map.draw,
 }

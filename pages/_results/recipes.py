@@ -45,8 +45,8 @@ def draw(study: Found) -> None:
                 "steps": st.column_config.NumberColumn("steps", format="localized"),
             }
             | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
-            | columns("change", "less the first row", "%+.3f", "In pairs of the same images.")
-            | columns("matched", "bits/dim, matched", "%.3f", "In matched noise behind a cutoff.")
+            | columns("change", "Δ to first row", "%+.3f", "In pairs of the same images.")
+            | columns("matched", "bits/dim, matched", "%.3f", "Matched noise, cutoff schedule.")
             | columns("named", "share named", "%.3f", "Samples of the class asked for."),
         )
     download(data, "recipes", [row for _, table in tables for row in table])

@@ -1,4 +1,4 @@
-"""The record of the search, and the map of local schedules."""
+"""The record of the search, and the map of component-wise schedules."""
 
 import streamlit as st
 
@@ -16,11 +16,11 @@ def schedule_scan(study: Found) -> None:
     """Draw KL over kernel and width, one map for each colour of the noise."""
     found = study["schedule_scan"]
     if not found:
-        st.info("The map of schedules was not made for this theory.", icon=":material/info:")
+        st.info("The map of schedules has not been run for this theory.", icon=":material/info:")
         return
     st.caption(
-        "What the local schedule does: KL(p‖q) in nats after short trainings, one seed each, for "
-        "every kernel of the cutoff and its one number: width of the sigmoid, order of "
+        "What the component-wise schedule does: KL(p‖q) in nats after short trainings, one seed "
+        "each, for every kernel of the cutoff and its one number: width of the sigmoid, order of "
         "Butterworth, softness. All cells but the noise and the schedule are alike."
     )
     kernels = list(dict.fromkeys(row["kernel"] for row in found))
@@ -92,8 +92,9 @@ def search(study: Found) -> None:
             hide_index=True,
             width="stretch",
             column_config={
+                "arm": st.column_config.TextColumn("method"),
                 **columns("kl", "KL(p‖q), nats"),
-                "lr": st.column_config.NumberColumn("rate", format="%g"),
+                "lr": st.column_config.NumberColumn("learning rate", format="%g"),
                 "seconds": st.column_config.NumberColumn(format="%.1f"),
             },
         )

@@ -80,12 +80,12 @@ def _study() -> None:
         for place, (name, each) in zip(st.columns(WIDE), shown[start:], strict=False):
             title = TITLES.get(name, name)
             place.markdown(f"**{title}**")
-            figure = figures.curves(each, "L", "off by, %", log_x=True, level=0.0)
+            figure = figures.curves(each, "L", "deviation from HMC (%)", log_x=True, level=0.0)
             place.plotly_chart(
                 figure.update_layout(height=330),
                 key=f"results-sizes-{name}",
                 config=plots.BAR,
-                alt=f"{title} of samples against the size of the lattice, off hybrid Monte Carlo",
+                alt=f"{title} of samples against the size of the lattice: deviation from HMC",
             )
     st.dataframe(rows[model], hide_index=True, width="stretch", placeholder="given")
     download("phi4", "sizes", rows[model])
@@ -126,7 +126,7 @@ def exponents_table(found: Found, model: str) -> str:
     lines += ["|:--|:--|--:|--:|--:|"]
     lines += ["| Ising class, exact | | " + " | ".join(f"{x:g}" for _, x in names.values()) + " |"]
     for row in rows:
-        title = "hybrid Monte Carlo" if row["model"] is None else KINDS[row["kind"]][0]
+        title = "HMC" if row["model"] is None else KINDS[row["kind"]][0]
         shown = (_number(row[name]) for name in names)
         lines.append(f"| {title} | {', '.join(map(str, row['sizes']))} | {' | '.join(shown)} |")
     return "\n".join(lines)
@@ -151,7 +151,7 @@ def sentence(found: Found, model: str) -> str:
                 continue
             free = _free(row)
             wrong = {n: each for n, each in free.items() if not _right(each)}
-            verb = "drawn" if row["kind"] == "run" else "grown from given long waves"
+            verb = "drawn" if row["kind"] == "run" else "grown from given coarse modes"
             size = f"**{at['size']}×{at['size']}**, {verb}"
             if not wrong:
                 parts.append(f"{size}: all right")
@@ -162,13 +162,13 @@ def sentence(found: Found, model: str) -> str:
                 continue
             parts.append(
                 f"{size}: {len(free) - len(wrong)} of {len(free)} right, "
-                f"{TITLES.get(worst, worst)} off by {_off(wrong[worst])} %"
+                f"{TITLES.get(worst, worst)} deviates by {_off(wrong[worst])} %"
             )
     if not parts:
         return "This model has not been measured yet."
     return (
-        f"Observables that count as right are within {CLOSE:g} % of hybrid Monte Carlo or "
-        f"{ENOUGH:g} standard errors. {'; '.join(parts)}.{_weights(found, model)}"
+        f"Observables that count as right are within {CLOSE:g} % of Hamiltonian (hybrid) Monte "
+        f"Carlo (HMC) or {ENOUGH:g} standard errors. {'; '.join(parts)}.{_weights(found, model)}"
     )
 
 
@@ -251,10 +251,9 @@ def _note(found: Found) -> str:
     action, minus = found["action"], lambda x: f"{x:g}".replace("-", "−")
     return (
         f"φ⁴ at m² = {minus(action['m2'])}, λ = {action['lam']:g}, ½ % above the critical line. "
-        "Off by: observables of the samples less those of hybrid Monte Carlo with clusters, in "
-        "per cent; bars are one standard error of the difference. *Given*: fixed by the long "
-        "waves that fields were grown from, or by the spectrum, and no test. Exponents are slopes "
-        "of the "
+        "Deviation: observables of the samples minus those of HMC with clusters, in per cent; "
+        "bars are one standard error of the difference. *Given*: fixed by the coarse modes that "
+        "fields were grown from, or by the spectrum, and no test. Exponents are slopes of the "
         "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L; their "
         "errors take lattices of different L as independent, which those grown from 8×8 are not. "
         "Away from the critical line: sizes and couplings at which flows are compared since "

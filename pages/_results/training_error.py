@@ -41,19 +41,19 @@ def draw(theories: Sequence[Found], steps: int) -> None:
     if rows := gaussian_rows(theories, steps):
         st.markdown(
             "**For Gaussian data** the stochastic (shell) sampler's gap is zero in any number of "
-            f"steps. DDIM's is not: in {steps} steps of equal log-SNR it is about c (range/N)² a "
-            "site. White noise has to pass the log-SNR range Γ of one component and that between "
-            "the loudest and the faintest, ln κ, so that it costs ((Γ + ln κ)/Γ)² times as much "
-            "as matched noise: it grows as the logarithm of κ, squared. At the best steps it "
-            "hardly grows: see *Larger lattices*."
+            f"steps. DDIM's is not: in {steps} steps of equal log-SNR it is about c (range/N)² "
+            "per site. White noise has to pass the log-SNR range Γ of one component and that "
+            "between the loudest and the faintest, ln κ, so that it costs ((Γ + ln κ)/Γ)² times "
+            "as much as matched noise: it grows as the logarithm of κ, squared. At the best steps "
+            "it hardly grows: see *Larger lattices*."
         )
         told = {"theory": st.column_config.TextColumn("theory", pinned=True)}
         told |= {
             name: st.column_config.NumberColumn(title, format=digits)
             for name, title, digits in (
                 ("condition", "κ", "%.0f"),
-                ("white", "white noise, nats a site", "%.4f"),
-                ("matched", "matched noise, nats a site", "%.4f"),
+                ("white", "white noise, nats per site", "%.4f"),
+                ("matched", "matched noise, nats per site", "%.4f"),
                 ("ratio", "ratio", "%.2f"),
                 ("limit", "((Γ + ln κ)/Γ)²", "%.2f"),
             )

@@ -29,10 +29,10 @@ MEASURE = (
     "many steps, by the denoiser's squared error: an upper bound of KL(p‖q). Errors are one "
     "standard error, over seeds and held-out fields. Two methods differ where Student's test says "
     "so at 95 %, with Holm's correction for all; they are equal where the 95 % interval is "
-    "inside a margin that was stated beforehand, a tenth of standard diffusion's number; else "
-    "they are undecided. In infinitely many steps a perfect network gives every schedule the "
-    "same distance, so that schedules can only differ by what the network did not learn, and by "
-    "the number of steps."
+    "inside a margin that was stated beforehand, a tenth of standard diffusion's number; "
+    "otherwise they are not distinguishable. In infinitely many steps a perfect network gives "
+    "every schedule the same distance, so that schedules can only differ by what the network did "
+    "not learn, and by the number of steps."
 )
 ENOUGH = 2048  # samples: the features' covariance has as many dimensions
 METHOD_TITLES: Mapping[str, str] = {
@@ -84,7 +84,7 @@ def sentence(verdict: LatticeVerdict) -> str:
         f"standard diffusion {base}: **{phrase(verdict.difference)}**. "
     )
     text += _best(verdict) + _in_few_steps(verdict)
-    return text if verdict.complete else f"{text} Not all runs are there yet."
+    return text if verdict.complete else f"{text} Not all runs are finished yet."
 
 
 def _best(verdict: LatticeVerdict) -> str:
@@ -108,7 +108,8 @@ def _in_few_steps(verdict: LatticeVerdict) -> str:
     if not parts:
         return ""
     steps = verdict.few_steps[0].steps
-    return f" At equal cost, in {steps} steps, the susceptibility is off by: {'; '.join(parts)}."
+    told = "; ".join(parts)
+    return f" At equal cost, in {steps} steps, the error of the susceptibility is: {told}."
 
 
 def _percent(number: Found) -> str:

@@ -184,7 +184,7 @@ def _own_process(source: Source, color: Color, schedule: Schedule) -> None:
     st.caption(
         ":orange[:material/warning:] This model only works with the process it was trained on."
     )
-    st.button("Use it", on_click=take, args=(own.color, own.schedule))
+    st.button("Use its process", on_click=take, args=(own.color, own.schedule))
 
 
 def _ends(schedule: Cutoff) -> None:

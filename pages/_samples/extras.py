@@ -29,7 +29,7 @@ def zoomed(bench: SamplesState) -> None:
     (image, known), basis, x = parts, source.denoiser.basis, drawn(request)
     look = basis.synthesize(known * basis.analyze(image.to(known))).cpu()
     shown = torch.cat((image, look, x.mean(0, keepdim=True), x[:4]))
-    names = ["the image", "what is given", "mean of all", *(f"sample {i + 1}" for i in range(4))]
+    names = ["the image", "kept scales", "mean of all", *(f"sample {i + 1}" for i in range(4))]
     st.html(plots.tiles(coloured(shown, source), names[: len(shown)]))
     st.caption(
         "The given scales are the same in all samples, and the rest is drawn from the model's "

@@ -45,7 +45,10 @@ def panel(bench: SamplesState) -> None:
     st.divider()
     st.header("A better schedule for this number of steps")
     if isinstance(load(setting).denoiser, GaussianDenoiser):
-        st.caption("The free theory is exact in any number of steps: all schedules tie.")
+        st.caption(
+            "For Gaussian data the shell and interaction-picture samplers are exact at any number "
+            "of steps, so there is nothing to optimise."
+        )
         return
     way = st.segmented_control(
         "Search", WAYS, format_func=WAYS.__getitem__, default="gradient", key=f"{KEY}-way"
@@ -70,7 +73,13 @@ def _gradient(bench: SamplesState, columns: list, busy: bool) -> None:
     setting = bench.setting
     curved = isinstance(setting.side.schedule, Cutoff) and setting.side.schedule.continuous
     rounds = columns[0].number_input(
-        "Rounds", 10, 2000, 150, step=50, key=f"{KEY}-rounds", help="Gradient steps."
+        "Gradient steps",
+        10,
+        2000,
+        150,
+        step=50,
+        key=f"{KEY}-rounds",
+        help="How often the curve is updated.",
     )
     points = columns[1].number_input(
         "Control points",
@@ -81,7 +90,10 @@ def _gradient(bench: SamplesState, columns: list, busy: bool) -> None:
         help="With one more than there are steps, the curve is free at every time that is used.",
     )
     shape = columns[2].toggle(
-        "Also the width", True, key=f"{KEY}-shape", help="Also the kernel's width or order."
+        "Also the width",
+        True,
+        key=f"{KEY}-shape",
+        help="Optimise the kernel's width or order, too.",
     )
     if columns[3].button(
         f"Optimise for {setting.steps} steps",
@@ -102,7 +114,11 @@ def _sweep(bench: SamplesState, columns: list, busy: bool) -> None:
     lattice = load(setting).action is not None
     menu = list(OBJECTIVES) if lattice else ["bound"]
     objective = columns[0].selectbox(
-        "By", menu, format_func=OBJECTIVES.__getitem__, key=f"{KEY}-by", help="What is compared."
+        "Objective",
+        menu,
+        format_func=OBJECTIVES.__getitem__,
+        key=f"{KEY}-by",
+        help="The quantity to minimise or maximise.",
     )
     count = columns[1].number_input("Trials", 1, 1000, 30, step=10, key=f"{KEY}-trials")
     if columns[3].button(
@@ -143,7 +159,7 @@ def _show(search: Search, busy: bool) -> None:
         )
     if search.taken:
         st.caption("The result is in the editor above.")
-        if st.button("Back to the start", key=f"{KEY}-back", icon=":material/undo:"):
+        if st.button("Restore the original schedule", key=f"{KEY}-back", icon=":material/undo:"):
             session.take(search.setting.side.noise, search.setting.side.schedule)
             search.taken = False
             st.rerun()
@@ -170,10 +186,10 @@ def _rounds(rounds: list[Progress]) -> None:
         np.pad(change, (window - 1, 0), "edge"), np.ones(window) / window, "valid"
     )
     falls = [
-        Curve("each round", index, change, plots.GREY, width=1),
+        Curve("each step", index, change, plots.GREY, width=1),
         Curve("mean", index, smooth, plots.ORANGE),
     ]
-    figure = plots.lines(falls, "round", "change of the bound, nats", 260)
+    figure = plots.lines(falls, "gradient step", "change of the bound, nats", 260)
     left.plotly_chart(figure, key=f"{KEY}-falls", alt="The bound as it falls")
     t = torch.linspace(0, 1, 101, dtype=torch.float64)
     paths = [

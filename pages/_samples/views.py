@@ -101,7 +101,7 @@ def results(bench: SamplesState) -> None:
     """Draw the measurements of the present setting and of those that are pinned."""
     st.divider()
     head, button = st.columns([4, 1], vertical_alignment="bottom")
-    head.header("Against the data")
+    head.header("Comparison with the data")
     if bench.walk is not None and not load(bench.setting).quick:
         st.caption(
             "The pictures of a walk depend on two samples only: end the walk to measure the model."

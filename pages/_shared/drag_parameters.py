@@ -108,7 +108,7 @@ _SCHEDULES: dict[type[Spec], DragParameter] = {
     schedules.InverseRG: DragParameter(
         "mass2",
         "Mass m² of the schedule",
-        "Waves longer than 1/m dissolve together.",
+        "Modes of wavelength above 1/m dissolve together.",
         1e-3,
         4,
         True,

@@ -106,7 +106,7 @@ def _gaussian(size: int, count: int) -> FieldSet:
     )
     spectrum = _SPECTRA[law]()
     variance = st.number_input(
-        "⟨φ²⟩ of a site",
+        "⟨φ²⟩ per site",
         1e-6,
         1e6,
         1.0,

@@ -46,8 +46,8 @@ COLORS: Mapping[type[Color], tuple[str, Color]] = {
 START_COLORS: Mapping[str, Color] = {
     "white": colors.White(),
     "blue (∝ k)": colors.PowerLaw(-1.0),
-    "red (∝ 1/k)": colors.PowerLaw(1.0),
-    "like natural images (∝ 1/k²)": colors.PowerLaw(2.0),
+    "pink (∝ 1/k)": colors.PowerLaw(1.0),
+    "red, like natural images (∝ 1/k²)": colors.PowerLaw(2.0),
     "as the free theory": colors.FreeTheory(),
     "matched to the data": colors.Matched(),
 }
@@ -104,7 +104,7 @@ SCHEDULES: Mapping[type[Schedule], tuple[str, Schedule]] = {
 
 GRID_HELP: Mapping[str, Mapping[str, str]] = {
     "uniform": {"title": "uniform in t", "help": "Equal steps in the schedule's own time."},
-    "logsnr": {"title": "uniform in log-SNR", "help": "Equal falls of the mean log-SNR."},
+    "logsnr": {"title": "uniform in log-SNR", "help": "Equal steps in the mean log-SNR."},
     "angle": {
         "title": "uniform in angle",
         "help": "Dense where signal turns into noise, however fast the schedule runs there.",

@@ -50,10 +50,10 @@ def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:
         return lambda b, v: replace(b, **{name: v})
 
     st.selectbox(
-        "Basis U — where",
+        "Basis U",
         list(BASES),
         format_func=BASES.__getitem__,
-        help="The components in which noise is added independently.",
+        help="Where the noise acts: the components in which it is added independently.",
         **bind("basis", basis.name, lambda b, v: replace(b, name=v, levels=None)),
     )
     if basis.name == "wavelet":
@@ -98,10 +98,11 @@ def deepest(shape: tuple[int, ...]) -> int:
 def color_widget(color: Color, bind: Bind) -> None:
     """Draw the choice of a colour, without its number."""
     st.selectbox(
-        "Noise colour S — how loud",
+        "Noise colour S",
         _kinds(COLORS, color),
         format_func=lambda c: _title(COLORS, c),
-        help="The spectrum of the noise, and so the fixed point where the flow ends.",
+        help="How strong the noise is at each scale: its spectrum, and so the fixed point where "
+        "the flow ends.",
         **bind("color", type(color), _recolored),
     )
 
@@ -119,26 +120,26 @@ def color_motion(side: ProcessChoice, bind: Callable[[str], Bind]) -> None:
     Arguments:
         bind: keeps the values of the widgets of a field of the side.
     """
-    colors = {FIXED: None} | {f"Begins {title}": color for title, color in START_COLORS.items()}
+    colors = {FIXED: None} | {f"Starts {title}": color for title, color in START_COLORS.items()}
     title = next((t for t, color in colors.items() if color == side.start), None)
     if title is None and side.start is not None:
-        colors[title := f"Begins with {describe_noise(side.start)} noise"] = side.start
+        colors[title := f"Starts with {describe_noise(side.start)} noise"] = side.start
     with st.expander("Colour over time", expanded=side.start is not None):
         st.selectbox(
             "Colour over time",
             list(colors),
-            help="The noise begins with this spectrum and ends with the one chosen above; the "
-            "logarithm of its power moves evenly between them at every scale. It is a diffusion "
-            "while no scale's signal-to-noise ratio rises.",
+            help="The noise starts with this spectrum and ends with the one chosen above; the "
+            "logarithm of its power is interpolated between them at every scale. Valid as long as "
+            "no scale's SNR increases with time.",
             label_visibility="collapsed",
             **bind("start")("start", title, lambda _, chosen: colors[chosen]),
         )
         if side.start is not None:
             st.selectbox(
-                "Change",
+                "Interpolation",
                 list(MOTIONS),
                 format_func=lambda kind: MOTIONS[kind][0],
-                help="How the colour moves from the first to the last.",
+                help="How the spectrum changes from start to end.",
                 **bind("motion")("motion", type(side.motion), lambda _, kind: MOTIONS[kind][1]),
             )
 
@@ -156,7 +157,7 @@ def schedule_widgets(schedule: Schedule, bind: Bind, basis: BasisSpec) -> None:
     if basis.name != "wavelet" and not isinstance(schedule, WaveletLevels):
         kinds.remove(WaveletLevels)
     st.selectbox(
-        "Schedule γ(t) — when",
+        "Schedule γ(t)",
         kinds,
         format_func=lambda s: _title(SCHEDULES, s),
         help="When each component is erased. Only Cutoff has a Λ(t) to drag.",

@@ -30,7 +30,13 @@ def noise_pictures(choice: SpectraChoice, spec: BasisSpec, colors: Colors) -> No
     """Draw the data, and samples of each colour in the basis."""
     basis, modes = choice.basis(spec), choice.modes(spec)
     seed = st.number_input(
-        "Seed", 0, 10**6, key="draw", bind=address.whole("draw"), help="Of the noise.", width=160
+        "Seed",
+        0,
+        10**6,
+        key="draw",
+        bind=address.whole("draw"),
+        help="Seed of the noise.",
+        width=160,
     )
     rows = {"Data": choice.images[:PICTURES]}
     for title, color in colors.items():

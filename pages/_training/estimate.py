@@ -51,7 +51,7 @@ def _answer(key: str, steps: int, busy: bool) -> None:
         return
     timing: Timing = task.result
     st.caption(
-        f"{_step(timing.step_s)} a step on {timing.device}: "
+        f"{_step(timing.step_s)} per step on {timing.device}: "
         f"**{duration(timing.total_s)}** for {steps:,} steps; longer where others work on the "
         "same machine."
     )

@@ -26,7 +26,7 @@ from rgdiff_core.training.state import check_classes
 
 __all__ = ["fit", "form", "presets", "summary"]
 
-OWN = "own numbers"
+OWN = "custom"
 
 
 def form() -> TrainConfig:
@@ -102,7 +102,7 @@ def presets() -> None:
         list(PRESETS),
         index=None,
         format_func=lambda each: PRESETS[each].title,
-        placeholder="none: your own settings",
+        placeholder="Custom",
         help="A whole config; every setting in the sidebar may be changed afterwards.",
         **bound(
             "preset",
@@ -144,7 +144,7 @@ def _model(config: TrainConfig) -> None:
         st.caption(f"{_count(config):,} parameters")
     except ValueError as error:
         st.caption(str(error))
-    with st.popover("The network's numbers", icon=":material/straighten:", width="stretch"):
+    with st.popover("Network hyperparameters", icon=":material/straighten:", width="stretch"):
         for field in dataclasses.fields(network):
             _number_of(network, field.name)
     _menus(config, "model", MODEL)

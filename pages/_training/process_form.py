@@ -41,7 +41,8 @@ def process_form(config: TrainConfig) -> None:
         "Trained on",
         kinds,
         format_func=lambda kind: NOISES.get(kind) or kind.__name__,
-        help="Universal: random colours and schedules, so that one model serves all of them.",
+        help="Universal: an any-schedule model, conditioned on the noise level at each scale and "
+        "trained on random colours and schedules, so that it serves all of them.",
         **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),
     )
     if isinstance(noise, FixedProcess | LearnedProcess):
@@ -70,10 +71,10 @@ def _learned(noise: LearnedProcess) -> None:
         **_of_noise("scales", noise),
     )
     st.number_input(
-        "Steps of the weights for one of the schedule",
+        "Weight updates per schedule update",
         1,
         10_000,
-        help="A step of the schedule takes about as long as one of the weights with 256 images.",
+        help="A schedule update takes about as long as a weight update with 256 images.",
         **_of_noise("every", noise),
     )
 
@@ -93,7 +94,14 @@ def _universal(noise: Universal) -> None:
         help="1 is the most varied; more steps save the time that a new process takes.",
         **_of_noise("every", noise),
     )
-    st.slider("Share of drawn colours", 0.0, 1.0, **_of_noise("curves", noise))
+    st.slider(
+        "Fraction of processes with a randomised noise spectrum",
+        0.0,
+        1.0,
+        help="Their noise spectrum is a power of the data's, from white to steeper than the data, "
+        "or a random curve on it.",
+        **_of_noise("curves", noise),
+    )
 
 
 def _of_noise(field: str, noise: NoiseSource) -> dict[str, Any]:

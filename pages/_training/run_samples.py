@@ -67,7 +67,7 @@ def sampling(run: Run) -> None:
         200,
         25,
         key="training-steps",
-        help="Of DPM-Solver++(2M), or of the shell sampler where the schedule jumps.",
+        help="Steps of DPM-Solver++(2M), or of the shell sampler for a discontinuous schedule.",
     )
     seed = columns[2].number_input(
         "Seed", 0, 2**31 - 1, 0, key="training-seed", help="Equal seeds, equal noise."

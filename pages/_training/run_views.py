@@ -159,7 +159,7 @@ def _held_out(rows: Sequence[Mapping[str, Any]], color: str) -> list[Curve]:
     values = [row["held_out"] for row in rows]
     return [
         Curve(
-            "held out, EMA weights",
+            "validation (EMA weights)",
             [row["step"] for row in rows],
             [1000 * value["gain"] for value in values],
             color,
@@ -253,7 +253,7 @@ def comparison(chosen: Sequence[Run]) -> None:
         if training:
             curves.append(_curve(title, training, color))
         for curve in _held_out(held_out, color):
-            curves.append(Curve(f"{title}, held out", **_rest(curve)))
+            curves.append(Curve(f"{title}, validation", **_rest(curve)))
     if curves:
         figure = plots.lines(curves, "step", GAIN, height=380)
         st.plotly_chart(figure, key="training-comparison", config=plots.BAR, alt="Runs compared")

@@ -37,8 +37,8 @@ HELP = {
     "scale, that and the data's variance by octave, or one number that stands for the time.",
     "reference": "The Gaussian that the network corrects: with the data's spectrum, or with the "
     "same variance in all components.",
-    "weighting": "What the squared error is weighted by, in time and scale; EDM's weighs all "
-    "scales alike and favours the picture as a whole over fine detail.",
+    "weighting": "What the squared error is weighted by, in time and scale; EDM's weights all "
+    "scales equally and favours the picture as a whole over fine detail.",
     "times": "Equal slices of time, equal slices of information, or EDM's log-normal noise "
     "levels, of which a tenth is uniform.",
     "level_mean": "Centre of the log-normal noise levels: γ = −log-SNR of white noise.",
@@ -54,7 +54,7 @@ HELP = {
     "patch": "Side of the squares of pixels that are merged into channels: 1 for none; 2 leaves "
     "a quarter of the sites to compute on.",
     "group_channels": "Least number of channels that a normalisation averages over; 16 is fast.",
-    "head_channels": "Of the attention; few wide heads are faster than many narrow ones.",
+    "head_channels": "For attention; few wide heads are faster than many narrow ones.",
     "added_skips": "Skip connections added to the features, a sixth faster, instead of stacked "
     "on them as more channels.",
 }

@@ -168,7 +168,7 @@ def _import_spins(
     }
     lines = [f"{spec.title}, {spec.n_samples} configurations: {spec.name}"]
     if found.energy is not None:
-        lines.append(f"energy {found.energy} a site, exactly {exact:.5g}")
+        lines.append(f"energy {found.energy} per site, exactly {exact:.5g}")
     if found.warning is not None:
         lines.append(f"Warning: {found.warning}")
     return report, lines

@@ -50,13 +50,13 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--steps",
         type=int,
-        help=f"of the flow's integrator (default {STEPS_OF_FLOW}), of the sampler that --method "
-        f"names ({STEPS_OF_SAMPLER}), or of the sampler for images ({STEPS_OF_IMAGES})",
+        help=f"steps of the flow's integrator (default {STEPS_OF_FLOW}), of the sampler that "
+        f"--method names ({STEPS_OF_SAMPLER}), or of the sampler for images ({STEPS_OF_IMAGES})",
     )
     parser.add_argument(
         "--method",
         choices=DETERMINISTIC,
-        help="lattices: judge what just so many steps of this sampler draw (default: judge the "
+        help="lattices: judge what exactly --steps steps of this sampler draw (default: judge the "
         "probability flow, the limit of many steps); images: draw with it",
     )
     parser.add_argument(
@@ -67,14 +67,16 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=100_000,
         metavar="N",
-        help="lattices: configurations of hybrid Monte Carlo to compare with (default 100000)",
+        help="lattices: configurations of Hamiltonian (hybrid) Monte Carlo (HMC) to compare with "
+        "(default 100000)",
     )
     parser.add_argument(
         "--flow",
         type=int,
         default=0,
         metavar="N",
-        help="images: so many held-out ones get bits/dim of the probability flow too (default 0)",
+        help="images: the first N held-out ones get bits/dim of the probability flow too "
+        "(default 0)",
     )
     parser.add_argument("--seed", type=int, default=0, help="(default 0)")
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write all numbers there")
@@ -213,7 +215,7 @@ def _told(report: LatticeReport, steps: int, method: str | None) -> list[str]:
         f"φ⁴ {report.size}×{report.size} at m² = {report.action.m2:g}, λ = {report.action.lam:g}: "
         f"{quality.n} samples of {judged}, {quality.nfe} evaluations each",
         "",
-        f"ESS                       {quality.ess}   ({per_second:.3g} effective samples a second)",
+        f"ESS                       {quality.ess}   ({per_second:.3g} effective samples/s)",
         f"Metropolis acceptance     {report.acceptance}   (expected {quality.acceptance})",
         f"Metropolis τ_int          {report.tau_int}   (expected {quality.tau_int})",
         f"log Z, of the weights     {log_z.model}",

@@ -57,7 +57,7 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     )
     device_option(parser)
     parser.add_argument(
-        "--limit", type=int, default=None, help="use only so many images of each split"
+        "--limit", type=int, default=None, help="use only the first N images of each split"
     )
     parser.add_argument(
         "--data", default="cifar10", help="data set of labelled images 3×32×32; default cifar10"

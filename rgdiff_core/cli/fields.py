@@ -45,7 +45,7 @@ def _ising(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     spec = IsingSet(model, chosen.n, chosen.test, chosen.chains, chosen.thinning, chosen.seed)
     exact = {"energy_density": model.energy_density, "log_z": model.log_z}
     lines = [
-        f"exactly: energy {exact['energy_density']:.6g} a site, log Z {exact['log_z']:.8g}",
+        f"exactly: energy {exact['energy_density']:.6g} per site, log Z {exact['log_z']:.8g}",
         f"entropy {model.entropy / model.size**2:.6g} nats a spin",
     ]
     return _made(spec, exact | {"entropy": model.entropy}, lines)
@@ -68,7 +68,7 @@ def _gaussian_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variance",
         type=float,
-        help="⟨φ²⟩ of a site, 1e-6 to 1e6 (default: 1 for a power law, else as the spectrum is)",
+        help="⟨φ²⟩ per site, 1e-6 to 1e6 (default: 1 for a power law, else as the spectrum is)",
     )
 
 
@@ -81,7 +81,7 @@ def _gaussian(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     exact = {"entropy": field.entropy, "variance": float(field.power.mean())}
     lines = [
         f"exactly: ⟨φ²⟩ = {exact['variance']:.6g}, entropy "
-        f"{field.entropy / field.size**2:.6g} nats a site"
+        f"{field.entropy / field.size**2:.6g} nats per site"
     ]
     return _made(GaussianSet(field, chosen.n, chosen.test, chosen.seed), exact, lines)
 

@@ -1,4 +1,4 @@
-"""`rgdiff lattice grow`: finer fields drawn, given the long waves of coarser ones."""
+"""`rgdiff lattice grow`: finer fields drawn, given the long-wavelength (coarse) modes."""
 
 import argparse
 from pathlib import Path
@@ -29,13 +29,14 @@ def grow_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         default=MODEL,
         metavar="MODEL",
-        help=f"a universal lattice model: pretrained, a run or a file; default {MODEL}",
+        help="a universal (any-schedule) lattice model: pretrained, a run or a file; default "
+        f"{MODEL}",
     )
     coupling_options(parser)
     parser.add_argument(
         "--data",
         metavar="NAME",
-        help="grow the long waves of this data set's fields, on half its side; default: of the "
+        help="grow the long-wavelength modes of this data set, on half its side; default: of the "
         "model's own data",
     )
     parser.add_argument(
@@ -46,7 +47,7 @@ def grow_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--levels", type=int, default=1, help="octaves; default 1")
     parser.add_argument("--n", type=int, default=64, help="fields; default 64")
-    parser.add_argument("--steps", type=int, default=12, help="of the sampler; default 12")
+    parser.add_argument("--steps", type=int, default=12, help="sampler steps; default 12")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument(
         "--spectrum",

@@ -116,7 +116,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 GROUPS = {
     "data": "Data sets: list, fetch, add and delete them; make and move lattice configurations.",
-    "features": "Networks whose features images are compared by.",
+    "features": "Feature networks for Fréchet and kernel distances.",
     "lattice": "φ⁴ on the lattice: scan its phase diagram, grow fields.",
     "runs": "Training runs: queue them, watch them, stop them, continue them.",
     "study": "Matched noise and component-wise schedules against standard diffusion.",
@@ -127,11 +127,15 @@ COMMANDS = (
     Command("data fetch", "Bring data sets into the cache.", "data"),
     Command("data add", "Make a folder of pictures, or a file of arrays, a data set.", "own_data"),
     Command("data delete", "Delete own images, generated fields or an ensemble.", "own_data"),
-    Command("data generate", "Generate φ⁴ configurations by hybrid Monte Carlo.", "ensembles"),
+    Command(
+        "data generate",
+        "Generate φ⁴ configurations by Hamiltonian Monte Carlo (HMC).",
+        "ensembles",
+    ),
     Command("data ising", "Generate configurations of the Ising model.", "fields"),
     Command(
         "data gaussian",
-        "Generate Gaussian random fields with a spectrum of one's own.",
+        "Generate Gaussian random fields with a chosen spectrum.",
         "fields",
     ),
     Command("data import", "Import lattice configurations that were made elsewhere.", "ensembles"),
@@ -143,7 +147,9 @@ COMMANDS = (
     Command(
         "lattice scan", "Scan the phase diagram of φ⁴ and find the critical coupling.", "lattice"
     ),
-    Command("lattice grow", "Draw finer fields, given the long waves of coarser ones.", "grow"),
+    Command(
+        "lattice grow", "Draw finer fields, given the long-wavelength (coarse) modes.", "grow"
+    ),
     Command("train", "Train a model from a config.", "train"),
     Command("sample", "Draw fields from a model.", "sample"),
     Command(
@@ -168,7 +174,11 @@ COMMANDS = (
         "Go from standard diffusion of images to ours, a choice at a time; it can be resumed.",
         "study_ablation",
     ),
-    Command("study recipe", "Compare recipes of training.", "study_recipe"),
+    Command(
+        "study recipe",
+        "Compare training recipes at equal core-minutes; it can be resumed.",
+        "study_recipe",
+    ),
     Command(
         "study schedules",
         "Measure what few steps cost a perfect denoiser of φ⁴; it can be resumed.",
@@ -179,11 +189,13 @@ COMMANDS = (
         "Measure one model on lattices of many sizes, beside Monte Carlo; it can be resumed.",
         "study_sizes",
     ),
-    Command("study cost", "What a site of a larger lattice costs, in closed form.", "study_cost"),
+    Command(
+        "study cost", "Compute the cost per site of larger lattices, in closed form.", "study_cost"
+    ),
     Command("study report", "Print the tables of a comparison.", "study_phi4"),
     Command(
         "features train",
-        "Train the network whose features images are compared by.",
+        "Train the feature network for Fréchet and kernel distances.",
         "features",
     ),
     Command(

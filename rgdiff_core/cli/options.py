@@ -122,7 +122,9 @@ def resuming_options(parser: argparse.ArgumentParser, kept: str, work: str) -> N
         "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
     )
     parser.add_argument(
-        "--minutes", type=float, help="begin no cell after so many; the same command goes on"
+        "--minutes",
+        type=float,
+        help="stop starting new cells after this many minutes; rerun to continue",
     )
 
 
@@ -149,8 +151,8 @@ def model_options(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=tuple(PRECISIONS),
         default="auto",
-        help="of the network (default auto: bf16 where this machine is faster with it, as "
-        "measured at the start)",
+        help="precision of the network (default auto: bf16 where this machine is faster with it, "
+        "as measured at the start)",
     )
     parser.add_argument(
         "--compile", action="store_true", help="compile the network: for many samples or steps"

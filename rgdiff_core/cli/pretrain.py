@@ -37,29 +37,34 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="models of images: only draw the stored samples of the installed model again",
     )
-    parser.add_argument("--samples", type=int, default=512, help="for the card (default 512)")
+    parser.add_argument(
+        "--samples", type=int, default=512, help="samples for the card (default 512)"
+    )
     parser.add_argument(
         "--steps",
         type=int,
         default=16,
-        help="lattice models: of the integrator of the density (default 16)",
+        help="lattice models: steps of the integrator of the density (default 16)",
     )
     usual = CardBudget()
     parser.add_argument(
         "--images",
         type=int,
         default=usual.images,
-        help=f"models of images: held-out ones for bits/dim (default {usual.images})",
+        help=f"models of images: held-out images for bits/dim (default {usual.images})",
     )
     parser.add_argument(
         "--flow",
         type=int,
         default=usual.flow,
-        help="models of images: held-out ones for the probability flow (default none)",
+        help="models of images: held-out images for the probability flow (default none)",
     )
     device_option(parser)
     parser.add_argument(
-        "--scan-samples", type=int, default=64, help="for each process of the scan (default 64)"
+        "--scan-samples",
+        type=int,
+        default=64,
+        help="samples for each process of the scan (default 64)",
     )
 
 

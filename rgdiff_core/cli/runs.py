@@ -18,12 +18,12 @@ __all__ = ["COMMANDS"]
 
 
 def _id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="see `rgdiff runs list`; its beginning will do")
+    parser.add_argument("id", metavar="ID", help="see `rgdiff runs list`; or a unique prefix")
 
 
 def _submit_options(parser: argparse.ArgumentParser) -> None:
     config_options(parser)
-    parser.add_argument("--title", default="", help="what people call it")
+    parser.add_argument("--title", default="", help="display name")
     weights_option(parser)
 
 

@@ -42,9 +42,12 @@ def sample_options(parser: argparse.ArgumentParser) -> None:
     process_options(parser)
     guidance_options(parser)
     parser.add_argument("--n", type=int, default=64, help="number of fields (default 64)")
-    parser.add_argument("--steps", type=int, default=20, help="of the sampler (default 20)")
+    parser.add_argument("--steps", type=int, default=20, help="sampler steps (default 20)")
     parser.add_argument(
-        "--method", choices=METHODS, default=None, help="default: dpmpp_2m, or shell for jumps"
+        "--method",
+        choices=METHODS,
+        default=None,
+        help="default: dpmpp_2m, or shell for a discontinuous schedule",
     )
     parser.add_argument(
         "--grid",

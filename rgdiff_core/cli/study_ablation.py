@@ -35,11 +35,13 @@ def ablation_options(parser: argparse.ArgumentParser) -> None:
         default=list(ABLATION),
         help="default: all",
     )
-    parser.add_argument("--steps", type=int, default=2000, help="of training; default 2000")
-    parser.add_argument("--batch", type=int, default=32, help="images a step; default 32")
-    parser.add_argument("--points", type=int, default=4, help="looks at the model; default 4")
-    parser.add_argument("--width", type=int, default=16, help="of the U-Net; default 16")
-    parser.add_argument("--images", type=int, default=512, help="held out; default 512")
+    parser.add_argument("--steps", type=int, default=2000, help="training steps; default 2000")
+    parser.add_argument("--batch", type=int, default=32, help="images per step; default 32")
+    parser.add_argument(
+        "--points", type=int, default=4, help="evaluations during training; default 4"
+    )
+    parser.add_argument("--width", type=int, default=16, help="channels of the U-Net; default 16")
+    parser.add_argument("--images", type=int, default=512, help="held-out images; default 512")
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )

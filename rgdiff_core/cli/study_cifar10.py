@@ -70,7 +70,7 @@ def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         study, chosen.out, {"command": words, "machine": study.machine} | _versions()
     )
     path, complete = chosen.out / f"study-{chosen.data}.json", made["finished"]
-    state = "complete" if complete else "stopped; the same command goes on"
+    state = "complete" if complete else "stopped; rerun to continue"
     lines = [*made["complete"]["failed"], f"{state}: {path}"]
     return {"file": str(path), "complete": complete}, lines
 

@@ -1,4 +1,4 @@
-"""`rgdiff study cost`: what a site of a larger lattice costs, for Gaussian data in closed form."""
+"""`rgdiff study cost`: the cost per site of larger lattices, for Gaussian data in closed form."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ def cost_options(parser: argparse.ArgumentParser) -> None:
         "--bound",
         type=float,
         default=1e-3,
-        help="of the KL divergence a site, in nats; default 0.001",
+        help="bound on the KL divergence per site, in nats; default 0.001",
     )
     parser.add_argument(
         "--out", type=Path, default=Path("results"), metavar="FOLDER", help="default: results"
@@ -60,7 +60,7 @@ def run_cost(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     lines = [
-        f"{row['size']:>4}  {row['way']:<8} {row['evaluations']:6.1f} evaluations a site, "
+        f"{row['size']:>4}  {row['way']:<8} {row['evaluations']:6.1f} evaluations per site, "
         f"{STEPS[row['steps']]}"
         for row in rows
     ]

@@ -42,7 +42,7 @@ def phi4_options(parser: argparse.ArgumentParser) -> None:
         help="cells that are computed at once, each by one thread (default: 1)",
     )
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="of the final trainings (default: the budget's)"
+        "--seeds", type=int, metavar="N", help="number of final trainings (default: the budget's)"
     )
     study_options(parser, BUDGETS, "hours on one core", "runs/study-BUDGET")
 
@@ -80,7 +80,7 @@ def run_phi4(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     complete = carried_out(plan(chosen.theories, budget), studies, how)
     for theory in studies:
         write(theory)
-    state = "complete" if complete else "stopped; the same command goes on"
+    state = "complete" if complete else "stopped; rerun to continue"
     made = list(map(str, files.values()))
     return {"files": made, "complete": complete}, [f"{state}: {', '.join(made)}"]
 

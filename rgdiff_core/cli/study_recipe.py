@@ -37,24 +37,27 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
         "--base", default=BASE, metavar="ARM", help="what the arms change; default: base"
     )
     parser.add_argument(
-        "--size", choices=tuple(SIZES), default="full", help="of the networks; default: full"
+        "--size", choices=tuple(SIZES), default="full", help="size of the networks; default: full"
     )
     parser.add_argument(
-        "--core-minutes", type=float, default=45.0, help="of training for each; default 45"
+        "--core-minutes",
+        type=float,
+        default=45.0,
+        help="core-minutes of training for each; default 45",
     )
-    parser.add_argument("--batch", type=int, default=64, help="images a step; default 64")
-    parser.add_argument("--images", type=int, default=512, help="held out; default 512")
+    parser.add_argument("--batch", type=int, default=64, help="images per step; default 64")
+    parser.add_argument("--images", type=int, default=512, help="held-out images; default 512")
     parser.add_argument(
         "--samples",
         type=int,
         default=600,
-        help="of CIFAR-10, classified; 0 for none; default 600",
+        help="samples of CIFAR-10 that are classified; 0 for none; default 600",
     )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
     parser.add_argument(
-        "--minutes", type=float, help="pause after so many; the same command goes on"
+        "--minutes", type=float, help="pause after this many minutes; rerun to continue"
     )
     parser.add_argument("--work", type=Path, default=Path("runs/study-recipe"), metavar="FOLDER")
     parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
@@ -96,7 +99,7 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     except OutOfTimeError:
         complete = False
     table = rows(found, chosen.base)
-    state = "complete" if complete else "stopped; the same command goes on"
+    state = "complete" if complete else "stopped; rerun to continue"
     return {"file": str(path), "complete": complete, "arms": table}, [*lines(table), state]
 
 

@@ -33,7 +33,7 @@ def schedules_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=Numbers().batches,
         metavar="N",
-        help=f"of {Numbers().fields} fields, of each process; default {Numbers().batches}, "
+        help=f"batches of {Numbers().fields} fields per process; default {Numbers().batches}, "
         "about four hours on one core",
     )
     resuming_options(parser, "cells", str(WORK))
@@ -63,7 +63,7 @@ def run_schedules(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found = {"command": _command(known, chosen.batches)} | versions() | summary(study)
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-    state = "complete" if complete else "stopped; the same command goes on"
+    state = "complete" if complete else "stopped; rerun to continue"
     return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
 
 

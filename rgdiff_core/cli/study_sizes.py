@@ -45,10 +45,13 @@ def sizes_options(parser: argparse.ArgumentParser) -> None:
         help="models that are measured away from the critical line, too; default: none",
     )
     for name, text in (
-        ("reference", "fields of hybrid Monte Carlo at 16×16, fewer on larger lattices"),
+        (
+            "reference",
+            "fields of HMC (Hamiltonian Monte Carlo) at 16×16, fewer on larger lattices",
+        ),
         ("samples", "fields of a model, likewise"),
-        ("weighed", "fields of a model that are weighed at 8×8, a quarter at 16×16; 0 for none"),
-        ("steps", "of the sampler"),
+        ("weighed", "model fields that are reweighted at 8×8, a quarter at 16×16; 0 for none"),
+        ("steps", "sampler steps"),
     ):
         usual = getattr(USUAL, name)
         parser.add_argument(f"--{name}", type=int, default=usual, help=f"{text}; default {usual}")
@@ -78,7 +81,7 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     found |= versions() | summary(study, sizes, models, away)
     path = chosen.out / FILE
     write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
-    state = "complete" if complete else "stopped; the same command goes on"
+    state = "complete" if complete else "stopped; rerun to continue"
     return {"file": str(path), "complete": complete}, [*lines(found), f"{state}: {path}"]
 
 

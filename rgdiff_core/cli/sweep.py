@@ -50,29 +50,35 @@ def sweep_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--steps", type=int, default=10, help="N of the sampler (default 10)")
     parser.add_argument("--data", metavar="NAME", help="another data set than the model's")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="where the process goes")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the process there")
     parser.add_argument("--seed", type=int, default=0, help="default 0; one for each machine")
     bound = parser.add_argument_group("--search bound")
     bound.add_argument("--rounds", type=int, default=200, help="gradient steps (default 200)")
     bound.add_argument("--points", type=int, help="control points of Λ(t) (default N + 1)")
-    bound.add_argument("--batch", type=int, default=64, help="images in each (default 64)")
+    bound.add_argument("--batch", type=int, default=64, help="images per step (default 64)")
     bound.add_argument("--rate", type=float, default=0.05, help="learning rate (default 0.05)")
-    bound.add_argument("--keep-kernel", action="store_true", help="leave the width as it is")
+    bound.add_argument("--keep-kernel", action="store_true", help="keep the kernel's width")
     sweep = parser.add_argument_group("--search sweep")
-    sweep.add_argument("--trials", type=int, default=100, help="new ones (default 100)")
-    sweep.add_argument("--timeout", type=float, metavar="SECONDS", help="start none after it")
+    sweep.add_argument(
+        "--trials", type=int, default=100, help="number of new trials (default 100)"
+    )
+    sweep.add_argument(
+        "--timeout", type=float, metavar="SECONDS", help="start no trial after SECONDS"
+    )
     sweep.add_argument("--objective", choices=OBJECTIVES, default="bound", help="default: bound")
     sweep.add_argument(
-        "--images", type=int, default=512, help="or samples, to judge a trial (default 512)"
+        "--images", type=int, default=512, help="images or samples per trial (default 512)"
     )
     sweep.add_argument(
         "--method",
         choices=METHODS,
         default="interaction",
-        help="that kl and ess judge (default interaction)",
+        help="the sampler that kl and ess judge (default interaction)",
     )
     sweep.add_argument(
-        "--study", metavar="NAME", help="a known one goes on (default: MODEL-OBJECTIVE-STEPS)"
+        "--study",
+        metavar="NAME",
+        help="an existing study is continued (default: MODEL-OBJECTIVE-STEPS)",
     )
     sweep.add_argument(
         "--storage",

@@ -78,7 +78,7 @@ def run_train(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     if chosen.dry_run:
         timing = measure(config, chosen.device)
         lines = [
-            f"{timing.parameters:,} parameters, {1000 * timing.step_s:.1f} ms a step on "
+            f"{timing.parameters:,} parameters, {1000 * timing.step_s:.1f} ms per step on "
             f"{timing.device}: {duration(timing.total_s)} for {config.steps:,} steps."
         ]
         return {"config": config.to_json()} | asdict(timing), lines

@@ -194,7 +194,7 @@ class GaussianSet(FieldSet):
     def description(self) -> str:
         return (
             f"{self.n_train} independent Gaussian random fields, {self.field.spectrum.title}; "
-            f"their entropy is {self.field.entropy / self.size**2:.4f} nats a site."
+            f"their entropy is {self.field.entropy / self.size**2:.4f} nats per site."
         )
 
     def build(self, progress: Progress = quiet) -> dict[str, Record]:

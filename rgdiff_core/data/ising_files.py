@@ -105,7 +105,7 @@ def _judged(spec: ImportedIsingSet, spins: torch.Tensor) -> BroughtSpins:
     (energy,) = means(energy_density(spins)[:, None], spec.n_chains)
     off = abs(energy.value - exact) > SUSPICIOUS * energy.error
     warning = (
-        f"the spins do not belong to β = {spec.model.beta:g}: their energy is {energy} a site, "
+        f"the spins do not belong to β = {spec.model.beta:g}: their energy is {energy} per site, "
         f"and exactly {exact:.5g} there."
     )
     return BroughtSpins(spec, energy, warning if off else None)

@@ -26,7 +26,7 @@ class FoldedError(ValueError):
     def __init__(self, steps: int) -> None:
         super().__init__(
             f"steps = {steps} are too few for this process: the sampler's map folds, so its "
-            "samples can't be weighed."
+            "samples can't be reweighted."
         )
 
 

@@ -124,8 +124,8 @@ class Method(Spec):
     title = ""
     help = ""
     at_jumps = (
-        "Where a schedule jumps this step puts the mean for the scales that appear, and loses all "
-        "of their variance: use the shell step."
+        "Where the schedule is discontinuous, this step sets newly resolved modes to their mean, "
+        "which loses their variance: use the shell step."
     )
 
     @abc.abstractmethod

@@ -138,8 +138,8 @@ class Shell(Method):
     title = "Shell"
     help = "Stochastic. Draws the data from the posterior: any schedule, hard cutoffs included."
     at_jumps = (
-        "Where a schedule jumps the scales that appear are drawn from a Gaussian: for data that "
-        "are not Gaussian no number of steps is enough."
+        "Where the schedule is discontinuous, this step draws newly resolved modes from a "
+        "Gaussian: for data that are not Gaussian no number of steps is enough."
     )
 
     def step(self, ctx: StepContext) -> StepResult:
@@ -183,7 +183,7 @@ class Heun(Method):
     order = 2
     evaluations = 2
     title = "Heun"
-    help = "Second order, two evaluations a step: the sampler of EDM."
+    help = "Second order, two evaluations per step: the sampler of EDM."
 
     def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
@@ -213,7 +213,7 @@ class RK4(Method):
     order = 4
     evaluations = 4
     title = "Runge–Kutta 4"
-    help = "Fourth order, four evaluations a step: for exact trajectories of smooth schedules."
+    help = "Fourth order, four evaluations per step: for exact trajectories of smooth schedules."
 
     def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
@@ -259,7 +259,7 @@ class DPMpp2M(Method):
     ode = True
     order = 2
     title = "DPM-Solver++(2M)"
-    help = "Second order with one evaluation a step: the usual choice for few steps."
+    help = "Second order with one evaluation per step: the usual choice for few steps."
 
     def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""
@@ -305,7 +305,7 @@ class PredictorCorrector(Method):
     strength: float = 0.05
     corrections: int = 1
     title = "Predictor–corrector"
-    help = "An ancestral step, then a Langevin move at the new level. Two evaluations a step."
+    help = "An ancestral step, then a Langevin move at the new level. Two evaluations per step."
 
     def __post_init__(self) -> None:
         check_range("strength", self.strength, 0, 2, low_open=True)
@@ -351,8 +351,10 @@ class Interaction(Method):
 
     ode = True
     order = 3
-    title = "Interaction picture"
-    help = "Third order with one evaluation a step; exact for Gaussian data in any number."
+    title = "Exponential integrator (interaction picture)"
+    help = (
+        "Third order with one evaluation per step; exact for Gaussian data at any number of steps."
+    )
 
     def step(self, ctx: StepContext) -> StepResult:
         """Take the step."""

@@ -45,7 +45,7 @@ def tables(found: dict[str, Any]) -> list[str]:
 
 
 def _arms(found: dict[str, Any]) -> list[list[str]]:
-    head = ["arm", "schedule", "rate", "KL(p|q)", "less baseline", "share of Gaussian's"]
+    head = ["arm", "schedule", "rate", "KL(p|q)", "minus baseline", "share of Gaussian's"]
     rows = [[*head, "by the bound", "of the flow", "KL(q|p)", "ESS"]]
     for arm in found["arms"]:
         metrics, against = arm["metrics"], arm["against_baseline"]
@@ -85,7 +85,7 @@ def _ablation(found: dict[str, Any]) -> list[list[str]]:
 
 
 def _schedule_scan(found: dict[str, Any]) -> list[list[str]]:
-    rows = [["noise", "local schedule", "number", "KL(p|q)"]]
+    rows = [["noise", "component-wise schedule", "number", "KL(p|q)"]]
     for row in found["schedule_scan"]:
         number = "" if row["number"] is None else f"{row['number']:g}"
         rows.append([row["color"], row["kernel"], number, _written(row["kl"])])

@@ -101,7 +101,7 @@ class TrainConfig(Spec):
         " is given noise and variance by octave.",
     )
     limit: int | None = _set(
-        None, "Data", "Train on the first so many images only; empty for all.", 2, 10_000_000
+        None, "Data", "Train on only the first N images; empty for all.", 2, 10_000_000
     )
     augmentation: str = _set(
         "auto",
@@ -139,7 +139,7 @@ class TrainConfig(Spec):
     max_minutes: float | None = _set(
         None,
         "Budget",
-        "Pause after so many minutes; empty for no limit.",
+        "Pause after this many minutes; empty for no limit.",
         0,
         100_000,
         low_open=True,

@@ -32,8 +32,8 @@ _UNIVERSAL = ModelSpec(LatticeNet(24, 3), c_out="variance")
 PRESETS: Mapping[str, TrainingPreset] = {
     "phi4-2min": TrainingPreset(
         "2-minute φ⁴",
-        "A small network for 6×6 fields in the broken phase, trained on matched noise behind one "
-        "cutoff: samples turn from the free theory into two wells while you watch.",
+        "A small network for 6×6 fields in the broken phase, trained on matched noise with a "
+        "cutoff schedule: samples turn from the free theory into two wells while you watch.",
         TrainConfig(
             data="phi4-6x6-broken",
             basis=_LATTICE,

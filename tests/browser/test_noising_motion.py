@@ -72,7 +72,7 @@ def test_it_is_chosen_from_a_menu_and_is_in_the_address_and_the_lines(page: Page
     visit(page, app_url)
     expect(ref(page, "movingNoise")).to_be_hidden()
     page.get_by_text("Colour over time", exact=True).first.click()
-    pick(page, "Colour over time", "Begins white")
+    pick(page, "Colour over time", "Starts white")
     expect(ref(page, "movingNoise")).to_be_visible()
     page.wait_for_function(
         "() => location.search.includes('start%22%3A%7B') "

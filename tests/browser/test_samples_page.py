@@ -317,10 +317,10 @@ def test_a_line_that_was_refused_waits_for_the_hand(page: Page, app_url: str):
     visit(page, app_url)
     rested(page)
     page.evaluate(FLOOD)
-    expect(page.get_by_text("More than 30 messages a second came.")).to_be_visible()
+    expect(page.get_by_text("More than 30 messages per second came.")).to_be_visible()
     ref(page, "again").click()
     drawn(page, 2)
-    expect(page.get_by_text("More than 30 messages a second came.")).not_to_be_visible()
+    expect(page.get_by_text("More than 30 messages per second came.")).not_to_be_visible()
 
 
 def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, app_url: str):

@@ -172,7 +172,7 @@ def test_what_a_line_may_send():
     allowance = Allowance(lambda: now)
     for _ in range(60):
         allowance.take("x")
-    with pytest.raises(TooMuch, match="30 messages a second"):
+    with pytest.raises(TooMuch, match="30 messages per second"):
         allowance.take("x")
     now, allowance = 0.0, Allowance(lambda: now)
     for _ in range(2000):  # at the pace of a hand
@@ -182,7 +182,7 @@ def test_what_a_line_may_send():
         allowance.take("x" * (MAX_MESSAGE + 1))
     now, sent = 0.0, 0
     allowance = Allowance(lambda: now)
-    with pytest.raises(TooMuch, match="128 KiB a second"):
+    with pytest.raises(TooMuch, match="128 KiB per second"):
         while sent < 100:
             now, sent = now + 1 / 36, sent + 1
             allowance.take("x" * 15_000)

@@ -29,7 +29,7 @@ def moving(color: rg.colors.Color, first: rg.colors.Color, **more: object) -> No
 
 def test_a_start_is_chosen_and_is_in_the_address_the_picture_and_the_exports():
     at = healthy(visit(PHI4))
-    healthy(at.selectbox(key="start-A").set_value("Begins white").run())
+    healthy(at.selectbox(key="start-A").set_value("Starts white").run())
     healthy(at.selectbox(key="motion-A").set_value(CosinePath).run())
     lab = state(at)
     assert lab == moving(Matched(), White(), motion=CosinePath())
@@ -49,7 +49,7 @@ def test_a_start_is_chosen_and_is_in_the_address_the_picture_and_the_exports():
 
 def test_a_start_that_the_menu_lacks_is_named_in_words():
     at = healthy(visit(moving(Matched(), PowerLaw(-1.5))))
-    assert at.selectbox(key="start-A").value == "Begins with blue (p = -1.5) noise"
+    assert at.selectbox(key="start-A").value == "Starts with blue (p = -1.5) noise"
 
 
 def noise_wanted(lab: NoisingState) -> set[str]:

@@ -31,12 +31,12 @@ from tests.tiny_study import DATA, FIGURES, study_text
 
 ROOT = Path(__file__).resolve().parents[2]
 VIEWS = (
-    "Sampler's steps",
+    "Sampling steps",
     "Pictures",
     "Spectra",
     "Softness",
     "Recipes",
-    "What goes wrong where",
+    "Error by scale and noise level",
 )
 COMMITTED = ROOT / "results" / "study-cifar10.json"
 with_images = pytest.mark.skipif(not COMMITTED.is_file(), reason="no results of CIFAR-10 here")
@@ -308,7 +308,7 @@ def test_an_unfinished_study_is_said_to_be(monkeypatch, tmp_path, study):
     (tmp_path / "study-phi4-6x6.json").write_text(json.dumps(study), encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     assert "no verdict yet" in said(healthy(visit(section="Summary")))
-    assert "the same command continues" in said(healthy(visit()))
+    assert "rerun the command to continue" in said(healthy(visit()))
 
 
 @with_images

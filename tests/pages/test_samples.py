@@ -148,12 +148,12 @@ def test_models_bring_their_basis_and_the_free_theory_lets_one_choose(run: str):
     side = state(at).setting.side
     assert (side.color, side.schedule) == (own.color, own.schedule)
     choose(at, "schedule", "Cosine")  # not what it was trained on
-    next(each for each in at.button if each.label == "Use it").click().run()
+    next(each for each in at.button if each.label == "Use its process").click().run()
     assert (state(at).setting.side.color, state(at).setting.side.schedule) == (
         own.color,
         own.schedule,
     )
-    assert "Use it" not in {each.label for each in at.button}
+    assert "Use its process" not in {each.label for each in at.button}
     choose(at, "model", "free/phi4-6x6-broken")
     choose(at, "basis", "cosine")
     assert state(at).setting.side.basis.name == "cosine"

@@ -209,7 +209,7 @@ def test_a_flood_ends_the_connection(socket: WebSocketTestSession):
     with pytest.raises(WebSocketDisconnect) as closed:
         socket.receive_text()
     assert closed.value.code == 1008
-    assert "30 messages a second" in closed.value.reason
+    assert "30 messages per second" in closed.value.reason
 
 
 def test_a_visitor_has_so_many_lines_and_no_more():

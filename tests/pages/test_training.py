@@ -244,7 +244,7 @@ def test_a_finished_run_shows_its_curves_and_samples(pair):
     assert at.selectbox(key="training-run").value == "one"
     figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     names = [trace["name"] for trace in figure["data"]]
-    assert names == ["training", "held out, EMA weights"]
+    assert names == ["training", "validation (EMA weights)"]
     wells = json.loads(at.get("plotly_chart")[1].proto.spec)["data"]
     assert [trace["name"] for trace in wells] == ["Data", "Samples"]
     assert "64 samples" in " ".join(caption.value for caption in at.caption)
@@ -326,7 +326,7 @@ def test_the_time_is_measured_in_the_background():
     at = healthy(visit(config=linked(SHORT)))
     healthy(button(at, "Estimate the time").click().run())
     end = time.monotonic() + PATIENCE
-    while not any("ms a step" in caption.value for caption in at.caption):
+    while not any("ms per step" in caption.value for caption in at.caption):
         assert time.monotonic() < end
         time.sleep(0.2)
         healthy(at.run())

@@ -63,7 +63,7 @@ function showPicture(lab) {
   if (both) exact.push(showSheet(lab, el.canvasB, () => [sourceOf(lab, 1, 0, sheet.width)]));
   setAttributes(el.root, { "data-view": state.view });
   const allExact = exact.every(Boolean);
-  setText(el.source, allExact ? "exact" : "painted");
+  setText(el.source, allExact ? "exact" : "preview");
   el.source.title = allExact ? "Computed by the server for exactly this state."
     : "Painted in the browser from scale bands; the exact picture follows when you stop dragging.";
   if (state.view !== "wipe") keepFocus(lab, el.wipe);

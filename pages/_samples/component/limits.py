@@ -73,9 +73,9 @@ class Allowance:
         if len(text) > MAX_MESSAGE:
             raise TooMuch(TOO_BIG, f"A message has at most {MAX_MESSAGE:,} characters.")
         if not self._messages.take(1):
-            raise TooMuch(POLICY, f"More than {MESSAGES:.0f} messages a second came.")
+            raise TooMuch(POLICY, f"More than {MESSAGES:.0f} messages per second came.")
         if not self._bytes.take(len(text.encode())):
-            raise TooMuch(POLICY, f"More than {BYTES / 1024:.0f} KiB a second came.")
+            raise TooMuch(POLICY, f"More than {BYTES / 1024:.0f} KiB per second came.")
 
 
 class Lines:

@@ -74,6 +74,6 @@ function showSampler(lab) {
   showGuidance(lab);
   const method = message.methods.find((each) => each.name === state.method);
   const jumps = message.continuous ? ""
-    : ` ${method.at_jumps} This schedule jumps, so the methods that follow the ODE are greyed out.`;
+    : ` ${method.at_jumps} This schedule is discontinuous: ODE samplers are disabled.`;
   setText(el.methodHelp, method.help + jumps);
 }

@@ -94,7 +94,8 @@ class Case:
         action: the theory.
         size: L.
         few: whether only the best processes of the next smaller lattice are measured.
-        longer: trajectories for each of those at 6×6, for long waves move slowly on large lattices.
+        longer: trajectories for each of those at 6×6, for the long waves of large lattices move
+            slowly.
     """
 
     title: str

@@ -24,7 +24,7 @@ SYMBOLS = ("χ", "⟨|M|⟩", "Binder", "⟨φ²⟩", "energy", "ξ")
 KINDS = {
     "run": "spectrum of the run",
     "scaling": "spectrum by scaling",
-    "grown": "grown from the run's long waves",
+    "grown": "grown from the run's coarse modes",
     "chain": "grown from 8×8, octave by octave",
 }
 SCALING = {  # what grows with which exponent, and its sign

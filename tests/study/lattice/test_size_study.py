@@ -106,7 +106,7 @@ def test_other_numbers_without_time_to_compute_leave_what_is_there(
     words = [*WORDS, f"--work={folder / 'w'}", f"--out={tmp_path}", "--minutes=0"]
     words[words.index("--reference") + 1] = "256"
     assert main(words) == 0
-    assert "stopped; the same command goes on" in capsys.readouterr().out
+    assert "stopped; rerun to continue" in capsys.readouterr().out
     found = json.loads((tmp_path / "sizes-phi4.json").read_text("utf-8"))
     assert found["exponents"][0]["kind"] == "hmc"
 
@@ -182,7 +182,7 @@ def test_what_is_finished_is_not_computed_again(
 def test_a_study_that_was_stopped_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = [*WORDS, f"--work={tmp_path / 'w'}", f"--out={tmp_path}", "--minutes=0"]
     assert main(words) == 0
-    assert "stopped; the same command goes on" in capsys.readouterr().out
+    assert "stopped; rerun to continue" in capsys.readouterr().out
     assert json.loads((tmp_path / "sizes-phi4.json").read_text("utf-8"))["sizes"] == []
 
 
