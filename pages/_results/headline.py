@@ -12,7 +12,7 @@ from pages._results.provenance import bracketed
 from pages._results.studies import Found, shown, title_of
 from pages._shared import plots
 from rgdiff_core.study.headline import Effect, effects
-from rgdiff_core.study.lattice.verdict import Outcome
+from rgdiff_core.study.lattice.verdict import OURS, Difference, Outcome, from_white
 
 __all__ = ["draw", "joined", "sentence"]
 
@@ -46,7 +46,12 @@ def draw(studies: Mapping[str, Found]) -> None:
     known = {name: found for name, found in known.items() if found}
     if not known:
         return
-    st.markdown(sentence({title_of(studies[name]): found for name, found in known.items()}))
+    alone = {
+        title_of(studies[name]): off
+        for name in known
+        if "theory" in studies[name] and (off := from_white(studies[name]).get(OURS))
+    }
+    st.markdown(sentence({title_of(studies[name]): known[name] for name in known}, alone))
     lattice = [
         each for name, found in known.items() if "theory" in studies[name] for each in found
     ]
@@ -60,21 +65,21 @@ def draw(studies: Mapping[str, Found]) -> None:
             _images(found)
 
 
-def sentence(known: Effects) -> str:
+def sentence(known: Effects, alone: Mapping[str, Difference] | None = None) -> str:
     """Return how the claimed method came out against standard diffusion, and which other method
     is better most often.
 
     Arguments:
         known: Effects by what the data set is called.
+        alone: By how much the claimed process is off white noise with the same denoiser.
     """
     ours = {title: each for title, found in known.items() for each in found if each.claimed}
     if not ours:
         return "Matched noise with a component-wise schedule has not been measured yet."
-    parts = [_part(outcome, ours) for outcome in OUTCOMES]
     text = (
-        f"Compared with standard diffusion on {_number(len(ours))} data set"
-        f"{'s' * (len(ours) != 1)}, matched noise with a component-wise schedule is "
-        f"**{joined([part for part in parts if part])}**"
+        f"Compared with standard diffusion on {_sets(len(ours))}, matched noise with a "
+        "component-wise schedule is "
+        f"**{_outcomes({title: each.difference for title, each in ours.items()})}**"
     )
     wins = Counter(
         method
@@ -88,15 +93,29 @@ def sentence(known: Effects) -> str:
     for method, count in wins.most_common(1):
         noise, schedule = METHODS[method]
         text += (
-            f"; {noise} with a {schedule}, and the exact Gaussian score as a start, is "
-            f"**better on {_number(count)}**"
+            f"; {noise} with a {schedule} and our denoiser (its reference, loss, input and "
+            f"conditioning) is **better on {_number(count)}**"
+        )
+    if alone:
+        text += (
+            f". On {_sets(len(alone))}, compared with white noise, a scalar schedule and the same "
+            f"denoiser, so that only the process differs, it is **{_outcomes(alone)}**"
         )
     return f"{text}."
 
 
-def _part(outcome: Outcome, ours: Mapping[str, Effect]) -> str:
+def _sets(count: int) -> str:
+    return f"{_number(count)} data set{'s' * (count != 1)}"
+
+
+def _outcomes(offs: Mapping[str, Difference]) -> str:
+    """Return which outcomes were found on which data sets."""
+    return joined([part for outcome in OUTCOMES if (part := _part(outcome, offs))])
+
+
+def _part(outcome: Outcome, offs: Mapping[str, Difference]) -> str:
     """Return on which data sets an outcome was found, "" where on none."""
-    found = [title for title, each in ours.items() if each.difference.outcome == outcome]
+    found = [title for title, off in offs.items() if off.outcome == outcome]
     if not found:
         return ""
     where = found[0] if len(found) == 1 else _number(len(found))
@@ -124,7 +143,8 @@ def _lattice(found: Sequence[Effect]) -> None:
     st.caption(
         "Distance of the model from the theory, an upper bound of KL(p‖q), relative to that of "
         "standard diffusion, which is the line at 0; −100 % would be perfect. All methods but "
-        "standard diffusion start from the exact Gaussian score. Bars: one standard error of the "
+        "standard diffusion have our denoiser, which differs from its in reference (the exact "
+        "Gaussian score), loss, input and conditioning. Bars: one standard error of the "
         "difference, over seeds and held-out fields, in per cent of standard diffusion's "
         "distance. An arrow at the edge marks what lies beyond it."
     )

@@ -25,9 +25,10 @@ def draw(study: Found) -> None:
         + "\n".join(map(_row, known))
     )
     st.caption(
-        "A difference counts where it is outside of Student's 95 % interval; on par means that it "
-        "is inside. What was not measured can't be said. Our networks are smaller, and trained "
-        "for less, than those of the papers."
+        "A difference counts where it is outside of Student's 95 % interval; on par means that "
+        "the whole interval is within a tenth of the number that is compared with. What was not "
+        "measured can't be said. Our networks are smaller, and trained for less, than those of "
+        "the papers."
     )
     below(
         study,

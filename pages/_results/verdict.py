@@ -1,10 +1,11 @@
 """The verdict in sentences, every word of which follows from the numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
 from pages._results import studies as results_studies
+from pages._results.headline import joined
 from pages._results.provenance import bracketed
 from pages._results.studies import Found
 from rgdiff_core.study.images import verdict as images_verdict
@@ -83,6 +84,11 @@ def sentence(verdict: LatticeVerdict) -> str:
         f"matched noise with a component-wise schedule is at most {ours} nats from the theory, "
         f"standard diffusion {base}: **{phrase(verdict.difference)}**. "
     )
+    if verdict.process is not None:
+        text += (
+            "Of the process alone, against white noise with a scalar schedule and the same "
+            f"denoiser: **{phrase(verdict.process)}**. "
+        )
     text += _best(verdict) + _in_few_steps(verdict)
     return text if verdict.complete else f"{text} Not all runs are finished yet."
 
@@ -99,22 +105,19 @@ def _best(verdict: LatticeVerdict) -> str:
 
 
 def _in_few_steps(verdict: LatticeVerdict) -> str:
-    """Return how far the susceptibility is off in the fewest steps that were measured."""
+    """Return how far the susceptibility is off in the numbers of steps that were measured."""
     parts = [
-        f"{METHOD_TITLES.get(row.method, row.method)} {_percent(row.ours)} (standard diffusion "
-        f"{_percent(row.baseline)})"
+        f"{METHOD_TITLES.get(row.method, row.method)} in {joined(list(map(str, row.steps)))} "
+        f"steps {_percents(row.ours)} % (standard diffusion {_percents(row.baseline)} %)"
         for row in verdict.few_steps
     ]
-    if not parts:
-        return ""
-    steps = verdict.few_steps[0].steps
-    told = "; ".join(parts)
-    return f" At equal cost, in {steps} steps, the error of the susceptibility is: {told}."
+    return f" At equal cost, the error of the susceptibility is: {'; '.join(parts)}." * bool(parts)
 
 
-def _percent(number: Found) -> str:
-    sign = "−" if number["value"] < 0 else "+"
-    return f"{sign}{bracketed(abs(number['value']), combined_error(number))} %"
+def _percents(numbers: Sequence[Found]) -> str:
+    signs = ("−" if number["value"] < 0 else "+" for number in numbers)
+    sizes = (bracketed(abs(number["value"]), combined_error(number)) for number in numbers)
+    return ", ".join(f"{sign}{size}" for sign, size in zip(signs, sizes, strict=True))
 
 
 def image_sentence(study: Found, verdict: images_verdict.ImageVerdict) -> str:

@@ -200,7 +200,12 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
     told = headline.sentence(known)
     assert re.search(words, told)
     count = headline.NUMBERS[len(outcomes)]
-    assert told.endswith(f"as a start, is **better on {count}**.")
+    assert told.endswith(f"conditioning) is **better on {count}**.")
+    alone = {t: each[0].difference for t, each in known.items()}
+    added = headline.sentence(known, alone)
+    assert added.startswith(told.removesuffix("."))
+    assert "the same denoiser, so that only the process differs" in added
+    assert re.search(words, added[len(told) :])
     assert "not been measured" in headline.sentence({})
 
 

@@ -13,7 +13,14 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.study import own
 from rgdiff_core.study.images.verdict import apart, image_verdict, known_results, less
-from rgdiff_core.study.lattice.verdict import Difference, between, holm, phi4_verdict, worst_place
+from rgdiff_core.study.lattice.verdict import (
+    Difference,
+    between,
+    from_white,
+    holm,
+    phi4_verdict,
+    worst_place,
+)
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5, 1.0, 2.0, -2.0])
@@ -123,7 +130,7 @@ def test_the_best_arm_and_those_within_errors_of_it():
     assert phi4_verdict(theory(base)) is None
 
 
-def test_the_fewest_steps_of_both_arms_are_reported():
+def test_all_numbers_of_steps_that_both_arms_have_are_reported():
     found = theory(arm("standard", 0.5, None), arm("matched-component", 0.45, -0.05))
     rows = [
         {"arm": name, "method": "ddim", "nfe": steps, "susceptibility_percent": {"value": value}}
@@ -133,10 +140,41 @@ def test_the_fewest_steps_of_both_arms_are_reported():
     verdict = phi4_verdict(found | {"samplers": rows})
     assert verdict is not None
     (row,) = verdict.few_steps
-    assert (row.method, row.steps) == ("ddim", 4)
-    assert (row.ours["value"], row.baseline["value"]) == (1.5, -46.0)
-    alone = phi4_verdict(found | {"samplers": rows[2:]})
-    assert alone is not None and alone.few_steps == ()
+    assert (row.method, row.steps) == ("ddim", (4, 8))
+    assert [each["value"] for each in (*row.ours, *row.baseline)] == [1.5, 1.5, -46.0, -46.0]
+    alone = phi4_verdict(found | {"samplers": rows[1:]})  # no 8 of standard diffusion
+    assert alone is not None and alone.few_steps[0].steps == (4,)
+    none = phi4_verdict(found | {"samplers": rows[2:]})
+    assert none is not None and none.few_steps == ()
+
+
+def test_the_process_alone_is_compared_with_white_noise_and_the_same_denoiser():
+    values = {
+        "standard": [0.9, 1.0, 1.2],
+        "white-scalar": [0.50, 0.52, 0.51],
+        "matched-component": [0.60, 0.63, 0.60],
+        "matched-scalar": [0.50, 0.53, 0.50],
+    }
+    found = theory(*(arm(name, float(np.mean(x)), 0.1) for name, x in values.items()))
+    found["runs"] = [
+        {"arm": name, "seed": seed, "kl": {"value": value}}
+        for name, each in values.items()
+        for seed, value in enumerate(each)
+    ]
+    for each in found["arms"]:
+        each["metrics"]["kl"]["sampling_error"] = 0.0
+    offs = from_white(found)
+    assert set(offs) == {"matched-component", "matched-scalar"}
+    for name, off in offs.items():
+        known: Any = stats.ttest_rel(values[name], values["white-scalar"])
+        assert off.p_value == pytest.approx(known.pvalue)
+        assert off.margin == pytest.approx(0.051)
+    ours = offs["matched-component"]
+    assert ours.p_value is not None and ours.adjusted == pytest.approx(2 * ours.p_value)
+    assert ours.outcome == "worse"
+    verdict = phi4_verdict(found)
+    assert verdict is not None and verdict.process == ours
+    assert from_white(theory(arm("standard", 0.5, None))) == {}
 
 
 def test_what_is_better_than_the_baseline_is_not_tied_with_it():

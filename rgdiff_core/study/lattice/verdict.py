@@ -29,6 +29,7 @@ __all__ = [
     "EQUIVALENCE",
     "HIGHER_IS_BETTER",
     "OURS",
+    "WHITE",
     "Difference",
     "FewSteps",
     "Outcome",
@@ -38,6 +39,7 @@ __all__ = [
     "between",
     "combined_error",
     "from_baseline",
+    "from_white",
     "holm",
     "phi4_verdict",
     "worst_place",
@@ -47,6 +49,7 @@ CONFIDENCE = 0.95
 EQUIVALENCE = 0.1  # margin, as a share of the baseline's number
 HIGHER_IS_BETTER = frozenset({"ess", "acceptance"})
 OURS = "matched-component"  # the arm that the claim is about
+WHITE = "white-scalar"  # the arm that differs from it by the process alone
 Outcome = Literal["better", "worse", "same", "undecided", "unknown"]
 Found = Mapping[str, Any]
 
@@ -124,19 +127,19 @@ class Difference:
 
 @dataclass(frozen=True)
 class FewSteps:
-    """By how many per cent the susceptibility is off that a sampler draws in so many steps.
+    """By how many per cent the susceptibility is off that a sampler draws in few steps.
 
     Attributes:
         method: the sampler.
-        steps: evaluations of the network.
-        ours: of our arm, with value, error and sampling_error.
+        steps: numbers of evaluations of the network, rising.
+        ours: of our arm in as many, with value, error and sampling_error.
         baseline: of the baseline, likewise.
     """
 
     method: str
-    steps: int
-    ours: Found
-    baseline: Found
+    steps: tuple[int, ...]
+    ours: tuple[Found, ...]
+    baseline: tuple[Found, ...]
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,12 @@ class LatticeVerdict:
         baseline: standard diffusion.
         best: the best arm of all.
         difference: of ours from the baseline.
+        process: of ours from white noise with a scalar schedule and the same denoiser, None where
+            that was not measured.
         lead: of the best arm from the baseline, None where the baseline is the best.
         tied: titles of the arms that can't be told from the best one.
         complete: whether all runs are there.
-        few_steps: both at equal cost, in the fewest steps that were measured, by sampler.
+        few_steps: both at equal cost, by sampler.
     """
 
     data: str
@@ -162,6 +167,7 @@ class LatticeVerdict:
     baseline: Found
     best: Found
     difference: Difference
+    process: Difference | None
     lead: Difference | None
     tied: tuple[str, ...]
     complete: bool
@@ -249,6 +255,20 @@ def from_baseline(found: Found) -> dict[str, Difference]:
     return {name: replace(off, margin=margin) for name, off in holm(offs).items()}
 
 
+def from_white(found: Found) -> dict[str, Difference]:
+    """Return by how much the KL of every arm with our denoiser is off that of white noise with a
+    scalar schedule and the same denoiser, so that nothing but the process differs; with Holm's
+    correction and the margin of equivalence.
+    """
+    arms = {arm["name"]: arm for arm in found["arms"]}
+    if WHITE not in arms:
+        return {}
+    margin = EQUIVALENCE * arms[WHITE]["metrics"]["kl"]["value"]
+    others = (name for name in arms if name not in (WHITE, found["baseline"]))
+    offs = {name: off for name in others if (off := between(found, name, WHITE))}
+    return {name: replace(off, margin=margin) for name, off in holm(offs).items()}
+
+
 def phi4_verdict(found: Found) -> LatticeVerdict | None:
     """Return what a theory's results say; None where an arm of the claim has no run yet."""
     arms = {arm["name"]: arm for arm in found["arms"]}
@@ -278,6 +298,7 @@ def phi4_verdict(found: Found) -> LatticeVerdict | None:
         baseline=baseline,
         best=best,
         difference=difference,
+        process=from_white(found).get(OURS),
         lead=lead,
         tied=tuple(tied),
         complete=found["complete"]["runs"] == found["complete"]["of"],
@@ -287,17 +308,22 @@ def phi4_verdict(found: Found) -> LatticeVerdict | None:
 
 def _few_steps(found: Found) -> tuple[FewSteps, ...]:
     rows = found.get("samplers") or []
-    least = min((row["nfe"] for row in rows), default=0)
-    known = {
-        (row["arm"], row["method"]): row["susceptibility_percent"]
-        for row in rows
-        if row["nfe"] == least
-    }
-    return tuple(
-        FewSteps(method, least, ours, known[found["baseline"], method])
-        for (arm, method), ours in known.items()
-        if arm == OURS and (found["baseline"], method) in known
-    )
+    column = "susceptibility_percent"
+    known = {(row["arm"], row["method"], row["nfe"]): row[column] for row in rows}
+    both = [
+        (method, nfe)
+        for arm, method, nfe in sorted(known)
+        if arm == OURS and (found["baseline"], method, nfe) in known
+    ]
+    told = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        steps = tuple(nfe for name, nfe in both if name == method)
+        ours, base = (
+            tuple(known[arm, method, nfe] for nfe in steps) for arm in (OURS, found["baseline"])
+        )
+        if steps:
+            told.append(FewSteps(method, steps, ours, base))
+    return tuple(told)
 
 
 def worst_place(table: Sequence[Sequence[float]]) -> Place | None:
