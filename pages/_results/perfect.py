@@ -19,6 +19,7 @@ from rgdiff_core.study.lattice.schedule_summary import (
     Leader,
     differences,
     leader,
+    unsettled,
 )
 from rgdiff_core.study.lattice.schedules import BASELINE
 from rgdiff_core.study.report import read_results
@@ -93,6 +94,23 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
         "noise and a linear log-SNR, each on its own best time grid, the gap that the best "
         "component-wise schedule leaves is " + "; ".join(parts) + ". On grids that are not chosen "
         "for it, it may leave more than white noise: the saving is one of schedule and grid."
+        + _doubt(theories)
+    )
+
+
+def _doubt(theories: Sequence[Found]) -> str:
+    """Return on which theories the Monte Carlo has not converged, "" where on none."""
+    parts = []
+    for each in theories:
+        if lagging := unsettled(each):
+            worst = f"{100 * max(lagging.values(), key=abs):+.0f} %".replace("-", "−")
+            parts.append(f"{worst} on {each['title']}")
+    if not parts:
+        return ""
+    return (
+        " **Not converged:** the distance of the data's Gaussian, which is the same for all "
+        f"processes in one basis, comes out wrong by up to {joined(parts)}; gaps there are not "
+        "to be trusted."
     )
 
 
@@ -161,7 +179,9 @@ def _note(found: Found) -> str:
         "Gap: KL, in nats, of the stochastic (shell) sampler's N steps minus that of infinitely "
         "many, with the exact posterior mean by Monte Carlo and no network; each process on its "
         "own best time grid; in the table the same processes also on grids uniform in angle and "
-        "uniform in log-SNR. Gaussian data would have none. Bars: "
+        "uniform in log-SNR. Gaussian data whose "
+        "components are uncorrelated in the basis would have none; in Haar wavelets, where they "
+        "are correlated, a large part of the gap is that. Bars: "
         f"one standard error over {fields} fields, the same for all processes; comparisons are by "
         "groups of the same fields, with Holm's correction and a margin of "
         f"{100 * found['margin']:g} % stated "

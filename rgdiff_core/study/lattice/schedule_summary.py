@@ -38,8 +38,10 @@ __all__ = [
     "lines",
     "same_curve",
     "summary",
+    "unsettled",
 ]
 
+SETTLED = 0.02  # share of KL_G that processes in one basis may differ by
 GRIDS = ("best", "angle", "logsnr")
 COMPONENT_WISE = frozenset({"white-component", "matched-component"})
 Found = Mapping[str, Any]
@@ -126,6 +128,9 @@ def _process(
         "batches": table.batches,
         "fields": table.batches * study.numbers.fields,
         "gaussian_kl": _rounded(table.column("gaussian")),
+        "gaussian_kl_against_baseline": None
+        if baseline is None or entrant.spec.basis != ENTRANTS[BASELINE].spec.basis
+        else _less(table, baseline, "gaussian"),
         "prior": _rounded(table.column("prior")),
         "gap": {
             grid: {str(n): _rounded(table.column(f"shell {grid} {n}")) for n in STEPS}
@@ -150,6 +155,25 @@ def _less(table: _Table, baseline: _Table, column: str) -> dict[str, float]:
     one, other = table.column(column), baseline.column(column)
     count = min(len(one), len(other))
     return _rounded(one[:count] - other[:count]) | {"n": count}
+
+
+def unsettled(theory: Found) -> dict[str, float]:
+    """Return the processes whose posterior means have not converged, and the share of the KL of
+    the data's Gaussian that their numbers lack or have too much.
+
+    That KL is the same for all processes in one basis, whatever the path to it. Where it differs
+    from the baseline's by more than SETTLED of it and three standard errors of the difference,
+    the chains lagged behind, and the gap is not to be trusted either.
+    """
+    found = {}
+    for row in theory["processes"]:
+        off = row.get("gaussian_kl_against_baseline")
+        if off is None or row["name"] == BASELINE:
+            continue
+        share = off["value"] / (row["gaussian_kl"]["value"] - off["value"])
+        if abs(share) > SETTLED and abs(off["value"]) > 3 * off["error"]:
+            found[row["name"]] = share
+    return found
 
 
 def differences(theory: Found, steps: int, grid: str = "best") -> dict[str, Difference]:

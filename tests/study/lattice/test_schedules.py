@@ -40,6 +40,7 @@ from rgdiff_core.study.lattice.schedule_summary import (
     lines,
     same_curve,
     summary,
+    unsettled,
 )
 from rgdiff_core.study.lattice.schedules import (
     BASELINE,
@@ -304,9 +305,30 @@ def test_the_largest_theory_comes_after_the_one_that_chooses_its_processes(tmp_p
         _store(made, theory, name, batch)
     assert made.complete(theories)
     found = summary(made)
-    assert found["complete"] == {"processes": 28, "batches": 56, "of": 56}
+    assert found["complete"] == {"processes": 26, "batches": 52, "of": 52}
     rows = {row["data"]: row["processes"] for row in found["theories"]}
-    assert [row["batches"] for row in rows["phi4-12x12-critical"]] == [2] * 6
+    assert [row["batches"] for row in rows["phi4-12x12-critical"]] == [2] * 4
+
+
+@pytest.mark.parametrize(("trajectories", "settled"), [(1, False), (32, True)])
+def test_chains_that_lag_behind_are_noticed(tmp_path, trajectories: int, settled: bool):
+    """KL_G is the same along every path to the noise."""
+    cells = {"phi4-8x8-critical": Cells(tmp_path, lambda text: None)}
+    made = Schedules(cells, Numbers(1, 128, trajectories, groups=16))
+    for name in (BASELINE, "matched-linear"):
+        made.compute("phi4-8x8-critical", name, 0)
+    (theory,) = summary(made)["theories"]
+    row = theory["processes"][1]
+    off = row["gaussian_kl_against_baseline"]
+    assert (unsettled(theory) == {}) == settled
+    if settled:
+        assert abs(off["value"]) < SIGMAS * off["error"]
+    else:
+        base = theory["processes"][0]["gaussian_kl"]["value"]
+        assert unsettled(theory) == {
+            "matched-linear": pytest.approx(off["value"] / base, rel=1e-3)
+        }
+        assert off["value"] < -0.1 * base
 
 
 def test_a_damaged_cell_counts_as_missing(tmp_path):
