@@ -29,11 +29,14 @@ def ablation_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
     parser.add_argument(
         "--models",
-        "--rungs",  # its former name
         nargs="+",
         choices=tuple(ABLATION),
         default=list(ABLATION),
-        help="default: all",
+        metavar="MODEL",
+        help=f"{', '.join(ABLATION)}; default: all",
+    )
+    parser.add_argument(  # its former name
+        "--rungs", nargs="+", choices=tuple(ABLATION), dest="models", help=argparse.SUPPRESS
     )
     parser.add_argument("--steps", type=int, default=2000, help="training steps; default 2000")
     parser.add_argument("--batch", type=int, default=32, help="images per step; default 32")

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -19,20 +20,38 @@ from rgdiff_core.training.trainer import Outcome, train
 
 __all__ = ["config_from", "config_options", "run_train", "train_options", "weights_option"]
 
+NAME = 22  # characters that a field's name has in a list
+INDENT, WIDTH = NAME + 2, 79
+
 
 def config_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose a config."""
     names = ", ".join(PRESETS)
     parser.add_argument("config", metavar="CONFIG", help=f"a .toml or .json file, or: {names}")
-    fields = "; ".join(f"{name}: {each.help}" for name, each in settings().items())
     parser.add_argument(
         "--set",
         metavar="NAME=VALUE",
         action="append",
         default=[],
         dest="overrides",
-        help=f"change a field, as lr=3e-4 or model.network=unet-1m. {fields}".replace("%", "%%"),
+        help="change a field of the config, as lr=3e-4 or model.network=unet-1m; all are below",
     )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _fields()
+
+
+def _fields() -> str:
+    """Return the fields of a config and what they are, one after another."""
+    told = [
+        textwrap.fill(
+            f"{name:<{NAME}}{each.help}",
+            WIDTH,
+            initial_indent="  ",
+            subsequent_indent=" " * INDENT,
+        )
+        for name, each in settings().items()
+    ]
+    return "\n".join(["fields:", *told])
 
 
 def config_from(chosen: argparse.Namespace) -> TrainConfig:
