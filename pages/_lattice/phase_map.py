@@ -172,7 +172,7 @@ def _look(theory: Theory) -> None:
     ]
     st.markdown("\n".join([head, rule, *lines]))
     st.caption(
-        f"{run.n_chains} independent HMC chains after "
+        f"{run.n_chains} independent HMC chains on {theory.size}×{theory.size} sites after "
         f"{run.history.thermalization} trajectories, one field of each; "
         f"red is positive, blue negative, up to ±{bound:.2g}."
     )

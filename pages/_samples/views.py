@@ -249,7 +249,8 @@ def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
     if images is not None:
         known = columns[0].source.spectrum
     measured = {column.name: _of_images(column.x, known) for column in columns}
-    _table(names, data, measured, "data")
+    classes = columns[0].source.denoiser.class_names
+    _table(names, data, measured, "data, all classes" if classes else "data")
     st.caption(
         "In brackets: the standard error, in units of the last digit. Log distance: root mean "
         "square over scales of log(power/power of the data); its brackets are what chance alone "

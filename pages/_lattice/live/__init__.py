@@ -156,7 +156,8 @@ def message(
     bound = float(fields.abs().quantile(0.99)) or 1.0
     order = float(fields.mean((1, 2, 3)).abs().mean())
     star = frame.star
-    told = f"m² = {star.m2:.3g}, λ = {star.lam:.3g} · ⟨|M|⟩ of these fields: {order:.3f}"
+    size = "×".join(map(str, fields.shape[-2:]))
+    told = f"m² = {star.m2:.3g}, λ = {star.lam:.3g} · ⟨|M|⟩ of these {size} fields: {order:.3f}"
     header = {
         "revision": f"{theory.m2}/{theory.lam}/{frame.returns}",
         "star": [theory.m2, theory.lam],
