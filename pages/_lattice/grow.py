@@ -51,8 +51,8 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     _, action = menu[wanted.model]
     if action != theory.action:
         st.caption(
-            f"Fields of the model's own theory, m² = {action.m2:g}, λ = {action.lam:g}, not of the "
-            "one in the sidebar.".replace("-", "−")
+            f"Fields of the model's own theory, m² = {action.m2:g}, λ = {action.lam:g}, not of "
+            "the one in the sidebar.".replace("-", "−")
         )
     task = growth.find(wanted)
     if task is None or (task.ended and not task.result):
