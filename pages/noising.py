@@ -51,9 +51,10 @@ def laboratory() -> None:
         session.sent(), session.revision(), session.opening(), session.history()
     )
     client_state = mount(data, session.KEY, lambda: None)
+    named = _presets()
     accepted = session.rested(client_state)
-    if session.travelled(client_state):
-        st.rerun()
+    if session.travelled(client_state) or _presets() != named:
+        st.rerun()  # the sidebar, too
     if text := session.problem():
         top.error(text, icon=":material/error:")
     lab = session.current()
@@ -68,6 +69,11 @@ def laboratory() -> None:
     references()
     exports()
     free_theory()
+
+
+def _presets() -> list[str | None]:
+    """Return the presets that the sidebar's menus show."""
+    return [controls.preset_of(side) for side in session.current().sides]
 
 
 def page() -> None:
