@@ -33,12 +33,12 @@ from rgdiff_core.bases.serialize import (
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, MovingColor
 from rgdiff_core.schedules import Level, Schedule
+from rgdiff_core.schedules.base import GAMMA_CLAMP
 from rgdiff_core.seeds import Generators, Walk, check_generators
 from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
 
 __all__ = ["Generators", "Marginal", "Prior", "Process", "ProcessSpec", "clamped", "white_noise"]
 
-GAMMA_CLAMP = 40.0
 CHECKED_TIMES = 129  # at which a moving colour must not raise the SNR
 CHECKED_VALUES = 1 << 20  # of γ at once
 CHECKED_STEP = 1e-5

@@ -23,8 +23,9 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.devices import doubled
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = ["Level", "Schedule", "check_gammas", "everywhere", "per_time"]
+__all__ = ["GAMMA_CLAMP", "Level", "Schedule", "check_gammas", "everywhere", "per_time"]
 
+GAMMA_CLAMP = 40.0  # beyond ±40 SNRs count as infinite, in `Process`
 GAMMA_LIMIT = 1e3
 
 
