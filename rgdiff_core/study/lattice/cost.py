@@ -37,7 +37,7 @@ from rgdiff_core.bases import FourierBasis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import Matched
 from rgdiff_core.lattice import FreeField
-from rgdiff_core.process import Process
+from rgdiff_core.process import clamped
 from rgdiff_core.sampling.grids import gaussian_clock
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.spec import check_range, check_whole
@@ -217,14 +217,15 @@ def _matched(size: int) -> Iterator[Way]:
 
 def _behind_cutoff(size: int) -> Iterator[Way]:
     basis = FourierBasis((1, size, size), "lattice")
-    variance = _spectrum(size)[None]
-    modes = Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
-    schedule = Cutoff(SigmoidKernel(WIDTH), gamma_min=-GAMMA / 2, gamma_max=GAMMA / 2)
-    process = Process(basis, Matched(), schedule, modes)
     _, counts, first = _distinct(basis.momentum.double().flatten())
-    ratio = (process.noise_variance / variance).flatten()[first].double().log()
-    times = torch.linspace(0, 1, 4 * TABLE)
-    levels = -(process.level(times).gamma.flatten(1)[:, first].double() + ratio)
+    scale, momentum, variance = (
+        x.flatten()[first][None, None] for x in (basis.scale, basis.momentum, _spectrum(size))
+    )
+    modes = Modes(scale, torch.zeros_like(variance), variance, momentum)
+    schedule = Cutoff(SigmoidKernel(WIDTH), gamma_min=-GAMMA / 2, gamma_max=GAMMA / 2)
+    level = clamped(schedule.level(torch.linspace(0, 1, 4 * TABLE).to(variance), modes))
+    ratio = (Matched().variance(modes) / variance).double().log()
+    levels = -(level.gamma.double() + ratio).flatten(1)
     levels = levels.clamp_max(GAMMA / 2)  # where the others begin, too
     mean = (levels * counts).sum(1) / counts.sum()
     even = torch.linspace(float(mean[0]), float(mean[-1]), TABLE, dtype=torch.float64)
