@@ -33,6 +33,7 @@ __all__ = [
     "Denoiser",
     "GaussianDenoiser",
     "Posterior",
+    "check_count",
     "check_labels",
     "free_error",
     "gaussian_posterior",
@@ -281,6 +282,15 @@ def check_labels(class_labels: Tensor, num_classes: int) -> None:
             f"class label {int(wrong[0])} is outside [0, {num_classes - 1}] and is not -1, the "
             "null label."
         )
+
+
+def check_count(model: Denoiser, n: int) -> None:
+    """Raise `ValueError` where n samples are asked of a denoiser that belongs to so many fields,
+    as one that is conditioned on a part of each.
+    """
+    given = len(model.free_mean) if model.free_mean.ndim == 4 else 1
+    if given not in (1, n):
+        raise ValueError(f"{n} samples do not fit a model that is given {given} fields.")
 
 
 def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Tensor:

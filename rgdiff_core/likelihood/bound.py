@@ -30,7 +30,7 @@ from torch import Tensor
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.base import free_error
-from rgdiff_core.likelihood.densities import log_volume, normal_log_density
+from rgdiff_core.likelihood.densities import free_log_density
 from rgdiff_core.process import Generators, Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model, time_grid
 from rgdiff_core.sampling.grids import Grid
@@ -67,18 +67,17 @@ def elbo(
         progress: called with (steps completed, total); it may raise to cancel.
         class_labels: int64 (B,) or (1,), -1 for any class; default: those of the model.
 
-    Raises `ValueError` for a value outside its range and a basis that differs.
+    Raises `ValueError` for a value outside its range, fields of another shape, a basis that
+    differs, and a model that is given components exactly.
     """
     model = model.given(class_labels)
     check_whole("steps", steps, 1, MAX_STEPS)
     check_model(model, process)
     times = torch.tensor(time_grid(process, model.modes, steps, grid))
-    mean, variance = model.free_mean, model.free_variance
     with torch.no_grad():
-        z = (model.basis.analyze(x) - mean) / variance.sqrt()
-        bound = normal_log_density(z) - log_volume(variance.sqrt(), x)
+        bound = free_log_density(model, x)
         marginals = levels(process, times)
-        weights = step_weights_at(marginals, variance)
+        weights = step_weights_at(marginals, model.free_variance)
         for i in range(steps):
             marginal = Marginal(marginals.alpha[i], marginals.std[i])
             terms = weights[i] * excess_at(model, x, marginal, white_noise(x.shape, x, generator))

@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
+from rgdiff_core.bases import check_fields
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.base import free_error
@@ -169,6 +170,7 @@ def image_bound(
         raise ValueError(f"levels_per_image = {levels_per_image} is not a divisor of {FINE}.")
     check_range("floor", floor, 0, 0.1)
     check_model(model, process)
+    check_fields(images, model.basis)
     like, each = process.noise_variance, FINE // levels_per_image
     grid = _level_grid(process, model.modes, max(floor, 1e-30))
     sums = torch.zeros(2, BINS, dtype=torch.float64, device=hosted(like).device)
