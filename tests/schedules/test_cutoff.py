@@ -247,6 +247,7 @@ def test_bad_numbers_are_one_sentence():
     refuses(r"values = 1.5 is outside \[0, 1\]", path, (0.0, 1.0), (1.5, 0.0))
     refuses("times = nan", path, (0.0, math.nan, 1.0), (1.0, 0.5, 0.0))
     refuses("points = 1 ", path.sampled, kernels.LinearPath(), 1)
+    refuses("points = 2.5 must be a whole number", path.sampled, kernels.LinearPath(), 2.5)
 
 
 def test_incomplete_kernels_and_paths_are_refused():
