@@ -48,7 +48,7 @@ __all__ = [
 
 WEIGHTINGS = ("unit", "simple", "x0", "v", "elbo", "edm", "balanced")
 TIMES = ("stratified", "importance", "lognormal")
-SNR_LIMIT = 1e4  # of the data log-SNR's exponential, beyond which a weighting is cut
+SNR_LIMIT = 1e4  # of α²Σ/(σ²S²), beyond which the weightings "simple" and "v" are cut
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def weights(
 ) -> Tensor:
     """Return w_k(t) for times (B,), which broadcasts to (B, C, H, W).
 
-    The SNR of data to noise is cut at 10⁴, beyond which nothing is left to learn.
+    For "simple" and "v" the SNR of data to noise, α²Σ/(σ²S²), is cut at 10⁴, beyond which nothing
+    is left to learn.
 
     Arguments:
         modes: of the data, with variances.
