@@ -24,8 +24,9 @@ from rgdiff_core.denoisers.guidance import (
     guided,
     log_snr,
 )
-from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState
+from rgdiff_core.denoisers.model_spec import ModelSpec
 from rgdiff_core.denoisers.network import NetworkDenoiser
+from rgdiff_core.denoisers.noise_state import NoiseState
 from rgdiff_core.denoisers.two_sites import TwoSites
 
 __all__ = [

@@ -1,8 +1,8 @@
 """What the numbers of CIFAR-10 say: of the claim, and of results in the literature.
 
-Nothing is measured here: see `verdict`. Errors are over images. Every model was trained once, so
-that what differs between two trainings of one model is not in them; arms that share a universal
-model differ in their process alone.
+Nothing is measured here: see `lattice.verdict`. Errors are over images. Every model was trained
+once, so that what differs between two trainings of one model is not in them; arms that share a
+universal model differ in their process alone.
 """
 
 import math
