@@ -27,7 +27,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.base import free_error
 from rgdiff_core.likelihood.densities import free_log_density
@@ -37,7 +36,7 @@ from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.sampling.methods import NoiseLevel
 from rgdiff_core.spec import check_whole
 
-__all__ = ["elbo", "excess", "excess_at", "levels", "step_weights", "step_weights_at"]
+__all__ = ["elbo", "excess", "excess_at", "levels", "step_weights_at"]
 
 MAX_STEPS = 10_000
 
@@ -116,20 +115,9 @@ def excess_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> 
     return f * (f + 2 * free)
 
 
-def step_weights(process: Process, modes: Modes, times: Tensor) -> Tensor:
-    """Return 1 − V(t_{i+1})/V(t_i), (N, C or 1, H, W), for times (N + 1,) falling from 1 to 0.
-
-    Arguments:
-        modes: of the data, with variances.
-    """
-    if modes.variance is None:
-        raise ValueError("the bound needs the data's variance: use Modes.fit.")
-    return step_weights_at(levels(process, times), modes.variance)
-
-
 def step_weights_at(marginals: Marginal, variance: Tensor) -> Tensor:
-    """Return the weights, (N, …), of the steps between N + 1 marginals of χ/r, latest first; they
-    are differentiable in the marginals.
+    """Return the weights 1 − V(t_{i+1})/V(t_i), (N, …), of the steps between N + 1 marginals of
+    χ/r, latest first; they are differentiable in the marginals.
 
     Arguments:
         variance: Σ of the data's components, (C or 1, H, W).

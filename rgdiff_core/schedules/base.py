@@ -135,12 +135,6 @@ class Schedule(Spec):
         gamma, rate = _derivative(self.gamma, t, modes)
         return (torch.sigmoid(gamma) * rate).to(t)
 
-    def gamma_rate(self, t: Tensor | float, modes: Modes) -> Tensor:
-        """Return dγ/dt in float64, (*t.shape, C or 1, H, W), by autodiff; zero where γ is
-        infinite.
-        """
-        return _derivative(self.gamma, _as_times(t, modes), modes)[1]
-
     def magnitude_rate(self, t: Tensor | float, modes: Modes) -> Tensor:
         """Return d log r/dt, (*t.shape, C or 1, H, W); zero for variance-preserving processes."""
         t = _as_times(t, modes)
