@@ -54,6 +54,14 @@ class Marginal:
     alpha: Tensor
     std: Tensor
 
+    def total_variance(self, variance: Tensor) -> Tensor:
+        """Return T = α²Σ + σ²S² of data of variance Σ, which broadcasts against (C, H, W)."""
+        return self.alpha**2 * variance + self.std**2
+
+    def posterior_variance(self, variance: Tensor) -> Tensor:
+        """Return V = Σσ²S²/T of Gaussian data of variance Σ, likewise."""
+        return variance * self.std**2 / self.total_variance(variance)
+
 
 @dataclass(frozen=True, eq=False)
 class Prior:
@@ -275,7 +283,7 @@ class Process(nn.Module):
         if modes.variance is None and otherwise is not None:
             modes = otherwise
         variance = self.noise_variance if modes.variance is None else modes.variance
-        std = torch.sqrt(last.alpha**2 * variance + last.std**2)
+        std = last.total_variance(variance).sqrt()
         mean = torch.zeros_like(std) if modes.mean is None else last.alpha * modes.mean
         return Prior(mean, std)
 

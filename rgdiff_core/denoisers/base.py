@@ -300,7 +300,7 @@ def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor
         mean: of the data's components; it broadcasts against (C, H, W).
         variance: of the data's components, likewise.
     """
-    return (marginal.alpha * mean - c) / (marginal.alpha**2 * variance + marginal.std**2)
+    return (marginal.alpha * mean - c) / marginal.total_variance(variance)
 
 
 def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Posterior:
@@ -310,10 +310,8 @@ def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Te
         mean: of the data's components; it broadcasts against (C, H, W).
         variance: of the data's components, likewise.
     """
-    alpha, noise = marginal.alpha, marginal.std**2
-    total = alpha**2 * variance + noise
-    gain = variance / total
-    return Posterior(mean + alpha * gain * (c - alpha * mean), gain * noise)
+    alpha, gain = marginal.alpha, variance / marginal.total_variance(variance)
+    return Posterior(mean + alpha * gain * (c - alpha * mean), gain * marginal.std**2)
 
 
 class GaussianDenoiser(Denoiser):
@@ -349,7 +347,7 @@ class GaussianDenoiser(Denoiser):
     def log_density(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the exact log density (B,), in nats, of fields x at times t."""
         marginal = process.marginal(t)
-        variance = marginal.alpha**2 * self.modes_variance + marginal.std**2
+        variance = marginal.total_variance(self.modes_variance)
         c = self.basis.analyze(x) - marginal.alpha * self.modes_mean
         terms = c**2 / variance + torch.log(2 * torch.pi * variance)
         return -terms.expand(c.shape).flatten(1).sum(1) / 2
@@ -370,5 +368,5 @@ def free_error(
         variance: Σ of the Gaussian; likewise.
     """
     root = variance.sqrt()
-    total = torch.sqrt(marginal.alpha**2 * variance + marginal.std**2)
+    total = marginal.total_variance(variance).sqrt()
     return (marginal.alpha * root * noise - marginal.std * (data - mean) / root) / total

@@ -293,7 +293,7 @@ class NetworkDenoiser(Denoiser):
         if self.spec.network_input == "posterior_mean":
             net_in = gaussian.mean / self.unit_variance.sqrt()
         else:
-            net_in = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
+            net_in = c * marginal.total_variance(self.reference_variance).rsqrt()
         labels = self.class_labels if class_labels is None else class_labels
         if labels is not None and self.num_classes == 0:
             raise ValueError("class_labels were given, but this model has no classes.")

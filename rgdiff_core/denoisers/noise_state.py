@@ -50,13 +50,12 @@ class NoiseState(nn.Module):
 
     def __init__(self, modes: Modes, conditioning: str) -> None:
         super().__init__()
-        if modes.variance is None:
-            raise ValueError("the noise's state needs the data's variance: use Modes.fit.")
-        scale = modes.scale.expand_as(modes.variance).flatten(1)  # (C, D)
+        variance = modes.variance_for("the noise's state")
+        scale = modes.scale.expand_as(variance).flatten(1)  # (C, D)
         if conditioning == "time":
             weights = torch.full_like(scale, 1 / scale.shape[1])[:, None]
         elif conditioning == "octave_levels":
-            finest = modes.floored_scale().expand_as(modes.variance).flatten(1)
+            finest = modes.floored_scale().expand_as(variance).flatten(1)
             places = -POINTS_PER_OCTAVE * torch.log2(finest)
             points = torch.arange(STATE_POINTS).to(scale)
             weights = torch.softmax(-2 * (points[:, None] - places[:, None, :]) ** 2, -1)
@@ -65,7 +64,7 @@ class NoiseState(nn.Module):
             distance = (points[:, None] - scale[:, None, :]) * (2 * (STATE_POINTS - 1))
             weights = torch.softmax(-(distance**2) / 2, -1)
         self.register_buffer("weights", weights, persistent=False)  # (C, points, D)
-        self.register_buffer("variance", modes.variance, persistent=False)
+        self.register_buffer("variance", variance, persistent=False)
         self.conditioning = conditioning
 
     def forward(self, marginal: Marginal, unit: Tensor) -> Tensor:

@@ -122,7 +122,6 @@ def step_weights_at(marginals: Marginal, variance: Tensor) -> Tensor:
     Arguments:
         variance: Σ of the data's components, (C or 1, H, W).
     """
-    noise = marginals.std**2
-    left = variance * noise / (marginals.alpha**2 * variance + noise)  # V
+    left = marginals.posterior_variance(variance)
     before, after = left[:-1], left[1:]
     return torch.where(before > 0, 1 - after / torch.where(before > 0, before, 1.0), 0.0)

@@ -174,8 +174,7 @@ class _Flow:
 
     def deviation(self, t: float) -> Tensor:
         """Return √T."""
-        marginal = self.process.vp_marginal(t)
-        return torch.sqrt(marginal.alpha**2 * self.sigma + marginal.std**2)
+        return self.process.vp_marginal(t).total_variance(self.sigma).sqrt()
 
     def inward(self, c: Tensor, t: float) -> Tensor:
         """Return z of components c of χ/r."""

@@ -324,9 +324,7 @@ def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:
 
 def band_power(bands: Bands, modes: Modes) -> Tensor:
     """Return the mean data variance per component in each band, (B,)."""
-    if modes.variance is None:
-        raise ValueError("the data's power needs modes with data: use Modes.fit.")
-    return bands.mean(modes.variance)
+    return bands.mean(modes.variance_for("the data's power"))
 
 
 def band_share(bands: Bands, modes: Modes, colors: Sequence[Color]) -> Tensor:

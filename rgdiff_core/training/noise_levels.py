@@ -27,7 +27,7 @@ from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import Spec, check_range, check_whole
-from rgdiff_core.training.losses import NoiseBatch, Objective, posterior_variance, weights
+from rgdiff_core.training.losses import NoiseBatch, Objective, weights
 from rgdiff_core.training.random_processes import random_process
 
 __all__ = [
@@ -212,13 +212,11 @@ def white_level(marginal: Marginal, modes: Modes) -> Tensor:
         marginal: α and σS of χ/r, each (B, C or 1, H, W).
         modes: of the data, with variances.
     """
-    if modes.variance is None:
-        raise ValueError("the white level needs the data's variance: use Modes.fit.")
-    variance = modes.variance
+    variance = modes.variance_for("the white level")
     levels = torch.linspace(-LEVEL_LIMIT, LEVEL_LIMIT, TABLE).to(variance)
     spread = (variance.mean() * torch.exp(levels))[:, None, None, None]
     known = (variance * spread / (variance + spread)).mean((1, 2, 3)).log()
-    wanted = posterior_variance(marginal, variance).mean((1, 2, 3)).log()
+    wanted = marginal.posterior_variance(variance).mean((1, 2, 3)).log()
     right = torch.searchsorted(known, wanted).clamp(1, TABLE - 1)
     part = (wanted - known[right - 1]) / (known[right] - known[right - 1]).clamp_min(1e-12)
     return torch.lerp(levels[right - 1], levels[right], part.clamp(0, 1))

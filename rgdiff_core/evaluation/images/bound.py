@@ -118,9 +118,7 @@ def _log_snr(process: Process, variance: Tensor, t: Tensor, floor: float) -> Ten
 
 
 def _level_grid(process: Process, modes: Modes, floor: float) -> _LevelGrid:
-    variance = modes.variance
-    if variance is None:
-        raise ValueError("the bound needs the data's variance: use Modes.fit.")
+    variance = modes.variance_for("the bound")
     u = torch.linspace(0, 1, TABLE, dtype=torch.float64)
     times = _times(process, variance, torch.sin(torch.pi / 2 * u) ** 2, floor)
     information = softplus(_log_snr(process, variance, times, floor)) / 2

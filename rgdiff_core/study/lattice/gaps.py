@@ -89,11 +89,11 @@ class NoiseCurve:
 
 def noise_curve(process: Process, modes: Modes) -> NoiseCurve:
     """Return the curve of a process, with nodes where its fastest component turns evenly."""
-    assert modes.variance is not None
+    variance = modes.variance_for("a noise curve").double()
     process = process.double()
     times = torch.sin(math.pi / 2 * torch.linspace(0, 1, TABLE, dtype=torch.float64)) ** 2
     marginal = process.vp_marginal(times)
-    ratio = modes.variance.double() * marginal.alpha**2 / marginal.std**2
+    ratio = variance * marginal.alpha**2 / marginal.std**2
     table = torch.log(ratio).flatten(1).clamp(-CAP, CAP)
     turns = angles_of(table).diff(dim=0).abs().pow(4).sum(1).pow(0.25) + 1e-9
     clock = torch.cat([torch.zeros(1).double(), turns.cumsum(0)])
@@ -125,8 +125,7 @@ def functional(modes: Modes, curve: NoiseCurve, grids: Mapping[str, Sequence[Gri
     Arguments:
         grids: time grids from 1 to 0, by name.
     """
-    assert modes.variance is not None
-    variance = modes.variance.double().flatten()
+    variance = modes.variance_for("a gap").double().flatten()
     nodes, inside = len(curve.levels), curve.inside
     first = torch.zeros(nodes, len(variance), dtype=torch.float64)
     first[0] = _posterior(variance, curve.levels[:1])[0] / 2
@@ -161,7 +160,7 @@ def best_grid(modes: Modes, curve: NoiseCurve, strength: Tensor, steps: int) -> 
 
     Raises `ValueError` where there are more steps than that.
     """
-    assert modes.variance is not None
+    variance = modes.variance_for("a time grid").double().flatten()
     places = torch.linspace(0, curve.inside - 1, STOPS * (curve.inside - 1) + 1).double()
     if not 1 <= steps < len(places):
         raise ValueError(
@@ -169,7 +168,7 @@ def best_grid(modes: Modes, curve: NoiseCurve, strength: Tensor, steps: int) -> 
             f"{len(places) - 1}."
         )
     times = _linear(places, curve.clock, curve.times[:, None])[:, 0]
-    v = _posterior(modes.variance.double().flatten(), curve.at(times.tolist())[1])
+    v = _posterior(variance, curve.at(times.tolist())[1])
     v[0] = 0  # the last step goes to the data themselves
     h = _interpolation(places, curve.inside, len(curve.levels)) @ strength
     gain = (h * v).sum(1)[:, None] - h @ v.T  # of a step from one place to an earlier one
