@@ -149,11 +149,7 @@ class Matched(Color):
 
     def bare(self, modes: Modes) -> Tensor:
         """Return Σ_k^a; raises `ValueError` where the modes know no data."""
-        if modes.variance is None:
-            raise ValueError(
-                "matched noise needs the data's variance: use Modes.fit(basis, images)."
-            )
-        return modes.variance**self.strength
+        return modes.variance_for("matched noise") ** self.strength
 
 
 @dataclass(frozen=True)

@@ -33,12 +33,12 @@ from rgdiff_core.bases.serialize import (
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, MovingColor
 from rgdiff_core.schedules import Level, Schedule
+from rgdiff_core.schedules.base import GAMMA_CLAMP
 from rgdiff_core.seeds import Generators, Walk, check_generators
 from rgdiff_core.spec import Spec, from_dict, load_json, to_dict
 
 __all__ = ["Generators", "Marginal", "Prior", "Process", "ProcessSpec", "clamped", "white_noise"]
 
-GAMMA_CLAMP = 40.0
 CHECKED_TIMES = 129  # at which a moving colour must not raise the SNR
 CHECKED_VALUES = 1 << 20  # of γ at once
 CHECKED_STEP = 1e-5
@@ -53,6 +53,14 @@ class Marginal:
 
     alpha: Tensor
     std: Tensor
+
+    def total_variance(self, variance: Tensor) -> Tensor:
+        """Return T = α²Σ + σ²S² of data of variance Σ, which broadcasts against (C, H, W)."""
+        return self.alpha**2 * variance + self.std**2
+
+    def posterior_variance(self, variance: Tensor) -> Tensor:
+        """Return V = Σσ²S²/T of Gaussian data of variance Σ, likewise."""
+        return variance * self.std**2 / self.total_variance(variance)
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,7 +283,7 @@ class Process(nn.Module):
         if modes.variance is None and otherwise is not None:
             modes = otherwise
         variance = self.noise_variance if modes.variance is None else modes.variance
-        std = torch.sqrt(last.alpha**2 * variance + last.std**2)
+        std = last.total_variance(variance).sqrt()
         mean = torch.zeros_like(std) if modes.mean is None else last.alpha * modes.mean
         return Prior(mean, std)
 

@@ -8,7 +8,7 @@ from laws import BASES, COLORS, SCHEDULES, assert_moments, dense, fields, made, 
 
 from rgdiff_core import Modes, Process, colors, schedules
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis
-from rgdiff_core.process import white_noise
+from rgdiff_core.process import Marginal, white_noise
 from rgdiff_core.seeds import stream, walk
 
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES, ids=name_of)
@@ -188,6 +188,20 @@ def test_prior_samples_have_the_exact_covariance():
     x = process.prior_sample(DRAWS, torch.Generator().manual_seed(5))
     assert x.shape == (DRAWS, 2, 4, 4) and x.dtype == torch.float64
     assert_moments(x, *moments(process, 1.0))
+
+
+def test_a_marginals_variances_are_those_of_the_joint_gaussian():
+    """Of χ(0) and χ(t) = αχ(0) + std ε, whose covariance matrix is conditioned on χ(t)."""
+    alpha, std, variance = (torch.rand(3, 1, 2, 2, dtype=torch.float64) + 0.1 for _ in range(3))
+    marginal = Marginal(alpha, std)
+    mixing = torch.stack([torch.ones_like(alpha), alpha, torch.zeros_like(std), std], -1)
+    mixing = mixing.unflatten(-1, (2, 2)).mT  # from (χ(0), ε) to (χ(0), χ(t))
+    joint = (
+        mixing @ torch.diag_embed(torch.stack([variance, torch.ones_like(std)], -1)) @ mixing.mT
+    )
+    torch.testing.assert_close(marginal.total_variance(variance), joint[..., 1, 1])
+    known = 1 / torch.linalg.inv(joint)[..., 0, 0]
+    torch.testing.assert_close(marginal.posterior_variance(variance), known)
 
 
 def test_without_data_the_prior_is_the_noise():

@@ -258,6 +258,21 @@ def test_every_public_name_has_a_docstring():
     assert wrong == []
 
 
+def test_a_function_has_one_docstring_and_no_other_texts():
+    """A second text is one that belongs to another function."""
+    wrong = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in sources(".py")
+        for node in ast.walk(parse(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for statement in node.body[1:]
+        if isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Constant)
+        and isinstance(statement.value.value, str)
+    ]
+    assert wrong == []
+
+
 def test_the_site_builds_without_a_warning(tmp_path: Path):
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
     done = subprocess.run([*command, tmp_path], cwd=ROOT, capture_output=True, text=True)

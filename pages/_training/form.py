@@ -67,6 +67,7 @@ def fit(config: TrainConfig) -> str | None:
     try:
         check_classes(config, cache.images(config.data))
         check_other_sizes(config)
+        config.noise.check(cache.images(config.data).images.shape[1:])
         _count(config)
         basis, modes = cache.basis(config.data, spec), cache.modes(config.data, spec)
         if isinstance(config.noise, LearnedProcess):

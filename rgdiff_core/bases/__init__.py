@@ -18,7 +18,13 @@ PCA     rank / (D − 1)                       √2 π √(rank / (D − 1)), as
 Every basis can first rotate the colour channels by an orthonormal C×C matrix (`decorrelation`).
 """
 
-from rgdiff_core.bases.base import Basis, PixelBasis, check_images, decorrelation
+from rgdiff_core.bases.base import (
+    Basis,
+    PixelBasis,
+    check_fields,
+    check_images,
+    decorrelation,
+)
 from rgdiff_core.bases.coarse import CoarseGrid
 from rgdiff_core.bases.harmonic import CosineBasis, FourierBasis
 from rgdiff_core.bases.pca import PCABasis
@@ -32,6 +38,7 @@ __all__ = [
     "PCABasis",
     "PixelBasis",
     "WaveletBasis",
+    "check_fields",
     "check_images",
     "decorrelation",
     "orthogonal_wavelets",

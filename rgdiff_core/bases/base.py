@@ -13,6 +13,7 @@ __all__ = [
     "Basis",
     "PixelBasis",
     "Shape",
+    "check_fields",
     "check_images",
     "checked_shape",
     "decorrelation",
@@ -58,6 +59,17 @@ def check_images(images: Tensor, least: int = 1) -> None:
         raise ValueError(f"{len(images)} images are too few: at least {least} are needed here.")
     if not torch.isfinite(images).all():
         raise ValueError("the images contain NaN or infinite values.")
+
+
+def check_fields(x: Tensor, basis: "Basis") -> None:
+    """Raise a one-line `ValueError` unless x is fields (B, C, H, W), B ≥ 1, that fit a basis."""
+    if x.ndim == 4 and tuple(x.shape[1:]) == basis.shape and len(x):
+        return
+    wanted = ", ".join(map(str, basis.shape))
+    hint = "; for one field give x[None]" if tuple(x.shape) == basis.shape else ""
+    raise ValueError(
+        f"fields x must have shape (B, {wanted}) with B ≥ 1, got {tuple(x.shape)}{hint}."
+    )
 
 
 def decorrelation(images: Tensor) -> Tensor:

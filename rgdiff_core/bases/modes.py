@@ -129,6 +129,17 @@ class Modes:
         c, h, w = (self.scale if self.variance is None else self.variance).shape
         return c, h, w
 
+    def variance_for(self, what: str) -> Tensor:
+        """Return Σ, (C, H, W), for what cannot do without; raises `ValueError` where there are no
+        data.
+
+        Arguments:
+            what: needs it, in words, as "the bound".
+        """
+        if self.variance is None:
+            raise ValueError(f"{what} needs the data's variance: use Modes.fit(basis, images).")
+        return self.variance
+
     def per_component(self, name: str, values: tuple[float, ...]) -> Tensor:
         """Return numbers given in the order of the flattened components, as (C or 1, H, W).
 

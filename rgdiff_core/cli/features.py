@@ -83,7 +83,10 @@ def _train(chosen: argparse.Namespace) -> Words:
     (images, labels), (test_images, test_labels) = (_labelled(each) for each in (train, test))
     torch.manual_seed(recipe.seed)
     classes = int(max(labels.max(), test_labels.max())) + 1
-    network = Classifier(chosen.data, chosen.width, max(2, classes))
+    classes = max(2, classes)
+    named = max(train.class_names, test.class_names, key=len)
+    names = named if len(named) == classes else ()
+    network = Classifier(chosen.data, chosen.width, classes, names)
     trained = train_classifier(network, images.to(device), labels.to(device), recipe, _say)
     save_classifier(network, chosen.out)
     measured = load_classifier(chosen.out).to(device)  # in half precision, as it is used

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry, printer
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, resumable
 from rgdiff_core.study.images.ablation import (
@@ -18,7 +19,6 @@ from rgdiff_core.study.images.ablation import (
     row,
 )
 from rgdiff_core.study.report import versions
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["ablation_options", "run_ablation"]

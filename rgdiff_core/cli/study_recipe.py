@@ -1,14 +1,14 @@
 """`rgdiff study recipe`."""
 
 import argparse
-import time
 from pathlib import Path
 
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry, printer
+from rgdiff_core.cli.options import resuming_options
 from rgdiff_core.spec import check_range, check_whole
-from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.recipe import (
     RecipeBudget,
     cell,
@@ -21,6 +21,8 @@ from rgdiff_core.study.images.recipe_arms import ARMS, BASE, SIZES, arm, on
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["recipe_options", "run_recipe"]
+
+WORK = Path("runs/study-recipe")
 
 
 def recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -56,13 +58,10 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
     )
-    parser.add_argument(
-        "--minutes", type=float, help="pause after this many minutes; rerun to continue"
-    )
-    parser.add_argument("--work", type=Path, default=Path("runs/study-recipe"), metavar="FOLDER")
-    parser.add_argument("--out", type=Path, default=Path("results"), metavar="FOLDER")
+    resuming_options(parser, "arms", str(WORK))
 
 
+@resumable()
 def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Train and judge the arms, one by one; return what to print as JSON, and lines for people.
 
@@ -72,10 +71,11 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_whole("images", chosen.images, 16, 10_000)
     if chosen.samples != 0:
         check_whole("samples", chosen.samples, 2, 100_000)
+    base, until = arm(chosen.base), end_of(chosen.minutes)
+    arms = [base, *(on(base, arm(name)) for name in chosen.arms)]
     torch.set_num_threads(1)
     tune_malloc()
-    until = None if chosen.minutes is None else time.monotonic() + 60 * chosen.minutes
-    cells = Cells(chosen.work, printer(chosen), until)
+    cells = Cells(chosen.work or WORK, printer(chosen), until)
     path, complete, found = chosen.out / f"recipe-{chosen.data}.json", True, {}
     chosen.out.mkdir(parents=True, exist_ok=True)
     restore(path, cells)
@@ -87,8 +87,8 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         chosen.images,
         chosen.samples,
         chosen.seeds,
-        arm(chosen.base),
-        list(dict.fromkeys((chosen.base, *(on(chosen.base, arm(a)) for a in chosen.arms)))),
+        base,
+        list(dict.fromkeys(arms)),
     )
     try:
         for seed in chosen.seeds:
@@ -98,7 +98,7 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
                 write(path, budget, found)
     except OutOfTimeError:
         complete = False
-    table = rows(found, chosen.base)
+    table = rows(found, base)
     state = "complete" if complete else "stopped; rerun to continue"
     return {"file": str(path), "complete": complete, "arms": table}, [*lines(table), state]
 

@@ -11,6 +11,7 @@ from rgdiff_core.denoisers.base import (
     Denoiser,
     GaussianDenoiser,
     Posterior,
+    check_count,
     check_labels,
     gaussian_posterior,
     gaussian_score,
@@ -23,8 +24,9 @@ from rgdiff_core.denoisers.guidance import (
     guided,
     log_snr,
 )
-from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState
+from rgdiff_core.denoisers.model_spec import ModelSpec
 from rgdiff_core.denoisers.network import NetworkDenoiser
+from rgdiff_core.denoisers.noise_state import NoiseState
 from rgdiff_core.denoisers.two_sites import TwoSites
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "NoiseState",
     "Posterior",
     "TwoSites",
+    "check_count",
     "check_labels",
     "free_theory",
     "gaussian_posterior",

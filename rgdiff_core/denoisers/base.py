@@ -33,6 +33,7 @@ __all__ = [
     "Denoiser",
     "GaussianDenoiser",
     "Posterior",
+    "check_count",
     "check_labels",
     "free_error",
     "gaussian_posterior",
@@ -283,6 +284,15 @@ def check_labels(class_labels: Tensor, num_classes: int) -> None:
         )
 
 
+def check_count(model: Denoiser, n: int) -> None:
+    """Raise `ValueError` where n samples are asked of a denoiser that belongs to so many fields,
+    as one that is conditioned on a part of each.
+    """
+    given = len(model.free_mean) if model.free_mean.ndim == 4 else 1
+    if given not in (1, n):
+        raise ValueError(f"{n} samples do not fit a model that is given {given} fields.")
+
+
 def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Tensor:
     """Return −(χ − αμ)/(α²Σ + σ²S²) of components c (B, C, H, W), exact at any noise level.
 
@@ -290,7 +300,7 @@ def gaussian_score(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor
         mean: of the data's components; it broadcasts against (C, H, W).
         variance: of the data's components, likewise.
     """
-    return (marginal.alpha * mean - c) / (marginal.alpha**2 * variance + marginal.std**2)
+    return (marginal.alpha * mean - c) / marginal.total_variance(variance)
 
 
 def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Tensor) -> Posterior:
@@ -300,10 +310,8 @@ def gaussian_posterior(c: Tensor, marginal: Marginal, mean: Tensor, variance: Te
         mean: of the data's components; it broadcasts against (C, H, W).
         variance: of the data's components, likewise.
     """
-    alpha, noise = marginal.alpha, marginal.std**2
-    total = alpha**2 * variance + noise
-    gain = variance / total
-    return Posterior(mean + alpha * gain * (c - alpha * mean), gain * noise)
+    alpha, gain = marginal.alpha, variance / marginal.total_variance(variance)
+    return Posterior(mean + alpha * gain * (c - alpha * mean), gain * marginal.std**2)
 
 
 class GaussianDenoiser(Denoiser):
@@ -339,7 +347,7 @@ class GaussianDenoiser(Denoiser):
     def log_density(self, x: Tensor, t: Tensor | float, process: Process) -> Tensor:
         """Return the exact log density (B,), in nats, of fields x at times t."""
         marginal = process.marginal(t)
-        variance = marginal.alpha**2 * self.modes_variance + marginal.std**2
+        variance = marginal.total_variance(self.modes_variance)
         c = self.basis.analyze(x) - marginal.alpha * self.modes_mean
         terms = c**2 / variance + torch.log(2 * torch.pi * variance)
         return -terms.expand(c.shape).flatten(1).sum(1) / 2
@@ -360,5 +368,5 @@ def free_error(
         variance: Σ of the Gaussian; likewise.
     """
     root = variance.sqrt()
-    total = torch.sqrt(marginal.alpha**2 * variance + marginal.std**2)
+    total = marginal.total_variance(variance).sqrt()
     return (marginal.alpha * root * noise - marginal.std * (data - mean) / root) / total

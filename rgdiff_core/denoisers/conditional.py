@@ -89,8 +89,7 @@ class Conditioned(Denoiser):
     def prior(self, process: Process) -> Prior:
         """Return where samples start: the free theory's, given the look."""
         last = process.marginal(1.0)
-        variance = last.alpha**2 * self.free_variance + last.std**2
-        return Prior(last.alpha * self.free_mean, variance.sqrt())
+        return Prior(last.alpha * self.free_mean, last.total_variance(self.free_variance).sqrt())
 
 
 def _knows_levels(model: Denoiser) -> bool:

@@ -90,9 +90,8 @@ def log_snr(marginal: Marginal, modes: Modes) -> Tensor:
         marginal: α and σS of χ/r, each (B, C or 1, H, W) or without B.
         modes: of the data, with variances.
     """
-    if modes.variance is None:
-        raise ValueError("the signal-to-noise ratio needs the data's variance: use Modes.fit.")
-    signal = (marginal.alpha**2 * modes.variance).mean((-3, -2, -1))
+    variance = modes.variance_for("the signal-to-noise ratio")
+    signal = (marginal.alpha**2 * variance).mean((-3, -2, -1))
     noise = (marginal.std**2).mean((-3, -2, -1))
     return torch.log(signal.clamp_min(1e-30)) - torch.log(noise.clamp_min(1e-30))
 

@@ -5,10 +5,10 @@ The network F adds to the Gaussian posterior's mean m
     D = m + c_out · U†F(U m / d, state),    c_out = √V  or  V/d,
 
 with V the Gaussian posterior's variance and d² the mean of Σ, of the lattice that F was trained on
-wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out
-= √V the regression target of F has unit variance in every component at every time (EDM's
-preconditioning, per component); with c_out = V/d, F is the force −∇S_int of Polchinski's effective
-interaction at the cutoff that V describes, in units of 1/d.
+wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out = √V the target of
+F has unit variance in every component at every time (EDM's preconditioning, per component); with
+c_out = V/d, F is the force −∇S_int of Polchinski's effective interaction at the cutoff that V
+describes, in units of 1/d.
 
 **Coarse grids.** Where all components that a coarser grid lacks are noise, of a signal-to-noise
 ratio α²Σ/(σ²S²) ≤ ε, F may run on that grid, at a quarter of the cost for each halving of the
@@ -43,8 +43,9 @@ from rgdiff_core.denoisers.base import (
     gaussian_score,
     moved_basis,
 )
-from rgdiff_core.denoisers.model_spec import ModelSpec, NoiseState, _average, _with_buffers
+from rgdiff_core.denoisers.model_spec import ModelSpec
 from rgdiff_core.denoisers.modes_line import ModesLine, spline
+from rgdiff_core.denoisers.noise_state import NoiseState, average, with_buffers
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.networks import Network, network_dtype
 from rgdiff_core.process import Marginal, Process
@@ -110,11 +111,9 @@ class NetworkDenoiser(Denoiser):
             for halvings in range(spec.coarse_grids)
         )
         if network is None:
-            network = spec.network.build(
-                basis.shape,
-                spec.features(len(self.state.weights)),
-                num_classes=len(spec.class_names),
-            ).to(self.modes_mean)
+            features = spec.features(len(self.state.weights))
+            network = spec.network.build(basis.shape, features, len(spec.class_names))
+            network = network.to(self.modes_mean)
         self.network = network
         self.autocast: torch.dtype | None = None
         self.class_labels: Tensor | None = None
@@ -141,7 +140,7 @@ class NetworkDenoiser(Denoiser):
     def _reference(self, mean: Tensor, variance: Tensor) -> dict[str, Tensor]:
         """Return mean and variances of the Gaussian that F corrects, given those of the data."""
         if self.spec.reference == "isotropic":
-            power = _average(variance) + _average(mean**2)
+            power = average(variance) + average(mean**2)
             mean, variance = torch.zeros_like(mean), power.expand(variance.shape).clone()
         return {"reference_mean": mean, "reference_variance": variance}
 
@@ -206,7 +205,7 @@ class NetworkDenoiser(Denoiser):
     @property
     def unit_variance(self) -> Tensor:
         """Return d², (…, 1, 1, 1): the network works in units of d."""
-        return _average(self.reference_variance) if self.unit is None else self.unit
+        return average(self.reference_variance) if self.unit is None else self.unit
 
     def on(self, shape: Shape, modes: Modes | ModesLine) -> Self:
         """Return the same model on another lattice; see `Denoiser.on`.
@@ -229,7 +228,7 @@ class NetworkDenoiser(Denoiser):
         if units is None:
             means = self.modes_mean if line is None else line.means
             variances = self.modes_variance if line is None else line.variances
-            units = _average(self._reference(means, variances)["reference_variance"])
+            units = average(self._reference(means, variances)["reference_variance"])
         basis = moved_basis(self.basis, shape, modes)
         found = type(self)(basis, modes, self.spec, network=self.network, units=units)
         del found.network  # it is shared: it keeps its type
@@ -257,8 +256,8 @@ class NetworkDenoiser(Denoiser):
     ) -> Self:
         """Return the same model with other data statistics, which may be those of each field."""
         data = {"modes_mean": mean, "modes_variance": variance, "place": place}
-        found = _with_buffers(self, unit=unit, **data, **self._reference(mean, variance))
-        found.state = _with_buffers(self.state, variance=variance)
+        found = with_buffers(self, unit=unit, **data, **self._reference(mean, variance))
+        found.state = with_buffers(self.state, variance=variance)
         return found
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
@@ -294,7 +293,7 @@ class NetworkDenoiser(Denoiser):
         if self.spec.network_input == "posterior_mean":
             net_in = gaussian.mean / self.unit_variance.sqrt()
         else:
-            net_in = c * torch.rsqrt(marginal.alpha**2 * self.reference_variance + marginal.std**2)
+            net_in = c * marginal.total_variance(self.reference_variance).rsqrt()
         labels = self.class_labels if class_labels is None else class_labels
         if labels is not None and self.num_classes == 0:
             raise ValueError("class_labels were given, but this model has no classes.")

@@ -36,7 +36,7 @@ from rgdiff_core.lattice.hmc import MAX_SAMPLES
 from rgdiff_core.seeds import device_for
 from rgdiff_core.spec import Spec, check_range, check_whole
 
-__all__ = ["CRITICAL_BETA", "Ising", "energy_density", "field_of", "spins_of"]
+__all__ = ["CRITICAL_BETA", "Ising", "energy_density", "field_of"]
 
 CRITICAL_BETA = 0.5 * math.log(1 + math.sqrt(2))
 """β_c of the infinite lattice."""
@@ -224,11 +224,6 @@ def field_of(spins: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Return spins (n, L, L) with uniform noise in (−½, ½), (n, 1, L, L) float32."""
     noise = torch.rand(spins.shape, generator=generator, device=spins.device)
     return (spins + noise - 0.5)[:, None]
-
-
-def spins_of(field: Tensor) -> Tensor:
-    """Return the spins ±1 of fields, of their shape: the sign."""
-    return torch.where(field < 0, -1.0, 1.0).to(field)
 
 
 def _log_z(beta: Tensor, size: int) -> Tensor:

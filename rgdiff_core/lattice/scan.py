@@ -35,6 +35,7 @@ __all__ = ["FULL", "QUICK", "PhaseScan", "ScanPoint", "ScanSpec", "phase_scan", 
 VARIED = ("lam", "m2")
 MAX_WORK = 10**11  # sites · trajectories of a whole scan, about a day on one core
 SITES, MIN_CHAINS = 2**13, 20
+SIZES = (4, 128)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class ScanSpec(Spec):
                 f"sizes = {self.sizes} must be one to eight different sizes in ascending order."
             )
         for size in self.sizes:
-            check_whole("size", size, 4, 128)
+            check_whole("size", size, *SIZES)
         check_whole("length", self.length, 20, 10**5)
         check_whole("thermalization", self.thermalization, 20, 10**5)
         check_whole("thinning", self.thinning, 1, 1000)
@@ -339,9 +340,10 @@ def _point(data: Any) -> ScanPoint:
     try:
         for name, value in data.items():
             read[name] = _estimate_in(value) if name in _ESTIMATES else float(value)
-        read["size"] = int(read["size"])
-    except (TypeError, KeyError, AttributeError, ValueError):
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError):
         raise ValueError("a number of a point of the scan cannot be read.") from None
+    check_whole("size", read["size"], *SIZES)
+    read["size"] = int(read["size"])
     return ScanPoint(**read)
 
 

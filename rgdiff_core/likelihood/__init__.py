@@ -1,7 +1,7 @@
 """The density of what a model samples: by the flow, by a bound, and of a sampler's few steps."""
 
 from rgdiff_core.likelihood.bits import bits_per_dim, dequantize
-from rgdiff_core.likelihood.bound import elbo, excess, step_weights
+from rgdiff_core.likelihood.bound import elbo, excess
 from rgdiff_core.likelihood.densities import Flowed, FoldedError
 from rgdiff_core.likelihood.discrete import sampler_density
 from rgdiff_core.likelihood.flow import flow_density, log_likelihood, sample_with_density
@@ -19,5 +19,4 @@ __all__ = [
     "log_likelihood",
     "sample_with_density",
     "sampler_density",
-    "step_weights",
 ]

@@ -27,17 +27,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.base import free_error
-from rgdiff_core.likelihood.densities import log_volume, normal_log_density
+from rgdiff_core.likelihood.densities import free_log_density
 from rgdiff_core.process import Generators, Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model, time_grid
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.sampling.methods import NoiseLevel
 from rgdiff_core.spec import check_whole
 
-__all__ = ["elbo", "excess", "excess_at", "levels", "step_weights", "step_weights_at"]
+__all__ = ["elbo", "excess", "excess_at", "levels", "step_weights_at"]
 
 MAX_STEPS = 10_000
 
@@ -67,18 +66,17 @@ def elbo(
         progress: called with (steps completed, total); it may raise to cancel.
         class_labels: int64 (B,) or (1,), -1 for any class; default: those of the model.
 
-    Raises `ValueError` for a value outside its range and a basis that differs.
+    Raises `ValueError` for a value outside its range, fields of another shape, a basis that
+    differs, and a model that is given components exactly.
     """
     model = model.given(class_labels)
     check_whole("steps", steps, 1, MAX_STEPS)
     check_model(model, process)
     times = torch.tensor(time_grid(process, model.modes, steps, grid))
-    mean, variance = model.free_mean, model.free_variance
     with torch.no_grad():
-        z = (model.basis.analyze(x) - mean) / variance.sqrt()
-        bound = normal_log_density(z) - log_volume(variance.sqrt(), x)
+        bound = free_log_density(model, x)
         marginals = levels(process, times)
-        weights = step_weights_at(marginals, variance)
+        weights = step_weights_at(marginals, model.free_variance)
         for i in range(steps):
             marginal = Marginal(marginals.alpha[i], marginals.std[i])
             terms = weights[i] * excess_at(model, x, marginal, white_noise(x.shape, x, generator))
@@ -117,25 +115,13 @@ def excess_at(model: Denoiser, x: Tensor, marginal: Marginal, noise: Tensor) -> 
     return f * (f + 2 * free)
 
 
-def step_weights(process: Process, modes: Modes, times: Tensor) -> Tensor:
-    """Return 1 − V(t_{i+1})/V(t_i), (N, C or 1, H, W), for times (N + 1,) falling from 1 to 0.
-
-    Arguments:
-        modes: of the data, with variances.
-    """
-    if modes.variance is None:
-        raise ValueError("the bound needs the data's variance: use Modes.fit.")
-    return step_weights_at(levels(process, times), modes.variance)
-
-
 def step_weights_at(marginals: Marginal, variance: Tensor) -> Tensor:
-    """Return the weights, (N, …), of the steps between N + 1 marginals of χ/r, latest first; they
-    are differentiable in the marginals.
+    """Return the weights 1 − V(t_{i+1})/V(t_i), (N, …), of the steps between N + 1 marginals of
+    χ/r, latest first; they are differentiable in the marginals.
 
     Arguments:
         variance: Σ of the data's components, (C or 1, H, W).
     """
-    noise = marginals.std**2
-    left = variance * noise / (marginals.alpha**2 * variance + noise)  # V
+    left = marginals.posterior_variance(variance)
     before, after = left[:-1], left[1:]
     return torch.where(before > 0, 1 - after / torch.where(before > 0, before, 1.0), 0.0)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.bases import check_fields
+from rgdiff_core.denoisers import Denoiser, check_count
 from rgdiff_core.process import Generators, Process, white_noise
 
 __all__ = [
@@ -50,6 +51,7 @@ def prior_components(
     model: Denoiser, process: Process, n: int, generator: Generators = None
 ) -> Tensor:
     """Draw components of χ/r at t = 1, (n, C, H, W), from where samples start."""
+    check_count(model, n)
     prior = model.prior(process)
     noise = white_noise((n, *process.basis.shape), process.noise_variance, generator)
     return (prior.mean + prior.std * noise) / process.level(1.0).magnitude
@@ -76,7 +78,17 @@ def log_volume(scale: Tensor, x: Tensor) -> Tensor:
 
 
 def free_log_density(model: Denoiser, x: Tensor) -> Tensor:
-    """Return log N(x; μ, Σ), (B,), in nats: the free theory with the model's modes."""
+    """Return log N(x; μ, Σ), (B,), in nats: the free theory with the model's mean and variance.
+
+    Raises `ValueError` for fields that do not fit the model, and where a variance is zero.
+    """
+    check_fields(x, model.basis)
+    check_count(model, len(x))
+    if not (model.free_variance > 0).all():
+        raise ValueError(
+            "fields have no finite density given components that are known exactly: every "
+            "reliability known must be below 1."
+        )
     root = model.free_variance.sqrt()
     z = (model.basis.analyze(x) - model.free_mean) / root
     return normal_log_density(z) - log_volume(root, x)

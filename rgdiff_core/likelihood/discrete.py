@@ -24,6 +24,7 @@ from rgdiff_core.spec import check_whole
 
 __all__ = ["sampler_density"]
 
+MAX_FIELDS = 100_000
 MAX_COMPONENTS = 256  # rows of the Jacobian matrix
 
 
@@ -42,7 +43,7 @@ def sampler_density(
 
     Arguments:
         model: a denoiser in the process' basis, of at most 256 components.
-        n: number of fields.
+        n: number of fields, 1 to 100,000.
         steps: as of `sample`.
         method: as of `sample`, one that draws nothing after the prior.
         grid: as of `sample`.
@@ -51,7 +52,7 @@ def sampler_density(
     Raises `ValueError` for a value outside its range, a basis that differs, a schedule that jumps,
     a stochastic method, and fields of more components.
     """
-    check_whole("n", n, 1, 100_000)
+    check_whole("n", n, 1, MAX_FIELDS)
     taken = _deterministic(method)
     c = prior_components(model, process, n, generator)
     if c[0].numel() > MAX_COMPONENTS:

@@ -27,7 +27,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from rgdiff_core.denoisers import Denoiser
+from rgdiff_core.bases import check_fields
+from rgdiff_core.denoisers import Denoiser, check_count
 from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.likelihood.densities import Flowed, log_prior, log_volume, prior_components
 from rgdiff_core.likelihood.jacobians import directions_of, divergence_of
@@ -114,6 +115,8 @@ def flow_density(
     """
     model = model.given(class_labels)
     integrate = _integrator(steps, tolerance, grid, progress)
+    check_fields(x, process.basis)
+    check_count(model, len(x))
     flow = _Flow(model, process, directions_of(divergence, x, generator, probes))
     first = process.level(0.0).magnitude
     c = process.basis.analyze(x) / first
@@ -171,8 +174,7 @@ class _Flow:
 
     def deviation(self, t: float) -> Tensor:
         """Return √T."""
-        marginal = self.process.vp_marginal(t)
-        return torch.sqrt(marginal.alpha**2 * self.sigma + marginal.std**2)
+        return self.process.vp_marginal(t).total_variance(self.sigma).sqrt()
 
     def inward(self, c: Tensor, t: float) -> Tensor:
         """Return z of components c of χ/r."""

@@ -53,17 +53,10 @@ class NetworkSpec(Spec):
     any_size: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def build(
-        self,
-        shape: tuple[int, int, int],
-        features: int,
-        in_channels: int | None = None,
-        num_classes: int = 0,
-    ) -> Network:
+    def build(self, shape: tuple[int, int, int], features: int, num_classes: int = 0) -> Network:
         """Return a network for fields of this shape (C, H, W) and this many noise features.
 
         Arguments:
-            in_channels: of the network's input; default: C.
             num_classes: that the network is conditioned on.
 
         Raises `ValueError` where the fields do not fit the network.

@@ -61,32 +61,24 @@ class LatticeNet(NetworkSpec):
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel = {self.kernel} must be odd.")
 
-    def build(
-        self,
-        shape: tuple[int, int, int],
-        features: int,
-        in_channels: int | None = None,
-        num_classes: int = 0,
-    ) -> Network:
+    def build(self, shape: tuple[int, int, int], features: int, num_classes: int = 0) -> Network:
         """Return the network; raises `ValueError` where the kernel wraps around the lattice."""
         if self.kernel // 2 >= min(shape[1:]):
             raise ValueError(
                 f"kernel = {self.kernel} wraps around a lattice of {shape[1]}×{shape[2]} sites."
             )
-        return _LatticeNetwork(self, shape[0], features, in_channels or shape[0], num_classes)
+        return _LatticeNetwork(self, shape[0], features, num_classes)
 
 
 class _LatticeNetwork(Network):
     """Channels come last inside, for most of the work is site by site."""
 
-    def __init__(
-        self, spec: LatticeNet, channels: int, features: int, in_channels: int, num_classes: int
-    ) -> None:
+    def __init__(self, spec: LatticeNet, channels: int, features: int, num_classes: int) -> None:
         super().__init__()
         width = spec.width
         self.embed = NoiseEmbedding(features, 4 * width)
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
-        self.first = nn.Linear(in_channels, width, bias=False)
+        self.first = nn.Linear(channels, width, bias=False)
         self.blocks = nn.ModuleList(
             LatticeBlock(width, 4 * width, spec.kernel) for _ in range(spec.depth)
         )

@@ -56,34 +56,26 @@ class OctaveNet(NetworkSpec):
         check_whole("width", self.width, 4, 512)
         check_whole("depth", self.depth, 1, 8)
 
-    def build(
-        self,
-        shape: tuple[int, int, int],
-        features: int,
-        in_channels: int | None = None,
-        num_classes: int = 0,
-    ) -> Network:
+    def build(self, shape: tuple[int, int, int], features: int, num_classes: int = 0) -> Network:
         """Return the network; raises `ValueError` below 3×3 sites, where a convolution wraps."""
         if min(shape[1:]) < 3:
             raise ValueError(
                 f"convolutions of 3×3 sites wrap around a lattice of {shape[1]}×{shape[2]} sites."
             )
-        return _OctaveNetwork(self, shape[0], features, in_channels or shape[0], num_classes)
+        return _OctaveNetwork(self, shape[0], features, num_classes)
 
 
 class _OctaveNetwork(Network):
     """Channels come last inside, as in the blocks."""
 
-    def __init__(
-        self, spec: OctaveNet, channels: int, features: int, in_channels: int, num_classes: int
-    ) -> None:
+    def __init__(self, spec: OctaveNet, channels: int, features: int, num_classes: int) -> None:
         super().__init__()
         width = spec.width
         kinds = min(2, features // (channels * STATE_POINTS))  # of levels: noise, data's variance
         self.levels, self.by_octave = kinds * channels * STATE_POINTS, kinds == 2
         self.embed = NoiseEmbedding(features, 4 * width)
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
-        self.first = nn.Linear(in_channels, width, bias=False)
+        self.first = nn.Linear(channels, width, bias=False)
         self.up = nn.ModuleList(LatticeBlock(width, 4 * width, 3) for _ in range(spec.depth))
         self.down = nn.ModuleList(LatticeBlock(width, 4 * width, 3) for _ in range(spec.depth))
         self.back = zero(nn.Linear(width, width, bias=False))

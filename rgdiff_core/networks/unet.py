@@ -83,13 +83,7 @@ class UNet(NetworkSpec):
         check_whole("group_channels", self.group_channels, 1, 64)
         check_whole("head_channels", self.head_channels, 8, 512)
 
-    def build(
-        self,
-        shape: tuple[int, int, int],
-        features: int,
-        in_channels: int | None = None,
-        num_classes: int = 0,
-    ) -> Network:
+    def build(self, shape: tuple[int, int, int], features: int, num_classes: int = 0) -> Network:
         """Return the network; raises `ValueError` where the sides can't be halved often enough."""
         factor = self.patch * 2 ** (len(self.multipliers) - 1)
         if shape[1] % factor or shape[2] % factor:
@@ -98,7 +92,7 @@ class UNet(NetworkSpec):
                 f"halve the sides {len(self.multipliers) - 1} times, do not fit "
                 f"{shape[1]}×{shape[2]} pixels: they are not divisible by {factor}."
             )
-        return _UNetwork(self, shape, features, in_channels or shape[0], num_classes)
+        return _UNetwork(self, shape, features, num_classes)
 
 
 class _UNetwork(Network):
@@ -107,7 +101,6 @@ class _UNetwork(Network):
         spec: UNet,
         shape: tuple[int, int, int],
         features: int,
-        in_channels: int,
         num_classes: int,
     ) -> None:
         super().__init__()
@@ -121,7 +114,7 @@ class _UNetwork(Network):
 
         self.embed = NoiseEmbedding(features, 4 * spec.width)
         self.classes = ClassEmbedding(num_classes, 4 * spec.width) if num_classes else None
-        self.first = nn.Conv2d(in_channels * pixels, spec.width, 3, padding=1, padding_mode=mode)
+        self.first = nn.Conv2d(shape[0] * pixels, spec.width, 3, padding=1, padding_mode=mode)
         skips, now = [spec.width], spec.width
         self.down = nn.ModuleList()
         for level, (width, side) in enumerate(zip(widths, sides, strict=True)):

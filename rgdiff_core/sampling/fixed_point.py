@@ -99,9 +99,8 @@ def fixed_point(
 
 def _change(old: Modes, new: Modes) -> Tensor:
     """Return log Σ_new − log Σ_old, (C, H, W)."""
-    if old.variance is None or new.variance is None:
-        raise ValueError("a spectrum to start from needs variances: use Modes.fit.")
-    return (new.variance / old.variance.to(new.variance)).log()
+    before, after = (each.variance_for("a spectrum to start from") for each in (old, new))
+    return (after / before.to(after)).log()
 
 
 def _still(change: Tensor, before: Tensor, after: Tensor) -> bool:

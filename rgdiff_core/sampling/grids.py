@@ -14,6 +14,7 @@ References:
 
 import itertools
 import math
+import reprlib
 from collections.abc import Sequence
 
 import torch
@@ -28,6 +29,7 @@ __all__ = ["GRIDS", "Grid", "angle", "gaussian_clock", "time_grid"]
 
 GRIDS = ("uniform", "logsnr", "angle", "gaussian")
 TABLE = 1025  # times at which a process is tabulated
+BLOCK = 1 << 22  # values that are tabulated at once
 LOGSNR_LIMIT = 12.0
 ROUNDS = 60  # of the fixed point of the Gaussian clock, which takes about 20
 
@@ -56,22 +58,19 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
     Raises `ValueError` for an unknown name and for times that do not fall from 1 to 0.
     """
     if not isinstance(grid, str):
-        return _checked(tuple(grid), steps)
+        return _checked(tuple(map(_time, grid)), steps)
     if grid not in GRIDS:
         raise ValueError(f"grid = {grid!r} is not one of {', '.join(GRIDS)}, and no times.")
     if grid == "uniform":
         return tuple(1 - i / steps for i in range(steps + 1))
     u = torch.linspace(0, 1, TABLE, dtype=torch.float64)
     t = torch.sin(math.pi / 2 * u) ** 2  # dense at both ends, where some schedules are singular
-    gamma, noise = process.level(t).gamma, process.noise_variance
-    variance = noise if modes.variance is None else modes.variance
-    if grid == "logsnr":
-        clock = (gamma + torch.log(noise / variance)).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)
+    rows = max(1, BLOCK // math.prod(process.basis.shape))
+    clocks = (_clock(process, modes, some, grid) for some in t.split(rows))
+    if grid == "gaussian":
+        passed = gaussian_clock(torch.cat([clock.flatten(1) for clock in clocks]))
     else:
-        clock = angle(gamma, noise, variance)
-    clock = doubled(clock).cpu()
-    mean = clock.mean((1, 2, 3))
-    passed = gaussian_clock(clock.flatten(1)) if grid == "gaussian" else mean
+        passed = torch.cat([clock.mean((1, 2, 3)) for clock in clocks])
     passed = (passed - passed[0]) / (passed[-1] - passed[0])
     # a little of uniform time, so that the clock never stands still
     passed = 0.999 * passed + 0.001 * t
@@ -80,6 +79,17 @@ def time_grid(process: Process, modes: Modes, steps: int, grid: Grid) -> tuple[f
     share = (wanted - passed[right - 1]) / (passed[right] - passed[right - 1])
     inner = t[right - 1] + share * (t[right] - t[right - 1])
     return (1.0, *inner.tolist(), 0.0)
+
+
+def _clock(process: Process, modes: Modes, t: Tensor, grid: str) -> Tensor:
+    """Return what rises evenly at times t (N,), (N, C or 1, H, W) in float64, on the CPU."""
+    gamma, noise = process.level(t).gamma, process.noise_variance
+    variance = noise if modes.variance is None else modes.variance
+    if grid == "logsnr":
+        clock = (gamma + torch.log(noise / variance)).clamp(-LOGSNR_LIMIT, LOGSNR_LIMIT)
+    else:
+        clock = angle(gamma, noise, variance)
+    return doubled(clock).cpu()
 
 
 def gaussian_clock(theta: Tensor, counts: Tensor | None = None) -> Tensor:
@@ -107,6 +117,16 @@ def gaussian_clock(theta: Tensor, counts: Tensor | None = None) -> Tensor:
         weight = torch.sqrt(weight * (squared.mT @ (1 / share)))  # halfway, for it to settle
         weight = weight / weight.mean()
     return torch.cat((share.new_zeros(1), share.cumsum(0)))
+
+
+def _time(time: float) -> float:
+    """Return a time of a grid as a number, which may be an element of a tensor or an array."""
+    try:
+        return float(time)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"grid = {reprlib.repr(time)} must be numbers that fall from 1 to 0."
+        ) from None
 
 
 def _checked(times: tuple[float, ...], steps: int) -> tuple[float, ...]:

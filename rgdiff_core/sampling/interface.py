@@ -135,14 +135,18 @@ class Method(Spec):
 
 def into_picture(ctx: StepContext, c: Tensor, noise: NoiseLevel) -> Tensor:
     """Return z = (χ − αμ)/√T."""
-    total = noise.alpha**2 * ctx.model.free_variance + noise.std**2
+    total = _total(ctx, noise)
     return (c - noise.alpha * ctx.model.free_mean) / torch.where(total > 0, total, 1.0).sqrt()
 
 
 def out_of_picture(ctx: StepContext, z: Tensor, noise: NoiseLevel) -> Tensor:
     """Return χ = αμ + √T z."""
-    total = noise.alpha**2 * ctx.model.free_variance + noise.std**2
-    return noise.alpha * ctx.model.free_mean + total.sqrt() * z
+    return noise.alpha * ctx.model.free_mean + _total(ctx, noise).sqrt() * z
+
+
+def _total(ctx: StepContext, noise: NoiseLevel) -> Tensor:
+    """Return T = α²Σ + σ²S²."""
+    return Marginal(noise.alpha, noise.std).total_variance(ctx.model.free_variance)
 
 
 def ddim_step(ctx: StepContext, mean: Tensor, eta: float | Tensor) -> Tensor:

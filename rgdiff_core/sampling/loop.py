@@ -15,7 +15,7 @@ from torch import Tensor
 
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.base import same_basis
-from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, guided
+from rgdiff_core.denoisers import Denoiser, GuidanceCurve, Interval, check_count, guided
 from rgdiff_core.process import Process, white_noise
 from rgdiff_core.sampling.grids import Grid, time_grid
 from rgdiff_core.sampling.interface import Memory, Method, NoiseLevel, StepContext
@@ -153,6 +153,7 @@ def reverse(
         c: (n, C, H, W), components at t = 1.
     """
     check_generators(generator, len(c))
+    check_count(model, len(c))
     taken = _method(method)
     _check_reverse(model, process, steps, taken)
     return _reverse(
@@ -230,6 +231,7 @@ def trajectory(
     model = guided(model, class_labels, guidance_scale, guidance_interval)
     if class_labels is not None and len(class_labels) not in (1, n):
         raise ValueError(f"{len(class_labels)} class_labels were given for {n} samples.")
+    check_count(model, n)
     taken = _method(method)
     _check_reverse(model, process, steps, taken)
     times = time_grid(process, model.modes, steps, grid)

@@ -23,8 +23,9 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.devices import doubled
 from rgdiff_core.spec import Spec, check_range
 
-__all__ = ["Level", "Schedule", "check_gammas", "everywhere", "per_time"]
+__all__ = ["GAMMA_CLAMP", "Level", "Schedule", "check_gammas", "everywhere", "per_time"]
 
+GAMMA_CLAMP = 40.0  # beyond ±40 SNRs count as infinite, in `Process`
 GAMMA_LIMIT = 1e3
 
 
@@ -133,12 +134,6 @@ class Schedule(Spec):
         t = _as_times(t, modes)
         gamma, rate = _derivative(self.gamma, t, modes)
         return (torch.sigmoid(gamma) * rate).to(t)
-
-    def gamma_rate(self, t: Tensor | float, modes: Modes) -> Tensor:
-        """Return dγ/dt in float64, (*t.shape, C or 1, H, W), by autodiff; zero where γ is
-        infinite.
-        """
-        return _derivative(self.gamma, _as_times(t, modes), modes)[1]
 
     def magnitude_rate(self, t: Tensor | float, modes: Modes) -> Tensor:
         """Return d log r/dt, (*t.shape, C or 1, H, W); zero for variance-preserving processes."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.schedules.base import Schedule, check_gammas
+from rgdiff_core.schedules.base import GAMMA_CLAMP, Schedule, check_gammas
 from rgdiff_core.schedules.kernels import CutoffPath, Kernel, Path, SigmoidKernel
 from rgdiff_core.spec import check_range
 
@@ -16,6 +16,9 @@ __all__ = ["BlendedSchedule", "Cutoff"]
 @dataclass(frozen=True)
 class Cutoff(Schedule):
     r"""A cutoff Λ(t) moves through the scales: α_k²(t) = K_{Λ(t)}(k).
+
+    For kernels of k/Λ, ends beyond ±40 are taken at ±40, where `Process` clamps γ: the Λ of a
+    larger one is no number any more.
 
     Arguments:
         kernel: which share of scale k is kept at Λ.
@@ -40,12 +43,12 @@ class Cutoff(Schedule):
 
     def cutoff(self, ordinate: Tensor, modes: Modes) -> Tensor:
         """Return Λ, in units of the scale, at ordinates y in [0, 1], of the ordinates' shape."""
-        k = self._scale(modes)
+        k, geometric = self._scale(modes), self.kernel.geometric
         ends = torch.tensor([self.gamma_max, self.gamma_min]).to(k)
+        if geometric:
+            ends = ends.clamp(-GAMMA_CLAMP, GAMMA_CLAMP)
         bottom, top = self.kernel.cutoff(torch.stack((k.min(), k.max())), ends)
-        if self.kernel.geometric:
-            return bottom * (top / bottom) ** ordinate
-        return (1 - ordinate) * bottom + ordinate * top
+        return (_geometric if geometric else _linear)(bottom, top, ordinate)
 
     def front(self, ordinate: Tensor, modes: Modes) -> Tensor:
         """Return the scale at which α² = σ² when the path stands at these ordinates."""
@@ -64,6 +67,18 @@ class Cutoff(Schedule):
     def at_ordinate(self, ordinate: Tensor, modes: Modes) -> Tensor:
         """Return γ for ordinates (*, 1, 1, 1) of the path: (*, C or 1, H, W)."""
         return self.kernel.gamma(self._scale(modes), self.cutoff(ordinate, modes))
+
+
+def _linear(bottom: Tensor, top: Tensor, ordinate: Tensor) -> Tensor:
+    return (1 - ordinate) * bottom + ordinate * top
+
+
+def _geometric(bottom: Tensor, top: Tensor, ordinate: Tensor) -> Tensor:
+    """Return bottom (top/bottom)^y, by logarithms where float32 does not hold the ratio."""
+    ratio = top / bottom
+    if ratio.isfinite():
+        return bottom * ratio**ordinate
+    return torch.exp(_linear(bottom.log(), top.log(), ordinate))
 
 
 @dataclass(frozen=True)
@@ -93,7 +108,10 @@ class BlendedSchedule(Schedule):
 
     def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
         """Return (1 − w) γ₁ + w γ₂."""
-        first, second = (s.gamma_at(t, modes).clamp(-40, 40) for s in (self.first, self.second))
+        first, second = (
+            s.gamma_at(t, modes).clamp(-GAMMA_CLAMP, GAMMA_CLAMP)
+            for s in (self.first, self.second)
+        )
         return (1 - self.weight) * first + self.weight * second
 
     def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:

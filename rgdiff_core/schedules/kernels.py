@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from rgdiff_core.spec import Spec, check_finite, check_increasing, check_range
+from rgdiff_core.spec import Spec, check_finite, check_increasing, check_range, check_whole
 
 __all__ = [
     "BumpKernel",
@@ -245,7 +245,8 @@ class CutoffPath(Path):
     @classmethod
     def sampled(cls, path: Path, points: int = 6) -> "CutoffPath":
         """Return control points on another path, equally spaced in time, from 2 to 64."""
-        check_range("points", points, 2, MAX_POINTS)
+        check_whole("points", points, 2, MAX_POINTS)
+        points = int(points)
         t = torch.linspace(0, 1, points, dtype=torch.float64)
         return cls(tuple(t.tolist()), tuple(path.ordinate(t).tolist()))
 

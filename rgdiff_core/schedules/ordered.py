@@ -29,9 +29,7 @@ def order_labels(order: str | tuple[float, ...], modes: Modes) -> Tensor:
     if order == "scale":
         return modes.scale
     if order == "variance":
-        if modes.variance is None:
-            raise ValueError("order 'variance' needs the data: use Modes.fit(basis, images).")
-        return -modes.variance.log()
+        return -modes.variance_for("order 'variance'").log()
     if order == "level":
         rank = torch.unique(modes.scale, return_inverse=True)[1].to(modes.scale)
         return rank / rank.max().clamp_min(1)

@@ -83,14 +83,14 @@ class _Exploding(Schedule):
 
     @abc.abstractmethod
     def sigma_at(self, t: Tensor) -> Tensor:
-        """Return 2 log σ."""
         """Return σ(t) > 0, of the shape of t."""
 
     def gamma_at(self, t: Tensor, modes: Modes) -> Tensor:
-        """Return √(1 + σ²)."""
+        """Return 2 log σ."""
         return everywhere(2 * self.sigma_at(t).log(), modes)
 
     def magnitude_at(self, t: Tensor, modes: Modes) -> Tensor:
+        """Return √(1 + σ²)."""
         return torch.hypot(torch.ones_like(t), self.sigma_at(t))
 
 

@@ -71,7 +71,7 @@ def step_costs(
     marginals, sigma = levels(process, times.to(x)), model.free_variance
     starts = [Marginal(a, s) for a, s in zip(marginals.alpha, marginals.std, strict=True)][:-1]
     mean = torch.stack([excess_at(model, x, start, noise).mean(0) for start in starts])
-    variance = sigma * marginals.std**2 / (marginals.alpha**2 * sigma + marginals.std**2)
+    variance = marginals.posterior_variance(sigma)
     left, mean = (doubled(a).flatten(1) for a in (variance.expand(-1, *mean.shape[1:]), mean))
     moves = left[:-1] > 0
     share = torch.where(moves, mean / torch.where(moves, left[:-1], 1.0), 0.0)

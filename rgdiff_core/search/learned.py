@@ -29,9 +29,10 @@ from rgdiff_core.colors import check_still
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.devices import doubled, hosted
 from rgdiff_core.likelihood.bound import excess_at, step_weights_at
-from rgdiff_core.process import GAMMA_CLAMP, Marginal, Process, clamped, white_noise
+from rgdiff_core.process import Marginal, Process, clamped, white_noise
 from rgdiff_core.sampling import check_model
 from rgdiff_core.schedules import LearnedGamma, Level, Schedule
+from rgdiff_core.schedules.base import GAMMA_CLAMP
 from rgdiff_core.schedules.kernels import MAX_POINTS, monotone_cubic
 from rgdiff_core.schedules.learned import MAX_SCALES, between_scales
 from rgdiff_core.search.gradient import (

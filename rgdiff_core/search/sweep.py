@@ -3,7 +3,8 @@
 A study lives in a database, SQLite by default: it can be left and resumed, and several machines
 can work on one that they all reach. A trial is a process; what it is worth is the N-step bound,
 on the same images and noise for every trial, or, for lattices, how well samples of an N-step
-deterministic sampler, weighed with their density q, fit the action: see `evaluation.phi4`.
+deterministic sampler, weighed with their density q, fit the action: see
+`likelihood.sampler_density`.
 
 References:
     Akiba et al., 1907.10902 (Optuna); Bergstra et al., NeurIPS 2011 (the TPE sampler).
@@ -25,6 +26,7 @@ from rgdiff_core.devices import doubled
 from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.likelihood import FoldedError, sampler_density
+from rgdiff_core.likelihood.discrete import MAX_FIELDS
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import METHODS
 from rgdiff_core.schedules import Schedule
@@ -56,6 +58,7 @@ OBJECTIVES: Mapping[str, Literal["minimize", "maximize"]] = {
     "ess": "maximize",
 }
 PARTS = 4  # after each part of the images a trial may be given up
+MAX_IMAGES = {"bound": 1_000_000, "kl": PARTS * MAX_FIELDS, "ess": MAX_FIELDS}
 FIRST_TRIALS = 10  # drawn at random, and none of them given up
 
 
@@ -68,7 +71,8 @@ class Sweep(Spec):
             for KL(q|p) − log Z = ⟨log q + S⟩ in nats, or "ess" for the effective sample size.
         steps: N of the sampler, uniform in t, 1 to 1000.
         space: what is chosen from.
-        images: on which a trial is judged, or samples that it draws for that; 8 to 1,000,000.
+        images: on which a trial is judged, 8 to 1,000,000, or samples that it draws for that: at
+            most 400,000 for "kl" and 100,000 for "ess".
         seed: of images and noise, the same for all trials.
         method: the deterministic sampler that "kl" and "ess" judge.
     """
@@ -85,7 +89,7 @@ class Sweep(Spec):
             known = ", ".join(OBJECTIVES)
             raise ValueError(f"objective = {self.objective!r} is not one of {known}.")
         check_whole("steps", self.steps, 1, 1000)
-        check_whole("images", self.images, 8, 1_000_000)
+        check_whole("images", self.images, 8, MAX_IMAGES[self.objective])
         smooth = [name for name, method in METHODS.items() if method.ode]
         if self.method not in smooth:
             raise ValueError(f"method = {self.method!r} is not one of {', '.join(smooth)}.")

@@ -37,7 +37,6 @@ __all__ = [
     "band_share",
     "by_scale",
     "data_bands",
-    "mixed_amplitudes",
     "noise_bands",
     "separable",
     "split_bands",
@@ -325,9 +324,7 @@ def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:
 
 def band_power(bands: Bands, modes: Modes) -> Tensor:
     """Return the mean data variance per component in each band, (B,)."""
-    if modes.variance is None:
-        raise ValueError("the data's power needs modes with data: use Modes.fit.")
-    return bands.mean(modes.variance)
+    return bands.mean(modes.variance_for("the data's power"))
 
 
 def band_share(bands: Bands, modes: Modes, colors: Sequence[Color]) -> Tensor:
@@ -342,26 +339,17 @@ def band_share(bands: Bands, modes: Modes, colors: Sequence[Color]) -> Tensor:
     return share / (power * variance[0].numel())
 
 
-def mixed_amplitudes(bands: Bands, process: Process, colors: Sequence[Color]) -> Tensor:
-    r"""Return the amplitudes u, v of white and of matched noise that are nearest to given colours.
+def amplitudes_of(bands: Bands, process: Process, variances: Tensor) -> Tensor:
+    """Return the amplitudes u, v of white and of matched noise that are nearest to spectra S_k².
 
     In each band S_k ≈ u + v Σ_k^{1/2} by least squares over its components. It is exact for white
     and for matched noise, and where a band holds no more than two variances.
-
-    Returns:
-        (colours, 2, B).
-    """
-    return amplitudes_of(bands, process, torch.stack([c.variance(process.modes) for c in colors]))
-
-
-def amplitudes_of(bands: Bands, process: Process, variances: Tensor) -> Tensor:
-    """Return the amplitudes of white and of matched noise that are nearest to spectra S_k².
 
     Arguments:
         variances: S_k², (Q, C or 1, H, W).
 
     Returns:
-        (Q, 2, B), as `mixed_amplitudes`.
+        (Q, 2, B).
     """
     modes, shape = process.modes, process.basis.shape
     own = bands.basis is process.basis

@@ -236,9 +236,8 @@ def data_log_snr(process: Process, t: Tensor | float, modes: Modes | None = None
         modes: where the data variance is taken from; default: the process' own.
     """
     modes = process.modes if modes is None else modes
-    if modes.variance is None:
-        raise ValueError("the data log-SNR needs the data's variance: use Modes.fit.")
-    return torch.log(modes.variance / process.noise_variance) - process.level(t).gamma
+    variance = modes.variance_for("the data log-SNR")
+    return torch.log(variance / process.noise_variance) - process.level(t).gamma
 
 
 def information(log_snr: Tensor) -> Tensor:

@@ -42,13 +42,12 @@ __all__ = [
     "WEIGHTINGS",
     "by_scale",
     "denoising_loss",
-    "posterior_variance",
     "weights",
 ]
 
 WEIGHTINGS = ("unit", "simple", "x0", "v", "elbo", "edm", "balanced")
 TIMES = ("stratified", "importance", "lognormal")
-SNR_LIMIT = 1e4  # of the data log-SNR's exponential, beyond which a weighting is cut
+SNR_LIMIT = 1e4  # of α²Σ/(σ²S²), beyond which the weightings "simple" and "v" are cut
 
 
 @dataclass(frozen=True)
@@ -131,20 +130,21 @@ def weights(
 ) -> Tensor:
     """Return w_k(t) for times (B,), which broadcasts to (B, C, H, W).
 
-    The SNR of data to noise is cut at 10⁴, beyond which nothing is left to learn.
+    For "simple" and "v" the SNR of data to noise, α²Σ/(σ²S²), is cut at 10⁴, beyond which nothing
+    is left to learn.
 
     Arguments:
         modes: of the data, with variances.
         marginal: of χ/r at t, where it is known already.
     """
-    variance = _variance(modes)
+    variance = modes.variance_for("the loss")
     marginal = process.vp_marginal(t) if marginal is None else marginal
     if weighting == "unit":
         return 1 / variance + marginal.alpha**2 / marginal.std**2
     if weighting == "edm":
-        return 1 / posterior_variance(marginal, variance).mean((-3, -2, -1), keepdim=True)
+        return 1 / marginal.posterior_variance(variance).mean((-3, -2, -1), keepdim=True)
     if weighting == "balanced":
-        own = posterior_variance(marginal, variance)
+        own = marginal.posterior_variance(variance)
         return (own * own.mean((-3, -2, -1), keepdim=True)).rsqrt()
     noise = torch.maximum(marginal.std**2, marginal.alpha**2 * variance / SNR_LIMIT)
     snr = marginal.alpha**2 / noise
@@ -157,16 +157,6 @@ def weights(
     level = process.level(t)
     rate = process.beta(t) / torch.sigmoid(level.gamma)
     return rate * marginal.alpha**2 / marginal.std**2 / 2
-
-
-def posterior_variance(marginal: Marginal, variance: Tensor) -> Tensor:
-    """Return V = Σσ²S²/(α²Σ + σ²S²) of Gaussian data, (B, C, H, W).
-
-    Arguments:
-        variance: Σ, which broadcasts against (C, H, W).
-    """
-    noise = marginal.std**2
-    return variance * noise / (marginal.alpha**2 * variance + noise)
 
 
 def denoising_loss(
@@ -217,9 +207,3 @@ def by_scale(values: Tensor, modes: Modes, bands: int = 8) -> Tensor:
     mean = values.mean(0).flatten()
     total = mean.new_zeros(bands).index_add_(0, band, mean)
     return total / torch.bincount(band, minlength=bands)
-
-
-def _variance(modes: Modes) -> Tensor:
-    if modes.variance is None:
-        raise ValueError("the loss needs the data's variance: use Modes.fit.")
-    return modes.variance

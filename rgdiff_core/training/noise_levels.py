@@ -10,7 +10,7 @@ Randomness is a function of (seed, step) alone, so that a run can be resumed any
 import abc
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,31 +21,14 @@ from torch import Tensor
 from rgdiff_core import schedules
 from rgdiff_core.bases import Basis
 from rgdiff_core.bases.modes import Modes
-from rgdiff_core.colors import (
-    BlendedColor,
-    Color,
-    CurveColor,
-    FreeTheory,
-    Matched,
-    PowerLaw,
-    White,
-)
+from rgdiff_core.colors import Color, Matched
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.process import Marginal, Process
 from rgdiff_core.schedules import Schedule
-from rgdiff_core.schedules.kernels import (
-    BumpKernel,
-    ButterworthKernel,
-    ExponentialKernel,
-    GaussianKernel,
-    HardKernel,
-    Kernel,
-    LitimKernel,
-    SigmoidKernel,
-)
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import Spec, check_range, check_whole
-from rgdiff_core.training.losses import NoiseBatch, Objective, posterior_variance, weights
+from rgdiff_core.training.losses import NoiseBatch, Objective, weights
+from rgdiff_core.training.random_processes import random_process
 
 __all__ = [
     "NoiseSampler",
@@ -53,17 +36,15 @@ __all__ = [
     "FixedProcess",
     "FixedProcessSampler",
     "Universal",
-    "random_process",
     "steps_at_once",
     "white_level",
 ]
 
 AHEAD = 8  # processes that are tabulated before a GPU needs them
-LEVELS = 64  # times of a process in the universal mixture
+LEVELS, FEW_LEVELS = 64, 4  # times of a process in the universal mixture; of large fields
+MAX_WINDOW = 1 << 28  # values of all processes in the mixture: 1 GiB in float32
 LEVEL_LIMIT = 16.0  # |γ| of white noise in the table that others are compared with
 TABLE = 257  # times at which a process is tabulated to find slices of equal information
-STEEPEST = 1.5  # power of the data's spectrum
-CURVE_STD = 1.5  # of a random curve's log-variances
 MIN_PASSED = 1e-6  # of what passes in all, below which times are uniform
 MAX_STEPS, MAX_VALUES = 16, 1 << 17  # of what is drawn at once
 
@@ -111,6 +92,10 @@ class NoiseSource(Spec):
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
         """Return what draws noise levels, on the device of the modes."""
 
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise `ValueError` where fields (C, H, W) are too large for the source."""
+        return None
+
 
 @dataclass(frozen=True)
 class FixedProcess(NoiseSource):
@@ -147,6 +132,9 @@ class Universal(NoiseSource):
         every: steps from one new process to the next, 1 to 1000.
         curves: the share of processes whose colour is a power of the data's spectrum, from white
             to steeper than the data, or a random curve on it, in [0, 1].
+
+    What is drawn from is a table of 1 GiB in float32 at most: of large fields each process is
+    there at fewer than 64 times, but at least 4.
     """
 
     processes: int = 64
@@ -159,74 +147,27 @@ class Universal(NoiseSource):
         check_whole("every", self.every, 1, 1000)
 
     def sampler(self, basis: Basis, modes: Modes, objective: Objective, seed: int) -> NoiseSampler:
-        """Return the sampler."""
+        """Return the sampler; raises `ValueError` for fields that are too large."""
         return _Many(self, basis, modes, objective, seed)
 
+    def check(self, shape: Sequence[int]) -> None:
+        """Raise `ValueError` where so many processes of fields (C, H, W) take too much memory."""
+        self.levels(shape)
 
-def random_process(
-    basis: Basis, modes: Modes, chance: random.Random, curves: float = 0.0
-) -> Process:
-    """Draw a process of the universal mixture.
-
-    Arguments:
-        curves: see `Universal`.
-    """
-    drawn = curves > 0 and chance.random() < curves  # without, no number of the stream is used
-    color = _drawn_color(chance) if drawn else _color(chance)
-    return Process(basis, color, _schedule(chance), modes)
-
-
-def _drawn_color(chance: random.Random) -> Color:
-    """Return a power of the data's spectrum or, as often, a random curve on such a power."""
-    base = Matched(strength=chance.uniform(0, STEEPEST))
-    if chance.random() < 0.5:
-        return base
-    inner = sorted(_log_uniform(chance, 0.05, 1) for _ in range(chance.randint(1, 4)))
-    heights = tuple(chance.gauss(0, CURVE_STD) for _ in range(len(inner) + 1))
-    return CurveColor((0.0, *inner), heights, base)
-
-
-def _color(chance: random.Random) -> Color:
-    kind = chance.random()
-    if kind < 0.3:
-        return White()
-    if kind < 0.6:
-        return Matched()
-    if kind < 0.8:
-        return BlendedColor(White(), Matched(), chance.random())
-    if kind < 0.9:
-        return FreeTheory(_log_uniform(chance, 0.01, 10))
-    return PowerLaw(chance.uniform(-1, 3))
-
-
-def _schedule(chance: random.Random) -> Schedule:
-    low, high = chance.uniform(-12, -6), chance.uniform(3, 9)
-    kind = chance.random()
-    if kind < 0.3:
-        return schedules.LinearGamma(low, high)
-    if kind < 0.75:
-        return schedules.Cutoff(_kernel(chance), gamma_min=low, gamma_max=high)
-    order = "scale" if chance.random() < 0.75 else "variance"
-    return schedules.SoftConditioning(low, high, _log_uniform(chance, 0.03, 10), order)
-
-
-def _kernel(chance: random.Random) -> Kernel:
-    return chance.choice(
-        (
-            SigmoidKernel(_log_uniform(chance, 0.01, 1)),
-            SigmoidKernel(_log_uniform(chance, 0.01, 1)),
-            HardKernel(),
-            GaussianKernel(),
-            ExponentialKernel(),
-            LitimKernel(),
-            BumpKernel(),
-            ButterworthKernel(_log_uniform(chance, 0.5, 8)),
-        )
-    )
-
-
-def _log_uniform(chance: random.Random, low: float, high: float) -> float:
-    return math.exp(chance.uniform(math.log(low), math.log(high)))
+    def levels(self, shape: Sequence[int]) -> int:
+        """Return at how many times each process is tabulated for fields (C, H, W): 64, or as
+        many as memory allows; raises `ValueError` where that is fewer than 4.
+        """
+        each = 3 * math.prod(shape)  # α, σS and the weight
+        levels = min(LEVELS, MAX_WINDOW // (self.processes * each))
+        if levels < FEW_LEVELS:
+            most = MAX_WINDOW // (FEW_LEVELS * each)
+            fields = "×".join(map(str, shape))
+            raise ValueError(
+                f"processes = {self.processes} of fields {fields} take more than 1 GiB of memory: "
+                + (f"take at most {most}." if most else "such fields are too large for any.")
+            )
+        return levels
 
 
 class _Clock:
@@ -271,13 +212,11 @@ def white_level(marginal: Marginal, modes: Modes) -> Tensor:
         marginal: α and σS of χ/r, each (B, C or 1, H, W).
         modes: of the data, with variances.
     """
-    if modes.variance is None:
-        raise ValueError("the white level needs the data's variance: use Modes.fit.")
-    variance = modes.variance
+    variance = modes.variance_for("the white level")
     levels = torch.linspace(-LEVEL_LIMIT, LEVEL_LIMIT, TABLE).to(variance)
     spread = (variance.mean() * torch.exp(levels))[:, None, None, None]
     known = (variance * spread / (variance + spread)).mean((1, 2, 3)).log()
-    wanted = posterior_variance(marginal, variance).mean((1, 2, 3)).log()
+    wanted = marginal.posterior_variance(variance).mean((1, 2, 3)).log()
     right = torch.searchsorted(known, wanted).clamp(1, TABLE - 1)
     part = (wanted - known[right - 1]) / (known[right] - known[right - 1]).clamp_min(1e-12)
     return torch.lerp(levels[right - 1], levels[right], part.clamp(0, 1))
@@ -316,7 +255,8 @@ class _Many(NoiseSampler):
     ) -> None:
         self.source, self.basis = source, basis
         self.objective, self.seed = objective, seed
-        shape = (3, source.processes, LEVELS, *basis.shape)
+        self.levels = source.levels(basis.shape)
+        shape = (3, source.processes, self.levels, *basis.shape)
         self.window = modes.scale.new_empty(shape)  # α, σS and the weight
         self.modes = modes.to(modes.scale.cpu())
         self.threads = _one_thread_each(AHEAD) if self.window.is_cuda else None
@@ -350,14 +290,14 @@ class _Many(NoiseSampler):
         self.window[:, index % self.source.processes].copy_(table, non_blocking=True)
 
     def _table(self, index: int) -> Tensor:
-        """Return α, σS and the weight of a process, (3, LEVELS, C, H, W), on the CPU."""
+        """Return α, σS and the weight of a process, (3, levels, C, H, W), on the CPU."""
         seed = fold_in(self.seed, index)
         chance, curves = random.Random(seed), self.source.curves
         process = random_process(self.basis, self.modes, chance, curves)
         clock = _Clock(process, self.modes, self.objective)
         generator = torch.Generator().manual_seed(seed)
-        batch = _levels(process, self.modes, self.objective, clock, LEVELS, generator)
-        table = self.modes.scale.new_empty((3, LEVELS, *self.basis.shape))
+        batch = _levels(process, self.modes, self.objective, clock, self.levels, generator)
+        table = self.modes.scale.new_empty((3, self.levels, *self.basis.shape))
         values = (batch.marginal.alpha, batch.marginal.std, batch.weight)
         for place, value in zip(table, values, strict=True):
             place.copy_(value.expand_as(place))

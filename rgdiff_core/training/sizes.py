@@ -27,7 +27,9 @@ __all__ = ["OtherSize", "SizedBatches", "batch_on", "check_other_sizes", "other_
 
 @dataclass(frozen=True, eq=False)
 class OtherSize:
-    """Fields (N, C, H, W) on another lattice than the model's own, their basis and modes."""
+    """Fields (N, C, H, W) on another lattice than the model's own, or of another theory; their
+    basis and modes.
+    """
 
     images: Tensor
     basis: Basis

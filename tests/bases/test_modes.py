@@ -238,3 +238,12 @@ def test_bases_whose_components_are_uncorrelated_say_so(name):
         c = component_covariance(basis, x, symmetries)
         diagonal = bool((c - c.diag().diag()).abs().max() < 1e-9 * c.diag().max())
         assert diagonal == has_uncorrelated_components(basis, symmetries)
+
+
+def test_what_needs_the_variance_says_so():
+    basis = FourierBasis((1, 4, 4))
+    modes = Modes.fit(basis, fields((1, 4, 4), 60))
+    assert modes.variance_for("the bound") is modes.variance
+    message = r"^the bound needs the data's variance: use Modes\.fit\(basis, images\)\.$"
+    with pytest.raises(ValueError, match=message):
+        Modes.of(basis).variance_for("the bound")

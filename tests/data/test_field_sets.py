@@ -14,7 +14,7 @@ from rgdiff_core.data.sets import SETS
 from rgdiff_core.data.spectrum_tables import read_table
 from rgdiff_core.lattice import GaussianField, Ising, PowerSpectrum, TableSpectrum
 from rgdiff_core.lattice.gamma import means
-from rgdiff_core.lattice.ising import CRITICAL_BETA, energy_density, spins_of
+from rgdiff_core.lattice.ising import CRITICAL_BETA, energy_density
 
 SPECS = (
     IsingSet(Ising(0.4, 4), 300, 100, 100),
@@ -52,7 +52,7 @@ def test_an_ising_set_has_the_exact_energy_and_both_signs():
         n = len(record.images)
         assert record.images.dtype == np.float32 and record.chains is not None
         order = np.argsort(record.chains, kind="stable")
-        spins = spins_of(torch.from_numpy(record.images))
+        spins = torch.from_numpy(record.images).sign()
         (energy,) = means(energy_density(spins)[order][:, None], n)
         assert abs(energy.value - spec.model.energy_density) < 5 * energy.error, split
         assert (record.low, record.high) == (-1.5, 1.5)

@@ -11,7 +11,6 @@ from rgdiff_core import data
 from rgdiff_core.cli.main import main
 from rgdiff_core.data.ising_files import bring_spins, holds_spins
 from rgdiff_core.lattice import Ising
-from rgdiff_core.lattice.ising import spins_of
 
 MODEL = Ising(0.4, 6)
 
@@ -48,9 +47,9 @@ def test_spins_of_any_type_are_the_same_set(cache, spins):
     name = found["a.npy"].spec.name
     train, test = data.load(name), data.load(name, "test")
     assert (len(train.images), len(test.images)) == (360, 40)
-    signs = torch.cat([spins_of(train.images), spins_of(test.images)])[:, 0].numpy()
+    signs = torch.cat([train.images.sign(), test.images.sign()])[:, 0].numpy()
     assert sorted_rows(signs) == sorted_rows(spins)
-    assert float(((train.images - spins_of(train.images)).abs()).max()) <= 0.5
+    assert float(((train.images - train.images.sign()).abs()).max()) <= 0.5
     assert data.symmetries_of(name) == "lattice"
 
 

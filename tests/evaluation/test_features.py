@@ -166,9 +166,11 @@ def test_a_classifier_learns_what_tells_classes_apart(seconds: float, device: to
 
 
 def test_a_classifier_is_the_same_from_its_file_and_damage_is_seen(tmp_path: Path):
-    network = Classifier("tints", width=2, classes=3).eval()
+    names = ("red", "green", "blue")
+    network = Classifier("tints", width=2, classes=3, class_names=names).eval()
     save_classifier(network, tmp_path)
     read = load_classifier(tmp_path)
+    assert read.class_names == names
     images, _ = coloured(10, 1)
     features = extract(read, images, batch=4)
     assert features.shape == (10, read.dimension) == (10, 8)
@@ -185,6 +187,8 @@ def test_a_classifier_is_the_same_from_its_file_and_damage_is_seen(tmp_path: Pat
         load_classifier(tmp_path)
     with pytest.raises(ValueError, match=r"shape \(10, 1, 32, 32\) must be"):
         extract(read, images[:, :1])
+    with pytest.raises(ValueError, match="3 class_names were given for 2 classes"):
+        Classifier("tints", width=2, classes=2, class_names=names)
 
 
 def test_the_command_trains_and_writes_a_card(

@@ -132,6 +132,14 @@ def test_json_there_and_back(small):
     ):
         with pytest.raises(ValueError):
             PhaseScan.from_json(wrong)
+    for size, says in (
+        ("1e999", "size = inf must be a finite number."),
+        ("4.5", "size = 4.5 must be a whole number."),
+        ("256", r"size = 256.0 is outside \[4, 128\]."),
+        ("1" + 400 * "0", "cannot be read."),
+    ):
+        with pytest.raises(ValueError, match=says):
+            PhaseScan.from_json(text.replace('"size": 4', f'"size": {size}', 1))
 
 
 @pytest.mark.parametrize(

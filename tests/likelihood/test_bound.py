@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 import rgdiff_core as rg
 from rgdiff_core import colors, schedules
-from rgdiff_core.likelihood import excess, step_weights
+from rgdiff_core.likelihood import excess
 from rgdiff_core.likelihood.bound import excess_at, levels, step_weights_at
 from rgdiff_core.process import Marginal, Process
 
@@ -155,7 +155,7 @@ def test_at_many_steps_it_is_the_integral_over_the_snr():
 def test_a_jump_is_one_step_and_early_components_are_finished():
     basis, modes = fitted(SHAPE)
     hard = Process(basis, colors.White(), schedules.Cutoff(schedules.HardKernel()), modes)
-    weights = step_weights(hard, modes, torch.linspace(1, 0, 9))
+    weights = step_weights_at(levels(hard, torch.linspace(1, 0, 9)), modes.variance)
     assert ((weights < 1e-12) | (weights > 1 - 1e-12)).all()
     torch.testing.assert_close(weights.sum(0), torch.ones(SHAPE, dtype=torch.float64))
     windows = Process(basis, colors.White(), schedules.Sequential("column", 0.0), modes)
@@ -210,5 +210,3 @@ def test_bad_input_is_named():
         rg.elbo(model, process, x, steps=0)
     with pytest.raises(ValueError, match="grid = 'odd' is not one of"):
         rg.elbo(model, process, x, steps=2, grid="odd")
-    with pytest.raises(ValueError, match=r"Modes\.fit"):
-        step_weights(process, rg.Modes.of(model.basis), torch.linspace(1, 0, 3))

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import torch
 from diffusers import (
@@ -33,6 +34,7 @@ from rgdiff_core.sampling import (
     GRIDS,
     METHODS,
     PredictorCorrector,
+    grids,
     reverse,
     time_grid,
 )
@@ -282,6 +284,45 @@ def test_the_angle_grid_turns_equally():
     theta = torch.atan2(level.std, level.alpha * model.modes.variance.sqrt())
     turns = theta.mean((1, 2, 3)).diff()
     assert float((turns / turns.mean() - 1).abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_grid_is_the_same_whatever_is_tabulated_at_once(grid, monkeypatch):
+    model, process = made(schedules.SoftConditioning())
+    whole, tabulated = time_grid(process, model.modes, 7, grid), []
+    level = Process.level
+
+    def watched(self: Process, t: Tensor) -> schedules.Level:
+        found = level(self, t)
+        tabulated.append(found.gamma.numel())
+        return found
+
+    monkeypatch.setattr(grids, "BLOCK", 100 * process.noise_variance.numel())
+    monkeypatch.setattr(Process, "level", watched)
+    assert time_grid(process, model.modes, 7, grid) == whole
+    assert max(tabulated, default=0) <= grids.BLOCK
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        (torch.linspace(1, 0, 4), None),
+        (np.linspace(1, 0, 4), None),
+        (torch.tensor([1.0, 0.5, math.nan, 0.0]), "grid = nan must be a finite number"),
+        (torch.tensor([1.0, 0.7, 0.7, 0.0]), "must fall, but 0.7 is followed by 0.7"),
+        (torch.eye(4), r"grid = tensor\(.* must be numbers that fall from 1 to 0"),
+        (["one", 0.5, 0.2, 0.0], "grid = 'one' must be numbers that fall from 1 to 0"),
+    ],
+)
+def test_a_grid_may_be_a_tensor_or_an_array(times, said):
+    model, process = made()
+    if said is None:
+        even = sample(model, process, 2, 3, "shell", generator(), grid=(1, 2 / 3, 1 / 3, 0))
+        found = sample(model, process, 2, 3, "shell", generator(), grid=times)
+        torch.testing.assert_close(found, even, rtol=1e-4, atol=1e-5)
+        return
+    with pytest.raises(ValueError, match=said):
+        sample(model, process, 2, 3, "shell", grid=times)
 
 
 @pytest.mark.parametrize(

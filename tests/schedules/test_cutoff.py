@@ -124,6 +124,30 @@ def test_every_component_is_kept_at_0_and_erased_at_1(kernel, path, basis, dtype
         assert float(last.min()) == pytest.approx(5.0, abs=1e-3)
 
 
+@pytest.mark.parametrize("kernel", [*KERNELS, kernels.ButterworthKernel(0.25)], ids=name_of)
+@pytest.mark.parametrize("ends", [(-42.0, 5.0), (-40.0, 40.0), (-90.0, 90.0), (-1000.0, 1000.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_wide_ends_are_reached_evenly(kernel, ends, dtype):
+    """Against Λ between the ends, which are clamped to ±40 for kernels of k/Λ, in logarithms."""
+    modes = Modes.of(FourierBasis((1, 8, 8))).to(torch.zeros((), dtype=dtype))
+    t = torch.linspace(0, 1, 41, dtype=dtype)
+    gamma = Cutoff(kernel, gamma_min=ends[0], gamma_max=ends[1]).gamma(t, modes)
+    assert not gamma.isnan().any()
+    got = gamma.clamp(-40, 40)
+    slack = 1e-3 if dtype == torch.float32 else 1e-7
+    assert (got.diff(dim=0) >= -slack).all()
+    low, high = max(ends[0], -40), min(ends[1], 40)
+    if isinstance(kernel, kernels.ButterworthKernel):
+        k = modes.floored_scale().double()
+        fall = t.double()[:, None, None, None]
+        ends_at = [2 * kernel.order * torch.log(k / s) for s in (k.max(), k.min())]
+        wanted = (1 - fall) * (ends_at[0] + low) + fall * (ends_at[1] + high)
+        torch.testing.assert_close(got.double(), wanted.clamp(-40, 40), rtol=1e-4, atol=1e-3)
+    elif kernel.continuous and kernel_is_whole(kernel):
+        assert float(got[0].max()) == pytest.approx(low, abs=0.1)
+        assert float(got[-1].min()) == pytest.approx(high, abs=0.1)
+
+
 @pytest.mark.parametrize("kernel", KERNELS, ids=name_of)
 def test_the_front_is_where_signal_and_noise_are_even(kernel):
     schedule, modes = Cutoff(kernel), Modes.of(FourierBasis((1, 8, 8)).double())
@@ -223,6 +247,7 @@ def test_bad_numbers_are_one_sentence():
     refuses(r"values = 1.5 is outside \[0, 1\]", path, (0.0, 1.0), (1.5, 0.0))
     refuses("times = nan", path, (0.0, math.nan, 1.0), (1.0, 0.5, 0.0))
     refuses("points = 1 ", path.sampled, kernels.LinearPath(), 1)
+    refuses("points = 2.5 must be a whole number", path.sampled, kernels.LinearPath(), 2.5)
 
 
 def test_incomplete_kernels_and_paths_are_refused():

@@ -8,9 +8,11 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.denoisers import GaussianDenoiser
+from rgdiff_core.likelihood.discrete import MAX_FIELDS
 from rgdiff_core.schedules import Cutoff, LinearGamma, SoftConditioning
 from rgdiff_core.search import Space, Sweep, best, open_study, run, step_bound, trials
 from rgdiff_core.search.space import COLORS, KERNELS
+from rgdiff_core.search.sweep import PARTS
 from rgdiff_core.spec import from_json
 
 SMALL = Sweep(steps=4, images=200)
@@ -151,6 +153,9 @@ def test_bad_input_is_one_sentence(toy, storage, tmp_path):
     refuses("objective = 'beauty' is not one of", Sweep, "beauty")
     refuses("steps = 0", Sweep, steps=0)
     refuses("images = 2 ", Sweep, images=2)
+    refuses(r"images = 100001 is outside \[8, 100000\]", Sweep, "ess", images=100_001)
+    refuses(r"images = 400001 is outside \[8, 400000\]", Sweep, "kl", images=400_001)
+    assert Sweep("kl", images=400_000).images // PARTS == Sweep("ess", images=MAX_FIELDS).images
     refuses("method = 'shell' is not one of", Sweep, "kl", method="shell")
     refuses("leave 'hard' out", Sweep, "ess", space=Space(kernels=("hard",)))
     refuses("kernels = 'square' is not one of", Space, kernels=("square",))

@@ -12,11 +12,11 @@ from rgdiff_core import Modes, Process, colors, schedules
 from rgdiff_core.bases import FourierBasis, PCABasis, PixelBasis, WaveletBasis
 from rgdiff_core.spectra.bands import (
     Bands,
+    amplitudes_of,
     band_power,
     band_share,
     by_scale,
     data_bands,
-    mixed_amplitudes,
     noise_bands,
     separable,
     split_bands,
@@ -198,7 +198,8 @@ def test_a_band_of_two_variances_takes_every_strength_from_white_and_matched_noi
     process = Process(basis, colors.Matched(), schedules.Cutoff(), modes)
     bands = split_bands(process)
     assert bands.discrete
-    amplitudes = mixed_amplitudes(bands, process, strengths)
+    spectra = torch.stack([each.variance(modes) for each in strengths])
+    amplitudes = amplitudes_of(bands, process, spectra)
     eps = fields((2, 8, 8), 3, seed=1)
     parts = [
         noise_bands(bands, Process(basis, each, schedules.Cutoff(), modes), eps)

@@ -298,3 +298,9 @@ def test_an_evaluation_is_of_one_version_of_a_model(tmp_path):
     (tmp_path / own.FILE).write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=f"{own.FILE} can't be read"):
         own.kept(tmp_path, "one")
+
+
+def test_a_table_less_another_lacks_what_either_lacks():
+    table = [[3.0, None], [1.0, 2.0]]
+    assert less(table, [[1.0, 1.0], [None, 0.5]]) == [[2.0, None], [None, 1.5]]
+    assert less(None, table) is None and less(table, None) is None

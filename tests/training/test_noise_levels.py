@@ -7,10 +7,14 @@ import torch
 from laws import fitted
 
 from rgdiff_core import colors, schedules
+from rgdiff_core.bases import PixelBasis
+from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
 from rgdiff_core.seeds import fold_in
+from rgdiff_core.training import noise_levels
 from rgdiff_core.training.losses import Objective
-from rgdiff_core.training.noise_levels import FixedProcess, Universal, random_process
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
+from rgdiff_core.training.random_processes import random_process
 
 SHAPE = (1, 6, 6)
 SOURCES = [
@@ -125,3 +129,35 @@ def test_every_argument_of_a_seed_matters():
 def test_bad_sizes_are_named():
     with pytest.raises(ValueError, match=r"processes = 0 is outside \[1, 4096\]"):
         Universal(0)
+
+
+def test_the_table_of_the_mixture_never_takes_more_than_a_gibibyte():
+    for shape in ((1, 6, 6), (3, 32, 32), (3, 256, 256)):
+        for processes in (1, 64, 113, 256, 4096):
+            source = Universal(processes)
+            try:
+                levels = source.levels(shape)
+            except ValueError:
+                continue
+            floats = torch.empty(3, processes, levels, *shape, device="meta").numel()
+            assert 4 * floats <= 2**30
+    assert Universal(256).levels((3, 32, 32)) == Universal(4096).levels((1, 6, 6)) == 64
+    assert Universal(64).levels((3, 256, 256)) == 7
+
+
+def test_more_processes_than_memory_holds_are_refused_before_any_is_taken():
+    basis = PixelBasis((3, 256, 256))
+    message = "processes = 114 of fields 3×256×256 take more than 1 GiB of memory: take at most "
+    with pytest.raises(ValueError, match=f"{message}113."):
+        Universal(114).sampler(basis, Modes.of(basis), Objective(), 0)
+    Universal(113).check(basis.shape)
+    with pytest.raises(ValueError, match="too large for any"):
+        Universal(1).check((3, 5000, 5000))
+
+
+def test_large_fields_have_fewer_levels_each(monkeypatch):
+    basis, modes = fitted(SHAPE)
+    monkeypatch.setattr(noise_levels, "MAX_WINDOW", 3 * 36 * 8 * 5)
+    sampler = Universal(8).sampler(basis, modes, Objective(), 0)
+    alpha = sampler.draw(20, 4000).marginal.alpha[:, 0, 0, 0]
+    assert len(alpha.unique()) == 40

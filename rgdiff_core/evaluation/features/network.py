@@ -10,7 +10,9 @@ References:
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -72,13 +74,23 @@ class Classifier(FeatureNetwork):
         name: of the feature space.
         width: channels of the first map; the last has four times as many, which is the dimension.
         classes: how many it tells apart.
+        class_names: of the classes, () where they are not known.
     """
 
-    def __init__(self, name: str = "cifar10", width: int = 64, classes: int = 10) -> None:
+    def __init__(
+        self,
+        name: str = "cifar10",
+        width: int = 64,
+        classes: int = 10,
+        class_names: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         check_whole("width", width, 1, 256)
         check_whole("classes", classes, 2, 1000)
+        if class_names and len(class_names) != classes:
+            raise ValueError(f"{len(class_names)} class_names were given for {classes} classes.")
         self.name, self.width, self.classes, self.dimension = name, width, classes, 4 * width
+        self.class_names = tuple(class_names)
         self.body = nn.Sequential(
             _convolution(3, width),
             _convolution(width, 2 * width),
@@ -115,6 +127,7 @@ def save_classifier(network: Classifier, folder: Path) -> str:
         "name": network.name,
         "width": network.width,
         "classes": network.classes,
+        "class_names": network.class_names,
         "dimension": network.dimension,
         "sha256": sha256(path),
     }
@@ -138,7 +151,8 @@ def load_classifier(folder: Path) -> Classifier:
     if sha256(path) != config.get("sha256"):
         raise ValueError(f"{path} is damaged: its SHA-256 is not that of config.json.")
     try:
-        network = Classifier(config["name"], config["width"], config["classes"])
+        names = _strings(config.get("class_names", []), described)
+        network = Classifier(config["name"], config["width"], config["classes"], names)
         network.load_state_dict(load_file(path))
     except KeyError as error:
         raise ValueError(f"{described} does not say what {error} is.") from None
@@ -148,3 +162,9 @@ def load_classifier(folder: Path) -> Classifier:
     if bad:
         raise ValueError(f"{bad[0]} in {path} is not finite.")
     return network.eval().requires_grad_(False).to(torch.float32)
+
+
+def _strings(names: Any, described: Path) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"class_names in {described} are not a list of texts.")
+    return tuple(names)

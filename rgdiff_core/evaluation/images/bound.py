@@ -25,6 +25,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import softplus
 
+from rgdiff_core.bases import check_fields
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.base import free_error
@@ -117,9 +118,7 @@ def _log_snr(process: Process, variance: Tensor, t: Tensor, floor: float) -> Ten
 
 
 def _level_grid(process: Process, modes: Modes, floor: float) -> _LevelGrid:
-    variance = modes.variance
-    if variance is None:
-        raise ValueError("the bound needs the data's variance: use Modes.fit.")
+    variance = modes.variance_for("the bound")
     u = torch.linspace(0, 1, TABLE, dtype=torch.float64)
     times = _times(process, variance, torch.sin(torch.pi / 2 * u) ** 2, floor)
     information = softplus(_log_snr(process, variance, times, floor)) / 2
@@ -169,6 +168,7 @@ def image_bound(
         raise ValueError(f"levels_per_image = {levels_per_image} is not a divisor of {FINE}.")
     check_range("floor", floor, 0, 0.1)
     check_model(model, process)
+    check_fields(images, model.basis)
     like, each = process.noise_variance, FINE // levels_per_image
     grid = _level_grid(process, model.modes, max(floor, 1e-30))
     sums = torch.zeros(2, BINS, dtype=torch.float64, device=hosted(like).device)

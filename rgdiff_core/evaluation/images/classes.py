@@ -72,10 +72,7 @@ def class_agreement(
     Raises `ValueError` for a model without classes, or with others than the classifier's.
     """
     check_whole("n", n, 2, 1_000_000)
-    if model.num_classes != classifier.classes:
-        raise ValueError(
-            f"the model has {model.num_classes} classes, the classifier {classifier.classes}."
-        )
+    _check_classes(model, classifier)
     labels, found = torch.arange(n) % classifier.classes, []
     for scale in guidance:
         grey = draw_images(
@@ -94,3 +91,20 @@ def class_agreement(
         if progress is not None:
             progress(len(found), len(guidance))
     return tuple(found)
+
+
+def _check_classes(model: Denoiser, classifier: Classifier) -> None:
+    """Raise `ValueError` unless the classes are alike: their number and, where both are known,
+    their names.
+    """
+    if model.num_classes != classifier.classes:
+        raise ValueError(
+            f"the model has {model.num_classes} classes, the classifier {classifier.classes}."
+        )
+    if not classifier.class_names:
+        return
+    for number, pair in enumerate(zip(model.class_names, classifier.class_names, strict=True)):
+        if pair[0] != pair[1]:
+            raise ValueError(
+                f"class {number} of the model is {pair[0]!r}, that of the classifier {pair[1]!r}."
+            )

@@ -63,7 +63,7 @@ class ImageReport:
 
     Attributes:
         data: name of the data set.
-        bits: bits per dimension of held-out images, a bound; see `images_bound`. Of a model with
+        bits: bits per dimension of held-out images, a bound; see `image_bound`. Of a model with
             classes, for any class.
         free_bits: the same of the free theory, exact.
         images: how many held-out ones.
@@ -137,8 +137,8 @@ def evaluate_images(
 ) -> ImageReport:
     """Evaluate a model of images in [−1, 1], taken for 8-bit ones.
 
-    A model with classes is evaluated for any class, and given the labels of the data where they
-    have as many classes; its samples take the classes in turn.
+    A model with classes is evaluated for any class, and given the labels of the data where their
+    classes have the same names; its samples take the classes in turn.
 
     Arguments:
         model: in the process' basis.
@@ -262,7 +262,7 @@ def _labels(model: Denoiser, test: ImageSet, images: int) -> Tensor | None:
     if test.labels is None or not model.num_classes:
         return None
     labels = test.labels[:images]
-    return labels if len(test.class_names) == model.num_classes else None
+    return labels if test.class_names == model.class_names else None
 
 
 def _checked(name: str, model: Denoiser) -> ImageSet:

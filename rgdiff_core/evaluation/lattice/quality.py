@@ -104,10 +104,6 @@ class HeldOutMetrics:
     forward_kl: Estimate
     bound: Estimate
 
-    def forward_kl_given(self, log_z: Estimate) -> Estimate:
-        """Return KL(p|q) = ⟨−log q − S⟩_p − log Z with log Z from elsewhere."""
-        return self.bound - log_z
-
 
 @dataclass(frozen=True, eq=False)
 class WeightedSamples:

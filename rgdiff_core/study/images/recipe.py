@@ -27,6 +27,7 @@ from rgdiff_core.denoisers.files import load_model
 from rgdiff_core.evaluation import class_agreement, image_bound
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.network import Classifier
+from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json, reading
 from rgdiff_core.spec import from_dict, to_dict
 from rgdiff_core.statistics import Estimate
@@ -35,7 +36,6 @@ from rgdiff_core.study.images.ablation import MATCHED, WHITE
 from rgdiff_core.study.images.recipe_arms import BASE, SIZES, TUNED, arm_config, title
 from rgdiff_core.study.report import versions
 from rgdiff_core.training import TrainConfig, train
-from rgdiff_core.training.checkpoint import write_text
 from rgdiff_core.training.noise_levels import Universal
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for

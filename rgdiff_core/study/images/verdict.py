@@ -1,8 +1,8 @@
 """What the numbers of CIFAR-10 say: of the claim, and of results in the literature.
 
-Nothing is measured here: see `verdict`. Errors are over images. Every model was trained once, so
-that what differs between two trainings of one model is not in them; arms that share a universal
-model differ in their process alone.
+Nothing is measured here: see `lattice.verdict`. Errors are over images. Every model was trained
+once, so that what differs between two trainings of one model is not in them; arms that share a
+universal model differ in their process alone.
 """
 
 import math
@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 Found = Mapping[str, Any]
+Table = Sequence[Sequence[float | None]]
 Said = Literal["agrees", "disagrees", "can't say"]
 OURS = "cifar10-matched"
 UNIVERSAL = "cifar10"
@@ -125,13 +126,14 @@ def from_baseline(found: Found, name: str) -> dict[str, Difference]:
     return {key: _off(arm, baseline, name) for key, arm in arms.items()}
 
 
-def less(
-    table: Sequence[Sequence[float]] | None, other: Sequence[Sequence[float]] | None
-) -> list[list[float | None]] | None:
-    """Return one table less another, None where either is missing."""
+def less(table: Table | None, other: Table | None) -> list[list[float | None]] | None:
+    """Return one table less another, None where either, or an entry of either, is missing."""
     if table is None or other is None:
         return None
-    return [[a - b for a, b in zip(*rows, strict=True)] for rows in zip(table, other, strict=True)]
+    return [
+        [None if a is None or b is None else a - b for a, b in zip(*rows, strict=True)]
+        for rows in zip(table, other, strict=True)
+    ]
 
 
 def known_results(found: Found) -> list[Known]:

@@ -1,12 +1,9 @@
 r"""What a sample of a larger lattice costs: evaluations of the network a site, for Gaussian data.
 
-A step of DDIM that turns a component by δ leaves cos²δ of its variance, so that N steps cost
-
-.. math:: KL = \tfrac12 \sum_k (v_k - 1 - \log v_k), \quad v_k = \prod_i \cos^2 δ_{ik},
-
-whatever else there is: for the free theory all is in closed form, and the number of steps that
-brings the KL divergence a site below a bound can be compared on lattices of any size. The mass is
-that of a correlation length of L/2, so that the loudest wave is louder with every octave.
+The cost of N steps of DDIM for Gaussian data is known (`gaussian_law`): for the free theory all is
+in closed form, and the number of steps that brings the KL divergence a site below a bound can be
+compared on lattices of any size. The mass is that of a correlation length of L/2, so that the
+loudest wave is louder with every octave.
 
 - *white*: white noise, all components at once. The range of the log-SNR that the steps divide
   among themselves is Γ and the logarithm of the condition number κ = 2L² + 1.
@@ -37,10 +34,16 @@ from rgdiff_core.bases import FourierBasis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import Matched
 from rgdiff_core.lattice import FreeField
-from rgdiff_core.process import Process
+from rgdiff_core.process import clamped
 from rgdiff_core.sampling.grids import gaussian_clock
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.spec import check_range, check_whole
+from rgdiff_core.study.lattice.gaussian_law import (
+    GAMMA,
+    angles_of,
+    ddim_divergence,
+    white_levels,
+)
 
 __all__ = [
     "GAMMA",
@@ -52,7 +55,6 @@ __all__ = [
     "kl_per_site",
 ]
 
-GAMMA = 14.0  # Γ: each component passes at least the log-SNRs from Γ/2 to −Γ/2
 STEPS = {"logsnr": "equal steps of the log-SNR", "best": "the best steps"}
 WIDTH = 0.3  # of the cutoff's kernel
 MAX_SIZE = 512
@@ -79,7 +81,7 @@ class Way:
     @classmethod
     def of(cls, levels: Tensor, counts: Tensor) -> "Way":
         """Return the way with log-SNRs (TABLE, K)."""
-        angles = torch.atan(torch.exp(-levels / 2))
+        angles = angles_of(levels)
         return cls(angles, counts, gaussian_clock(angles, counts))
 
     def kl(self, steps: int, kind: str) -> float:
@@ -91,8 +93,7 @@ class Way:
         low = torch.from_numpy(places.astype(int).clip(0, TABLE - 2))
         share = torch.from_numpy(places)[:, None] - low[:, None]
         angles = torch.lerp(self.angles[low], self.angles[low + 1], share)
-        log_v = 2 * torch.cos(angles.diff(dim=0)).log().sum(0)
-        return float(((torch.expm1(log_v) - log_v) * self.counts).sum() / 2)
+        return ddim_divergence(angles, self.counts)
 
 
 @dataclass(frozen=True)
@@ -202,9 +203,7 @@ def _ways(way: str, size: int) -> tuple[Way, ...]:
 def _white(variances: Tensor) -> Way:
     """Return the way of components in white noise."""
     log_variance, counts, _ = _distinct(variances.log())
-    highest, lowest = log_variance.max(), log_variance.min()
-    middle = log_variance - (highest + lowest) / 2
-    return Way.of(middle + (GAMMA + highest - lowest) * _down(), counts)
+    return Way.of(white_levels(log_variance, _down()), counts)
 
 
 def _by_octave(size: int) -> Iterator[Way]:
@@ -217,14 +216,15 @@ def _matched(size: int) -> Iterator[Way]:
 
 def _behind_cutoff(size: int) -> Iterator[Way]:
     basis = FourierBasis((1, size, size), "lattice")
-    variance = _spectrum(size)[None]
-    modes = Modes(basis.scale, torch.zeros_like(variance), variance, basis.momentum)
-    schedule = Cutoff(SigmoidKernel(WIDTH), gamma_min=-GAMMA / 2, gamma_max=GAMMA / 2)
-    process = Process(basis, Matched(), schedule, modes)
     _, counts, first = _distinct(basis.momentum.double().flatten())
-    ratio = (process.noise_variance / variance).flatten()[first].double().log()
-    times = torch.linspace(0, 1, 4 * TABLE)
-    levels = -(process.level(times).gamma.flatten(1)[:, first].double() + ratio)
+    scale, momentum, variance = (
+        x.flatten()[first][None, None] for x in (basis.scale, basis.momentum, _spectrum(size))
+    )
+    modes = Modes(scale, torch.zeros_like(variance), variance, momentum)
+    schedule = Cutoff(SigmoidKernel(WIDTH), gamma_min=-GAMMA / 2, gamma_max=GAMMA / 2)
+    level = clamped(schedule.level(torch.linspace(0, 1, 4 * TABLE).to(variance), modes))
+    ratio = (Matched().variance(modes) / variance).double().log()
+    levels = -(level.gamma.double() + ratio).flatten(1)
     levels = levels.clamp_max(GAMMA / 2)  # where the others begin, too
     mean = (levels * counts).sum(1) / counts.sum()
     even = torch.linspace(float(mean[0]), float(mean[-1]), TABLE, dtype=torch.float64)

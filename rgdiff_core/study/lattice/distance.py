@@ -107,22 +107,18 @@ def _past_ends(process: Process, modes: Modes) -> _AngleGrid:
 
 def _level(marginal: Marginal, modes: Modes) -> Tensor:
     """Return the data's log-SNR."""
-    if modes.variance is None:
-        raise ValueError("a distance needs the data's variance: use Modes.fit.")
-    return torch.log(modes.variance * marginal.alpha**2 / marginal.std**2)
+    return torch.log(modes.variance_for("a distance") * marginal.alpha**2 / marginal.std**2)
 
 
 def _marginal(level: Tensor, modes: Modes) -> Marginal:
     """Return a marginal with this log-SNR."""
-    assert modes.variance is not None  # or there would be no level
-    noise = modes.variance * torch.exp(-level)
+    noise = modes.variance_for("a distance") * torch.exp(-level)
     return Marginal((1 / (1 + noise)).sqrt(), (noise / (1 + noise)).sqrt())
 
 
 def _rungs(levels: Tensor, middle: Marginal, modes: Modes) -> _AngleGrid:
     """Return the grid between falling log-SNRs (n + 1, 1, L, L), with marginals in between."""
-    variance, inner = modes.variance, _level(middle, modes)
-    assert variance is not None
+    variance, inner = modes.variance_for("a distance"), _level(middle, modes)
     left = variance / (1 + torch.exp(levels.clamp_max(FLOOR)))  # V, rising with the noise
     band = _band(modes)
     shape = inner.shape
@@ -235,10 +231,9 @@ def tail(basis: Basis, modes: Modes, action: Phi4, phi2: float) -> Tensor:
     Returns:
         Nats of every component, (1, L, L) float64.
     """
-    if modes.variance is None:
-        raise ValueError("the tail needs the data's variance: use Modes.fit.")
+    variance = modes.variance_for("the tail").double()
     bend = 2 * (laplacian_diagonal(basis).double() + action.m2) + 12 * action.lam * phi2
-    return math.exp(-FLOOR) / 2 * (bend * modes.variance.double() - 1)
+    return math.exp(-FLOOR) / 2 * (bend * variance - 1)
 
 
 def ends(

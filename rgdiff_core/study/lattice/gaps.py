@@ -32,18 +32,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases import FourierBasis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
+from rgdiff_core.search.grids import shortest_path
+from rgdiff_core.study.lattice.gaussian_law import angles_of
 
 __all__ = [
     "Functional",
-    "GaussianLaw",
     "NoiseCurve",
     "ancestral_law",
     "best_grid",
     "functional",
-    "gaussian_law",
     "noise_curve",
 ]
 
@@ -53,7 +52,6 @@ FINE = 16  # points between two nodes
 STOPS = 6  # between two nodes, among which the best time grid is chosen
 TABLE = 4097
 CAP = 14.0  # log-SNRs beyond it, of the data, are as good as none and all
-GAMMA = 14.0  # Γ of the Gaussian law
 PAST, RUNG = 8.0, 1.5  # how far the log-SNR is followed beyond t = 1, and in which steps
 
 
@@ -91,14 +89,13 @@ class NoiseCurve:
 
 def noise_curve(process: Process, modes: Modes) -> NoiseCurve:
     """Return the curve of a process, with nodes where its fastest component turns evenly."""
-    assert modes.variance is not None
+    variance = modes.variance_for("a noise curve").double()
     process = process.double()
     times = torch.sin(math.pi / 2 * torch.linspace(0, 1, TABLE, dtype=torch.float64)) ** 2
     marginal = process.vp_marginal(times)
-    ratio = modes.variance.double() * marginal.alpha**2 / marginal.std**2
+    ratio = variance * marginal.alpha**2 / marginal.std**2
     table = torch.log(ratio).flatten(1).clamp(-CAP, CAP)
-    angles = torch.atan(torch.exp(-table / 2))
-    turns = angles.diff(dim=0).abs().pow(4).sum(1).pow(0.25) + 1e-9
+    turns = angles_of(table).diff(dim=0).abs().pow(4).sum(1).pow(0.25) + 1e-9
     clock = torch.cat([torch.zeros(1).double(), turns.cumsum(0)])
     inside = max(4, 1 + math.ceil(float(clock[-1]) / SPACING))
     clock = clock * (inside - 1) / clock[-1]
@@ -128,8 +125,7 @@ def functional(modes: Modes, curve: NoiseCurve, grids: Mapping[str, Sequence[Gri
     Arguments:
         grids: time grids from 1 to 0, by name.
     """
-    assert modes.variance is not None
-    variance = modes.variance.double().flatten()
+    variance = modes.variance_for("a gap").double().flatten()
     nodes, inside = len(curve.levels), curve.inside
     first = torch.zeros(nodes, len(variance), dtype=torch.float64)
     first[0] = _posterior(variance, curve.levels[:1])[0] / 2
@@ -164,7 +160,7 @@ def best_grid(modes: Modes, curve: NoiseCurve, strength: Tensor, steps: int) -> 
 
     Raises `ValueError` where there are more steps than that.
     """
-    assert modes.variance is not None
+    variance = modes.variance_for("a time grid").double().flatten()
     places = torch.linspace(0, curve.inside - 1, STOPS * (curve.inside - 1) + 1).double()
     if not 1 <= steps < len(places):
         raise ValueError(
@@ -172,19 +168,13 @@ def best_grid(modes: Modes, curve: NoiseCurve, strength: Tensor, steps: int) -> 
             f"{len(places) - 1}."
         )
     times = _linear(places, curve.clock, curve.times[:, None])[:, 0]
-    v = _posterior(modes.variance.double().flatten(), curve.at(times.tolist())[1])
+    v = _posterior(variance, curve.at(times.tolist())[1])
     v[0] = 0  # the last step goes to the data themselves
     h = _interpolation(places, curve.inside, len(curve.levels)) @ strength
     gain = (h * v).sum(1)[:, None] - h @ v.T  # of a step from one place to an earlier one
     gain = torch.where(torch.ones_like(gain).tril(-1) > 0, gain, -math.inf)
-    best, choices = gain[:, 0], []
-    for _ in range(steps - 1):
-        best, choice = (gain + best).max(1)
-        choices.append(choice)
-    stops = [len(places) - 1]
-    for choice in reversed(choices):
-        stops.append(int(choice[stops[-1]]))
-    return (1.0, *times[stops[1:]].tolist(), 0.0)
+    stops = shortest_path(-gain.T, steps)  # from the data
+    return (1.0, *times[stops[-2:0:-1]].tolist(), 0.0)
 
 
 def ancestral_law(levels: Tensor) -> float:
@@ -194,58 +184,6 @@ def ancestral_law(levels: Tensor) -> float:
     snr = torch.exp(levels)
     steps = (snr[:-1] - snr[1:]) / (1 + snr[1:])
     return float((steps.sum(0) - torch.log1p(snr[0]) + torch.log1p(snr[-1])).sum() / 2)
-
-
-@dataclass(frozen=True)
-class GaussianLaw:
-    """What N steps of DDIM cost Gaussian data, in nats a site, at equal steps of the log-SNR.
-
-    Attributes:
-        white: in white noise.
-        matched: in noise of the data's spectrum.
-        limit: of their ratio as N grows, ((Γ + log κ)/Γ)².
-    """
-
-    white: float
-    matched: float
-    limit: float
-
-
-def gaussian_law(size: int, condition: float, steps: int) -> GaussianLaw:
-    r"""Return the law for the free theory on L×L sites, where every component passes at least the
-    range of the data's log-SNR from Γ/2 to −Γ/2: in matched noise just that, in white noise all
-    pass the same wider range.
-
-    A step that turns a component by δ leaves cos²δ of its variance, and
-
-    .. math:: KL = \tfrac12 \sum_k (v_k - 1 - \log v_k), \quad v_k = \prod_i \cos^2 δ_{ik},
-
-    is about c (range/N)² a site, where the range, in white noise, is Γ + log κ: the loudest
-    component is covered by noise last, by the logarithm of κ after the faintest.
-
-    Arguments:
-        condition: κ, the largest variance over the smallest, above 1.
-        steps: N.
-
-    References:
-        Benita et al., 2502.00180 (steps of DDIM for Gaussian data).
-    """
-    k2 = FourierBasis((1, size, size), "lattice").momentum.double().flatten() ** 2
-    log_variance = -torch.log(k2 + k2.max() / (condition - 1))
-    down = torch.linspace(0.5, -0.5, steps + 1, dtype=torch.float64)[:, None]
-    matched = GAMMA * down.expand(-1, len(k2))
-    reach = log_variance.max() - log_variance.min()
-    middle = log_variance - (log_variance.max() + log_variance.min()) / 2
-    white = middle + (GAMMA + reach) * down
-    limit = (1 + math.log(condition) / GAMMA) ** 2
-    return GaussianLaw(_ddim(white) / len(k2), _ddim(matched) / len(k2), limit)
-
-
-def _ddim(levels: Tensor) -> float:
-    """Return the KL of DDIM at log-SNRs (N + 1, K)."""
-    turns = torch.atan(torch.exp(-levels / 2)).diff(dim=0)
-    log_v = 2 * torch.cos(turns).log().sum(0)
-    return float((torch.expm1(log_v) - log_v).sum() / 2)
 
 
 def _posterior(variance: Tensor, levels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.spec import Spec
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.arms import SCALAR
-from rgdiff_core.study.lattice.gaps import gaussian_law
+from rgdiff_core.study.lattice.gaussian_law import gaussian_law
 from rgdiff_core.study.lattice.schedules import (
     BASELINE,
     CASES,

@@ -235,10 +235,10 @@ def _prepared(case: Case, spec: ProcessSpec) -> _Prepared:
     basis = spec.basis.build(images).double()
     modes = Modes.fit(basis, images, symmetries="lattice")
     process = Process(basis, spec.color, spec.schedule, modes)
-    assert modes.variance is not None
+    variance = modes.variance_for("a schedule").flatten()
     quadratic, transform = dense(case.action, basis)
     phi2 = float((x**2).mean())
-    sites = Sites(quadratic, case.action.lam, transform, modes.variance.flatten(), phi2)
+    sites = Sites(quadratic, case.action.lam, transform, variance, phi2)
     return _Prepared(process, modes, sites, noise_curve(process, modes))
 
 

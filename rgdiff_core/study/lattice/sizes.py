@@ -159,7 +159,7 @@ class SizeStudy:
             basis = FourierBasis((1, size, size), "lattice")
             found = MeasuredModes.fit(basis, run.configurations, chains)
             tensors = {"fields": run.configurations[:: max(1, n // 2000)]}
-            tensors |= {"error": found.error, "variance": _variance(found.modes)}
+            tensors |= {"error": found.error, "variance": found.modes.variance_for("a spectrum")}
             write_tensors(self.cells.path(name, ".safetensors"), tensors, {})
             tau = run.tau_int.value
             return {"observables": _plain(observables(run)), "n": n, "tau_int": tau}
@@ -355,12 +355,6 @@ def _ladder(sizes: tuple[int, ...]) -> tuple[int, ...]:
 
 def _generator(size: int, part: int) -> torch.Generator:
     return torch.Generator().manual_seed(fold_in(4_2606, size, part))
-
-
-def _variance(modes: Modes) -> Tensor:
-    if modes.variance is None:
-        raise ValueError("the modes have no variance: fit them to fields.")
-    return modes.variance
 
 
 def _measured(x: Tensor) -> dict[str, Any]:

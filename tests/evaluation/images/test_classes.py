@@ -9,8 +9,10 @@ from torch import Tensor
 
 import rgdiff_core as rg
 from rgdiff_core.colors import White
+from rgdiff_core.data import ImageSet
 from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.classes import class_agreement, named
+from rgdiff_core.evaluation.images.report import _labels
 from rgdiff_core.schedules import LinearGamma
 
 SHAPE = (3, 4, 4)
@@ -56,3 +58,19 @@ def test_other_classes_are_refused(model):
     process = rg.Process(model.basis, White(), LinearGamma(), model.modes)
     with pytest.raises(ValueError, match="the model has 2 classes, the classifier 10"):
         class_agreement(model, process, Classifier(width=1))
+    other = Classifier(width=1, classes=2, class_names=("low", "higher"))
+    message = "class 1 of the model is 'high', that of the classifier 'higher'"
+    with pytest.raises(ValueError, match=message):
+        class_agreement(model, process, other)
+
+
+def test_labels_are_those_of_the_model_only_where_the_names_of_the_classes_are(model):
+    images, labels = torch.zeros(3, *SHAPE), torch.tensor([0, 1, 1])
+
+    def found(*names: str) -> Tensor | None:
+        return _labels(model, ImageSet(images, labels, "drawn", "own", -1, 1, names), 2)
+
+    own = found("low", "high")
+    assert own is not None and own.tolist() == [0, 1]
+    for names in (("high", "low"), ("cat", "dog"), ("low", "high", "higher"), ()):
+        assert found(*names) is None

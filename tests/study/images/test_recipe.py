@@ -140,6 +140,18 @@ def test_several_changes_are_all_made_in_any_order():
     assert title("muon+coarse") == f"{ARMS['muon']}; {ARMS['coarse']}"
 
 
+def test_a_base_may_be_written_in_full(words, capsys):
+    assert main([*words, "--base", "base+balanced"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["name"] for each in found["arms"]] == ["balanced", "balanced+muon"]
+    assert found["arms"][1]["band_less_base"] is not None
+
+
+def test_less_than_no_time_is_refused(words, capsys):
+    assert main([*words, "--minutes", "-5"]) != 0
+    assert "minutes = -5.0 is outside [0, " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("option", "value"),
     [("--core-minutes", "0"), ("--images", "3"), ("--arms", "muon+faster")],

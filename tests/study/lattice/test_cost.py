@@ -12,6 +12,8 @@ import rgdiff_core as rg
 from rgdiff_core.cli.main import main
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.sampling import sample
+from rgdiff_core.schedules import Cutoff
+from rgdiff_core.study.lattice import cost
 from rgdiff_core.study.lattice.cost import (
     GAMMA,
     STEPS,
@@ -129,6 +131,21 @@ def test_evaluations_are_the_fewest_below_the_bound(way, kind):
     steps = round(found / shares)
     assert steps * shares == found
     assert kl_per_site(way, 8, steps, kind) <= 2e-3 < kl_per_site(way, 8, steps - 1, kind)
+
+
+def test_only_distinct_components_are_tabulated(monkeypatch):
+    """Of the 32² momenta of a lattice those with 0 ≤ kx ≤ ky ≤ π are different."""
+    tabulated, at_ordinate = [], Cutoff.at_ordinate
+
+    def watched(self: Cutoff, *arguments) -> torch.Tensor:
+        found = at_ordinate(self, *arguments)
+        tabulated.append(found[0].numel())
+        return found
+
+    monkeypatch.setattr(Cutoff, "at_ordinate", watched)
+    cost._ways.cache_clear()
+    kl_per_site("cutoff", 32, 10)
+    assert tabulated and max(tabulated) <= 17 * 18 // 2
 
 
 @pytest.mark.parametrize(

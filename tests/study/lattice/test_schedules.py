@@ -29,9 +29,9 @@ from rgdiff_core.study.lattice.gaps import (
     ancestral_law,
     best_grid,
     functional,
-    gaussian_law,
     noise_curve,
 )
+from rgdiff_core.study.lattice.gaussian_law import gaussian_law
 from rgdiff_core.study.lattice.perfect import Sites, dense, draw, strengths
 from rgdiff_core.study.lattice.schedule_summary import (
     GRIDS,
