@@ -1,6 +1,5 @@
 """Two sites: φ⁴ at its smallest, where density, flow and noise are pictures in the plane."""
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import rgdiff_core as rg
 from pages._noising.plane import mount
 from pages._shared.component import pack
 from pages._shared.curve_messages import curve_tables, side_header
-from pages._shared.page_state import Address, DraggedState
+from pages._shared.page_state import DraggedState, json_address
 from pages._shared.process_choice import ProcessChoice, points_of, turned
 from pages._shared.process_widgets import color_widget, schedule_widgets
 from rgdiff_core.bases.spec import BasisSpec
@@ -95,12 +94,7 @@ def _check(plane: Plane) -> None:
     _process(plane, TwoSites(plane.m2, plane.lam, POINTS))
 
 
-_ADDRESS: Address[Plane] = Address(
-    ("plane",),
-    lambda link, state: Plane.from_json(link["plane"]),
-    lambda state: {"plane": json.dumps(json.loads(state.to_json()), separators=(",", ":"))},
-)
-_page = DraggedState("two-sites", _ADDRESS, _check, KEY, merged)
+_page = DraggedState("two-sites", json_address(Plane.from_json, "plane"), _check, KEY, merged)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._samples.state import SamplesState, merged, start
 from pages._sampling.draw import lead, process
-from pages._sampling.models import _sound, load, menu
+from pages._sampling.models import load, menu, sound
 from pages._sampling.setting import GUIDED, MAX_PINS, Setting
 from pages._shared import cache
 from pages._shared.page_state import DraggedState, json_address
@@ -45,7 +45,7 @@ OPENING = "samples-opening"
 def _read(link: str) -> SamplesState:
     bench = SamplesState.from_json(link)
     return replace(
-        bench, setting=_sound(bench.setting), pins=tuple(_sound(each) for each in bench.pins)
+        bench, setting=sound(bench.setting), pins=tuple(sound(each) for each in bench.pins)
     )
 
 
@@ -83,7 +83,7 @@ def _first() -> SamplesState:
         return start()
     images = Setting(f"pretrained/{IMAGES}", steps=STEPS, class_label=CLASS, guidance=GUIDED)
     try:
-        return SamplesState(_sound(images), n=FEW)
+        return SamplesState(sound(images), n=FEW)
     except (ValueError, OSError):  # a damaged file
         return start()
 
@@ -107,7 +107,7 @@ def change(make: Callable[[SamplesState], SamplesState]) -> None:
 
 
 def _fitted(bench: SamplesState) -> SamplesState:
-    return replace(bench, setting=_sound(bench.setting))
+    return replace(bench, setting=sound(bench.setting))
 
 
 def _noted(make: Callable[[SamplesState], SamplesState]) -> None:

@@ -23,7 +23,7 @@ from rgdiff_core.training import runs
 from rgdiff_core.training.models import open_model, theory_of
 from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "of_run", "version"]
+__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "of_run", "sound", "version"]
 
 MIN_GPU_PARAMETERS = 1_000_000  # parameters from which a GPU is worth its way
 MAX_QUICK_WORK = 1 << 25  # parameters times values of a field up to which a draw is soon done
@@ -221,7 +221,7 @@ def fitted(setting: Setting) -> Setting:
     return replace(setting, side=side)
 
 
-def _sound(setting: Setting) -> Setting:
+def sound(setting: Setting) -> Setting:
     """Return a setting in its model's basis, with a sampler that can take its schedule."""
     setting = fitted(setting)
     jumps = setting.sampler.ode and not setting.side.schedule.continuous
@@ -233,4 +233,4 @@ def of_run(run_id: str) -> Setting:
     there is only one.
     """
     noise = open_model(run_id).noise
-    return _sound(Setting(f"run/{run_id}", choice_of(BasisSpec(), noise.color, noise.schedule)))
+    return sound(Setting(f"run/{run_id}", choice_of(BasisSpec(), noise.color, noise.schedule)))

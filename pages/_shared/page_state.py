@@ -44,13 +44,13 @@ class Address(Generic[S]):
         return {name: st.query_params[name] for name in self.names if name in st.query_params}
 
 
-def json_address(read: Callable[[str], S]) -> Address[S]:
+def json_address(read: Callable[[str], S], name: str = "state") -> Address[S]:
     """Return the address of a state that is spelt as JSON, in one parameter."""
 
     def write(state: S) -> dict[str, str]:
-        return {"state": json.dumps(json.loads(state.to_json()), separators=(",", ":"))}
+        return {name: json.dumps(json.loads(state.to_json()), separators=(",", ":"))}
 
-    return Address(("state",), lambda link, state: read(link["state"]), write)
+    return Address((name,), lambda link, state: read(link[name]), write)
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ import streamlit as st
 from PIL import Image
 from plotly.colors import sample_colorscale
 
-from pages._shared import plots
-
 __all__ = [
     "BAR",
     "BLUE",
@@ -356,7 +354,7 @@ MOMENTUM = "|k| in radians per pixel"
 
 def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:
     """Draw curves."""
-    st.plotly_chart(plots.log_log(curves, x_title, y_title), key=alt, config=BAR, alt=alt)
+    st.plotly_chart(log_log(curves, x_title, y_title), key=alt, config=BAR, alt=alt)
 
 
 NAMES: Mapping[str, str] = {

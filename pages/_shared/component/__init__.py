@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from streamlit.components.v2 import component
 
-__all__ = ["browser_component", "mount_result_channel", "mount_layers", "pack", "script", "unpack"]
+__all__ = ["browser_component", "mount_result_channel", "mount_layers", "pack", "script"]
 
 EDITOR_SCRIPTS = (
     "container.js",
@@ -114,26 +114,3 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
         raise ValueError(f"the lab's header holds what JSON cannot: {error}") from error
     text += b" " * (-(4 + len(text)) % 8)
     return struct.pack("<I", len(text)) + text + bytes(body)
-
-
-def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Take a container apart: its header (without ``arrays``) and its arrays, by name.
-
-    Raises:
-        ValueError: If the bytes end before the header or an array does.
-    """
-    if len(data) < 4 or len(data) < 4 + struct.unpack_from("<I", data)[0]:
-        raise ValueError(f"a container of {len(data)} bytes ends within its header")
-    start = 4 + struct.unpack_from("<I", data)[0]
-    header = json.loads(data[4:start])
-    arrays = {}
-    for name, spec in header.pop("arrays").items():
-        count = int(np.prod(spec["shape"], dtype=int))
-        first = start + spec["offset"]
-        if first + count * int(spec["dtype"][1]) > len(data):
-            raise ValueError(
-                f"the array {name!r} reaches beyond the container's {len(data)} bytes"
-            )
-        flat = np.frombuffer(data, _DTYPES[spec["dtype"]], count, first)
-        arrays[name] = flat.reshape(spec["shape"])
-    return header, arrays
