@@ -1,6 +1,5 @@
 """The flows of one ensemble on the Lattice page: the same fields ever coarser, five ways."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -19,7 +18,6 @@ from rgdiff_core.lattice import Ensemble
 from rgdiff_core.lattice.gamma import chain_lengths
 from rgdiff_core.renormalization import Flow, Measurement, Step
 from rgdiff_core.renormalization.base import rescaling
-from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
@@ -176,7 +174,7 @@ def _numbers(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
         step = lattice_flows.nearest(tuple(each.step for each in track), factor)
         here = next(each for each in track if each.step == step)
         row: dict[str, str | int] = {"flow": flow, "b": f"{step.factor:.3g}", "L′": step.size}
-        row |= {titles[name]: _bracketed(value_of(here, name)) for name in names}
+        row |= {titles[name]: plots.bracketed(value_of(here, name)) for name in names}
         rows.append(row | {"χ²/dof": plots.short(here.couplings.misfit)})
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
@@ -185,10 +183,6 @@ def _numbers(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
         "⟨φ²⟩ = 1. Where χ²/dof is far above 1, three terms are not the whole action: blocked "
         "fields have every term that symmetry allows. Errors in units of the last digit."
     )
-
-
-def _bracketed(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if math.isfinite(found.value) else "–"
 
 
 def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:

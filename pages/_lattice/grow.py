@@ -14,7 +14,6 @@ from pages._sampling import models
 from pages._shared import address, comparisons, jobs, pictures, plots
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
-from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
@@ -155,17 +154,10 @@ def _table(octaves: Sequence[Octave]) -> None:
 
 def _told(found: Fields, reference: Fields, name: str) -> str:
     here, there = found.observables[name], reference.observables[name]
-    text = _bracketed(here)
-    error = math.hypot(here.error, there.error)
-    if found is reference or not error > 0:
-        return text
-    return f"{text}, {(here.value - there.value) / error:+.1f} σ".replace("-", "−")
-
-
-def _bracketed(found: Estimate) -> str:
-    if not math.isfinite(found.value):
-        return "–"
-    return plots.in_brackets(found.value, found.error).replace("-", "−")
+    text, off = plots.bracketed(here), here.deviation(there)
+    if found is not reference and math.isfinite(off):
+        text += f", {off:+.1f} σ"
+    return text.replace("-", "−")
 
 
 def _spectra(octaves: Sequence[Octave]) -> None:
@@ -231,7 +223,7 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
         column.html(plots.tiles(tiles, captions, title, size=TILE))
     rows = [
         {"": SHORT[name], "drawn": _told(drawn, reference, name)}
-        | {"HMC": _bracketed(reference.observables[name])}
+        | {"HMC": _told(reference, reference, name)}
         for name in MEASURED
     ]
     right.dataframe(rows, hide_index=True, width="stretch")

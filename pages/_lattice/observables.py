@@ -98,7 +98,7 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None
         tau = f"{row.found.tau_int.value:.1f}" if row.found.tau_int else "–"
         mark = " ⚠" if row.found.warning else ""
         title = row.title.replace("|", "\\|")
-        line = f"| {title} | {_short(row.found)}{mark} | {tau} |"
+        line = f"| {title} | {plots.bracketed(row.found)}{mark} | {tau} |"
         if compared:
             exact = "" if row.exact is None else f"{row.exact:.5g}"
             off = "" if row.off is None else f"{row.off:+.1f}"
@@ -136,10 +136,6 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None
         on_click="ignore",
         help="Every line of the table with all digits.",
     )
-
-
-def _short(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if math.isfinite(found.value) else "–"
 
 
 def _estimates(label: str, found: tuple[Estimate, ...], first: int) -> Curve | None:

@@ -358,7 +358,7 @@ def _crossings(scan: PhaseScan, found: Criticality) -> None:
 
 
 def _bracketed(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if _usable(found) else "–"
+    return plots.bracketed(found if _usable(found) else None)
 
 
 def _csv(scan: PhaseScan, place: str) -> None:

@@ -19,7 +19,6 @@ from rgdiff_core.data import DataUnavailable
 from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial
-from rgdiff_core.statistics import Estimate
 
 __all__ = ["panel"]
 
@@ -152,10 +151,10 @@ def _show(search: Search, busy: bool) -> None:
         _trials(search, tried)
     if search.comparison is not None:
         found = search.comparison
+        before, after, change = map(plots.written, (found.before, found.after, found.change))
         st.markdown(
             f"On {found.n:,} held-out images the {search.setting.steps}-step bound went from "
-            f"{_write(found.before)} to {_write(found.after)} nats above the free theory: "
-            f"**{_write(found.change)}**, paired."
+            f"{before} to {after} nats above the free theory: **{change}**, paired."
         )
     if search.taken:
         st.caption("The result is in the editor above.")
@@ -225,7 +224,3 @@ def _trials(search: Search, tried: list[Trial]) -> None:
         for each in reversed(tried)
     ]
     st.dataframe(rows, hide_index=True, height=min(320, 38 * (len(rows) + 1)), key=f"{KEY}-table")
-
-
-def _write(value: Estimate) -> str:
-    return plots.with_error(value.value, value.error)

@@ -30,6 +30,7 @@ __all__ = [
     "PURPLE",
     "add_ratios",
     "band",
+    "bracketed",
     "draw",
     "forest",
     "histogram",
@@ -347,6 +348,13 @@ def in_brackets(value: float, error: float) -> str:
         return f"{value:.3g}"
     decimals = min(12, max(0, 1 - math.floor(math.log10(error))))
     return f"{value:.{decimals}f}({error * 10**decimals:.0f})"
+
+
+def bracketed(measured: WithError | None) -> str:
+    """Return "1.063(15)", or a dash where there is no number."""
+    if measured is None or not math.isfinite(measured.value):
+        return "–"
+    return in_brackets(measured.value, measured.error)
 
 
 MOMENTUM = "|k| in radians per pixel"

@@ -18,7 +18,6 @@ from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import reading
 from rgdiff_core.sampling import usual_method
 from rgdiff_core.spectra.power import power_spectrum
-from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.models import config_of
@@ -113,11 +112,8 @@ def _observables(x: Tensor, source: ImageSet) -> None:
     # Data sets are shuffled: as independent as samples.
     samples, data = (rg.lattice.observables(y, n_chains=len(y)) for y in (x, source.images))
     lines = [
-        f"| {NAMES[name]} | {_write(samples[name])} | {_write(data[name])} |" for name in NAMES
+        f"| {NAMES[name]} | {plots.written(samples[name])} | {plots.written(data[name])} |"
+        for name in NAMES
     ]
     comparisons.ratios(data, {"Samples": samples}, {"Samples": plots.ORANGE})
     st.markdown("\n".join(("| observable | samples | data (HMC) |", "|:--|--:|--:|", *lines)))
-
-
-def _write(estimate: Estimate) -> str:
-    return plots.with_error(estimate.value, estimate.error)
