@@ -39,7 +39,6 @@ __all__ = [
 KEY = "bench"  # of the component
 IMAGES, IMAGES_DATA = "cifar10-conditional", "cifar10"
 CLASS, FEW, STEPS = 1, 16, 10  # automobiles, and how many in how many steps: some seconds
-OPENING = "samples-opening"
 
 
 def _read(link: str) -> SamplesState:
@@ -60,16 +59,13 @@ def _carry(bench: SamplesState, present: SamplesState) -> SamplesState:
 
 _page = DraggedState("samples", json_address(_read), _check, KEY, merged, _carry)
 current, problem, rested = _page.current, _page.problem, _page.rested
-history, travelled = _page.history, _page.travelled
+history, opening, travelled = _page.history, _page.opening, _page.travelled
 sent, revision, write_link = _page.sent, _page.revision, _page.write_link
 
 
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
-    opens = not _page.started() and not _page.address.present()
-    _page.prepare(_first if opens else start)
-    if opens:
-        st.session_state[OPENING] = revision()
+    _page.prepare(start if _page.address.present() else _first)
     try:
         load(current().setting)
     except (ValueError, OSError) as error:  # a run that was deleted in the meantime
@@ -86,11 +82,6 @@ def _first() -> SamplesState:
         return SamplesState(sound(images), n=FEW)
     except (ValueError, OSError):  # a damaged file
         return start()
-
-
-def opening() -> bool:
-    """Return whether the browser shows the initial state, which begins to move."""
-    return st.session_state.get(OPENING) == revision()
 
 
 def bound(

@@ -67,10 +67,8 @@ def words(setting: Setting) -> str:
     """Return a setting in a few lines."""
     side, zoom = setting.side, setting.zoom
     parts = [
-        f"{parameter.label} {parameter.value(spec):.4g}"
-        for parameter, spec in zip(
-            side.drag_parameters(), (side.schedule, side.color), strict=True
-        )
+        f"{parameter.label} {value:.4g}"
+        for parameter, value in zip(side.drag_parameters(), side.drag_values(), strict=True)
         if parameter is not None
     ]
     if isinstance(side.schedule, Cutoff):
@@ -277,7 +275,7 @@ def _table(
         cells = []
         known = data.get(key) if data else None
         if data:
-            cells.append(_write(known) if known else "")
+            cells.append(plots.bracketed(known) if known else "")
         for column in measured.values():
             cells.append(_against(column[key], known) if key in column else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -285,13 +283,9 @@ def _table(
 
 
 def _against(value: Estimate, known: Estimate | None) -> str:
-    text = _write(value)
+    text = plots.bracketed(value)
     if known is None:
         return text
     away = value.deviation(known)
     mark = f"{away:+.1f}{NBSP}σ".replace("-", "−")
     return f"{text} :{'red' if abs(away) > 3 else 'gray'}[{mark}]"
-
-
-def _write(estimate: Estimate) -> str:
-    return plots.in_brackets(estimate.value, estimate.error)
