@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pages._lattice import configurations, growth, model_menu
 from pages._lattice.growth import HALF, MAX_SIDE, Fields, Growth, Octave
-from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
 from pages._sampling import models
 from pages._shared import address, comparisons, jobs, pictures, plots
+from pages._shared.observables import SYMBOLS
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
 
@@ -140,7 +140,7 @@ def _table(octaves: Sequence[Octave]) -> None:
         for name, found in (("grown", each.grown), ("HMC", each.reference)):
             row = {"lattice": f"{side}×{side}", "fields": f"{name}, {len(found.x):,}"}
             for quantity in MEASURED:
-                row[SHORT[quantity]] = _told(found, each.reference, quantity)
+                row[SYMBOLS[quantity]] = _told(found, each.reference, quantity)
             rows.append(row | {"seconds": plots.short(found.seconds)})
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
@@ -222,7 +222,7 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
         captions = [f"{title}, field {i + 1}" for i in range(len(tiles))]
         column.html(plots.tiles(tiles, captions, title, size=TILE))
     rows = [
-        {"": SHORT[name], "drawn": _told(drawn, reference, name)}
+        {"": SYMBOLS[name], "drawn": _told(drawn, reference, name)}
         | {"HMC": _told(reference, reference, name)}
         for name in MEASURED
     ]

@@ -11,12 +11,12 @@ import torch
 
 import rgdiff_core as rg
 from pages._lattice import model_menu
-from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
 from pages._sampling import models
 from pages._sampling.setting import Setting
 from pages._shared import jobs
 from pages._shared.jobs import STAGES
+from pages._shared.observables import SYMBOLS
 from pages._shared.plots import bracketed
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.evaluation.lattice.efficiency import (
@@ -216,7 +216,7 @@ def _line(row: ObservableRow) -> dict[str, str]:
         way: f"{bracketed(found)}, {off:+.1f} σ" if math.isfinite(off) else bracketed(found)
         for way, found, off in ways
     }
-    return {"": SHORT.get(row.name, row.name)} | cells | {"HMC": bracketed(row.hmc)}
+    return {"": SYMBOLS.get(row.name, row.name)} | cells | {"HMC": bracketed(row.hmc)}
 
 
 def _log_z(report: LatticeReport) -> None:

@@ -1,7 +1,6 @@
 """Observables of an ensemble on the Lattice page: a table with errors, correlator, histogram."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -11,23 +10,14 @@ from pages._lattice import ensembles, figures, stored
 from pages._lattice.ensembles import EnsembleMeasurement
 from pages._lattice.state import Theory
 from pages._shared import address, plots
+from pages._shared.observables import TITLES
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import Ensemble, FreeField
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["TITLES", "draw"]
+__all__ = ["draw"]
 
-TITLES: Mapping[str, str] = {
-    "abs_magnetization": "⟨|M|⟩",
-    "susceptibility": "χ = V⟨M²⟩",
-    "connected_susceptibility": "χ_c = V(⟨M²⟩−⟨|M|⟩²)",
-    "binder": "U₄ = 1 − ⟨M⁴⟩/3⟨M²⟩²",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "E, neighbours ½Σ_μ⟨φφ_μ⟩",
-    "correlation_length": "ξ, second moment",
-}
 BINS = 41
 
 

@@ -17,8 +17,8 @@ from pages._sampling.turns import drawn
 from pages._shared import comparisons, plots
 from pages._shared.comparisons import Samples
 from pages._shared.menus import GRID_HELP, describe
+from pages._shared.observables import COMPARED, in_table
 from pages._shared.pictures import sheet
-from pages._shared.plots import NAMES
 from pages._shared.process_choice import points_of
 from rgdiff_core.data import DataUnavailable, ImageSet
 from rgdiff_core.denoisers import GuidanceCurve
@@ -226,7 +226,7 @@ def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
     # Data sets are shuffled: as independent as samples, and then errors are quick.
     data = None if images is None else _measured(images.images)
     measured = {column.name: _measured(column.x) for column in columns}
-    _table(NAMES, data, measured, "data (HMC)")
+    _table({name: in_table(name) for name in COMPARED}, data, measured, "data (HMC)")
     if data is not None:
         comparisons.ratios(data, measured, {column.name: column.color for column in columns})
     st.caption(

@@ -363,13 +363,3 @@ MOMENTUM = "|k| in radians per pixel"
 def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:
     """Draw curves."""
     st.plotly_chart(log_log(curves, x_title, y_title), key=alt, config=BAR, alt=alt)
-
-
-NAMES: Mapping[str, str] = {
-    "abs_magnetization": "⟨\\|M\\|⟩",
-    "susceptibility": "χ = V⟨M²⟩",
-    "binder": "Binder cumulant",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "neighbours ⟨φφ⟩",
-}

@@ -11,7 +11,7 @@ from pages._sampling.link import open_button
 from pages._sampling.models import of_run
 from pages._shared import cache, comparisons, plots
 from pages._shared.comparisons import Samples
-from pages._shared.plots import NAMES
+from pages._shared.observables import COMPARED, in_table
 from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers.files import read_metadata
@@ -112,8 +112,8 @@ def _observables(x: Tensor, source: ImageSet) -> None:
     # Data sets are shuffled: as independent as samples.
     samples, data = (rg.lattice.observables(y, n_chains=len(y)) for y in (x, source.images))
     lines = [
-        f"| {NAMES[name]} | {plots.written(samples[name])} | {plots.written(data[name])} |"
-        for name in NAMES
+        f"| {in_table(name)} | {plots.written(samples[name])} | {plots.written(data[name])} |"
+        for name in COMPARED
     ]
     comparisons.ratios(data, {"Samples": samples}, {"Samples": plots.ORANGE})
     st.markdown("\n".join(("| observable | samples | data (HMC) |", "|:--|--:|--:|", *lines)))
