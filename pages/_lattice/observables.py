@@ -13,6 +13,7 @@ from pages._shared import address, plots
 from pages._shared.observables import TITLES
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
+from rgdiff_core.evaluation import magnetization, magnetization_histogram
 from rgdiff_core.lattice import Ensemble, FreeField
 from rgdiff_core.statistics import Estimate
 
@@ -172,17 +173,16 @@ def _correlator(measured: EnsembleMeasurement, free: FreeField | None) -> None:
 
 
 def _histogram(ensemble: Ensemble, free: FreeField | None) -> None:
-    m = ensemble.configurations.double().mean((1, 2, 3))
-    bound = float(m.abs().max()) * 1.05
-    # NumPy's histogram and torch's agree; symmetric, so that both wells are treated alike.
-    density, edges = torch.histogram(m, BINS, range=(-bound, bound), density=True)
+    m = magnetization(ensemble.configurations)
+    bound = 1.05 * float(m.abs().max())  # symmetric, so that both wells are treated alike
+    found = magnetization_histogram(ensemble.configurations, bound, BINS)
     curve = None
     if free is not None:
         x = torch.linspace(-bound, bound, 201, dtype=torch.float64)
-        width = math.sqrt(free.susceptibility) / free.size
-        y = torch.distributions.Normal(0.0, width).log_prob(x).exp()
-        curve = Curve("free theory, exact", x, y, plots.ORANGE)
-    figure = figures.histogram(edges, density, curve, "M, mean of the field", "measured")
+        curve = Curve("free theory, exact", x, free.magnetization_density(x), plots.ORANGE)
+    figure = figures.histogram(
+        found.edges, found.density, curve, "M, mean of the field", "measured"
+    )
     st.plotly_chart(figure, key="lattice-histogram", config=plots.BAR, alt="Histogram of M")
     above = float((m > 0).double().mean())
     st.caption(
