@@ -17,7 +17,6 @@ from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import Ensemble
 from rgdiff_core.lattice.gamma import chain_lengths
 from rgdiff_core.renormalization import Flow, Measurement, Step
-from rgdiff_core.renormalization.base import rescaling
 
 __all__ = ["draw"]
 
@@ -228,28 +227,15 @@ def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
 
 
 def _spectra(found: Mapping[str, Sequence[Measurement]], factor: float, eta: float) -> None:
-    curves = []
     first = next(iter(found.values()))[0]
-    positive = first.spectrum.momentum > 0
-    curves.append(
-        Curve(
-            "the fields",
-            first.spectrum.momentum[positive],
-            first.spectrum.power[positive],
-            plots.GREY,
-            "dot",
-        )
-    )
+    size = first.step.size
+    start = first.spectrum_on(size)
+    curves = [Curve("the fields", start.momentum, start.power, plots.GREY, "dot")]
     for flow, track in found.items():
         step = lattice_flows.nearest(tuple(each.step for each in track), factor)
-        here = next(each for each in track if each.step == step)
-        kept = here.spectrum.momentum > 0
-        if bool(kept.any()):
-            # In units of the original lattice, so that a mode that is kept stands where it stood.
-            b = first.step.size / step.size
-            k = here.spectrum.momentum[kept] / b
-            power = here.spectrum.power[kept] * (b / rescaling(b, eta)) ** 2
-            curves.append(Curve(flow, k, power, COLORS[flow], joined=True))
+        here = next(each for each in track if each.step == step).spectrum_on(size, eta)
+        if len(here.momentum):
+            curves.append(Curve(flow, here.momentum, here.power, COLORS[flow], joined=True))
     figure = plots.log_log(curves, "|k| in radians per original spacing", "power per mode")
     st.plotly_chart(
         figure, key="lattice-flow-spectra", config=plots.BAR, alt="Spectra along the flows"
