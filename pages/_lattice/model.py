@@ -92,8 +92,12 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         help="HMC configurations to compare with; a fifth of them at each node of the "
         "thermodynamic integration.",
     )
-    if model is None:
-        return
+    if model is not None:
+        _measurement(model, n, truth)
+
+
+def _measurement(model: str, n: int, truth: int) -> None:
+    """Draw the button that measures a model, and how far that is or what it found."""
     try:
         version = models.version(model)
     except ValueError as error:
