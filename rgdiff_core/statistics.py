@@ -1,4 +1,4 @@
-"""A number with its standard error, and the jackknife."""
+"""A number with its standard error, the jackknife, and a moving average."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Estimate", "jackknife", "jackknife_error"]
+__all__ = ["Estimate", "jackknife", "jackknife_error", "moving_average"]
 
 
 @dataclass(frozen=True)
@@ -109,3 +109,15 @@ def jackknife(function: Callable[[Tensor], float], groups: Sequence[Tensor]) -> 
 def jackknife_error(without: Tensor) -> float:
     """Return the standard error √((G − 1) var) from the values (G,) with one group left out."""
     return float((without.var(correction=0) * (len(without) - 1)).sqrt())
+
+
+def moving_average(values: Tensor, window: int) -> Tensor:
+    """Return the mean (n,) of each of values (n,) and of the window − 1 before it; before the
+    first one they count as equal to it.
+
+    Raises:
+        ValueError: For a window below 1.
+    """
+    if window < 1:
+        raise ValueError(f"window = {window} must be at least 1.")
+    return torch.cat((values[:1].expand(window - 1), values)).unfold(0, window, 1).mean(-1)

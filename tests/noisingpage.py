@@ -2,11 +2,11 @@
 
 import numpy as np
 from apptest import healthy, page_at
+from container import unpack
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
 from pages._noising.state import NoisingState
-from pages._shared.component import unpack
 
 __all__ = ["exact", "healthy", "leave", "rest", "state", "visit"]
 

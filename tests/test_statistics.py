@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from scipy.ndimage import uniform_filter1d
 
-from rgdiff_core.statistics import Estimate, jackknife, jackknife_error
+from rgdiff_core.statistics import Estimate, jackknife, jackknife_error, moving_average
 
 
 def test_sums_and_differences_of_independent_estimates():
@@ -40,3 +41,15 @@ def test_groups_may_be_interleaved():
     assert found == Estimate(float(x.mean()), jackknife_error(without))
     means = torch.stack([x[group].mean() for group in groups])
     assert found.error == pytest.approx(float(means.std()) / math.sqrt(3))
+
+
+@pytest.mark.parametrize("window", [1, 2, 5, 30])
+def test_a_moving_average_is_scipys(window):
+    x = torch.randn(20, dtype=torch.float64)
+    theirs = uniform_filter1d(x.numpy(), window, mode="nearest", origin=(window - 1) // 2)
+    torch.testing.assert_close(moving_average(x, window), torch.as_tensor(theirs))
+
+
+def test_a_moving_average_needs_a_window():
+    with pytest.raises(ValueError, match="window = 0"):
+        moving_average(torch.ones(3), 0)

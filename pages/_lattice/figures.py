@@ -52,44 +52,24 @@ def phase_map(
     x, y = (np.asarray(each, dtype=float) for each in grid)
     gx, gy = (each.ravel() for each in np.meshgrid(x, y))
     figure = go.Figure()
-    figure.add_trace(
-        go.Scatter(
-            x=gx,
-            y=gy,
-            mode="markers",
-            marker={"size": 13, "opacity": 0.0, "color": plots.GREY},
-            name="the plane",
-            showlegend=False,
-            hovertemplate="m² = %{x:.3g}, λ = %{y:.3g}<extra>click to select</extra>",
-        )
+    figure.add_scatter(
+        x=gx,
+        y=gy,
+        mode="markers",
+        marker={"size": 13, "opacity": 0.0, "color": plots.GREY},
+        name="the plane",
+        showlegend=False,
+        hovertemplate="m² = %{x:.3g}, λ = %{y:.3g}<extra>click to select</extra>",
     )
-    figure.add_trace(
-        go.Scatter(
-            x=np.asarray(line[0]),
-            y=np.asarray(line[1]),
-            mode="lines",
-            name="critical line",
-            line={"color": plots.ORANGE, "width": 3},
-            hoverinfo="skip",
-        )
+    figure.add_scatter(
+        x=np.asarray(line[0]),
+        y=np.asarray(line[1]),
+        mode="lines",
+        name="critical line",
+        line={"color": plots.ORANGE, "width": 3},
+        hoverinfo="skip",
     )
-    for each in marks:
-        figure.add_trace(
-            go.Scatter(
-                x=list(each.x),
-                y=list(each.y),
-                mode="markers",
-                name=each.label,
-                text=list(each.names),
-                marker={
-                    "color": each.color,
-                    "symbol": each.symbol,
-                    "size": each.size,
-                    "line": {"width": 1, "color": "white"},
-                },
-                hovertemplate="%{text}<br>m² = %{x:.4g}, λ = %{y:.4g}<extra></extra>",
-            )
-        )
+    figure.add_traces([_markers(each) for each in marks])
     # What is not selected stays as it is: a click chooses a theory, it does not mark.
     for name, opacity in (("the plane", 0.0), *((each.label, 1.0) for each in marks)):
         same = {"marker": {"opacity": opacity}}
@@ -107,6 +87,23 @@ def phase_map(
         uirevision="map",
     )
     return figure
+
+
+def _markers(marks: Marks) -> go.Scatter:
+    return go.Scatter(
+        x=list(marks.x),
+        y=list(marks.y),
+        mode="markers",
+        name=marks.label,
+        text=list(marks.names),
+        marker={
+            "color": marks.color,
+            "symbol": marks.symbol,
+            "size": marks.size,
+            "line": {"width": 1, "color": "white"},
+        },
+        hovertemplate="%{text}<br>m² = %{x:.4g}, λ = %{y:.4g}<extra></extra>",
+    )
 
 
 def points(

@@ -1,6 +1,5 @@
 """The flows of one ensemble on the Lattice page: the same fields ever coarser, five ways."""
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -18,8 +17,6 @@ from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import Ensemble
 from rgdiff_core.lattice.gamma import chain_lengths
 from rgdiff_core.renormalization import Flow, Measurement, Step
-from rgdiff_core.renormalization.base import rescaling
-from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
@@ -176,7 +173,7 @@ def _numbers(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
         step = lattice_flows.nearest(tuple(each.step for each in track), factor)
         here = next(each for each in track if each.step == step)
         row: dict[str, str | int] = {"flow": flow, "b": f"{step.factor:.3g}", "L′": step.size}
-        row |= {titles[name]: _bracketed(value_of(here, name)) for name in names}
+        row |= {titles[name]: plots.bracketed(value_of(here, name)) for name in names}
         rows.append(row | {"χ²/dof": plots.short(here.couplings.misfit)})
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
@@ -185,10 +182,6 @@ def _numbers(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
         "⟨φ²⟩ = 1. Where χ²/dof is far above 1, three terms are not the whole action: blocked "
         "fields have every term that symmetry allows. Errors in units of the last digit."
     )
-
-
-def _bracketed(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if math.isfinite(found.value) else "–"
 
 
 def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
@@ -234,28 +227,15 @@ def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
 
 
 def _spectra(found: Mapping[str, Sequence[Measurement]], factor: float, eta: float) -> None:
-    curves = []
     first = next(iter(found.values()))[0]
-    positive = first.spectrum.momentum > 0
-    curves.append(
-        Curve(
-            "the fields",
-            first.spectrum.momentum[positive],
-            first.spectrum.power[positive],
-            plots.GREY,
-            "dot",
-        )
-    )
+    size = first.step.size
+    start = first.spectrum_on(size)
+    curves = [Curve("the fields", start.momentum, start.power, plots.GREY, "dot")]
     for flow, track in found.items():
         step = lattice_flows.nearest(tuple(each.step for each in track), factor)
-        here = next(each for each in track if each.step == step)
-        kept = here.spectrum.momentum > 0
-        if bool(kept.any()):
-            # In units of the original lattice, so that a mode that is kept stands where it stood.
-            b = first.step.size / step.size
-            k = here.spectrum.momentum[kept] / b
-            power = here.spectrum.power[kept] * (b / rescaling(b, eta)) ** 2
-            curves.append(Curve(flow, k, power, COLORS[flow], joined=True))
+        here = next(each for each in track if each.step == step).spectrum_on(size, eta)
+        if len(here.momentum):
+            curves.append(Curve(flow, here.momentum, here.power, COLORS[flow], joined=True))
     figure = plots.log_log(curves, "|k| in radians per original spacing", "power per mode")
     st.plotly_chart(
         figure, key="lattice-flow-spectra", config=plots.BAR, alt="Spectra along the flows"

@@ -8,13 +8,12 @@ from torch import Tensor
 
 from pages._lattice import configurations, growth, model_menu
 from pages._lattice.growth import HALF, MAX_SIDE, Fields, Growth, Octave
-from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
 from pages._sampling import models
 from pages._shared import address, comparisons, jobs, pictures, plots
+from pages._shared.observables import SYMBOLS
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
-from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
@@ -147,7 +146,7 @@ def _table(octaves: Sequence[Octave]) -> None:
         for name, found in (("grown", each.grown), ("HMC", each.reference)):
             row = {"lattice": f"{side}×{side}", "fields": f"{name}, {len(found.x):,}"}
             for quantity in MEASURED:
-                row[SHORT[quantity]] = _told(found, each.reference, quantity)
+                row[SYMBOLS[quantity]] = _told(found, each.reference, quantity)
             rows.append(row | {"seconds": plots.short(found.seconds)})
     st.dataframe(rows, hide_index=True, width="stretch")
     st.caption(
@@ -161,17 +160,10 @@ def _table(octaves: Sequence[Octave]) -> None:
 
 def _told(found: Fields, reference: Fields, name: str) -> str:
     here, there = found.observables[name], reference.observables[name]
-    text = _bracketed(here)
-    error = math.hypot(here.error, there.error)
-    if found is reference or not error > 0:
-        return text
-    return f"{text}, {(here.value - there.value) / error:+.1f} σ".replace("-", "−")
-
-
-def _bracketed(found: Estimate) -> str:
-    if not math.isfinite(found.value):
-        return "–"
-    return plots.in_brackets(found.value, found.error).replace("-", "−")
+    text, off = plots.bracketed(here), here.deviation(there)
+    if found is not reference and math.isfinite(off):
+        text += f", {off:+.1f} σ"
+    return text.replace("-", "−")
 
 
 def _spectra(octaves: Sequence[Octave]) -> None:
@@ -236,8 +228,8 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
         captions = [f"{title}, field {i + 1}" for i in range(len(tiles))]
         column.html(plots.tiles(tiles, captions, title, size=TILE))
     rows = [
-        {"": SHORT[name], "drawn": _told(drawn, reference, name)}
-        | {"HMC": _bracketed(reference.observables[name])}
+        {"": SYMBOLS[name], "drawn": _told(drawn, reference, name)}
+        | {"HMC": _told(reference, reference, name)}
         for name in MEASURED
     ]
     right.dataframe(rows, hide_index=True, width="stretch")

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import streamlit as st
@@ -47,6 +47,10 @@ CHAINS = 32  # the first half of which gives long waves, the other half is compa
 HALF = CHAINS // 2
 REFERENCES = 4  # fields of hybrid Monte Carlo for each that is drawn
 STEPS = 12  # of the sampler
+
+
+def _some(fields: Tensor, n: int) -> Tensor:
+    return fields[:: max(1, len(fields) // n)][:n]
 
 
 @dataclass(frozen=True)
@@ -95,15 +99,12 @@ class Fields:
     @classmethod
     def of(cls, x: Tensor, chains: int, seconds: float) -> "Fields":
         """Measure fields of chains of equal length, or fields that were grown from such."""
-        spectrum = power_spectrum(x, momentum="lattice")
-        means = torch.as_tensor(spectrum.samples).reshape(chains, len(x) // chains, -1).mean(1)
-        error = means.std(0) / chains**0.5  # neighbours in a chain are alike
-        found = observables(x, n_chains=chains)
-        return cls(x, found, replace(spectrum, error=error), seconds)
+        spectrum = power_spectrum(x, momentum="lattice").over_chains(chains)
+        return cls(x, observables(x, n_chains=chains), spectrum, seconds)
 
     def some(self, n: int) -> Tensor:
         """Return n of the fields, equally many of each chain or of every so many-th."""
-        return self.x[:: max(1, len(self.x) // n)][:n]
+        return _some(self.x, n)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +128,7 @@ class Octave:
     @property
     def beginning(self) -> Tensor:
         """As many fields of the origin as were grown, of all chains."""
-        n = len(self.grown.x)
-        return self.origin[:: len(self.origin) // n][:n]
+        return _some(self.origin, len(self.grown.x))
 
 
 def find(growth: Growth) -> jobs.Task | None:
@@ -168,7 +168,7 @@ def _octaves(growth: Growth, model: Denoiser, action: Phi4, task: jobs.Task) -> 
         task.progress(done, total, f"drawing {side}×{side}")
         n = _count(side)
         if before is None:
-            given = coarse_fields(origin[:: len(origin) // n][:n])
+            given = coarse_fields(_some(origin, n))
         else:
             given = rescaled(before.grown.some(n), before.modes, modes)
         begun = time.perf_counter()

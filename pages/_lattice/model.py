@@ -11,12 +11,13 @@ import torch
 
 import rgdiff_core as rg
 from pages._lattice import model_menu
-from pages._lattice.quantities import SHORT
 from pages._lattice.state import Theory
 from pages._sampling import models
 from pages._sampling.setting import Setting
-from pages._shared import jobs, plots
+from pages._shared import jobs
 from pages._shared.jobs import STAGES
+from pages._shared.observables import SYMBOLS
+from pages._shared.plots import bracketed
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.evaluation.lattice.efficiency import (
     Efficiency,
@@ -24,7 +25,6 @@ from rgdiff_core.evaluation.lattice.efficiency import (
     monte_carlo_efficiency,
 )
 from rgdiff_core.evaluation.lattice.report import LatticeReport, ObservableRow, evaluate_lattice
-from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training.models import open_model
 
@@ -92,8 +92,12 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         help="HMC configurations to compare with; a fifth of them at each node of the "
         "thermodynamic integration.",
     )
-    if model is None:
-        return
+    if model is not None:
+        _measurement(model, n, truth)
+
+
+def _measurement(model: str, n: int, truth: int) -> None:
+    """Draw the button that measures a model, and how far that is or what it found."""
     try:
         version = models.version(model)
     except ValueError as error:
@@ -184,19 +188,13 @@ def _report(judged: ModelMeasurement) -> None:
         (columns[3], "Metropolis acceptance", report.acceptance, "Acceptance of the chain."),
         (columns[4], "Metropolis τ", report.tau_int, "In proposals; ½ for independent samples."),
     ):
-        column.metric(title, _short(value), help=about)
+        column.metric(title, bracketed(value), help=about)
     left, right = st.columns([2, 1], gap="large")
     with left:
         _rows(report)
     with right:
         _log_z(report)
         _speed(judged)
-
-
-def _short(value: Estimate | None) -> str:
-    if value is None or not math.isfinite(value.value):
-        return "–"
-    return plots.in_brackets(value.value, value.error)
 
 
 def _rows(report: LatticeReport) -> None:
@@ -219,20 +217,20 @@ def _line(row: ObservableRow) -> dict[str, str]:
         strict=True,
     )
     cells = {
-        way: f"{_short(found)}, {off:+.1f} σ" if math.isfinite(off) else _short(found)
+        way: f"{bracketed(found)}, {off:+.1f} σ" if math.isfinite(off) else bracketed(found)
         for way, found, off in ways
     }
-    return {"": SHORT.get(row.name, row.name)} | cells | {"HMC": _short(row.hmc)}
+    return {"": SYMBOLS.get(row.name, row.name)} | cells | {"HMC": bracketed(row.hmc)}
 
 
 def _log_z(report: LatticeReport) -> None:
     found = report.log_z
     st.markdown(
         "**log Z**\n\n| | nats |\n|:--|--:|\n"
-        f"| of the model's weights | {_short(found.model)} |\n"
-        f"| thermodynamic integration | {_short(found.thermodynamic)} |\n"
-        f"| annealed importance sampling | {_short(found.annealed)} |\n"
-        f"| the last two together | {_short(found.independent)} |"
+        f"| of the model's weights | {bracketed(found.model)} |\n"
+        f"| thermodynamic integration | {bracketed(found.thermodynamic)} |\n"
+        f"| annealed importance sampling | {bracketed(found.annealed)} |\n"
+        f"| the last two together | {bracketed(found.independent)} |"
     )
     if found.annealed is None:
         st.caption(
@@ -248,7 +246,7 @@ def _speed(judged: ModelMeasurement) -> None:
         "the model, Metropolis": chain,
         "HMC": judged.speed,
     }
-    lines = [f"| {title} | {_short(each.per_second)} |" for title, each in rows.items()]
+    lines = [f"| {title} | {bracketed(each.per_second)} |" for title, each in rows.items()]
     st.markdown("| independent samples per second | |\n|:--|--:|\n" + "\n".join(lines))
     took = ", ".join(f"{what} {duration(s)}" for what, s in report.seconds.items())
     st.caption(

@@ -1,7 +1,6 @@
 """Observables of an ensemble on the Lattice page: a table with errors, correlator, histogram."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import streamlit as st
@@ -11,23 +10,15 @@ from pages._lattice import ensembles, figures, stored
 from pages._lattice.ensembles import EnsembleMeasurement
 from pages._lattice.state import Theory
 from pages._shared import address, plots
+from pages._shared.observables import TITLES
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
+from rgdiff_core.evaluation import magnetization, magnetization_histogram
 from rgdiff_core.lattice import Ensemble, FreeField
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["TITLES", "draw"]
+__all__ = ["draw"]
 
-TITLES: Mapping[str, str] = {
-    "abs_magnetization": "⟨|M|⟩",
-    "susceptibility": "χ = V⟨M²⟩",
-    "connected_susceptibility": "χ_c = V(⟨M²⟩−⟨|M|⟩²)",
-    "binder": "U₄ = 1 − ⟨M⁴⟩/3⟨M²⟩²",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "E, neighbours ½Σ_μ⟨φφ_μ⟩",
-    "correlation_length": "ξ, second moment",
-}
 BINS = 41
 
 
@@ -98,7 +89,7 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None
         tau = f"{row.found.tau_int.value:.1f}" if row.found.tau_int else "–"
         mark = " ⚠" if row.found.warning else ""
         title = row.title.replace("|", "\\|")
-        line = f"| {title} | {_short(row.found)}{mark} | {tau} |"
+        line = f"| {title} | {plots.bracketed(row.found)}{mark} | {tau} |"
         if compared:
             exact = "" if row.exact is None else f"{row.exact:.5g}"
             off = "" if row.off is None else f"{row.off:+.1f}"
@@ -136,10 +127,6 @@ def _table(info: EnsembleInfo, ensemble: Ensemble, rows: list[TableRow]) -> None
         on_click="ignore",
         help="Every line of the table with all digits.",
     )
-
-
-def _short(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if math.isfinite(found.value) else "–"
 
 
 def _estimates(label: str, found: tuple[Estimate, ...], first: int) -> Curve | None:
@@ -186,17 +173,16 @@ def _correlator(measured: EnsembleMeasurement, free: FreeField | None) -> None:
 
 
 def _histogram(ensemble: Ensemble, free: FreeField | None) -> None:
-    m = ensemble.configurations.double().mean((1, 2, 3))
-    bound = float(m.abs().max()) * 1.05
-    # NumPy's histogram and torch's agree; symmetric, so that both wells are treated alike.
-    density, edges = torch.histogram(m, BINS, range=(-bound, bound), density=True)
+    m = magnetization(ensemble.configurations)
+    bound = 1.05 * float(m.abs().max())  # symmetric, so that both wells are treated alike
+    found = magnetization_histogram(ensemble.configurations, bound, BINS)
     curve = None
     if free is not None:
         x = torch.linspace(-bound, bound, 201, dtype=torch.float64)
-        width = math.sqrt(free.susceptibility) / free.size
-        y = torch.distributions.Normal(0.0, width).log_prob(x).exp()
-        curve = Curve("free theory, exact", x, y, plots.ORANGE)
-    figure = figures.histogram(edges, density, curve, "M, mean of the field", "measured")
+        curve = Curve("free theory, exact", x, free.magnetization_density(x), plots.ORANGE)
+    figure = figures.histogram(
+        found.edges, found.density, curve, "M, mean of the field", "measured"
+    )
     st.plotly_chart(figure, key="lattice-histogram", config=plots.BAR, alt="Histogram of M")
     above = float((m > 0).double().mean())
     st.caption(

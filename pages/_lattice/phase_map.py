@@ -13,6 +13,7 @@ from pages._lattice.figures import Marks
 from pages._lattice.quantities import in_symbols
 from pages._lattice.state import Theory
 from pages._shared import address, pictures, plots
+from pages._shared.observables import in_table
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import FreeField, HMCResult, Phi4, hmc, observables
 from rgdiff_core.lattice.critical import LITERATURE, MAX_LAM, critical_mass2
@@ -24,14 +25,7 @@ LINE_STEPS = 80
 LOOK_SITES = 2**14  # of all chains of the quick look
 MAX_QUICK_SIZE = 48  # L of a quick look: beyond, a visitor would wait
 SHOWN = 12
-NAMES: Mapping[str, str] = {
-    "abs_magnetization": "⟨\\|M\\|⟩",
-    "susceptibility": "χ = V⟨M²⟩",
-    "binder": "Binder U₄",
-    "phi2": "⟨φ²⟩",
-    "energy": "E, nearest neighbours",
-    "correlation_length": "ξ, second moment",
-}
+LOOKED = ("abs_magnetization", "susceptibility", "binder", "phi2", "energy", "correlation_length")
 CLICK, DRAG = "click a point", "drag the star"
 TASKS: Mapping[str, str] = {
     CLICK: "Click a point to select it.",
@@ -167,8 +161,9 @@ def _look(theory: Theory) -> None:
     head = "| | measured |" + (" exact |" if exact else "")
     rule = "|:--|--:|" + ("--:|" if exact else "")
     lines = [
-        f"| {title} | {plots.written(found[name])} |" + (f" {exact[name]:.4g} |" if exact else "")
-        for name, title in NAMES.items()
+        f"| {in_table(name)} | {plots.written(found[name])} |"
+        + (f" {exact[name]:.4g} |" if exact else "")
+        for name in LOOKED
     ]
     st.markdown("\n".join([head, rule, *lines]))
     st.caption(

@@ -8,7 +8,7 @@ from pages._shared.plots import Curve
 from rgdiff_core.renormalization import Measurement
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["GAUSSIAN", "QUANTITIES", "SHORT", "curve_of", "in_symbols", "value_of"]
+__all__ = ["GAUSSIAN", "QUANTITIES", "curve_of", "in_symbols", "value_of"]
 
 QUANTITIES: Mapping[str, str] = {
     "Binder U₄": "binder",
@@ -23,17 +23,6 @@ QUANTITIES: Mapping[str, str] = {
     "λ/Z²": "quartic",
     "χ²/dof of the action": "misfit",
 }
-SHORT: Mapping[str, str] = {
-    "abs_magnetization": "⟨|M|⟩",
-    "susceptibility": "χ",
-    "connected_susceptibility": "χ, connected",
-    "binder": "U₄",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "E",
-    "correlation_length": "ξ",
-}
-"""Symbols of observables, where there is little room."""
 COUPLINGS = ("unit_quartic", "unit_mass", "stiffness", "mass", "quartic")
 GAUSSIAN = {
     "binder": 0.0,

@@ -251,7 +251,7 @@ def _runs(known: int, busy: bool) -> None:
         weight = running.exp_delta_h
         st.caption(
             f"{phase} · acceptance {running.acceptance:.1%} · ⟨e^(−ΔH)⟩ "
-            f"{plots.in_brackets(weight.value, weight.error)} · step size {running.step_size:.3g}"
+            f"{plots.bracketed(weight)} · step size {running.step_size:.3g}"
         )
         _history(running, spec.size, "live")
 
@@ -303,13 +303,11 @@ def _diagnostics(found: Ensemble) -> None:
     if found.exp_delta_h is not None:
         columns[1].metric(
             "⟨e^(−ΔH)⟩",
-            plots.in_brackets(found.exp_delta_h.value, found.exp_delta_h.error),
+            plots.bracketed(found.exp_delta_h),
             help="1 for an exact sampler, within its error.",
         )
     columns[2].metric("Step size", "–" if found.step_size is None else f"{found.step_size:.3g}")
-    columns[3].metric(
-        "τ of |M|", plots.in_brackets(tau.value, tau.error), help="In trajectories; ½ for none."
-    )
+    columns[3].metric("τ of |M|", plots.bracketed(tau), help="In trajectories; ½ for none.")
     columns[4].metric(
         "Thermalisation",
         f"{history.thermalization:,}",

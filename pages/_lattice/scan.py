@@ -12,7 +12,7 @@ from pages._lattice.state import Theory
 from pages._shared import address, jobs, plots
 from pages._shared.plots import Curve
 from rgdiff_core.data.ensembles import EnsembleInfo
-from rgdiff_core.lattice.critical import POINTS, SCAN, CriticalPoint, critical_mass2
+from rgdiff_core.lattice.critical import POINTS, SCAN, CriticalPoint
 from rgdiff_core.lattice.scaling import CROSSING, ISING, Criticality, collapse, criticality
 from rgdiff_core.lattice.scan import QUICK, PhaseScan, ScanSpec, phase_scan, scan_around
 from rgdiff_core.statistics import Estimate
@@ -253,9 +253,7 @@ def _of_point(point: CriticalPoint, vary: str) -> str:
     """Return a point's coupling that was varied, with its error."""
     if vary != "lam":
         return plots.in_brackets(point.m2, point.error)
-    width = 0.01 * point.lam
-    slope = (critical_mass2(point.lam + width) - critical_mass2(point.lam - width)) / (2 * width)
-    return plots.in_brackets(point.lam, abs(point.error / slope))
+    return plots.in_brackets(point.lam, point.lam_error)
 
 
 def _published(spec: ScanSpec) -> CriticalPoint | None:
@@ -358,7 +356,7 @@ def _crossings(scan: PhaseScan, found: Criticality) -> None:
 
 
 def _bracketed(found: Estimate) -> str:
-    return plots.in_brackets(found.value, found.error) if _usable(found) else "–"
+    return plots.bracketed(found if _usable(found) else None)
 
 
 def _csv(scan: PhaseScan, place: str) -> None:

@@ -1,6 +1,5 @@
 """The ensembles that are stored: their list, and what can be done with one."""
 
-import json
 import tempfile
 import time
 from dataclasses import replace
@@ -11,14 +10,13 @@ import streamlit as st
 from pages._lattice import ensembles as lattice_ensembles
 from pages._lattice import state as lattice_state
 from pages._noising import state as noising_state
+from pages._training import state as training_state
 from rgdiff_core.data import DataUnavailable, ensembles
 from rgdiff_core.data.ensemble_files import ENDINGS
 from rgdiff_core.data.ensembles import EnsembleInfo
 from rgdiff_core.lattice import EnsembleSpec, ImportedSpec, Phi4
 from rgdiff_core.lattice.conventions import CONVENTIONS
-from rgdiff_core.spec import to_dict
 from rgdiff_core.training import PRESETS
-from rgdiff_core.training.config import TrainConfig
 
 __all__ = ["links", "remove", "table"]
 
@@ -154,9 +152,7 @@ def links(info: EnsembleInfo) -> None:
 
 def _config(name: str) -> str:
     """Return what the Training page's address says of the first preset with other data."""
-    config, default = replace(PRESETS["phi4-2min"].config, data=name), to_dict(TrainConfig())
-    told = {key: value for key, value in to_dict(config).items() if value != default[key]}
-    return json.dumps(told, separators=(",", ":"))
+    return training_state.told(replace(PRESETS[training_state.FIRST].config, data=name))
 
 
 def _file(id: str, ending: str) -> bytes:

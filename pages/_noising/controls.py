@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import streamlit as st
 
@@ -12,8 +11,8 @@ from pages._sampling.link import open_button
 from pages._sampling.setting import Setting
 from pages._shared.process_choice import ProcessChoice, choice_of
 from pages._shared.process_widgets import (
-    Bind,
     basis_widgets,
+    bind_of,
     color_motion,
     color_number,
     color_widget,
@@ -24,14 +23,6 @@ from rgdiff_core.presets import PRESETS
 __all__ = ["compare_toggle", "open_samples", "picture_controls", "preset_of", "side_controls"]
 
 
-def _bound(key: str, value: Any, apply: Callable[[Any], NoisingState]) -> dict[str, Any]:
-    """Return a widget's arguments: it shows `value`, and when it changes, `apply` makes the new
-    state.
-    """
-    st.session_state[key] = value
-    return {"key": key, "on_change": lambda: session.attempt(lambda: apply(st.session_state[key]))}
-
-
 def picture_controls(lab: NoisingState) -> None:
     """Draw the controls of what is shown: how many images, which, and the noise's seed."""
     left, right = st.columns(2)
@@ -40,14 +31,14 @@ def picture_controls(lab: NoisingState) -> None:
         1,
         MAX_IMAGES,
         help="How many images are noised at once. Large images are shown in smaller numbers.",
-        **_bound("images", lab.images, lambda v: replace(session.current(), images=int(v))),
+        **session.kept("images", lab.images, lambda now, v: replace(now, images=int(v))),
     )
     right.number_input(
         "Seed",
         0,
         2**31 - 1,
         help="The seed of the noise. A and B always get the same noise.",
-        **_bound("seed", lab.seed, lambda v: replace(session.current(), seed=int(v))),
+        **session.kept("seed", lab.seed, lambda now, v: replace(now, seed=int(v))),
     )
     with st.expander("More"):
         st.number_input(
@@ -55,35 +46,27 @@ def picture_controls(lab: NoisingState) -> None:
             0,
             1_000_000,
             help="The number of the first image in the data set.",
-            **_bound("first", lab.first, lambda v: replace(session.current(), first=int(v))),
+            **session.kept("first", lab.first, lambda now, v: replace(now, first=int(v))),
         )
 
 
 def compare_toggle(lab: NoisingState) -> None:
     """Draw the switch that brings a second process."""
 
-    def apply(on: bool) -> NoisingState:
-        return with_second(session.current()) if on else without_second(session.current())
-
     st.toggle(
         "Compare A with B",
         help="A second process beside the first, at the same time and with the same noise.",
-        **_bound("compare", len(lab.sides) == 2, apply),
+        **session.kept(
+            "compare",
+            len(lab.sides) == 2,
+            lambda now, on: with_second(now) if on else without_second(now),
+        ),
     )
 
 
 def side_controls(lab: NoisingState, index: int) -> None:
     """Draw the controls of one side: preset, basis, colour, schedule."""
     side, name = lab.sides[index], "AB"[index]
-
-    def put(make: Callable[[ProcessChoice, Any], ProcessChoice]) -> Callable[[Any], NoisingState]:
-        def apply(value: Any) -> NoisingState:
-            now = session.current()
-            if index >= len(now.sides):  # the click came from a side that has gone meanwhile
-                return now
-            return now.with_side(index, make(now.sides[index], value))
-
-        return apply
 
     def key(what: str) -> str:
         return f"{what}-{name}"
@@ -95,14 +78,10 @@ def side_controls(lab: NoisingState, index: int) -> None:
         placeholder="Custom",
         format_func=lambda p: PRESETS[p].title,
         help="Processes of the literature, each with its reference and what to look at.",
-        **_bound(
+        **session.kept(
             key("preset"),
             preset_of(side),
-            lambda p: (
-                session.current()
-                if p is None
-                else data.fitting(with_preset(session.current(), index, p))
-            ),
+            lambda now, preset: data.fitting(with_preset(now, index, preset)),
         ),
     )
 
@@ -111,14 +90,12 @@ def side_controls(lab: NoisingState, index: int) -> None:
     ):
         preset_pictures.choose(index)
 
-    def bind(field: str) -> Bind:
-        """Keep the values of the widgets of one of the side's choices."""
-        return lambda what, value, make: _bound(
-            key(what),
-            value,
-            put(lambda s, v: s.with_part(field, make(getattr(s, field), v))),
-        )
+    def put(now: NoisingState, change: Callable[[ProcessChoice], ProcessChoice]) -> NoisingState:
+        if index >= len(now.sides):  # the click came from a side that has gone meanwhile
+            return now
+        return now.with_side(index, change(now.sides[index]))
 
+    bind = bind_of(lambda what, *rest: session.kept(key(what), *rest), put)
     basis_widgets(side.basis, bind("basis"), tuple(data.fields(lab).shape[1:]))
     color_widget(side.color, bind("color"))
     if not data.draggable_color(lab.data, side):  # else its number is dragged inside the lab

@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import streamlit as st
-
 from pages._noising.data import fitting
 from pages._noising.state import NoisingState, merged, start
 from pages._shared import datasets
@@ -16,6 +14,7 @@ __all__ = [
     "change",
     "current",
     "history",
+    "kept",
     "opening",
     "prepare",
     "problem",
@@ -29,7 +28,6 @@ __all__ = [
 ]
 
 KEY = "lab"  # of the component
-OPENING = "noising-opening"
 
 
 def _check(lab: NoisingState) -> None:
@@ -41,23 +39,15 @@ def _check(lab: NoisingState) -> None:
 
 
 _page = DraggedState("noising", json_address(NoisingState.from_json), _check, KEY, merged)
-attempt, change, current = _page.attempt, _page.change, _page.current
+attempt, change, current, kept = _page.attempt, _page.change, _page.current, _page.kept
 problem, rested, sent = _page.problem, _page.rested, _page.sent
-history, travelled = _page.history, _page.travelled
+history, opening, travelled = _page.history, _page.opening, _page.travelled
 revision, started, write_link = _page.revision, _page.started, _page.write_link
 
 
 def prepare(data: str) -> None:
     """Take the state from a new address, or start afresh with this data set."""
-    opens = not started() and not _page.address.present()
     _page.prepare(lambda: start(data))
-    if opens:
-        st.session_state[OPENING] = revision()
-
-
-def opening() -> bool:
-    """Return whether the browser shows the initial state, which begins to move."""
-    return st.session_state.get(OPENING) == revision()
 
 
 def with_data(data: str) -> NoisingState:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from pages._shared.process_choice import ProcessChoice, choice_of, curve_of, points_of, turned
+from pages._shared.process_choice import ProcessChoice, choice_of, dragged, turned
 from rgdiff_core.colors import Matched
 from rgdiff_core.presets import PRESETS, Preset
 from rgdiff_core.spec import Spec, check_range
@@ -52,15 +52,10 @@ class NoisingState(Spec):
 
     def component(self) -> dict[str, Any]:
         """Return the part that the browser owns, as in docs/lab-protocol.md."""
-        sides = []
-        for side in self.sides:
-            parameters, specs = side.drag_parameters(), (side.schedule, side.color)
-            shape, tint = (k and k.value(s) for k, s in zip(parameters, specs, strict=True))
-            numbers = {"shape": shape, "tint": tint, "keep": side.color.normalize}
-            curve = curve_of(side.color)
-            sides.append({"points": points_of(side.schedule), "curve": curve} | numbers)
         names = ("t", "view", "wipe", "blend", "speed")
-        return {name: getattr(self, name) for name in names} | {"sides": sides}
+        return {name: getattr(self, name) for name in names} | {
+            "sides": [dragged(side) for side in self.sides]
+        }
 
 
 def start(data: str) -> NoisingState:

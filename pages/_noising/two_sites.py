@@ -1,8 +1,6 @@
 """Two sites: φ⁴ at its smallest, where density, flow and noise are pictures in the plane."""
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,9 +13,9 @@ import rgdiff_core as rg
 from pages._noising.plane import mount
 from pages._shared.component import pack
 from pages._shared.curve_messages import curve_tables, side_header
-from pages._shared.page_state import Address, DraggedState
-from pages._shared.process_choice import ProcessChoice, points_of, turned
-from pages._shared.process_widgets import color_widget, schedule_widgets
+from pages._shared.page_state import DraggedState, json_address
+from pages._shared.process_choice import ProcessChoice, dragged, turned
+from pages._shared.process_widgets import bind_of, color_widget, schedule_widgets
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
 from rgdiff_core.denoisers import TwoSites
@@ -62,15 +60,8 @@ class Plane(Spec):
 
     def component(self) -> dict[str, Any]:
         """Return the part that the browser owns."""
-        side = self.side
-        shape, tint = (
-            parameter and parameter.value(spec)
-            for parameter, spec in zip(
-                side.drag_parameters(), (side.schedule, side.color), strict=True
-            )
-        )
-        own = {"points": points_of(side.schedule), "shape": shape, "tint": tint}
-        return {"t": self.t, "sides": [own]}
+        own = dragged(self.side)
+        return {"t": self.t, "sides": [{name: own[name] for name in ("points", "shape", "tint")}]}
 
 
 def merged(plane: Plane, report: dict[str, Any]) -> Plane:
@@ -95,12 +86,7 @@ def _check(plane: Plane) -> None:
     _process(plane, TwoSites(plane.m2, plane.lam, POINTS))
 
 
-_ADDRESS: Address[Plane] = Address(
-    ("plane",),
-    lambda link, state: Plane.from_json(link["plane"]),
-    lambda state: {"plane": json.dumps(json.loads(state.to_json()), separators=(",", ":"))},
-)
-_page = DraggedState("two-sites", _ADDRESS, _check, KEY, merged)
+_page = DraggedState("two-sites", json_address(Plane.from_json, "plane"), _check, KEY, merged)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -140,18 +126,8 @@ def _sunflower(n: int) -> torch.Tensor:
     return torch.stack((radius * torch.cos(GOLDEN * index), radius * torch.sin(GOLDEN * index)), 1)
 
 
-def _bind(field: str) -> Callable[..., dict[str, Any]]:
-    def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
-        def change(plane: Plane, new: Any) -> Plane:
-            side = plane.side
-            return replace(plane, side=replace(side, **{field: make(getattr(side, field), new)}))
-
-        return _page.bound(what, value, change)
-
-    return bind
-
-
 def _sidebar(plane: Plane) -> None:
+    bind = bind_of(_page.bound, lambda p, change: replace(p, side=change(p.side)))
     with st.sidebar:
         st.slider(
             "m²",
@@ -169,8 +145,8 @@ def _sidebar(plane: Plane) -> None:
             help="The strength of the interaction.",
             **_page.bound("lam", plane.lam, lambda p, v: replace(p, lam=v)),
         )
-        color_widget(plane.side.color, _bind("color"))
-        schedule_widgets(plane.side.schedule, _bind("schedule"), plane.side.basis)
+        color_widget(plane.side.color, bind("color"))
+        schedule_widgets(plane.side.schedule, bind("schedule"), plane.side.basis)
 
 
 @st.fragment

@@ -21,6 +21,17 @@ WAYS = {
     "gain": "Over free theory",
     "left": "Error left",
 }
+ABOUT = {
+    "Δ to standard": "Bits/dim that a method needs more (red) or less (blue) than standard "
+    "diffusion, by scale and by the data's log-SNR; they add up to the difference of the two.",
+    "gain": "Bits/dim that the network adds to the free theory's (negative: saves), by scale and "
+    "the data's log-SNR.",
+    "left": "The network's squared error as a share of the free theory's, by scale and the "
+    "data's log-SNR: 1 where it has learnt nothing.",
+}
+
+Table = list[list[float | None]]
+"""Numbers by scale and, within, by log-SNR."""
 
 
 def levels(bounds: Sequence[float]) -> list[str]:
@@ -119,18 +130,24 @@ def images(study: Found, arms: Sequence[Found]) -> None:
             icon=":material/info:",
         )
         return
-    st.caption(
-        {
-            "Δ to standard": "Bits/dim that a method needs more (red) or less (blue) than "
-            "standard diffusion, by scale and by the data's log-SNR; they add up to the "
-            "difference of the two.",
-            "gain": "Bits/dim that the network adds to the free theory's (negative: saves), by "
-            "scale and the data's log-SNR.",
-            "left": "The network's squared error as a share of the free theory's, by scale and "
-            "the data's log-SNR: 1 where it has learnt nothing.",
-        }[way]
-    )
+    st.caption(ABOUT[way])
+    _maps(study, shown, way)
     columns, rows = levels(study["log_snr_edges"]), edges(study["scale_edges"])
+    below(
+        study,
+        f"where-{way.replace(' ', '-')}",
+        [
+            {"arm": arm["name"], "scale": scale, "log_snr": level, "value": value}
+            for arm, table in shown
+            for scale, line in zip(rows, table, strict=True)
+            for level, value in zip(columns, line, strict=True)
+        ],
+        "ARM.bits",
+    )
+
+
+def _maps(study: Found, shown: Sequence[tuple[Found, Table]], way: str) -> None:
+    """Draw the maps of some arms, all with the same colours."""
     values = [v for _, table in shown for row in table for v in row if v is not None]
     most = max(map(abs, values))
     low, high = (0.0, min(most, 1.5)) if way == "left" else (-most, most)
@@ -140,7 +157,7 @@ def images(study: Found, arms: Sequence[Found]) -> None:
             figure = figures.heat(
                 table,
                 starts(study["log_snr_edges"]),
-                rows,
+                edges(study["scale_edges"]),
                 AXIS,
                 "scale",
                 low=low,
@@ -155,20 +172,9 @@ def images(study: Found, arms: Sequence[Found]) -> None:
                 config=plots.BAR,
                 alt=f"{WAYS[way]} by scale and log-SNR: {title}",
             )
-    below(
-        study,
-        f"where-{way.replace(' ', '-')}",
-        [
-            {"arm": arm["name"], "scale": scale, "log_snr": level, "value": value}
-            for arm, table in shown
-            for scale, line in zip(rows, table, strict=True)
-            for level, value in zip(columns, line, strict=True)
-        ],
-        "ARM.bits",
-    )
 
 
-def _table(arm: Found, base: Found | None, way: str) -> list[list[float | None]] | None:
+def _table(arm: Found, base: Found | None, way: str) -> Table | None:
     """Return what a map shows of an arm, None where it has no such map."""
     if way in ("gain", "left"):
         return arm[way]

@@ -155,42 +155,13 @@ def forest(
     present = {mark.row for mark in marks}
     kept = [key for key in rows if key in present]
     every = list(dict.fromkeys(mark.series for mark in marks))
-    low, high = limits or (-np.inf, np.inf)
     figure = go.Figure()
     figure.add_vline(x=0, line={"color": plots.GREY, "width": 1.5})
     for number, (series, color) in enumerate(zip(every, colors, strict=False)):
         mine = [mark for mark in marks if mark.series == series]
-        outside = [mark.value < low or mark.value > high for mark in mine]
         shift = 0.8 * ((number + 0.5) / len(every) - 0.5)
-        figure.add_scatter(
-            x=[min(max(mark.value, low), high) for mark in mine],
-            y=[kept.index(mark.row) + shift for mark in mine],
-            name=series,
-            mode="markers+text",
-            error_x={
-                "type": "data",
-                "array": [0.0 if out else m.error for out, m in zip(outside, mine, strict=True)],
-                "thickness": 2,
-                "width": 4,
-            },
-            marker={
-                "size": 9,
-                "color": color,
-                "symbol": [
-                    ("triangle-right" if mark.value > 0 else "triangle-left") if out else "circle"
-                    for out, mark in zip(outside, mine, strict=True)
-                ],
-            },
-            text=[
-                f"{mark.value:+.0f} {unit}".replace("-", "−").rstrip() if out else ""
-                for out, mark in zip(outside, mine, strict=True)
-            ],
-            textposition=["middle left" if m.value > 0 else "middle right" for m in mine],
-            textfont={"size": 11},
-            cliponaxis=False,
-            customdata=[mark.about for mark in mine],
-            hovertemplate="%{customdata}<extra></extra>",
-        )
+        y = [kept.index(mark.row) + shift for mark in mine]
+        figure.add_trace(_points(mine, y, color, limits or (-np.inf, np.inf), unit))
     figure.update_xaxes(title=x_title, zeroline=False, range=limits)
     figure.update_yaxes(
         tickvals=list(range(len(kept))),
@@ -203,6 +174,44 @@ def forest(
         height=110 + 72 * len(kept), margin=MARGIN, legend=LEGEND, uirevision="results"
     )
     return figure
+
+
+def _points(
+    marks: Sequence[Mark], y: Sequence[float], color: str, limits: tuple[float, float], unit: str
+) -> go.Scatter:
+    """Return a series of `forest`, at heights y; what lies beyond the limits is an arrow."""
+    low, high = limits
+    beyond = [mark.value < low or mark.value > high for mark in marks]
+    each = list(zip(beyond, marks, strict=True))
+    return go.Scatter(
+        x=[min(max(mark.value, low), high) for mark in marks],
+        y=y,
+        name=marks[0].series,
+        mode="markers+text",
+        error_x={
+            "type": "data",
+            "array": [0.0 if out else mark.error for out, mark in each],
+            "thickness": 2,
+            "width": 4,
+        },
+        marker={
+            "size": 9,
+            "color": color,
+            "symbol": [
+                ("triangle-right" if mark.value > 0 else "triangle-left") if out else "circle"
+                for out, mark in each
+            ],
+        },
+        text=[
+            f"{mark.value:+.0f} {unit}".replace("-", "−").rstrip() if out else ""
+            for out, mark in each
+        ],
+        textposition=["middle left" if mark.value > 0 else "middle right" for mark in marks],
+        textfont={"size": 11},
+        cliponaxis=False,
+        customdata=[mark.about for mark in marks],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
 
 
 def heat(

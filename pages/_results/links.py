@@ -1,6 +1,5 @@
 """From an arm of a study to the other pages: its schedule, its model, its training."""
 
-import json
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,14 +15,15 @@ from pages._results.studies import Found
 from pages._sampling import link as sampling_link
 from pages._sampling.setting import MAX_SAMPLES, Setting
 from pages._shared.process_choice import ProcessChoice, choice_of
+from pages._training import state as training_state
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers.files import load_model, save_model
 from rgdiff_core.schedules import Schedule
-from rgdiff_core.spec import from_dict, to_dict
+from rgdiff_core.spec import from_dict
 from rgdiff_core.training import TrainConfig, runs
 
-__all__ = ["box", "model_of", "noising", "samples", "side_of", "told", "training"]
+__all__ = ["box", "model_of", "noising", "samples", "side_of", "training"]
 
 FEW = 16  # samples of a large model, which one waits for
 
@@ -192,7 +192,7 @@ def training(study: Found, arm: Found, key: str) -> None:
         icon=":material/model_training:",
         help="Fill the Training page's form with the config of its first seed.",
     ):
-        link = json.dumps(told(config), separators=(",", ":"), ensure_ascii=False)
+        link = training_state.told(config)
         st.switch_page("pages/training.py", query_params={"config": link})
 
 
@@ -202,9 +202,3 @@ def _config(study: Found, arm: Found) -> TrainConfig | None:
         config = from_dict(next(mine, None) or _model(study, arm))
         return config if isinstance(config, TrainConfig) else None
     return None
-
-
-def told(config: TrainConfig) -> dict[str, Any]:
-    """Return what differs from the default config, as the Training page's link has it."""
-    default = to_dict(TrainConfig())
-    return {name: value for name, value in to_dict(config).items() if value != default[name]}

@@ -183,20 +183,23 @@ def _sampler(study: Found, arm: Found) -> dict[str, Any]:
     return {"method": method, "steps": steps, "grid": METHODS.get(method, "uniform")}
 
 
+def _curve(arm: Found, points: list[Found], x: str, y: str) -> Curve:
+    """Return what an arm has at some points, with its errors, by the names of x and y."""
+    return Curve(
+        arm["title"],
+        [point[x] for point in points],
+        [point[y]["value"] for point in points],
+        *figures.look(arm),
+        error=[point[y]["error"] or 0.0 for point in points],
+        joined=True,
+    )
+
+
 def _steps(study: Found) -> None:
     rows, drawn = [], []
     for arm in study["arms"]:
         points = arm["curve"]
-        drawn.append(
-            Curve(
-                arm["title"],
-                [point["step"] for point in points],
-                [point["kl"]["value"] for point in points],
-                *figures.look(arm),
-                error=[point["kl"]["error"] or 0.0 for point in points],
-                joined=True,
-            )
-        )
+        drawn.append(_curve(arm, points, "step", "kl"))
         rows += [
             {"arm": arm["title"], "step": point["step"]} | pair("kl", point["kl"])
             for point in points
@@ -242,16 +245,7 @@ def _evaluations(study: Found) -> None:
     for arm in study["arms"]:
         mine = [row for row in known if (row["arm"], row["method"]) == (arm["name"], method)]
         if mine:
-            drawn.append(
-                Curve(
-                    arm["title"],
-                    [row["nfe"] for row in mine],
-                    [row[what]["value"] for row in mine],
-                    *figures.look(arm),
-                    error=[row[what]["error"] or 0.0 for row in mine],
-                    joined=True,
-                )
-            )
+            drawn.append(_curve(arm, mine, "nfe", what))
     axis, title, perfect = QUANTITIES[what]
     figure = figures.curves(drawn, NFE, axis, log_x=True, level=perfect)
     st.plotly_chart(

@@ -16,8 +16,8 @@ from pages._sampling.setting import MAX_SAMPLES, MEASURED, Request, Setting, Zoo
 from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
 from pages._shared.process_widgets import (
-    Bind,
     basis_widgets,
+    bind_of,
     color_motion,
     color_widget,
     schedule_widgets,
@@ -35,17 +35,7 @@ def _setting(change: Callable[[Any, Any], Any]) -> Callable[[SamplesState, Any],
     return lambda bench, value: replace(bench, setting=change(bench.setting, value))
 
 
-def _bind(field: str) -> Bind:
-    """Keep the values of the widgets of one of the three choices."""
-
-    def bind(what: str, value: Any, make: Callable[[Any, Any], Any]) -> dict[str, Any]:
-        def change(setting: Any, new: Any) -> Any:
-            side = setting.side
-            return replace(setting, side=side.with_part(field, make(getattr(side, field), new)))
-
-        return bound(what, value, _setting(change))
-
-    return bind
+_bind = bind_of(bound, _setting(lambda s, change: replace(s, side=change(s.side))))
 
 
 def sidebar(bench: SamplesState, source: Source) -> None:

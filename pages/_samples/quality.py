@@ -13,7 +13,6 @@ from pages._sampling.setting import Request, Setting
 from pages._shared import jobs, plots
 from pages._shared.jobs import Task
 from rgdiff_core.evaluation import FlowMetrics, held_out_bits, quality
-from rgdiff_core.statistics import Estimate
 
 __all__ = ["draw"]
 
@@ -44,13 +43,13 @@ def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str,
 
 def _of_lattice(found: FlowMetrics) -> list[tuple[str, str]]:
     return [
-        ("ESS", _write(found.ess)),
-        ("KL(q‖p), nats", _write(found.reverse_kl)),
-        ("log Z", _write(found.log_z)),
-        ("Metropolis acceptance", _write(found.acceptance)),
-        ("Metropolis τ_int", _write(found.tau_int)),
-        ("χ, of the samples", _write(found.susceptibility)),
-        ("χ, reweighted", _write(found.reweighted)),
+        ("ESS", plots.written(found.ess)),
+        ("KL(q‖p), nats", plots.written(found.reverse_kl)),
+        ("log Z", plots.written(found.log_z)),
+        ("Metropolis acceptance", plots.written(found.acceptance)),
+        ("Metropolis τ_int", plots.written(found.tau_int)),
+        ("χ, of the samples", plots.written(found.susceptibility)),
+        ("χ, reweighted", plots.written(found.reweighted)),
     ]
 
 
@@ -61,11 +60,7 @@ def _bound(
     bits = held_out_bits(
         source.denoiser, forward, held_out, generator=generator, progress=task.progress
     )
-    return [("bits/dim, at most", _write(bits))]
-
-
-def _write(value: Estimate) -> str:
-    return plots.with_error(value.value, value.error)
+    return [("bits/dim, at most", plots.written(bits))]
 
 
 def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:

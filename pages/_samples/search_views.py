@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import streamlit as st
 import torch
 
@@ -19,7 +18,7 @@ from rgdiff_core.data import DataUnavailable
 from rgdiff_core.denoisers import GaussianDenoiser
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.search import Progress, Trial
-from rgdiff_core.statistics import Estimate
+from rgdiff_core.statistics import moving_average
 
 __all__ = ["panel"]
 
@@ -152,10 +151,10 @@ def _show(search: Search, busy: bool) -> None:
         _trials(search, tried)
     if search.comparison is not None:
         found = search.comparison
+        before, after, change = map(plots.written, (found.before, found.after, found.change))
         st.markdown(
             f"On {found.n:,} held-out images the {search.setting.steps}-step bound went from "
-            f"{_write(found.before)} to {_write(found.after)} nats above the free theory: "
-            f"**{_write(found.change)}**, paired."
+            f"{before} to {after} nats above the free theory: **{change}**, paired."
         )
     if search.taken:
         st.caption("The result is in the editor above.")
@@ -179,12 +178,9 @@ def _take(search: Search) -> None:
 def _rounds(rounds: list[Progress]) -> None:
     """Draw the bound as it falls and the curve as it moves."""
     left, right = st.columns(2)
-    index = np.array([state.round for state in rounds], dtype=float)
-    change = np.array([state.change.value for state in rounds])
-    window = max(1, len(rounds) // 20)
-    smooth = np.convolve(
-        np.pad(change, (window - 1, 0), "edge"), np.ones(window) / window, "valid"
-    )
+    index = [state.round for state in rounds]
+    change = torch.tensor([state.change.value for state in rounds], dtype=torch.float64)
+    smooth = moving_average(change, max(1, len(rounds) // 20))
     falls = [
         Curve("each step", index, change, plots.GREY, width=1),
         Curve("mean", index, smooth, plots.ORANGE),
@@ -225,7 +221,3 @@ def _trials(search: Search, tried: list[Trial]) -> None:
         for each in reversed(tried)
     ]
     st.dataframe(rows, hide_index=True, height=min(320, 38 * (len(rows) + 1)), key=f"{KEY}-table")
-
-
-def _write(value: Estimate) -> str:
-    return plots.with_error(value.value, value.error)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._samples.state import SamplesState, merged, start
 from pages._sampling.draw import lead, process
-from pages._sampling.models import _sound, load, menu
+from pages._sampling.models import load, menu, sound
 from pages._sampling.setting import GUIDED, MAX_PINS, Setting
 from pages._shared import cache
 from pages._shared.page_state import DraggedState, json_address
@@ -39,13 +39,12 @@ __all__ = [
 KEY = "bench"  # of the component
 IMAGES, IMAGES_DATA = "cifar10-conditional", "cifar10"
 CLASS, FEW, STEPS = 1, 16, 10  # automobiles, and how many in how many steps: some seconds
-OPENING = "samples-opening"
 
 
 def _read(link: str) -> SamplesState:
     bench = SamplesState.from_json(link)
     return replace(
-        bench, setting=_sound(bench.setting), pins=tuple(_sound(each) for each in bench.pins)
+        bench, setting=sound(bench.setting), pins=tuple(sound(each) for each in bench.pins)
     )
 
 
@@ -60,16 +59,13 @@ def _carry(bench: SamplesState, present: SamplesState) -> SamplesState:
 
 _page = DraggedState("samples", json_address(_read), _check, KEY, merged, _carry)
 current, problem, rested = _page.current, _page.problem, _page.rested
-history, travelled = _page.history, _page.travelled
+history, opening, travelled = _page.history, _page.opening, _page.travelled
 sent, revision, write_link = _page.sent, _page.revision, _page.write_link
 
 
 def prepare() -> None:
     """Take the state from a new address, or start afresh."""
-    opens = not _page.started() and not _page.address.present()
-    _page.prepare(_first if opens else start)
-    if opens:
-        st.session_state[OPENING] = revision()
+    _page.prepare(start if _page.address.present() else _first)
     try:
         load(current().setting)
     except (ValueError, OSError) as error:  # a run that was deleted in the meantime
@@ -83,14 +79,9 @@ def _first() -> SamplesState:
         return start()
     images = Setting(f"pretrained/{IMAGES}", steps=STEPS, class_label=CLASS, guidance=GUIDED)
     try:
-        return SamplesState(_sound(images), n=FEW)
+        return SamplesState(sound(images), n=FEW)
     except (ValueError, OSError):  # a damaged file
         return start()
-
-
-def opening() -> bool:
-    """Return whether the browser shows the initial state, which begins to move."""
-    return st.session_state.get(OPENING) == revision()
 
 
 def bound(
@@ -107,7 +98,7 @@ def change(make: Callable[[SamplesState], SamplesState]) -> None:
 
 
 def _fitted(bench: SamplesState) -> SamplesState:
-    return replace(bench, setting=_sound(bench.setting))
+    return replace(bench, setting=sound(bench.setting))
 
 
 def _noted(make: Callable[[SamplesState], SamplesState]) -> None:

@@ -14,7 +14,7 @@ from pages._sampling.setting import (
     Request,
     Setting,
 )
-from pages._shared.process_choice import curve_of, points_of, turned
+from pages._shared.process_choice import dragged, turned
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.spec import Spec, check_range, check_whole
 
@@ -70,13 +70,7 @@ class SamplesState(Spec):
 
     def component(self) -> dict[str, Any]:
         """Return the part that the browser owns, as in docs/samples-protocol.md."""
-        setting, side = self.setting, self.setting.side
-        shape, tint = (
-            parameter and parameter.value(spec)
-            for parameter, spec in zip(
-                side.drag_parameters(), (side.schedule, side.color), strict=True
-            )
-        )
+        setting = self.setting
         zoom = setting.zoom
         return (
             {
@@ -84,15 +78,7 @@ class SamplesState(Spec):
                 "chosen": self.chosen,
                 "n": self.n,
                 "seed": self.seed,
-                "sides": [
-                    {
-                        "points": points_of(side.schedule),
-                        "shape": shape,
-                        "tint": tint,
-                        "curve": curve_of(side.color),
-                        "keep": side.color.normalize,
-                    }
-                ],
+                "sides": [dragged(setting.side)],
                 "zoom": zoom and {name: getattr(zoom, name) for name in _ZOOM},
             }
             | {name: getattr(setting, name) for name in _SETTING}

@@ -17,8 +17,8 @@ from pages._sampling.turns import drawn
 from pages._shared import comparisons, plots
 from pages._shared.comparisons import Samples
 from pages._shared.menus import GRID_HELP, describe
+from pages._shared.observables import COMPARED, in_table
 from pages._shared.pictures import sheet
-from pages._shared.plots import NAMES
 from pages._shared.process_choice import points_of
 from rgdiff_core.data import DataUnavailable, ImageSet
 from rgdiff_core.denoisers import GuidanceCurve
@@ -67,10 +67,8 @@ def words(setting: Setting) -> str:
     """Return a setting in a few lines."""
     side, zoom = setting.side, setting.zoom
     parts = [
-        f"{parameter.label} {parameter.value(spec):.4g}"
-        for parameter, spec in zip(
-            side.drag_parameters(), (side.schedule, side.color), strict=True
-        )
+        f"{parameter.label} {value:.4g}"
+        for parameter, value in zip(side.drag_parameters(), side.drag_values(), strict=True)
         if parameter is not None
     ]
     if isinstance(side.schedule, Cutoff):
@@ -228,7 +226,7 @@ def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
     # Data sets are shuffled: as independent as samples, and then errors are quick.
     data = None if images is None else _measured(images.images)
     measured = {column.name: _measured(column.x) for column in columns}
-    _table(NAMES, data, measured, "data (HMC)")
+    _table({name: in_table(name) for name in COMPARED}, data, measured, "data (HMC)")
     if data is not None:
         comparisons.ratios(data, measured, {column.name: column.color for column in columns})
     st.caption(
@@ -278,7 +276,7 @@ def _table(
         cells = []
         known = data.get(key) if data else None
         if data:
-            cells.append(_write(known) if known else "")
+            cells.append(plots.bracketed(known) if known else "")
         for column in measured.values():
             cells.append(_against(column[key], known) if key in column else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
@@ -286,13 +284,9 @@ def _table(
 
 
 def _against(value: Estimate, known: Estimate | None) -> str:
-    text = _write(value)
+    text = plots.bracketed(value)
     if known is None:
         return text
     away = value.deviation(known)
     mark = f"{away:+.1f}{NBSP}σ".replace("-", "−")
     return f"{text} :{'red' if abs(away) > 3 else 'gray'}[{mark}]"
-
-
-def _write(estimate: Estimate) -> str:
-    return plots.in_brackets(estimate.value, estimate.error)

@@ -23,7 +23,18 @@ from rgdiff_core.training import runs
 from rgdiff_core.training.models import open_model, theory_of
 from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["Source", "fitted", "fixes_basis", "load", "menu", "of_run", "version"]
+__all__ = [
+    "Source",
+    "file_of",
+    "fitted",
+    "fixes_basis",
+    "has_model",
+    "load",
+    "menu",
+    "of_run",
+    "sound",
+    "version",
+]
 
 MIN_GPU_PARAMETERS = 1_000_000  # parameters from which a GPU is worth its way
 MAX_QUICK_WORK = 1 << 25  # parameters times values of a field up to which a draw is soon done
@@ -105,29 +116,32 @@ class Source:
 
 def menu() -> Mapping[str, str]:
     """Return what can be sampled from on this machine: names, and titles for people."""
-    pretrained = {
-        f"pretrained/{m.name}": f"{m.title}{_classes(_file(m.name))} · pretrained"
-        for m in rg.list_pretrained()
-    }
-    trained = {
-        f"run/{run.id}": f"{run.title}{_classes(runs.model_path(run.id))} · run, {run.state}"
-        for run in _runs()
-    }
+    named = {f"pretrained/{m.name}": (m.title, "pretrained") for m in rg.list_pretrained()}
+    named |= {f"run/{run.id}": (run.title, f"run, {run.state}") for run in _runs()}
+    trained = {name: f"{title}{_classes(name)} · {what}" for name, (title, what) in named.items()}
     free = {
         f"free/{info.name}": f"{info.title} · free theory"
         for info in rg.data.available()
         if info.cached
     }
-    return pretrained | trained | free
+    return trained | free
 
 
-def _file(name: str) -> Path:
+def file_of(model: str) -> Path:
+    """Return the file of a pretrained model or of a run's last checkpoint.
+
+    Raises `ValueError` for a run that has none.
+    """
+    kind, _, name = model.partition("/")
+    if kind == "run":
+        return runs.model_path(name)
     return pretrained_folder() / name / "model.safetensors"
 
 
-def _classes(path: Path) -> str:
+def _classes(model: str) -> str:
     """Return how many classes a model's file says that it has, "" for none."""
     try:
+        path = file_of(model)
         count = _num_classes(path, path.stat().st_mtime_ns)
     except (ValueError, OSError):
         return ""
@@ -143,12 +157,13 @@ def _num_classes(path: Path, modified: int) -> int:
 
 def _runs() -> list[runs.Run]:
     try:
-        return [run for run in runs.list_runs() if run.config is not None and _has_model(run.id)]
+        return [run for run in runs.list_runs() if run.config is not None and has_model(run.id)]
     except (ValueError, OSError):
         return []
 
 
-def _has_model(run_id: str) -> bool:
+def has_model(run_id: str) -> bool:
+    """Tell whether a run has a model's file already."""
     try:
         return runs.model_path(run_id).is_file()
     except ValueError:
@@ -221,7 +236,7 @@ def fitted(setting: Setting) -> Setting:
     return replace(setting, side=side)
 
 
-def _sound(setting: Setting) -> Setting:
+def sound(setting: Setting) -> Setting:
     """Return a setting in its model's basis, with a sampler that can take its schedule."""
     setting = fitted(setting)
     jumps = setting.sampler.ode and not setting.side.schedule.continuous
@@ -233,4 +248,4 @@ def of_run(run_id: str) -> Setting:
     there is only one.
     """
     noise = open_model(run_id).noise
-    return _sound(Setting(f"run/{run_id}", choice_of(BasisSpec(), noise.color, noise.schedule)))
+    return sound(Setting(f"run/{run_id}", choice_of(BasisSpec(), noise.color, noise.schedule)))

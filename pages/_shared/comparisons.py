@@ -7,7 +7,8 @@ import streamlit as st
 from torch import Tensor
 
 from pages._shared import plots
-from pages._shared.plots import MOMENTUM, NAMES, Curve
+from pages._shared.observables import COMPARED, TITLES
+from pages._shared.plots import MOMENTUM, Curve
 from rgdiff_core.evaluation import (
     Histogram,
     magnetization_histogram,
@@ -86,9 +87,9 @@ def ratios(
         measured: The same of each group of samples.
         colors: Of each group.
     """
-    clear = [n for n in NAMES if abs(data[n].value) > CLEAR * data[n].error]
+    clear = [n for n in COMPARED if abs(data[n].value) > CLEAR * data[n].error]
     rows = {
-        NAMES[name].replace("\\", ""): {
+        TITLES[name]: {
             group: values[name].ratio(data[name])
             for group, values in measured.items()
             if values[name].value

@@ -44,13 +44,13 @@ class Address(Generic[S]):
         return {name: st.query_params[name] for name in self.names if name in st.query_params}
 
 
-def json_address(read: Callable[[str], S]) -> Address[S]:
+def json_address(read: Callable[[str], S], name: str = "state") -> Address[S]:
     """Return the address of a state that is spelt as JSON, in one parameter."""
 
     def write(state: S) -> dict[str, str]:
-        return {"state": json.dumps(json.loads(state.to_json()), separators=(",", ":"))}
+        return {name: json.dumps(json.loads(state.to_json()), separators=(",", ":"))}
 
-    return Address(("state",), lambda link, state: read(link["state"]), write)
+    return Address((name,), lambda link, state: read(link[name]), write)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,10 @@ class PageState(Generic[S]):
         """Return a widget's arguments: it shows `value`, and when it changes, `make` gives the
         new state of the present one and the new value. An emptied field changes nothing.
         """
-        key = self._name(name)
+        return self.kept(self._name(name), value, make)
+
+    def kept(self, key: str, value: Any, make: Callable[[S, Any], S]) -> dict[str, Any]:
+        """Return the arguments of `bound` for a widget of which the whole key is given."""
         st.session_state[key] = value
 
         def changed() -> None:
@@ -205,9 +208,16 @@ class DraggedState(PageState[S]):
     def prepare(self, start: Callable[[], S]) -> None:
         """Take the state as `PageState.prepare`; there is nothing before the first one."""
         first = not self.started()
+        opens = first and not self.address.present()
         super().prepare(start)
         if first:
             self._send(self.current(), Trail())
+        if opens:
+            st.session_state[self._name("opening")] = self.revision()
+
+    def opening(self) -> bool:
+        """Return whether the browser shows the initial state, which begins to move."""
+        return st.session_state.get(self._name("opening")) == self.revision()
 
     def history(self) -> str:
         """Return, as JSON, whether there were states `earlier` and `later` than the one that the

@@ -19,8 +19,6 @@ import streamlit as st
 from PIL import Image
 from plotly.colors import sample_colorscale
 
-from pages._shared import plots
-
 __all__ = [
     "BAR",
     "BLUE",
@@ -32,6 +30,7 @@ __all__ = [
     "PURPLE",
     "add_ratios",
     "band",
+    "bracketed",
     "draw",
     "forest",
     "histogram",
@@ -351,19 +350,16 @@ def in_brackets(value: float, error: float) -> str:
     return f"{value:.{decimals}f}({error * 10**decimals:.0f})"
 
 
+def bracketed(measured: WithError | None) -> str:
+    """Return "1.063(15)", or a dash where there is no number."""
+    if measured is None or not math.isfinite(measured.value):
+        return "–"
+    return in_brackets(measured.value, measured.error)
+
+
 MOMENTUM = "|k| in radians per pixel"
 
 
 def draw(curves: Sequence[Curve], x_title: str, y_title: str, alt: str) -> None:
     """Draw curves."""
-    st.plotly_chart(plots.log_log(curves, x_title, y_title), key=alt, config=BAR, alt=alt)
-
-
-NAMES: Mapping[str, str] = {
-    "abs_magnetization": "⟨\\|M\\|⟩",
-    "susceptibility": "χ = V⟨M²⟩",
-    "binder": "Binder cumulant",
-    "phi2": "⟨φ²⟩",
-    "phi4": "⟨φ⁴⟩",
-    "energy": "neighbours ⟨φφ⟩",
-}
+    st.plotly_chart(log_log(curves, x_title, y_title), key=alt, config=BAR, alt=alt)

@@ -30,6 +30,7 @@ __all__ = [
     "check_menu",
     "choice_of",
     "curve_of",
+    "dragged",
     "points_of",
     "process",
     "turned",
@@ -97,6 +98,11 @@ class ProcessChoice(ProcessSpec):
         """Return the parameters of schedule and colour."""
         return schedule_parameter(self.schedule), color_parameter(self.color)
 
+    def drag_values(self) -> tuple[float | None, float | None]:
+        """Return the numbers of schedule and colour that these parameters are at."""
+        shape, tint = self.drag_parameters()
+        return shape and shape.value(self.schedule), tint and tint.value(self.color)
+
 
 def points_of(schedule: Schedule) -> list[list[float]]:
     """Return the control points of a schedule's path, a straight one where it has none."""
@@ -113,6 +119,18 @@ def curve_of(color: Color) -> list[list[float]] | None:
     if not isinstance(color, CurveColor):
         return None
     return [list(p) for p in zip(color.scales, color.log_variances, strict=True)]
+
+
+def dragged(side: ProcessChoice) -> dict[str, Any]:
+    """Return the part of a side that the browser owns, as `turned` takes it back."""
+    shape, tint = side.drag_values()
+    return {
+        "points": points_of(side.schedule),
+        "shape": shape,
+        "tint": tint,
+        "curve": curve_of(side.color),
+        "keep": side.color.normalize,
+    }
 
 
 def turned(side: ProcessChoice, client_state: dict[str, Any]) -> ProcessChoice:

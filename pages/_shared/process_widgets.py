@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -27,6 +28,7 @@ from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning
 __all__ = [
     "Bind",
     "basis_widgets",
+    "bind_of",
     "color_motion",
     "color_number",
     "color_widget",
@@ -37,10 +39,32 @@ __all__ = [
 
 FIXED = "Fixed"
 
+S = TypeVar("S")
+
 Bind = Callable[[str, Any, Callable[[Any, Any], Any]], dict[str, Any]]
 """Called with a widget's name, its present value, and what makes the new spec of the present one
 and a new value; returns the widget's arguments.
 """
+
+
+def bind_of(
+    bound: Callable[..., dict[str, Any]],
+    put: Callable[[S, Callable[[ProcessChoice], ProcessChoice]], S],
+) -> Callable[[str], Bind]:
+    """Return what keeps the values of the widgets of a side's field, by the field's name.
+
+    Arguments:
+        bound: As `PageState.bound`.
+        put: Returns a page's state with its side changed.
+    """
+
+    def bind(field: str) -> Bind:
+        def change(make: Callable[[Any, Any], Any], state: S, new: Any) -> S:
+            return put(state, lambda s: s.with_part(field, make(getattr(s, field), new)))
+
+        return lambda what, value, make: bound(what, value, partial(change, make))
+
+    return bind
 
 
 def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:

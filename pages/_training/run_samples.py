@@ -11,14 +11,13 @@ from pages._sampling.link import open_button
 from pages._sampling.models import of_run
 from pages._shared import cache, comparisons, plots
 from pages._shared.comparisons import Samples
-from pages._shared.plots import NAMES
+from pages._shared.observables import COMPARED, in_table
 from pages._training.run_views import show, source_of
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import reading
 from rgdiff_core.sampling import usual_method
 from rgdiff_core.spectra.power import power_spectrum
-from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import TrainConfig
 from rgdiff_core.training.models import config_of
@@ -113,11 +112,8 @@ def _observables(x: Tensor, source: ImageSet) -> None:
     # Data sets are shuffled: as independent as samples.
     samples, data = (rg.lattice.observables(y, n_chains=len(y)) for y in (x, source.images))
     lines = [
-        f"| {NAMES[name]} | {_write(samples[name])} | {_write(data[name])} |" for name in NAMES
+        f"| {in_table(name)} | {plots.written(samples[name])} | {plots.written(data[name])} |"
+        for name in COMPARED
     ]
     comparisons.ratios(data, {"Samples": samples}, {"Samples": plots.ORANGE})
     st.markdown("\n".join(("| observable | samples | data (HMC) |", "|:--|--:|--:|", *lines)))
-
-
-def _write(estimate: Estimate) -> str:
-    return plots.with_error(estimate.value, estimate.error)

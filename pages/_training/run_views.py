@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages._sampling.models import has_model
 from pages._shared import cache, comparisons, pictures, plots
 from pages._shared.plots import Curve
 from rgdiff_core.data import DataUnavailable, ImageSet, is_lattice, line_of
@@ -39,14 +40,7 @@ MAX_POINTS = 1000  # of a curve on the screen
 def live(run: Run) -> None:
     """Draw a run; while it is active, refresh it every second."""
     interval = 1.0 if run.active else None
-    st.fragment(_live, run_every=interval)(run.id, run.state, _has_model(run.id))
-
-
-def _has_model(run_id: str) -> bool:
-    try:
-        return runs.model_path(run_id).is_file()
-    except ValueError:
-        return False
+    st.fragment(_live, run_every=interval)(run.id, run.state, has_model(run.id))
 
 
 def _live(run_id: str, state: str, had_model: bool) -> None:
@@ -56,7 +50,7 @@ def _live(run_id: str, state: str, had_model: bool) -> None:
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/info:")
         return
-    if run.state != state or _has_model(run_id) != had_model:
+    if run.state != state or has_model(run_id) != had_model:
         st.rerun()  # other buttons, something to sample from; no timer where nothing happens
     for text in run.problems:
         st.warning(text, icon=":material/error:")

@@ -7,8 +7,7 @@ import streamlit as st
 from pages._sampling import models
 from pages._shared import cache
 from pages._training import state
-from rgdiff_core.denoisers.files import pretrained_folder
-from rgdiff_core.training import TrainConfig, runs
+from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.warm_start import adapted, misfit, trained_on
 
 __all__ = ["choose"]
@@ -39,7 +38,7 @@ def choose(config: TrainConfig) -> tuple[Path | None, str]:
     if chosen is None:
         return None, ""
     try:
-        path = _file(chosen)
+        path = models.file_of(chosen)
         return path, _misfit(path, config)
     except (ValueError, OSError) as error:
         return None, str(error)
@@ -56,7 +55,7 @@ def _adapt() -> None:
         st.query_params.pop(PARAMETER, None)
     else:
         st.query_params[PARAMETER] = chosen
-        state.attempt(lambda: _adapted(_file(chosen), state.current().data))
+        state.attempt(lambda: _adapted(models.file_of(chosen), state.current().data))
 
 
 def _adapted(path: Path, data: str) -> TrainConfig:
@@ -64,10 +63,3 @@ def _adapted(path: Path, data: str) -> TrainConfig:
     if _misfit(path, found) and cache.has(own := trained_on(path)):
         return adapted(path, own, True)
     return found
-
-
-def _file(model: str) -> Path:
-    kind, _, name = model.partition("/")
-    if kind == "run":
-        return runs.model_path(name)
-    return pretrained_folder() / name / "model.safetensors"

@@ -19,6 +19,7 @@ __all__ = [
     "problem",
     "read",
     "restore",
+    "told",
     "write_link",
 ]
 
@@ -33,13 +34,16 @@ def read(link: str) -> TrainConfig:
     return PRESETS[link].config if link in PRESETS else parse_config(link, "The link")
 
 
+def told(config: TrainConfig) -> str:
+    """Return what differs from the defaults, as a link has it."""
+    default = to_dict(TrainConfig())
+    own = {name: value for name, value in to_dict(config).items() if value != default[name]}
+    return json.dumps(own, separators=(",", ":"), ensure_ascii=False)
+
+
 def _write(config: TrainConfig) -> dict[str, str]:
     """Return a preset's name, or what differs from the defaults; nothing where it is too long."""
-    link = preset_of(config)
-    if link is None:
-        default = to_dict(TrainConfig())
-        own = {name: value for name, value in to_dict(config).items() if value != default[name]}
-        link = json.dumps(own, separators=(",", ":"), ensure_ascii=False)
+    link = preset_of(config) or told(config)
     return {PARAMETER: link} if len(link) <= MAX_LINK else {}
 
 

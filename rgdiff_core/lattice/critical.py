@@ -91,6 +91,13 @@ class CriticalPoint:
     source: str
     used: bool = True
 
+    @property
+    def lam_error(self) -> float:
+        """Standard error of lam at this m2, by the slope of the line there."""
+        low, high = 0.99 * self.lam, min(1.01 * self.lam, MAX_LAM)
+        slope = (critical_mass2(high) - critical_mass2(low)) / (high - low)
+        return self.error / abs(slope)
+
 
 def _hopping(
     kappa: float, lam: float, error: float, source: str, *, used: bool = True

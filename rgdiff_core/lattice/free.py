@@ -64,6 +64,11 @@ class FreeField:
         """⟨|M|⟩ = √(2⟨M²⟩/π)."""
         return math.sqrt(2 * self.susceptibility / math.pi) / self.size
 
+    def magnetization_density(self, m: Tensor) -> Tensor:
+        """Return the density of M, which is normal with variance χ/V, at values m (...)."""
+        variance = self.susceptibility / self.size**2
+        return torch.exp(-0.5 * m.square() / variance) / math.sqrt(2 * math.pi * variance)
+
     @property
     def binder(self) -> float:
         """1 − ⟨M⁴⟩/(3⟨M²⟩²) = 0."""

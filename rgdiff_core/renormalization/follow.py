@@ -1,7 +1,7 @@
 """Following an ensemble along a flow: what is measured at each step."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from torch import Tensor
 from rgdiff_core.lattice import observables
 from rgdiff_core.lattice.action import neighbours
 from rgdiff_core.lattice.gamma import estimate
-from rgdiff_core.renormalization.base import Flow, Step, as_fields
+from rgdiff_core.renormalization.base import Flow, Step, as_fields, rescaling
 from rgdiff_core.renormalization.couplings import Couplings, effective_couplings
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
@@ -40,6 +40,25 @@ class Measurement:
     observables: dict[str, Estimate]
     spectrum: Spectrum
     couplings: Couplings
+
+    def spectrum_on(self, size: int, eta: float = 0.0) -> Spectrum:
+        """Return the spectrum, k = 0 left out, in units of the original lattice: a mode that the
+        flow keeps has the momentum and the power that it had there.
+
+        Arguments:
+            size: L of the original lattice.
+            eta: the η with which the flow rescales the field.
+        """
+        found, b = self.spectrum.only(self.spectrum.momentum > 0), size / self.step.size
+        scale = (b / rescaling(b, eta)) ** 2
+        return replace(
+            found,
+            momentum=found.momentum / b,
+            power=scale * found.power,
+            error=scale * found.error,
+            modes=found.modes / b,
+            samples=None if found.samples is None else scale * found.samples,
+        )
 
 
 def follow(

@@ -6,7 +6,7 @@ k is the mean square of the pixels. Radial spectra average it over shells of |k|
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -73,6 +73,22 @@ class Spectrum:
             self.modes[use.repeat_interleave(self.count)],
             None if self.samples is None else self.samples[:, use],
         )
+
+    def over_chains(self, n_chains: int) -> "Spectrum":
+        """Return the spectrum with its errors over chains, of which images side by side may be
+        correlated.
+
+        Arguments:
+            n_chains: number of independent chains of equal length, at least 2.
+
+        Raises:
+            ValueError: Where the images are not known, or are not as many in every chain.
+        """
+        if self.samples is None or n_chains < 2 or len(self.samples) % n_chains:
+            count = 0 if self.samples is None else len(self.samples)
+            raise ValueError(f"{count} images are not {n_chains} chains of equal length.")
+        means = self.samples.unflatten(0, (n_chains, -1)).mean(1)
+        return replace(self, error=means.std(0) / math.sqrt(n_chains))
 
 
 def power_spectrum(

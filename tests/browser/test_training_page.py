@@ -48,7 +48,7 @@ def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(page.get_by_text(re.compile("Cancelled · Step"))).to_be_visible()
     page.get_by_role("button", name="Draw samples").click()
-    expect(page.get_by_role("cell", name="Binder cumulant")).to_be_visible()
+    expect(page.get_by_role("cell", name="Binder U₄")).to_be_visible()
     expect(page.get_by_alt_text("64 samples")).to_be_visible()
 
 

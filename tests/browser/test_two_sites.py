@@ -6,13 +6,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from container import unpack
 from labpage import ref
 from playwright.sync_api import Page, expect
 
 import rgdiff_core as rg
 from pages._noising.plane import script
 from pages._noising.two_sites import Plane, message
-from pages._shared.component import unpack
 from rgdiff_core.denoisers import TwoSites
 
 pytestmark = pytest.mark.browser

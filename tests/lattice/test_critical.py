@@ -106,3 +106,12 @@ def test_named_theories_are_where_their_papers_have_them():
         if each.name in sets.SETS:
             assert data.action_of(each.name) == each.action
             assert sets.SETS[each.name].shape[-1] == each.size
+
+
+INNER = [point for point in POINTS if point.used and point.m2 - point.error > MIN_M2]
+
+
+@pytest.mark.parametrize("point", INNER, ids=lambda p: f"{p.lam:.3g}")
+def test_the_error_of_a_points_coupling_is_that_of_the_inverse(point):
+    high, low = (critical_coupling(point.m2 + off) for off in (-point.error, point.error))
+    assert point.lam_error == pytest.approx((high - low) / 2, rel=0.02)

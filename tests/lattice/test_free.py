@@ -128,3 +128,12 @@ def test_theories_that_do_not_exist_are_refused(arguments, says):
 def test_a_number_of_samples_is_at_least_one():
     with pytest.raises(ValueError, match="n = 0"):
         FreeField(1.0, 2).sample(0)
+
+
+def test_the_density_of_the_magnetization_has_its_moments():
+    free = FreeField(0.3, 6)
+    m = torch.linspace(-3, 3, 60_001, dtype=torch.float64)
+    density = free.magnetization_density(m)
+    variance = covariance(free).mean()
+    for power, exact in ((0, 1.0), (2, float(variance)), (4, 3 * float(variance) ** 2)):
+        assert float(torch.trapezoid(density * m**power, m)) == pytest.approx(exact, rel=1e-9)

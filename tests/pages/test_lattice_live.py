@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from container import unpack
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._lattice import live
 from pages._lattice.live import Star
 from pages._lattice.state import Theory
-from pages._shared.component import unpack
 from rgdiff_core.lattice import Phi4
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from container import unpack
 from noisingpage import exact, healthy, leave, rest, state, visit
 from streamlit.testing.v1 import AppTest
 
 from pages._noising import messages
 from pages._noising.state import NoisingState, start
 from pages._noising.tour import states
-from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.tour import STOPS
 from rgdiff_core.bases.spec import BasisSpec

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from container import unpack
 from noisingpage import exact, healthy, rest, state, visit
 
 from pages._noising import messages
 from pages._noising.state import start
-from pages._shared.component import unpack
 from rgdiff_core.colors import CurveColor, Matched, PowerLaw, White
 
 FLAT = [[0, 0.0], [0.2, 0.0], [1, 0.0]]

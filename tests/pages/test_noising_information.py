@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from container import unpack
 
 from pages._noising import messages
 from pages._noising.state import NoisingState
-from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from pages._shared.process_choice import process as process_of
 from rgdiff_core.bases.spec import BasisSpec

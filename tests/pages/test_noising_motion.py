@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from container import unpack
 from noisingpage import exact, healthy, rest, state, visit
 
 import rgdiff_core as rg
 from pages._noising import controls, data, export, messages
 from pages._noising.state import NoisingState, start
 from pages._noising.two_sites import Plane
-from pages._shared.component import unpack
 from pages._shared.menus import START_COLORS
 from pages._shared.process_choice import process
 from rgdiff_core.bases.spec import BasisSpec

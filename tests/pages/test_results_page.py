@@ -19,6 +19,7 @@ from pages._results import headline, links, perfect, studies
 from pages._results.verdict import phrase
 from pages._samples.state import SamplesState
 from pages._shared import jobs
+from pages._training import state as training_state
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
 from rgdiff_core.spec import from_dict
@@ -263,7 +264,7 @@ def test_the_samples_and_training_pages_take_an_arm(study):
     assert bench.setting.model == f"pretrained/{DATA}"
     assert bench.setting.side.schedule == from_dict(arm["schedule"])
     run = next(each for each in study["runs"] if each["arm"] == arm["name"])
-    told = json.dumps(links.told(from_dict(run["config"])))  # type: ignore[arg-type]
+    told = training_state.told(from_dict(run["config"]))  # type: ignore[arg-type]
     assert parse_config(told, "The link") == from_dict(run["config"])
 
 

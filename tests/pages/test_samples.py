@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from container import unpack
 from patience import PATIENCE
 from samplespage import SMALL, at_bench, button, choose, healthy, rest, state, table, visit
 
@@ -21,7 +22,6 @@ from pages._sampling.parts import measured
 from pages._sampling.setting import Request, Setting, Zoom
 from pages._sampling.turns import followed
 from pages._shared import jobs, menus
-from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched, White

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from container import unpack
 from samplespage import SMALL, at_bench, choose, healthy, rest, state, visit
 
 import rgdiff_core as rg
@@ -18,7 +19,6 @@ from pages._samples.views import words
 from pages._sampling import models
 from pages._sampling.draw import process
 from pages._sampling.setting import Setting, Zoom
-from pages._shared.component import unpack
 from rgdiff_core.data import store
 from rgdiff_core.data.records import Record
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided

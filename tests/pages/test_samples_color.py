@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
+from container import unpack
 from samplespage import SMALL, at_bench, healthy, rest, state
 
 from pages._samples import messages
 from pages._samples.state import merged
 from pages._sampling.draw import process
-from pages._shared.component import unpack
 from rgdiff_core.colors import CurveColor, Matched, MovingColor, PowerLaw, White
 from rgdiff_core.schedules import SoftConditioning
 

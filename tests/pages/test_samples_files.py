@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from container import unpack
 
 from pages._samples import files
 from pages._samples.messages import drawn_message
 from pages._samples.state import SamplesState, merged, start
 from pages._sampling.setting import Setting, Zoom
-from pages._shared.component import unpack
 from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import FreeTheory

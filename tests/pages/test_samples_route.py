@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from container import unpack
 from starlette.applications import Starlette
 from starlette.testclient import TestClient, WebSocketTestSession
 from starlette.websockets import WebSocketDisconnect
@@ -24,7 +25,6 @@ from pages._samples.state import SamplesState, start
 from pages._sampling.draw import process
 from pages._sampling.models import load
 from pages._sampling.setting import Setting
-from pages._shared.component import unpack
 from tests.kept import SETS, cache_with
 
 HERE = Hosts(frozenset({"testserver"}))

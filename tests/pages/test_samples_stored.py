@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from container import unpack
 from PIL import Image
 from samplespage import SMALL, at_bench, state
 
-from pages._samples import session, stored
+from pages._samples import stored
 from pages._samples.messages import samples_message
 from pages._samples.state import SamplesState
+from pages._sampling.models import sound
 from pages._sampling.setting import Setting
-from pages._shared.component import unpack
 from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.pretraining.sheet import read_sheet, write_sheet
 from rgdiff_core.training import runs
@@ -24,7 +25,7 @@ MINE = "20260101-000000-mine"
 
 
 def arrays(model: str) -> dict[str, np.ndarray]:
-    bench = SamplesState(session._sound(Setting(model)), n=4)
+    bench = SamplesState(sound(Setting(model)), n=4)
     return unpack(samples_message(bench.to_json(), "s", True))[1]
 
 

@@ -17,6 +17,7 @@ from rgdiff_core.renormalization import (
     Noising,
     effective_couplings,
     follow,
+    measure,
 )
 
 
@@ -141,3 +142,19 @@ def test_critical_theories_flow_together():
 def test_fields_of_one_site_are_refused():
     with pytest.raises(ValueError, match="one site"):
         next(follow(BlockSpin(), torch.randn(30, 1, 1, 1), 30))
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.25])
+def test_a_kept_mode_has_its_momentum_and_power_in_units_of_the_original_lattice(eta):
+    fields = FreeField(0.3, 16).sample(50, torch.Generator().manual_seed(2)).double()
+    flow = MomentumShell(eta)
+    (step,) = (each for each in flow.steps(16) if each.size == 8)
+    found = measure(step, flow.apply(fields, step), 50).spectrum_on(16, eta)
+    # The lowest shell has the wave numbers (0, 1) and (1, 1), in all directions.
+    power = torch.fft.fft2(fields, norm="ortho").abs().square().mean((0, 1))
+    lowest = torch.stack([power[at] for at in ((0, 1), (1, 0), (1, 1), (1, -1))]).mean()
+    k = torch.tensor(2 * math.pi / 16 * (1 + math.sqrt(2)) / 2, dtype=torch.float64)
+    torch.testing.assert_close(found.momentum[0], k)
+    torch.testing.assert_close(found.power[0], lowest)
+    assert found.samples is not None
+    torch.testing.assert_close(found.samples.mean(0), found.power)

@@ -14,6 +14,7 @@ from rgdiff_core.bases import FourierBasis
 from rgdiff_core.bases.moments import component_covariance
 from rgdiff_core.spectra import fits
 from rgdiff_core.spectra import power as spectra_power
+from rgdiff_core.statistics import Estimate
 
 
 def draw(power: Tensor, n: int, seed: int) -> Tensor:
@@ -290,3 +291,18 @@ def test_a_covariance_that_does_not_fit_is_one_sentence():
         component_covariance(basis, x[:5])
     with pytest.raises(ValueError, match="6400 components"):
         component_covariance(BASES["pixel"]((1, 80, 80)), fields((1, 80, 80), 2))
+
+
+def test_errors_over_chains_are_those_of_estimates():
+    x = fields((1, 6, 6), 12)
+    spectrum = spectra_power.power_spectrum(x)
+    assert spectrum.samples is not None
+    found = spectrum.over_chains(4)
+    chains = torch.arange(12) // 3
+    errors = [Estimate.of(shell, chains).error for shell in spectrum.samples.T]
+    torch.testing.assert_close(found.error, torch.tensor(errors, dtype=torch.float64))
+    torch.testing.assert_close(found.power, spectrum.power)
+    torch.testing.assert_close(spectrum.over_chains(12).error, spectrum.error)
+    for n_chains in (1, 5):
+        with pytest.raises(ValueError, match=f"12 images are not {n_chains} chains"):
+            spectrum.over_chains(n_chains)

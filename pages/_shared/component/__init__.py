@@ -8,6 +8,7 @@ import json
 import re
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 from streamlit.components.v2 import component
 
-__all__ = ["browser_component", "mount_result_channel", "mount_layers", "pack", "script", "unpack"]
+__all__ = ["EditorComponent", "mount_result_channel", "mount_layers", "pack"]
 
 EDITOR_SCRIPTS = (
     "container.js",
@@ -43,28 +44,54 @@ def _source(name: str, folder: Path = _HERE) -> str:
     return (folder / name).read_text("utf-8")
 
 
-def script(folder: Path, names: tuple[str, ...]) -> str:
-    """Return a component's JavaScript: the editor and its own files, as one module."""
-    own = (_source(name, folder) for name in names)
-    return "\n".join((*map(_source, EDITOR_SCRIPTS), *own))
+@dataclass(frozen=True)
+class EditorComponent:
+    """A component around the editor of the curve.
 
-
-def browser_component(
-    name: str, folder: Path, scripts: tuple[str, ...], html: str, *css: str
-) -> Callable[..., Any]:
-    """Return a component around the editor of the curve.
-
-    Arguments:
+    Attributes:
         name: What Streamlit knows it by.
         folder: Where its own files are.
-        scripts: Its own files of JavaScript, in their order.
         html: Its page, with a comment `<!-- NAME.html -->` in the place of each part that is
             shared.
-        css: Its own style sheets, beside the editor's.
+        css: Its own style sheet, beside the editor's.
+        scripts: Its own files of JavaScript, in their order.
     """
-    page = _PART.sub(lambda part: _source(part[1]).rstrip("\n"), _source(html, folder))
-    style = "\n".join((_source("editor.css"), *(_source(each, folder) for each in css)))
-    return component(name, html=page, css=style, js=script(folder, scripts))
+
+    name: str
+    folder: Path
+    html: str
+    css: str
+    scripts: tuple[str, ...]
+
+    def script(self) -> str:
+        """Return its JavaScript: the editor and its own files, as one module."""
+        own = (_source(name, self.folder) for name in self.scripts)
+        return "\n".join((*map(_source, EDITOR_SCRIPTS), *own))
+
+    def mount(
+        self, data: bytes, key: str, on_change: Callable[[], None] = lambda: None
+    ) -> dict[str, Any] | None:
+        """Mount the component with a message.
+
+        Arguments:
+            data: The message, as `pack` makes it.
+            key: The element's key; keep it, or the component starts again.
+            on_change: Called before the script runs again because the state has come to rest.
+
+        Returns:
+            The last state that rested, with its ``seq`` and ``revision``; None before the first.
+        """
+        return _registered(self)(data=data, key=key, on_client_state_change=on_change).get(
+            "client_state"
+        )
+
+
+@cache
+def _registered(editor: EditorComponent) -> Callable[..., Any]:
+    html = _source(editor.html, editor.folder)
+    page = _PART.sub(lambda part: _source(part[1]).rstrip("\n"), html)
+    style = "\n".join((_source("editor.css"), _source(editor.css, editor.folder)))
+    return component(editor.name, html=page, css=style, js=editor.script())
 
 
 @cache
@@ -114,26 +141,3 @@ def pack(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytes:
         raise ValueError(f"the lab's header holds what JSON cannot: {error}") from error
     text += b" " * (-(4 + len(text)) % 8)
     return struct.pack("<I", len(text)) + text + bytes(body)
-
-
-def unpack(data: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Take a container apart: its header (without ``arrays``) and its arrays, by name.
-
-    Raises:
-        ValueError: If the bytes end before the header or an array does.
-    """
-    if len(data) < 4 or len(data) < 4 + struct.unpack_from("<I", data)[0]:
-        raise ValueError(f"a container of {len(data)} bytes ends within its header")
-    start = 4 + struct.unpack_from("<I", data)[0]
-    header = json.loads(data[4:start])
-    arrays = {}
-    for name, spec in header.pop("arrays").items():
-        count = int(np.prod(spec["shape"], dtype=int))
-        first = start + spec["offset"]
-        if first + count * int(spec["dtype"][1]) > len(data):
-            raise ValueError(
-                f"the array {name!r} reaches beyond the container's {len(data)} bytes"
-            )
-        flat = np.frombuffer(data, _DTYPES[spec["dtype"]], count, first)
-        arrays[name] = flat.reshape(spec["shape"])
-    return header, arrays
