@@ -13,6 +13,7 @@ from pages._results.studies import Found, folder
 from pages._shared import plots
 from pages._shared.plots import Curve
 from rgdiff_core.files.stored import reading
+from rgdiff_core.study.lattice.entrants import BASELINE
 from rgdiff_core.study.lattice.schedule_summary import (
     COMPONENT_WISE,
     GRIDS,
@@ -21,7 +22,6 @@ from rgdiff_core.study.lattice.schedule_summary import (
     leader,
     unsettled,
 )
-from rgdiff_core.study.lattice.schedules import BASELINE
 from rgdiff_core.study.report import read_results
 
 __all__ = ["draw", "grid_rows", "sentence"]

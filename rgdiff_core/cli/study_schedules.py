@@ -13,8 +13,9 @@ from rgdiff_core.cli.options import resuming_options, theories_option
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.spec import check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
+from rgdiff_core.study.lattice.entrants import CASES
 from rgdiff_core.study.lattice.schedule_summary import lines, summary
-from rgdiff_core.study.lattice.schedules import CASES, Numbers, Schedules
+from rgdiff_core.study.lattice.schedules import Numbers, Schedules
 from rgdiff_core.study.report import versions
 from rgdiff_core.training.state import tune_malloc
 

@@ -18,15 +18,9 @@ from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.spec import Spec
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.arms import SCALAR
+from rgdiff_core.study.lattice.entrants import BASELINE, CASES, ENTRANTS
 from rgdiff_core.study.lattice.gaussian_law import gaussian_law
-from rgdiff_core.study.lattice.schedules import (
-    BASELINE,
-    CASES,
-    ENTRANTS,
-    FEW,
-    STEPS,
-    Schedules,
-)
+from rgdiff_core.study.lattice.schedules import FEW, STEPS, Schedules
 from rgdiff_core.study.lattice.verdict import EQUIVALENCE, Difference, holm
 
 __all__ = [

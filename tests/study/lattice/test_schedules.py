@@ -25,6 +25,7 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.lattice import schedules
 from rgdiff_core.study.lattice.arms import ARMS
+from rgdiff_core.study.lattice.entrants import BASELINE, CASES, ENTRANTS
 from rgdiff_core.study.lattice.gaps import (
     ancestral_law,
     best_grid,
@@ -42,14 +43,7 @@ from rgdiff_core.study.lattice.schedule_summary import (
     summary,
     unsettled,
 )
-from rgdiff_core.study.lattice.schedules import (
-    BASELINE,
-    CASES,
-    ENTRANTS,
-    STEPS,
-    Numbers,
-    Schedules,
-)
+from rgdiff_core.study.lattice.schedules import STEPS, Numbers, Schedules
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
