@@ -25,7 +25,7 @@ from rgdiff_core.devices import doubled
 from rgdiff_core.process import Process
 from rgdiff_core.spec import check_finite
 
-__all__ = ["GRIDS", "Grid", "angle", "gaussian_clock", "time_grid"]
+__all__ = ["GRIDS", "Grid", "angle", "gaussian_clock", "shortest_path", "time_grid"]
 
 GRIDS = ("uniform", "logsnr", "angle", "gaussian")
 TABLE = 1025  # times at which a process is tabulated
@@ -140,3 +140,20 @@ def _checked(times: tuple[float, ...], steps: int) -> tuple[float, ...]:
         if b >= a:
             raise ValueError(f"the grid's times must fall, but {a:g} is followed by {b:g}.")
     return times
+
+
+def shortest_path(costs: Tensor, steps: int) -> list[int]:
+    """Return the cheapest path of so many edges from the first node to the last, steps + 1 nodes.
+
+    Arguments:
+        costs: (M, M), of the edge from row to column; ∞ where there is none.
+        steps: 1 to M − 1.
+    """
+    best, came = costs[0], []
+    for _ in range(steps - 1):
+        best, origin = (best[:, None] + costs).min(0)
+        came.append(origin)
+    path = [len(costs) - 1]
+    for origin in reversed(came):
+        path.append(int(origin[path[-1]]))
+    return [0, *reversed(path)]

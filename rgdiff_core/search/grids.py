@@ -21,9 +21,10 @@ from rgdiff_core.devices import doubled
 from rgdiff_core.likelihood.bound import excess_at, levels
 from rgdiff_core.process import Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model
+from rgdiff_core.sampling.grids import shortest_path
 from rgdiff_core.spec import check_whole
 
-__all__ = ["optimal_times", "shortest_path", "step_costs"]
+__all__ = ["optimal_times", "step_costs"]
 
 MAX_CANDIDATES = 4096
 
@@ -79,20 +80,3 @@ def step_costs(
     costs = torch.full((len(times), len(times)), math.inf, dtype=torch.float64)
     costs[:-1] = steps.cpu()
     return costs.masked_fill(torch.ones_like(costs).tril() > 0, math.inf)
-
-
-def shortest_path(costs: Tensor, steps: int) -> list[int]:
-    """Return the cheapest path of so many edges from the first node to the last, steps + 1 nodes.
-
-    Arguments:
-        costs: (M, M), of the edge from row to column; ∞ where there is none.
-        steps: 1 to M − 1.
-    """
-    best, came = costs[0], []
-    for _ in range(steps - 1):
-        best, origin = (best[:, None] + costs).min(0)
-        came.append(origin)
-    path = [len(costs) - 1]
-    for origin in reversed(came):
-        path.append(int(origin[path[-1]]))
-    return [0, *reversed(path)]

@@ -35,6 +35,7 @@ def home(tmp_path_factory):
         images = rg.data.load("kinds").images
         for name, classes, momentum in (
             ("model", NAMES, "lattice"),
+            ("own", rg.data.load("kinds").class_names, "lattice"),  # as a run on them has
             ("weak", (), "lattice"),
         ):
             made = make_model(images, classes, momentum)
@@ -188,8 +189,9 @@ def test_a_guide_that_knows_the_time_alone_is_refused(model):
             Conditioned(lead, torch.zeros(1, *SHAPE), torch.ones(SHAPE))
 
 
-def test_a_model_with_classes_is_evaluated_with_labels_and_without(home, capsys, model):
-    words = ["model.safetensors", "--n", "24", "--steps", "3", "--flow", "2", "--json"]
+def test_a_model_with_classes_is_evaluated_with_labels_and_without(home, capsys):
+    model = rg.load_model(home / "own.safetensors")
+    words = ["own.safetensors", "--n", "24", "--steps", "3", "--flow", "2", "--json"]
     assert main(["evaluate", *words]) == 0
     report = json.loads(capsys.readouterr().out)
     test = rg.data.load("kinds", "test", 24)

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import rgdiff_core as rg
+from rgdiff_core.sampling.grids import shortest_path
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.search import optimal_times, step_bound
-from rgdiff_core.search.grids import shortest_path, step_costs
+from rgdiff_core.search.grids import step_costs
 
 
 def cost_of(path, costs):

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.process import Process
-from rgdiff_core.search.grids import shortest_path
+from rgdiff_core.sampling.grids import shortest_path
 from rgdiff_core.study.lattice.gaussian_law import angles_of
 
 __all__ = [
