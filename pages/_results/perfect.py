@@ -108,9 +108,9 @@ def _doubt(theories: Sequence[Found]) -> str:
     if not parts:
         return ""
     return (
-        " **Not converged:** the distance of the data's Gaussian, which is the same for all "
-        f"processes in one basis, comes out wrong by up to {joined(parts)}; gaps there are not "
-        "to be trusted."
+        " **Not quite converged:** the distance of the data's Gaussian, which is the same for all "
+        f"processes in one basis, differs between them by up to {joined(parts)}; gaps there may "
+        "be off by as much."
     )
 
 

@@ -157,7 +157,7 @@ def unsettled(theory: Found) -> dict[str, float]:
 
     That KL is the same for all processes in one basis, whatever the path to it. Where it differs
     from the baseline's by more than SETTLED of it and three standard errors of the difference,
-    the chains lagged behind, and the gap is not to be trusted either.
+    chains lagged behind, and gaps may be off by as much.
     """
     found = {}
     for row in theory["processes"]:
