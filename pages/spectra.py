@@ -73,7 +73,7 @@ def _tried(make: Callable[[], T]) -> tuple[T | None, str]:
 
 def fits(choice: SpectraChoice, law: PowerLawFit, free: FreeTheoryFit) -> None:
     """Draw the table of the fits."""
-    exponent, mass2 = (plots.with_error(x.value, x.error) for x in (law.exponent, free.mass2))
+    exponent, mass2 = map(plots.bracketed, (law.exponent, free.mass2))
     between = f"{choice.fit_from:g} ≤ \\|k\\| ≤ {choice.fit_to:g}"
     st.markdown(
         f"| Fit, {between} | Parameter | χ²/dof |\n|:--|:--|--:|\n"

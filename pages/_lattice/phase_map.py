@@ -161,7 +161,7 @@ def _look(theory: Theory) -> None:
     head = "| | measured |" + (" exact |" if exact else "")
     rule = "|:--|--:|" + ("--:|" if exact else "")
     lines = [
-        f"| {in_table(name)} | {plots.written(found[name])} |"
+        f"| {in_table(name)} | {plots.bracketed(found[name])} |"
         + (f" {exact[name]:.4g} |" if exact else "")
         for name in LOOKED
     ]

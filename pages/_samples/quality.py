@@ -43,13 +43,13 @@ def _measure(setting: Setting, n: int, seed: int, task: Task) -> list[tuple[str,
 
 def _of_lattice(found: FlowMetrics) -> list[tuple[str, str]]:
     return [
-        ("ESS", plots.written(found.ess)),
-        ("KL(q‖p), nats", plots.written(found.reverse_kl)),
-        ("log Z", plots.written(found.log_z)),
-        ("Metropolis acceptance", plots.written(found.acceptance)),
-        ("Metropolis τ_int", plots.written(found.tau_int)),
-        ("χ, of the samples", plots.written(found.susceptibility)),
-        ("χ, reweighted", plots.written(found.reweighted)),
+        ("ESS", plots.bracketed(found.ess)),
+        ("KL(q‖p), nats", plots.bracketed(found.reverse_kl)),
+        ("log Z", plots.bracketed(found.log_z)),
+        ("Metropolis acceptance", plots.bracketed(found.acceptance)),
+        ("Metropolis τ_int", plots.bracketed(found.tau_int)),
+        ("χ, of the samples", plots.bracketed(found.susceptibility)),
+        ("χ, reweighted", plots.bracketed(found.reweighted)),
     ]
 
 
@@ -60,7 +60,7 @@ def _bound(
     bits = held_out_bits(
         source.denoiser, forward, held_out, generator=generator, progress=task.progress
     )
-    return [("bits/dim, at most", plots.written(bits))]
+    return [("bits/dim, at most", plots.bracketed(bits))]
 
 
 def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:

@@ -151,7 +151,7 @@ def _show(search: Search, busy: bool) -> None:
         _trials(search, tried)
     if search.comparison is not None:
         found = search.comparison
-        before, after, change = map(plots.written, (found.before, found.after, found.change))
+        before, after, change = map(plots.bracketed, (found.before, found.after, found.change))
         st.markdown(
             f"On {found.n:,} held-out images the {search.setting.steps}-step bound went from "
             f"{before} to {after} nats above the free theory: **{change}**, paired."

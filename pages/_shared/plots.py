@@ -43,8 +43,6 @@ __all__ = [
     "table",
     "tiles",
     "trace",
-    "with_error",
-    "written",
 ]
 
 # Okabe and Ito's colours, which colour-blind people tell apart, at a lightness that stands out
@@ -327,19 +325,6 @@ def table(columns: Mapping[str, Values]) -> str:
 def short(value: float) -> str:
     """Return a number of size one or more with three digits, or all before the point."""
     return f"{value:,.0f}" if value >= 99.5 else f"{value:.3g}"
-
-
-def with_error(value: float, error: float) -> str:
-    """Return "value ± error" with two significant digits of the error."""
-    if not math.isfinite(error) or error <= 0:
-        return f"{value:.3g}"
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{min(decimals, 12)}f} ± {error:.{min(decimals, 12)}f}"
-
-
-def written(measured: WithError) -> str:
-    """Return "value ± error", or a dash where there is no number."""
-    return with_error(measured.value, measured.error) if math.isfinite(measured.value) else "–"
 
 
 def in_brackets(value: float, error: float) -> str:

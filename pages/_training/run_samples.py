@@ -112,7 +112,7 @@ def _observables(x: Tensor, source: ImageSet) -> None:
     # Data sets are shuffled: as independent as samples.
     samples, data = (rg.lattice.observables(y, n_chains=len(y)) for y in (x, source.images))
     lines = [
-        f"| {in_table(name)} | {plots.written(samples[name])} | {plots.written(data[name])} |"
+        f"| {in_table(name)} | {plots.bracketed(samples[name])} | {plots.bracketed(data[name])} |"
         for name in COMPARED
     ]
     comparisons.ratios(data, {"Samples": samples}, {"Samples": plots.ORANGE})
