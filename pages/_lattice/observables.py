@@ -186,6 +186,7 @@ def _histogram(ensemble: Ensemble, free: FreeField | None) -> None:
     st.plotly_chart(figure, key="lattice-histogram", config=plots.BAR, alt="Histogram of M")
     above = float((m > 0).double().mean())
     st.caption(
-        f"One peak where the symmetry is unbroken, two where it is broken; {above:.0%} of the "
-        "configurations have M > 0, which is ½ by symmetry."
+        "On an infinite lattice there is one peak where the symmetry is unbroken and two where it "
+        "is broken; on a finite one there are two wherever ξ is comparable with L. "
+        f"{above:.0%} of the configurations have M > 0, which is ½ by symmetry."
     )

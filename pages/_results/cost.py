@@ -17,9 +17,9 @@ __all__ = ["COMMAND", "draw", "sentence"]
 FILE = "cost-gaussian.json"
 COMMAND = "rgdiff study cost"
 WAYS = {  # in the legend, and colour
-    "white": ("white noise", plots.ORANGE),
-    "matched": ("matched noise", plots.BLUE),
-    "cutoff": ("matched noise with a cutoff schedule", plots.GREEN),
+    "white": ("white noise", plots.BLUE),
+    "matched": ("matched noise", plots.GREEN),
+    "cutoff": ("matched noise with a cutoff schedule", plots.ORANGE),
     "octaves": ("octave by octave (Haar)", plots.PURPLE),
 }
 KINDS = {"best": "best steps", "logsnr": "equal steps of the log-SNR"}

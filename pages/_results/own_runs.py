@@ -44,7 +44,7 @@ WORDS = {
 def draw(studies: Mapping[str, Found]) -> None:
     """Draw the runs, what evaluates them, and their numbers beside the study's."""
     st.markdown(
-        "Every run that has a model is evaluated by the button as the methods of the study were: "
+        "*Evaluate* measures a run as the methods of the study were measured: "
         "on held-out data, in the background. Its numbers are kept in the run's folder."
     )
     try:
@@ -112,7 +112,7 @@ def _evaluate(listed: Sequence[tuple[Run, str]]) -> None:
     more = f" --truth {EFFORT.truth}" if lattice else ""
     words = f"rgdiff evaluate {run.id} --n {EFFORT.samples}{more} --seed {SEED}"
     kl = ", and the denoiser's distance from a perfect one" if lattice else ""
-    st.caption(f"What `{words}` measures too{kl}.")
+    st.caption(f"`{words}` measures the same{kl}.")
 
 
 def _begin(run: Run, version: str) -> None:

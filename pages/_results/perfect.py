@@ -29,8 +29,8 @@ __all__ = ["draw", "grid_rows", "sentence"]
 FILE = "schedules-phi4.json"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 HEAD = (
-    "| theory | best component-wise process | chosen from | best grids, % "
-    "| uniform in angle, % | uniform in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
+    "| theory | best component-wise process | chosen from | gap minus that of white noise, % "
+    "| on grids uniform in angle, % | in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
 )
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.
@@ -90,10 +90,11 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
     if not parts:
         return "Component-wise schedules have not been compared with a perfect denoiser yet."
     return (
-        f"Even a perfect denoiser of φ⁴ misses the theory in {steps} steps. Compared with white "
-        "noise and a linear log-SNR, each on its own best time grid, the gap that the best "
-        "component-wise schedule leaves is " + "; ".join(parts) + ". On grids that are not chosen "
-        "for it, it may leave more than white noise: the saving is one of schedule and grid."
+        f"Even a perfect denoiser of φ⁴ misses the theory in {steps} steps: its *gap* is the KL, "
+        "in nats, of so few steps minus that of infinitely many. Compared with white noise and a "
+        "linear log-SNR, each on its own best time grid, the gap of the best component-wise "
+        "process is " + "; ".join(parts) + ". On grids that are not chosen for it, it may be "
+        "larger than that of white noise: the saving is one of schedule and grid."
         + _doubt(theories)
     )
 
@@ -172,7 +173,7 @@ def _curve(row: Found, label: str, color: str, dash: str) -> Curve:
 def _note(found: Found) -> str:
     done = found["complete"]
     counts = [row["fields"] for each in found["theories"] for row in each["processes"]]
-    missing = "" if done["batches"] == done["of"] else " The study is not complete."
+    missing = "" if done["batches"] == done["of"] else " To complete it:"
     ends = {min(counts), max(counts)} if counts else {0}
     fields = " to ".join(f"{count:,}" for count in sorted(ends))
     return (

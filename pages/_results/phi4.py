@@ -204,7 +204,10 @@ def _steps(study: Found) -> None:
             {"arm": arm["title"], "step": point["step"]} | pair("kl", point["kl"])
             for point in points
         ]
-    st.caption("Averaged weights on the way; error bars are standard errors over seeds.")
+    st.caption(
+        "Averaged weights on the way; error bars are standard errors over seeds alone, those of "
+        "the table are with the held-out fields' too, which all methods share."
+    )
     figure = figures.curves(drawn, "training steps", KL, log_y=True)
     st.plotly_chart(figure, key="results-steps", config=plots.BAR, alt="KL against training steps")
     below(study, "steps", rows, "run-ARM-SEED")

@@ -106,7 +106,7 @@ def columns(
 
 def bracketed(value: float, error: float | None) -> str:
     """Return "0.045(3)", with no brackets where the error is not known."""
-    return plots.in_brackets(value, error or 0.0).replace("-", "−")
+    return plots.in_brackets(value, error or 0.0)
 
 
 def _machines(study: Found) -> list[str]:

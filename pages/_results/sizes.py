@@ -154,7 +154,7 @@ def sentence(found: Found, model: str) -> str:
             verb = "drawn" if row["kind"] == "run" else "grown from given coarse modes"
             size = f"**{at['size']}×{at['size']}**, {verb}"
             if not wrong:
-                parts.append(f"{size}: all right")
+                parts.append(f"{size}: {len(free)} of {len(free)} right")
                 continue
             worst = max(wrong, key=lambda n: abs(wrong[n]["percent"]))
             if _diverged(wrong[worst]):
@@ -168,7 +168,8 @@ def sentence(found: Found, model: str) -> str:
         return "This model has not been measured yet."
     return (
         f"Observables that count as right are within {CLOSE:g} % of Hamiltonian (hybrid) Monte "
-        f"Carlo (HMC) or {ENOUGH:g} standard errors. {'; '.join(parts)}.{_weights(found, model)}"
+        f"Carlo (HMC) or {ENOUGH:g} standard errors; what the coarse modes of grown fields fix "
+        f"does not count. {'; '.join(parts)}.{_weights(found, model)}"
     )
 
 

@@ -43,14 +43,14 @@ def neighbours(bench: SamplesState) -> None:
     source = load(bench.setting)
     if not source.has_data:
         return
+    lattice = source.action is not None
     if not st.toggle(
-        "Nearest training images of the chosen sample",
+        f"Nearest training {'fields' if lattice else 'images'} of the chosen sample",
         key="samples-nearest",
         help="Has the model learnt or memorised? Choose a sample by clicking it, or with "
         "the keys , and .",
     ):
         return
-    lattice = source.action is not None
     either = lattice and st.checkbox(
         "φ and −φ are alike",
         True,

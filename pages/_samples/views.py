@@ -139,8 +139,8 @@ def _measurements(columns: list[Column], bench: SamplesState) -> None:
     columns = [each for each in columns if each.name not in others]
     if others:
         st.caption(
-            f"{', '.join(others)} sampled other data than {columns[0].name}, and so not measured "
-            "beside it."
+            f"{', '.join(others)} sampled other data than {columns[0].name}: only the pictures "
+            "are shown."
         )
     first = columns[0].source
     images = first.images if first.has_data else None
@@ -248,7 +248,10 @@ def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
         known = columns[0].source.spectrum
     measured = {column.name: _of_images(column.x, known) for column in columns}
     classes = columns[0].source.denoiser.class_names
-    _table(names, data, measured, "data, all classes" if classes else "data")
+    of_one = any(column.request.setting.class_label >= 0 for column in columns)
+    _table(names, data, measured, "data, all classes" if classes else "data", marked=not of_one)
+    if of_one:
+        st.caption("Samples of one class need not agree with the data of all classes.")
     st.caption(
         "In brackets: the standard error, in units of the last digit. Log distance: root mean "
         "square over scales of log(power/power of the data); its brackets are what chance alone "
@@ -269,7 +272,14 @@ def _table(
     data: Mapping[str, Estimate] | None,
     measured: Mapping[str, Mapping[str, Estimate]],
     title: str,
+    marked: bool = True,
 ) -> None:
+    """Draw the table.
+
+    Arguments:
+        title: Of the data's column.
+        marked: Whether numbers are to agree with the data's, and have their distance beside them.
+    """
     head = ["", *([title] if data else []), *measured]
     lines = [f"| {' | '.join(head)} |", "|:--|" + "--:|" * (len(head) - 1)]
     for key, name in names.items():
@@ -278,7 +288,8 @@ def _table(
         if data:
             cells.append(plots.bracketed(known) if known else "")
         for column in measured.values():
-            cells.append(_against(column[key], known) if key in column else "–")
+            beside = known if marked else None
+            cells.append(_against(column[key], beside) if key in column else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
     st.markdown("\n".join(lines))
 

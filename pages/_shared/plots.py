@@ -329,10 +329,11 @@ def short(value: float) -> str:
 
 def in_brackets(value: float, error: float) -> str:
     """Return "1.063(15)": the error, with two digits, in units of the value's last digit."""
-    if not math.isfinite(error) or error <= 0:
-        return f"{value:.3g}"
-    decimals = min(12, max(0, 1 - math.floor(math.log10(error))))
-    return f"{value:.{decimals}f}({error * 10**decimals:.0f})"
+    text = f"{value:.3g}"
+    if math.isfinite(error) and error > 0:
+        decimals = min(12, max(0, 1 - math.floor(math.log10(error))))
+        text = f"{value:.{decimals}f}({error * 10**decimals:.0f})"
+    return text.replace("-", "−")
 
 
 def bracketed(measured: WithError | None) -> str:

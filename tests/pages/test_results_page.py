@@ -201,7 +201,8 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
     told = headline.sentence(known)
     assert re.search(words, told)
     count = headline.NUMBERS[len(outcomes)]
-    assert told.endswith(f"conditioning) is **better on {count}**.")
+    where = "a" if count == "one" else count
+    assert told.endswith(f"conditioning) is **better on {where}**.")
     alone = {t: each[0].difference for t, each in known.items()}
     added = headline.sentence(known, alone)
     assert added.startswith(told.removesuffix("."))

@@ -42,7 +42,7 @@ def test_a_pin_of_other_data_is_shown_and_not_measured():
     at = at_bench(SMALL)
     healthy(button(at, "Pin this setting").click().run())
     choose(at, "model", "pretrained/phi4-8x8-critical")
-    assert "A sampled other data than Now" in said(at)
+    assert "A sampled other data than Now: only the pictures are shown." in said(at)
     assert "Now" in table(at) and "| A |" not in table(at)
     choose(at, "model", SMALL.setting.model)
     healthy(rest(at, steps=3))
