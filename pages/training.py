@@ -73,6 +73,7 @@ def page() -> None:
     except (ValueError, OSError) as error:
         st.error(str(error), icon=":material/error:")
         return
+    st.header("Runs")
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with right:
         run_list.upload()

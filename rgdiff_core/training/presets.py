@@ -98,8 +98,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "cifar10-15min": TrainingPreset(
         "CIFAR-10 in fifteen minutes",
         "A small network that is told the class, for every schedule and every colour: on the "
-        "Samples page choose a class and a guidance of 2, and drag Λ(t). Expect shapes and "
-        "colours of the class, not yet objects.",
+        "Samples page choose a class and a guidance of 3, and drag Λ(t). Expect shapes and "
+        "colours of the class, and few objects.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
