@@ -40,6 +40,7 @@ def test_two_sites_are_chosen_by_a_press_and_their_time_plays(page: Page, app_ur
     page.get_by_text("Two sites", exact=True).click()
     page.wait_for_url(re.compile("show=Two"))
     time = ref(page, "time")
+    expect(time).to_have_count(1)  # that of the images has gone
     expect(time).to_have_value("0.3")
     ref(page, "play").press("Enter")
     expect(ref(page, "play")).to_have_attribute("aria-label", "Pause")
