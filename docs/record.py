@@ -1,18 +1,32 @@
-"""Record `docs/images/drag.gif`: a point of Λ(t) is dragged on the Noising page.
+"""Record `docs/images`: a drag of Λ(t) on the Noising page, and a picture of every page.
 
-`python docs/record.py http://localhost:8501`, with the app running there and Chromium installed.
+`python docs/record.py http://localhost:8501`, with the app running there, a run that is finished
+and an ensemble whose flow was followed, and Chromium installed.
 """
 
 import argparse
 import io
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-OUT = Path(__file__).parent / "images" / "drag.gif"
+IMAGES = Path(__file__).parent / "images"
+OUT = IMAGES / "drag.gif"
+PICTURES: Mapping[str, tuple[str, Literal["light", "dark"]]] = {  # name: address, theme
+    "noising": ("", "light"),
+    "compare": ("?tour=2", "dark"),
+    "spectra": ("spectra", "light"),
+    "lattice": ("lattice?view=RG+flow", "light"),
+    "samples": ("samples", "light"),
+    "training": ("training", "light"),
+    "results": ("results", "light"),
+}
+SETTLED = 30_000  # milliseconds in which a page has drawn all that it computes
 FRAMES, MILLISECONDS, COLOURS, WIDTH = 36, 90, 96, 720
 WINDOW = {"width": 1280, "height": 720}
 CLIP = {"x": 310, "y": 84, "width": 960, "height": 560}
@@ -39,7 +53,7 @@ def frames(page: Page) -> list[Image.Image]:
 
 
 def main() -> None:
-    """Open the page, record, and write the file."""
+    """Open the pages, record, and write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", help="where the app runs")
     chosen = parser.parse_args()
@@ -52,6 +66,12 @@ def main() -> None:
         page.goto(chosen.url)
         page.locator("[data-ref=canvasA][data-source=exact]").wait_for()
         made = frames(page)
+        for name, (address, theme) in PICTURES.items():
+            shown = browser.new_page(viewport=WINDOW, reduced_motion="reduce", color_scheme=theme)
+            shown.goto(f"{chosen.url.rstrip('/')}/{address}")
+            shown.wait_for_timeout(SETTLED)
+            shown.screenshot(path=IMAGES / f"{name}.png")
+            shown.close()
         browser.close()
     palette = made[0].quantize(COLOURS)
     first, *rest = (each.quantize(palette=palette, dither=Image.Dither.NONE) for each in made)
