@@ -71,7 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     if os.environ.get("RANK", "0") != "0":  # of several processes one speaks
         return 0
-    print(json.dumps(value, ensure_ascii=False) if chosen.json else "\n".join(lines))
+    return _say(json.dumps(value, ensure_ascii=False) if chosen.json else "\n".join(lines))
+
+
+def _say(text: str) -> int:
+    """Print a result and return the exit status: 1 where nobody reads it to its end."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # as behind `head`; else Python complains again as it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return 0
 
 

@@ -109,3 +109,13 @@ def test_a_second_one_ends_the_process():
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == INTERRUPTED
         said.seek(0)
         assert said.read().decode() == f"{STOPPED}\n"
+
+
+def test_a_reader_that_leaves_early_is_no_traceback():
+    """As `rgdiff data list | head -1`."""
+    words = [sys.executable, "-m", "rgdiff", "data", "list"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        assert (process.wait(), said) == (1, b"")
