@@ -12,6 +12,7 @@ import torch
 from laws import dense, fields
 
 import rgdiff_core as rg
+from pages._shared.python_source import spec_source
 from rgdiff_core import extensions
 from rgdiff_core.bases.spec import BASES, BasisSpec
 from rgdiff_core.presets import PRESETS
@@ -43,6 +44,12 @@ def test_the_kernel_is_that_of_the_paper(own):
     torch.testing.assert_close(kernel.cutoff(k, kernel.gamma(k, cutoff)), cutoff)
     with pytest.raises(ValueError, match="order = 0 is outside"):
         own[1].PauliVillarsKernel(0)
+
+
+def test_exported_lines_build_what_an_extension_brought(own):
+    schedule = rg.schedules.Cutoff(own[1].PauliVillarsKernel(2.0))
+    for spec in (schedule, own[1].ShiftedCosine(), own[1].Shoulder()):
+        assert eval(spec_source(spec), {"rg": rg}) == spec
 
 
 def test_a_process_of_all_four_noises_samples_and_is_read_back(own):
