@@ -195,7 +195,7 @@ class Basis(nn.Module, abc.ABC):
         """
         raise ValueError(
             f"a {type(self).__name__} of {self.shape[1]}×{self.shape[2]} sites has no counterpart "
-            f"on {shape[1]}×{shape[2]}: only pixels and Fourier modes have one."
+            f"on {shape[1]}×{shape[2]}: only pixels, Fourier modes and wavelets have one."
         )
 
     def _same_channels(self, shape: Shape) -> Shape:

@@ -1,6 +1,7 @@
 """Wavelets: components with a place and a scale."""
 
 import math
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -8,7 +9,7 @@ import pywt
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases.base import Basis, Shape, checked_shape, laplacian_diagonal
+from rgdiff_core.bases.base import Basis, PixelBasis, Shape, checked_shape, laplacian_diagonal
 
 __all__ = ["WaveletBasis", "orthogonal_wavelets"]
 
@@ -61,18 +62,28 @@ class WaveletBasis(Basis):
         self.momentum = self._band_momentum(level).to(self.momentum)
 
     def _band_momentum(self, level: Tensor) -> Tensor:
-        """Return the root of the mean of −Δ over each level, (1, H, W); of each kind of detail one
-        is enough, as the others are shifted.
+        """Return the root of the mean of −Δ over each level, (1, H, W); of each kind one component
+        is enough.
         """
-        _, h, w = self.shape
+        width, kinds = self.shape[2], [*self.kinds_of_components()]
+        places = torch.tensor([rows.start * width + columns.start for rows, columns in kinds])
+        each = laplacian_diagonal(self, places).double()
+        averages, details = each[:1], each[1:].unflatten(0, (self.levels, 3)).mean(1)
         momentum = torch.zeros_like(level)
-        for number in range(self.levels + 1):
-            j = self.levels - max(number - 1, 0)
-            corners = [(h >> j, 0), (0, w >> j), (h >> j, w >> j)] if number else [(0, 0)]
-            places = torch.tensor([row * w + column for row, column in corners])
-            k2 = laplacian_diagonal(self, places).double().mean()
+        for number, k2 in enumerate(torch.cat([averages, details])):
             momentum[level == number] = float(k2.sqrt()) if k2 > 1e-6 else 0.0
         return momentum
+
+    def kinds_of_components(self) -> Iterator[tuple[slice, slice]]:
+        """Yield the rows and columns of components that are one another, shifted: the averages,
+        and from coarse to fine the three kinds of details of each level.
+        """
+        _, h, w = self.shape
+        yield slice(0, h >> self.levels), slice(0, w >> self.levels)
+        for level in range(self.levels, 0, -1):
+            top, bottom = slice(0, h >> level), slice(h >> level, h >> level - 1)
+            left, right = slice(0, w >> level), slice(w >> level, w >> level - 1)
+            yield from ((bottom, left), (top, right), (bottom, right))
 
     def _step(self, size: int, x: Tensor) -> Tensor:
         return _wavelet_matrix(self.wavelet, size, x.dtype, x.device)
@@ -104,9 +115,13 @@ class WaveletBasis(Basis):
         return self._step(h, c).T @ c @ self._step(w, c)
 
     def coarse(self, shape: Shape) -> Basis:
-        """Return the wavelets of a coarser grid, which has as many levels less."""
+        """Return the wavelets of a coarser grid, which has as many levels less; without a level
+        they are its pixels.
+        """
         halvings = (self.shape[1] // shape[1]).bit_length() - 1
-        if halvings >= self.levels:
+        if halvings == self.levels:
+            return PixelBasis(shape, channels=self.channels).to(self.scale)
+        if halvings > self.levels:
             raise ValueError(
                 f"a grid of {shape[1]}×{shape[2]} is too coarse for wavelets of {self.levels} "
                 f"levels on {self.shape[1]}×{self.shape[2]}."
@@ -114,6 +129,12 @@ class WaveletBasis(Basis):
         levels = self.levels - halvings
         coarse = WaveletBasis(shape, self.wavelet, levels, channels=self.channels)
         return coarse.to(self.scale)
+
+    def on(self, shape: Shape) -> Basis:
+        """Return as many levels of the same wavelets on another lattice."""
+        shape = self._same_channels(shape)
+        found = WaveletBasis(shape, self.wavelet, self.levels, channels=self.channels)
+        return found.to(self.scale)
 
     def options(self) -> dict[str, str | int | None]:
         """Return the wavelet's name and the number of levels."""

@@ -13,7 +13,7 @@ from rgdiff_core.data.ensemble_files import open_file
 from rgdiff_core.denoisers.modes_line import measured_modes
 from rgdiff_core.files.atomic import check_place, replacing
 from rgdiff_core.lattice import HMC, Phi4, observables
-from rgdiff_core.sampling.growth import OCTAVE, checked_side, coarse_fields, grow
+from rgdiff_core.sampling.growth import OCTAVE, by_blocks, checked_side, coarse_fields, grow
 from rgdiff_core.spec import check_whole
 from rgdiff_core.training.models import LoadedModel, fields_of, theory_of
 
@@ -110,7 +110,8 @@ def _coarse(chosen: argparse.Namespace, loaded: LoadedModel, action: Phi4) -> Te
         return found.configurations.float()
     name = chosen.data or loaded.data
     _check_theory(name, theory_of(loaded.denoiser, name), action)
-    return coarse_fields(fields_of(loaded.denoiser, name, "test").images)
+    images = fields_of(loaded.denoiser, name, "test").images
+    return coarse_fields(images, blocks=by_blocks(loaded.denoiser))
 
 
 def _check_theory(name: str, theory: Phi4 | None, action: Phi4) -> None:

@@ -10,6 +10,10 @@ the learned score respects the symmetry of φ⁴ exactly, and with it ⟨φ⟩ =
 convolutions within each channel, channels meet site by site; the mean field enters every block by
 its own path, since the zero mode is where the lattice is critical.
 
+With squares of sites merged into channels, the network runs on the lattice of blocks and knows
+which sites are of one: as it has to where averages of blocks are given and the rest is drawn. It
+is equivariant under translations by blocks alone, then.
+
 References:
     Liu et al., 2201.03545 (convolutions by channel, then site by site); equivariant flows for φ⁴:
     2110.02673, 2207.00283.
@@ -19,7 +23,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pad, silu
+from torch.nn.functional import conv2d, pad, pixel_shuffle, pixel_unshuffle, silu
 
 from rgdiff_core.networks.base import (
     ClassEmbedding,
@@ -45,11 +49,13 @@ class LatticeNet(NetworkSpec):
         width: channels, 4 to 512.
         depth: residual blocks, 1 to 32.
         kernel: side of the convolutions, odd, 1 to 11, less than twice the lattice's size.
+        patch: side of the squares of sites that are merged into channels, 1 to 8.
     """
 
     width: int = 24
     depth: int = 3
     kernel: int = 3
+    patch: int = 1
 
     one_thread: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
@@ -60,12 +66,22 @@ class LatticeNet(NetworkSpec):
         check_whole("kernel", self.kernel, 1, 11)
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel = {self.kernel} must be odd.")
+        check_whole("patch", self.patch, 1, 8)
 
     def build(self, shape: tuple[int, int, int], features: int, num_classes: int = 0) -> Network:
-        """Return the network; raises `ValueError` where the kernel wraps around the lattice."""
-        if self.kernel // 2 >= min(shape[1:]):
+        """Return the network; raises `ValueError` where the kernel wraps around the lattice, or
+        patches do not fit it.
+        """
+        if any(side % self.patch for side in shape[1:]):
             raise ValueError(
-                f"kernel = {self.kernel} wraps around a lattice of {shape[1]}×{shape[2]} sites."
+                f"patches of {self.patch}×{self.patch} sites do not fit a lattice of "
+                f"{shape[1]}×{shape[2]}."
+            )
+        height, width = (side // self.patch for side in shape[1:])
+        if self.kernel // 2 >= min(height, width):
+            patches = "sites" if self.patch == 1 else "patches"
+            raise ValueError(
+                f"kernel = {self.kernel} wraps around a lattice of {height}×{width} {patches}."
             )
         return _LatticeNetwork(self, shape[0], features, num_classes)
 
@@ -75,7 +91,8 @@ class _LatticeNetwork(Network):
 
     def __init__(self, spec: LatticeNet, channels: int, features: int, num_classes: int) -> None:
         super().__init__()
-        width = spec.width
+        width, channels = spec.width, channels * spec.patch**2
+        self.patch = spec.patch
         self.embed = NoiseEmbedding(features, 4 * width)
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
         self.first = nn.Linear(channels, width, bias=False)
@@ -89,10 +106,11 @@ class _LatticeNetwork(Network):
         embedding = self.embed(state)
         if self.classes is not None:
             embedding = embedding + self.classes(class_labels)
-        h = self.first(x.movedim(1, -1))
+        h = self.first(pixel_unshuffle(x, self.patch).movedim(1, -1))
         for block in self.blocks:
             h = block(h, embedding)
-        return self.last(h * (1 + self.scale(embedding)[:, None, None])).movedim(-1, 1)
+        out = self.last(h * (1 + self.scale(embedding)[:, None, None]))
+        return pixel_shuffle(out.movedim(-1, 1), self.patch)
 
 
 class LatticeBlock(nn.Module):

@@ -9,37 +9,51 @@ approximation beyond the model's own (`rgdiff_core.denoisers.conditional`).
 The waves at the edge of the coarse lattice, |n_μ| = L/2, of which it holds one combination of
 +n and −n, are drawn too.
 
+**By blocks.** A model in Haar wavelets inverts Kadanoff's block spins instead: the averages of
+blocks of 2×2 sites are given, and the three details of each are drawn. Given the averages, the
+details of a theory with interactions between neighbours depend on what is near them alone, at the
+same couplings on every lattice, so that such a model knows no size. A network runs on a quarter
+of the sites.
+
 **More than one octave.** A grown field is a field of the theory, not a blocked one of the next
 larger lattice: its waves have the spectrum of their own lattice. Before it is grown on, each wave
-is scaled to the spectrum that it has on the next lattice, by √(Σ(n; 2L)/4Σ(n; L)). At a critical
-point that is the rescaling of a fixed point, b^{−(d−2+η)/2} with b = 2, with its corrections wave
-by wave. What is not Gaussian is taken over as it is.
+is scaled to the spectrum that the blocked fields of the next lattice have: of long waves that is
+Σ(n; 2L)/4, of averages
+
+    ¼ Σ_{a ∈ {0, π}²} Σ(k + a; 2L) Π_μ cos²((k_μ + a_μ)/2),    k = πn/L.
+
+At a critical point that is the rescaling of a fixed point, b^{−(d−2+η)/2} with b = 2, with its
+corrections wave by wave. What is not Gaussian is taken over as it is.
 
 References:
     Bachtis, Aarts, Di Renzo & Lucini, Phys. Rev. Lett. 128 (2022) 081603 (inverse
-    renormalization of φ⁴); Wilson & Kogut, Phys. Rep. 12 (1974) 75 (momentum shells).
+    renormalization of φ⁴); Wilson & Kogut, Phys. Rep. 12 (1974) 75 (momentum shells); Kadanoff,
+    Physics 2 (1966) 263 (blocks); Guth et al., 2208.05003 (wavelets, octave by octave).
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from rgdiff_core.bases import Basis, CoarseGrid, FourierBasis
+from rgdiff_core.bases import Basis, CoarseGrid, FourierBasis, WaveletBasis
 from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import White
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.process import Process
+from rgdiff_core.renormalization.coarse import BlockSpin
 from rgdiff_core.sampling.interface import Method
 from rgdiff_core.sampling.loop import sample
-from rgdiff_core.schedules import Cutoff, SigmoidKernel
+from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.seeds import Generators
 from rgdiff_core.spec import check_range, check_whole
 
 __all__ = [
     "OCTAVE",
+    "by_blocks",
     "checked_side",
     "coarse_fields",
     "grow",
@@ -63,18 +77,20 @@ def grow(
     steps: int = 12,
     method: str | Method = "interaction",
 ) -> Tensor:
-    """Draw fields on lattices of twice the side, level after level, whose long waves are given.
+    """Draw fields on lattices of twice the side, level after level, whose coarse part is given.
 
     Arguments:
-        model: universal, in the Fourier basis, of a network that moves to other sizes.
+        model: of a network that moves to other sizes; universal in the Fourier basis, or in Haar
+            wavelets, where it has learnt details whose averages are known.
         coarse: (n, 1, L, L) in lattice units: blocked fields of the lattice of side 2L
-            (`coarse_fields`).
+            (`coarse_fields`), of a model in wavelets averages of blocks.
         levels: octaves, from 1.
         generator: one for all, or one for each field.
-        modes: of the lattices of side 2L, 4L, …, one for each level; none where these are the
-            model's own lattice alone. Of a model along a line of couplings, those at its points.
-        process: that samples are drawn with, given the model on a lattice; by default white noise
-            behind a sigmoid cutoff.
+        modes: those of the waves on the lattices of side 2L, 4L, …, one for each level; none where
+            these are the model's own lattice alone. Of a model along a line of couplings, those at
+            its points.
+        process: that samples are drawn with, given the model on a lattice; by default
+            `standard_process`.
         steps: of the sampler at each level.
         method: as of `sample`.
 
@@ -86,54 +102,100 @@ def grow(
             256 at the end, a number of modes that is not that of the levels, modes of
             another lattice, and a model that cannot move or is conditioned on the time alone.
     """
-    side = checked_side(coarse, levels)
-    own = not modes and OCTAVE * side == model.basis.shape[-1] and levels == 1
-    if own:
-        modes = (model.modes,)
+    side, blocks = checked_side(coarse, levels), by_blocks(model)
+    process = process or standard_process
+    if not modes and OCTAVE * side == model.basis.shape[-1] and levels == 1:
+        return _octave(model, coarse, generator, process, steps, method)
     if len(modes) != levels:
         sides = ", ".join(str(side * OCTAVE ** (i + 1)) for i in range(levels))
         raise ValueError(
             f"{len(modes)} modes were given for {levels} levels: the spectra on the lattices of "
             f"side {sides} are needed, see lattice.sizes."
         )
-    fields, process, last = coarse, process or standard_process, None
+    fields, last = coarse, None
     for each in modes:
-        shape = (1, OCTAVE * fields.shape[-2], OCTAVE * fields.shape[-1])
-        moved = model if own else model.on(shape, each)
+        moved = on(model, (1, OCTAVE * fields.shape[-2], OCTAVE * fields.shape[-1]), each)
+        now = each if isinstance(each, Modes) else moved.modes
         if last is not None:
-            fields = rescaled(fields, last.modes, moved.modes)
-        fields, last = _octave(moved, fields, generator, process, steps, method), moved
+            fields = rescaled(fields, last, now, blocks=blocks)
+        fields, last = _octave(moved, fields, generator, process, steps, method), now
     return fields
 
 
-def coarse_fields(fields: Tensor) -> Tensor:
-    """Return the long waves of fields (n, 1, 2L, 2L) as fields (n, 1, L, L) of the same height.
+def by_blocks(model: Denoiser) -> bool:
+    """Tell whether a model grows fields from averages of blocks: one in Haar wavelets does."""
+    return isinstance(model.basis, WaveletBasis) and model.basis.wavelet == "haar"
+
+
+def on(model: Denoiser, shape: tuple[int, int, int], modes: Modes | ModesLine) -> Denoiser:
+    """Return a model on another lattice, also one in Haar wavelets, given the modes of waves.
+
+    Raises `ValueError` as `Denoiser.on`.
+    """
+    if not by_blocks(model) or isinstance(modes, ModesLine):
+        return model.on(shape, modes)
+    basis = model.basis.on(shape)
+    assert isinstance(basis, WaveletBasis)
+    waves, spectrum = FourierBasis(shape).to(basis.scale), modes.variance_for("a spectrum")
+    if spectrum.shape != shape:
+        raise ValueError(f"the modes of shape {modes.shape} are not those of {waves}.")
+    variance = torch.empty_like(spectrum)
+    for rows, columns in basis.kinds_of_components():
+        one = torch.zeros(shape).to(basis.scale)
+        one[:, rows.start, columns.start] = 1
+        power = waves.analyze(basis.synthesize(one)).square()
+        variance[:, rows, columns] = (power * spectrum).sum()
+    mean = torch.zeros_like(variance)
+    return model.on(shape, Modes(basis.scale, mean, variance, basis.momentum))
+
+
+def coarse_fields(fields: Tensor, *, blocks: bool = False) -> Tensor:
+    """Return the coarse part of fields (n, 1, 2L, 2L) as fields (n, 1, L, L) of the same height:
+    their long waves, or the averages of blocks.
 
     Raises `ValueError` for sides that are odd.
     """
+    if blocks:
+        return BlockSpin().coarse(fields, fields.shape[-1] // OCTAVE)
     basis = FourierBasis((1, fields.shape[-2], fields.shape[-1])).to(fields)
     grid = CoarseGrid(basis, 1).to(fields.device)
     return grid.basis.synthesize(grid.restrict(basis.analyze(fields))) / grid.amplitude
 
 
-def rescaled(fields: Tensor, own: Modes, larger: Modes) -> Tensor:
+def rescaled(fields: Tensor, own: Modes, larger: Modes, *, blocks: bool = False) -> Tensor:
     """Return fields whose waves have the spectrum of the blocked fields of a larger lattice.
 
     Arguments:
         fields: (n, 1, L, L), of the modes `own`.
-        own: on L×L.
-        larger: on 2L×2L.
+        own: of the waves on L×L.
+        larger: of the waves on 2L×2L.
+        blocks: whether blocked fields are averages of blocks, not long waves.
     """
     basis = FourierBasis((1, fields.shape[-2], fields.shape[-1])).to(fields)
-    fine = FourierBasis((1, larger.shape[1], larger.shape[2])).to(fields)
-    grid = CoarseGrid(fine, 1).to(fields.device)
-    if own.variance is None or larger.variance is None or grid.basis.shape != basis.shape:
+    spectrum = own.variance_for("a spectrum").to(fields)
+    fine = larger.variance_for("a spectrum").to(fields)
+    if spectrum.shape != basis.shape or fine.shape[1:] != tuple(2 * n for n in basis.shape[1:]):
         raise ValueError(
             f"modes of {larger.shape} are not those of twice the side of {own.shape}."
         )
-    blocked = grid.restrict(larger.variance.to(fields)) / grid.amplitude**2
-    factor = (blocked / own.variance.to(fields)).sqrt()
-    return basis.synthesize(factor * basis.analyze(fields))
+    blocked = _spectrum_of_averages(fine) if blocks else _spectrum_of_long_waves(fine)
+    return basis.synthesize((blocked / spectrum).sqrt() * basis.analyze(fields))
+
+
+def _spectrum_of_long_waves(variance: Tensor) -> Tensor:
+    """Return the spectrum of the long waves, (1, L, L), of fields with one (1, 2L, 2L)."""
+    _, height, width = variance.shape
+    grid = CoarseGrid(FourierBasis((1, height, width)), 1).to(variance.device)
+    return grid.restrict(variance) / grid.amplitude**2
+
+
+def _spectrum_of_averages(variance: Tensor) -> Tensor:
+    """Return the spectrum of averages of 2×2 sites, (1, L, L), of fields with one (1, 2L, 2L)."""
+    sides = variance.shape[1:]
+    height, width = (torch.cos(math.pi * torch.arange(n) / n).to(variance) ** 2 for n in sides)
+    shown = variance[0] * height[:, None] * width
+    aliases = shown.reshape(2, sides[0] // 2, 2, sides[1] // 2)
+    return aliases.sum((0, 2))[None] / OCTAVE**2
 
 
 def redrawn(
@@ -149,7 +211,7 @@ def redrawn(
     """Keep the long waves of fields, and draw the others.
 
     Arguments:
-        model: universal, in the Fourier basis, on the fields' lattice.
+        model: universal, in the Fourier basis, on the fields' lattice; or in Haar wavelets.
         fields: (n, 1, L, L) of the theory, in lattice units.
         cutoff: waves up to this share of the largest momentum are kept, in [0, 1]; 0 keeps none.
         generator: one for all, or one for each field.
@@ -205,16 +267,20 @@ def _octave(
 
 
 def _inner(basis: Basis) -> Tensor:
-    """Return 1 for the waves of a coarse lattice, 0 for those at its edge, which an odd one does
-    not have, (1, L, L).
+    """Return 1 for the components of a coarse lattice, 0 for waves at its edge, which an odd one
+    does not have, (1, L, L).
     """
     inner = torch.ones(basis.shape).to(basis.scale)
     for axis, side in enumerate(basis.shape[1:], 1):
-        if side % 2 == 0:
+        if side % 2 == 0 and isinstance(basis, FourierBasis):
             inner.index_fill_(axis, torch.tensor(side // 2, device=inner.device), 0)
     return inner
 
 
 def standard_process(model: Denoiser) -> Process:
-    """Return white noise behind a sigmoid cutoff, for a model on its lattice."""
+    """Return white noise behind a sigmoid cutoff, for a model on its lattice; of one in Haar
+    wavelets without a cutoff, as the details whose averages are given are erased together.
+    """
+    if by_blocks(model):
+        return Process(model.basis, White(), LinearGamma(-9.0, 6.0), model.modes)
     return Process(model.basis, White(), Cutoff(SigmoidKernel(0.3)), model.modes)

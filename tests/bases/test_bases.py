@@ -204,6 +204,32 @@ def test_orthogonal_wavelets_are_the_families_that_pywavelets_calls_orthogonal()
     assert families == {"haar", "db", "sym", "coif", "dmey"}
 
 
+@pytest.mark.parametrize(("wavelet", "levels"), [("haar", 1), ("haar", 3), ("db2", 2)])
+def test_components_of_one_kind_are_shifted_copies_and_there_are_no_others(wavelet, levels):
+    basis, count = WaveletBasis((1, 16, 8), wavelet, levels), torch.zeros(1, 16, 8)
+    for rows, columns in basis.kinds_of_components():
+        count[:, rows, columns] += 1
+        one, other = torch.zeros(2, 1, 16, 8)
+        one[:, rows.start, columns.start] = other[:, rows.stop - 1, columns.start] = 1
+        step = 16 // (rows.stop - rows.start)
+        moved = basis.synthesize(one).roll(step * (rows.stop - 1 - rows.start), 1)
+        torch.testing.assert_close(basis.synthesize(other), moved, atol=1e-6, rtol=0)
+    assert torch.equal(count, torch.ones(1, 16, 8))
+
+
+def test_wavelets_on_another_lattice_have_the_same_scales_and_no_level_is_pixels():
+    basis = WaveletBasis((1, 8, 8), "db2", 2)
+    other = basis.on((1, 16, 12))
+    assert (other.shape, other.options()) == ((1, 16, 12), basis.options())
+    assert torch.equal(torch.unique(other.scale), torch.unique(basis.scale))
+    refuses("levels = 2 is outside", basis.on, (1, 6, 6))
+    x = torch.randn(3, 1, 8, 8)
+    averages = WaveletBasis((1, 8, 8), levels=1).analyze(x)[..., :4, :4]
+    pixels = WaveletBasis((1, 8, 8), levels=1).coarse((1, 4, 4))
+    assert isinstance(pixels, PixelBasis) and pixels.shape == (1, 4, 4)
+    torch.testing.assert_close(averages / 2, torch.nn.functional.avg_pool2d(x, 2))
+
+
 def test_wavelet_scale_is_the_level():
     basis = WaveletBasis((1, 8, 8), levels=2)
     expected = torch.ones(8, 8)

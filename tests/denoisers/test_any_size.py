@@ -10,7 +10,7 @@ from gaussians import generator
 from laws import fields
 
 from rgdiff_core import GaussianDenoiser, ModelSpec, Modes, NetworkDenoiser, load_model, save_model
-from rgdiff_core.bases import CosineBasis, FourierBasis, PCABasis, WaveletBasis
+from rgdiff_core.bases import CosineBasis, FourierBasis, PCABasis
 from rgdiff_core.bases.base import Basis, Shape
 from rgdiff_core.denoisers import Guided
 from rgdiff_core.denoisers.conditional import Conditioned
@@ -174,7 +174,7 @@ def test_sizes_that_do_not_fit_are_refused(shape, modes, match):
 
 def _other_bases() -> list[Basis]:
     pca = PCABasis.fit(fields(HOME, 40).float())
-    return [CosineBasis(HOME), WaveletBasis(HOME), pca]
+    return [CosineBasis(HOME), pca]
 
 
 @pytest.mark.parametrize("basis", _other_bases(), ids=lambda basis: type(basis).__name__)

@@ -32,6 +32,18 @@ def test_lattice_networks_are_odd_and_translation_equivariant(spec, shape, featu
     torch.testing.assert_close(moved, y.roll((1, 3), (2, 3)))
 
 
+@pytest.mark.parametrize(("shape", "patch"), [((1, 6, 6), 2), ((2, 6, 9), 3)])
+def test_patches_are_equivariant_under_translations_by_themselves(shape, patch):
+    network = scrambled(LatticeNet(8, 2, patch=patch).build(shape, FEATURES).double())
+    x, state = torch.randn(3, *shape, dtype=torch.float64), torch.zeros(3, FEATURES).double()
+    y = network(x, state)
+    torch.testing.assert_close(network(-x, state), -y)
+    moved = network(x.roll((patch, -patch), (2, 3)), state)
+    torch.testing.assert_close(moved, y.roll((patch, -patch), (2, 3)))
+    assert (network(x.roll(1, 2), state) - y.roll(1, 2)).std() > 0.01
+    torch.testing.assert_close(network(x.tile(1, 1, 2, 2), state), y.tile(1, 1, 2, 2))
+
+
 @pytest.mark.parametrize("spec", [LatticeNet(16, 2), OctaveNet(16)])
 def test_lattice_networks_are_not_linear_at_the_start(spec):
     network = spec.build((1, 6, 6), FEATURES)
@@ -139,6 +151,9 @@ def test_networks_start_as_zero_and_every_parameter_learns(spec, shape):
         (lambda: LatticeNet(8, 99), r"depth = 99 is outside \[1, 32\]"),
         (lambda: LatticeNet(8, 2, 4), "kernel = 4 must be odd"),
         (lambda: LatticeNet(8, 2, 9).build((1, 4, 4), 1), "kernel = 9 wraps around"),
+        (lambda: LatticeNet(8, 2, patch=9), r"patch = 9 is outside \[1, 8\]"),
+        (lambda: LatticeNet(8, 2, patch=2).build((1, 6, 5), 1), "patches of 2×2 sites do not fit"),
+        (lambda: LatticeNet(8, 2, patch=4).build((1, 4, 4), 1), "a lattice of 1×1 patches"),
         (lambda: OctaveNet(8, 9), r"depth = 9 is outside \[1, 8\]"),
         (lambda: OctaveNet(8).build((1, 2, 2), 1), "3×3 sites wrap around a lattice of 2×2 sites"),
         (lambda: UNet(20), "width = 20 must be a multiple of 8"),

@@ -4,7 +4,8 @@ For every size the reference is a run of its own, with clusters. A model draws f
 spectra, that of the run and that of finite-size scaling from 6×6, 8×8 and 12×12; where its density
 is affordable, its effective sample size is measured too. Fields are grown in two ways: an octave,
 from the long waves of the run at the same size; and from 8×8 on, from the long waves of 16×16,
-octave by octave. Away from the critical line it is measured at the sizes and couplings at which
+octave by octave. A model in Haar wavelets is given averages of blocks instead of long waves, and
+is grown alone. Away from the critical line it is measured at the sizes and couplings at which
 flows are compared since 1904.12072.
 """
 
@@ -26,48 +27,46 @@ from rgdiff_core.evaluation import quality
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.lattice import HMC, Phi4, hmc, observables
 from rgdiff_core.lattice.exponents import log_slope
-from rgdiff_core.lattice.observables import moments
 from rgdiff_core.lattice.sizes import extrapolated
 from rgdiff_core.likelihood import FoldedError
 from rgdiff_core.sampling import sample
-from rgdiff_core.sampling.growth import coarse_fields, grow, rescaled, standard_process
+from rgdiff_core.sampling.growth import (
+    by_blocks,
+    coarse_fields,
+    grow,
+    rescaled,
+    standard_process,
+)
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spec import check_whole, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.lattice.sizes_measures import differences, measured, plain
 from rgdiff_core.training.models import open_model
 
 __all__ = [
     "ACTION",
     "FIRST",
     "MODELS",
-    "OBSERVABLES",
     "PUBLISHED",
     "SIZES",
     "Numbers",
     "SizeStudy",
     "cell_of",
     "evenly",
+    "generator_of",
+    "model_of",
     "published_action",
     "reference_cell",
     "title_of",
 ]
 
 ACTION = Phi4(-4.0, 4.2606)
-SIZES = (8, 16, 32, 64)
+SIZES = (8, 16, 32, 64, 128)
 SMALL = (6, 8, 12)  # whose spectra are extrapolated
 LARGER = (8, 12, 16)  # and of lattices too large for those
 PUBLISHED = {6: 6.975, 8: 6.008, 10: 5.55, 12: 5.276, 14: 5.113}  # λ by L, Albergo et al.
 MODELS = ("phi4-8x8-critical",)
-OBSERVABLES = (
-    "susceptibility",
-    "abs_magnetization",
-    "binder",
-    "phi2",
-    "energy",
-    "correlation_length",
-)
-LOCAL = {"phi2": 3, "energy": 5}  # observables that are columns of `moments`
 FIRST = 16  # that fields of 8×8 are grown to
 DENSE = 16  # the largest size whose density is affordable
 LEAST = 32  # fields at any size
@@ -124,14 +123,15 @@ class SizeStudy:
         """
         for size in (*SMALL, *sizes):
             self.reference(size)
+        whole = [name for name in models if not by_blocks(model_of(name))]
         for size in sizes:
-            for name in models:
+            for name in whole:
                 for spectrum in ("run", "scaling") if size > max(SMALL) else ("run",):
                     self.drawn(name, size, spectrum)
-                if size > min(sizes):
-                    self.grown(name, size)
+            for name in models if size > min(sizes) else ():
+                self.grown(name, size)
         for size in (each for each in sizes if each <= DENSE and self.numbers.weighed):
-            for name in models:
+            for name in whole:
                 self.weighed(name, size)
         for size in PUBLISHED if self.numbers.weighed else ():
             for name in away:
@@ -155,14 +155,14 @@ class SizeStudy:
         name = reference_cell(size, action)
 
         def compute() -> dict[str, Any]:
-            run = hmc(action, size, n, chains, _generator(size, 0), settings=settings)
+            run = hmc(action, size, n, chains, generator_of(size, 0), settings=settings)
             basis = FourierBasis((1, size, size), "lattice")
             found = MeasuredModes.fit(basis, run.configurations, chains)
             tensors = {"fields": run.configurations[:: max(1, n // 2000)]}
             tensors |= {"error": found.error, "variance": found.modes.variance_for("a spectrum")}
             write_tensors(self.cells.path(name, ".safetensors"), tensors, {})
             tau = run.tau_int.value
-            return {"observables": _plain(observables(run)), "n": n, "tau_int": tau}
+            return {"observables": plain(observables(run)), "n": n, "tau_int": tau}
 
         return self.cells.read_or_compute(name, inputs, compute)
 
@@ -203,9 +203,9 @@ class SizeStudy:
 
         def compute() -> dict[str, Any]:
             model = _on(name, size, self.modes(size, spectrum).modes)
-            generator = _generator(size, 1)
+            generator = generator_of(size, 1)
             x = sample(model, standard_process(model), n, steps, "interaction", generator)
-            return _measured(x)
+            return measured(x)
 
         return self.cells.read_or_compute(cell_of(name, size, spectrum), inputs, compute)
 
@@ -217,7 +217,7 @@ class SizeStudy:
 
         def compute() -> dict[str, Any]:
             model = _on(name, size, self.modes(size).modes)
-            process, generator = standard_process(model), _generator(size, 2)
+            process, generator = standard_process(model), generator_of(size, 2)
             found = quality(model, process, ACTION, n, steps, generator, method="interaction")
             return asdict(found)
 
@@ -237,7 +237,7 @@ class SizeStudy:
 
         def compute() -> dict[str, Any]:
             model = _on(name, size, self._measured_modes(size, action).modes)
-            process, generator = standard_process(model), _generator(size, 4)
+            process, generator = standard_process(model), generator_of(size, 4)
             x = sample(model, process, n, steps, "interaction", generator)
             try:
                 found = quality(
@@ -246,14 +246,18 @@ class SizeStudy:
                 ess = asdict(found)["ess"]
             except FoldedError:  # of a model that never saw such couplings
                 ess = None
-            return _measured(x) | {"ess": ess, "weighed": weighed}
+            return measured(x) | {"ess": ess, "weighed": weighed}
 
         return self.cells.read_or_compute(cell_of(name, size, "published"), inputs, compute)
 
     def grown(self, name: str, size: int) -> dict[str, Any]:
-        """Return the cell of fields that were grown by an octave from a run's long waves."""
-        cell = cell_of(name, size, "grown")
-        return self._grown(cell, name, size, lambda: coarse_fields(self.fields(size)), paired=True)
+        """Return the cell of fields that were grown by an octave from a run's coarse parts."""
+        cell, blocks = cell_of(name, size, "grown"), by_blocks(model_of(name))
+
+        def start() -> Tensor:
+            return coarse_fields(self.fields(size), blocks=blocks)
+
+        return self._grown(cell, name, size, start, paired=True)
 
     def chain(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of fields that were grown from 8×8, which are kept beside it; at 16×16
@@ -266,7 +270,8 @@ class SizeStudy:
 
         def start() -> Tensor:
             own, larger = self.modes(size // 2).modes, self.modes(size).modes
-            return rescaled(load_file(path)["fields"], own, larger)
+            blocks = by_blocks(model_of(name))
+            return rescaled(load_file(path)["fields"], own, larger, blocks=blocks)
 
         cell = cell_of(name, size, "chain")
         return self._grown(cell, name, size, start, {"from": before["finished"]})
@@ -293,11 +298,11 @@ class SizeStudy:
         def compute() -> dict[str, Any]:
             given, modes = start(), self.modes(size).modes
             chosen = evenly(len(given), n)
-            generator = _generator(size, 3)
-            x = grow(_model(name), given[chosen], 1, generator, modes=(modes,), steps=steps)
+            generator = generator_of(size, 3)
+            x = grow(model_of(name), given[chosen], 1, generator, modes=(modes,), steps=steps)
             write_tensors(self.cells.path(cell, ".safetensors"), {"fields": x}, {})
-            pairs = _differences(x, self.fields(size)[chosen]) if paired else {}
-            return _measured(x) | {"paired": pairs}
+            pairs = differences(x, self.fields(size)[chosen]) if paired else {}
+            return measured(x) | {"paired": pairs}
 
         return self.cells.read_or_compute(cell, inputs, compute)
 
@@ -353,41 +358,25 @@ def _ladder(sizes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def _generator(size: int, part: int) -> torch.Generator:
+def generator_of(size: int, part: int) -> torch.Generator:
+    """Return the source of randomness of a part of the study at a size."""
     return torch.Generator().manual_seed(fold_in(4_2606, size, part))
 
 
-def _measured(x: Tensor) -> dict[str, Any]:
-    """Return what is measured of independent fields."""
-    slope = log_slope(x, len(x)).to_dict()
-    return {"observables": _plain(observables(x, n_chains=len(x))), "slope": slope, "n": len(x)}
-
-
-def _differences(x: Tensor, parents: Tensor) -> dict[str, dict[str, float]]:
-    """Return what fields (n, 1, L, L) have more of, in the mean, than those whose long waves they
-    were given: local observables, which these waves do not fix.
-    """
-    change = moments(x) - moments(parents)
-    return {name: Estimate.of(change[:, column]).to_dict() for name, column in LOCAL.items()}
-
-
-def _plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
-    return {name: found[name].to_dict() for name in OBSERVABLES}
-
-
 @cache
-def _model(name: str) -> NetworkDenoiser:
+def model_of(name: str) -> NetworkDenoiser:
+    """Return a model by what the study is given, once read."""
     return open_model(name).denoiser
 
 
 def _on(name: str, size: int, modes: Modes) -> Denoiser:
-    return _model(name).on((1, size, size), modes)
+    return model_of(name).on((1, size, size), modes)
 
 
 @cache
 def _digest(name: str) -> str:
     """Return a digest of a model's weights."""
     digest = hashlib.sha256()
-    for weight in _model(name).network.state_dict().values():
+    for weight in model_of(name).network.state_dict().values():
         digest.update(weight.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

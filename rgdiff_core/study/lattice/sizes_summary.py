@@ -9,7 +9,6 @@ from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.lattice.sizes import (
     ACTION,
     FIRST,
-    OBSERVABLES,
     PUBLISHED,
     SizeStudy,
     cell_of,
@@ -17,6 +16,8 @@ from rgdiff_core.study.lattice.sizes import (
     reference_cell,
     title_of,
 )
+from rgdiff_core.study.lattice.sizes_cost import cost_rows
+from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES
 
 __all__ = ["GIVEN", "lines", "summary"]
 
@@ -27,6 +28,7 @@ KINDS = {
     "grown": "grown from the run's coarse modes",
     "chain": "grown from 8×8, octave by octave",
 }
+COSTS = {"hmc": "hybrid Monte Carlo", "clusters": "hybrid Monte Carlo with clusters"}
 SCALING = {  # what grows with which exponent, and its sign
     "susceptibility": ("gamma/nu", 1.0),
     "abs_magnetization": ("beta/nu", -1.0),
@@ -53,6 +55,7 @@ def summary(
     rows = [_at(study, size, models) for size in there]
     found = {"action": asdict(ACTION), "observables": list(OBSERVABLES), "sizes": rows}
     found |= {"exponents": _exponents(study, there, models)}
+    found |= {"cost": list(cost_rows(study, there, models))}
     return found | {"published": list(_published(study, away))}
 
 
@@ -201,6 +204,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             f"{_written(row['ess']) if row['ess'] else '–'}; "
             f"{', '.join(cells)}"
         )
+    for row in found["cost"]:
+        title = COSTS[row["way"]] if row["model"] is None else f"{row['model']}, {row['way']}"
+        told.append(f"{row['size']}×{row['size']}, {title}: {row['seconds']:.3g} s a field")
     for row in found["exponents"]:
         own = f"{row['model']}, {KINDS.get(row['kind'])}"
         title = "hybrid Monte Carlo" if row["model"] is None else own

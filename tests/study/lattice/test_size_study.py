@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rgdiff_core import GaussianDenoiser, ModelSpec, save_model
+from rgdiff_core.bases import WaveletBasis
 from rgdiff_core.cli.main import main
 from rgdiff_core.lattice.sizes import extrapolated
+from rgdiff_core.networks import LatticeNet
 from rgdiff_core.study.cells import Cells
 from rgdiff_core.study.lattice.sizes import (
     LARGER,
-    OBSERVABLES,
     SMALL,
     Numbers,
     SizeStudy,
@@ -23,29 +25,38 @@ from rgdiff_core.study.lattice.sizes import (
     published_action,
     title_of,
 )
+from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES
 from rgdiff_core.study.lattice.sizes_summary import summary
 
 MODEL = "phi4-8x8-critical"
-WORDS = ["study", "sizes", "--sizes", "8", "16", "32", "--models", MODEL, "--reference", "128"]
+WORDS = ["study", "sizes", "--sizes", "8", "16", "32", "--reference", "128"]
 WORDS += ["--samples", "32", "--weighed", "0", "--steps", "4"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the study of a model is, and of one of blocks that has learnt nothing."""
     home = tmp_path_factory.mktemp("sizes")
-    assert main([*WORDS, f"--work={home / 'w'}", f"--out={home}"]) == 0
+    basis = WaveletBasis((1, 4, 4), levels=1)
+    modes = GaussianDenoiser.fit(basis, torch.randn(99, 1, 4, 4), symmetries="lattice").modes
+    save_model(ModelSpec(LatticeNet(4, 1, patch=2)).build(basis, modes), home / "b.safetensors")
+    assert main([*_words(home), f"--out={home}"]) == 0
     return home
+
+
+def _words(home: Path) -> list[str]:
+    return [*WORDS, "--models", MODEL, str(home / "b.safetensors"), f"--work={home / 'w'}"]
 
 
 def test_every_kind_of_sample_stands_beside_the_run_with_its_distance(folder: Path):
     found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))
     assert found["complete"] and [at["size"] for at in found["sizes"]] == [8, 16, 32]
-    kinds = [[row["kind"] for row in at["rows"]] for at in found["sizes"]]
     drawn = ["run", "scaling", "grown"]
-    assert kinds == [["run"], drawn, [*drawn, "chain"]]
+    assert _kinds(found, MODEL) == [["run"], drawn, [*drawn, "chain"]]
+    assert _kinds(found, "b") == [[], ["grown"], ["grown", "chain"]]
     for at in found["sizes"]:
         truth = at["reference"]["observables"]
-        for row in at["rows"]:
+        for row in (row for row in at["rows"] if row["model"] == MODEL):
             for name in OBSERVABLES:
                 own = row["observables"][name]
                 error = (own["error"] ** 2 + truth[name]["error"] ** 2) ** 0.5
@@ -76,9 +87,41 @@ def _of_pairs(work: Path, size: int, name: str) -> float:
     return change.mean() / (change.std(ddof=1) / len(x) ** 0.5)
 
 
+def _kinds(found: dict, model: str) -> list[list[str]]:
+    rows = ([row for row in at["rows"] if row["model"] == model] for at in found["sizes"])
+    return [[row["kind"] for row in each] for each in rows]
+
+
+def test_averages_of_blocks_are_those_of_the_run(folder: Path):
+    digest = cell_of(str(folder / "b.safetensors"), 16, "grown")
+    grown, run = (
+        load_file(folder / "w" / f"{name}.safetensors")["fields"] for name in (digest, "hmc-16")
+    )
+    averages = torch.nn.functional.avg_pool2d(run[evenly(len(run), len(grown))], 2)
+    torch.testing.assert_close(
+        torch.nn.functional.avg_pool2d(grown, 2), averages, atol=1e-5, rtol=0
+    )
+
+
+def test_the_cost_of_a_grown_field_adds_up_its_octaves_and_a_field_of_monte_carlo(folder: Path):
+    found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))["cost"]
+    ways = {(row["way"], row["model"], row["size"]): row["seconds"] for row in found}
+    assert all(0 < seconds < 60 for seconds in ways.values())
+    assert {size for way, model, size in ways if (way, model) == ("drawn", MODEL)} == {8, 16, 32}
+    assert not [way for way, model, _ in ways if (way, model) == ("drawn", "b")]
+    for model, path in ((MODEL, MODEL), ("b", str(folder / "b.safetensors"))):
+        octaves = [
+            json.loads((folder / "w" / f"{cell_of(path, size, 'cost')}.json").read_text("utf-8"))
+            for size in (16, 32)
+        ]
+        parts = [each["result"]["octave"] for each in octaves]
+        assert ways["chain", model, 16] == pytest.approx(ways["clusters", None, 16] + parts[0])
+        assert ways["chain", model, 32] == pytest.approx(ways["chain", model, 16] + parts[1])
+
+
 def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
     found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))
-    kinds = {row["kind"]: row for row in found["exponents"]}
+    kinds = {row["kind"]: row for row in found["exponents"] if row["model"] in (None, MODEL)}
     assert list(kinds) == ["hmc", "run", "scaling", "grown", "chain"]
     at = {each["size"]: each for each in found["sizes"]}
     for kind, row in kinds.items():
@@ -103,7 +146,7 @@ def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
 def test_other_numbers_without_time_to_compute_leave_what_is_there(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    words = [*WORDS, f"--work={folder / 'w'}", f"--out={tmp_path}", "--minutes=0"]
+    words = [*_words(folder), f"--out={tmp_path}", "--minutes=0"]
     words[words.index("--reference") + 1] = "256"
     assert main(words) == 0
     assert "stopped; rerun to continue" in capsys.readouterr().out
@@ -114,7 +157,8 @@ def test_other_numbers_without_time_to_compute_leave_what_is_there(
 def _observables(at: dict, kind: str) -> dict:
     if kind == "hmc":
         return at["reference"]["observables"]
-    return next(row["observables"] for row in at["rows"] if row["kind"] == kind)
+    rows = (row for row in at["rows"] if (row["model"], row["kind"]) == (MODEL, kind))
+    return next(row["observables"] for row in rows)
 
 
 def test_couplings_of_the_literature_have_runs_of_their_own(tmp_path: Path):
@@ -172,7 +216,7 @@ def test_what_is_finished_is_not_computed_again(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     before = (folder / "sizes-phi4.json").read_text("utf-8")
-    words = [*WORDS, f"--work={folder / 'w'}", f"--out={tmp_path}", "--minutes=0"]
+    words = [*_words(folder), f"--out={tmp_path}", "--minutes=0"]
     assert main(words) == 0
     assert (tmp_path / "sizes-phi4.json").read_text("utf-8") == before
     told = capsys.readouterr().out

@@ -1,0 +1,42 @@
+"""What the study of sizes measures of fields."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from rgdiff_core.lattice import observables
+from rgdiff_core.lattice.exponents import log_slope
+from rgdiff_core.lattice.observables import moments
+from rgdiff_core.statistics import Estimate
+
+__all__ = ["OBSERVABLES", "differences", "measured", "plain"]
+
+OBSERVABLES = (
+    "susceptibility",
+    "abs_magnetization",
+    "binder",
+    "phi2",
+    "energy",
+    "correlation_length",
+)
+LOCAL = {"phi2": 3, "energy": 5}  # observables that are columns of `moments`
+
+
+def measured(x: Tensor) -> dict[str, Any]:
+    """Return what is measured of independent fields (n, 1, L, L)."""
+    slope = log_slope(x, len(x)).to_dict()
+    return {"observables": plain(observables(x, n_chains=len(x))), "slope": slope, "n": len(x)}
+
+
+def differences(x: Tensor, parents: Tensor) -> dict[str, dict[str, float]]:
+    """Return what fields (n, 1, L, L) have more of, in the mean, than those whose coarse part they
+    were given: local observables, which that part does not fix.
+    """
+    change = moments(x) - moments(parents)
+    return {name: Estimate.of(change[:, column]).to_dict() for name, column in LOCAL.items()}
+
+
+def plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
+    """Return the study's observables, ready for JSON."""
+    return {name: found[name].to_dict() for name in OBSERVABLES}
