@@ -31,16 +31,17 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         "The renormalization group discards short-wavelength (fine) modes. A universal model "
         "draws them again: with the **long-wavelength (coarse) modes** of a field as a "
         "condition, it samples the rest on a lattice of **twice the side**, octave after octave, "
-        "also on sizes that it was never trained on. Each is compared with HMC on the same "
-        "lattice. *Universal* means an any-schedule model, conditioned on the noise level at "
-        "each scale; it has nothing to do with universality classes."
+        "also on sizes that it was never trained on. A model of *inverse block spins* is given "
+        "the **averages of 2×2 blocks** instead and draws the details of each. Each lattice is "
+        "compared with HMC of the same size. *Universal* means an any-schedule model, conditioned "
+        "on the noise level at each scale; it has nothing to do with universality classes."
     )
     listed_models = model_menu.listed(growth.grows).items()
     menu = {name: each for name, each in listed_models if name.split("/")[0] != "free"}
     if not menu:
         st.info(
             "There is no model on this machine that can grow fields: train a universal lattice "
-            "network on Fourier modes or pixels on the Training page.",
+            "network on Fourier modes on the Training page.",
             icon=":material/rocket_launch:",
         )
         return
@@ -70,7 +71,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         _pictures(octaves)
         _table(octaves)
         _spectra(octaves)
-    if len(octaves) == wanted.octaves:
+    if octaves and len(octaves) == wanted.octaves and not octaves[0].blocks:
         _take_over(wanted, octaves)
 
 
@@ -85,7 +86,8 @@ def _chosen(menu: model_menu.Menu, theory: Theory) -> Growth | None:
         STARTS,
         default=8,
         key="grow-from",
-        help="Side of the coarse fields: the coarse modes of HMC fields on twice the side.",
+        help="Side of the coarse fields: the coarse modes, or block averages, of HMC fields on "
+        "twice the side.",
     )
     most = int(math.log2(MAX_SIDE // start))
     octaves = address.menu(
@@ -152,9 +154,9 @@ def _table(octaves: Sequence[Octave]) -> None:
     st.caption(
         "After a number of grown fields: by how many standard errors it differs from HMC, in "
         "chains that the fields were not grown from. "
-        "In the first octave the coarse modes are given, and with them most of χ, U₄ and ξ: what "
+        "In the first octave the coarse part is given, and with it most of χ, U₄ and ξ: what "
         "the model is responsible for there are ⟨φ²⟩ and E. From the second octave on, the "
-        "coarse modes are those of the fields before, and errors add up."
+        "coarse part is that of the fields before, and errors add up."
     )
 
 

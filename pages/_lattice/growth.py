@@ -15,11 +15,20 @@ from pages._sampling.setting import Setting
 from pages._sampling.turns import visitor
 from pages._shared import jobs
 from pages._shared.lanes import SHORT, Interruptible, in_turn
+from rgdiff_core.bases import FourierBasis
 from rgdiff_core.bases.modes import MeasuredModes, Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.lattice import HMC, Phi4, hmc, observables
-from rgdiff_core.sampling.growth import OCTAVE, coarse_fields, grow, redrawn, rescaled
+from rgdiff_core.sampling.growth import (
+    OCTAVE,
+    by_blocks,
+    coarse_fields,
+    grow,
+    on,
+    redrawn,
+    rescaled,
+)
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
@@ -113,10 +122,11 @@ class Octave:
 
     Attributes:
         given: the coarse fields, (n, 1, L/2, L/2).
-        grown: given their long waves.
+        grown: given their long waves, or these as averages of blocks.
         reference: of chains of hybrid Monte Carlo on the same lattice that nothing was grown from.
-        origin: fields of the other chains, whose long waves were given in the first octave.
-        modes: on that lattice, by the reference.
+        origin: fields of the other chains, whose coarse part was given in the first octave.
+        modes: of the waves on that lattice, by the reference.
+        blocks: whether coarse fields are averages of blocks.
     """
 
     given: Tensor
@@ -124,6 +134,7 @@ class Octave:
     reference: Fields
     origin: Tensor
     modes: Modes
+    blocks: bool
 
     @property
     def beginning(self) -> Tensor:
@@ -156,25 +167,25 @@ def _work(growth: Growth, task: jobs.Task) -> list[Octave]:
 
 def _octaves(growth: Growth, model: Denoiser, action: Phi4, task: jobs.Task) -> Iterator[Octave]:
     total, done = sum(2 * side**2 for side in growth.sides), 0
-    before: Octave | None = None
+    before, blocks = None, by_blocks(model)
     for side in growth.sides:
 
         def progress(part: int, parts: int, done: int = done, side: int = side) -> None:
             text = f"HMC, {side}×{side}"
             task.progress(done + side**2 * part // parts, total, text)
 
-        reference, origin, modes = _reference(action, side, model, progress)
+        reference, origin, modes = _reference(action, side, progress)
         done += side**2
         task.progress(done, total, f"drawing {side}×{side}")
         n = _count(side)
         if before is None:
-            given = coarse_fields(_some(origin, n))
+            given = coarse_fields(_some(origin, n), blocks=blocks)
         else:
-            given = rescaled(before.grown.some(n), before.modes, modes)
+            given = rescaled(before.grown.some(n), before.modes, modes, blocks=blocks)
         begun = time.perf_counter()
         x = grow(model, given, 1, _generator(side, 1), modes=(modes,), steps=STEPS)
         grown = Fields.of(x, min(n, HALF), time.perf_counter() - begun)
-        before = Octave(given, grown, reference, origin, modes)
+        before = Octave(given, grown, reference, origin, modes, blocks)
         done += side**2
         yield before
 
@@ -185,9 +196,11 @@ def _count(side: int) -> int:
 
 
 def _reference(
-    action: Phi4, side: int, model: Denoiser, progress: Callable[[int, int], None]
+    action: Phi4, side: int, progress: Callable[[int, int], None]
 ) -> tuple[Fields, Tensor, Modes]:
-    """Return half of the chains of hybrid Monte Carlo, measured, the other half, and the modes."""
+    """Return half of the chains of hybrid Monte Carlo, measured, the other half, and the modes of
+    the waves.
+    """
     begun, n = time.perf_counter(), max(2 * CHAINS, REFERENCES * _count(side))
     run = hmc(
         action,
@@ -199,14 +212,17 @@ def _reference(
         progress=progress,
     )
     first, last = run.configurations.chunk(2)
-    modes = MeasuredModes.fit(model.basis.on((1, side, side)), run.configurations, CHAINS).modes
+    basis = FourierBasis((1, side, side), "lattice")
+    modes = MeasuredModes.fit(basis, run.configurations, CHAINS).modes
     return Fields.of(last, HALF, time.perf_counter() - begun), first, modes
 
 
 def grows(config: TrainConfig) -> bool:
     """Tell whether what is trained by a config draws fine waves given coarse ones, at any side."""
-    any_size = config.model.network.any_size and config.basis.name in ("pixel", "fourier")
-    return any_size and isinstance(config.noise, Universal)
+    basis, known = config.basis, ("wavelet", "haar", 1)
+    waves = basis.name == "fourier" and isinstance(config.noise, Universal)
+    blocks = (basis.name, basis.wavelet, basis.levels) == known
+    return config.model.network.any_size and (waves or blocks)
 
 
 def _opened(growth: Growth) -> tuple[Denoiser, Phi4]:
@@ -228,7 +244,7 @@ def taken_over(growth: Growth, side: int, cutoff: float, _octave: Octave) -> Ten
     octave's origin, and whose others the model draws: the same noise at every cutoff.
     """
     model, _ = _opened(growth)
-    moved, x = model.on((1, side, side), _octave.modes), _octave.beginning
+    moved, x = on(model, (1, side, side), _octave.modes), _octave.beginning
 
     def work(look: Callable[[], None]) -> Tensor:
         with Interruptible(look):

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._results import cost, figures
+from pages._results.field_cost import FieldCost
 from pages._results.headline import joined
 from pages._results.provenance import bracketed, download
 from pages._results.studies import Found, folder
@@ -67,6 +68,7 @@ def _study() -> None:
             }
             exponents = {model: exponents_table(found, model) for model in models}
             published = {model: published_table(found, model) for model in models}
+            costs = FieldCost.of(found)
             note = _note(found)
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
@@ -94,6 +96,7 @@ def _study() -> None:
     if published[model]:
         st.markdown(f"**Away from the critical line**\n\n{published[model]}")
     st.caption(note)
+    costs.draw()
 
 
 def published_table(found: Found, model: str) -> str:
@@ -151,7 +154,7 @@ def sentence(found: Found, model: str) -> str:
                 continue
             free = _free(row)
             wrong = {n: each for n, each in free.items() if not _right(each)}
-            verb = "drawn" if row["kind"] == "run" else "grown from given coarse modes"
+            verb = "drawn" if row["kind"] == "run" else "grown by an octave from HMC"
             size = f"**{at['size']}×{at['size']}**, {verb}"
             if not wrong:
                 parts.append(f"{size}: {len(free)} of {len(free)} right")
@@ -168,7 +171,7 @@ def sentence(found: Found, model: str) -> str:
         return "This model has not been measured yet."
     return (
         f"Observables that count as right are within {CLOSE:g} % of Hamiltonian (hybrid) Monte "
-        f"Carlo (HMC) or {ENOUGH:g} standard errors; what the coarse modes of grown fields fix "
+        f"Carlo (HMC) or {ENOUGH:g} standard errors; what the coarse part of grown fields fixes "
         f"does not count. {'; '.join(parts)}.{_weights(found, model)}"
     )
 
@@ -253,10 +256,11 @@ def _note(found: Found) -> str:
     return (
         f"φ⁴ at m² = {minus(action['m2'])}, λ = {action['lam']:g}, ½ % above the critical line. "
         "Deviation: observables of the samples minus those of HMC with clusters, in per cent; "
-        "bars are one standard error of the difference. *Given*: fixed by the coarse modes that "
-        "fields were grown from, or by the spectrum, and no test. Exponents are slopes of the "
-        "logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, against log L; their "
-        "errors take lattices of different L as independent, which those grown from 8×8 are not. "
+        "bars are one standard error of the difference. *Given*: fixed by the coarse modes, or "
+        "block averages, that fields were grown from, or by the spectrum, and no test. Exponents "
+        "are slopes of the logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, "
+        "against log L; their errors take lattices of different L as independent, which those "
+        "grown from 8×8 are not. "
         "Away from the critical line: sizes and couplings at which flows are compared since "
         f"Albergo et al., 1904.12072. Fields of Monte Carlo: {counts}.{missing} "
         f"`{found['command']}`"

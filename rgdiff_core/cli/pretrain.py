@@ -8,8 +8,9 @@ from pathlib import Path
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import device_option
 from rgdiff_core.devices import device_of
+from rgdiff_core.pretraining.blocks import BlockCard
 from rgdiff_core.pretraining.images import CardBudget, ImageCard
-from rgdiff_core.pretraining.lattice import pretrain
+from rgdiff_core.pretraining.lattice import Card, pretrain
 from rgdiff_core.pretraining.lines import LineCard
 from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.spec import check_whole
@@ -91,14 +92,21 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         say=lambda text: None if chosen.json else print(text, flush=True),
     )
     took = duration(time.monotonic() - start)
+    return asdict(card), [f"{card.name}: {_figure(card)}, in {took}"]
+
+
+def _figure(card: Card | BlockCard | LineCard | ImageCard) -> str:
+    """Return the number that a card is looked at for."""
+    if isinstance(card, BlockCard):
+        last = card.rows[-1]
+        return f"⟨φ²⟩ off by {last.percent('phi2')} % at {last.side}×{last.side}"
     if isinstance(card, ImageCard):
-        figure = f"at most {card.report.bits} bits/dim"
-    elif isinstance(card, LineCard):
+        return f"at most {card.report.bits} bits/dim with {card.best}"
+    if isinstance(card, LineCard):
         worst = min((row.quality.ess for row in card.rows), key=lambda ess: ess.value)
-        figure = f"ESS {worst} or more between the couplings that it was trained on,"
-    else:
-        figure = f"ESS {card.quality.ess}"
-    return asdict(card), [f"{card.name}: {figure} with {card.best}, in {took}"]
+        between = "between the couplings that it was trained on"
+        return f"ESS {worst} or more {between}, with {card.best}"
+    return f"ESS {card.quality.ess} with {card.best}"
 
 
 def _image_budget(chosen: argparse.Namespace) -> CardBudget:

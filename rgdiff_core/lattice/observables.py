@@ -22,7 +22,9 @@ __all__ = [
     "NAMES",
     "Chains",
     "Correlator",
+    "LOCAL",
     "action_density",
+    "changes",
     "correlator",
     "dyson_terms",
     "effective_sample_size",
@@ -44,6 +46,10 @@ NAMES = (
     "energy",
     "correlation_length",
 )
+
+
+LOCAL = {"phi2": 3, "phi4": 4, "energy": 5}
+"""Local observables that are averages of `moments`, and which."""
 
 
 class Chains(Protocol):
@@ -131,6 +137,18 @@ def moments(configurations: Tensor) -> Tensor:
         ],
         dim=-1,
     )
+
+
+def changes(configurations: Tensor, parents: Tensor) -> dict[str, Estimate]:
+    """Return what independent fields have more of `LOCAL`, in the mean, than the fields that each
+    was made from: the difference of averages, with the error of pairs.
+
+    Arguments:
+        configurations: (n, 1, L, L).
+        parents: (n, 1, L, L).
+    """
+    change = moments(configurations) - moments(parents)
+    return {name: Estimate.of(change[:, column]) for name, column in LOCAL.items()}
 
 
 def observables_of(mean: Tensor, size: int) -> list[Tensor]:

@@ -12,7 +12,8 @@ its own path, since the zero mode is where the lattice is critical.
 
 With squares of sites merged into channels, the network runs on the lattice of blocks and knows
 which sites are of one: as it has to where averages of blocks are given and the rest is drawn. It
-is equivariant under translations by blocks alone, then.
+is equivariant under translations by blocks alone, then. Without the mean field's path a network is
+local, and the same on all lattices that are larger than it sees.
 
 References:
     Liu et al., 2201.03545 (convolutions by channel, then site by site); equivariant flows for φ⁴:
@@ -50,12 +51,14 @@ class LatticeNet(NetworkSpec):
         depth: residual blocks, 1 to 32.
         kernel: side of the convolutions, odd, 1 to 11, less than twice the lattice's size.
         patch: side of the squares of sites that are merged into channels, 1 to 8.
+        mean_field: whether the mean field has a path of its own.
     """
 
     width: int = 24
     depth: int = 3
     kernel: int = 3
     patch: int = 1
+    mean_field: bool = True
 
     one_thread: ClassVar[bool] = True
     any_size: ClassVar[bool] = True
@@ -97,7 +100,7 @@ class _LatticeNetwork(Network):
         self.classes = ClassEmbedding(num_classes, 4 * width) if num_classes else None
         self.first = nn.Linear(channels, width, bias=False)
         self.blocks = nn.ModuleList(
-            LatticeBlock(width, 4 * width, spec.kernel) for _ in range(spec.depth)
+            LatticeBlock(width, 4 * width, spec.kernel, spec.mean_field) for _ in range(spec.depth)
         )
         self.scale = zero(nn.Linear(4 * width, width))
         self.last = zero(nn.Linear(width, channels, bias=False))
@@ -120,13 +123,14 @@ class LatticeBlock(nn.Module):
         width: channels.
         embedding: size of what modulates it.
         kernel: side of the convolution.
+        mean_field: whether it has a path of its own.
     """
 
-    def __init__(self, width: int, embedding: int, kernel: int) -> None:
+    def __init__(self, width: int, embedding: int, kernel: int, mean_field: bool = True) -> None:
         super().__init__()
         hidden = WIDER * width
         self.near = nn.Conv2d(width, width, kernel, groups=width, bias=False)
-        self.mean = nn.Linear(width, width, bias=False)
+        self.mean = nn.Linear(width, width, bias=False) if mean_field else None
         self.enter = nn.Linear(width, hidden, bias=False)
         self.leave = nn.Linear(hidden, width, bias=False)
         self.modulation = nn.Linear(embedding, width + 2 * hidden)
@@ -142,6 +146,8 @@ class LatticeBlock(nn.Module):
         wrapped = pad(h.movedim(-1, 1), (reach,) * 4, mode="circular")
         near = conv2d(wrapped, self.near.weight, dilation=spread, groups=self.near.groups)
         u = h + near.movedim(1, -1)
-        u = self.enter((u + self.mean(h.mean((1, 2)))[:, None, None]) * (1 + gain))
+        if self.mean is not None:
+            u = u + self.mean(h.mean((1, 2)))[:, None, None]
+        u = self.enter(u * (1 + gain))
         u = silu(u + threshold) - silu(threshold - u)
         return h + self.leave(u * (1 + out))

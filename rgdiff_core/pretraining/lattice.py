@@ -28,11 +28,13 @@ from rgdiff_core.evaluation import FlowMetrics, HeldOutMetrics, held_out, qualit
 from rgdiff_core.files.atomic import WriteError, replacing, write_text
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.presets import PRESETS
+from rgdiff_core.pretraining.blocks import BlockCard, block_card, block_markdown
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
 from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.process import Process
+from rgdiff_core.sampling.growth import by_blocks
 from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
@@ -107,14 +109,15 @@ def pretrain(
     device: str = "auto",
     unfinished: bool = False,
     say: Say = print,
-) -> Card | LineCard | ImageCard:
+) -> Card | BlockCard | LineCard | ImageCard:
     """Train the model of `pretrained/<name>/config.toml`, evaluate it and install it.
 
     Arguments:
         work: the run folder; an unfinished run in it goes on, a finished one is evaluated.
         samples: drawn for the card's numbers; half as many at each of several couplings.
         scan_samples: drawn in the scan over processes.
-        steps: of the integrator of the density; half as many along a line of couplings.
+        steps: of the integrator of the density; half as many along a line of couplings. Of a
+            model of blocks, those of the sampler.
         images: what a model of images is measured on; the three above are for lattices.
         device: of the training.
         unfinished: whether a run that is not at its end is taken as it stands, and not gone on
@@ -143,6 +146,9 @@ def pretrain(
             text = line_markdown(card)
         elif action is None:
             return _install_images(name, config, model, home, work, images or CardBudget(), say)
+        elif by_blocks(model):
+            card = block_card(name, config, action, model, work, steps, say)
+            text = block_markdown(card, action)
         else:
             card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
             text = _markdown(card, action)
@@ -199,7 +205,7 @@ def _install_images(
     return card
 
 
-def _write_card(card: Card | ImageCard | LineCard, markdown: str, home: Path) -> None:
+def _write_card(card: Card | BlockCard | ImageCard | LineCard, markdown: str, home: Path) -> None:
     """Write what is known of a model beside it, and enter it in the index."""
     write_text(home / "card.json", json.dumps(asdict(card), indent=1, ensure_ascii=False) + "\n")
     write_text(home / "card.md", markdown)
@@ -252,7 +258,7 @@ def _gaussian_nll(
     return Estimate.of(-log_density.cpu().double(), chains)
 
 
-def _index(card: Card | LineCard | ImageCard, model: Path) -> None:
+def _index(card: Card | BlockCard | LineCard | ImageCard, model: Path) -> None:
     path = pretrained_folder() / "index.json"
     entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
     entry = {"name": card.name, "title": card.title, "data": card.data, "sha256": sha256(model)}

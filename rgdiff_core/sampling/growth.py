@@ -211,7 +211,7 @@ def redrawn(
     """Keep the long waves of fields, and draw the others.
 
     Arguments:
-        model: universal, in the Fourier basis, on the fields' lattice; or in Haar wavelets.
+        model: universal, in the Fourier basis, on the fields' lattice.
         fields: (n, 1, L, L) of the theory, in lattice units.
         cutoff: waves up to this share of the largest momentum are kept, in [0, 1]; 0 keeps none.
         generator: one for all, or one for each field.
@@ -224,9 +224,11 @@ def redrawn(
 
     Raises:
         ValueError: For a cutoff outside [0, 1], fields that do not fit the model, and a model that
-            is conditioned on the time alone.
+            is conditioned on the time alone or grows fields by blocks.
     """
     check_range("cutoff", cutoff, 0, 1)
+    if by_blocks(model):
+        raise ValueError("a model in wavelets has no waves to keep: use one in the Fourier basis.")
     known = ((model.basis.scale <= cutoff) & (cutoff > 0)).to(model.modes_mean)
     conditioned = Conditioned(model, fields, known, generator)
     process = process or standard_process(model)

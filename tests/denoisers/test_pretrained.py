@@ -9,12 +9,17 @@ import torch
 import rgdiff_core as rg
 from rgdiff_core.denoisers.files import list_pretrained, pretrained_folder
 from rgdiff_core.evaluation import held_out, quality
+from rgdiff_core.lattice import Phi4, hmc
+from rgdiff_core.lattice.observables import changes, observables
 from rgdiff_core.pretraining.lattice import PROCESSES
+from rgdiff_core.sampling.growth import by_blocks, coarse_fields, grow
 from rgdiff_core.spec import from_json
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import load_config
 
-MODELS = [m.name for m in list_pretrained() if rg.data.action_of(m.data) is not None]
+THEORIES = [m.name for m in list_pretrained() if rg.data.action_of(m.data) is not None]
+BLOCKS = [name for name in THEORIES if by_blocks(rg.load_pretrained(name))]
+MODELS = [name for name in THEORIES if name not in BLOCKS]
 LINES = [m.name for m in list_pretrained() if rg.data.line_of(m.data) is not None]
 IMAGES = [m.name for m in list_pretrained() if not rg.data.is_lattice(m.data)]
 
@@ -34,6 +39,27 @@ def test_the_card_belongs_to_the_config_and_the_model(name):
     assert known["parameters"] == sum(p.numel() for p in model.network.parameters())
     assert known["quality"]["ess"]["value"] > 0.9
     assert known["best"] in PROCESSES
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_the_card_of_a_model_of_blocks_belongs_to_it(name):
+    """Fields of a run with another seed have the local observables that the card says."""
+    model, known = rg.load_pretrained(name), card(name)
+    assert from_json(known["config"]) == load_config(pretrained_folder() / name / "config.toml")
+    assert known["parameters"] == sum(p.numel() for p in model.network.parameters())
+    row = next(row for row in known["rows"] if row["side"] == model.basis.shape[-1])
+    action = rg.data.action_of(known["data"])
+    assert isinstance(action, Phi4)
+    run = hmc(action, row["side"], 256, 16, torch.Generator().manual_seed(5))
+    given = coarse_fields(run.configurations, blocks=True)
+    grown = grow(model, given, generator=torch.Generator().manual_seed(6), steps=16)
+    truth = observables(run)
+    for observable, change in changes(grown, run.configurations).items():
+        percent, error = (100 * x / truth[observable].value for x in (change.value, change.error))
+        wanted = row["change"][observable]
+        scale = 100 / row["truth"][observable]["value"]
+        off = math.hypot(error, scale * wanted["error"])
+        assert abs(percent - scale * wanted["value"]) < 4.5 * off
 
 
 @pytest.mark.parametrize("name", IMAGES)

@@ -44,6 +44,20 @@ def test_patches_are_equivariant_under_translations_by_themselves(shape, patch):
     torch.testing.assert_close(network(x.tile(1, 1, 2, 2), state), y.tile(1, 1, 2, 2))
 
 
+def test_without_the_mean_field_a_network_sees_as_far_as_its_convolutions():
+    def reach(mean_field: bool) -> torch.Tensor:
+        spec = LatticeNet(8, 2, mean_field=mean_field)
+        network = scrambled(spec.build((1, 9, 9), FEATURES).double())
+        x = torch.randn(1, 1, 9, 9, dtype=torch.float64, requires_grad=True)
+        y = network(x, torch.zeros(1, FEATURES).double())
+        return torch.autograd.grad(y[0, 0, 4, 4], x)[0][0, 0] != 0
+
+    assert reach(True).all()
+    near = torch.zeros(9, 9, dtype=torch.bool)
+    near[2:7, 2:7] = True
+    assert torch.equal(reach(False), near)
+
+
 @pytest.mark.parametrize("spec", [LatticeNet(16, 2), OctaveNet(16)])
 def test_lattice_networks_are_not_linear_at_the_start(spec):
     network = spec.build((1, 6, 6), FEATURES)

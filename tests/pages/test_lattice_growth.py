@@ -49,6 +49,24 @@ def test_fields_grow_octave_by_octave_beside_hybrid_monte_carlo():
     assert abs(here.value - there.value) < 5 * math.hypot(here.error, there.error)
 
 
+def test_fields_grow_from_averages_of_blocks():
+    link = {"view": "Grow", "grow-from": "4", "model": "pretrained/phi4-blocks"}
+    at = healthy(page_at("pages/lattice.py", **link).run())
+    at.selectbox(key="grown").set_value("pretrained/phi4-blocks").run()
+    at.segmented_control(key="grow-octaves").set_value(2).run()
+    wanted = Growth("pretrained/phi4-blocks", models.version("pretrained/phi4-blocks"), 4, 2)
+    next(each for each in at.button if each.label == "Grow").click().run()
+    octaves = finished(growth.find(wanted)).result
+    for octave in octaves:
+        averages = torch.nn.functional.avg_pool2d(octave.grown.x, 2)
+        torch.testing.assert_close(averages, octave.given, atol=1e-5, rtol=0)
+    healthy(at.run())
+    assert list(at.dataframe[0].value["lattice"]) == ["8×8", "8×8", "16×16", "16×16"]
+    assert "grow-cutoff" not in {each.key for each in at.slider}
+    there, here = (each.observables["phi2"] for each in (octaves[1].reference, octaves[1].grown))
+    assert abs(here.value / there.value - 1) < 0.1
+
+
 def test_a_model_that_cannot_grow_is_one_sentence():
     wanted = Growth("pretrained/cifar10", models.version("pretrained/cifar10"), 4, 1)
     growth.begin(wanted)
@@ -61,6 +79,9 @@ def test_a_model_that_cannot_grow_is_one_sentence():
     [
         ({}, True),
         ({"basis": BasisSpec("wavelet")}, False),
+        ({"basis": BasisSpec("pixel")}, False),
+        ({"basis": BasisSpec("wavelet", levels=1), "noise": FixedProcess()}, True),
+        ({"basis": BasisSpec("wavelet", wavelet="db2", levels=1)}, False),
         ({"noise": FixedProcess()}, False),
         ({"model": ModelSpec(UNet(8, (1,), 1, ()))}, False),
     ],

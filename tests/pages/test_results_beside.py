@@ -82,6 +82,37 @@ def test_what_a_site_costs_is_that_of_the_file(monkeypatch, tmp_path):
     assert cost.COMMAND in [each.value for each in healthy(visit(section="Larger lattices")).code]
 
 
+def test_the_cost_of_a_field_is_that_of_the_file(monkeypatch, tmp_path):
+    found = json.loads((RESULTS / sizes.FILE).read_text(encoding="utf-8"))
+    seconds = {
+        ("hmc", None): 2.0,
+        ("clusters", None): 0.5,
+        ("drawn", "m"): 3.0,
+        ("chain", "m"): 1.0,
+    }
+    found["cost"] = [
+        {"way": way, "model": model, "size": size, "seconds": size / 8 * each}
+        for size in (8, 16)
+        for (way, model), each in seconds.items()
+    ]
+    (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit(section="Larger lattices"))
+    told = (
+        "At 16×16 the cheapest of the models' ways, *m, grown*, costs **2 s** a field: 2 times "
+        "less than HMC and 2 times as much as HMC with clusters."
+    )
+    assert any(told in each.value for each in at.markdown)
+    charts = [json.loads(each.proto.spec)["data"] for each in at.get("plotly_chart")]
+    chart = next(each for each in charts if each[0]["name"] == "HMC")
+    assert [each["name"] for each in chart] == ["HMC", "HMC with clusters", "m, drawn", "m, grown"]
+    np.testing.assert_array_equal(np.frombuffer(b64decode(chart[2]["y"]["bdata"])), [3.0, 6.0])
+    found["cost"][0].pop("seconds")
+    (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
+    damaged = healthy(visit(section="Larger lattices"))
+    assert any(sizes.COMMAND in each.value for each in damaged.warning)
+
+
 def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
     """The repository's own files: each row is a theory's gap and an arm's distance."""
     for name in (perfect.FILE, "study-phi4-8x8-critical.json"):

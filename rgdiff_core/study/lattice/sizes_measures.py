@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rgdiff_core.lattice import observables
 from rgdiff_core.lattice.exponents import log_slope
-from rgdiff_core.lattice.observables import moments
+from rgdiff_core.lattice.observables import changes
 from rgdiff_core.statistics import Estimate
 
 __all__ = ["OBSERVABLES", "differences", "measured", "plain"]
@@ -20,7 +20,6 @@ OBSERVABLES = (
     "energy",
     "correlation_length",
 )
-LOCAL = {"phi2": 3, "energy": 5}  # observables that are columns of `moments`
 
 
 def measured(x: Tensor) -> dict[str, Any]:
@@ -33,8 +32,8 @@ def differences(x: Tensor, parents: Tensor) -> dict[str, dict[str, float]]:
     """Return what fields (n, 1, L, L) have more of, in the mean, than those whose coarse part they
     were given: local observables, which that part does not fix.
     """
-    change = moments(x) - moments(parents)
-    return {name: Estimate.of(change[:, column]).to_dict() for name, column in LOCAL.items()}
+    found = changes(x, parents).items()
+    return {name: each.to_dict() for name, each in found if name in OBSERVABLES}
 
 
 def plain(found: Mapping[str, Estimate]) -> dict[str, dict[str, float]]:
