@@ -184,6 +184,11 @@ COMMANDS = (
         "study_ablation",
     ),
     Command(
+        "study distances",
+        "Inception distances (FID, KID) of a model's samples by guidance; it can be resumed.",
+        "study_distances",
+    ),
+    Command(
         "study recipe",
         "Compare training recipes at equal core-minutes; it can be resumed.",
         "study_recipe",
