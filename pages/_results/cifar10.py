@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages._results import (
+    distances,
     error_map,
     figures,
     images,
@@ -286,6 +287,7 @@ FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
     "Softness": lambda study, nfe: images.softness(study),
     "One change at a time": lambda study, nfe: images.ablation(study),
     "Recipes": lambda study, nfe: recipes.draw(study),
+    "FID and KID": lambda study, nfe: distances.draw(study),
     "Error by scale and noise level": lambda study, nfe: error_map.images(study, chosen(study)),
     "Known results": lambda study, nfe: literature.draw(study),
 }

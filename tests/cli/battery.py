@@ -67,6 +67,7 @@ SOUND: dict[str, tuple[list[str], list[str]]] = {
         ["--data=pictures", "--steps=2", "--batch=2", "--points=1", "--width=8", "--images=16"],
     ),
     "study recipe": ([], ["--data=pictures", "--size=tiny", "--minutes=0", "--batch=2"]),
+    "study distances": ([], ["--features=cifar10", "--n=40", "--minutes=0", "--work=w"]),
     "study schedules": ([], ["--theories=phi4-12x12-critical", "--batches=1", "--minutes=0"]),
     "study cost": ([], ["--sizes=8", "--out=w"]),
     "study sizes": ([], ["--sizes=8", "--minutes=0", "--work=w"]),

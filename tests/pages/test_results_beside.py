@@ -10,7 +10,7 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import cost, perfect, sizes
+from pages._results import cost, distances, perfect, sizes
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.lattice.schedule_summary import same_curve
 
@@ -138,6 +138,37 @@ def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
         assert row["gap"] == rows[curves[title]]["gap"]["best"]["16"]["value"]
     assert len(gaussian) == len(found["theories"])
     assert (gaussian["ratio"] < gaussian["limit"]).all()
+
+
+def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
+    shutil.copy(RESULTS / "study-cifar10.json", tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    link = {"section": "CIFAR-10", "view": "FID and KID"}
+    assert distances.COMMAND in [each.value for each in healthy(visit(**link)).code]
+    ways = {"any class": (40.0, 0.02, None), "guidance 1.5": (20.0, 0.01, 0.7)}
+    ways |= {"training images": (9.0, 0.0, None)}
+    rows = [
+        {"way": way, "n": 500}
+        | {
+            name: value and {"value": value, "error": 0.1 * value}
+            for name, value in zip(("frechet", "kernel", "named"), values, strict=True)
+        }
+        for way, values in ways.items()
+    ]
+    rows[-1]["kernel"] = {"value": 0.0, "error": 0.001}
+    found = {"command": "rgdiff study distances --n 500", "model": "m", "n": 500, "steps": 16}
+    found |= {"features": "inception", "process": "white noise", "complete": True, "rows": rows}
+    path = tmp_path / "distances-cifar10.json"
+    path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
+    at = healthy(visit(**link))
+    told = distances.sentence(found)
+    assert "any class **40.0(40)**" in told and "Training images have 9.00(90)." in told
+    assert told in [each.value for each in at.markdown]
+    table = next(each.value for each in at.dataframe if "kernel" in each.value)
+    assert list(table["frechet"]) == [40.0, 20.0, 9.0]
+    rows[0].pop("frechet")
+    path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
+    assert any(distances.COMMAND in each.value for each in healthy(visit(**link)).warning)
 
 
 @with_images

@@ -37,6 +37,7 @@ VIEWS = (
     "Spectra",
     "Softness",
     "Recipes",
+    "FID and KID",
     "Error by scale and noise level",
 )
 COMMITTED = ROOT / "results" / "study-cifar10.json"

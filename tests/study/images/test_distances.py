@@ -1,0 +1,98 @@
+"""FID and KID of a model's samples: in parts, resumed, and the same as at once."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+import rgdiff_core as rg
+from rgdiff_core.cli.main import main
+from rgdiff_core.evaluation.features import (
+    extract,
+    frechet_distance,
+    kernel_distance,
+    load_features,
+)
+from rgdiff_core.pretraining.images import PROCESSES
+from rgdiff_core.seeds import streams
+from rgdiff_core.study.cells import Cells, OutOfTimeError
+from rgdiff_core.study.images.distances import ANY, REAL, DistanceStudy, Drawn
+
+PHOTOGRAPHS, WHITE = "photographs", "white noise, linear log-SNR"
+DRAWN = Drawn(40, 1, (2.0,), 3, "cifar10")
+
+
+def study(folder: Path, drawn: Drawn = DRAWN, until: float | None = None) -> DistanceStudy:
+    model = rg.load_pretrained("cifar10-conditional").eval()
+    process = PROCESSES[WHITE].on(model)
+    cells = Cells(folder, lambda text: None, until)
+    return DistanceStudy(cells, drawn, model, "digest", process, PHOTOGRAPHS)
+
+
+def test_distances_of_parts_are_those_of_all_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("rgdiff_core.study.images.distances.PART", 24)
+    found = study(tmp_path)
+    found.compute()
+    rows = {row["way"]: row for row in found.rows()}
+    assert list(rows) == [ANY, "guidance 2", REAL] and rows[REAL]["n"] == 40
+    network = load_features("cifar10")
+    train, test = (rg.data.load(PHOTOGRAPHS, s).images[:40] for s in ("train", "test"))
+    x = rg.sample(found.model, found.process, 40, 1, generator=streams(3, 40), grid="logsnr")
+    grey = ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    real = extract(network, test)
+    for title, images in ((REAL, train), (ANY, grey)):
+        features = extract(network, images)
+        wanted = frechet_distance(features, real), kernel_distance(features, real).value
+        assert rows[title]["frechet"]["value"] == pytest.approx(wanted[0], rel=1e-3)
+        assert rows[title]["kernel"]["value"] == pytest.approx(wanted[1], rel=1e-2, abs=1e-5)
+    assert rows[ANY]["named"] is None and 0 < rows["guidance 2"]["named"]["value"] <= 1
+
+
+def test_what_was_stopped_goes_on_and_other_samples_are_drawn_again(tmp_path: Path):
+    with pytest.raises(OutOfTimeError):
+        study(tmp_path, until=0.0).compute()
+    assert list(study(tmp_path).rows()) == []
+    study(tmp_path).compute()
+    made = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    study(tmp_path, until=0.0).compute()
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
+    with pytest.raises(OutOfTimeError):
+        study(tmp_path, Drawn(40, 2, (2.0,), 3, "cifar10"), until=0.0).compute()
+
+
+def test_the_command_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    words = ["study", "distances", f"--work={tmp_path / 'w'}", f"--out={tmp_path}", "--minutes=0"]
+    assert main([*words, "--features=cifar10", "--n=100", "--guidance", "1", "1"]) == 0
+    assert "stopped; rerun to continue" in capsys.readouterr().out
+    kept = json.loads((tmp_path / "distances-cifar10.json").read_text("utf-8"))
+    assert kept["rows"] == [] and kept["guidance"] == [1.0] and not kept["complete"]
+    assert "--n 100 --steps 16 --guidance 1" in kept["command"]
+    for options, sentence in (
+        (["--n=3"], "n = 3 is outside"),
+        (["--guidance", "-1"], "guidance = -1.0 is outside [0, 100]"),
+        (["--model=phi4"], "'phi4' is no pretrained model"),
+    ):
+        assert main([*words, "--features=cifar10", *options]) == 1
+        told = capsys.readouterr().err
+        assert sentence in told and "Traceback" not in told
+    monkeypatch.setenv("RGDIFF_INCEPTION", str(tmp_path / "none"))
+    assert main(words) == 1
+    assert "there is no file" in capsys.readouterr().err
+
+
+def test_more_images_than_there_are_is_one_sentence(tmp_path: Path):
+    with pytest.raises(ValueError, match="n = 1100, but there are 1074 test images"):
+        study(tmp_path, Drawn(1100, 1, (), 0, "cifar10"))._part(None, 1000)
+
+
+def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
+    found = study(tmp_path)
+    whole, labels = found._samples(1.0, 0, 12)
+    part, own = found._samples(1.0, 8, 4)
+    assert labels is not None and own is not None and torch.equal(own, labels[8:])
+    torch.testing.assert_close(part, whole[8:], atol=2.5 / 127.5, rtol=0)
