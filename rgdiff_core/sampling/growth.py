@@ -11,9 +11,9 @@ The waves at the edge of the coarse lattice, |n_μ| = L/2, of which it holds one
 
 **By blocks.** A model in Haar wavelets inverts Kadanoff's block spins instead: the averages of
 blocks of 2×2 sites are given, and the three details of each are drawn. Given the averages, the
-details of a theory with interactions between neighbours depend on what is near them alone, at the
-same couplings on every lattice, so that such a model knows no size. A network runs on a quarter
-of the sites.
+details of a theory with interactions between neighbours depend on what is near them alone, by the
+same law on every lattice of the same couplings, so that such a model knows no size and no
+spectrum. A network runs on a quarter of the sites.
 
 **More than one octave.** A grown field is a field of the theory, not a blocked one of the next
 larger lattice: its waves have the spectrum of their own lattice. Before it is grown on, each wave
@@ -87,8 +87,9 @@ def grow(
         levels: octaves, from 1.
         generator: one for all, or one for each field.
         modes: those of the waves on the lattices of side 2L, 4L, …, one for each level; none where
-            these are the model's own lattice alone. Of a model along a line of couplings, those at
-            its points.
+            these are the model's own lattice alone, or for one level of a model in wavelets, which
+            needs them for what lies between two levels. Of a model along a line of couplings,
+            those at its points.
         process: that samples are drawn with, given the model on a lattice; by default
             `standard_process`.
         steps: of the sampler at each level.
@@ -104,8 +105,9 @@ def grow(
     """
     side, blocks = checked_side(coarse, levels), by_blocks(model)
     process = process or standard_process
-    if not modes and OCTAVE * side == model.basis.shape[-1] and levels == 1:
-        return _octave(model, coarse, generator, process, steps, method)
+    if levels == 1 and (blocks or (not modes and OCTAVE * side == model.basis.shape[-1])):
+        moved = on(model, (1, OCTAVE * side, OCTAVE * side), None) if blocks else model
+        return _octave(moved, coarse, generator, process, steps, method)
     if len(modes) != levels:
         sides = ", ".join(str(side * OCTAVE ** (i + 1)) for i in range(levels))
         raise ValueError(
@@ -127,24 +129,24 @@ def by_blocks(model: Denoiser) -> bool:
     return isinstance(model.basis, WaveletBasis) and model.basis.wavelet == "haar"
 
 
-def on(model: Denoiser, shape: tuple[int, int, int], modes: Modes | ModesLine) -> Denoiser:
-    """Return a model on another lattice, also one in Haar wavelets, given the modes of waves.
+def on(model: Denoiser, shape: tuple[int, int, int], modes: Modes | ModesLine | None) -> Denoiser:
+    """Return a model on another lattice, given the modes of waves there.
 
-    Raises `ValueError` as `Denoiser.on`.
+    One in Haar wavelets needs none: it keeps the variances of its own lattice. The law of details
+    given the averages is the same on both, and so has to be what the network is told.
+
+    Raises `ValueError` as `Denoiser.on`, and where modes are missing.
     """
-    if not by_blocks(model) or isinstance(modes, ModesLine):
+    if not isinstance(model.basis, WaveletBasis) or not by_blocks(model):
+        if modes is None:
+            raise ValueError(f"on {shape[1]}×{shape[2]} sites the modes of the waves are needed.")
         return model.on(shape, modes)
-    basis = model.basis.on(shape)
+    basis, own = model.basis.on(shape), model.modes.variance_for("a model")
     assert isinstance(basis, WaveletBasis)
-    waves, spectrum = FourierBasis(shape).to(basis.scale), modes.variance_for("a spectrum")
-    if spectrum.shape != shape:
-        raise ValueError(f"the modes of shape {modes.shape} are not those of {waves}.")
-    variance = torch.empty_like(spectrum)
-    for rows, columns in basis.kinds_of_components():
-        one = torch.zeros(shape).to(basis.scale)
-        one[:, rows.start, columns.start] = 1
-        power = waves.analyze(basis.synthesize(one)).square()
-        variance[:, rows, columns] = (power * spectrum).sum()
+    kinds = model.basis.kinds_of_components(), basis.kinds_of_components()
+    variance = own.new_empty(shape)
+    for (rows, columns), (there, across) in zip(*kinds, strict=True):
+        variance[:, there, across] = own[:, rows, columns].mean((1, 2), keepdim=True)
     mean = torch.zeros_like(variance)
     return model.on(shape, Modes(basis.scale, mean, variance, basis.momentum))
 

@@ -7,7 +7,7 @@ import torch
 from gaussians import DenseGaussian, generator
 from torch import Tensor
 
-from rgdiff_core import GaussianDenoiser, ModelSpec, Modes
+from rgdiff_core import GaussianDenoiser, Marginal, ModelSpec, Modes
 from rgdiff_core.bases import FourierBasis, WaveletBasis
 from rgdiff_core.bases.base import Shape
 from rgdiff_core.lattice import FreeField
@@ -89,11 +89,23 @@ def test_the_averages_of_a_grown_field_are_those_it_was_given():
     assert at_home.shape == (5, 1, 8, 8)
 
 
-def test_the_modes_of_wavelets_are_those_of_fields_with_the_spectrum():
-    n, side = 6000, 8
-    model = on(diagonal(4), (1, side, side), waves(side))
-    ratio = haar(side).analyze(free_fields(side, n)).square().mean(0) / model.modes.variance
-    assert ((ratio - 1).abs() < 5 * (2 / n) ** 0.5).all()
+def test_on_another_lattice_details_are_drawn_by_the_same_law():
+    """A network that does something, on a field of period 8: its details there have period 8."""
+    model = networked().build(haar(8), diagonal(8).modes).eval()
+    for weight in model.network.parameters():
+        torch.nn.init.normal_(weight, std=0.2, generator=generator(3))
+    other = on(model, (1, 16, 16), waves(16))
+    fields, clean = free_fields(8, 3), torch.zeros(1, 8, 8)
+    clean[:, :4, :4] = 1
+    level = Marginal(torch.ones(1, 8, 8), 0.7 * (1 - clean) + 1e-6)
+    large = torch.zeros(1, 16, 16)
+    large[:, :8, :8] = 1
+    there = Marginal(torch.ones(1, 16, 16), 0.7 * (1 - large) + 1e-6)
+    found = model.basis.synthesize(model.posterior(model.basis.analyze(fields), level).mean)
+    c = other.basis.analyze(fields.tile(1, 1, 2, 2))
+    tiled = other.basis.synthesize(other.posterior(c, there).mean)
+    torch.testing.assert_close(tiled, found.tile(1, 1, 2, 2), atol=1e-5, rtol=1e-4)
+    assert (found - fields).std() > 0.1
 
 
 def test_rescaled_fields_have_the_spectrum_of_averages():
@@ -122,16 +134,28 @@ def test_waves_of_a_block_model_cannot_be_kept():
 
 
 @pytest.mark.parametrize(
-    ("coarse", "modes", "match"),
+    ("modes", "match"),
     [
-        (torch.zeros(2, 1, 5, 5), waves(8), "not those of FourierBasis"),
-        (torch.zeros(2, 1, 4, 4), waves(16), "not those of FourierBasis"),
-        (torch.zeros(2, 1, 4, 4), Modes(torch.zeros(1, 8, 8)), "a spectrum needs the data's"),
+        ((waves(8), waves(8)), "not those of twice the side"),
+        ((waves(4), waves(16)), "not those of twice the side"),
+        ((waves(8), Modes(torch.zeros(1, 16, 16))), "a spectrum needs the data's"),
+        ((waves(8),), "1 modes were given for 2 levels"),
+        ((), "0 modes were given for 2 levels"),
     ],
 )
-def test_spectra_that_do_not_fit_are_refused(coarse, modes, match):
+def test_spectra_that_do_not_fit_are_refused(modes, match):
     with pytest.raises(ValueError, match=match):
-        grow(diagonal(4), coarse, 1, generator(), modes=(modes,))
+        grow(diagonal(4), torch.zeros(2, 1, 4, 4), 2, generator(), modes=modes)
+
+
+def test_one_octave_of_blocks_needs_no_spectrum():
+    given = coarse_fields(free_fields(16, 3), blocks=True)
+    grown = [
+        grow(diagonal(4), given, 1, generator(1), modes=m, steps=2) for m in ((), (waves(16),))
+    ]
+    assert torch.equal(*grown)
+    with pytest.raises(ValueError, match="the modes of the waves are needed"):
+        on(GaussianDenoiser(FourierBasis((1, 8, 8), "lattice"), waves(8)), (1, 16, 16), None)
 
 
 @pytest.mark.parametrize(
