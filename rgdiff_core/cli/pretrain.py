@@ -2,6 +2,7 @@
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from rgdiff_core.pretraining.blocks import BlockCard
 from rgdiff_core.pretraining.images import CardBudget, ImageCard
 from rgdiff_core.pretraining.lattice import Card, pretrain
 from rgdiff_core.pretraining.lines import LineCard
+from rgdiff_core.pretraining.rescan import rescan
+from rgdiff_core.pretraining.scan import GOOD
 from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.spec import check_whole
 from rgdiff_core.terminal import duration
@@ -37,6 +40,12 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         "--sheet",
         action="store_true",
         help="models of images: only draw the stored samples of the installed model again",
+    )
+    parser.add_argument(
+        "--rescan",
+        action="store_true",
+        help="lattice models: only measure the processes of the installed card again whose "
+        f"effective sample size is below {GOOD:g}, on other time grids",
     )
     parser.add_argument(
         "--samples", type=int, default=512, help="samples for the card (default 512)"
@@ -79,6 +88,12 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     if chosen.sheet:
         path = renew_sheet(chosen.name, str(device_of(chosen.device)))
         return {"sheet": str(path)}, [str(path)]
+    if chosen.rescan:
+        scan = rescan(chosen.name, chosen.scan_samples, chosen.steps, _say(chosen))
+        worst = min(scan.found, key=lambda title: scan.found[title].ess.value)
+        ess = scan.found[worst].ess
+        line = f"{chosen.name}: ESS at least {ess} of {len(scan.found)} processes, with {worst}"
+        return asdict(scan), [line]
     work = chosen.work or Path("runs") / f"pretrain-{Path(chosen.name).name}"
     card = pretrain(
         chosen.name,
@@ -89,10 +104,14 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         images=_image_budget(chosen),
         device=chosen.device,
         unfinished=chosen.unfinished,
-        say=lambda text: None if chosen.json else print(text, flush=True),
+        say=_say(chosen),
     )
     took = duration(time.monotonic() - start)
     return asdict(card), [f"{card.name}: {_figure(card)}, in {took}"]
+
+
+def _say(chosen: argparse.Namespace) -> Callable[[str], None]:
+    return lambda text: None if chosen.json else print(text, flush=True)
 
 
 def _figure(card: Card | BlockCard | LineCard | ImageCard) -> str:

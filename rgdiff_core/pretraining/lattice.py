@@ -7,7 +7,7 @@ with all numbers and `card.md` for people beside it, and the file's SHA-256 into
 import json
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from rgdiff_core.pretraining.blocks import BlockCard, block_card, block_markdown
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
+from rgdiff_core.pretraining.scan import GOOD, scanned, told
 from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.growth import by_blocks
@@ -43,7 +44,7 @@ from rgdiff_core.training.models import config_of, tried_processes
 from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.runs.folder import read_config, read_status
 
-__all__ = ["Card", "PROCESSES", "pretrain"]
+__all__ = ["Card", "PROCESSES", "markdown", "pretrain"]
 
 # All of the literature but those in wavelets, columns and with jumps, and but linear log-SNR and
 # the exploding ones, which lead through white noise as cosine does.
@@ -88,6 +89,7 @@ class Card(CardHead):
         held_out: on the test split, with the best process.
         hmc: susceptibility from a fresh hybrid Monte Carlo run.
         gaussian_nll: of the free theory on the same configurations.
+        grids: as of `Scan`.
     """
 
     best: str
@@ -96,6 +98,7 @@ class Card(CardHead):
     held_out: HeldOutMetrics
     hmc: Estimate
     gaussian_nll: Estimate
+    grids: Mapping[str, str] = field(default_factory=dict)
 
 
 def pretrain(
@@ -151,7 +154,7 @@ def pretrain(
             text = block_markdown(card, action)
         else:
             card = _evaluate(name, config, action, work, (samples, scan_samples, steps), say)
-            text = _markdown(card, action)
+            text = markdown(card, action)
         extra = {"data": config.data, "name": name, "config": config.to_json()}
         save_model(model, home / "model.safetensors", extra)
         _write_card(card, text, home)
@@ -225,23 +228,21 @@ def _evaluate(
     test = data.load(config.data, "test")
     x, chains = test.images[:n], None if test.chains is None else test.chains[:n]
     generator = torch.Generator().manual_seed(config.seed)
-    processes = {title: each.on(model) for title, each in PROCESSES.items()}
-    scan: dict[str, FlowMetrics] = {}
-    for title, process in processes.items():
-        scan[title] = quality(model, process, action, few, steps, generator)
-        say(f"{title}: ESS {scan[title].ess}")
-    best = max(scan, key=lambda title: scan[title].ess.value)
-    measured = quality(model, processes[best], action, n, steps, generator)
+    scan = scanned(model, PROCESSES, action, few, steps, generator, say)
+    best = scan.best
+    process, grid = PROCESSES[best].on(model), scan.grid(best)
+    measured = quality(model, process, action, n, steps, generator, grid=grid)
     say(f"{best}, {n} samples: ESS {measured.ess}")
-    held = held_out(model, processes[best], action, x, steps, measured.log_z, chains=chains)
+    held = held_out(model, process, action, x, steps, measured.log_z, grid=grid, chains=chains)
     say(f"held out: {held.nll} nats, {held.forward_kl} above the entropy")
-    free = _gaussian_nll(model, processes[best], x, chains)
+    free = _gaussian_nll(model, process, x, chains)
     size = x.shape[-1]
     reference = hmc(action, size, HMC_SAMPLES, generator=generator, thinning=4)
     return Card(
         **CardHead.fields_of(name, config, model, work),
         best=best,
-        scan=scan,
+        scan=scan.found,
+        grids=scan.grids,
         quality=measured,
         held_out=held,
         hmc=observables(reference.configurations, n_chains=reference.n_chains)["susceptibility"],
@@ -267,10 +268,11 @@ def _index(card: Card | BlockCard | LineCard | ImageCard, model: Path) -> None:
     write_text(path, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
 
 
-def _markdown(card: Card, action: Phi4) -> str:
+def markdown(card: Card, action: Phi4) -> str:
+    """Write a card for people."""
     q, held = card.quality, card.held_out
     rows = "\n".join(
-        f"| {title} | {each.ess} | {each.reverse_kl} | {each.susceptibility} |"
+        f"| {told(title, card.grids)} | {each.ess} | {each.reverse_kl} | {each.susceptibility} |"
         for title, each in card.scan.items()
     )
     gap = card.gaussian_nll.value - held.entropy.value
@@ -287,9 +289,9 @@ A universal denoiser in the Fourier basis: one network for every schedule and ev
 
 Over the {len(card.scan)} processes of the scan below the effective sample size is at least
 {worst.ess}, with *{lowest}*. The other numbers are for the probability flow of the best process,
-*{card.best}*, integrated with {q.nfe} evaluations, in steps uniform in log-SNR where samples are
-drawn; errors are one standard error. All numbers are
-in `card.json`.
+*{card.best}*, integrated with {q.nfe} evaluations, in equal steps of the log-SNR or, where that
+gave less than {GOOD:g}, on the time grid that is named, chosen on other samples; errors are one
+standard error. All numbers are in `card.json`.
 
 | quantity | value |
 |:--|:--|

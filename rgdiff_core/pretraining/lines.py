@@ -4,7 +4,7 @@ were trained on, and in between.
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.pretraining.cards import CardHead
+from rgdiff_core.pretraining.scan import GOOD, scanned, told
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
@@ -52,6 +53,7 @@ class LineCard(CardHead):
         best: the process, by name, of the largest effective sample size in the scan.
         scan: quality by process at the middle of the line, few samples each.
         rows: in the middle between each two of these points.
+        grids: as of `Scan`.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -59,6 +61,7 @@ class LineCard(CardHead):
     best: str
     scan: Mapping[str, FlowMetrics]
     rows: tuple[LineRow, ...]
+    grids: Mapping[str, str] = field(default_factory=dict)
 
 
 def line_card(
@@ -84,19 +87,15 @@ def line_card(
     n, few, steps = budget
     generator = torch.Generator().manual_seed(config.seed)
 
-    def measured(m2: float, lam: float, noise: FixedProcess, n: int) -> FlowMetrics:
-        here = model.at(m2, lam)
-        return quality(here, noise.on(here), Phi4(m2, lam), n, steps, generator)
-
-    scan: dict[str, FlowMetrics] = {}
-    for title, noise in processes.items():
-        scan[title] = measured(*line.line.middle, noise, few)
-        say(f"{title}: ESS {scan[title].ess}")
-    best = max(scan, key=lambda title: scan[title].ess.value)
+    middle = model.at(*line.line.middle)
+    theory = Phi4(*line.line.middle)
+    scan = scanned(middle, processes, theory, few, steps, generator, say)
+    noise, grid = processes[scan.best], scan.grid(scan.best)
     rows = []
     for a, b in itertools.pairwise(line.line.places):
         m2, lam = line.line.at((a + b) / 2)
-        found = measured(m2, lam, processes[best], n)
+        here = model.at(m2, lam)
+        found = quality(here, noise.on(here), Phi4(m2, lam), n, steps, generator, grid=grid)
         run = hmc(Phi4(m2, lam), model.basis.shape[-1], HMC_SAMPLES, generator=generator)
         chi = observables(run.configurations, n_chains=run.n_chains)["susceptibility"]
         rows.append(LineRow(m2, lam, found, chi))
@@ -105,9 +104,10 @@ def line_card(
         **CardHead.fields_of(name, config, model, work),
         points=line.line.points,
         spread=line.spread(),
-        best=best,
-        scan=scan,
+        best=scan.best,
+        scan=scan.found,
         rows=tuple(rows),
+        grids=scan.grids,
     )
 
 
@@ -120,7 +120,9 @@ def line_markdown(card: LineCard) -> str:
         f"{row.hmc} |"
         for row in card.rows
     )
-    scan = "\n".join(f"| {title} | {each.ess} |" for title, each in card.scan.items())
+    scan = "\n".join(
+        f"| {told(title, card.grids)} | {each.ess} |" for title, each in card.scan.items()
+    )
     first = card.rows[0].quality
     return f"""# {card.name}: {card.title}
 
@@ -144,7 +146,9 @@ them (errors are one standard error; all numbers are in `card.json`):
 |--:|--:|:--|:--|:--|:--|:--|
 {rows}
 
-The scan over processes at the middle of the line, {next(iter(card.scan.values())).n} samples each:
+The scan over processes at the middle of the line, {next(iter(card.scan.values())).n} samples
+each, in equal steps of the log-SNR or, where that gave less than {GOOD:g}, on the time grid that
+is named, chosen on other samples:
 
 | process | ESS |
 |:--|:--|

@@ -1,0 +1,113 @@
+"""How good a lattice model is with each of several processes, on a time grid that suits them.
+
+The flow's integrator takes equal steps of the log-SNR, which suit most schedules. Where the
+effective sample size comes out below 0.95, that may be the integrator's fault: then other grids
+are tried on a few samples, and the best is measured on new ones.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.evaluation import FlowMetrics, quality
+from rgdiff_core.evaluation.lattice.quality import FLOW_GRID
+from rgdiff_core.lattice import Phi4
+from rgdiff_core.process import Process
+from rgdiff_core.sampling import GRIDS
+from rgdiff_core.training.noise_levels import FixedProcess
+
+__all__ = ["GOOD", "Say", "Scan", "scanned", "scanned_again", "told"]
+
+GOOD = 0.95  # effective sample size from which on no other grid is tried
+TRIED = 16  # samples of each grid
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Quality by process.
+
+    Attributes:
+        found: by title.
+        grids: by title, of those that are not on equal steps of the log-SNR.
+    """
+
+    found: Mapping[str, FlowMetrics]
+    grids: Mapping[str, str]
+
+    @property
+    def best(self) -> str:
+        """The title of the largest effective sample size."""
+        return max(self.found, key=lambda title: self.found[title].ess.value)
+
+    def grid(self, title: str) -> str:
+        """Return the grid that a process was measured on."""
+        return self.grids.get(title, FLOW_GRID)
+
+
+def scanned(
+    model: NetworkDenoiser,
+    processes: Mapping[str, FixedProcess],
+    action: Phi4,
+    n: int,
+    steps: int,
+    generator: torch.Generator,
+    say: Say,
+) -> Scan:
+    """Measure a model with each process.
+
+    Arguments:
+        n: samples of each.
+        steps: of the integrator.
+    """
+    found = {}
+    for title, noise in processes.items():
+        found[title] = quality(model, noise.on(model), action, n, steps, generator)
+        say(f"{title}: ESS {found[title].ess}")
+    return scanned_again(Scan(found, {}), model, processes, action, n, steps, generator, say)
+
+
+def scanned_again(
+    scan: Scan,
+    model: NetworkDenoiser,
+    processes: Mapping[str, FixedProcess],
+    action: Phi4,
+    n: int,
+    steps: int,
+    generator: torch.Generator,
+    say: Say,
+) -> Scan:
+    """Try other grids where the effective sample size is too small; arguments as of `scanned`."""
+    found, grids = dict(scan.found), dict(scan.grids)
+    for title, metrics in scan.found.items():
+        if metrics.ess.value >= GOOD or title in grids:
+            continue
+        process = processes[title].on(model)
+        grid = _best_grid(model, process, action, steps, generator)
+        if grid != FLOW_GRID:
+            found[title] = quality(model, process, action, n, steps, generator, grid=grid)
+            grids[title] = grid
+            say(f"{title}, grid {grid}: ESS {found[title].ess}")
+    return Scan(found, grids)
+
+
+def _best_grid(
+    model: NetworkDenoiser,
+    process: Process,
+    action: Phi4,
+    steps: int,
+    generator: torch.Generator,
+) -> str:
+    """Return the grid of the largest effective sample size, of few samples."""
+
+    def ess(grid: str) -> float:
+        return quality(model, process, action, TRIED, steps, generator, grid=grid).ess.value
+
+    return max((FLOW_GRID, *(grid for grid in GRIDS if grid != FLOW_GRID)), key=ess)
+
+
+def told(title: str, grids: Mapping[str, str]) -> str:
+    """Return what a process is called in a table, with its grid where that was chosen."""
+    return f"{title}, grid *{grids[title]}*" if title in grids else title
