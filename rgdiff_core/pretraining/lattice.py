@@ -272,7 +272,8 @@ def markdown(card: Card, action: Phi4) -> str:
     """Write a card for people."""
     q, held = card.quality, card.held_out
     rows = "\n".join(
-        f"| {told(title, card.grids)} | {each.ess} | {each.reverse_kl} | {each.susceptibility} |"
+        f"| {told(title, each, card.grids)} | {each.ess} | {each.reverse_kl} | "
+        f"{each.susceptibility} |"
         for title, each in card.scan.items()
     )
     gap = card.gaussian_nll.value - held.entropy.value

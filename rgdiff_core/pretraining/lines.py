@@ -121,7 +121,7 @@ def line_markdown(card: LineCard) -> str:
         for row in card.rows
     )
     scan = "\n".join(
-        f"| {told(title, card.grids)} | {each.ess} |" for title, each in card.scan.items()
+        f"| {told(title, each, card.grids)} | {each.ess} |" for title, each in card.scan.items()
     )
     first = card.rows[0].quality
     return f"""# {card.name}: {card.title}

@@ -82,11 +82,11 @@ def scanned_again(
     """Try other grids where the effective sample size is too small; arguments as of `scanned`."""
     found, grids = dict(scan.found), dict(scan.grids)
     for title, metrics in scan.found.items():
-        if metrics.ess.value >= GOOD or title in grids:
+        if metrics.ess.value >= GOOD:
             continue
         process = processes[title].on(model)
         grid = _best_grid(model, process, action, steps, generator)
-        if grid != FLOW_GRID:
+        if grid != scan.grid(title) or metrics.nfe < 4 * steps:
             found[title] = quality(model, process, action, n, steps, generator, grid=grid)
             grids[title] = grid
             say(f"{title}, grid {grid}: ESS {found[title].ess}")
@@ -108,6 +108,8 @@ def _best_grid(
     return max((FLOW_GRID, *(grid for grid in GRIDS if grid != FLOW_GRID)), key=ess)
 
 
-def told(title: str, grids: Mapping[str, str]) -> str:
+def told(title: str, metrics: FlowMetrics, grids: Mapping[str, str]) -> str:
     """Return what a process is called in a table, with its grid where that was chosen."""
-    return f"{title}, grid *{grids[title]}*" if title in grids else title
+    if title not in grids:
+        return title
+    return f"{title}, grid *{grids[title]}*, {metrics.nfe} evaluations"

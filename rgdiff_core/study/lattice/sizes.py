@@ -126,7 +126,7 @@ class SizeStudy:
         whole = [name for name in models if not by_blocks(model_of(name))]
         for size in sizes:
             for name in whole:
-                for spectrum in ("run", "scaling") if size > max(SMALL) else ("run",):
+                for spectrum in _spectra(size):
                     self.drawn(name, size, spectrum)
             for name in models if size > min(sizes) else ():
                 self.grown(name, size)
@@ -346,6 +346,14 @@ def evenly(total: int, n: int) -> Tensor:
 def _inputs(**given: Any) -> dict[str, Any]:
     """Return what a cell is computed from, with the theory."""
     return {"action": asdict(ACTION)} | given
+
+
+def _spectra(size: int) -> tuple[str, ...]:
+    """Return the spectra that fields of a size are drawn with: scaling goes from lattices that are
+    smaller to one whose long waves these have.
+    """
+    reached = max(SMALL) < size <= LARGER[-2] * LARGER[-1] // 2
+    return ("run", "scaling") if reached else ("run",)
 
 
 def _ladder(sizes: tuple[int, ...]) -> tuple[int, ...]:
