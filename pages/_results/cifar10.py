@@ -25,6 +25,7 @@ from rgdiff_core.study.lattice.verdict import Difference
 
 __all__ = ["COLUMNS", "Chosen", "draw"]
 
+SOFTNESS = "Softness"  # a figure that only some studies have
 OURS, NFE = "cifar10-matched", "sampling steps"
 Chosen = Sequence[Found]
 FIRST = ("cifar10-standard", "cifar10-matched", "cifar10")  # models whose arms are drawn at first
@@ -75,10 +76,17 @@ def _sections(study: Found) -> None:
     titles = {arm["name"]: label(arm) for arm in chosen}
     with shown(study):
         links.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
-    figure = studies.chosen(FIGURES, "view")
+    there = {
+        title: each for title, each in FIGURES.items() if title != SOFTNESS or _scanned(study)
+    }
+    figure = studies.chosen(there, "view")
     with shown(study):
         figure(study, nfe)
     _search(study)
+
+
+def _scanned(study: Found) -> bool:
+    return any(scan["rows"] for scan in study["scans"])
 
 
 def _steps(study: Found) -> list[int]:
@@ -243,15 +251,13 @@ def _evaluations(study: Found, nfe: int | None) -> None:
         format_func=lambda name: study["metrics"][name]["title"],
     )
     arms, drawn, rows = chosen(study), [], []
-    for arm in arms:
+    for arm, look in zip(arms, figures.looks(arms), strict=True):
         points = [(r["nfe"], r["metrics"][what]) for r in arm["samples"] if what in r["metrics"]]
         rows += [{"arm": label(arm), "steps": n} | pair(what, number) for n, number in points]
         if points:
             x, y = zip(*points, strict=True)
             values, errors = [v["value"] for v in y], [v["error"] or 0.0 for v in y]
-            drawn.append(
-                Curve(label(arm), x, values, *figures.look(arm), error=errors, joined=True)
-            )
+            drawn.append(Curve(label(arm), x, values, *look, error=errors, joined=True))
     floor = ((study["floor"] or {}).get("metrics") or {}).get(what)
     if drawn:
         title = study["metrics"][what]["title"]
@@ -284,7 +290,7 @@ FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
     "Sampling steps": _evaluations,
     "Pictures": lambda study, nfe: images.pictures(study, chosen(study)),
     "Spectra": lambda study, nfe: images.spectra(study, nfe, chosen(study)),
-    "Softness": lambda study, nfe: images.softness(study),
+    SOFTNESS: lambda study, nfe: images.softness(study),
     "One change at a time": lambda study, nfe: images.ablation(study),
     "Recipes": lambda study, nfe: recipes.draw(study),
     "FID and KID": lambda study, nfe: distances.draw(study),

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from pages._shared import plots
 from pages._shared.plots import Curve
 
-__all__ = ["Mark", "curves", "dots", "forest", "heat", "look"]
+__all__ = ["Mark", "curves", "dots", "forest", "heat", "look", "looks"]
 
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
@@ -25,6 +25,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same 
     "cifar10-matched": (plots.ORANGE, "solid"),
 }
 OTHER = "#b8860b"
+SPARE = (plots.PURPLE, plots.GREEN, plots.BLUE, OTHER, plots.GREY)
 DASHES: Mapping[str, str] = {
     "cifar10": "dash",
     "cifar10-small": "solid",
@@ -58,6 +59,18 @@ def look(arm: Mapping[str, Any]) -> tuple[str, str]:
         return LOOKS[arm["name"]]
     color = LOOKS.get(arm.get("group", ""), (OTHER, ""))[0]
     return color, DASHES.get(str(arm.get("model")), "solid")
+
+
+def looks(arms: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the looks of arms that are drawn together: where one has been taken, the next colour
+    that is free.
+    """
+    found: list[tuple[str, str]] = []
+    for arm in arms:
+        color, dash = look(arm)
+        free = (each for each in (color, *SPARE) if (each, dash) not in found)
+        found.append((next(free, color), dash))
+    return found
 
 
 def curves(

@@ -57,10 +57,10 @@ def _picture(file: str, caption: str) -> None:
 def spectra(study: Found, nfe: int | None, arms: Sequence[Found]) -> None:
     """Draw by how much the samples' power is off the data's, by scale."""
     drawn, rows = [], []
-    for arm in arms:
+    for arm, look in zip(arms, figures.looks(arms), strict=True):
         found = next((row for row in arm["samples"] if row["nfe"] == nfe), None)
         if found:
-            drawn.append(_ratio(label(arm), found["spectrum"], *figures.look(arm)))
+            drawn.append(_ratio(label(arm), found["spectrum"], *look))
     if study["floor"]:
         drawn.append(_ratio("real images", study["floor"]["spectrum"], plots.GREY, "dot"))
     if not drawn:

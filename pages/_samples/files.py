@@ -107,13 +107,11 @@ model = open_model({name!r}).denoiser{_at(setting)}
     data = load(setting).data
     return (
         lines
-        + f"""from rgdiff_core.denoisers.conditional import Conditioned
+        + f"""from rgdiff_core.denoisers.conditional import Conditioned, known_below
 from rgdiff_core.seeds import stream
 
 image = {_image_line(data, setting, zoom.image)}
-kernel = rg.schedules.SigmoidKernel({zoom.softness!r})
-cutoff = torch.full_like(model.basis.scale, {zoom.cutoff!r})
-known = torch.sigmoid(-kernel.gamma(model.basis.scale, cutoff))
+known = known_below(model.basis.scale, {zoom.cutoff!r}, {zoom.softness!r})
 model = Conditioned(model, image, known, stream({request.seed}, {LOOK}))
 """
     )

@@ -19,9 +19,8 @@ from pages._sampling.setting import MAX_SAMPLES, Request, Setting
 from pages._shared.lanes import Interruptible
 from pages._shared.pictures import MAX_VALUES
 from rgdiff_core.denoisers import Denoiser, free_theory, guided
-from rgdiff_core.denoisers.conditional import Conditioned
+from rgdiff_core.denoisers.conditional import Conditioned, known_below
 from rgdiff_core.sampling import State
-from rgdiff_core.schedules import SigmoidKernel
 from rgdiff_core.seeds import STREAMS, Generators, stream, streams, walk
 
 __all__ = [
@@ -75,10 +74,7 @@ def given(request: Request, source: Source) -> tuple[Tensor, Tensor] | None:
     if zoom is None:
         return None
     images = source.images.images[: zoom.image + 1]
-    scale = source.denoiser.basis.scale
-    kernel = SigmoidKernel(zoom.softness)
-    known = torch.sigmoid(-kernel.gamma(scale, torch.full_like(scale, zoom.cutoff)))
-    return images[-1:], known
+    return images[-1:], known_below(source.denoiser.basis.scale, zoom.cutoff, zoom.softness)
 
 
 def lead(setting: Setting, source: Source) -> Denoiser:

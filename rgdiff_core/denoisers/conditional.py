@@ -17,8 +17,22 @@ from torch import Tensor
 
 from rgdiff_core.denoisers import Denoiser, Guided, NetworkDenoiser, Posterior
 from rgdiff_core.process import Generators, Marginal, Prior, Process, white_noise
+from rgdiff_core.schedules.kernels import SigmoidKernel
 
-__all__ = ["Conditioned"]
+__all__ = ["Conditioned", "known_below"]
+
+
+def known_below(scale: Tensor, cutoff: float, softness: float) -> Tensor:
+    """Return κ of components of which those coarser than a cutoff are known, and the finer ones
+    ever less: that of a sigmoid kernel.
+
+    Arguments:
+        scale: of the components, in [0, 1].
+        cutoff: in [0, 1].
+        softness: the kernel's width.
+    """
+    gamma = SigmoidKernel(softness).gamma(scale, torch.full_like(scale, cutoff))
+    return torch.sigmoid(-gamma)
 
 
 class Conditioned(Denoiser):
