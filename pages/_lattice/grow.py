@@ -130,12 +130,15 @@ def _bound(fields: Tensor) -> float:
 
 def _pictures(octaves: Sequence[Octave]) -> None:
     """Draw the same fields ever finer, from the left to the right."""
-    bound = _bound(octaves[0].reference.x)
-    shown = [("given", octaves[0].given)]
-    shown += [(f"drawn in {plots.short(each.grown.seconds)} s", each.grown.x) for each in octaves]
+    bound, numbers = _bound(octaves[0].reference.x), growth.lineage(octaves, SHOWN)
+    shown = [("given", octaves[0].given[numbers[0]])]
+    shown += [
+        (f"drawn in {plots.short(each.grown.seconds)} s", each.grown.x[own])
+        for each, own in zip(octaves, numbers, strict=True)
+    ]
     for column, (what, fields) in zip(st.columns(len(shown)), shown, strict=True):
         side = fields.shape[-1]
-        tiles = pictures.pixels(fields[:SHOWN], -bound, bound, "diverging")
+        tiles = pictures.pixels(fields, -bound, bound, "diverging")
         captions = [f"{side}×{side}, field {i + 1}" for i in range(len(tiles))]
         column.html(plots.tiles(tiles, captions, f"{side}×{side}, {what}", size=TILE))
     st.html(configurations.bar(bound))

@@ -1,7 +1,7 @@
 """Growing lattices for the Lattice page, in the background, beside hybrid Monte Carlo."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -44,6 +44,7 @@ __all__ = [
     "begin",
     "find",
     "grows",
+    "lineage",
     "taken_over",
 ]
 
@@ -59,7 +60,11 @@ STEPS = 12  # of the sampler
 
 
 def _some(fields: Tensor, n: int) -> Tensor:
-    return fields[:: max(1, len(fields) // n)][:n]
+    return fields[:: _stride(len(fields), n)][:n]
+
+
+def _stride(count: int, n: int) -> int:
+    return max(1, count // n)
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,15 @@ class Octave:
     def beginning(self) -> Tensor:
         """As many fields of the origin as were grown, of all chains."""
         return _some(self.origin, len(self.grown.x))
+
+
+def lineage(octaves: Sequence[Octave], n: int) -> list[list[int]]:
+    """Return which fields of each octave the first n of the last one were grown from."""
+    numbers = [list(range(min(n, len(octaves[-1].grown.x))))]
+    for before, each in zip(octaves[-2::-1], octaves[:0:-1], strict=True):
+        stride = _stride(len(before.grown.x), len(each.grown.x))
+        numbers.append([stride * number for number in numbers[-1]])
+    return numbers[::-1]
 
 
 def find(growth: Growth) -> jobs.Task | None:

@@ -50,19 +50,24 @@ def test_fields_grow_octave_by_octave_beside_hybrid_monte_carlo():
 
 
 def test_fields_grow_from_averages_of_blocks():
-    link = {"view": "Grow", "grow-from": "4", "model": "pretrained/phi4-blocks"}
+    link = {"view": "Grow", "grow-from": "8"}
     at = healthy(page_at("pages/lattice.py", **link).run())
     at.selectbox(key="grown").set_value("pretrained/phi4-blocks").run()
     at.segmented_control(key="grow-octaves").set_value(2).run()
-    wanted = Growth("pretrained/phi4-blocks", models.version("pretrained/phi4-blocks"), 4, 2)
+    wanted = Growth("pretrained/phi4-blocks", models.version("pretrained/phi4-blocks"), 8, 2)
     next(each for each in at.button if each.label == "Grow").click().run()
     octaves = finished(growth.find(wanted)).result
     for octave in octaves:
         averages = torch.nn.functional.avg_pool2d(octave.grown.x, 2)
         torch.testing.assert_close(averages, octave.given, atol=1e-5, rtol=0)
     healthy(at.run())
-    assert list(at.dataframe[0].value["lattice"]) == ["8×8", "8×8", "16×16", "16×16"]
+    assert list(at.dataframe[0].value["lattice"]) == ["16×16", "16×16", "32×32", "32×32"]
     assert "grow-cutoff" not in {each.key for each in at.slider}
+    first, last = growth.lineage(octaves, 2)
+    assert last == [0, 1] and len(octaves[1].grown.x) < len(octaves[0].grown.x)
+    parents = octaves[0].grown.x[first].flatten(1)
+    alike = torch.corrcoef(torch.cat([parents, octaves[1].given[last].flatten(1)]))
+    assert alike[0, 2] > 0.9 and alike[1, 3] > 0.9  # rescaled, wave by wave
     there, here = (each.observables["phi2"] for each in (octaves[1].reference, octaves[1].grown))
     assert abs(here.value / there.value - 1) < 0.1
 
