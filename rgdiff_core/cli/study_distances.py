@@ -14,11 +14,12 @@ from rgdiff_core.denoisers.files import pretrained_folder, sha256
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.pretraining.images import PROCESSES
+from rgdiff_core.pretraining.images import OWN, PROCESSES
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
-from rgdiff_core.study.images.distances import DistanceStudy, Drawn, lines
+from rgdiff_core.study.images.distances import LEAST, DistanceStudy, Drawn, lines
 from rgdiff_core.study.report import versions
-from rgdiff_core.training.models import open_model
+from rgdiff_core.training import runs
+from rgdiff_core.training.models import LoadedModel, open_model
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["distances_options", "run_distances"]
@@ -33,10 +34,12 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=MODEL,
-        help=f"a pretrained universal model of images 3×32×32; default {MODEL}",
+        help=f"of images 3×32×32: pretrained, a run or a file; default {MODEL}",
     )
     parser.add_argument(
-        "--process", choices=tuple(PROCESSES), default=WHITE, help=f"default: {WHITE}"
+        "--process",
+        choices=tuple(PROCESSES),
+        help=f"of a universal model; default: {WHITE}",
     )
     parser.add_argument(
         "--features",
@@ -67,28 +70,54 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     guidance = tuple(dict.fromkeys(chosen.guidance))
     drawn = Drawn(chosen.n, chosen.steps, guidance, chosen.seed, chosen.features)
     until, opened = end_of(chosen.minutes), open_model(chosen.model)
-    path = pretrained_folder() / chosen.model / "model.safetensors"
-    if not path.is_file():
-        raise ValueError(f"{chosen.model!r} is no pretrained model.")
+    _check(opened, drawn)
+    processes = {OWN: opened.trained_on} if opened.trained_on else PROCESSES
+    title = chosen.process or (OWN if opened.trained_on else WHITE)
+    if title not in processes:
+        raise ValueError(f"process = {title!r}, but {chosen.model} knows {', '.join(processes)}.")
     load_features(drawn.features)  # refuses what is missing before anything is drawn
     torch.set_num_threads(1)
     tune_malloc()
     model = opened.denoiser.set_precision("auto")
-    cells = Cells(chosen.work or WORK, printer(chosen), until)
-    process = PROCESSES[chosen.process].on(model)
-    study = DistanceStudy(cells, drawn, model, sha256(path), process, opened.data)
+    work = chosen.work or WORK / Path(chosen.model).stem
+    cells = Cells(work, printer(chosen), until)
+    process, digest = processes[title].on(model), sha256(_file(chosen.model))
+    study = DistanceStudy(cells, drawn, model, digest, process, opened.data)
     complete = False
     with suppress(OutOfTimeError):
         study.compute()
         complete = True
     rows = list(study.rows())
     found = {"command": _command(chosen, drawn), "model": chosen.model} | asdict(drawn)
-    found |= {"process": chosen.process, "data": opened.data, "complete": complete, "rows": rows}
+    found |= {"process": title, "data": opened.data, "complete": complete, "rows": rows}
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / f"distances-{opened.data}.json"
-    write_text(path, json.dumps(found | versions(), ensure_ascii=False, indent=1) + "\n")
     state = "complete" if complete else "stopped; rerun to continue"
+    if rows or not path.is_file():  # what was measured before is worth more than nothing
+        write_text(path, json.dumps(found | versions(), ensure_ascii=False, indent=1) + "\n")
     return {"file": str(path), "complete": complete}, [*lines(rows), f"{state}: {path}"]
+
+
+def _check(opened: LoadedModel, drawn: Drawn) -> None:
+    """Raise `ValueError` for a model that draws no images 3×32×32, and too few real ones."""
+    shape = opened.denoiser.basis.shape
+    if shape != (3, 32, 32) or not opened.data:
+        raise ValueError(f"{opened.name} draws fields {shape}; images (3, 32, 32) are needed.")
+    for split in ("test", "train"):
+        count = len(opened.images(split).images)
+        if drawn.n > count:
+            raise ValueError(
+                f"n = {drawn.n} is outside [{LEAST}, {count}]: {opened.data} has {count:,} "
+                f"{split} images."
+            )
+
+
+def _file(model: str) -> Path:
+    """Return the file of a model that `open_model` opens."""
+    if model.endswith(".safetensors"):
+        return Path(model)
+    path = pretrained_folder() / model / "model.safetensors"
+    return path if path.is_file() else runs.model_path(model)
 
 
 def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
@@ -96,7 +125,7 @@ def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
     scales = " ".join(f"{scale:g}" for scale in drawn.guidance)
     words = f"rgdiff study distances --model {chosen.model} --n {drawn.n} --steps {drawn.steps}"
     words += f" --guidance {scales}" if drawn.guidance else " --guidance"
-    words += f" --process '{chosen.process}'" if chosen.process != WHITE else ""
+    words += f" --process '{chosen.process}'" if chosen.process else ""
     words += f" --features {drawn.features}" if drawn.features != USUAL.features else ""
     return words + (f" --seed {drawn.seed}" if drawn.seed else "")
 

@@ -10,7 +10,7 @@ References:
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -31,12 +31,12 @@ from rgdiff_core.evaluation.features.network import Classifier, FeatureNetwork
 from rgdiff_core.evaluation.images.samples import draw_images
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
-from rgdiff_core.seeds import streams
+from rgdiff_core.seeds import MAX_SEED, streams
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 
-__all__ = ["ANY", "REAL", "DistanceStudy", "Drawn", "lines"]
+__all__ = ["ANY", "LEAST", "REAL", "DistanceStudy", "Drawn", "Way", "lines"]
 
 ANY, REAL = "any class", "training images"
 PART, BATCH = 500, 100  # images of a cell, and at once
@@ -64,8 +64,27 @@ class Drawn:
     def __post_init__(self) -> None:
         check_whole("n", self.n, LEAST, 50_000)
         check_whole("steps", self.steps, 1, 1000)
+        check_whole("seed", self.seed, 0, MAX_SEED)
         for scale in self.guidance:
             check_range("guidance", scale, 0, 100)
+
+
+@dataclass(frozen=True)
+class Way:
+    """Images that are compared with test images, or these.
+
+    Attributes:
+        title: for people.
+        split: of real images; "" for samples.
+        scale: of the guidance of samples by class, None for any class.
+    """
+
+    title: str
+    split: str = ""
+    scale: float | None = None
+
+
+TEST = Way("test images", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,67 +108,82 @@ class DistanceStudy:
     name: str = "cifar10"
 
     @property
-    def ways(self) -> list[str]:
-        """The ways to draw, by title: without a class, and by class at each scale."""
+    def ways(self) -> list[Way]:
+        """What is compared: samples of any class, of each class in turn at each scale, and
+        training images.
+        """
         by_class = self.drawn.guidance if self.model.num_classes else ()
-        return [ANY, *(f"guidance {scale:g}" for scale in by_class)]
+        guided = [Way(f"guidance {scale:g}", scale=scale) for scale in by_class]
+        return [Way(ANY), *guided, Way(REAL, "train")]
 
     def compute(self) -> None:
-        """Compute what is missing, the real images first; raises `OutOfTimeError` where that has
+        """Compute what is missing, the test images first; raises `OutOfTimeError` where that has
         to wait.
         """
-        for title in (None, *self.ways, REAL):
+        for way in (TEST, *self.ways):
             for first in range(0, self.drawn.n, PART):
-                self._part(title, first)
+                self._part(way, first)
+            if way is not TEST:
+                self._compared(way)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield the distances from test images of each way whose samples are all there."""
-        real = self._features(None)
-        for title in (*self.ways, REAL):
-            found = None if real is None else self._features(title)
-            if real is None or found is None:
-                continue
-            frechet = Estimate(frechet_distance(found, real), frechet_error(found, real))
-            row = {"way": title, "n": len(found), "frechet": frechet.to_dict()}
-            row |= {"kernel": kernel_distance(found, real).to_dict()}
-            named = None if title in (ANY, REAL) else self._named(title)
-            yield row | {"named": named and named.to_dict()}
+        """Yield the distances from test images of each way that is computed."""
+        for way in self.ways:
+            cell = self.cells.read(_row_cell(way), self._row_inputs(way))
+            if cell is not None:
+                yield {"way": way.title, "n": self.drawn.n} | cell["result"]
 
-    def _part(self, title: str | None, first: int) -> None:
-        """Compute the features of images from number `first` on; of test images without a
-        title.
-        """
-        n = min(PART, self.drawn.n - first)
-        inputs: dict[str, Any] = {"features": self.drawn.features, "data": self.name, "n": n}
-        if title not in (None, REAL):
-            about = asdict(self.drawn) | {"guidance": self._scale(title)}
-            inputs |= {key: about[key] for key in ("guidance", "steps", "seed")}
-            inputs |= {"model": self.digest, "schedule": self.process.schedule.to_json()}
-            inputs |= {"color": self.process.color.to_json()}
-        cell = _cell(title, first)
+    def _compared(self, way: Way) -> None:
+        """Compute the distances of a way whose parts are there."""
 
         def compute() -> dict[str, Any]:
-            if title in (None, REAL):
-                images, labels = self._real("test" if title is None else "train", first, n), None
+            real, found = self._kept(TEST, "features"), self._kept(way, "features")
+            assert real is not None and found is not None
+            right = self._kept(way, "right")
+            frechet = Estimate(frechet_distance(found, real), frechet_error(found, real))
+            return {
+                "frechet": frechet.to_dict(),
+                "kernel": kernel_distance(found, real).to_dict(),
+                "named": None if right is None else Estimate.of(right.double()).to_dict(),
+            }
+
+        self.cells.read_or_compute(_row_cell(way), self._row_inputs(way), compute)
+
+    def _row_inputs(self, way: Way) -> dict[str, Any]:
+        parts = range(0, self.drawn.n, PART)
+        return {each.title: [self._inputs(each, first) for first in parts] for each in (TEST, way)}
+
+    def _inputs(self, way: Way, first: int) -> dict[str, Any]:
+        """Return what the features of images from number `first` on are computed from."""
+        n = min(PART, self.drawn.n - first)
+        inputs: dict[str, Any] = {"features": self.drawn.features, "data": self.name, "n": n}
+        if not way.split:
+            inputs |= {"guidance": way.scale, "steps": self.drawn.steps, "seed": self.drawn.seed}
+            inputs |= {"model": self.digest, "schedule": self.process.schedule.to_json()}
+            inputs |= {"color": self.process.color.to_json()}
+        return inputs
+
+    def _part(self, way: Way, first: int) -> None:
+        """Compute the features of images from number `first` on."""
+        inputs, cell = self._inputs(way, first), _cell(way, first)
+
+        def compute() -> dict[str, Any]:
+            n, labels = inputs["n"], None
+            if way.split:
+                images = data.load(self.name, way.split, limit=first + n).images[first:]
             else:
-                images, labels = self._samples(self._scale(title), first, n)
+                images, labels = self._samples(way.scale, first, n)
+            if len(images) < n:
+                raise ValueError(f"n = {self.drawn.n} is more than there are {way.title}.")
             tensors = {"features": extract(self._network, images, BATCH)}
             if labels is not None and self._classifier is not None:
-                found = torch.cat([self._classifier.logits(x) for x in images.split(BATCH)])
-                tensors |= {"right": (found.argmax(1) == labels).float()}
+                logits = (self._classifier.logits(x) for x in images.split(BATCH))
+                found = torch.cat([each.argmax(1) for each in logits])
+                tensors |= {"right": (found == labels).float()}
             write_tensors(self.cells.path(cell, ".safetensors"), tensors, {})
             return {"n": n}
 
         self.cells.read_or_compute(cell, inputs, compute)
-
-    def _scale(self, title: str | None) -> float | None:
-        return None if title in (None, ANY, REAL) else float(str(title).split()[1])
-
-    def _real(self, split: str, first: int, n: int) -> Tensor:
-        images = data.load(self.name, split, limit=first + n).images
-        if len(images) < first + n:
-            raise ValueError(f"n = {self.drawn.n}, but there are {len(images)} {split} images.")
-        return images[first:]
 
     def _samples(self, scale: float | None, first: int, n: int) -> tuple[Tensor, Tensor | None]:
         labels = None if scale is None else torch.arange(first, first + n) % self.model.num_classes
@@ -169,19 +203,12 @@ class DistanceStudy:
             )
         return torch.cat(parts).float() / 127.5 - 1, labels
 
-    def _features(self, title: str | None) -> Tensor | None:
-        return self._kept(title, "features")
-
-    def _named(self, title: str) -> Estimate | None:
-        right = self._kept(title, "right")
-        return None if right is None else Estimate.of(right.double())
-
-    def _kept(self, title: str | None, what: str) -> Tensor | None:
+    def _kept(self, way: Way, what: str) -> Tensor | None:
         """Return a tensor of all parts, None where one is missing."""
         parts = []
         for first in range(0, self.drawn.n, PART):
-            path = self.cells.path(_cell(title, first), ".safetensors")
-            if self.cells.kept(_cell(title, first)) is None or not path.is_file():
+            path = self.cells.path(_cell(way, first), ".safetensors")
+            if self.cells.read(_cell(way, first), self._inputs(way, first)) is None:
                 return None
             tensors = load_file(path)
             if what not in tensors:
@@ -201,8 +228,13 @@ class DistanceStudy:
         return found if isinstance(found, Classifier) and fits else None
 
 
-def _cell(title: str | None, first: int) -> str:
-    return f"{(title or 'test images').replace(' ', '-')}-{first:05d}"
+def _cell(way: Way, first: int) -> str:
+    scale = None if way.scale is None else f"guidance-{way.scale!r}"
+    return f"{scale or way.title.replace(' ', '-')}-{first:05d}"
+
+
+def _row_cell(way: Way) -> str:
+    return f"distance-{way.title.replace(' ', '-')}-{way.scale!r}"
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:

@@ -23,11 +23,13 @@ PHOTOGRAPHS, WHITE = "photographs", "white noise, linear log-SNR"
 DRAWN = Drawn(40, 1, (2.0,), 3, "cifar10")
 
 
-def study(folder: Path, drawn: Drawn = DRAWN, until: float | None = None) -> DistanceStudy:
+def study(
+    folder: Path, drawn: Drawn = DRAWN, until: float | None = None, digest: str = "digest"
+) -> DistanceStudy:
     model = rg.load_pretrained("cifar10-conditional").eval()
     process = PROCESSES[WHITE].on(model)
     cells = Cells(folder, lambda text: None, until)
-    return DistanceStudy(cells, drawn, model, "digest", process, PHOTOGRAPHS)
+    return DistanceStudy(cells, drawn, model, digest, process, PHOTOGRAPHS)
 
 
 def test_distances_of_parts_are_those_of_all_images(
@@ -63,6 +65,19 @@ def test_what_was_stopped_goes_on_and_other_samples_are_drawn_again(tmp_path: Pa
         study(tmp_path, Drawn(40, 2, (2.0,), 3, "cifar10"), until=0.0).compute()
 
 
+def test_numbers_are_those_of_the_model_and_of_the_features_that_were_asked_for(tmp_path: Path):
+    study(tmp_path).compute()
+    known = {row["way"] for row in study(tmp_path).rows()}
+    assert known == {ANY, "guidance 2", REAL}
+    for other in (
+        study(tmp_path, digest="another"),
+        study(tmp_path, Drawn(40, 1, (2.0,), 4, "cifar10")),
+        study(tmp_path, Drawn(40, 1, (2.0000001,), 3, "cifar10")),
+    ):
+        assert not {row["way"] for row in other.rows()} & {"guidance 2"}
+    assert not list(study(tmp_path, Drawn(40, 1, (2.0,), 3, "inception")).rows())
+
+
 def test_the_command_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -75,19 +90,22 @@ def test_the_command_says_what_is_missing(
     for options, sentence in (
         (["--n=3"], "n = 3 is outside"),
         (["--guidance", "-1"], "guidance = -1.0 is outside [0, 100]"),
+        (["--n=20000"], "n = 20000 is outside [40, 10000]: cifar10 has 10,000 test images"),
+        (["--seed=-1"], "seed = -1 is outside"),
         (["--model=phi4"], "'phi4' is no pretrained model"),
+        (["--model=phi4-8x8"], "phi4-8x8 draws fields (1, 8, 8); images (3, 32, 32) are needed"),
+        (["--model=cifar10-standard", f"--process={WHITE}"], "but cifar10-standard knows the"),
     ):
         assert main([*words, "--features=cifar10", *options]) == 1
         told = capsys.readouterr().err
         assert sentence in told and "Traceback" not in told
+    (tmp_path / "distances-cifar10.json").write_text("{}")
+    assert main([*words, "--features=cifar10", "--n=100"]) == 0
+    assert (tmp_path / "distances-cifar10.json").read_text("utf-8") == "{}"
+    capsys.readouterr()
     monkeypatch.setenv("RGDIFF_INCEPTION", str(tmp_path / "none"))
     assert main(words) == 1
     assert "there is no file" in capsys.readouterr().err
-
-
-def test_more_images_than_there_are_is_one_sentence(tmp_path: Path):
-    with pytest.raises(ValueError, match="n = 1100, but there are 1074 test images"):
-        study(tmp_path, Drawn(1100, 1, (), 0, "cifar10"))._part(None, 1000)
 
 
 def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
