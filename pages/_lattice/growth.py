@@ -25,15 +25,15 @@ from rgdiff_core.sampling.growth import (
     by_blocks,
     coarse_fields,
     grow,
-    on,
     redrawn,
     rescaled,
 )
+from rgdiff_core.schedules import Sequential, WaveletLevels
 from rgdiff_core.seeds import fold_in
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.training import TrainConfig
-from rgdiff_core.training.noise_levels import Universal
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
 __all__ = [
     "MAX_SIDE",
@@ -57,6 +57,7 @@ CHAINS = 32  # the first half of which gives long waves, the other half is compa
 HALF = CHAINS // 2
 REFERENCES = 4  # fields of hybrid Monte Carlo for each that is drawn
 STEPS = 12  # of the sampler
+IN_TURN = (Sequential, WaveletLevels)  # schedules that erase details before averages
 
 
 def _some(fields: Tensor, n: int) -> Tensor:
@@ -188,7 +189,7 @@ def _octaves(growth: Growth, model: Denoiser, action: Phi4, task: jobs.Task) -> 
             text = f"HMC, {side}×{side}"
             task.progress(done + side**2 * part // parts, total, text)
 
-        reference, origin, modes = _reference(action, side, progress)
+        reference, origin, modes = _reference(action, side, model, progress)
         done += side**2
         task.progress(done, total, f"drawing {side}×{side}")
         n = _count(side)
@@ -210,7 +211,7 @@ def _count(side: int) -> int:
 
 
 def _reference(
-    action: Phi4, side: int, progress: Callable[[int, int], None]
+    action: Phi4, side: int, model: Denoiser, progress: Callable[[int, int], None]
 ) -> tuple[Fields, Tensor, Modes]:
     """Return half of the chains of hybrid Monte Carlo, measured, the other half, and the modes of
     the waves.
@@ -226,17 +227,21 @@ def _reference(
         progress=progress,
     )
     first, last = run.configurations.chunk(2)
-    basis = FourierBasis((1, side, side), "lattice")
+    shape = (1, side, side)
+    basis = FourierBasis(shape, "lattice") if by_blocks(model) else model.basis.on(shape)
     modes = MeasuredModes.fit(basis, run.configurations, CHAINS).modes
     return Fields.of(last, HALF, time.perf_counter() - begun), first, modes
 
 
 def grows(config: TrainConfig) -> bool:
     """Tell whether what is trained by a config draws fine waves given coarse ones, at any side."""
-    basis, known = config.basis, ("wavelet", "haar", 1)
-    waves = basis.name == "fourier" and isinstance(config.noise, Universal)
-    blocks = (basis.name, basis.wavelet, basis.levels) == known
-    return config.model.network.any_size and (waves or blocks)
+    basis, noise = config.basis, config.noise
+    waves = basis.name == "fourier" and isinstance(noise, Universal)
+    haar = (basis.name, basis.wavelet, basis.levels) == ("wavelet", "haar", 1)
+    schedule = noise.schedule if isinstance(noise, FixedProcess) else None
+    blocks = haar and isinstance(schedule, IN_TURN) and schedule.softness == 0
+    knows = config.model.conditioning != "time"
+    return config.model.network.any_size and knows and (waves or blocks)
 
 
 def _opened(growth: Growth) -> tuple[Denoiser, Phi4]:
@@ -258,7 +263,7 @@ def taken_over(growth: Growth, side: int, cutoff: float, _octave: Octave) -> Ten
     octave's origin, and whose others the model draws: the same noise at every cutoff.
     """
     model, _ = _opened(growth)
-    moved, x = on(model, (1, side, side), _octave.modes), _octave.beginning
+    moved, x = model.on((1, side, side), _octave.modes), _octave.beginning
 
     def work(look: Callable[[], None]) -> Tensor:
         with Interruptible(look):

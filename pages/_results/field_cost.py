@@ -1,5 +1,6 @@
 """What an independent field costs on lattices of many sizes: a part of the section on them."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages._results import figures
-from pages._results.provenance import download
+from pages._results.provenance import bracketed, download
 from pages._results.studies import Found
 from pages._shared import plots
 from pages._shared.plots import Curve
@@ -19,7 +20,7 @@ MONTE_CARLO = {  # in the legend, colour and dash
     "clusters": ("HMC with clusters", plots.GREY, "dash"),
 }
 WAYS: Mapping[str, tuple[str, str]] = {"drawn": ("drawn", "solid"), "chain": ("grown", "dot")}
-COLORS = (plots.ORANGE, plots.BLUE, plots.GREEN, plots.PURPLE)  # of models
+COLORS = (plots.ORANGE, plots.BLUE, plots.GREEN, plots.PURPLE)  # of models, in turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class FieldCost:
         """Read the costs; all is empty where a study has none."""
         table = [
             {"L": row["size"], "how": _title(row), "processor seconds": row["seconds"]}
+            | {"error": row.get("error")}
             for row in found.get("cost", [])
         ]
         return cls(_sentence(found), _curves(found), table) if table else cls("", [], [])
@@ -52,38 +54,35 @@ class FieldCost:
         download("phi4", "field-cost", self.table)
         st.caption(
             "One thread. HMC: 2τ of |M| trajectories, without thermalization. Models: a field, "
-            "without training; grown fields begin with a field of HMC with clusters at 16×16, "
-            "blocked to 8×8, and the octaves' costs add up. How right a model's fields are is in "
-            "the figures above: they are not exact, and these costs hold no correction by weights "
-            "or trajectories."
+            "without training and without the spectrum on its lattice, which is from HMC; grown "
+            "fields begin with a field of HMC with clusters at 16×16, blocked to 8×8, and the "
+            "octaves' costs add up. How right a model's fields are is in the figures above: they "
+            "are not exact, and these costs hold no correction by weights or trajectories."
         )
 
 
 def _sentence(found: Found) -> str:
     """Return how the ways compare on the largest lattice where all were measured."""
-    rows = found["cost"]
-    last = max(row["size"] for row in rows)
-    there = [row for row in rows if row["size"] == last]
-    exact = {row["way"]: float(row["seconds"]) for row in there if row["model"] is None}
-    models = [row for row in there if row["model"] is not None]
-    if not models or set(exact) != set(MONTE_CARLO):
-        return f"At {last}×{last} not all were measured."
-    best = min(models, key=lambda row: row["seconds"])
-    parts = [
-        f"{_times(best['seconds'] / exact[way])} {title}"
-        for way, (title, *_) in MONTE_CARLO.items()
-    ]
-    return (
-        f"At {last}×{last} the cheapest of the models' ways, *{_title(best)}*, costs "
-        f"**{plots.short(best['seconds'])} s** a field: {' and '.join(parts)}."
-    )
+    for last in sorted({row["size"] for row in found["cost"]}, reverse=True):
+        there = [row for row in found["cost"] if row["size"] == last]
+        exact = {row["way"]: row for row in there if row["model"] is None}
+        models = [row for row in there if row["model"] is not None]
+        if models and set(exact) == set(MONTE_CARLO):
+            best = min(models, key=lambda row: row["seconds"])
+            parts = [_told(exact[way], float(best["seconds"])) for way in MONTE_CARLO]
+            return (
+                f"At {last}×{last} the cheapest of the models' ways, *{_title(best)}*, costs "
+                f"**{plots.short(best['seconds'])} s** a field: {' and '.join(parts)}."
+            )
+    return "Models and Monte Carlo have not been timed on the same lattice yet."
 
 
-def _times(ratio: float) -> str:
-    """Return a ratio of costs in words, before what it is a ratio to."""
-    if ratio >= 1:
-        return f"{ratio:.2g} times as much as"
-    return f"{1 / ratio:.2g} times less than"
+def _told(row: Found, seconds: float) -> str:
+    """Return what a cost is a share or a multiple of."""
+    ratio = seconds / float(row["seconds"])
+    share = f"{plots.short(ratio)} times" if ratio >= 1 else f"1/{plots.short(1 / ratio)} of"
+    exact = bracketed(float(row["seconds"]), float(row.get("error", 0.0)))
+    return f"{share} that of {_title(row)}, {exact} s"
 
 
 def _curves(found: Found) -> list[Curve]:
@@ -92,7 +91,7 @@ def _curves(found: Found) -> list[Curve]:
     for way, (title, color, dash) in MONTE_CARLO.items():
         drawn += _curve(found, way, None, title, color, dash)
     models = list(dict.fromkeys(row["model"] for row in found["cost"] if row["model"]))
-    for model, color in zip(models, COLORS, strict=False):
+    for model, color in zip(models, itertools.cycle(COLORS), strict=False):
         for way, (title, dash) in WAYS.items():
             drawn += _curve(found, way, model, f"{model}, {title}", color, dash)
     return drawn

@@ -75,8 +75,8 @@ class WaveletBasis(Basis):
         return momentum
 
     def kinds_of_components(self) -> Iterator[tuple[slice, slice]]:
-        """Yield the rows and columns of components that are one another, shifted: the averages,
-        and from coarse to fine the three kinds of details of each level.
+        """Yield the rows and columns of components that are translates of one another: the
+        averages and, from coarse to fine, the three kinds of details of each level.
         """
         _, h, w = self.shape
         yield slice(0, h >> self.levels), slice(0, w >> self.levels)
@@ -123,8 +123,8 @@ class WaveletBasis(Basis):
             return PixelBasis(shape, channels=self.channels).to(self.scale)
         if halvings > self.levels:
             raise ValueError(
-                f"a grid of {shape[1]}×{shape[2]} is too coarse for wavelets of {self.levels} "
-                f"levels on {self.shape[1]}×{self.shape[2]}."
+                f"a grid of {shape[1]}×{shape[2]} is too coarse for {self.levels}-level wavelets "
+                f"on {self.shape[1]}×{self.shape[2]}."
             )
         levels = self.levels - halvings
         coarse = WaveletBasis(shape, self.wavelet, levels, channels=self.channels)

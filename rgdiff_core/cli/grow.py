@@ -81,9 +81,10 @@ def run_grow(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     sides = [start * OCTAVE ** (level + 1) for level in range(chosen.levels)]
     generator = torch.Generator().manual_seed(chosen.seed)
     line, settings = loaded.denoiser.line, HMC(cluster=1)
+    needless = by_blocks(loaded.denoiser) and len(sides) == 1
     modes = [
         measured_modes(line, action, side, chosen.spectrum, generator, settings=settings)
-        for side in sides
+        for side in ([] if needless else sides)
     ]
     found = grow(
         loaded.denoiser, coarse, chosen.levels, generator, modes=modes, steps=chosen.steps

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from rgdiff_core.cli.base import Entries, Entry
 from rgdiff_core.cli.options import device_option
 from rgdiff_core.devices import device_of
@@ -89,6 +91,7 @@ def run_pretrain(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         path = renew_sheet(chosen.name, str(device_of(chosen.device)))
         return {"sheet": str(path)}, [str(path)]
     if chosen.rescan:
+        torch.set_num_threads(1)  # small networks wait for one another on several
         scan = rescan(chosen.name, chosen.scan_samples, chosen.steps, _say(chosen))
         worst = min(scan.found, key=lambda title: scan.found[title].ess.value)
         ess = scan.found[worst].ess

@@ -290,9 +290,10 @@ A universal denoiser in the Fourier basis: one network for every schedule and ev
 
 Over the {len(card.scan)} processes of the scan below the effective sample size is at least
 {worst.ess}, with *{lowest}*. The other numbers are for the probability flow of the best process,
-*{card.best}*, integrated with {q.nfe} evaluations, in equal steps of the log-SNR or, where that
-gave less than {GOOD:g}, on the time grid that is named, chosen on other samples; errors are one
-standard error. All numbers are in `card.json`.
+*{card.best}*, integrated with {q.nfe} evaluations, in equal steps of the log-SNR. What had less
+than {GOOD:g} was measured again, on the time grid and with the evaluations that are named, chosen
+on other samples, and stands here where that was better. Errors are one standard error. All numbers
+are in `card.json`.
 
 | quantity | value |
 |:--|:--|

@@ -147,8 +147,9 @@ them (errors are one standard error; all numbers are in `card.json`):
 {rows}
 
 The scan over processes at the middle of the line, {next(iter(card.scan.values())).n} samples
-each, in equal steps of the log-SNR or, where that gave less than {GOOD:g}, on the time grid that
-is named, chosen on other samples:
+each, in equal steps of the log-SNR. What had less than {GOOD:g} was measured again, on the time
+grid and with the evaluations that are named, chosen on other samples, and stands here where that
+was better:
 
 | process | ESS |
 |:--|:--|

@@ -29,7 +29,8 @@ def rescan(name: str, n: int, steps: int, say: Say) -> Scan:
         n: samples of each process.
         steps: of the integrator; half as many of a model along a line of couplings.
 
-    Raises `ValueError` for a model that has no such card.
+    Raises `ValueError` for a model that has no such card, fewer samples than it has, processes
+    that are not known, and where another process comes out best: all else on the card is of that.
     """
     home, model = pretrained_folder() / name, load_pretrained(name)
     known = read_json(home / "card.json")
@@ -37,6 +38,12 @@ def rescan(name: str, n: int, steps: int, say: Say) -> Scan:
         raise ValueError(f"the card of {name} has no scan of lattice processes.")
     found = {title: _metrics(each) for title, each in known["scan"].items()}
     scan = Scan(found, known.get("grids", {}))
+    most = max(each.n for each in found.values())
+    if n < most:
+        raise ValueError(f"scan samples = {n}, but the card of {name} has {most} of each process.")
+    unknown = [title for title in found if title not in PROCESSES]
+    if unknown:
+        raise ValueError(f"the card of {name} has a process {unknown[0]!r}, which is not known.")
     line = model.line
     action = Phi4(*line.middle) if line else data.action_of(known["data"])
     assert isinstance(action, Phi4)
@@ -44,6 +51,13 @@ def rescan(name: str, n: int, steps: int, say: Say) -> Scan:
     generator = torch.Generator().manual_seed(1)
     steps = steps // 2 if line else steps  # as the card's own
     scan = scanned_again(scan, here, PROCESSES, action, n, steps, generator, say)
+    if scan.best != known["best"] or known["best"] in set(scan.grids) - set(
+        known.get("grids", {})
+    ):
+        raise ValueError(
+            f"{scan.best!r} is the best process of {name} now, and the card's other numbers are "
+            f"of {known['best']!r}: `rgdiff pretrain {name}` makes all of them."
+        )
     changed = known | {"scan": scan.found, "grids": scan.grids}
     card = _line_card(changed) if line else _card(changed)
     text = line_markdown(card) if isinstance(card, LineCard) else markdown(card, action)

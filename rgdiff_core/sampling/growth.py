@@ -9,11 +9,12 @@ approximation beyond the model's own (`rgdiff_core.denoisers.conditional`).
 The waves at the edge of the coarse lattice, |n_μ| = L/2, of which it holds one combination of
 +n and −n, are drawn too.
 
-**By blocks.** A model in Haar wavelets inverts Kadanoff's block spins instead: the averages of
-blocks of 2×2 sites are given, and the three details of each are drawn. Given the averages, the
-details of a theory with interactions between neighbours depend on what is near them alone, by the
-same law on every lattice of the same couplings, so that such a model knows no size and no
-spectrum. A network runs on a quarter of the sites.
+**By blocks.** A model in one level of Haar wavelets inverts Kadanoff's block spins instead: the
+averages of blocks of 2×2 sites are given, and the three details of each are drawn. Given the
+averages, the details of a theory with interactions between neighbours are a Markov field with the
+same conditional law on every lattice of the same couplings, and what they depend on falls off
+exponentially with the distance: such a model knows no size and no spectrum. A network runs on a
+quarter of the sites.
 
 **More than one octave.** A grown field is a field of the theory, not a blocked one of the next
 larger lattice: its waves have the spectrum of their own lattice. Before it is grown on, each wave
@@ -57,6 +58,7 @@ __all__ = [
     "checked_side",
     "coarse_fields",
     "grow",
+    "moved",
     "redrawn",
     "rescaled",
     "standard_process",
@@ -105,9 +107,9 @@ def grow(
     """
     side, blocks = checked_side(coarse, levels), by_blocks(model)
     process = process or standard_process
-    if levels == 1 and (blocks or (not modes and OCTAVE * side == model.basis.shape[-1])):
-        moved = on(model, (1, OCTAVE * side, OCTAVE * side), None) if blocks else model
-        return _octave(moved, coarse, generator, process, steps, method)
+    if levels == 1 and not modes and (blocks or OCTAVE * side == model.basis.shape[-1]):
+        own = moved(model, (1, OCTAVE * side, OCTAVE * side), None) if blocks else model
+        return _octave(own, coarse, generator, process, steps, method)
     if len(modes) != levels:
         sides = ", ".join(str(side * OCTAVE ** (i + 1)) for i in range(levels))
         raise ValueError(
@@ -116,20 +118,28 @@ def grow(
         )
     fields, last = coarse, None
     for each in modes:
-        moved = on(model, (1, OCTAVE * fields.shape[-2], OCTAVE * fields.shape[-1]), each)
-        now = each if isinstance(each, Modes) else moved.modes
+        shape = (1, OCTAVE * fields.shape[-2], OCTAVE * fields.shape[-1])
+        here = moved(model, shape, each)
+        now = each if isinstance(each, Modes) else here.modes
+        if now.shape != shape:
+            raise ValueError(f"the modes of shape {now.shape} are not those of {shape} sites.")
         if last is not None:
             fields = rescaled(fields, last, now, blocks=blocks)
-        fields, last = _octave(moved, fields, generator, process, steps, method), now
+        fields, last = _octave(here, fields, generator, process, steps, method), now
     return fields
 
 
 def by_blocks(model: Denoiser) -> bool:
-    """Tell whether a model grows fields from averages of blocks: one in Haar wavelets does."""
-    return isinstance(model.basis, WaveletBasis) and model.basis.wavelet == "haar"
+    """Tell whether a model grows fields from averages of blocks: one in one level of Haar wavelets
+    does.
+    """
+    basis = model.basis
+    return isinstance(basis, WaveletBasis) and (basis.wavelet, basis.levels) == ("haar", 1)
 
 
-def on(model: Denoiser, shape: tuple[int, int, int], modes: Modes | ModesLine | None) -> Denoiser:
+def moved(
+    model: Denoiser, shape: tuple[int, int, int], modes: Modes | ModesLine | None
+) -> Denoiser:
     """Return a model on another lattice, given the modes of waves there.
 
     One in Haar wavelets needs none: it keeps the variances of its own lattice. The law of details
@@ -254,7 +264,7 @@ def checked_side(coarse: Tensor, levels: int) -> int:
 
 
 def _octave(
-    moved: Denoiser,
+    model: Denoiser,
     coarse: Tensor,
     generator: Generators,
     process: Callable[[Denoiser], Process],
@@ -262,12 +272,12 @@ def _octave(
     method: str | Method,
 ) -> Tensor:
     """Return fields of twice the side, given their long waves, of a model that is there."""
-    grid = CoarseGrid(moved.basis, 1).to(coarse.device)
-    long = grid.amplitude * grid.basis.analyze(coarse.to(moved.modes_mean))
-    given = moved.basis.synthesize(grid.prolong(long))
+    grid = CoarseGrid(model.basis, 1).to(coarse.device)
+    long = grid.amplitude * grid.basis.analyze(coarse.to(model.modes_mean))
+    given = model.basis.synthesize(grid.prolong(long))
     known = grid.prolong(_inner(grid.basis))
-    conditioned = Conditioned(moved, given, known, generator)
-    return sample(conditioned, process(moved), len(coarse), steps, method, generator)
+    conditioned = Conditioned(model, given, known, generator)
+    return sample(conditioned, process(model), len(coarse), steps, method, generator)
 
 
 def _inner(basis: Basis) -> Tensor:

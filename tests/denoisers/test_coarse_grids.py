@@ -290,7 +290,7 @@ def test_a_coarse_evaluation_costs_a_quarter():
         ({}, PixelBasis(SHAPE), "PixelBasis belong to no coarser grid, 4×4 for one"),
         ({"coarse_grids": 4}, FourierBasis(SHAPE), "kernel = 3 wraps around a lattice of 1×1"),
         ({"network": UNet(8, (1, 2, 2), 1)}, FourierBasis(SHAPE), "do not fit 2×2 pixels"),
-        ({}, WaveletBasis(SHAPE, levels=1), "2×2 is too coarse for wavelets of 1 levels on 8×8"),
+        ({}, WaveletBasis(SHAPE, levels=1), "2×2 is too coarse for 1-level wavelets on 8×8"),
         ({"network": UNet(8, (1,), 1)}, FourierBasis((1, 8, 6)), "8×6 pixels cannot be halved 2"),
     ],
 )

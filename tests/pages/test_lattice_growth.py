@@ -13,13 +13,16 @@ from pages._lattice.growth import Growth
 from pages._sampling import models
 from pages._shared import plots
 from rgdiff_core.bases.spec import BasisSpec
+from rgdiff_core.colors import White
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.lattice import observables
 from rgdiff_core.networks import UNet
 from rgdiff_core.sampling.growth import coarse_fields
+from rgdiff_core.schedules import WaveletLevels
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.noise_levels import FixedProcess, Universal
 
+BLOCKS = FixedProcess(White(), WaveletLevels(0.0))
 pytestmark = pytest.mark.usefixtures("folders")
 
 
@@ -85,7 +88,10 @@ def test_a_model_that_cannot_grow_is_one_sentence():
         ({}, True),
         ({"basis": BasisSpec("wavelet")}, False),
         ({"basis": BasisSpec("pixel")}, False),
-        ({"basis": BasisSpec("wavelet", levels=1), "noise": FixedProcess()}, True),
+        ({"basis": BasisSpec("wavelet", levels=1), "noise": BLOCKS}, True),
+        ({"basis": BasisSpec("wavelet", levels=2), "noise": BLOCKS}, False),
+        ({"basis": BasisSpec("wavelet", levels=1), "noise": FixedProcess()}, False),
+        ({"model": ModelSpec(conditioning="time")}, False),
         ({"basis": BasisSpec("wavelet", wavelet="db2", levels=1)}, False),
         ({"noise": FixedProcess()}, False),
         ({"model": ModelSpec(UNet(8, (1,), 1, ()))}, False),

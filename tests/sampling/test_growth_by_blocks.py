@@ -12,7 +12,7 @@ from rgdiff_core.bases import FourierBasis, WaveletBasis
 from rgdiff_core.bases.base import Shape
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.networks import LatticeNet
-from rgdiff_core.sampling.growth import by_blocks, coarse_fields, grow, on, redrawn, rescaled
+from rgdiff_core.sampling.growth import by_blocks, coarse_fields, grow, moved, redrawn, rescaled
 
 M2 = 0.3
 
@@ -94,7 +94,7 @@ def test_on_another_lattice_details_are_drawn_by_the_same_law():
     model = networked().build(haar(8), diagonal(8).modes).eval()
     for weight in model.network.parameters():
         torch.nn.init.normal_(weight, std=0.2, generator=generator(3))
-    other = on(model, (1, 16, 16), waves(16))
+    other = moved(model, (1, 16, 16), waves(16))
     fields, clean = free_fields(8, 3), torch.zeros(1, 8, 8)
     clean[:, :4, :4] = 1
     level = Marginal(torch.ones(1, 8, 8), 0.7 * (1 - clean) + 1e-6)
@@ -136,8 +136,8 @@ def test_waves_of_a_block_model_cannot_be_kept():
 @pytest.mark.parametrize(
     ("modes", "match"),
     [
-        ((waves(8), waves(8)), "not those of twice the side"),
-        ((waves(4), waves(16)), "not those of twice the side"),
+        ((waves(8), waves(8)), r"of shape \(1, 8, 8\) are not those of \(1, 16, 16\)"),
+        ((waves(4), waves(16)), r"of shape \(1, 4, 4\) are not those of \(1, 8, 8\)"),
         ((waves(8), Modes(torch.zeros(1, 16, 16))), "a spectrum needs the data's"),
         ((waves(8),), "1 modes were given for 2 levels"),
         ((), "0 modes were given for 2 levels"),
@@ -154,16 +154,20 @@ def test_one_octave_of_blocks_needs_no_spectrum():
         grow(diagonal(4), given, 1, generator(1), modes=m, steps=2) for m in ((), (waves(16),))
     ]
     assert torch.equal(*grown)
+    with pytest.raises(ValueError, match="are not those of"):
+        grow(diagonal(4), given, 1, generator(), modes=(waves(8),))
+    with pytest.raises(ValueError, match="3 modes were given for 1 levels"):
+        grow(diagonal(4), given, 1, generator(), modes=(waves(16),) * 3)
     with pytest.raises(ValueError, match="the modes of the waves are needed"):
-        on(GaussianDenoiser(FourierBasis((1, 8, 8), "lattice"), waves(8)), (1, 16, 16), None)
+        moved(GaussianDenoiser(FourierBasis((1, 8, 8), "lattice"), waves(8)), (1, 16, 16), None)
 
 
 @pytest.mark.parametrize(
     ("wavelet", "side", "match"),
-    [("haar", 6, "levels = 2 is outside"), ("db2", 8, "not those of WaveletBasis")],
+    [("haar", 8, "not those of WaveletBasis"), ("db2", 8, "not those of WaveletBasis")],
 )
 def test_wavelets_that_cannot_move_are_refused(wavelet, side, match):
     basis = WaveletBasis((1, 8, 8), wavelet, 2)
     model = GaussianDenoiser.fit(basis, free_fields(8, 50), symmetries="lattice")
     with pytest.raises(ValueError, match=match):
-        on(model, (1, side, side), waves(side))
+        moved(model, (1, side, side), waves(side))

@@ -1,7 +1,8 @@
 """One model on lattices of many sizes, beside hybrid Monte Carlo, at the critical coupling.
 
 For every size the reference is a run of its own, with clusters. A model draws fields with two
-spectra, that of the run and that of finite-size scaling from 6×6, 8×8 and 12×12; where its density
+spectra, that of the run and, up to 96×96, that of finite-size scaling from three of 6×6, 8×8,
+12×12 and 16×16; where its density
 is affordable, its effective sample size is measured too. Fields are grown in two ways: an octave,
 from the long waves of the run at the same size; and from 8×8 on, from the long waves of 16×16,
 octave by octave. A model in Haar wavelets is given averages of blocks instead of long waves, and
@@ -66,7 +67,7 @@ SIZES = (8, 16, 32, 64, 128)
 SMALL = (6, 8, 12)  # whose spectra are extrapolated
 LARGER = (8, 12, 16)  # and of lattices too large for those
 PUBLISHED = {6: 6.975, 8: 6.008, 10: 5.55, 12: 5.276, 14: 5.113}  # λ by L, Albergo et al.
-MODELS = ("phi4-8x8-critical",)
+MODELS = ("phi4-8x8-critical", "phi4-blocks")
 FIRST = 16  # that fields of 8×8 are grown to
 DENSE = 16  # the largest size whose density is affordable
 LEAST = 32  # fields at any size
@@ -349,8 +350,8 @@ def _inputs(**given: Any) -> dict[str, Any]:
 
 
 def _spectra(size: int) -> tuple[str, ...]:
-    """Return the spectra that fields of a size are drawn with: scaling goes from lattices that are
-    smaller to one whose long waves these have.
+    """Return the spectra that fields of a size are drawn with: by scaling only where the smaller
+    lattices are smaller and have all of its long waves.
     """
     reached = max(SMALL) < size <= LARGER[-2] * LARGER[-1] // 2
     return ("run", "scaling") if reached else ("run",)
@@ -384,7 +385,10 @@ def _on(name: str, size: int, modes: Modes) -> Denoiser:
 @cache
 def _digest(name: str) -> str:
     """Return a digest of a model's weights."""
-    digest = hashlib.sha256()
-    for weight in model_of(name).network.state_dict().values():
+    digest, model = hashlib.sha256(), model_of(name)
+    told = [*model.network.state_dict().values()]
+    if by_blocks(model):  # which keeps them on every lattice
+        told += [model.modes_variance, model.unit_variance]
+    for weight in told:
         digest.update(weight.contiguous().cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

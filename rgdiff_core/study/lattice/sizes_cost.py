@@ -2,8 +2,9 @@
 
 Hybrid Monte Carlo with and without clusters, 2τ_int of |M| trajectories a field; fields of a
 model that are drawn from noise, and those that are grown octave by octave, for which a field of
-16×16 of Monte Carlo is counted too. All in seconds of the processor, of one thread: thermalisation
-and training come on top, and a model's fields are as right as the rest of the study says.
+16×16 of Monte Carlo is counted too. All in seconds of the processor, of one thread.
+Thermalisation, training and the spectrum of the waves, which is of a run of Monte Carlo at the
+same size, come on top, and a model's fields are as right as the rest of the study says.
 """
 
 import statistics
@@ -49,7 +50,7 @@ def cost_rows(
     """Yield the processor seconds of an independent field by size and way: "hmc", "clusters",
     "drawn", and "chain" for those that are grown from 16×16 of Monte Carlo, blocked to 8×8.
     """
-    octaves: dict[str, float] = {}
+    octaves: dict[str, tuple[int, float]] = {}  # the last size that was grown to, and the sum
     for size in sizes:
         found = (study.cell(f"cost-hmc-{size}") or {"result": {}})["result"]
         seconds = {}
@@ -68,10 +69,11 @@ def cost_rows(
             if "drawn" in cell["result"]:
                 yield {"way": "drawn", "seconds": cell["result"]["drawn"]} | about
             if size == FIRST and "clusters" in seconds:
-                octaves[name] = seconds["clusters"]
-            if "octave" in cell["result"] and name in octaves:
-                octaves[name] += cell["result"]["octave"]
-                yield {"way": "chain", "seconds": octaves[name]} | about
+                octaves[name] = size // 2, seconds["clusters"]
+            last, total = octaves.get(name, (0, 0.0))
+            if "octave" in cell["result"] and size == 2 * last:
+                octaves[name] = size, total + cell["result"]["octave"]
+                yield {"way": "chain", "seconds": octaves[name][1]} | about
 
 
 def _monte_carlo(study: SizeStudy, size: int) -> None:

@@ -25,7 +25,7 @@ SYMBOLS = ("χ", "⟨|M|⟩", "Binder", "⟨φ²⟩", "energy", "ξ")
 KINDS = {
     "run": "spectrum of the run",
     "scaling": "spectrum by scaling",
-    "grown": "grown from the run's coarse modes",
+    "grown": "grown by an octave from the run",
     "chain": "grown from 8×8, octave by octave",
 }
 COSTS = {"hmc": "hybrid Monte Carlo", "clusters": "hybrid Monte Carlo with clusters"}
