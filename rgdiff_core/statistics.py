@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-__all__ = ["Estimate", "jackknife", "jackknife_error", "moving_average"]
+__all__ = ["Estimate", "jackknife", "jackknife_error", "moving_average", "random_groups"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,15 @@ def jackknife(function: Callable[[Tensor], float], groups: Sequence[Tensor]) -> 
     without = [function(every[~torch.isin(every, group)]) for group in groups]
     error = jackknife_error(torch.tensor(without, dtype=torch.float64))
     return Estimate(function(every), error)
+
+
+def random_groups(n: int, groups: int) -> Tensor:
+    """Return the number of each of n samples' group, (n,), of equal sizes up to one.
+
+    Groups are random, and the same for equal n: every so many-th sample would be a group of one
+    class, where samples take classes in turn, and leaving out a class is not leaving out a sample.
+    """
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0)) % groups
 
 
 def jackknife_error(without: Tensor) -> float:

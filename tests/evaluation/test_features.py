@@ -33,6 +33,7 @@ from rgdiff_core.evaluation.features.training import (
     accuracy,
     train_classifier,
 )
+from rgdiff_core.statistics import random_groups
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -77,6 +78,16 @@ def test_the_error_of_the_frechet_distance_is_its_spread():
     assert variance**0.5 == pytest.approx(spread, rel=0.3)
 
 
+@pytest.mark.parametrize("error", [frechet_error, lambda a, b: kernel_distance(a, b).error])
+def test_classes_in_turn_have_no_larger_errors_than_classes_in_any_order(error):
+    """Ten classes far apart: a group that is a class would make the error many times larger."""
+    offsets = 5 * gaussian(10, 4, 3)
+    a, b = (gaussian(2000, 4, seed) + offsets.repeat(200, 1) for seed in (1, 2))
+    order = torch.randperm(2000, generator=torch.Generator().manual_seed(5))
+    assert error(a, b) == pytest.approx(error(a[order], b[order]), rel=1.0)
+    assert sorted(torch.bincount(random_groups(43, 4)).tolist()) == [10, 11, 11, 11]
+
+
 def test_kernel_distance_agrees_with_scikit_learn():
     a, b = gaussian(50, 6, 1), gaussian(41, 6, 2, 0.3)
     kernels = [
@@ -87,7 +98,7 @@ def test_kernel_distance_agrees_with_scikit_learn():
     found = kernel_distance(a, b, groups=4)
     assert found.value == pytest.approx(sum(within) - 2 * kernels[2].mean(), rel=1e-10)
     again = [
-        kernel_distance(a[torch.arange(50) % 4 != i], b[torch.arange(41) % 4 != i], groups=2).value
+        kernel_distance(a[random_groups(50, 4) != i], b[random_groups(41, 4) != i], groups=2).value
         for i in range(4)
     ]
     assert found.error == pytest.approx(np.std(again) * 3**0.5, rel=1e-8)

@@ -5,9 +5,9 @@ and covariances, |μ_a − μ_b|² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^{1/2}). It
 1/n, so it compares only at equal n. The kernel distance is the unbiased squared maximum mean
 discrepancy of the kernel (x·y/d + 1)³, whose expectation does not depend on n.
 
-Errors are by the delete-a-group jackknife: the i-th of G groups is left out of both sets at once,
-and the variance is (G − 1)/G Σ_i (θ_i − θ̄)². Both sets count as random and independent. With 10
-groups such an error is itself known to about a quarter; where both sets come from one
+Errors are by the delete-a-group jackknife: the i-th of G random groups is left out of both sets
+at once, and the variance is (G − 1)/G Σ_i (θ_i − θ̄)². Both sets count as random and independent.
+With 10 groups such an error is itself known to about a quarter; where both sets come from one
 distribution, the kernel distance is degenerate and its error is too large rather than too small.
 
 References:
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rgdiff_core.devices import doubled
 from rgdiff_core.spec import check_whole
-from rgdiff_core.statistics import Estimate, jackknife_error
+from rgdiff_core.statistics import Estimate, jackknife_error, random_groups
 
 __all__ = ["frechet_distance", "frechet_error", "kernel_distance"]
 
@@ -107,8 +107,7 @@ def _gaussian(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _group(x: Tensor, groups: int) -> Tensor:
-    """Return the number of each sample's group: every G-th belongs together."""
-    return torch.arange(len(x), device=x.device) % groups
+    return random_groups(len(x), groups).to(x.device)
 
 
 def _block_sums(

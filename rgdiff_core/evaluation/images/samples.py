@@ -20,7 +20,7 @@ from rgdiff_core.process import Generators, Process
 from rgdiff_core.sampling import Method, sample, usual_method
 from rgdiff_core.sampling.grids import Grid
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
-from rgdiff_core.statistics import Estimate, jackknife
+from rgdiff_core.statistics import Estimate, jackknife, random_groups
 
 __all__ = [
     "ImageReference",
@@ -175,7 +175,7 @@ def compare_images(grey: Tensor, known: ImageReference, *, thorough: bool = True
         raise ValueError(f"{len(grey)} samples are too few: at least {2 * GROUPS} are needed.")
     x = _real(grey.to(known.device))
     spectrum, sharp, (mean, second) = power_spectrum(x), _sharp(x), _colors(x)
-    frechet, kernel = {}, {}
+    frechet, kernel, group = {}, {}, random_groups(len(x), GROUPS)
     for name, network in known.networks.items():
         found, real = network(x), known.features[name]
         few = found.shape[1] <= MAX_FEATURES
@@ -191,7 +191,7 @@ def compare_images(grey: Tensor, known: ImageReference, *, thorough: bool = True
         sharpness=Estimate.of(sharp).ratio(Estimate.of(known.sharp)),
         color_error=jackknife(
             lambda rows: _color_distance(_moments(mean[rows], second[rows]), known),
-            [torch.arange(len(x))[first::GROUPS] for first in range(GROUPS)],
+            [torch.nonzero(group == number)[:, 0] for number in range(GROUPS)],
         ),
         rgb_mean=tuple(center.tolist()),
         rgb_covariance=tuple(tuple(row) for row in covariance.tolist()),
