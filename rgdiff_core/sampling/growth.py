@@ -37,6 +37,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from rgdiff_core.bases import Basis, CoarseGrid, FourierBasis, WaveletBasis
 from rgdiff_core.bases.modes import Modes
@@ -45,7 +46,6 @@ from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.conditional import Conditioned
 from rgdiff_core.denoisers.modes_line import ModesLine
 from rgdiff_core.process import Process
-from rgdiff_core.renormalization.coarse import BlockSpin
 from rgdiff_core.sampling.interface import Method
 from rgdiff_core.sampling.loop import sample
 from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
@@ -168,7 +168,9 @@ def coarse_fields(fields: Tensor, *, blocks: bool = False) -> Tensor:
     Raises `ValueError` for sides that are odd.
     """
     if blocks:
-        return BlockSpin().coarse(fields, fields.shape[-1] // OCTAVE)
+        if fields.shape[-1] % OCTAVE or fields.shape[-2] % OCTAVE:
+            raise ValueError(f"blocks of 2×2 sites do not fit fields {tuple(fields.shape)}.")
+        return avg_pool2d(fields, OCTAVE)
     basis = FourierBasis((1, fields.shape[-2], fields.shape[-1])).to(fields)
     grid = CoarseGrid(basis, 1).to(fields.device)
     return grid.basis.synthesize(grid.restrict(basis.analyze(fields))) / grid.amplitude

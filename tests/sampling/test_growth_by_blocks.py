@@ -12,6 +12,7 @@ from rgdiff_core.bases import FourierBasis, WaveletBasis
 from rgdiff_core.bases.base import Shape
 from rgdiff_core.lattice import FreeField
 from rgdiff_core.networks import LatticeNet
+from rgdiff_core.renormalization import BlockSpin
 from rgdiff_core.sampling.growth import by_blocks, coarse_fields, grow, moved, redrawn, rescaled
 
 M2 = 0.3
@@ -146,6 +147,13 @@ def test_waves_of_a_block_model_cannot_be_kept():
 def test_spectra_that_do_not_fit_are_refused(modes, match):
     with pytest.raises(ValueError, match=match):
         grow(diagonal(4), torch.zeros(2, 1, 4, 4), 2, generator(), modes=modes)
+
+
+def test_averages_are_those_of_block_spins_and_odd_sides_have_none():
+    fields = free_fields(8, 3).double()
+    torch.testing.assert_close(coarse_fields(fields, blocks=True), BlockSpin().coarse(fields, 4))
+    with pytest.raises(ValueError, match=r"blocks of 2×2 sites do not fit fields \(1, 1, 5, 5\)"):
+        coarse_fields(torch.zeros(1, 1, 5, 5), blocks=True)
 
 
 def test_one_octave_of_blocks_needs_no_spectrum():
