@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from rgdiff_core.study.lattice.sizes import (
     published_action,
     title_of,
 )
+from rgdiff_core.study.lattice.sizes_cost import cost_rows
 from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES
 from rgdiff_core.study.lattice.sizes_summary import summary
 
@@ -117,6 +119,22 @@ def test_the_cost_of_a_grown_field_adds_up_its_octaves_and_a_field_of_monte_carl
         parts = [each["result"]["octave"] for each in octaves]
         assert ways["chain", model, 16] == pytest.approx(ways["clusters", None, 16] + parts[0])
         assert ways["chain", model, 32] == pytest.approx(ways["chain", model, 16] + parts[1])
+
+
+def test_where_an_octave_is_missing_a_chain_has_no_cost(folder: Path, tmp_path: Path):
+    """The times of 32×32 stand in for those of 64×64."""
+    for size, own in ((16, 16), (32, 32), (64, 32)):
+        for here, there in (
+            (f"cost-hmc-{size}", f"cost-hmc-{own}"),
+            (cell_of(MODEL, size, "cost"), cell_of(MODEL, own, "cost")),
+        ):
+            shutil.copy(folder / "w" / f"{there}.json", tmp_path / f"{here}.json")
+    study = SizeStudy(Cells(tmp_path, lambda text: None), Numbers(128, 32, 0, 4))
+    chains = [
+        [row["size"] for row in cost_rows(study, sizes, (MODEL,)) if row["way"] == "chain"]
+        for sizes in ((16, 32, 64), (16, 64), (32, 64))
+    ]
+    assert chains == [[16, 32, 64], [16], []]
 
 
 def test_exponents_are_those_of_two_sizes_and_none_that_was_given(folder: Path):
