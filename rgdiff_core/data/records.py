@@ -13,7 +13,10 @@ __all__ = ["BUILT_IN", "DataUnavailable", "ImageSet", "Progress", "Record", "qui
 
 BUILT_IN = (
     "cifar10",
+    "phi4-10x10",
+    "phi4-12x12",
     "phi4-12x12-critical",
+    "phi4-14x14",
     "phi4-16x16-critical",
     "phi4-32x32",
     "phi4-32x32-critical",

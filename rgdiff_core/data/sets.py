@@ -110,10 +110,28 @@ SETS: Mapping[str, BuiltIn] = {
         cifar10.build,
         class_names=cifar10.CLASSES,
     ),
+    "phi4-10x10": _lattice(
+        "φ⁴ 10×10, symmetric",
+        phi4.LatticeSet(Phi4(m2=-4, lam=5.55), 10, 12_000, 3_000, 750, 200, 5),
+        "the third of the standard lattices, at the same ratio of size to correlation length "
+        "(arXiv:1904.12072).",
+    ),
+    "phi4-12x12": _lattice(
+        "φ⁴ 12×12, symmetric",
+        phi4.LatticeSet(Phi4(m2=-4, lam=5.276), 12, 8_000, 2_000, 500, 250, 6),
+        "the fourth of the standard lattices, at the same ratio of size to correlation length "
+        "(arXiv:1904.12072).",
+    ),
     "phi4-12x12-critical": _lattice(
         "φ⁴ 12×12, critical",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 12, 8_000, 2_000, 500, 700, 14),
         "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
+    ),
+    "phi4-14x14": _lattice(
+        "φ⁴ 14×14, symmetric",
+        phi4.LatticeSet(Phi4(m2=-4, lam=5.113), 14, 8_000, 2_000, 500, 300, 8),
+        "the last of the standard lattices, at the same ratio of size to correlation length "
+        "(arXiv:1904.12072).",
     ),
     "phi4-16x16-critical": _lattice(
         "φ⁴ 16×16, critical",
