@@ -1,5 +1,6 @@
-"""Inception distances of samples by guidance, from `rgdiff study distances`."""
+"""Inception distances of samples by guidance, process and steps, of `rgdiff study distances`."""
 
+import itertools
 from typing import Any
 
 import streamlit as st
@@ -9,17 +10,20 @@ from pages._results.headline import joined
 from pages._results.provenance import bracketed, columns, download, pair
 from pages._results.studies import Found, data_of, folder
 from pages._shared import plots
+from pages._shared.plots import Curve
 from rgdiff_core.files.stored import reading
 from rgdiff_core.study.images.distances import REAL
 from rgdiff_core.study.report import read_results
 
-__all__ = ["COMMAND", "draw", "sentence", "titles"]
+__all__ = ["COMMAND", "by_steps", "draw", "sentence", "titles"]
 
 COMMAND = "rgdiff study distances"
+COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of processes, in turn
+DASHES = ("solid", "dot", "dash", "dashdot")  # of ways to draw, in turn
 
 
 def draw(study: Found) -> None:
-    """Draw the figure and the table; where there are none, say what makes them."""
+    """Draw the figures and the table; where there are none, say what makes them."""
     data = data_of(study)
     path = folder() / f"distances-{data}.json"
     if not path.is_file():
@@ -29,10 +33,11 @@ def draw(study: Found) -> None:
     try:
         with reading(path):
             found = read_results(path)
-            table, told = _table(found), sentence(found)
-            values = [(row["way"], row["frechet"], row["frechet_error"]) for row in table]
-            command, images, whole = found["command"], int(found["n"]), found["complete"]
-            steps, features = int(found["steps"]), str(found["features"])
+            table, told, curves = _table(found), sentence(found), by_steps(found)
+            most = [row for row in _most(found) if row["way"] != REAL]
+            values = [row["frechet"] for row in most]
+            command, whole = found["command"], found["complete"]
+            features = str(found["features"])
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
         return
@@ -41,13 +46,19 @@ def draw(study: Found) -> None:
         st.code(str(command), language="sh")
         return
     st.markdown(told)
-    names, distances, errors = zip(*values, strict=True)
-    about = [f"{name}: {bracketed(x, e)}" for name, x, e in values]
     fid, kid = titles(features)
-    figure = figures.dots(names, distances, errors, about, fid)
-    st.plotly_chart(
-        figure, key="results-distances", config=plots.BAR, alt="FID of samples by guidance"
-    )
+    if most:
+        names = [_title(row, most) for row in most]
+        distances, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
+        about = [f"{name}: {_number(x)}" for name, x in zip(names, values, strict=True)]
+        figure = figures.dots(names, distances, errors, about, fid)
+        key = "results-distances"
+        st.plotly_chart(figure, key=key, config=plots.BAR, alt=f"{fid} of samples")
+    if curves:
+        st.markdown(f"**{kid} by number of steps**")
+        figure = figures.curves(curves, "steps", kid, log_x=True, log_y=True, height=330)
+        key, alt = "results-distances-steps", f"{kid} of samples against steps of the sampler"
+        st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
     st.dataframe(
         table,
         hide_index=True,
@@ -59,12 +70,13 @@ def draw(study: Found) -> None:
         | columns("named", "classified as asked", "%.3f", "By our own classifier."),
     )
     download(data, "distances", table)
+    commands = dict.fromkeys(f"`{row['command']}`" for row in found["rows"])
     st.caption(
-        f"`{found['model']}`, {found['process']}, {steps} steps; {images:,} samples of each way "
-        f"against as many test images, features of {features.capitalize()}. A Fréchet distance is "
-        "biased upwards by few images: *training images* in the place of samples show by how "
-        f"much. The literature takes 50,000 and the training set. "
-        f"{'' if whole else 'The study is not complete. '}`{command}`"
+        f"`{found['model']}`; as many samples of each way as test images, features of "
+        f"{features.capitalize()}. A step with guidance takes two evaluations of the network. A "
+        "Fréchet distance is biased upwards by few images: *training images* in the place of "
+        "samples show by how much. The literature takes 50,000 and the training set. "
+        f"{'' if whole else 'The study is not complete. '}{', '.join(commands)}"
     )
 
 
@@ -76,19 +88,56 @@ def titles(features: str) -> tuple[str, str]:
 
 
 def sentence(found: Found) -> str:
-    """Return the distances in words."""
-    rows = found["rows"]
+    """Return the distances of the most samples in words."""
+    rows = _most(found)
     fid, kid = titles(str(found["features"]))
     drawn = [row for row in rows if row["way"] != REAL]
     if not drawn:
         return ""
     parts = [
-        f"{row['way']} **{_number(row['frechet'])}** ({kid} {_number(row['kernel'])})"
+        f"{_title(row, drawn)} **{_number(row['frechet'])}** ({kid} {_number(row['kernel'])})"
         for row in drawn
     ]
     floor = next((row for row in rows if row["way"] == REAL), None)
     of_real = "" if floor is None else f" Training images have {_number(floor['frechet'])}."
-    return f"{fid} with {found['n']:,} samples: {joined(parts)}.{of_real}"
+    return f"{fid} with {drawn[0]['n']:,} samples: {joined(parts)}.{of_real}"
+
+
+def by_steps(found: Found) -> list[Curve]:
+    """Return the kernel distances of what was drawn in several numbers of steps."""
+    rows = [row for row in found["rows"] if row["way"] != REAL]
+    processes, ways = (list(dict.fromkeys(row[key] for row in rows)) for key in ("process", "way"))
+    colors = dict(zip(processes, itertools.cycle(COLORS), strict=False))
+    dashes = dict(zip(ways, itertools.cycle(DASHES), strict=False))
+    drawn = []
+    for process, way in itertools.product(processes, ways):
+        points = {  # of the most samples for each number of steps
+            row["steps"]: row["kernel"]
+            for row in sorted(rows, key=lambda row: row["n"])
+            if (row["process"], row["way"]) == (process, way)
+        }
+        if len(points) > 1:
+            steps, values = zip(*sorted(points.items()), strict=True)
+            kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
+            label, look = f"{process}; {way}", (colors[process], dashes[way])
+            drawn.append(Curve(label, steps, kernel, *look, error=errors, joined=True))
+    return drawn
+
+
+def _most(found: Found) -> list[Found]:
+    """Return the rows of the most samples."""
+    most = max((row["n"] for row in found["rows"]), default=0)
+    return [row for row in found["rows"] if row["n"] == most]
+
+
+def _title(row: Found, rows: list[Found]) -> str:
+    """Return what a row is called among others: by what differs."""
+    parts = [str(row["way"])]
+    if len({each["process"] for each in rows}) > 1:
+        parts.append(str(row["process"]))
+    if len({each["steps"] for each in rows}) > 1:
+        parts.append(f"{row['steps']} steps")
+    return ", ".join(parts)
 
 
 def _number(each: Found) -> str:
@@ -97,7 +146,8 @@ def _number(each: Found) -> str:
 
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
-        {"way": str(row["way"]), "n": int(row["n"])}
+        {"way": str(row["way"]), "process": str(row["process"])}
+        | {"steps": int(row["steps"]) or None, "n": int(row["n"])}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])
         | pair("named", row["named"])

@@ -1,10 +1,11 @@
-"""`rgdiff study distances`: FID and KID of a model's samples, by guidance."""
+"""`rgdiff study distances`: FID and KID of a model's samples."""
 
 import argparse
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,10 +15,11 @@ from rgdiff_core.denoisers.files import pretrained_folder, sha256
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.stored import reading
 from rgdiff_core.pretraining.images import OWN, PROCESSES
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.distances import LEAST, DistanceStudy, Drawn, lines
-from rgdiff_core.study.report import versions
+from rgdiff_core.study.report import read_results, versions
 from rgdiff_core.training import runs
 from rgdiff_core.training.models import LoadedModel, open_model
 from rgdiff_core.training.state import tune_malloc
@@ -38,6 +40,8 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--process",
+        nargs="+",
+        default=[],
         choices=tuple(PROCESSES),
         help=f"of a universal model; default: {WHITE}",
     )
@@ -48,53 +52,69 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
         help=f"the network; default {USUAL.features}, an optional extra",
     )
     parser.add_argument("--n", type=int, default=USUAL.n, help=f"samples; default {USUAL.n}")
-    parser.add_argument("--steps", type=int, default=USUAL.steps, help=f"default {USUAL.steps}")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        nargs="+",
+        default=list(USUAL.steps),
+        metavar="N",
+        help="of the sampler, each in turn; default: 16",
+    )
     parser.add_argument(
         "--guidance",
-        type=float,
-        nargs="*",
+        type=_scale,
+        nargs="+",
         default=list(USUAL.guidance),
         metavar="S",
-        help="scales at which classes are drawn; default: 1 1.5 2",
+        help="scales of the guidance by class, any for no class; default: any 1 1.5 2",
     )
     parser.add_argument("--seed", type=int, default=USUAL.seed, help="default 0")
     resuming_options(parser, "features", str(WORK))
 
 
+def _scale(word: str) -> float | None:
+    """Return a scale of the guidance, None for samples of any class; raises `ValueError`."""
+    return None if word == "any" else float(word)
+
+
 @resumable()
 def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
-    """Carry out the study; return what to print as JSON, and the lines for people.
+    """Carry out the study; return what to print as JSON, and the lines for people. What the file
+    holds of the same weights beside that stays there.
 
     Raises a one-line `ValueError` for options that do not fit, and where the network is missing.
     """
-    guidance = tuple(dict.fromkeys(chosen.guidance))
-    drawn = Drawn(chosen.n, chosen.steps, guidance, chosen.seed, chosen.features)
+    steps, guidance = (tuple(dict.fromkeys(each)) for each in (chosen.steps, chosen.guidance))
+    drawn = Drawn(chosen.n, steps, guidance, chosen.seed, chosen.features)
     until, opened = end_of(chosen.minutes), open_model(chosen.model)
     _check(opened, drawn)
-    processes = {OWN: opened.trained_on} if opened.trained_on else PROCESSES
-    title = chosen.process or (OWN if opened.trained_on else WHITE)
-    if title not in processes:
-        raise ValueError(f"process = {title!r}, but {chosen.model} knows {', '.join(processes)}.")
+    known = {OWN: opened.trained_on} if opened.trained_on else PROCESSES
+    titles = tuple(dict.fromkeys(chosen.process)) or (OWN if opened.trained_on else WHITE,)
+    for title in titles:
+        if title not in known:
+            raise ValueError(f"process = {title!r}, but {chosen.model} knows {', '.join(known)}.")
     load_features(drawn.features)  # refuses what is missing before anything is drawn
     torch.set_num_threads(1)
     tune_malloc()
     model = opened.denoiser.set_precision("auto")
     work = chosen.work or WORK / Path(chosen.model).stem
     cells = Cells(work, printer(chosen), until)
-    process, digest = processes[title].on(model), sha256(_file(chosen.model))
-    study = DistanceStudy(cells, drawn, model, digest, process, opened.data)
+    processes, digest = {title: known[title].on(model) for title in titles}, _digest(chosen)
+    study = DistanceStudy(cells, drawn, model, digest, processes, opened.data)
     complete = False
     with suppress(OutOfTimeError):
         study.compute()
         complete = True
-    rows = list(study.rows())
-    found = {"command": _command(chosen, drawn), "model": chosen.model} | asdict(drawn)
-    found |= {"process": title, "data": opened.data, "complete": complete, "rows": rows}
+    command = _command(chosen, drawn)
+    rows = [row | {"command": command} for row in study.rows()]
+    found = {"command": command, "model": chosen.model, "weights": digest}
+    found |= {"features": drawn.features, "data": opened.data, "complete": complete}
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / f"distances-{opened.data}.json"
     state = "complete" if complete else "stopped; rerun to continue"
     if rows or not path.is_file():  # what was measured before is worth more than nothing
-        write_text(path, json.dumps(found | versions(), ensure_ascii=False, indent=1) + "\n")
+        found |= {"rows": [*_others(path, found, rows), *rows]} | versions()
+        write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return {"file": str(path), "complete": complete}, [*lines(rows), f"{state}: {path}"]
 
 
@@ -112,20 +132,44 @@ def _check(opened: LoadedModel, drawn: Drawn) -> None:
             )
 
 
-def _file(model: str) -> Path:
-    """Return the file of a model that `open_model` opens."""
-    if model.endswith(".safetensors"):
-        return Path(model)
-    path = pretrained_folder() / model / "model.safetensors"
-    return path if path.is_file() else runs.model_path(model)
+def _others(
+    path: Path, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the rows of a file that are of the same weights and features, and of other settings
+    than the new ones; none of a file that is damaged.
+    """
+    try:
+        with reading(path):
+            kept = read_results(path)
+            if any(kept[key] != found[key] for key in ("weights", "features", "data")):
+                return []
+            new = [_setting(row) for row in rows]
+            return [row for row in kept["rows"] if _setting(row) not in new]
+    except (OSError, ValueError):
+        return []
+
+
+def _setting(row: Mapping[str, Any]) -> list[Any]:
+    """Return what a row is of."""
+    return [row[key] for key in ("way", "guidance", "process", "steps", "n")]
+
+
+def _digest(chosen: argparse.Namespace) -> str:
+    """Return a digest of the file of a model that `open_model` opens."""
+    if chosen.model.endswith(".safetensors"):
+        return sha256(Path(chosen.model))
+    path = pretrained_folder() / chosen.model / "model.safetensors"
+    return sha256(path if path.is_file() else runs.model_path(chosen.model))
 
 
 def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
     """Return the command line of the study, without where things are on this machine."""
-    scales = " ".join(f"{scale:g}" for scale in drawn.guidance)
-    words = f"rgdiff study distances --model {chosen.model} --n {drawn.n} --steps {drawn.steps}"
-    words += f" --guidance {scales}" if drawn.guidance else " --guidance"
-    words += f" --process '{chosen.process}'" if chosen.process else ""
+    scales = " ".join("any" if each is None else f"{each:g}" for each in drawn.guidance)
+    steps = " ".join(map(str, drawn.steps))
+    words = f"rgdiff study distances --model {chosen.model} --n {drawn.n} --steps {steps}"
+    words += f" --guidance {scales}"
+    if chosen.process:
+        words += " ".join([" --process", *(f"'{each}'" for each in chosen.process)])
     words += f" --features {drawn.features}" if drawn.features != USUAL.features else ""
     return words + (f" --seed {drawn.seed}" if drawn.seed else "")
 

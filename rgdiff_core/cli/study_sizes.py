@@ -15,6 +15,8 @@ from rgdiff_core.files.atomic import write_text
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.lattice.sizes import MODELS, SIZES, Numbers, SizeStudy
 from rgdiff_core.study.lattice.sizes_cost import compute_cost
+from rgdiff_core.study.lattice.sizes_relaxed import compute_relaxed
+from rgdiff_core.study.lattice.sizes_steps import compute_steps
 from rgdiff_core.study.lattice.sizes_summary import lines, summary
 from rgdiff_core.study.report import versions
 from rgdiff_core.training.state import tune_malloc
@@ -77,6 +79,8 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     with suppress(OutOfTimeError):
         study.compute(sizes, models, away)
         compute_cost(study, sizes, models)
+        compute_relaxed(study, sizes, models)
+        compute_steps(study, sizes, models)
         complete = True
     command = _command(sizes, models, away, numbers)
     found = {"command": command, "numbers": asdict(numbers), "complete": complete}

@@ -148,7 +148,7 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     ways = {"any class": (40.0, 0.02, None), "guidance 1.5": (20.0, 0.01, 0.7)}
     ways |= {"training images": (9.0, 0.0, None)}
     rows = [
-        {"way": way, "n": 500}
+        {"way": way, "n": 500, "process": "white noise", "steps": 16, "command": "c"}
         | {
             name: value and {"value": value, "error": 0.1 * value}
             for name, value in zip(("frechet", "kernel", "named"), values, strict=True)
@@ -156,8 +156,8 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
         for way, values in ways.items()
     ]
     rows[-1]["kernel"] = {"value": 0.0, "error": 0.001}
-    found = {"command": "rgdiff study distances --n 500", "model": "m", "n": 500, "steps": 16}
-    found |= {"features": "inception", "process": "white noise", "complete": True, "rows": rows}
+    found = {"command": "rgdiff study distances --n 500", "model": "m", "rows": rows}
+    found |= {"features": "inception", "complete": True}
     path = tmp_path / "distances-cifar10.json"
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
@@ -166,6 +166,16 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     assert told in [each.value for each in at.markdown]
     table = next(each.value for each in at.dataframe if "kernel" in each.value)
     assert list(table["frechet"]) == [40.0, 20.0, 9.0]
+    assert distances.by_steps(found) == []
+    few = rows[1] | {"n": 100, "frechet": {"value": 70.0, "error": 1.0}}
+    rows += [few | {"steps": 4, "kernel": {"value": 0.04, "error": 0.002}}, few | {"steps": 16}]
+    (curve,) = distances.by_steps(found)
+    assert (curve.label, list(curve.x)) == ("white noise; guidance 1.5", [4, 16])
+    assert list(curve.y) == [0.04, 0.01]
+    assert distances.sentence(found) == told  # of the most samples
+    path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
+    at = healthy(visit(**link))
+    assert "**KID by number of steps**" in [each.value for each in at.markdown]
     rows[0].pop("frechet")
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     assert any(distances.COMMAND in each.value for each in healthy(visit(**link)).warning)

@@ -1,4 +1,4 @@
-"""Inception distances of samples of a class-conditional model, by guidance: FID and KID.
+"""Inception distances of a model's samples, by guidance, process and steps: FID and KID.
 
 Features of real and of drawn images are computed in parts, each a cell, so that the ten thousand
 of the literature can be had on a CPU over several sittings. Sample i has its own stream of
@@ -9,7 +9,8 @@ References:
     GANs Trained by a Two Time-Scale Update Rule (1706.08500); Demystifying MMD GANs (1801.01401).
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -49,24 +50,26 @@ class Drawn:
 
     Attributes:
         n: samples of each way, as many real images.
-        steps: of the sampler.
-        guidance: the scales, each in [0, 100].
+        steps: of the sampler, each in turn.
+        guidance: the scales, each in [0, 100]; None for samples of any class.
         seed: of the samples.
         features: the network's name.
     """
 
     n: int = 10_000
-    steps: int = 16
-    guidance: tuple[float, ...] = (1.0, 1.5, 2.0)
+    steps: tuple[int, ...] = (16,)
+    guidance: tuple[float | None, ...] = (None, 1.0, 1.5, 2.0)
     seed: int = 0
     features: str = "inception"
 
     def __post_init__(self) -> None:
         check_whole("n", self.n, LEAST, 50_000)
-        check_whole("steps", self.steps, 1, 1000)
         check_whole("seed", self.seed, 0, MAX_SEED)
+        for steps in self.steps:
+            check_whole("steps", steps, 1, 1000)
         for scale in self.guidance:
-            check_range("guidance", scale, 0, 100)
+            if scale is not None:
+                check_range("guidance", scale, 0, 100)
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,23 @@ class Way:
         title: for people.
         split: of real images; "" for samples.
         scale: of the guidance of samples by class, None for any class.
+        process: that samples are drawn with, by title.
+        steps: of the sampler.
     """
 
     title: str
     split: str = ""
     scale: float | None = None
+    process: str = ""
+    steps: int = 0
+
+    @property
+    def cell(self) -> str:
+        """The name of its cells."""
+        name = self.title if self.scale is None else f"guidance-{self.scale!r}"
+        if not self.split:
+            name += f"-{self.process}-{self.steps}"
+        return "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
 
 
 TEST = Way("test images", "test")
@@ -96,7 +111,7 @@ class DistanceStudy:
         drawn: what is drawn.
         model: with the classes of the data.
         digest: of the model's file.
-        process: that samples are drawn with.
+        processes: that samples are drawn with, by title.
         name: of the data set, of images 3×32×32.
     """
 
@@ -104,17 +119,22 @@ class DistanceStudy:
     drawn: Drawn
     model: NetworkDenoiser
     digest: str
-    process: Process
+    processes: Mapping[str, Process]
     name: str = "cifar10"
 
     @property
     def ways(self) -> list[Way]:
-        """What is compared: samples of any class, of each class in turn at each scale, and
-        training images.
+        """What is compared: samples of any class, of each class in turn at each scale, with each
+        process and number of steps, and training images.
         """
-        by_class = self.drawn.guidance if self.model.num_classes else ()
-        guided = [Way(f"guidance {scale:g}", scale=scale) for scale in by_class]
-        return [Way(ANY), *guided, Way(REAL, "train")]
+        scales = self.drawn.guidance if self.model.num_classes else (None,)
+        drawn = [
+            Way(ANY if scale is None else f"guidance {scale:g}", "", scale, process, steps)
+            for process, scale, steps in itertools.product(
+                self.processes, scales, self.drawn.steps
+            )
+        ]
+        return [*drawn, Way(REAL, "train")]
 
     def compute(self) -> None:
         """Compute what is missing, the test images first; raises `OutOfTimeError` where that has
@@ -129,9 +149,10 @@ class DistanceStudy:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the distances from test images of each way that is computed."""
         for way in self.ways:
-            cell = self.cells.read(_row_cell(way), self._row_inputs(way))
+            cell = self.cells.read(self._row_cell(way), self._row_inputs(way))
             if cell is not None:
-                yield {"way": way.title, "n": self.drawn.n} | cell["result"]
+                about = {"way": way.title, "guidance": way.scale, "process": way.process}
+                yield about | {"steps": way.steps, "n": self.drawn.n} | cell["result"]
 
     def _compared(self, way: Way) -> None:
         """Compute the distances of a way whose parts are there."""
@@ -147,7 +168,10 @@ class DistanceStudy:
                 "named": None if right is None else Estimate.of(right.double()).to_dict(),
             }
 
-        self.cells.read_or_compute(_row_cell(way), self._row_inputs(way), compute)
+        self.cells.read_or_compute(self._row_cell(way), self._row_inputs(way), compute)
+
+    def _row_cell(self, way: Way) -> str:
+        return f"distance-{way.cell}-of-{self.drawn.n}"
 
     def _row_inputs(self, way: Way) -> dict[str, Any]:
         parts = range(0, self.drawn.n, PART)
@@ -158,9 +182,10 @@ class DistanceStudy:
         n = min(PART, self.drawn.n - first)
         inputs: dict[str, Any] = {"features": self.drawn.features, "data": self.name, "n": n}
         if not way.split:
-            inputs |= {"guidance": way.scale, "steps": self.drawn.steps, "seed": self.drawn.seed}
-            inputs |= {"model": self.digest, "schedule": self.process.schedule.to_json()}
-            inputs |= {"color": self.process.color.to_json()}
+            process = self.processes[way.process]
+            inputs |= {"guidance": way.scale, "steps": way.steps, "seed": self.drawn.seed}
+            inputs |= {"model": self.digest, "schedule": process.schedule.to_json()}
+            inputs |= {"color": process.color.to_json()}
         return inputs
 
     def _part(self, way: Way, first: int) -> None:
@@ -172,7 +197,7 @@ class DistanceStudy:
             if way.split:
                 images = data.load(self.name, way.split, limit=first + n).images[first:]
             else:
-                images, labels = self._samples(way.scale, first, n)
+                images, labels = self._samples(way, first, n)
             if len(images) < n:
                 raise ValueError(f"n = {self.drawn.n} is more than there are {way.title}.")
             tensors = {"features": extract(self._network, images, BATCH)}
@@ -185,7 +210,8 @@ class DistanceStudy:
 
         self.cells.read_or_compute(cell, inputs, compute)
 
-    def _samples(self, scale: float | None, first: int, n: int) -> tuple[Tensor, Tensor | None]:
+    def _samples(self, way: Way, first: int, n: int) -> tuple[Tensor, Tensor | None]:
+        scale = way.scale
         labels = None if scale is None else torch.arange(first, first + n) % self.model.num_classes
         parts = []
         for start in range(0, n, BATCH):
@@ -193,9 +219,9 @@ class DistanceStudy:
             parts.append(
                 draw_images(
                     self.model,
-                    self.process,
+                    self.processes[way.process],
                     here,
-                    self.drawn.steps,
+                    way.steps,
                     generator=streams(self.drawn.seed, here, first + start),
                     class_labels=None if labels is None else labels[start : start + here],
                     guidance_scale=1.0 if scale is None else scale,
@@ -229,12 +255,7 @@ class DistanceStudy:
 
 
 def _cell(way: Way, first: int) -> str:
-    scale = None if way.scale is None else f"guidance-{way.scale!r}"
-    return f"{scale or way.title.replace(' ', '-')}-{first:05d}"
-
-
-def _row_cell(way: Way) -> str:
-    return f"distance-{way.title.replace(' ', '-')}-{way.scale!r}"
+    return f"{way.cell}-{first:05d}"
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -243,5 +264,6 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         frechet, kernel = (Estimate(**row[key]) for key in ("frechet", "kernel"))
         named = "" if row["named"] is None else f", named {Estimate(**row['named'])}"
-        told.append(f"{row['way']}: Fréchet {frechet}, kernel {kernel}{named}")
+        how = f", {row['process']}, {row['steps']} steps" if row["process"] else ""
+        told.append(f"{row['way']}{how}: Fréchet {frechet}, kernel {kernel}{named}")
     return told

@@ -198,17 +198,18 @@ class SizeStudy:
         return log_slope(fields, len(fields))
 
     def drawn(self, name: str, size: int, spectrum: str) -> dict[str, Any]:
-        """Return the cell of a model's samples at a size with a spectrum."""
+        """Return the cell of a model's samples at a size with a spectrum, which lie beside it."""
         n, steps = self.numbers.at(size, self.numbers.samples), self.numbers.steps
-        inputs = self._of(name, size, n, spectrum=spectrum)
+        cell, inputs = cell_of(name, size, spectrum), self._of(name, size, n, spectrum=spectrum)
 
         def compute() -> dict[str, Any]:
             model = _on(name, size, self.modes(size, spectrum).modes)
             generator = generator_of(size, 1)
             x = sample(model, standard_process(model), n, steps, "interaction", generator)
+            write_tensors(self.cells.path(cell, ".safetensors"), {"fields": x}, {})
             return measured(x)
 
-        return self.cells.read_or_compute(cell_of(name, size, spectrum), inputs, compute)
+        return self.cells.read_or_compute(cell, inputs, compute)
 
     def weighed(self, name: str, size: int) -> dict[str, Any]:
         """Return the cell of a model's weights at a size, with the run's spectrum."""

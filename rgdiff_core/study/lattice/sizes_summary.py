@@ -18,6 +18,8 @@ from rgdiff_core.study.lattice.sizes import (
 )
 from rgdiff_core.study.lattice.sizes_cost import cost_rows
 from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES
+from rgdiff_core.study.lattice.sizes_relaxed import relaxed_rows
+from rgdiff_core.study.lattice.sizes_steps import steps_rows
 
 __all__ = ["GIVEN", "lines", "summary"]
 
@@ -56,6 +58,8 @@ def summary(
     found = {"action": asdict(ACTION), "observables": list(OBSERVABLES), "sizes": rows}
     found |= {"exponents": _exponents(study, there, models)}
     found |= {"cost": list(cost_rows(study, there, models))}
+    found |= {"steps": list(steps_rows(study, there, models))}
+    found |= {"relaxed": list(_relaxed(study, there, models))}
     return found | {"published": list(_published(study, away))}
 
 
@@ -72,6 +76,16 @@ def _published(study: SizeStudy, models: Sequence[str]) -> Iterator[dict[str, An
                 ess = result["ess"]
                 row |= {"n": result["n"], "ess": ess and ess | {"n": result["weighed"]}}
                 yield row | {"observables": dict(_compared(result["observables"], truth, ()))}
+
+
+def _relaxed(
+    study: SizeStudy, sizes: Sequence[int], models: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Yield what trajectories of Monte Carlo make of a model's fields, beside the run's."""
+    for row, observables in relaxed_rows(study, sizes, models):
+        truth = (study.cell(f"hmc-{row['size']}") or {})["result"]["observables"]
+        given = GIVEN if row["kind"] != "run" else ()
+        yield row | {"observables": dict(_compared(observables, truth, given))}
 
 
 def _exponents(

@@ -17,19 +17,24 @@ from rgdiff_core.evaluation.features import (
 from rgdiff_core.pretraining.images import PROCESSES
 from rgdiff_core.seeds import streams
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.images.distances import ANY, REAL, DistanceStudy, Drawn
+from rgdiff_core.study.images.distances import ANY, REAL, DistanceStudy, Drawn, Way
 
 PHOTOGRAPHS, WHITE = "photographs", "white noise, linear log-SNR"
-DRAWN = Drawn(40, 1, (2.0,), 3, "cifar10")
+DRAWN = Drawn(40, (1,), (None, 2.0), 3, "cifar10")
+CUTOFF = "matched noise, sigmoid cutoff of width 0.3"
 
 
 def study(
-    folder: Path, drawn: Drawn = DRAWN, until: float | None = None, digest: str = "digest"
+    folder: Path,
+    drawn: Drawn = DRAWN,
+    until: float | None = None,
+    digest: str = "digest",
+    titles: tuple[str, ...] = (WHITE,),
 ) -> DistanceStudy:
     model = rg.load_pretrained("cifar10-conditional").eval()
-    process = PROCESSES[WHITE].on(model)
+    processes = {title: PROCESSES[title].on(model) for title in titles}
     cells = Cells(folder, lambda text: None, until)
-    return DistanceStudy(cells, drawn, model, digest, process, PHOTOGRAPHS)
+    return DistanceStudy(cells, drawn, model, digest, processes, PHOTOGRAPHS)
 
 
 def test_distances_of_parts_are_those_of_all_images(
@@ -42,7 +47,8 @@ def test_distances_of_parts_are_those_of_all_images(
     assert list(rows) == [ANY, "guidance 2", REAL] and rows[REAL]["n"] == 40
     network = load_features("cifar10")
     train, test = (rg.data.load(PHOTOGRAPHS, s).images[:40] for s in ("train", "test"))
-    x = rg.sample(found.model, found.process, 40, 1, generator=streams(3, 40), grid="logsnr")
+    process = found.processes[WHITE]
+    x = rg.sample(found.model, process, 40, 1, generator=streams(3, 40), grid="logsnr")
     grey = ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
     real = extract(network, test)
     for title, images in ((REAL, train), (ANY, grey)):
@@ -62,7 +68,20 @@ def test_what_was_stopped_goes_on_and_other_samples_are_drawn_again(tmp_path: Pa
     study(tmp_path, until=0.0).compute()
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
     with pytest.raises(OutOfTimeError):
-        study(tmp_path, Drawn(40, 2, (2.0,), 3, "cifar10"), until=0.0).compute()
+        study(tmp_path, Drawn(40, (2,), (2.0,), 3, "cifar10"), until=0.0).compute()
+
+
+def test_every_process_and_number_of_steps_has_distances_of_its_own(tmp_path: Path):
+    drawn = Drawn(40, (1, 2), (2.0,), 3, "cifar10")
+    found = study(tmp_path, drawn, titles=(WHITE, CUTOFF))
+    found.compute()
+    *rows, real = found.rows()
+    ways = [(row["process"], row["guidance"], row["steps"]) for row in rows]
+    assert ways == [(WHITE, 2.0, 1), (WHITE, 2.0, 2), (CUTOFF, 2.0, 1), (CUTOFF, 2.0, 2)]
+    assert len({row["frechet"]["value"] for row in (*rows, real)}) == 5
+    alone = study(tmp_path, Drawn(40, (2,), (2.0,), 3, "cifar10"))
+    alone.compute()
+    assert [row["frechet"] for row in alone.rows()] == [rows[1]["frechet"], real["frechet"]]
 
 
 def test_numbers_are_those_of_the_model_and_of_the_features_that_were_asked_for(tmp_path: Path):
@@ -71,11 +90,11 @@ def test_numbers_are_those_of_the_model_and_of_the_features_that_were_asked_for(
     assert known == {ANY, "guidance 2", REAL}
     for other in (
         study(tmp_path, digest="another"),
-        study(tmp_path, Drawn(40, 1, (2.0,), 4, "cifar10")),
-        study(tmp_path, Drawn(40, 1, (2.0000001,), 3, "cifar10")),
+        study(tmp_path, Drawn(40, (1,), (None, 2.0), 4, "cifar10")),
+        study(tmp_path, Drawn(40, (1,), (None, 2.0000001), 3, "cifar10")),
     ):
         assert not {row["way"] for row in other.rows()} & {"guidance 2"}
-    assert not list(study(tmp_path, Drawn(40, 1, (2.0,), 3, "inception")).rows())
+    assert not list(study(tmp_path, Drawn(40, (1,), (None, 2.0), 3, "inception")).rows())
 
 
 def test_the_command_says_what_is_missing(
@@ -85,8 +104,8 @@ def test_the_command_says_what_is_missing(
     assert main([*words, "--features=cifar10", "--n=100", "--guidance", "1", "1"]) == 0
     assert "stopped; rerun to continue" in capsys.readouterr().out
     kept = json.loads((tmp_path / "distances-cifar10.json").read_text("utf-8"))
-    assert kept["rows"] == [] and kept["guidance"] == [1.0] and not kept["complete"]
-    assert "--n 100 --steps 16 --guidance 1" in kept["command"]
+    assert kept["rows"] == [] and not kept["complete"]
+    assert kept["command"].endswith("--n 100 --steps 16 --guidance 1 --features cifar10")
     for options, sentence in (
         (["--n=3"], "n = 3 is outside"),
         (["--guidance", "-1"], "guidance = -1.0 is outside [0, 100]"),
@@ -108,9 +127,31 @@ def test_the_command_says_what_is_missing(
     assert "there is no file" in capsys.readouterr().err
 
 
+def test_what_is_measured_later_joins_what_is_of_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = ["study", "distances", "--features=cifar10", f"--out={tmp_path}"]
+    path = tmp_path / "distances-cifar10.json"
+
+    def measured(*options: str) -> list[tuple]:
+        assert main([*words, "--n=40", *options]) == 0
+        found = json.loads(path.read_text("utf-8"))
+        return [(row["way"], row["steps"], "any" in row["command"]) for row in found["rows"]]
+
+    first = measured("--steps=1", "--guidance", "any")
+    assert first == [(ANY, 1, True), (REAL, 0, True)]
+    both = [(ANY, 1, True), ("guidance 2", 1, False), (REAL, 0, False)]
+    assert measured("--steps=1", "--guidance", "2") == both
+    found = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps(found | {"weights": "others"}))
+    assert measured("--steps=1", "--guidance", "2") == both[1:]
+
+
 def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
     found = study(tmp_path)
-    whole, labels = found._samples(1.0, 0, 12)
-    part, own = found._samples(1.0, 8, 4)
+    way = Way("guidance 1", scale=1.0, process=WHITE, steps=1)
+    whole, labels = found._samples(way, 0, 12)
+    part, own = found._samples(way, 8, 4)
     assert labels is not None and own is not None and torch.equal(own, labels[8:])
     torch.testing.assert_close(part, whole[8:], atol=2.5 / 127.5, rtol=0)
