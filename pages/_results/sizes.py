@@ -8,8 +8,10 @@ import streamlit as st
 
 from pages._results import cost, figures
 from pages._results.field_cost import FieldCost
+from pages._results.field_steps import FieldSteps
 from pages._results.headline import joined
 from pages._results.provenance import bracketed, download
+from pages._results.relaxed import Relaxed
 from pages._results.studies import Found, folder
 from pages._shared import address, plots
 from pages._shared.plots import Curve
@@ -68,7 +70,8 @@ def _study() -> None:
             }
             exponents = {model: exponents_table(found, model) for model in models}
             published = {model: published_table(found, model) for model in models}
-            costs = FieldCost.of(found)
+            relaxed = {model: Relaxed.of(found, model) for model in models}
+            costs, steps = FieldCost.of(found), FieldSteps.of(found)
             note = _note(found)
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
@@ -96,7 +99,9 @@ def _study() -> None:
     if published[model]:
         st.markdown(f"**Away from the critical line**\n\n{published[model]}")
     st.caption(note)
+    relaxed[model].draw()
     costs.draw()
+    steps.draw()
 
 
 def published_table(found: Found, model: str) -> str:

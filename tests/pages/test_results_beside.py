@@ -113,6 +113,57 @@ def test_the_cost_of_a_field_is_that_of_the_file(monkeypatch, tmp_path):
     assert any(sizes.COMMAND in each.value for each in damaged.warning)
 
 
+def test_evaluations_and_trajectories_are_those_of_the_file(monkeypatch, tmp_path):
+    found = json.loads((RESULTS / sizes.FILE).read_text(encoding="utf-8"))
+    model = found["sizes"][0]["rows"][0]["model"]
+    found["steps"] = [
+        {"model": model, "way": way, "grid": "uniform", "size": size, "enough": enough}
+        for size, way, enough in (
+            (8, "white", 9.0),
+            (16, "white", 11.5),
+            (16, "octave", 3.0),
+            (16, "chain", 3.0),
+            (32, "white", None),
+        )
+    ]
+    percents = {0: (9.0, 9.0), 2: (3.0, 3.0), 4: (-0.5, -1.0), 8: (0.1, 0.5)}
+    found["relaxed"] = [
+        {"model": model, "size": 16, "kind": kind, "n": 9, "trajectories": n, "seconds": n / 4}
+        | {
+            "observables": {
+                name: {"value": 1.0, "error": 0.1, "percent": percent, "deviation": deviation}
+                for name in found["observables"]
+            }
+        }
+        for kind in ("run", "chain")
+        for n, (percent, deviation) in percents.items()
+        if kind == "run" or n == 0
+    ]
+    (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    link = {"section": "Larger lattices", "sizes-model": model}
+    at = healthy(visit(**link))
+    told = [each.value for each in at.markdown]
+    evaluations = (
+        f"Network evaluations per site: {model}, white noise, **12** at 16×16 (9 at 8×8) and "
+        f"{model}, grown octave by octave, **3** at 16×16."
+    )
+    assert any(evaluations in each for each in told)
+    drawn = "drawn: energy 9.0(10) % off at first, -0.50(50) % after **4** trajectories, 1 s a field"
+    (sentence,) = (x for each in told if (x := each.replace("−", "-")).startswith(drawn))
+    assert sentence.endswith("after **0** trajectories, 0 s a field, which is not yet right")
+    charts = [json.loads(each.proto.spec) for each in at.get("plotly_chart")]
+    energy = next(x for x in charts if x["data"] and x["data"][0]["name"] == "drawn")
+    y = np.frombuffer(b64decode(energy["data"][0]["y"]["bdata"]))
+    np.testing.assert_array_equal(y, [9.0, 3.0, -0.5, 0.1])
+    assert energy["layout"]["xaxis"]["ticktext"] == ["0", "2", "4", "8"]
+    found["relaxed"][0].pop("seconds")
+    found["relaxed"][0]["observables"].pop("energy")
+    (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
+    damaged = healthy(visit(**link))
+    assert any(sizes.COMMAND in each.value for each in damaged.warning)
+
+
 def test_training_errors_stand_beside_the_gaps(monkeypatch, tmp_path):
     """The repository's own files: each row is a theory's gap and an arm's distance."""
     for name in (perfect.FILE, "study-phi4-8x8-critical.json"):

@@ -35,12 +35,11 @@ from rgdiff_core.study.lattice.sizes import (
     title_of,
 )
 
-__all__ = ["BOUND", "WAYS", "compute_steps", "enough", "steps_rows"]
+__all__ = ["BOUND", "MOST", "WAYS", "compute_steps", "enough", "steps_rows"]
 
 STEPS, MOST = (2, 4, 8, 16, 32), 64
 BOUND = 0.01  # share of the value with the most steps
-SITES = 2**14  # of all fields of a size
-FEWEST, MANY = 4, 128  # fields
+SHARE, FEWEST, MANY = 8, 4, 128  # one in so many of the study's samples; fields
 GRIDS = ("uniform", "gaussian")
 OCTAVE, CHAIN = "octave", "chain"
 COLUMNS = {"susceptibility": 1, "phi2": LOCAL["phi2"], "energy": LOCAL["energy"]}  # of `moments`
@@ -111,6 +110,8 @@ def enough(changed: Mapping[str, Mapping[str, Mapping[str, float]]]) -> float | 
     if bad[-1] == tried[-1]:
         return None
     few, many = bad[-1], tried[tried.index(bad[-1]) + 1]
+    if not 0 < worst[many] <= worst[few] < math.inf:
+        return float(many)
     order = math.log(worst[few] / worst[many]) / math.log(many / few)
     return few * (worst[few] / BOUND) ** (1 / order)
 
@@ -122,7 +123,7 @@ def _better(found: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 def _drawn(study: SizeStudy, name: str, size: int, way: str) -> None:
     """Compute the cell of fields that are drawn from noise."""
-    n = min(MANY, max(FEWEST, SITES // size**2))
+    n = _fields(study, size)
 
     def compute() -> dict[str, Any]:
         model = model_of(name).on((1, size, size), study.modes(size).modes)
@@ -139,7 +140,7 @@ def _drawn(study: SizeStudy, name: str, size: int, way: str) -> None:
 
 def _octave(study: SizeStudy, name: str, size: int) -> None:
     """Compute the cell of fields that are grown by an octave."""
-    n = min(MANY, max(FEWEST, SITES // size**2))
+    n = _fields(study, size)
 
     def compute() -> dict[str, Any]:
         model, modes, fields = model_of(name), study.modes(size).modes, study.fields(size)
@@ -153,6 +154,12 @@ def _octave(study: SizeStudy, name: str, size: int) -> None:
         return _off_by(draw, GRIDS[:1])
 
     _kept(study, name, size, OCTAVE, n, compute)
+
+
+def _fields(study: SizeStudy, size: int) -> int:
+    """Return how many fields tell what a number of steps is off by."""
+    n = study.numbers.at(size, study.numbers.samples) // SHARE
+    return min(MANY, max(FEWEST, n))
 
 
 def _kept(

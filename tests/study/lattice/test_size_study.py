@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +14,46 @@ from safetensors.torch import load_file
 from rgdiff_core import GaussianDenoiser, ModelSpec, save_model
 from rgdiff_core.bases import WaveletBasis
 from rgdiff_core.cli.main import main
+from rgdiff_core.colors import White
+from rgdiff_core.lattice.chains import relaxed
 from rgdiff_core.lattice.sizes import extrapolated
 from rgdiff_core.networks import LatticeNet
+from rgdiff_core.process import Process
+from rgdiff_core.sampling import sample
+from rgdiff_core.schedules import LinearGamma
 from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.lattice import sizes_relaxed, sizes_steps
 from rgdiff_core.study.lattice.sizes import (
+    ACTION,
     LARGER,
     SMALL,
     Numbers,
     SizeStudy,
     cell_of,
     evenly,
+    generator_of,
     published_action,
     title_of,
 )
 from rgdiff_core.study.lattice.sizes_cost import cost_rows
 from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES
+from rgdiff_core.study.lattice.sizes_steps import enough, steps_rows
 from rgdiff_core.study.lattice.sizes_summary import summary
+from rgdiff_core.training.models import open_model
 
 MODEL = "phi4-8x8-critical"
 WORDS = ["study", "sizes", "--sizes", "8", "16", "32", "--reference", "128"]
 WORDS += ["--samples", "32", "--weighed", "0", "--steps", "4"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little() -> Iterator[None]:
+    """Let the study try few numbers of steps and of trajectories."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sizes_steps, "STEPS", (2, 4))
+        patch.setattr(sizes_steps, "MOST", 8)
+        patch.setattr(sizes_relaxed, "COUNTS", (0, 1, 3))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +140,96 @@ def test_the_cost_of_a_grown_field_adds_up_its_octaves_and_a_field_of_monte_carl
         parts = [each["result"]["octave"] for each in octaves]
         assert ways["chain", model, 16] == pytest.approx(ways["clusters", None, 16] + parts[0])
         assert ways["chain", model, 32] == pytest.approx(ways["chain", model, 16] + parts[1])
+
+
+def test_steps_are_compared_with_many_from_the_same_noise(folder: Path):
+    found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))["steps"]
+    ways = {(row["model"], row["way"], row["size"]): row for row in found}
+    drawn = {
+        (size, way) for model, way, size in ways if model == MODEL and way in sizes_steps.WAYS
+    }
+    assert drawn == {(size, way) for size in (8, 16, 32) for way in sizes_steps.WAYS}
+    assert {way for model, way, _ in ways if model == "b"} <= {"octave", "chain"}
+    row = ways[MODEL, "white", 8]
+    study = SizeStudy(Cells(folder / "w", lambda text: None), Numbers(128, 32, 0, 4))
+    model = open_model(MODEL).denoiser.on((1, 8, 8), study.modes(8).modes)
+    process = Process(model.basis, White(), LinearGamma(-9.0, 6.0), model.modes)
+    few, many = (
+        sample(model, process, 16, n, "interaction", generator_of(8, 6), grid=grid)
+        for n, grid in ((4, row["grid"]), (8, "uniform"))
+    )
+    change = (few**2).mean((1, 2, 3)) - (many**2).mean((1, 2, 3))
+    stored = row["changes"]["4"]["phi2"]
+    assert stored["value"] == pytest.approx(float(change.mean() / (many**2).mean()), rel=1e-3)
+    error = float(change.std() / 4 / (many**2).mean())
+    assert stored["error"] == pytest.approx(error, rel=1e-3)
+
+
+def test_octaves_add_up_by_their_share_of_the_sites(folder: Path, tmp_path: Path):
+    """Of a model that is off by 4 % and 1/4 % in 2 and 4 steps, as 1/N⁴, 2 · 4^¼ are enough."""
+    digest = cell_of(MODEL, 16, "steps-octave")
+    cell = json.loads((folder / "w" / f"{digest}.json").read_text("utf-8"))
+    cell["result"] = {
+        "uniform": {
+            str(n): {"phi2": {"value": sign * x, "error": 0.1}, "energy": {"value": 0, "error": 0}}
+            for n, x, sign in ((2, 0.04, -1), (4, 0.0025, 1))
+        }
+    }
+    for size in (16, 32, 64):
+        name = cell_of(MODEL, size, "steps-octave")
+        (tmp_path / f"{name}.json").write_text(json.dumps(cell), "utf-8")
+    study = SizeStudy(Cells(tmp_path, lambda text: None), Numbers(128, 32, 0, 4))
+    rows = list(steps_rows(study, (16, 32, 64), (MODEL,)))
+    each, chain = ([r["enough"] for r in rows if r["way"] == way] for way in ("octave", "chain"))
+    assert each == pytest.approx([8**0.5] * 3)
+    assert chain == pytest.approx([8**0.5 * x for x in (1, 1.25, 1.3125)])
+    assert [r for r in steps_rows(study, (32, 64), (MODEL,)) if r["way"] == "chain"] == []
+
+
+@pytest.mark.parametrize(
+    ("worst", "expected"),
+    [
+        ({2: 0.001, 4: 0.0001}, 2.0),
+        ({2: 0.1, 4: 0.02}, None),
+        ({2: 0.005, 4: 0.02, 8: 0.005}, 2**2.5),  # a zero crossing is no accuracy
+        ({2: math.nan, 4: 0.001}, 4.0),
+        ({2: 0.02, 4: math.nan}, None),
+        ({2: 0.02, 4: 0.0}, 4.0),
+    ],
+)
+def test_enough_is_where_all_more_steps_are_right_too(worst: dict, expected: float | None):
+    changed = {str(n): {"phi2": {"value": -x, "error": 0.0}} for n, x in worst.items()}
+    found = enough(changed)
+    assert found == (None if expected is None else pytest.approx(expected))
+
+
+def test_trajectories_begin_at_the_fields_of_the_model(folder: Path):
+    found = json.loads((folder / "sizes-phi4.json").read_text("utf-8"))
+    rows = {
+        (row["model"], row["kind"], row["size"], row["trajectories"]): row
+        for row in found["relaxed"]
+    }
+    kinds = {key[:3] for key in rows if key[0] == MODEL}
+    assert kinds == {
+        *((MODEL, "run", size) for size in (8, 16, 32)),
+        *((MODEL, "grown", size) for size in (16, 32)),
+        (MODEL, "chain", 32),
+    }
+    for at in found["sizes"]:
+        for own in (row for row in at["rows"] if row["kind"] in ("run", "chain")):
+            first = rows.get((own["model"], own["kind"], at["size"], 0))
+            if first is not None:
+                for name in OBSERVABLES:
+                    assert first["observables"][name]["value"] == pytest.approx(
+                        own["observables"][name]["value"]
+                    )
+                assert first["seconds"] == 0
+    start = load_file(folder / "w" / f"{cell_of(MODEL, 16, 'grown')}.safetensors")["fields"]
+    for count in (1, 3):
+        x = relaxed(ACTION, start[:, 0], count, generator_of(16, 8))
+        row = rows[MODEL, "grown", 16, count]
+        assert row["observables"]["phi2"]["value"] == pytest.approx(float((x**2).mean()))
+        assert row["seconds"] > 0 and row["n"] == len(x)
 
 
 def test_where_an_octave_is_missing_a_chain_has_no_cost(folder: Path, tmp_path: Path):
