@@ -1,16 +1,15 @@
 """What a site of a larger lattice costs, for Gaussian data: a part of the section on them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from pages._results import figures
 from pages._results.provenance import download
-from pages._results.studies import Found, folder
+from pages._results.studies import Found, from_file
 from pages._shared import plots
 from pages._shared.plots import Curve
-from rgdiff_core.files.stored import reading
-from rgdiff_core.study.report import read_results
 
 __all__ = ["COMMAND", "draw", "sentence"]
 
@@ -25,43 +24,53 @@ WAYS = {  # in the legend, and colour
 KINDS = {"best": "best steps", "logsnr": "equal steps of the log-SNR"}
 
 
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What is shown of the file."""
+
+    sentence: str
+    table: list[dict[str, Any]]
+    curves: dict[str, list[Curve]]
+    top: float
+    bound: float
+    gamma: float
+    command: str
+
+    @classmethod
+    def of(cls, found: Found) -> "_Parts":
+        curves = {kind: _curves(found, kind) for kind in KINDS}
+        top = 1.05 * max(float(row["evaluations"]) for row in found["rows"])
+        numbers = top, float(found["bound"]), float(found["gamma"])
+        return cls(sentence(found), _rows(found), curves, *numbers, str(found["command"]))
+
+
 def draw() -> None:
     """Draw the figures; where nothing was computed, say what does it."""
     st.markdown("**Cost per site, Gaussian data**")
-    path = folder() / FILE
-    if not path.is_file():
-        st.info("This has not been computed yet. This does it, in a minute:")
-        st.code(COMMAND, language="sh")
+    missing = "This has not been computed yet. This does it, in a minute:"
+    parts = from_file(FILE, COMMAND, missing, _Parts.of)
+    if parts is None:
         return
-    try:
-        with reading(path):
-            found = read_results(path)
-            told, rows = sentence(found), _rows(found)
-            drawn = {kind: _curves(found, kind) for kind in KINDS}
-            bound, gamma = float(found["bound"]), float(found["gamma"])
-            command = str(found["command"])
-    except (ValueError, OSError) as error:
-        st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
-        return
-    st.markdown(told)
-    most = max(float(row["evaluations"]) for row in found["rows"])
+    st.markdown(parts.sentence)
     for place, (kind, title) in zip(st.columns(len(KINDS)), KINDS.items(), strict=True):
         place.markdown(title[0].upper() + title[1:])
-        figure = figures.curves(drawn[kind], "L", "evaluations per site", log_x=True, height=330)
+        figure = figures.curves(
+            parts.curves[kind], "L", "evaluations per site", log_x=True, height=330
+        )
         place.plotly_chart(
-            figure.update_yaxes(range=[0, 1.05 * most]),
+            figure.update_yaxes(range=[0, parts.top]),
             key=f"results-cost-{kind}",
             config=plots.BAR,
             alt=f"Network evaluations per site against the size of the lattice, {title}",
         )
-    download("gaussian", "cost", rows)
+    download("gaussian", "cost", parts.table)
     st.caption(
         "Free theory with a correlation length of L/2, in closed form: steps of DDIM until the KL "
-        f"divergence per site is below {bound:g} nats; every component passes at least {gamma:g} "
-        "in the log-SNR. The best steps are those of the time grid *gaussian*. Octave by octave, "
+        f"divergence per site is below {parts.bound:g} nats; every component passes at least "
+        f"{parts.gamma:g} in the log-SNR. The best steps are those of the time grid *gaussian*. Octave by octave, "
         "details are drawn given the averages of their blocks, and a step at a coarser octave "
         "counts by its share of the sites. The samplers of the interaction picture are not shown: "
-        f"for Gaussian data they are exact in one step. `{command}`"
+        f"for Gaussian data they are exact in one step. `{parts.command}`"
     )
 
 

@@ -1,6 +1,7 @@
 """Inception distances of samples by guidance, process and steps, of `rgdiff study distances`."""
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -8,12 +9,10 @@ import streamlit as st
 from pages._results import figures
 from pages._results.headline import joined
 from pages._results.provenance import bracketed, columns, download, pair
-from pages._results.studies import Found, data_of, folder
+from pages._results.studies import Found, data_of, from_file
 from pages._shared import plots
 from pages._shared.plots import Curve
-from rgdiff_core.files.stored import reading
 from rgdiff_core.study.images.distances import REAL
-from rgdiff_core.study.report import read_results
 
 __all__ = ["COMMAND", "by_steps", "draw", "sentence", "titles"]
 
@@ -22,45 +21,69 @@ COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of processes, 
 DASHES = ("solid", "dot", "dash", "dashdot")  # of ways to draw, in turn
 
 
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What is shown of the file.
+
+    Attributes:
+        most: title, distance and error of what the most samples were drawn of.
+        commands: that made the rows.
+    """
+
+    sentence: str
+    most: list[tuple[str, float, float]]
+    curves: list[Curve]
+    table: list[dict[str, Any]]
+    model: str
+    features: str
+    complete: bool
+    command: str
+    commands: list[str]
+
+    @classmethod
+    def of(cls, found: Found) -> "_Parts":
+        rows = [row for row in _most(found) if row["way"] != REAL]
+        distances = [(row["frechet"]["value"], row["frechet"]["error"]) for row in rows]
+        most = [(_title(row, rows), *x) for row, x in zip(rows, distances, strict=True)]
+        return cls(
+            sentence=sentence(found),
+            most=most,
+            curves=by_steps(found),
+            table=_table(found),
+            model=str(found["model"]),
+            features=str(found["features"]),
+            complete=bool(found["complete"]),
+            command=str(found["command"]),
+            commands=list(dict.fromkeys(f"`{row['command']}`" for row in found["rows"])),
+        )
+
+
 def draw(study: Found) -> None:
     """Draw the figures and the table; where there are none, say what makes them."""
     data = data_of(study)
-    path = folder() / f"distances-{data}.json"
-    if not path.is_file():
-        st.info("Distances have not been measured yet.", icon=":material/hourglass_empty:")
-        st.code(COMMAND, language="sh")
+    missing = "Distances have not been measured yet."
+    parts = from_file(f"distances-{data}.json", COMMAND, missing, _Parts.of)
+    if parts is None:
         return
-    try:
-        with reading(path):
-            found = read_results(path)
-            table, told, curves = _table(found), sentence(found), by_steps(found)
-            most = [row for row in _most(found) if row["way"] != REAL]
-            values = [row["frechet"] for row in most]
-            command, whole = found["command"], found["complete"]
-            features = str(found["features"])
-    except (ValueError, OSError) as error:
-        st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
-        return
-    if not table:
+    if not parts.table:
         st.info("No sampling setting is complete yet: rerun the command to continue.")
-        st.code(str(command), language="sh")
+        st.code(parts.command, language="sh")
         return
-    st.markdown(told)
-    fid, kid = titles(features)
-    if most:
-        names = [_title(row, most) for row in most]
-        distances, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
-        about = [f"{name}: {_number(x)}" for name, x in zip(names, values, strict=True)]
+    st.markdown(parts.sentence)
+    fid, kid = titles(parts.features)
+    if parts.most:
+        names, distances, errors = zip(*parts.most, strict=True)
+        about = [f"{name}: {bracketed(x, e)}" for name, x, e in parts.most]
         figure = figures.dots(names, distances, errors, about, fid)
         key = "results-distances"
         st.plotly_chart(figure, key=key, config=plots.BAR, alt=f"{fid} of samples")
-    if curves:
+    if parts.curves:
         st.markdown(f"**{kid} by number of steps**")
-        figure = figures.curves(curves, "steps", kid, log_x=True, log_y=True, height=330)
+        figure = figures.curves(parts.curves, "steps", kid, log_x=True, log_y=True, height=330)
         key, alt = "results-distances-steps", f"{kid} of samples against steps of the sampler"
         st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
     st.dataframe(
-        table,
+        parts.table,
         hide_index=True,
         width="stretch",
         placeholder="–",
@@ -69,14 +92,13 @@ def draw(study: Found) -> None:
         | columns("kernel", kid, "%.5f", "Unbiased: compares at any number of images.")
         | columns("named", "classified as asked", "%.3f", "By our own classifier."),
     )
-    download(data, "distances", table)
-    commands = dict.fromkeys(f"`{row['command']}`" for row in found["rows"])
+    download(data, "distances", parts.table)
     st.caption(
-        f"`{found['model']}`; as many samples of each way as test images, features of "
-        f"{features.capitalize()}. A step with guidance takes two evaluations of the network. A "
-        "Fréchet distance is biased upwards by few images: *training images* in the place of "
+        f"`{parts.model}`; as many samples of each way as test images, features of "
+        f"{parts.features.capitalize()}. A step with guidance takes two evaluations of the "
+        "network. A Fréchet distance is biased upwards by few images: *training images* in the place of "
         "samples show by how much. The literature takes 50,000 and the training set. "
-        f"{'' if whole else 'The study is not complete. '}{', '.join(commands)}"
+        f"{'' if parts.complete else 'The study is not complete. '}{', '.join(parts.commands)}"
     )
 
 

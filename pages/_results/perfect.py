@@ -9,10 +9,9 @@ import streamlit as st
 from pages._results import figures, training_error
 from pages._results.headline import OUTCOMES, joined
 from pages._results.provenance import bracketed
-from pages._results.studies import Found, folder
+from pages._results.studies import Found, from_file
 from pages._shared import plots
 from pages._shared.plots import Curve
-from rgdiff_core.files.stored import reading
 from rgdiff_core.study.lattice.entrants import BASELINE
 from rgdiff_core.study.lattice.schedule_summary import (
     COMPONENT_WISE,
@@ -22,11 +21,11 @@ from rgdiff_core.study.lattice.schedule_summary import (
     leader,
     unsettled,
 )
-from rgdiff_core.study.report import read_results
 
 __all__ = ["draw", "grid_rows", "sentence"]
 
 FILE = "schedules-phi4.json"
+COMMAND = "rgdiff study schedules"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 HEAD = (
     "| theory | best component-wise process | chosen from | gap minus that of white noise, % "
@@ -43,24 +42,10 @@ SHOWN: Mapping[str, tuple[str, str, str]] = {
 
 def draw() -> None:
     """Draw the sentence and the figures; nothing where the study was not run."""
-    path = folder() / FILE
-    if not path.is_file():
+    parts = from_file(FILE, COMMAND, "", _parts)
+    if parts is None or not parts[1]:
         return
-    try:
-        with reading(path):
-            found = read_results(path)
-            theories = found["theories"]
-            told = sentence(theories, found["decided_at"])
-            figure = [(each["title"], _curves(each, found["decided_at"])) for each in theories]
-            rows = grid_rows(theories, found["decided_at"])
-            note = _note(found)
-    except (ValueError, OSError) as error:
-        st.warning(
-            f"{error} Regenerate it with `rgdiff study schedules`.", icon=":material/error:"
-        )
-        return
-    if not theories:
-        return
+    found, figure, told, rows, note = parts
     st.markdown(told)
     if rows:  # in Markdown, for what is laid out later moves all below it
         lines = (f"| {' | '.join(row.values())} |" for row in rows)
@@ -76,7 +61,16 @@ def draw() -> None:
             )
     st.caption(note)
     with st.expander("With trained networks, and with Gaussian data"):
-        training_error.draw(theories, found["decided_at"])
+        training_error.draw(found["theories"], found["decided_at"])
+
+
+def _parts(
+    found: Found,
+) -> tuple[Found, list[tuple[str, list[Curve]]], str, list[dict[str, str]], str]:
+    """Return the study, the curves of each theory, the sentence, the table and the note."""
+    theories, steps = found["theories"], found["decided_at"]
+    figure = [(each["title"], _curves(each, steps)) for each in theories]
+    return found, figure, sentence(theories, steps), grid_rows(theories, steps), _note(found)
 
 
 def sentence(theories: Sequence[Found], steps: int) -> str:

@@ -5,9 +5,7 @@ from typing import Any
 import streamlit as st
 
 from pages._results.provenance import columns, download, pair
-from pages._results.studies import Found, data_of, folder
-from rgdiff_core.files.stored import reading
-from rgdiff_core.study.report import read_results
+from pages._results.studies import Found, data_of, from_file
 
 __all__ = ["draw", "rows"]
 
@@ -17,19 +15,9 @@ COMMAND = "rgdiff study recipe --data {}"
 def draw(study: Found) -> None:
     """Draw the tables of a study's data set; where there are none, say what makes them."""
     data = data_of(study)
-    path = folder() / f"recipe-{data}.json"
-    if not path.is_file():
-        st.info("Recipes have not been compared yet.", icon=":material/hourglass_empty:")
-        st.code(COMMAND.format(data), language="sh")
-        return
-    try:
-        with reading(path):
-            found = read_results(path)
-            tables = [(heading(budget), rows(budget)) for budget in found["budgets"]]
-    except (ValueError, OSError) as error:
-        st.warning(
-            f"{error} Regenerate it with `{COMMAND.format(data)}`.", icon=":material/error:"
-        )
+    missing = "Recipes have not been compared yet."
+    tables = from_file(f"recipe-{data}.json", COMMAND.format(data), missing, _tables)
+    if tables is None:
         return
     for title, table in tables:
         st.markdown(title)
@@ -65,6 +53,10 @@ def heading(budget: Found) -> str:
     """Return what a table compares."""
     base = budget.get("base", "base")
     return f"**{float(budget['core_minutes']):g} core-minutes each, changes of *{base}***"
+
+
+def _tables(found: Found) -> list[tuple[str, list[dict[str, Any]]]]:
+    return [(heading(budget), rows(budget)) for budget in found["budgets"]]
 
 
 def rows(budget: Found) -> list[dict[str, Any]]:

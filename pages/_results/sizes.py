@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
@@ -12,13 +13,11 @@ from pages._results.field_steps import FieldSteps
 from pages._results.headline import joined
 from pages._results.provenance import bracketed, download
 from pages._results.relaxed import Relaxed
-from pages._results.studies import Found, folder
+from pages._results.studies import Found, from_file
 from pages._shared import address, plots
 from pages._shared.plots import Curve
-from rgdiff_core.files.stored import reading
 from rgdiff_core.lattice.scaling import ISING
 from rgdiff_core.study.lattice.sizes_summary import GIVEN
-from rgdiff_core.study.report import read_results
 
 __all__ = ["COMMAND", "draw", "sentence"]
 
@@ -44,6 +43,42 @@ KINDS: Mapping[str, tuple[str, str, str]] = {  # in the legend, colour and dash
 }
 
 
+@dataclass(frozen=True, eq=False)
+class _Model:
+    """What is shown of a model."""
+
+    sentence: str
+    rows: list[dict[str, Any]]
+    curves: dict[str, list[Curve]]
+    exponents: str
+    published: str
+    relaxed: Relaxed
+
+    @classmethod
+    def of(cls, found: Found, name: str) -> "_Model":
+        curves = {each: _curves(found, name, each) for each in found["observables"]}
+        tables = exponents_table(found, name), published_table(found, name)
+        return cls(
+            sentence(found, name), _rows(found, name), curves, *tables, Relaxed.of(found, name)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What is shown of the study."""
+
+    models: dict[str, _Model]
+    costs: FieldCost
+    steps: FieldSteps
+    note: str
+
+    @classmethod
+    def of(cls, found: Found) -> "_Parts":
+        names = dict.fromkeys(row["model"] for at in found["sizes"] for row in at["rows"])
+        models = {name: _Model.of(found, name) for name in names}
+        return cls(models, FieldCost.of(found), FieldSteps.of(found), _note(found))
+
+
 def draw(studies: Mapping[str, Found]) -> None:
     """Draw the section."""
     del studies
@@ -53,34 +88,14 @@ def draw(studies: Mapping[str, Found]) -> None:
 
 def _study() -> None:
     """Draw the study of sizes; where it was not run, say what makes it."""
-    path = folder() / FILE
-    if not path.is_file():
-        st.info("Larger lattices have not been studied here yet. This does it:")
-        st.code(COMMAND, language="sh")
+    missing = "Larger lattices have not been studied here yet. This does it:"
+    parts = from_file(FILE, COMMAND, missing, _Parts.of)
+    if parts is None or not parts.models:
         return
-    try:
-        with reading(path):
-            found = read_results(path)
-            models = list(dict.fromkeys(r["model"] for s in found["sizes"] for r in s["rows"]))
-            told = {model: sentence(found, model) for model in models}
-            rows = {model: _rows(found, model) for model in models}
-            curves = {
-                model: {name: _curves(found, model, name) for name in found["observables"]}
-                for model in models
-            }
-            exponents = {model: exponents_table(found, model) for model in models}
-            published = {model: published_table(found, model) for model in models}
-            relaxed = {model: Relaxed.of(found, model) for model in models}
-            costs, steps = FieldCost.of(found), FieldSteps.of(found)
-            note = _note(found)
-    except (ValueError, OSError) as error:
-        st.warning(f"{error} Regenerate it with `{COMMAND}`.", icon=":material/error:")
-        return
-    if not models:
-        return
-    model = address.menu(st, "Model", models, default=models[0], key="sizes-model")
-    st.markdown(told[model])
-    shown = [(name, each) for name, each in curves[model].items() if each]
+    names = list(parts.models)
+    model = parts.models[address.menu(st, "Model", names, default=names[0], key="sizes-model")]
+    st.markdown(model.sentence)
+    shown = [(name, each) for name, each in model.curves.items() if each]
     for start in range(0, len(shown), WIDE):
         for place, (name, each) in zip(st.columns(WIDE), shown[start:], strict=False):
             title = TITLES.get(name, name)
@@ -92,16 +107,16 @@ def _study() -> None:
                 config=plots.BAR,
                 alt=f"{title} of samples against the size of the lattice: deviation from HMC",
             )
-    st.dataframe(rows[model], hide_index=True, width="stretch", placeholder="given")
-    download("phi4", "sizes", rows[model])
-    if exponents[model]:
-        st.markdown(f"**Critical exponents**\n\n{exponents[model]}")
-    if published[model]:
-        st.markdown(f"**Away from the critical line**\n\n{published[model]}")
-    st.caption(note)
-    relaxed[model].draw()
-    costs.draw()
-    steps.draw()
+    st.dataframe(model.rows, hide_index=True, width="stretch", placeholder="given")
+    download("phi4", "sizes", model.rows)
+    if model.exponents:
+        st.markdown(f"**Critical exponents**\n\n{model.exponents}")
+    if model.published:
+        st.markdown(f"**Away from the critical line**\n\n{model.published}")
+    st.caption(parts.note)
+    model.relaxed.draw()
+    parts.costs.draw()
+    parts.steps.draw()
 
 
 def published_table(found: Found, model: str) -> str:

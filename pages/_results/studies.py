@@ -1,7 +1,7 @@
 """The files that `rgdiff study` wrote, and what they are called."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +19,7 @@ __all__ = [
     "command",
     "data_of",
     "folder",
+    "from_file",
     "label",
     "ablation",
     "read_all",
@@ -81,6 +82,29 @@ def shown(study: Found) -> Iterator[None]:
             yield
     except (ValueError, OSError) as error:
         st.warning(f"{error} Regenerate it with `rgdiff study`.", icon=":material/error:")
+
+
+def from_file(
+    name: str, command: str, missing: str, read: Callable[[Found], Figure]
+) -> Figure | None:
+    """Return what is read of a file of results; where it is not there or damaged, say what makes
+    it, and return None.
+
+    Arguments:
+        missing: what is said where it is not there; nothing at all where it is empty.
+    """
+    path = folder() / name
+    if not path.is_file():
+        if missing:
+            st.info(missing, icon=":material/hourglass_empty:")
+            st.code(command, language="sh")
+        return None
+    try:
+        with reading(path):
+            return read(read_results(path))
+    except (ValueError, OSError) as error:
+        st.warning(f"{error} Regenerate it with `{command}`.", icon=":material/error:")
+        return None
 
 
 def chosen(figures: Mapping[str, Figure], key: str) -> Figure:

@@ -149,7 +149,9 @@ def test_evaluations_and_trajectories_are_those_of_the_file(monkeypatch, tmp_pat
         f"{model}, grown octave by octave, **3** at 16×16."
     )
     assert any(evaluations in each for each in told)
-    drawn = "drawn: energy 9.0(10) % off at first, -0.50(50) % after **4** trajectories, 1 s a field"
+    drawn = (
+        "drawn: energy 9.0(10) % off at first, -0.50(50) % after **4** trajectories, 1 s a field"
+    )
     (sentence,) = (x for each in told if (x := each.replace("−", "-")).startswith(drawn))
     assert sentence.endswith("after **0** trajectories, 0 s a field, which is not yet right")
     charts = [json.loads(each.proto.spec) for each in at.get("plotly_chart")]
