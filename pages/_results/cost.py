@@ -67,10 +67,11 @@ def draw() -> None:
     st.caption(
         "Free theory with a correlation length of L/2, in closed form: steps of DDIM until the KL "
         f"divergence per site is below {parts.bound:g} nats; every component passes at least "
-        f"{parts.gamma:g} in the log-SNR. The best steps are those of the time grid *gaussian*. Octave by octave, "
-        "details are drawn given the averages of their blocks, and a step at a coarser octave "
-        "counts by its share of the sites. The samplers of the interaction picture are not shown: "
-        f"for Gaussian data they are exact in one step. `{parts.command}`"
+        f"{parts.gamma:g} in the log-SNR. The best steps are those of the time grid "
+        "*gaussian*. Octave by octave, details are drawn given the averages of their blocks, and "
+        "a step at a coarser octave counts by its share of the sites. The samplers of the "
+        "interaction picture are not shown: for Gaussian data they are exact in one step. "
+        f"`{parts.command}`"
     )
 
 

@@ -96,8 +96,8 @@ def draw(study: Found) -> None:
     st.caption(
         f"`{parts.model}`; as many samples of each way as test images, features of "
         f"{parts.features.capitalize()}. A step with guidance takes two evaluations of the "
-        "network. A Fréchet distance is biased upwards by few images: *training images* in the place of "
-        "samples show by how much. The literature takes 50,000 and the training set. "
+        "network. A Fréchet distance is biased upwards by few images: *training images* in "
+        "the place of samples show by how much. The literature takes 50,000 and the training set. "
         f"{'' if parts.complete else 'The study is not complete. '}{', '.join(parts.commands)}"
     )
 

@@ -32,7 +32,7 @@ from rgdiff_core.pretraining.blocks import BlockCard, block_card, block_markdown
 from rgdiff_core.pretraining.cards import CardHead
 from rgdiff_core.pretraining.images import CardBudget, ImageCard, image_card, image_markdown
 from rgdiff_core.pretraining.lines import LineCard, line_card, line_markdown
-from rgdiff_core.pretraining.scan import GOOD, scanned, told
+from rgdiff_core.pretraining.scan import GOOD, Scanner, told
 from rgdiff_core.pretraining.sheet import renew_sheet
 from rgdiff_core.process import Process
 from rgdiff_core.sampling.growth import by_blocks
@@ -228,7 +228,7 @@ def _evaluate(
     test = data.load(config.data, "test")
     x, chains = test.images[:n], None if test.chains is None else test.chains[:n]
     generator = torch.Generator().manual_seed(config.seed)
-    scan = scanned(model, PROCESSES, action, few, steps, generator, say)
+    scan = Scanner(model, PROCESSES, action, few, steps, generator, say).scan()
     best = scan.best
     process, grid = PROCESSES[best].on(model), scan.grid(best)
     measured = quality(model, process, action, n, steps, generator, grid=grid)

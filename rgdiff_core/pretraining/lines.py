@@ -14,7 +14,7 @@ from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.lattice import Phi4, hmc, observables
 from rgdiff_core.lattice.line import CouplingLine
 from rgdiff_core.pretraining.cards import CardHead
-from rgdiff_core.pretraining.scan import GOOD, scanned, told
+from rgdiff_core.pretraining.scan import GOOD, Scanner, told
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import TrainConfig
@@ -89,7 +89,7 @@ def line_card(
 
     middle = model.at(*line.line.middle)
     theory = Phi4(*line.line.middle)
-    scan = scanned(middle, processes, theory, few, steps, generator, say)
+    scan = Scanner(middle, processes, theory, few, steps, generator, say).scan()
     noise, grid = processes[scan.best], scan.grid(scan.best)
     rows = []
     for a, b in itertools.pairwise(line.line.places):

@@ -15,7 +15,7 @@ from rgdiff_core.files.stored import read_json
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.pretraining.lattice import PROCESSES, Card, markdown
 from rgdiff_core.pretraining.lines import LineCard, LineRow, line_markdown
-from rgdiff_core.pretraining.scan import Say, Scan, scanned_again
+from rgdiff_core.pretraining.scan import Say, Scan, Scanner
 from rgdiff_core.statistics import Estimate
 
 __all__ = ["rescan"]
@@ -50,7 +50,7 @@ def rescan(name: str, n: int, steps: int, say: Say) -> Scan:
     here = model.at(*line.middle) if line else model
     generator = torch.Generator().manual_seed(1)
     steps = steps // 2 if line else steps  # as the card's own
-    scan = scanned_again(scan, here, PROCESSES, action, n, steps, generator, say)
+    scan = Scanner(here, PROCESSES, action, n, steps, generator, say).again(scan)
     if scan.best != known["best"] or known["best"] in set(scan.grids) - set(
         known.get("grids", {})
     ):

@@ -7,7 +7,7 @@ it is better by two standard errors.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,11 +15,10 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import FlowMetrics, quality
 from rgdiff_core.evaluation.lattice.quality import FLOW_GRID
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.process import Process
 from rgdiff_core.sampling import GRIDS
 from rgdiff_core.training.noise_levels import FixedProcess
 
-__all__ = ["GOOD", "Say", "Scan", "scanned", "scanned_again", "told"]
+__all__ = ["GOOD", "Say", "Scan", "Scanner", "told"]
 
 GOOD = 0.95  # effective sample size from which on no other grid is tried
 EVALUATIONS = 4  # of a step of the integrator
@@ -49,62 +48,63 @@ class Scan:
         return self.grids.get(title, FLOW_GRID)
 
 
-def scanned(
-    model: NetworkDenoiser,
-    processes: Mapping[str, FixedProcess],
-    action: Phi4,
-    n: int,
-    steps: int,
-    generator: torch.Generator,
-    say: Say,
-) -> Scan:
-    """Measure a model with each process.
+@dataclass(frozen=True, eq=False)
+class Scanner:
+    """Measures a model with each of several processes.
 
-    Arguments:
+    Attributes:
+        model: of lattice fields.
+        processes: by title.
+        action: the theory.
         n: samples of each.
         steps: of the integrator.
+        generator: of the samples' noise.
+        say: is told what is found.
     """
-    found = {}
-    for title, noise in processes.items():
-        found[title] = quality(model, noise.on(model), action, n, steps, generator)
-        say(f"{title}: ESS {found[title].ess}")
-    return scanned_again(Scan(found, {}), model, processes, action, n, steps, generator, say)
 
+    model: NetworkDenoiser
+    processes: Mapping[str, FixedProcess]
+    action: Phi4
+    n: int
+    steps: int
+    generator: torch.Generator
+    say: Say
 
-def scanned_again(
-    scan: Scan,
-    model: NetworkDenoiser,
-    processes: Mapping[str, FixedProcess],
-    action: Phi4,
-    n: int,
-    steps: int,
-    generator: torch.Generator,
-    say: Say,
-) -> Scan:
-    """Try other grids where the effective sample size is too small; arguments as of `scanned`."""
-    found, grids = dict(scan.found), dict(scan.grids)
-    for title, metrics in scan.found.items():
-        if metrics.ess.value >= GOOD:
-            continue
-        process = processes[title].on(model)
-        grid = _best_grid(model, process, action, steps)
-        if grid == scan.grid(title) and metrics.nfe >= EVALUATIONS * steps:
-            continue
-        again = quality(model, process, action, n, steps, generator, grid=grid)
-        say(f"{title}, grid {grid}: ESS {again.ess}")
-        if again.ess.deviation(metrics.ess) > 2:
-            found[title], grids[title] = again, grid
-    return Scan(found, grids)
+    def scan(self) -> Scan:
+        """Measure the model with each process."""
+        found = {}
+        for title in self.processes:
+            found[title] = self._quality(title, FLOW_GRID)
+            self.say(f"{title}: ESS {found[title].ess}")
+        return self.again(Scan(found, {}))
 
+    def again(self, scan: Scan) -> Scan:
+        """Try other grids where the effective sample size is too small."""
+        found, grids = dict(scan.found), dict(scan.grids)
+        for title, metrics in scan.found.items():
+            if metrics.ess.value >= GOOD:
+                continue
+            grid = self._best_grid(title)
+            if grid == scan.grid(title) and metrics.nfe >= EVALUATIONS * self.steps:
+                continue
+            again = self._quality(title, grid)
+            self.say(f"{title}, grid {grid}: ESS {again.ess}")
+            if again.ess.deviation(metrics.ess) > 2:
+                found[title], grids[title] = again, grid
+        return Scan(found, grids)
 
-def _best_grid(model: NetworkDenoiser, process: Process, action: Phi4, steps: int) -> str:
-    """Return the grid of the largest effective sample size, of few samples."""
+    def _best_grid(self, title: str) -> str:
+        """Return the grid of the largest effective sample size, of few samples."""
 
-    def ess(grid: str) -> float:
-        generator = torch.Generator().manual_seed(NOISE)
-        return quality(model, process, action, TRIED, steps, generator, grid=grid).ess.value
+        def ess(grid: str) -> float:
+            few = replace(self, n=TRIED, generator=torch.Generator().manual_seed(NOISE))
+            return few._quality(title, grid).ess.value
 
-    return max((FLOW_GRID, *(grid for grid in GRIDS if grid != FLOW_GRID)), key=ess)
+        return max((FLOW_GRID, *(grid for grid in GRIDS if grid != FLOW_GRID)), key=ess)
+
+    def _quality(self, title: str, grid: str) -> FlowMetrics:
+        process, sizes = self.processes[title].on(self.model), (self.n, self.steps)
+        return quality(self.model, process, self.action, *sizes, self.generator, grid=grid)
 
 
 def told(title: str, metrics: FlowMetrics, grids: Mapping[str, str]) -> str:

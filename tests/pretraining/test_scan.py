@@ -14,7 +14,7 @@ from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.evaluation import quality
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.pretraining.lattice import PROCESSES
-from rgdiff_core.pretraining.scan import Scan, scanned_again
+from rgdiff_core.pretraining.scan import Scan, Scanner
 from rgdiff_core.statistics import Estimate
 
 WHITE = "white noise, linear log-SNR"
@@ -47,7 +47,7 @@ def test_a_scan_is_measured_again_where_it_is_too_low_and_better_then():
     lower = replace(fair, nfe=4, ess=Estimate(0.94, 1.0))  # nothing is better by two errors
     for first, better in ((low, True), (lower, False), (fair, False)):
         scan, processes = Scan({WHITE: first}, {}), {WHITE: PROCESSES[WHITE]}
-        again = scanned_again(scan, model, processes, action, 16, 2, noise, told.append)
+        again = Scanner(model, processes, action, 16, 2, noise, told.append).again(scan)
         assert (WHITE in again.grids) == better == (again.found[WHITE] != first)
     assert len(told) == 2  # the last was on the best grid already
 

@@ -14,7 +14,7 @@ from rgdiff_core.process import Process
 from rgdiff_core.spec import check_whole
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["ClassAgreement", "class_agreement", "named"]
+__all__ = ["ClassAgreement", "class_agreement", "named", "recognized"]
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,24 @@ class ClassAgreement:
     share: Estimate
 
 
-@torch.inference_mode()
 def named(
     classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 500
 ) -> Estimate:
     """Return the share of images (N, 3, 32, 32) in [-1, 1] whose label (N,) a classifier names."""
+    return Estimate.of(recognized(classifier, images, labels, batch_size).double())
+
+
+@torch.inference_mode()
+def recognized(
+    classifier: Classifier, images: Tensor, labels: Tensor, batch_size: int = 500
+) -> Tensor:
+    """Return of which images (N, 3, 32, 32) in [-1, 1] a classifier names the label (N,), (N,)."""
     place = next(classifier.parameters()).device
     right = [
         classifier.logits(x.to(place)).argmax(1).cpu() == y.cpu()
         for x, y in zip(images.split(batch_size), labels.split(batch_size), strict=True)
     ]
-    return Estimate.of(torch.cat(right).double())
+    return torch.cat(right)
 
 
 def class_agreement(

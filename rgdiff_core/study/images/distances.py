@@ -29,6 +29,7 @@ from rgdiff_core.evaluation.features import (
     load_features,
 )
 from rgdiff_core.evaluation.features.network import Classifier, FeatureNetwork
+from rgdiff_core.evaluation.images.classes import recognized
 from rgdiff_core.evaluation.images.samples import draw_images
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
@@ -202,9 +203,8 @@ class DistanceStudy:
                 raise ValueError(f"n = {self.drawn.n} is more than there are {way.title}.")
             tensors = {"features": extract(self._network, images, BATCH)}
             if labels is not None and self._classifier is not None:
-                logits = (self._classifier.logits(x) for x in images.split(BATCH))
-                found = torch.cat([each.argmax(1) for each in logits])
-                tensors |= {"right": (found == labels).float()}
+                right = recognized(self._classifier, images, labels, BATCH)
+                tensors |= {"right": right.float()}
             write_tensors(self.cells.path(cell, ".safetensors"), tensors, {})
             return {"n": n}
 
