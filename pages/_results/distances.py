@@ -1,4 +1,4 @@
-"""Inception distances of samples by guidance, process and steps, of `rgdiff study distances`."""
+"""Inception distances of samples, of `rgdiff study distances`."""
 
 import itertools
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from rgdiff_core.study.images.distances import REAL
 __all__ = ["COMMAND", "by_steps", "draw", "sentence", "titles"]
 
 COMMAND = "rgdiff study distances"
-COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of processes, in turn
-DASHES = ("solid", "dot", "dash", "dashdot")  # of ways to draw, in turn
+COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
+DASHES = ("solid", "dot", "dash", "dashdot")  # then
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,21 +128,19 @@ def sentence(found: Found) -> str:
 def by_steps(found: Found) -> list[Curve]:
     """Return the kernel distances of what was drawn in several numbers of steps."""
     rows = [row for row in found["rows"] if row["way"] != REAL]
-    processes, ways = (list(dict.fromkeys(row[key] for row in rows)) for key in ("process", "way"))
-    colors = dict(zip(processes, itertools.cycle(COLORS), strict=False))
-    dashes = dict(zip(ways, itertools.cycle(DASHES), strict=False))
+    several: dict[tuple[str, ...], dict[int, Found]] = {}
+    for row in sorted(rows, key=lambda row: row["n"]):  # the most samples for each number of steps
+        key = tuple(str(row[name]) for name in ("process", "way", "method", "grid"))
+        several.setdefault(key, {})[row["steps"]] = row["kernel"]
+    several = {key: points for key, points in several.items() if len(points) > 1}
+    looks = itertools.product(DASHES, COLORS)
     drawn = []
-    for process, way in itertools.product(processes, ways):
-        points = {  # of the most samples for each number of steps
-            row["steps"]: row["kernel"]
-            for row in sorted(rows, key=lambda row: row["n"])
-            if (row["process"], row["way"]) == (process, way)
-        }
-        if len(points) > 1:
-            steps, values = zip(*sorted(points.items()), strict=True)
-            kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
-            label, look = f"{process}; {way}", (colors[process], dashes[way])
-            drawn.append(Curve(label, steps, kernel, *look, error=errors, joined=True))
+    for (key, points), (dash, color) in zip(several.items(), looks, strict=False):
+        steps, values = zip(*sorted(points.items()), strict=True)
+        kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
+        differs = (i for i, parts in enumerate(zip(*several, strict=True)) if len(set(parts)) > 1)
+        label = ", ".join(key[i] for i in differs) or key[0]
+        drawn.append(Curve(label, steps, kernel, color, dash, error=errors, joined=True))
     return drawn
 
 
@@ -154,12 +152,9 @@ def _most(found: Found) -> list[Found]:
 
 def _title(row: Found, rows: list[Found]) -> str:
     """Return what a row is called among others: by what differs."""
-    parts = [str(row["way"])]
-    if len({each["process"] for each in rows}) > 1:
-        parts.append(str(row["process"]))
-    if len({each["steps"] for each in rows}) > 1:
-        parts.append(f"{row['steps']} steps")
-    return ", ".join(parts)
+    said = [("process", "{}"), ("steps", "{} steps"), ("method", "{}"), ("grid", "grid {}")]
+    differs = [(key, text) for key, text in said if len({each[key] for each in rows}) > 1]
+    return ", ".join([str(row["way"]), *(text.format(row[key]) for key, text in differs)])
 
 
 def _number(each: Found) -> str:
@@ -168,7 +163,7 @@ def _number(each: Found) -> str:
 
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
-        {"way": str(row["way"]), "process": str(row["process"])}
+        {key: str(row[key]) for key in ("way", "process", "method", "grid")}
         | {"steps": int(row["steps"]) or None, "n": int(row["n"])}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])

@@ -17,6 +17,7 @@ from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import reading
 from rgdiff_core.pretraining.images import OWN, PROCESSES
+from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.distances import LEAST, DistanceStudy, Drawn, lines
 from rgdiff_core.study.report import read_results, versions
@@ -61,6 +62,20 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
         help="of the sampler, each in turn; default: 16",
     )
     parser.add_argument(
+        "--method",
+        nargs="+",
+        default=[],
+        choices=tuple(METHODS),
+        help="of the sampler, each in turn; default: the usual one of the process",
+    )
+    parser.add_argument(
+        "--grid",
+        nargs="+",
+        default=list(USUAL.grids),
+        choices=GRIDS,
+        help="of the sampler's times, each in turn; default: logsnr",
+    )
+    parser.add_argument(
         "--guidance",
         type=_scale,
         nargs="+",
@@ -77,6 +92,11 @@ def _scale(word: str) -> float | None:
     return None if word == "any" else float(word)
 
 
+def _once(chosen: Sequence[Any]) -> tuple[Any, ...]:
+    """Return what was chosen, each of it once."""
+    return tuple(dict.fromkeys(chosen))
+
+
 @resumable()
 def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Carry out the study; return what to print as JSON, and the lines for people. What the file
@@ -84,12 +104,19 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
 
     Raises a one-line `ValueError` for options that do not fit, and where the network is missing.
     """
-    steps, guidance = (tuple(dict.fromkeys(each)) for each in (chosen.steps, chosen.guidance))
-    drawn = Drawn(chosen.n, steps, guidance, chosen.seed, chosen.features)
+    drawn = Drawn(
+        n=chosen.n,
+        steps=_once(chosen.steps),
+        guidance=_once(chosen.guidance),
+        seed=chosen.seed,
+        features=chosen.features,
+        methods=_once(chosen.method or [None]),
+        grids=_once(chosen.grid),
+    )
     until, opened = end_of(chosen.minutes), open_model(chosen.model)
     _check(opened, drawn)
     known = {OWN: opened.trained_on} if opened.trained_on else PROCESSES
-    titles = tuple(dict.fromkeys(chosen.process)) or (OWN if opened.trained_on else WHITE,)
+    titles = _once(chosen.process) or (OWN if opened.trained_on else WHITE,)
     for title in titles:
         if title not in known:
             raise ValueError(f"process = {title!r}, but {chosen.model} knows {', '.join(known)}.")
@@ -151,7 +178,7 @@ def _others(
 
 def _setting(row: Mapping[str, Any]) -> list[Any]:
     """Return what a row is of."""
-    return [row[key] for key in ("way", "guidance", "process", "steps", "n")]
+    return [row[key] for key in ("way", "guidance", "process", "steps", "method", "grid", "n")]
 
 
 def _digest(chosen: argparse.Namespace) -> str:
@@ -170,6 +197,8 @@ def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
     words += f" --guidance {scales}"
     if chosen.process:
         words += " ".join([" --process", *(f"'{each}'" for each in chosen.process)])
+    words += " ".join([" --method", *chosen.method]) if chosen.method else ""
+    words += " ".join([" --grid", *drawn.grids]) if drawn.grids != USUAL.grids else ""
     words += f" --features {drawn.features}" if drawn.features != USUAL.features else ""
     return words + (f" --seed {drawn.seed}" if drawn.seed else "")
 

@@ -202,6 +202,7 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     ways |= {"training images": (9.0, 0.0, None)}
     rows = [
         {"way": way, "n": 500, "process": "white noise", "steps": 16, "command": "c"}
+        | {"method": "dpmpp_2m", "grid": "logsnr"}
         | {
             name: value and {"value": value, "error": 0.1 * value}
             for name, value in zip(("frechet", "kernel", "named"), values, strict=True)
@@ -223,7 +224,7 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     few = rows[1] | {"n": 100, "frechet": {"value": 70.0, "error": 1.0}}
     rows += [few | {"steps": 4, "kernel": {"value": 0.04, "error": 0.002}}, few | {"steps": 16}]
     (curve,) = distances.by_steps(found)
-    assert (curve.label, list(curve.x)) == ("white noise; guidance 1.5", [4, 16])
+    assert (curve.label, list(curve.x)) == ("white noise", [4, 16])
     assert list(curve.y) == [0.04, 0.01]
     assert distances.sentence(found) == told  # of the most samples
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")

@@ -33,6 +33,7 @@ from rgdiff_core.evaluation.images.classes import recognized
 from rgdiff_core.evaluation.images.samples import draw_images
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
+from rgdiff_core.sampling import usual_method
 from rgdiff_core.seeds import MAX_SEED, streams
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
@@ -55,6 +56,8 @@ class Drawn:
         guidance: the scales, each in [0, 100]; None for samples of any class.
         seed: of the samples.
         features: the network's name.
+        methods: of the sampler, by name; None for the usual one of a process.
+        grids: of the sampler's times.
     """
 
     n: int = 10_000
@@ -62,6 +65,8 @@ class Drawn:
     guidance: tuple[float | None, ...] = (None, 1.0, 1.5, 2.0)
     seed: int = 0
     features: str = "inception"
+    methods: tuple[str | None, ...] = (None,)
+    grids: tuple[str, ...] = ("logsnr",)
 
     def __post_init__(self) -> None:
         check_whole("n", self.n, LEAST, 50_000)
@@ -83,6 +88,8 @@ class Way:
         scale: of the guidance of samples by class, None for any class.
         process: that samples are drawn with, by title.
         steps: of the sampler.
+        method: of the sampler.
+        grid: of its times.
     """
 
     title: str
@@ -90,13 +97,15 @@ class Way:
     scale: float | None = None
     process: str = ""
     steps: int = 0
+    method: str = ""
+    grid: str = ""
 
     @property
     def cell(self) -> str:
         """The name of its cells."""
         name = self.title if self.scale is None else f"guidance-{self.scale!r}"
         if not self.split:
-            name += f"-{self.process}-{self.steps}"
+            name += f"-{self.process}-{self.steps}-{self.method}-{self.grid}"
         return "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
 
 
@@ -129,12 +138,23 @@ class DistanceStudy:
         process and number of steps, and training images.
         """
         scales = self.drawn.guidance if self.model.num_classes else (None,)
-        drawn = [
-            Way(ANY if scale is None else f"guidance {scale:g}", "", scale, process, steps)
-            for process, scale, steps in itertools.product(
-                self.processes, scales, self.drawn.steps
+        drawn = dict.fromkeys(
+            Way(
+                title=ANY if scale is None else f"guidance {scale:g}",
+                scale=scale,
+                process=title,
+                steps=steps,
+                method=method or usual_method(process),
+                grid=grid,
             )
-        ]
+            for (title, process), scale, method, grid, steps in itertools.product(
+                self.processes.items(),
+                scales,
+                self.drawn.methods,
+                self.drawn.grids,
+                self.drawn.steps,
+            )
+        )
         return [*drawn, Way(REAL, "train")]
 
     def compute(self) -> None:
@@ -153,7 +173,8 @@ class DistanceStudy:
             cell = self.cells.read(self._row_cell(way), self._row_inputs(way))
             if cell is not None:
                 about = {"way": way.title, "guidance": way.scale, "process": way.process}
-                yield about | {"steps": way.steps, "n": self.drawn.n} | cell["result"]
+                about |= {"steps": way.steps, "method": way.method, "grid": way.grid}
+                yield about | {"n": self.drawn.n} | cell["result"]
 
     def _compared(self, way: Way) -> None:
         """Compute the distances of a way whose parts are there."""
@@ -186,7 +207,7 @@ class DistanceStudy:
             process = self.processes[way.process]
             inputs |= {"guidance": way.scale, "steps": way.steps, "seed": self.drawn.seed}
             inputs |= {"model": self.digest, "schedule": process.schedule.to_json()}
-            inputs |= {"color": process.color.to_json()}
+            inputs |= {"color": process.color.to_json(), "method": way.method, "grid": way.grid}
         return inputs
 
     def _part(self, way: Way, first: int) -> None:
@@ -222,6 +243,8 @@ class DistanceStudy:
                     self.processes[way.process],
                     here,
                     way.steps,
+                    way.method,
+                    grid=way.grid,
                     generator=streams(self.drawn.seed, here, first + start),
                     class_labels=None if labels is None else labels[start : start + here],
                     guidance_scale=1.0 if scale is None else scale,
@@ -264,6 +287,7 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
     for row in rows:
         frechet, kernel = (Estimate(**row[key]) for key in ("frechet", "kernel"))
         named = "" if row["named"] is None else f", named {Estimate(**row['named'])}"
-        how = f", {row['process']}, {row['steps']} steps" if row["process"] else ""
+        parts = (row["process"], f"{row['steps']} steps", row["method"], row["grid"])
+        how = f", {', '.join(parts)}" if row["process"] else ""
         told.append(f"{row['way']}{how}: Fréchet {frechet}, kernel {kernel}{named}")
     return told

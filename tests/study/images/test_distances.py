@@ -82,6 +82,14 @@ def test_every_process_and_number_of_steps_has_distances_of_its_own(tmp_path: Pa
     alone = study(tmp_path, Drawn(40, (2,), (2.0,), 3, "cifar10"))
     alone.compute()
     assert [row["frechet"] for row in alone.rows()] == [rows[1]["frechet"], real["frechet"]]
+    methods, grids = (None, "dpmpp_2m", "ddim"), ("uniform", "logsnr")
+    other = Drawn(40, (2,), (2.0,), 3, "cifar10", methods, grids)
+    other = study(tmp_path, other)
+    other.compute()
+    *rows, _ = other.rows()
+    ways = {(row["method"], row["grid"]): row["frechet"]["value"] for row in rows}
+    assert list(ways) == [(m, g) for m in ("dpmpp_2m", "ddim") for g in grids]
+    assert len(set(ways.values())) == 4
 
 
 def test_numbers_are_those_of_the_model_and_of_the_features_that_were_asked_for(tmp_path: Path):
@@ -150,7 +158,7 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
 
 def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
     found = study(tmp_path)
-    way = Way("guidance 1", scale=1.0, process=WHITE, steps=1)
+    way = Way("guidance 1", "", 1.0, WHITE, 1, "dpmpp_2m", "logsnr")
     whole, labels = found._samples(way, 0, 12)
     part, own = found._samples(way, 8, 4)
     assert labels is not None and own is not None and torch.equal(own, labels[8:])
