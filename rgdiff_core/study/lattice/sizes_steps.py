@@ -170,7 +170,8 @@ def _kept(
     n: int,
     compute: Callable[[], dict[str, Any]],
 ) -> None:
-    inputs = {"n": n, "most": MOST, "run": study.reference(size)["finished"]}
+    tried = [*STEPS, MOST]
+    inputs = {"n": n, "tried": tried, "run": study.reference(size)["finished"]}
     study.cells.read_or_compute(cell_of(name, size, f"steps-{way}"), inputs, compute)
 
 
