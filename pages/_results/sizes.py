@@ -51,16 +51,13 @@ class _Model:
     rows: list[dict[str, Any]]
     curves: dict[str, list[Curve]]
     exponents: str
-    published: str
     relaxed: Relaxed
 
     @classmethod
     def of(cls, found: Found, name: str) -> "_Model":
         curves = {each: _curves(found, name, each) for each in found["observables"]}
-        tables = exponents_table(found, name), published_table(found, name)
-        return cls(
-            sentence(found, name), _rows(found, name), curves, *tables, Relaxed.of(found, name)
-        )
+        shown = sentence(found, name), _rows(found, name), curves, exponents_table(found, name)
+        return cls(*shown, Relaxed.of(found, name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +67,16 @@ class _Parts:
     models: dict[str, _Model]
     costs: FieldCost
     steps: FieldSteps
+    published: str
+    command: str
     note: str
 
     @classmethod
     def of(cls, found: Found) -> "_Parts":
         names = dict.fromkeys(row["model"] for at in found["sizes"] for row in at["rows"])
         models = {name: _Model.of(found, name) for name in names}
-        return cls(models, FieldCost.of(found), FieldSteps.of(found), _note(found))
+        costs = FieldCost.of(found), FieldSteps.of(found)
+        return cls(models, *costs, published_table(found), found["command"], _note(found))
 
 
 def draw(studies: Mapping[str, Found]) -> None:
@@ -111,26 +111,32 @@ def _study() -> None:
     download("phi4", "sizes", model.rows)
     if model.exponents:
         st.markdown(f"**Critical exponents**\n\n{model.exponents}")
-    if model.published:
-        st.markdown(f"**Away from the critical line**\n\n{model.published}")
     st.caption(parts.note)
     model.relaxed.draw()
     parts.costs.draw()
     parts.steps.draw()
+    if parts.published:
+        st.markdown(f"**Away from the critical line**\n\n{parts.published}")
+        st.caption(
+            "Sizes and couplings at which flows are compared since Albergo et al., 1904.12072: "
+            "deviations from HMC in per cent, and the effective sample size (ESS) of weighted "
+            f"samples. `{parts.command}`"
+        )
 
 
-def published_table(found: Found, model: str) -> str:
-    """Return what a model is worth at the couplings of the literature, as Markdown; "" where the
+def published_table(found: Found) -> str:
+    """Return what models are worth at the couplings of the literature, as Markdown; "" where the
     study has none.
     """
-    rows = [row for row in found.get("published", []) if row["model"] == model]
+    rows = found.get("published", [])
     if not rows:
         return ""
     names = list(rows[0]["observables"])
-    heads = ["L", "λ", "ESS", *(f"{TITLES.get(name, name)}, %" for name in names)]
-    lines = [f"| {' | '.join(heads)} |", "|" + "--:|" * len(heads)]
+    titles = (TITLES.get(name, name).replace("|", r"\|") for name in names)
+    heads = ["model", "L", "λ", "ESS", *(f"{title}, %" for title in titles)]
+    lines = [f"| {' | '.join(heads)} |", "|:--|" + "--:|" * (len(heads) - 1)]
     for row in rows:
-        shown = [str(row["size"]), f"{row['lam']:g}", _number(row["ess"])]
+        shown = [row["model"], str(row["size"]), f"{row['lam']:g}", _number(row["ess"])]
         shown += [_off(row["observables"][name]) for name in names]
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
@@ -281,7 +287,6 @@ def _note(found: Found) -> str:
         "are slopes of the logarithms of χ, ⟨|M|⟩ and d log⟨|M|⟩/dλ, a covariance with Σφ⁴, "
         "against log L; their errors take lattices of different L as independent, which those "
         "grown from 8×8 are not. "
-        "Away from the critical line: sizes and couplings at which flows are compared since "
-        f"Albergo et al., 1904.12072. Fields of Monte Carlo: {counts}.{missing} "
+        f"Fields of Monte Carlo: {counts}.{missing} "
         f"`{found['command']}`"
     )

@@ -45,7 +45,7 @@ def sizes_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="MODEL",
-        help="models that are measured away from the critical line, too; default: none",
+        help="models that are measured away from the critical line; default: none",
     )
     for name, text in (
         (
@@ -74,7 +74,7 @@ def run_sizes(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     chosen.out.mkdir(parents=True, exist_ok=True)
     study = SizeStudy(Cells(chosen.work or WORK, printer(chosen), until), numbers)
     sizes, away = tuple(sorted(set(chosen.sizes))), tuple(dict.fromkeys(chosen.away))
-    models = tuple(dict.fromkeys((*chosen.models, *away)))
+    models = tuple(dict.fromkeys(chosen.models))
     complete = False
     with suppress(OutOfTimeError):
         study.compute(sizes, models, away)

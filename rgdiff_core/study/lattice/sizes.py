@@ -120,7 +120,7 @@ class SizeStudy:
         """Compute what is missing; raises `OutOfTimeError` where that has to wait.
 
         Arguments:
-            away: models that are measured away from the critical line, too.
+            away: models that are measured away from the critical line.
         """
         for size in (*SMALL, *sizes):
             self.reference(size)

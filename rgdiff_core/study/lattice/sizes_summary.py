@@ -51,7 +51,7 @@ def summary(
     that run which these are of, in pairs.
 
     Arguments:
-        away: models of which the couplings of the literature are told, too.
+        away: models of which the couplings of the literature are told.
     """
     there = [size for size in sizes if study.cell(f"hmc-{size}") is not None]
     rows = [_at(study, size, models) for size in there]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from rgdiff_core import GaussianDenoiser, ModelSpec, save_model
 from rgdiff_core.bases import WaveletBasis
@@ -36,7 +36,8 @@ from rgdiff_core.study.lattice.sizes import (
     title_of,
 )
 from rgdiff_core.study.lattice.sizes_cost import cost_rows
-from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES
+from rgdiff_core.study.lattice.sizes_measures import OBSERVABLES, measured
+from rgdiff_core.study.lattice.sizes_relaxed import compute_relaxed, relaxed_rows
 from rgdiff_core.study.lattice.sizes_steps import enough, steps_rows
 from rgdiff_core.study.lattice.sizes_summary import summary
 from rgdiff_core.training.models import open_model
@@ -230,6 +231,21 @@ def test_trajectories_begin_at_the_fields_of_the_model(folder: Path):
         row = rows[MODEL, "grown", 16, count]
         assert row["observables"]["phi2"]["value"] == pytest.approx(float((x**2).mean()))
         assert row["seconds"] > 0 and row["n"] == len(x)
+
+
+def test_fields_that_ran_away_are_said_to_diverge(folder: Path, tmp_path: Path):
+    shutil.copytree(folder / "w", tmp_path / "w")
+    path = tmp_path / "w" / f"{cell_of(MODEL, 16, 'run')}.safetensors"
+    fields = load_file(path)["fields"]
+    fields[0, 0, 0, 0], fields[1] = math.nan, 1e20
+    save_file({"fields": fields}, path)
+    study = SizeStudy(Cells(tmp_path / "w", lambda text: None), Numbers(128, 32, 0, 4))
+    (tmp_path / "w" / f"{cell_of(MODEL, 16, 'relaxed-run')}.json").unlink()
+    compute_relaxed(study, (16,), (MODEL,))
+    (row,) = (each for each in relaxed_rows(study, (16,), (MODEL,)) if each[0]["kind"] == "run")
+    assert row[0]["trajectories"] == 0 and row[1]["phi2"]["value"] > 1e12
+    found = measured(fields)["observables"]
+    assert all(math.isfinite(each["value"]) for each in found.values())
 
 
 def test_where_an_octave_is_missing_a_chain_has_no_cost(folder: Path, tmp_path: Path):
