@@ -56,8 +56,8 @@ class FieldCost:
             "One thread. HMC: 2τ of |M| trajectories, without thermalization. Models: a field, "
             "without training and without the spectrum on its lattice, which is from HMC; grown "
             "fields begin with a field of HMC with clusters at 16×16, blocked to 8×8, and the "
-            "octaves' costs add up. How right a model's fields are is in the figures above: they "
-            "are not exact, and these costs hold no correction by weights or trajectories."
+            "octaves' costs add up. A model's fields are not exact (see the figures above), and "
+            "no correction by weights or trajectories is counted here."
         )
 
 
@@ -71,8 +71,8 @@ def _sentence(found: Found) -> str:
             best = min(models, key=lambda row: row["seconds"])
             parts = [_told(exact[way], float(best["seconds"])) for way in MONTE_CARLO]
             return (
-                f"At {last}×{last} the cheapest of the models' ways, *{_title(best)}*, costs "
-                f"**{plots.short(best['seconds'])} s** a field: {' and '.join(parts)}."
+                f"At {last}×{last} the cheapest way to have fields of a model, *{_title(best)}*, "
+                f"costs **{plots.short(best['seconds'])} s** a field: {' and '.join(parts)}."
             )
     return "Models and Monte Carlo have not been timed on the same lattice yet."
 

@@ -29,7 +29,7 @@ COMMAND = "rgdiff study schedules"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 HEAD = (
     "| theory | best component-wise process | chosen from | gap minus that of white noise, % "
-    "| on grids uniform in angle, % | in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
+    "| on grids uniform in angle, % | on grids uniform in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
 )
 WIDE = 3  # figures beside each other
 # Besides the best component-wise process; colours and dashes are those of the arms.

@@ -19,12 +19,13 @@ from pages._shared.plots import Curve
 from rgdiff_core.lattice.scaling import ISING
 from rgdiff_core.study.lattice.sizes_summary import GIVEN
 
-__all__ = ["COMMAND", "draw", "sentence"]
+__all__ = ["COMMAND", "draw", "scores"]
 
 FILE = "sizes-phi4.json"
 COMMAND = "rgdiff study sizes"
 ENOUGH = 2.0  # standard errors within which, or …
 CLOSE = 1.0  # … per cent, an observable counts as right
+NOISY = 5.0  # per cent: an error above which being near tells nothing
 BEYOND = 1000.0  # per cent: where fields of a model diverged
 WIDE = 3  # figures beside each other
 TITLES: Mapping[str, str] = {
@@ -47,7 +48,7 @@ KINDS: Mapping[str, tuple[str, str, str]] = {  # in the legend, colour and dash
 class _Model:
     """What is shown of a model."""
 
-    sentence: str
+    scores: str
     rows: list[dict[str, Any]]
     curves: dict[str, list[Curve]]
     exponents: str
@@ -56,7 +57,7 @@ class _Model:
     @classmethod
     def of(cls, found: Found, name: str) -> "_Model":
         curves = {each: _curves(found, name, each) for each in found["observables"]}
-        shown = sentence(found, name), _rows(found, name), curves, exponents_table(found, name)
+        shown = scores(found, name), _rows(found, name), curves, exponents_table(found, name)
         return cls(*shown, Relaxed.of(found, name))
 
 
@@ -94,7 +95,7 @@ def _study() -> None:
         return
     names = list(parts.models)
     model = parts.models[address.menu(st, "Model", names, default=names[0], key="sizes-model")]
-    st.markdown(model.sentence)
+    st.markdown(model.scores)
     shown = [(name, each) for name, each in model.curves.items() if each]
     for start in range(0, len(shown), WIDE):
         for place, (name, each) in zip(st.columns(WIDE), shown[start:], strict=False):
@@ -111,6 +112,11 @@ def _study() -> None:
     download("phi4", "sizes", model.rows)
     if model.exponents:
         st.markdown(f"**Critical exponents**\n\n{model.exponents}")
+        st.caption(
+            "Those of HMC differ from the exact ones by corrections to scaling on lattices this "
+            "small and by the ½ % that the coupling is above the critical one: models are to be "
+            "compared with HMC."
+        )
     st.caption(parts.note)
     model.relaxed.draw()
     parts.costs.draw()
@@ -171,35 +177,41 @@ def _measured(each: Found) -> str:
     return bracketed(each["value"], each["error"])
 
 
-def sentence(found: Found, model: str) -> str:
-    """Return at which sizes all that was not given is right, and what is off most elsewhere."""
-    parts = []
+def scores(found: Found, model: str) -> str:
+    """Return how much of what was not given is right at each size, and what is off most, as
+    Markdown.
+    """
+    heads = {"run": "drawn from noise", "grown": "grown by an octave from HMC"}
+    lines = [f"| | {' | '.join(heads.values())} |", "|:--|" + ":--|" * len(heads)]
     for at in found["sizes"]:
-        for row in at["rows"]:
-            if row["model"] != model or row["kind"] not in ("run", "grown"):
-                continue
-            free = _free(row)
-            wrong = {n: each for n, each in free.items() if not _right(each)}
-            verb = "drawn" if row["kind"] == "run" else "grown by an octave from HMC"
-            size = f"**{at['size']}×{at['size']}**, {verb}"
-            if not wrong:
-                parts.append(f"{size}: {len(free)} of {len(free)} right")
-                continue
-            worst = max(wrong, key=lambda n: abs(wrong[n]["percent"]))
-            if _diverged(wrong[worst]):
-                parts.append(f"{size}: fields diverge")
-                continue
-            parts.append(
-                f"{size}: {len(free) - len(wrong)} of {len(free)} right, "
-                f"{TITLES.get(worst, worst)} deviates by {_off(wrong[worst])} %"
-            )
-    if not parts:
+        kinds = {row["kind"]: row for row in at["rows"] if row["model"] == model}
+        cells = [_score(_free(kinds[kind])) if kind in kinds else "–" for kind in heads]
+        if set(cells) != {"–"}:
+            lines.append(f"| **{at['size']}×{at['size']}** | {' | '.join(cells)} |")
+    if len(lines) == 2:
         return "This model has not been measured yet."
-    return (
-        f"Observables that count as right are within {CLOSE:g} % of Hamiltonian (hybrid) Monte "
-        f"Carlo (HMC) or {ENOUGH:g} standard errors; what the coarse part of grown fields fixes "
-        f"does not count. {'; '.join(parts)}.{_weights(found, model)}"
+    return "\n".join(lines) + (
+        f"\n\n*Right*: within {CLOSE:g} % of Hamiltonian (hybrid) Monte Carlo (HMC) or "
+        f"{ENOUGH:g} standard errors. *Too noisy to tell*: no further off than that, with an "
+        f"error above {NOISY:g} %. What the coarse part of grown fields fixes does not count."
+        f"{_weights(found, model)}"
     )
+
+
+def _score(free: Mapping[str, Found]) -> str:
+    """Return how many observables are right, and which is off most."""
+    if any(_diverged(each) for each in free.values()):
+        return "fields diverge"
+    right = {name for name, each in free.items() if _right(each)}
+    noisy = {name for name in right if _error(free[name]) > NOISY}
+    text = f"{len(right - noisy)} of {len(free)} right"
+    text += f", {len(noisy)} too noisy to tell" if noisy else ""
+    wrong = set(free) - right
+    if wrong:
+        worst = max(wrong, key=lambda name: abs(free[name]["percent"]))
+        title = TITLES.get(worst, worst).replace("|", r"\|")
+        text += f"; {title} off by {_off(free[worst])} %"
+    return text
 
 
 def _weights(found: Found, model: str) -> str:

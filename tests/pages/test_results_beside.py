@@ -30,7 +30,7 @@ def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path)
     at = healthy(visit(section="Larger lattices"))
     found = json.loads((tmp_path / sizes.FILE).read_text(encoding="utf-8"))
     model = next(each["rows"][0]["model"] for each in found["sizes"])  # the first in the menu
-    told = sizes.sentence(found, model)
+    told = sizes.scores(found, model)
     assert told in [each.value for each in at.markdown]
     mine = [
         (each["size"], row)
@@ -50,13 +50,26 @@ def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path)
         if row["kind"] == "run" and row["model"] == model:
             row["observables"]["phi2"] = huge
     size = found["sizes"][0]["size"]
-    assert f"**{size}×{size}**, drawn: fields diverge" in sizes.sentence(found, model)
+    assert f"| **{size}×{size}** | fields diverge | – |" in sizes.scores(found, model)
     (tmp_path / sizes.FILE).write_text(json.dumps(found), encoding="utf-8")
     again = healthy(visit(section="Larger lattices"))
     assert "diverges" in set(again.dataframe[0].value["⟨φ²⟩, %"])
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path / "nowhere"))
     empty = healthy(visit(section="Larger lattices"))
     assert sizes.COMMAND in [each.value for each in empty.code]
+
+
+def test_what_is_too_noisy_to_tell_is_not_right():
+    percents = {"phi2": (0.9, 9.0), "energy": (2.0, 1.0), "binder": (-30.0, -5.0)}
+    percents |= {"correlation_length": (-9.0, -0.6), "susceptibility": (-1.0, -0.1)}
+    observables = {
+        name: {"value": 1.0, "error": 0.1, "percent": percent, "deviation": deviation}
+        for name, (percent, deviation) in percents.items()
+    }
+    row = {"model": "m", "kind": "run", "observables": observables}
+    told = sizes.scores({"sizes": [{"size": 8, "rows": [row]}]}, "m")
+    cell = "2 of 5 right, 2 too noisy to tell; Binder cumulant off by −30.0(60) %"
+    assert f"| **8×8** | {cell} | – |" in told
 
 
 def test_what_a_site_costs_is_that_of_the_file(monkeypatch, tmp_path):
@@ -99,8 +112,8 @@ def test_the_cost_of_a_field_is_that_of_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     at = healthy(visit(section="Larger lattices"))
     told = (
-        "At 16×16 the cheapest of the models' ways, *m, grown*, costs **2 s** a field: 1/200 of "
-        "that of HMC, 400 s and 2 times that of HMC with clusters, 1 s."
+        "At 16×16 the cheapest way to have fields of a model, *m, grown*, costs **2 s** a field: "
+        "1/200 of that of HMC, 400 s and 2 times that of HMC with clusters, 1 s."
     )
     assert any(told in each.value for each in at.markdown)
     charts = [json.loads(each.proto.spec)["data"] for each in at.get("plotly_chart")]
