@@ -29,7 +29,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.header(info.title)
+    ensembles.heading(info)
     _browse(info.id, ensemble)
     stored.links(info)
 

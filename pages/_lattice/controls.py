@@ -63,9 +63,10 @@ def _presets() -> None:
         list(titles),
         key=key,
         index=None,
-        placeholder="Choose one, or click in the map",
+        placeholder="Choose one",
         on_change=taken,
-        help="Couplings that papers and this program's data sets use.",
+        help="Couplings that papers and this program's data sets use. They are marked in "
+        "the map of the view *Theory*, where a click chooses any point.",
     )
 
 

@@ -30,6 +30,7 @@ __all__ = [
     "chosen",
     "ensemble",
     "failed",
+    "heading",
     "measured",
     "newest_first",
     "opened",
@@ -177,6 +178,12 @@ def opened(info: EnsembleInfo | None) -> Ensemble | None:
             help="The same settings give the same configurations.",
         )
     return None
+
+
+def heading(info: EnsembleInfo) -> None:
+    """Draw the heading of a view of an ensemble, and say which box of the sidebar it follows."""
+    st.header(info.title)
+    st.caption("The *Ensemble* chosen in the sidebar; this view does not follow its *Theory*.")
 
 
 def waiting() -> None:

@@ -154,6 +154,8 @@ def _table(octaves: Sequence[Octave]) -> None:
                 row[SYMBOLS[quantity]] = _told(found, each.reference, quantity)
             rows.append(row | {"seconds": plots.short(found.seconds)})
     st.dataframe(rows, hide_index=True, width="stretch")
+    for each in octaves:
+        _warn(f"At {each.grown.x.shape[-1]}×{each.grown.x.shape[-1]}", each.grown, each.reference)
     st.caption(
         "After a number of grown fields: by how many standard errors it differs from HMC, in "
         "chains that the fields were not grown from. "
@@ -169,6 +171,19 @@ def _told(found: Fields, reference: Fields, name: str) -> str:
     if found is not reference and math.isfinite(off):
         text += f", {off:+.1f} σ"
     return text.replace("-", "−")
+
+
+def _warn(where: str, found: Fields, reference: Fields) -> None:
+    """Warn where so few fields dominate errors that a small deviation says nothing."""
+    wild = growth.dominated(found, reference)
+    titles = [SYMBOLS[name] for name in MEASURED if name in wild]
+    if titles:
+        st.warning(
+            f"{where}, a few of the model's fields dominate the error of {', '.join(titles)}: "
+            f"per field it is over {growth.HEAVY:.0f} times that of HMC, so that a small "
+            "deviation in σ is not agreement.",
+            icon=":material/warning:",
+        )
 
 
 def _spectra(octaves: Sequence[Octave]) -> None:
@@ -238,6 +253,8 @@ def _side_by_side(own: Tensor, x: Tensor, drawn: Fields, reference: Fields) -> N
         for name in MEASURED
     ]
     right.dataframe(rows, hide_index=True, width="stretch")
+    with right:
+        _warn("Here", drawn, reference)
     right.caption(
         f"Means over {len(x)} fields; HMC is of other chains than the modes they were grown from."
     )

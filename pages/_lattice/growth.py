@@ -1,5 +1,6 @@
 """Growing lattices for the Lattice page, in the background, beside hybrid Monte Carlo."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ __all__ = [
     "Growth",
     "Octave",
     "begin",
+    "dominated",
     "find",
     "grows",
     "lineage",
@@ -57,6 +59,7 @@ CHAINS = 32  # the first half of which gives long waves, the other half is compa
 HALF = CHAINS // 2
 REFERENCES = 4  # fields of hybrid Monte Carlo for each that is drawn
 STEPS = 12  # of the sampler
+HEAVY = 10.0  # errors per field in units of HMC's, from which few fields dominate
 IN_TURN = (Sequential, WaveletLevels)  # schedules that erase details before averages
 
 
@@ -120,6 +123,16 @@ class Fields:
     def some(self, n: int) -> Tensor:
         """Return n of the fields, equally many of each chain or of every so many-th."""
         return _some(self.x, n)
+
+
+def dominated(found: Fields, reference: Fields) -> list[str]:
+    """Return the observables whose error is so large, per field, that a few fields dominate it."""
+    per_field = math.sqrt(len(found.x) / len(reference.x))
+    return [
+        name
+        for name, each in found.observables.items()
+        if each.error * per_field > HEAVY * reference.observables[name].error
+    ]
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     del listed, info
     st.header("How good is a model, against the theory itself?")
     st.markdown(
-        "Samples of a model come with their density q, so they can be weighted with e^(−S)/q, "
+        "Samples of a model come with their density q, so they can be weighted with $e^{-S}/q$, "
         "and the distance from the truth is a number of nats, once log Z is known: here by two "
         "methods independent of the model."
     )

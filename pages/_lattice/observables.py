@@ -50,7 +50,7 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.header(info.title)
+    ensembles.heading(info)
     try:
         measured = ensembles.measured(info.id)
     except ValueError as error:

@@ -250,7 +250,7 @@ def _runs(known: int, busy: bool) -> None:
         phase = "measuring" if len(running.action) > running.thermalization else "thermalising"
         weight = running.exp_delta_h
         st.caption(
-            f"{phase} · acceptance {running.acceptance:.1%} · ⟨e^(−ΔH)⟩ "
+            f"{phase} · acceptance {running.acceptance:.1%} · ⟨exp(−ΔH)⟩ "
             f"{plots.bracketed(weight)} · step size {running.step_size:.3g}"
         )
         _history(running, spec.size, "live")
@@ -302,7 +302,7 @@ def _diagnostics(found: Ensemble) -> None:
     columns[0].metric("Acceptance", "–" if found.acceptance is None else f"{found.acceptance:.1%}")
     if found.exp_delta_h is not None:
         columns[1].metric(
-            "⟨e^(−ΔH)⟩",
+            "⟨exp(−ΔH)⟩",
             plots.bracketed(found.exp_delta_h),
             help="1 for an exact sampler, within its error.",
         )

@@ -29,8 +29,8 @@ QUANTITIES: Mapping[str, str] = {
     "ratio": "ξ/L",
 }
 SCALED: Mapping[str, str] = {
-    "abs_magnetization": "⟨|M|⟩ L^(β/ν)",
-    "susceptibility": "χ L^(−γ/ν)",
+    "abs_magnetization": "⟨|M|⟩ L<sup>β/ν</sup>",
+    "susceptibility": "χ L<sup>−γ/ν</sup>",
     "binder": "U₄",
     "ratio": "ξ/L",
 }
@@ -65,12 +65,25 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
         "class: all sizes fall on one curve if the transition belongs to it.",
     )
     if which == FULL and full is not None:
+        _where(full.spec, theory)
         _shown(full, collapsed, "full")
         if full.command:
             st.caption("Reproduce with:")
             st.code(full.command, language="sh")
         return
     _live(theory, full, collapsed)
+
+
+def _where(spec: ScanSpec, theory: Theory) -> None:
+    """Say at which coupling a scan was made, and where the theory has another one."""
+    name, here = ("m2", theory.m2) if spec.vary == "lam" else ("lam", theory.lam)
+    symbol = SYMBOLS[name]
+    text = f"This scan is at **{symbol} = {spec.fixed:g}**."
+    if not math.isclose(here, spec.fixed, abs_tol=1e-6):
+        text += f" The sidebar's {symbol} = {here:g} does not change it."
+        if spec.vary == "lam":
+            text += f" Choose *{LIVE}* to scan there."
+    st.markdown(text.replace("-", "−"))
 
 
 def _committed() -> PhaseScan | None:
@@ -228,7 +241,7 @@ def _numbers(scan: PhaseScan, found: Criticality) -> None:
     if math.isfinite(found.coupling.value):
         value = plots.in_brackets(found.coupling.value, found.error)
     columns[0].metric(
-        f"{symbol}_c, this scan",
+        f"Critical {symbol}, this scan",
         value,
         help=f"Crossings extrapolated to L → ∞: ± {found.coupling.error:.2g} from statistics, "
         f"± {found.systematic:.2g} from the exponent of the correction.",
@@ -236,7 +249,7 @@ def _numbers(scan: PhaseScan, found: Criticality) -> None:
     point = _published(scan.spec)
     if point is not None:
         columns[1].metric(
-            f"{symbol}_c, literature",
+            f"Critical {symbol}, literature",
             _of_point(point, scan.spec.vary),
             help=f"{point.source}; the error of this point is ± {point.error:.1g} in m²."
             + ("" if point.used else " The critical line is not drawn through it."),
@@ -284,7 +297,7 @@ def _figures(scan: PhaseScan, found: Criticality | None, collapsed: bool, place:
     cells = [*st.columns(2), *st.columns(2)]
     for cell, (name, title) in zip(cells, QUANTITIES.items(), strict=True):
         if collapsed:
-            curves, x_title = _collapsed(scan, name, critical), "t L^(1/ν)"
+            curves, x_title = _collapsed(scan, name, critical), "t L<sup>1/ν</sup>"
             y_title = SCALED[name]
         else:
             curves, x_title = _plain(scan, name), SYMBOLS[scan.spec.vary]
@@ -305,7 +318,8 @@ def _figures(scan: PhaseScan, found: Criticality | None, collapsed: bool, place:
         "dimension: at the transition the curves of all sizes meet, up to corrections, at the "
         "values of the two-dimensional Ising class. "
         + (
-            "t = (g − g_c)/g_c, and exponents ν = 1, β = 1/8, γ = 7/4."
+            r"$t = (g - g_c)/|g_c|$ of the coupling $g$ on the axis, and exponents ν = 1, "
+            "β = 1/8, γ = 7/4."
             if collapsed
             else "On a finite lattice nothing jumps; the larger L, the steeper."
         )

@@ -67,22 +67,43 @@ def sidebar(bench: SamplesState, source: Source) -> None:
             _ends(side.schedule)
         st.toggle(
             "Keep coarse scales of an image",
-            help="Keep the coarse scales of an image of the data set, and generate the rest.",
+            help="Keep the coarse scales of an image of the data set, and generate the rest. The "
+            "first image is one of the class that is chosen.",
             **bound(
                 "zoom",
                 bench.setting.zoom is not None,
-                _setting(lambda s, on: replace(s, zoom=Zoom() if on else None)),
+                _setting(lambda s, on: replace(s, zoom=_zoom(s, source) if on else None)),
             ),
         )
         _walk(bench)
+        _measured(bench, source)
+
+
+def _zoom(setting: Setting, source: Source) -> Zoom:
+    """Return a zoom into an image of the setting's class."""
+    return Zoom(source.example(setting.class_label))
+
+
+def _measured(bench: SamplesState, source: Source) -> None:
+    """Draw the number of samples that are measured; where that is no choice, say so."""
+    if not source.quick:
         st.selectbox(
             "Measured on",
-            MEASURED,
-            format_func=lambda n: f"{n:,} samples",
-            help="Number of samples on which spectra and observables are measured after a drag; "
-            "fewer where they are large.",
-            **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
+            ["the samples drawn"],
+            key="samples-measured-drawn",
+            disabled=True,
+            help="This model takes long to draw, so measurements use the samples that are shown, "
+            f"at most {most(source.denoiser.basis.shape)}: choose their number under *Samples* "
+            "beside the pictures.",
         )
+        return
+    st.selectbox(
+        "Measured on",
+        MEASURED,
+        format_func=lambda n: f"{n:,} samples",
+        help="Number of samples on which spectra and observables are measured after a drag.",
+        **bound("measured", bench.measured, lambda b, v: replace(b, measured=v)),
+    )
 
 
 def _walk(bench: SamplesState) -> None:

@@ -67,9 +67,9 @@ def words(setting: Setting) -> str:
     """Return a setting in a few lines."""
     side, zoom = setting.side, setting.zoom
     parts = [
-        f"{parameter.label} {value:.4g}"
+        parameter.told(value)
         for parameter, value in zip(side.drag_parameters(), side.drag_values(), strict=True)
-        if parameter is not None
+        if parameter is not None and value is not None
     ]
     if isinstance(side.schedule, Cutoff):
         heights = ", ".join(f"{y:.3g}" for _, y in points_of(side.schedule))

@@ -92,6 +92,14 @@ class Source:
             cache.images(self.data) if couplings is None else cache.fields(self.data, *couplings)
         )
 
+    def example(self, label: int) -> int:
+        """Return the number of the first of its images of a class; 0 for any class (−1), and where
+        there are none.
+        """
+        labels = self.images.labels if label >= 0 and self.has_data else None
+        found = [] if labels is None else (labels == label).nonzero().flatten().tolist()
+        return found[0] if found else 0
+
     @property
     def spectrum(self) -> Spectrum:
         """Return the radial power spectrum of these images."""
@@ -116,9 +124,9 @@ class Source:
 
 def menu() -> Mapping[str, str]:
     """Return what can be sampled from on this machine: names, and titles for people."""
-    named = {f"pretrained/{m.name}": (m.title, "pretrained") for m in rg.list_pretrained()}
-    named |= {f"run/{run.id}": (run.title, f"run, {run.state}") for run in _runs()}
-    trained = {name: f"{title}{_classes(name)} · {what}" for name, (title, what) in named.items()}
+    named = {f"pretrained/{m.name}": (m.title, "") for m in rg.list_pretrained()}
+    named |= {f"run/{run.id}": (run.title, f" · run, {run.state}") for run in _runs()}
+    trained = {name: f"{title}{_classes(name)}{what}" for name, (title, what) in named.items()}
     free = {
         f"free/{info.name}": f"{info.title} · free theory"
         for info in rg.data.available()

@@ -17,9 +17,19 @@ S = TypeVar("S", bound=Spec)
 
 @dataclass(frozen=True)
 class DragParameter(extensions.Drag):
-    """A field of a spec with the range in which it is dragged, and the points of its grid."""
+    """A field of a spec with the range in which it is dragged.
+
+    Attributes:
+        steps: Points of its grid.
+        noun: What it is called in a sentence, where that is not its label.
+    """
 
     steps: int = 17
+    noun: str = ""
+
+    def told(self, value: float) -> str:
+        """Return the number with what it is called in a sentence."""
+        return f"{self.noun or self.label} {value:.4g}"
 
     def grid(self, *include: float) -> list[float]:
         """Return the range as a grid, widened to include given values."""
@@ -123,6 +133,7 @@ STRENGTH = DragParameter(
     1.5,
     False,
     16,
+    "matched noise, strength",
 )
 _COLORS: dict[type[Spec], DragParameter] = {
     colors.Matched: STRENGTH,

@@ -149,5 +149,5 @@ def describe_noise(color: Color) -> str:
     if isinstance(color, colors.CurveColor):
         return f"drawn on {describe_noise(color.base)}"
     if isinstance(color, colors.Matched) and color.strength != 1:
-        return f"matched^{color.strength:.2g}"
+        return f"matched (strength {color.strength:.2g})"
     return in_sentence(COLORS[type(color)][0])

@@ -7,11 +7,11 @@ __all__ = ["COMPARED", "SYMBOLS", "TITLES", "in_table"]
 TITLES: Mapping[str, str] = {
     "abs_magnetization": "⟨|M|⟩",
     "susceptibility": "χ = V⟨M²⟩",
-    "connected_susceptibility": "χ_c = V(⟨M²⟩−⟨|M|⟩²)",
+    "connected_susceptibility": "connected χ = V(⟨M²⟩−⟨|M|⟩²)",
     "binder": "Binder U₄ = 1 − ⟨M⁴⟩/3⟨M²⟩²",
     "phi2": "⟨φ²⟩",
     "phi4": "⟨φ⁴⟩",
-    "energy": "E, neighbours ½Σ_μ⟨φφ_μ⟩",
+    "energy": "E = ⟨φφ′⟩ of neighbours",
     "correlation_length": "ξ, second moment",
 }
 SYMBOLS: Mapping[str, str] = {

@@ -13,13 +13,14 @@ LINE = "timing"
 
 def ask(config: TrainConfig) -> None:
     """Draw the button that measures; the page stays usable meanwhile."""
+    task = jobs.find(_key(config))
     st.button(
         "Estimate the time",
         icon=":material/speed:",
         width="stretch",
         on_click=lambda: _begin(config),
-        disabled=not jobs.missing(_key(config)),
-        help="Take a few real steps on this machine and throw them away.",
+        disabled=task is not None and task.waited_for,
+        help="Take a few real steps on this machine and throw them away; press again to repeat.",
     )
 
 

@@ -14,7 +14,7 @@ import rgdiff_core as rg
 from pages._shared import cache, datasets
 from pages._training.process_form import process_form
 from pages._training.state import attempt, base, bound, current, preset_of, restore
-from pages._training.words import HELP, MODEL, OBJECTIVE, label_of
+from pages._training.words import HELP, MODEL, OBJECTIVE, data_title, label_of
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import NETWORKS, NetworkSpec
 from rgdiff_core.training import PRESETS, FieldInfo, TrainConfig, settings
@@ -87,10 +87,6 @@ def _count(config: TrainConfig) -> int:
     return _parameters(model.to_json(), *known.images.shape[1:])
 
 
-def _title(data: str) -> str:
-    return next((info.title for info in rg.data.available() if info.name == data), data)
-
-
 @st.cache_data(max_entries=64, show_spinner=False)
 def _parameters(model: str, channels: int, height: int, width: int) -> int:
     return ModelSpec.from_json(model).parameters((channels, height, width))
@@ -126,7 +122,7 @@ def summary(config: TrainConfig) -> None:
             help="Undo all changes to the preset.",
         )
     st.caption(
-        f"{_title(config.data)} · {config.steps:,} steps of {config.batch:,} images · "
+        f"{data_title(config.data)} · {config.steps:,} steps of {config.batch:,} images · "
         f"{_count(config):,} parameters"
     )
 
@@ -194,7 +190,7 @@ def _classes(config: TrainConfig, fields: Mapping[str, FieldInfo]) -> None:
     ):
         _fields(config, {name: fields[name]}, disabled=off)
     if not known.class_names:
-        st.caption(f"{_title(config.data)} has no class labels to condition on.")
+        st.caption(f"{data_title(config.data)} has no class labels to condition on.")
 
 
 def _loss(config: TrainConfig) -> None:

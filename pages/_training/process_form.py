@@ -1,6 +1,6 @@
 """The process of a training run's form: basis, and what noise the model is trained on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,18 +17,13 @@ from pages._shared.process_widgets import (
     schedule_widgets,
 )
 from pages._training.state import attempt, bound, current
+from pages._training.words import NOISES, noise_title
 from rgdiff_core.schedules.learned import MAX_SCALES
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.noise_levels import FixedProcess, NoiseSource, Universal
 
 __all__ = ["process_form"]
-
-NOISES: Mapping[type, str] = {
-    Universal: "Universal",
-    FixedProcess: "One process",
-    LearnedProcess: "One process, schedule learned",
-}
 
 
 def process_form(config: TrainConfig) -> None:
@@ -40,7 +35,7 @@ def process_form(config: TrainConfig) -> None:
     st.selectbox(
         "Trained on",
         kinds,
-        format_func=lambda kind: NOISES.get(kind) or kind.__name__,
+        format_func=noise_title,
         help="Universal: an any-schedule model, conditioned on the noise level at each scale and "
         "trained on random colours and schedules, so that it serves all of them.",
         **bound("noise", type(noise), lambda c, kind: replace(c, noise=kind())),

@@ -2,13 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import streamlit as st
 
 from pages._training.run_views import comparison
 from pages._training.state import restore
+from pages._training.words import data_title, noise_title
 from rgdiff_core.training import runs
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import Run
@@ -192,8 +193,9 @@ def _table(busy: bool) -> None:
         return
     if busy and not any(run.active for run in listed):
         st.rerun()  # without a timer
+    titles = {name: data_title(name) for name in {run.config.data for run in listed if run.config}}
     st.dataframe(
-        [_line(run) for run in listed],
+        [_line(run, titles) for run in listed],
         width="stretch",
         hide_index=True,
         column_config={
@@ -224,7 +226,7 @@ def _compare(listed: list[Run]) -> None:
         comparison([names[each] for each in chosen])
 
 
-def _line(run: Run) -> dict[str, object]:
+def _line(run: Run, titles: Mapping[str, str]) -> dict[str, object]:
     status = run.status
     return {
         "run": run.title,
@@ -232,8 +234,8 @@ def _line(run: Run) -> dict[str, object]:
         "progress": min(1.0, status.step / max(1, status.steps)) if status else 0.0,
         "step": status.step if status else 0,
         "gain × 1000": 1000 * status.gain if status and status.gain is not None else None,
-        "data": run.config.data if run.config else "?",
-        "noise": type(run.config.noise).__name__ if run.config else "?",
+        "data": titles[run.config.data] if run.config else "?",
+        "noise": noise_title(type(run.config.noise)) if run.config else "?",
         "begun": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
         "id": run.id,
     }

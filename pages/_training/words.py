@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 
-__all__ = ["HELP", "MODEL", "OBJECTIVE", "label_of"]
+import rgdiff_core as rg
+from rgdiff_core.training.learned_schedule import LearnedProcess
+from rgdiff_core.training.noise_levels import FixedProcess, Universal
+
+__all__ = ["HELP", "MODEL", "NOISES", "OBJECTIVE", "data_title", "label_of", "noise_title"]
 
 LABELS = {
     "limit": "Maximum images",
@@ -84,6 +88,23 @@ OBJECTIVE: Mapping[str, Mapping[str, str]] = {
         "lognormal": "log-normal",
     },
 }
+
+
+NOISES: Mapping[type, str] = {
+    Universal: "Universal",
+    FixedProcess: "One process",
+    LearnedProcess: "One process, schedule learned",
+}
+
+
+def noise_title(kind: type) -> str:
+    """Return what a kind of noise that a model is trained on is called."""
+    return NOISES.get(kind) or kind.__name__
+
+
+def data_title(name: str) -> str:
+    """Return what a data set is called; its name where it is not known any more."""
+    return next((info.title for info in rg.data.available() if info.name == name), name)
 
 
 def label_of(field: str) -> str:

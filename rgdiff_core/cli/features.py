@@ -130,7 +130,7 @@ def _labelled(images: data.ImageSet) -> tuple[torch.Tensor, torch.Tensor]:
 def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu ({torch.get_num_threads()} threads), {platform.machine()}"
+    return f"cpu (threads: {torch.get_num_threads()}), {platform.machine()}"
 
 
 def _say(text: str) -> None:

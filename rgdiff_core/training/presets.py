@@ -32,9 +32,10 @@ _UNIVERSAL = ModelSpec(LatticeNet(24, 3), c_out="variance")
 
 PRESETS: Mapping[str, TrainingPreset] = {
     "phi4-2min": TrainingPreset(
-        "2-minute φ⁴",
+        "φ⁴, one process",
         "A small network for 6×6 fields in the broken phase, trained on matched noise with a "
-        "cutoff schedule: samples turn from the free theory into two wells while you watch.",
+        "cutoff schedule: samples turn from the free theory into two wells while you watch. Half "
+        "a minute to two minutes on two cores.",
         TrainConfig(
             data="phi4-6x6-broken",
             basis=_LATTICE,
@@ -47,9 +48,9 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "phi4-10min": TrainingPreset(
-        "10-minute φ⁴ universal",
+        "φ⁴, universal",
         "One network for every schedule and every colour in the Fourier basis, on 6×6 fields of "
-        "the symmetric phase.",
+        "the symmetric phase. Three to ten minutes on two cores.",
         TrainConfig(
             data="phi4-6x6",
             basis=_LATTICE,
@@ -64,7 +65,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "phi4-line": TrainingPreset(
         "φ⁴, a line of couplings",
         "One universal network for 6×6 fields at every coupling λ from 4 to 7, conditioned on it; "
-        "on the Samples page λ is a slider, between the couplings that it was trained on too.",
+        "on the Samples page λ is a slider, between the couplings that it was trained on too. "
+        "Two to ten minutes on two cores.",
         TrainConfig(
             data="phi4-6x6-line",
             basis=_LATTICE,
@@ -78,9 +80,9 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "cifar10-cpu": TrainingPreset(
-        "CIFAR-10, quick try (CPU)",
-        "A U-Net of 0.3 million parameters for a quarter of an hour: colours and blobs, no "
-        "objects yet.",
+        "CIFAR-10, small network",
+        "A U-Net of 0.3 million parameters: colours and blobs, no objects yet. Ten to twenty "
+        "minutes on two cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
@@ -96,10 +98,11 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "cifar10-15min": TrainingPreset(
-        "CIFAR-10 in fifteen minutes",
-        "A small network that is told the class, for every schedule and every colour: on the "
-        "Samples page choose a class and a guidance of 3, and drag Λ(t). Expect shapes and "
-        "colours of the class, and few objects.",
+        "CIFAR-10 by class, small network",
+        "A U-Net of 0.3 million parameters that is told the class, for every schedule and every "
+        "colour: on the Samples page choose a class and a guidance of 3, and drag Λ(t). Expect "
+        "shapes and colours of the class, and few objects. Ten to twenty minutes on two "
+        "cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
@@ -118,7 +121,7 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "cifar10-classes": TrainingPreset(
-        "CIFAR-10, by class (CPU)",
+        "CIFAR-10 by class, medium network",
         "A universal U-Net of 1.7 million parameters, conditioned on the ten classes: a first "
         "look at labels and guidance, in about half an hour of two cores without matrix units for "
         "bfloat16, and less with them.",
@@ -143,7 +146,7 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "cifar10-gpu": TrainingPreset(
-        "CIFAR-10 (GPU)",
+        "CIFAR-10, large network (GPU)",
         "A universal U-Net of 11 million parameters; hours on one GPU.",
         TrainConfig(
             data="cifar10",
@@ -165,9 +168,10 @@ PRESETS: Mapping[str, TrainingPreset] = {
         ),
     ),
     "cifar10-standard": TrainingPreset(
-        "CIFAR-10, standard diffusion (CPU)",
+        "CIFAR-10, standard diffusion",
         "The baseline: white noise in every pixel alike, a network that is given the time "
-        "alone, scalar preconditioning, and no Gaussian to start from.",
+        "alone, scalar preconditioning, and no Gaussian to start from. Ten to twenty minutes on "
+        "two cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,

@@ -271,6 +271,13 @@ def test_a_large_model_shows_stored_samples_until_others_are_drawn(page: Page, a
     expect(canvas).to_have_attribute("data-seq", "0")
 
 
+def test_stored_samples_of_a_model_of_classes_are_said_to_be_of_all(page: Page, app_url: str):
+    setting = Setting("pretrained/cifar10-conditional", steps=30, class_label=1)
+    page.goto(f"{app_url}/samples?state={quote(SamplesState(setting, n=2).to_json())}")
+    told = page.wait_for_function(STORED, polling="raf").json_value()
+    assert told["status"].startswith("Stored samples of this model, of all classes. Yours")
+
+
 def test_a_drag_always_shows_something_however_long_a_draw_takes(page: Page, app_url: str):
     """The whole draw takes seconds; while the button is down ten previews of it are painted, one
     after another, although the hand never stops.

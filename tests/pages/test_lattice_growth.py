@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from apptest import finished, healthy, page_at
+from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._lattice import growth
@@ -73,6 +74,27 @@ def test_fields_grow_from_averages_of_blocks():
     assert alike[0, 2] > 0.9 and alike[1, 3] > 0.9  # rescaled, wave by wave
     there, here = (each.observables["phi2"] for each in (octaves[1].reference, octaves[1].grown))
     assert abs(here.value / there.value - 1) < 0.1
+
+
+@pytest.mark.parametrize("wild", [False, True])
+def test_a_field_that_explodes_is_told_of_where_its_error_hides_it(wild: bool):
+    def script(wild: bool) -> None:
+        import torch
+
+        from pages._lattice.grow import _warn
+        from pages._lattice.growth import Fields
+
+        noise = torch.Generator().manual_seed(0)
+        reference = Fields.of(torch.randn(128, 1, 8, 8, generator=noise), 16, 0.0)
+        x = torch.randn(64, 1, 8, 8, generator=noise)
+        x[0] *= 30 if wild else 1
+        _warn("At 8×8", Fields.of(x, 16, 0.0), reference)
+
+    at = AppTest.from_function(script, kwargs={"wild": wild}).run()
+    assert not at.exception and len(at.warning) == wild
+    if wild:
+        assert at.warning[0].value.startswith("At 8×8, a few of the model's fields dominate")
+        assert "⟨φ²⟩" in at.warning[0].value and "over 10 times" in at.warning[0].value
 
 
 def test_a_model_that_cannot_grow_is_one_sentence():

@@ -142,6 +142,16 @@ def test_another_set_of_the_same_name_is_not_the_models_data(kinds: Setting, tmp
         rg.data.delete("kinds")
 
 
+def test_a_zoom_begins_with_an_image_of_the_class(kinds: Setting):
+    labels = rg.data.load("kinds").labels
+    assert labels is not None
+    for label, wanted in ((-1, 0), (2, int((labels == 2).nonzero()[0]))):
+        at = at_bench(replace(SMALL, setting=replace(kinds, class_label=label)))
+        healthy(at.toggle(key="samples-zoom").set_value(True).run())
+        zoom = state(at).setting.zoom
+        assert zoom is not None and zoom.image == wanted
+
+
 def test_links_of_before_have_no_class_and_no_guidance():
     link = json.loads(SMALL.to_json())
     for name in ("class_label", "guidance", "guide"):

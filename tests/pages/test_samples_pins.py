@@ -6,8 +6,10 @@ import pytest
 from samplespage import SMALL, at_bench, button, choose, healthy, rest, table
 
 from pages._samples.state import SamplesState, start
+from pages._samples.views import words
 from pages._sampling.setting import Setting
 from pages._training.run_samples import MAX_VALUES, NUMBERS, _numbers
+from rgdiff_core.colors import Matched
 from rgdiff_core.training import PRESETS, runs, train
 
 pytestmark = pytest.mark.usefixtures("folders")
@@ -47,6 +49,14 @@ def test_a_pin_of_other_data_is_shown_and_not_measured():
     choose(at, "model", SMALL.setting.model)
     healthy(rest(at, steps=3))
     assert "other data" not in said(at) and "| Now | A |" in table(at)
+
+
+def test_a_pin_says_the_strength_of_its_noise_in_words():
+    side = replace(SMALL.setting.side, color=Matched(strength=0.5))
+    for each, strength in ((SMALL.setting.side, "1"), (side, "0.5")):
+        told = words(replace(SMALL.setting, side=each)).split("  \n")
+        assert f"matched noise, strength {strength}" in told
+    assert "matched (strength 0.5) noise" in words(replace(SMALL.setting, side=side))
 
 
 def test_a_deleted_run_gives_way_to_the_usual_model(run: str):

@@ -7,12 +7,13 @@ import pytest
 import torch
 from container import unpack
 from PIL import Image
-from samplespage import SMALL, at_bench, state
+from samplespage import SMALL, at_bench, state, visit
 
 from pages._samples import stored
 from pages._samples.messages import samples_message
 from pages._samples.state import SamplesState
-from pages._sampling.models import sound
+from pages._sampling.draw import most
+from pages._sampling.models import load, sound
 from pages._sampling.setting import Setting
 from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.pretraining.sheet import read_sheet, write_sheet
@@ -79,6 +80,18 @@ def test_the_gallery_shows_the_sheets_that_are_whole_and_leads_to_their_models(
     assert not at.exception and not at.error
     assert state(at).setting.model == LARGE
     assert at.button(key=f"gallery-{LARGE}").disabled
+
+
+def test_a_model_that_takes_long_is_measured_on_what_is_drawn():
+    quick = at_bench(SMALL)
+    assert not quick.selectbox(key="samples-measured").disabled
+    at = visit(state=SamplesState(sound(Setting(LARGE, steps=1)), n=2).to_json())
+    assert not at.exception
+    menu = at.selectbox(key="samples-measured-drawn")
+    assert menu.disabled and menu.value == "the samples drawn"
+    shape = load(Setting(LARGE)).denoiser.basis.shape
+    assert f"at most {most(shape)}:" in menu.help
+    assert "samples-measured" not in {each.key for each in at.selectbox}
 
 
 @pytest.mark.parametrize("channels", [1, 3])

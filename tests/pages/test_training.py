@@ -117,7 +117,7 @@ def test_controls_change_the_config_and_reset_brings_the_preset_back():
     assert (now.steps, now.lr, now.model.network.width) == (77, 1.5e-4, 12)
     assert now.noise.schedule.kernel.width == 0.2
     assert at.selectbox(key="training-form-preset").value is None
-    healthy(button(at, "Reset to “2-minute φ⁴”").click().run())
+    healthy(button(at, "Reset to “φ⁴, one process”").click().run())
     assert config(at) == FIRST
 
 

@@ -1,7 +1,6 @@
 // The pictures: which frame is shown, painting, the way from noise to samples, one sample enlarged.
 
 const PLAY_SECONDS = 4;
-const STORED = "Stored samples of this model.";
 const DRAWS_KEPT = 600;
 const TWO_COLUMNS = 640; // pixels of the component, as in reverse.css
 const LOW_WINDOW = 860;
@@ -20,6 +19,11 @@ function frameShown(lab) {
 function timeNow(lab) {
   const frame = frameShown(lab);
   return frame ? frame.time : 1 - placeShown(lab);
+}
+
+/** What is said of stored samples: one model's are of all its classes, whichever is chosen. */
+function storedWords(lab) {
+  return `Stored samples of this model${lab.message.classes.length ? ", of all classes" : ""}.`;
 }
 
 /** Shows a new model's stored samples until others are drawn, or lets go of the last model's. */
@@ -211,15 +215,15 @@ function showStatus(lab, frame) {
   const late = Boolean(lab.asked) && performance.now() - lab.asked.at >= PATIENCE_MS;
   const current = draw && draw.seq === lab.seq;
   let text = "";
-  if (lab.refused) text = draw && draw.stored ? STORED : "";
+  if (lab.refused) text = draw && draw.stored ? storedWords(lab) : "";
   else if (lab.stopped) text = `Cancelled${frame ? reached(draw) : ""}.`;
   else if (late && lab.place) text = `Waiting: place ${lab.place} in the queue of long draws`;
   else if (late && lab.coming) {
     const { steps, left } = lab.coming;
     text = `step ${last(lab.coming).step} of ${steps}${timeLeft(left)}`;
-    if (draw && draw.stored) text = `${STORED} Yours: ${text}`;
+    if (draw && draw.stored) text = `${storedWords(lab)} Yours: ${text}`;
   }
-  else if (draw && draw.stored) text = `${STORED} Yours are being drawn …`;
+  else if (draw && draw.stored) text = `${storedWords(lab)} Yours are being drawn …`;
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;

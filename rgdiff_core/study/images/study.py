@@ -103,7 +103,7 @@ class ImageStudy:
         """What cells are computed on, in words."""
         if self.device.startswith("cuda"):
             return f"{torch.cuda.get_device_name()}, network in bfloat16"
-        return f"{platform.machine()}, {torch.get_num_threads()} threads"
+        return f"{platform.machine()}, threads: {torch.get_num_threads()}"
 
     @cached_property
     def test(self) -> Tensor:

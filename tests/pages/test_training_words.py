@@ -1,0 +1,68 @@
+"""What the Training page calls runs, and how long it says that presets take."""
+
+import re
+import time
+from dataclasses import replace
+
+import pytest
+from apptest import finished, healthy, page_at
+from streamlit.testing.v1 import AppTest
+
+import rgdiff_core as rg
+from pages._shared import jobs
+from pages._training.words import NOISES
+from rgdiff_core.training import PRESETS, runs, train
+from rgdiff_core.training.noise_levels import FixedProcess
+
+SHORT = replace(PRESETS["phi4-2min"].config, steps=4, batch=8, evaluations=1, previews=1, warmup=1)
+
+pytestmark = pytest.mark.usefixtures("folders")
+
+
+def estimate(at: AppTest):
+    return next(each for each in at.button if each.label == "Estimate the time")
+
+
+def test_the_table_of_runs_has_titles_for_people():
+    assert train(SHORT, runs.runs_root() / "one", device="cpu").state == "finished"
+    runs.pump()
+    at = healthy(page_at("pages/training.py", run="one").run())
+    (line,) = at.dataframe[0].value.to_dict("records")
+    titles = {info.name: info.title for info in rg.data.available()}
+    assert line["data"] == titles[SHORT.data] != SHORT.data
+    assert line["noise"] == NOISES[FixedProcess] == "One process"
+
+
+def test_the_time_can_be_estimated_again():
+    at = healthy(page_at("pages/training.py", config=SHORT.to_json()).run())
+    healthy(estimate(at).click().run())
+    key = f"timing/{SHORT.to_json()}"
+    first = finished(jobs.find(key))
+    healthy(at.run())
+    assert first.result is not None and not estimate(at).disabled
+    healthy(estimate(at).click().run())
+    assert finished(jobs.find(key)) is not first
+
+
+def test_the_time_is_not_estimated_twice_at_once():
+    config = replace(SHORT, lr=1e-4)
+    key = f"timing/{config.to_json()}"
+
+    def work(task: jobs.Task) -> None:
+        while True:
+            task.progress(0, 1)
+            time.sleep(0.01)
+
+    task = jobs.begin("held", key, "Taking a few steps", work)
+    at = healthy(page_at("pages/training.py", config=config.to_json()).run())
+    assert estimate(at).disabled
+    task.stop.set()
+    finished(task)
+    assert not estimate(healthy(at.run())).disabled
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_called_by_what_it_is_and_says_how_long_it_takes(name: str):
+    preset = PRESETS[name]
+    assert not re.search(r"minute|quick|hour", preset.title)
+    assert re.search(r"minutes|hour", preset.about)
