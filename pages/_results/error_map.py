@@ -107,7 +107,7 @@ def _words(arm: Found, columns: Sequence[str], rows: Sequence[str]) -> str:
     if place is None:
         return "Within its noise the distance is zero."
     return (
-        f"Most of it at scales {rows[place.band]} ({place.band_share:.0%}) and at log-SNR "
+        f"Largest shares: scales {rows[place.band]} ({place.band_share:.0%}), log-SNR "
         f"{columns[place.level]} ({place.level_share:.0%})."
     )
 
