@@ -1,0 +1,33 @@
+"""The tour in a real browser, begun while the opening animation plays."""
+
+import pytest
+from labpage import DATA, IN_ADDRESS, new_tab, ref
+from playwright.sync_api import Browser, expect
+
+from pages._noising.tour import states
+from pages._shared.tour import STOPS
+
+pytestmark = pytest.mark.browser
+
+FIRST = states(DATA)[0].to_json()
+
+
+@pytest.mark.parametrize("seconds", [0, 3])
+def test_the_tour_begins_while_the_film_plays(
+    browser: Browser, faults: list[str], app_url: str, seconds: int
+):
+    tab = new_tab(browser, faults, reduced_motion="no-preference")
+    tab.goto(app_url)
+    expect(ref(tab, "play")).to_have_attribute("aria-label", "Pause")
+    expect(ref(tab, "canvasA")).to_have_attribute("data-source", "painted")
+    tab.wait_for_timeout(1000 * seconds)
+    tab.get_by_role("button", name="Start the tour").click()
+    expect(tab.get_by_text(STOPS[0].task)).to_be_visible()
+    expect(ref(tab, "title")).to_have_text("Cosine · white noise · pixels")
+    tab.wait_for_timeout(2000)  # longer than the lab waits before it tells where the film stopped
+    tab.get_by_role("button", name="Leave the tour").click()
+    expect(tab.get_by_role("button", name="Start the tour")).to_be_visible()
+    tab.wait_for_function(IN_ADDRESS, arg=FIRST)
+    expect(ref(tab, "title")).to_have_text("Cosine · white noise · pixels")
+    expect(tab.get_by_test_id("stException")).to_have_count(0)
+    tab.close()
