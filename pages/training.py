@@ -8,6 +8,9 @@ from pages._shared import tour
 from pages._training import form, run_list, run_samples, run_views, start_from, state
 from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
+from rgdiff_core.training.runs import Run
+
+WATCHED = "training-watched"  # in the session: the run that stands above the form
 
 
 def start(config: TrainConfig, weights: Path | None) -> None:
@@ -17,6 +20,13 @@ def start(config: TrainConfig, weights: Path | None) -> None:
     run = run_list.attempt(lambda: runs.submit(config, title, weights))
     if run is not None:
         st.query_params[run_list.PARAMETER] = run.id
+
+
+def watched(run: Run | None) -> bool:
+    """Return whether a run is active, or has been while this visitor watched it."""
+    if run is not None and run.active:
+        st.session_state[WATCHED] = run.id
+    return run is not None and st.session_state.get(WATCHED) == run.id
 
 
 def launch() -> None:
@@ -55,24 +65,8 @@ def launch() -> None:
     state.write_link()
 
 
-def page() -> None:
-    """Draw the page."""
-    st.set_page_config(layout="wide")
-    st.title("Training")
-    st.markdown(
-        "Train a score model: the exact Gaussian score of the data's spectrum, and a network that "
-        "learns the rest. **Choose a preset and press Start.** Runs go on when this page is "
-        "closed: come back to watch, pause or compare them, or to sample from them."
-    )
-    tour.arrive("training")
-    tour.draw("training")
-    launch()
-    run_list.look_after()
-    try:
-        listed = runs.list_runs()
-    except (ValueError, OSError) as error:
-        st.error(str(error), icon=":material/error:")
-        return
+def chosen(listed: list[Run]) -> Run | None:
+    """Draw the menu of runs and the chosen one as it goes, and return it."""
     st.header("Runs")
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     with right:
@@ -85,9 +79,35 @@ def page() -> None:
             "minutes on two cores, and its samples appear within seconds.",
             icon=":material/rocket_launch:",
         )
-        return
+        return None
     run_list.actions(run)
     run_views.live(run)
+    return run
+
+
+def page() -> None:
+    """Draw the page."""
+    st.set_page_config(layout="wide")
+    st.title("Training")
+    st.markdown(
+        "Train a score model: the exact Gaussian score of the data's spectrum, and a network that "
+        "learns the rest. **Choose a preset and press Start.** Runs go on when this page is "
+        "closed: come back to watch, pause or compare them, or to sample from them."
+    )
+    tour.arrive("training")
+    tour.draw("training")
+    above = st.container()  # the form, where a run is watched
+    launch()
+    run_list.look_after()
+    try:
+        listed = runs.list_runs()
+    except (ValueError, OSError) as error:
+        st.error(str(error), icon=":material/error:")
+        return
+    with above if watched(run_list.at_hand(listed)) else st.container():
+        run = chosen(listed)
+    if run is None:
+        return
     if not run.missing:
         run_samples.sampling(run)
     run_list.details(run)
