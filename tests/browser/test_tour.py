@@ -1,7 +1,7 @@
-"""The tour in a real browser, begun while the opening animation plays."""
+"""The tour in a real browser: begun while the opening animation plays, and its bars of buttons."""
 
 import pytest
-from labpage import DATA, IN_ADDRESS, new_tab, ref
+from labpage import BEYOND, DATA, IN_ADDRESS, new_tab, ref, settled
 from playwright.sync_api import Browser, expect
 
 from pages._noising.tour import states
@@ -30,4 +30,20 @@ def test_the_tour_begins_while_the_film_plays(
     tab.wait_for_function(IN_ADDRESS, arg=FIRST)
     expect(ref(tab, "title")).to_have_text("Cosine · white noise · pixels")
     expect(tab.get_by_test_id("stException")).to_have_count(0)
+    tab.close()
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (390, 844)])
+def test_the_buttons_over_two_pictures_are_on_one_line(
+    browser: Browser, faults: list[str], app_url: str, size: tuple[int, int]
+):
+    tab = new_tab(browser, faults, size)
+    tab.goto(f"{app_url}/?tour=2")
+    settled(tab)
+    bar = ref(tab, "picture").locator(".bar")
+    for part in bar.locator("button:visible").all():
+        assert part.evaluate("(b) => b.getBoundingClientRect().bottom") <= bar.evaluate(
+            "(bar) => bar.firstElementChild.getBoundingClientRect().bottom + 10"
+        )
+    assert tab.evaluate(BEYOND) == []
     tab.close()
