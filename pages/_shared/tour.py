@@ -94,7 +94,7 @@ STOPS = (
     Stop(
         "Backwards: samples",
         "A network that has learned what is not Gaussian runs the flow backwards: noise becomes "
-        "field configurations, coarse scales first.",
+        "images or field configurations, coarse scales first.",
         "Drag the curve Λ(t): the same noise becomes other samples.",
         "curve",
         "samples",
