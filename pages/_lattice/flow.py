@@ -30,9 +30,9 @@ HEADS = {"momentum shell": "shell"}  # of columns that are narrow
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the flows of the chosen ensemble, or one flow of several."""
     del theory
-    row = st.container(horizontal=True, vertical_alignment="center")
+    left, right = st.columns([2, 1])
     what = address.menu(
-        row,
+        left,
         "Compare",
         [ONE, MANY],
         default=ONE,
@@ -42,10 +42,10 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     if what == MANY:
         universality.draw(listed)
     else:
-        _one(info, row)
+        _one(info, right)
 
 
-def _one(info: EnsembleInfo | None, row: DeltaGenerator) -> None:
+def _one(info: EnsembleInfo | None, box: DeltaGenerator) -> None:
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
@@ -54,7 +54,7 @@ def _one(info: EnsembleInfo | None, row: DeltaGenerator) -> None:
         "The renormalization group averages fine detail away, diffusion drowns it in noise; **b** "
         "is the scale that is left."
     )
-    more = row.popover("Rescaling and noise", icon=":material/tune:")
+    more = box.popover("Rescaling and noise", icon=":material/tune:")
     eta = address.menu(
         more,
         "Rescaling η",
