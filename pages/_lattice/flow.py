@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from pages._lattice import configurations, ensembles, figures, universality
 from pages._lattice import flows as lattice_flows
@@ -30,9 +29,8 @@ HEADS = {"momentum shell": "shell"}  # of columns that are narrow
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
     """Draw the flows of the chosen ensemble, or one flow of several."""
     del theory
-    left, right = st.columns([2, 1])
     what = address.menu(
-        left,
+        st,
         "Compare",
         [ONE, MANY],
         default=ONE,
@@ -42,19 +40,20 @@ def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) 
     if what == MANY:
         universality.draw(listed)
     else:
-        _one(info, right)
+        _one(info)
 
 
-def _one(info: EnsembleInfo | None, box: DeltaGenerator) -> None:
+def _one(info: EnsembleInfo | None) -> None:
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.header(info.title)
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.header(info.title)
     st.markdown(
         "The renormalization group averages fine detail away, diffusion drowns it in noise; **b** "
         "is the scale that is left."
     )
-    more = box.popover("Rescaling and noise", icon=":material/tune:")
+    more = right.popover("Rescaling and noise", icon=":material/tune:")
     eta = address.menu(
         more,
         "Rescaling η",
