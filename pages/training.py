@@ -8,6 +8,9 @@ from pages._shared import tour
 from pages._training import form, run_list, run_samples, run_views, start_from, state
 from pages._training.estimate import answer, ask
 from rgdiff_core.training import PRESETS, TrainConfig, runs
+from rgdiff_core.training.runs import Run
+
+WATCHED = "training-watched"  # in the session: the run that stands above the form
 
 
 def start(config: TrainConfig, weights: Path | None) -> None:
@@ -17,6 +20,13 @@ def start(config: TrainConfig, weights: Path | None) -> None:
     run = run_list.attempt(lambda: runs.submit(config, title, weights))
     if run is not None:
         st.query_params[run_list.PARAMETER] = run.id
+
+
+def watched(run: Run | None) -> bool:
+    """Return whether a run is active, or has been while this visitor watched it."""
+    if run is not None and run.active:
+        st.session_state[WATCHED] = run.id
+    return run is not None and st.session_state.get(WATCHED) == run.id
 
 
 def launch() -> None:
@@ -55,6 +65,26 @@ def launch() -> None:
     state.write_link()
 
 
+def chosen(listed: list[Run]) -> Run | None:
+    """Draw the menu of runs and the chosen one as it goes, and return it."""
+    st.header("Runs")
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with right:
+        run_list.upload()
+    with left:
+        run = run_list.choose(listed)
+    if run is None:
+        st.info(
+            "There are no runs yet. Press **Start**: the first preset takes a minute or two "
+            "on two cores, and its samples appear within seconds.",
+            icon=":material/rocket_launch:",
+        )
+        return None
+    run_list.actions(run)
+    run_views.live(run)
+    return run
+
+
 def page() -> None:
     """Draw the page."""
     st.set_page_config(layout="wide")
@@ -66,6 +96,7 @@ def page() -> None:
     )
     tour.arrive("training")
     tour.draw("training")
+    above = st.container()  # the form, where a run is watched
     launch()
     run_list.look_after()
     try:
@@ -73,21 +104,10 @@ def page() -> None:
     except (ValueError, OSError) as error:
         st.error(str(error), icon=":material/error:")
         return
-    st.header("Runs")
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with right:
-        run_list.upload()
-    with left:
-        run = run_list.choose(listed)
+    with above if watched(run_list.at_hand(listed)) else st.container():
+        run = chosen(listed)
     if run is None:
-        st.info(
-            "There are no runs yet. Press **Start**: the first preset takes about two "
-            "minutes on two cores, and its samples appear within seconds.",
-            icon=":material/rocket_launch:",
-        )
         return
-    run_list.actions(run)
-    run_views.live(run)
     if not run.missing:
         run_samples.sampling(run)
     run_list.details(run)

@@ -1,14 +1,16 @@
 """A page as AppTest runs it: at an address, and without an error."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
 from pages._shared import jobs
 
-__all__ = ["finished", "healthy", "page_at"]
+__all__ = ["finished", "healthy", "page_at", "present"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +28,11 @@ def healthy(at: AppTest) -> AppTest:
     assert not at.exception
     assert not [each.value for each in at.error]
     return at
+
+
+def present(widgets: Iterable[Any], key: str) -> Any:
+    """Return the widget of a key, or the one that has taken its place: it has a number behind."""
+    return next(each for each in widgets if str(each.key).split("~")[0] == key)
 
 
 def finished(task: jobs.Task | None) -> jobs.Task:

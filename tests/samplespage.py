@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from apptest import page_at
+from apptest import page_at, present
 from streamlit.testing.v1 import AppTest
 
 from pages._samples.state import SamplesState, start
@@ -41,7 +41,7 @@ def button(at: AppTest, label: str):
 
 
 def choose(at: AppTest, key: str, value: Any) -> AppTest:
-    return healthy(at.selectbox(key=f"samples-{key}").set_value(value).run())
+    return healthy(present(at.selectbox, f"samples-{key}").set_value(value).run())
 
 
 def rest(at: AppTest, **told: Any) -> AppTest:

@@ -9,6 +9,7 @@ from pages._lattice import state
 from pages._lattice.quantities import in_symbols
 from pages._lattice.state import Theory, bound, current
 from pages._shared import address
+from pages._shared.chosen import kept
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.lattice.critical import LITERATURE, NamedTheory, critical_coupling, phase
 
@@ -48,25 +49,22 @@ def sidebar() -> Theory:
 
 
 def _presets() -> None:
-    key, theory = "lattice-preset", current()
+    theory = current()
     titles = {title(each): each for each in LITERATURE}
     shown = (name for name, each in titles.items() if named(each) == theory)
-    st.session_state[key] = next(shown, None)
 
-    def taken() -> None:
-        name = st.session_state[key]
+    def take(name: str | None) -> None:
         if name is not None:
             state.attempt(lambda: named(titles[name]))
 
     st.selectbox(
         "Published parameters",
         list(titles),
-        key=key,
         index=None,
         placeholder="Choose one",
-        on_change=taken,
         help="Couplings that papers and this program's data sets use. They are marked in "
         "the map of the view *Theory*, where a click chooses any point.",
+        **kept("lattice-preset", next(shown, None), take),
     )
 
 

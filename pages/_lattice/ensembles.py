@@ -8,6 +8,7 @@ import streamlit as st
 from pages._lattice import state
 from pages._lattice.state import Theory
 from pages._shared import jobs
+from pages._shared.chosen import kept
 from rgdiff_core.data import DataUnavailable, ensembles
 from rgdiff_core.data.ensemble_runs import Running
 from rgdiff_core.data.ensembles import EnsembleInfo
@@ -131,25 +132,23 @@ def chosen(listed: list[EnsembleInfo]) -> EnsembleInfo | None:
         st.caption("No ensemble yet.")
         return None
     known = {info.id: info for info in listed}
-    wanted, key = state.pinned(), "lattice-chosen"
+    wanted = state.pinned()
     if wanted is not None and wanted not in known:
         if not jobs.find(f"{PREFIX}{wanted}"):
             st.info(f"There is no ensemble {wanted[:20]!r} here.", icon=":material/info:")
         wanted = None
-    st.session_state[key] = wanted or _nearest(listed)
 
-    def changed() -> None:
-        if st.session_state[key] in known:
-            state.pin(st.session_state[key])
+    def pin(id: str) -> None:
+        if id in known:
+            state.pin(id)
 
     id = st.selectbox(
         "Ensemble",
         list(known),
-        key=key,
-        on_change=changed,
         format_func=lambda each: known[each].title if each in known else each,
         help="Ensemble shown in the Observables, Configurations and RG flow views; the newest "
         "first. Every ensemble is a data set of the other pages.",
+        **kept("lattice-chosen", wanted or _nearest(listed), pin),
     )
     return known[id]
 

@@ -23,6 +23,7 @@ __all__ = ["draw"]
 ONE = "one ensemble: three RG transformations, two diffusions"
 MANY = "several ensembles, one flow"
 SHOWN, TILE = 3, 108  # fields, and the side of a picture in pixels
+HEADS = {"momentum shell": "shell"}  # of columns that are narrow
 
 
 def draw(theory: Theory, listed: list[EnsembleInfo], info: EnsembleInfo | None) -> None:
@@ -46,16 +47,15 @@ def _one(info: EnsembleInfo | None) -> None:
     ensemble = ensembles.opened(info)
     if ensemble is None or info is None:
         return
-    st.header(info.title)
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.header(info.title, help="The *Ensemble* chosen in the sidebar, not its *Theory*.")
     st.markdown(
-        "The renormalization group averages fine detail away; a diffusion model drowns it in "
-        "noise. Both lose degrees of freedom, V/b² of V are left, and **b** is the common scale. "
-        "The slider moves the same fields along all five: three RG transformations beside two "
-        "diffusions."
+        "The renormalization group averages fine detail away, diffusion drowns it in noise; **b** "
+        "is the scale that is left."
     )
-    left, right = st.columns(2)
+    more = right.popover("Rescaling and noise", icon=":material/tune:")
     eta = address.menu(
-        left,
+        more,
         "Rescaling η",
         [0.0, 0.25],
         default=0.25,
@@ -65,7 +65,7 @@ def _one(info: EnsembleInfo | None) -> None:
         "then look the same at all scales. The pictures change with η; the table, curves and "
         "spectra do not.",
     )
-    schedule = right.selectbox(
+    schedule = more.selectbox(
         "Schedule of the noise",
         list(SCHEDULES),
         key="flow-schedule",
@@ -146,7 +146,7 @@ def _pictures(id: str, ensemble: Ensemble, flows: Mapping[str, Flow], factor: fl
         coarse = chosen.apply(fields, step, lattice_flows.seeded())
         tiles = pictures.pixels(coarse, -bound, bound, "diverging")
         with column:
-            _column(name, tiles, _where(chosen, step), chosen.about)
+            _column(HEADS.get(name, name), tiles, _where(chosen, step), chosen.about)
     st.html(configurations.bar(bound))
 
 

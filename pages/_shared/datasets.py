@@ -5,13 +5,14 @@ from streamlit.delta_generator import DeltaGenerator
 
 import rgdiff_core as rg
 from pages._shared import cache, field_forms, uploads
+from pages._shared.chosen import kept
 from rgdiff_core.data import DatasetInfo, DataUnavailable
 
 __all__ = ["choose", "first", "ready", "unknown"]
 
 FALLBACKS = ("photographs", "phi4-6x6")  # built from what is installed: no network
 
-_MENU, _LAST = "dataset-menu", "dataset-last"
+_LAST = "dataset-last"
 
 
 def first() -> str:
@@ -38,16 +39,14 @@ def choose(current: str) -> str:
             break
         problem = problem or failure
     menu = {info.name: info for info in rg.data.available()}
-    st.session_state[_MENU] = name
     if name == current:  # which the page has accepted
         st.session_state[_LAST] = name
     st.selectbox(
         "Data",
         list(menu),
-        key=_MENU,
-        on_change=_menu_changed,
         format_func=lambda each: _title(menu[each]),
         help=menu[name].description,
+        **kept("dataset-menu", name, _want),
     )
     if problem is not None:
         stays = f" Shown instead: {menu[name].title}." if name != wanted else ""
@@ -65,8 +64,8 @@ def _title(info: DatasetInfo) -> str:
     return f"{info.title} · {'fetch' if info.name == 'cifar10' else 'generate'}"
 
 
-def _menu_changed() -> None:
-    st.session_state[uploads.WANTED] = st.session_state[_MENU]
+def _want(name: str) -> None:
+    st.session_state[uploads.WANTED] = name
 
 
 def unknown(name: str) -> str | None:

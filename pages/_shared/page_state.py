@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
+from pages._shared import chosen
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import Spec
 
@@ -134,14 +135,12 @@ class PageState(Generic[S]):
 
     def kept(self, key: str, value: Any, make: Callable[[S, Any], S]) -> dict[str, Any]:
         """Return the arguments of `bound` for a widget of which the whole key is given."""
-        st.session_state[key] = value
 
-        def changed() -> None:
-            new = st.session_state[key]
+        def choose(new: Any) -> None:
             if new is not None:
                 self.attempt(lambda: make(self.current(), new))
 
-        return {"key": key, "on_change": changed}
+        return chosen.kept(key, value, choose)
 
     def write_link(self) -> None:
         """Write the present state into the address bar, if it is not there yet."""

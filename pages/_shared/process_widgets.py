@@ -23,7 +23,14 @@ from rgdiff_core.bases import orthogonal_wavelets
 from rgdiff_core.bases import spec as bases
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Color, CurveColor
-from rgdiff_core.schedules import Cutoff, Schedule, Sequential, SoftConditioning, WaveletLevels
+from rgdiff_core.schedules import (
+    Cutoff,
+    Kernel,
+    Schedule,
+    Sequential,
+    SoftConditioning,
+    WaveletLevels,
+)
 
 __all__ = [
     "Bind",
@@ -193,11 +200,7 @@ def schedule_widgets(schedule: Schedule, bind: Bind, basis: BasisSpec) -> None:
             _kinds(KERNELS, schedule.kernel),
             format_func=lambda k: _title(KERNELS, k),
             help="How sharply the cutoff divides signal from noise.",
-            **bind(
-                "kernel",
-                type(schedule.kernel),
-                lambda s, v: replace(s, kernel=_chosen(KERNELS, s.kernel, v)),
-            ),
+            **bind("kernel", type(schedule.kernel), _with_kernel),
         )
     if isinstance(schedule, Sequential | SoftConditioning):
         st.selectbox(
@@ -207,6 +210,13 @@ def schedule_widgets(schedule: Schedule, bind: Bind, basis: BasisSpec) -> None:
             help="Which components are noised first; generation runs the other way.",
             **bind("order", schedule.order, lambda s, v: replace(s, order=v)),
         )
+
+
+def _with_kernel(schedule: Schedule, kind: type[Kernel]) -> Schedule:
+    """Return a schedule with the menu's kernel of a kind; only a cutoff has one."""
+    if not isinstance(schedule, Cutoff):
+        return schedule
+    return replace(schedule, kernel=_chosen(KERNELS, schedule.kernel, kind))
 
 
 def schedule_number(schedule: Schedule, bind: Bind) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from pages._shared.chosen import kept
+
 __all__ = ["STOPS", "Stop", "arrive", "draw"]
 
 PARAMETER = "tour"
@@ -92,7 +94,7 @@ STOPS = (
     Stop(
         "Backwards: samples",
         "A network that has learned what is not Gaussian runs the flow backwards: noise becomes "
-        "field configurations, coarse scales first.",
+        "images or field configurations, coarse scales first.",
         "Drag the curve Λ(t): the same noise becomes other samples.",
         "curve",
         "samples",
@@ -189,10 +191,8 @@ def draw(page: str) -> None:
 
 def _choice(at: int | None) -> None:
     """Draw the menu of the stops."""
-    st.session_state["tour-choice"] = at
 
-    def chosen() -> None:
-        number = st.session_state["tour-choice"]
+    def choose(number: int | None) -> None:
         _leave() if number is None else _go(number)
 
     st.selectbox(
@@ -201,10 +201,9 @@ def _choice(at: int | None) -> None:
         index=None,
         format_func=lambda number: f"{number + 1} of {len(STOPS)} · {STOPS[number].title}",
         placeholder=f"Tour: {len(STOPS)} steps",
-        key="tour-choice",
-        on_change=chosen,
         label_visibility="collapsed",
         width=WIDTH,
+        **kept("tour-choice", at, choose),
     )
 
 

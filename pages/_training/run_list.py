@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import streamlit as st
 
+from pages._shared.chosen import kept
 from pages._training.run_views import comparison
 from pages._training.state import restore
 from pages._training.words import data_title, noise_title
@@ -18,6 +19,7 @@ from rgdiff_core.training.warm_start import start_of
 __all__ = [
     "PARAMETER",
     "actions",
+    "at_hand",
     "attempt",
     "choose",
     "details",
@@ -52,36 +54,42 @@ def look_after() -> None:
         st.warning(str(error), icon=":material/error:")
 
 
+def at_hand(listed: list[Run]) -> Run | None:
+    """Return the run to show: that of the address, or the running or newest one; None where there
+    are none.
+    """
+    known = {run.id: run for run in listed}
+    running = (run for run in listed if run.state == "running")
+    return known.get(st.query_params.get(PARAMETER, "")) or next(iter((*running, *listed)), None)
+
+
 def choose(listed: list[Run]) -> Run | None:
     """Draw the menu of runs and return the chosen one, None where there are none."""
     message = st.session_state.pop(_PROBLEM, None)
     if message:
         st.warning(message, icon=":material/info:")
-    if not listed:
+    first = at_hand(listed)
+    if first is None:
         return None
     known = {run.id: run for run in listed}
-    key = "training-run"
     wanted = st.query_params.get(PARAMETER)
-    first = next((run.id for run in listed if run.state == "running"), listed[0].id)
-    st.session_state[key] = wanted if wanted in known else first
     if wanted is not None and wanted not in known:
         st.info(f"There is no run {wanted[:60]!r} here.", icon=":material/info:")
     if wanted not in known:
-        st.query_params[PARAMETER] = first  # stays, whichever run begins next
+        st.query_params[PARAMETER] = first.id  # stays, whichever run begins next
 
-    def changed() -> None:
-        if st.session_state[key] in known:  # else a title that is no longer true
-            st.query_params[PARAMETER] = st.session_state[key]
+    def show(id: str) -> None:
+        if id in known:  # else a title that is no longer true
+            st.query_params[PARAMETER] = id
 
-    chosen = st.selectbox(
+    id = st.selectbox(
         "Run",
         list(known),
-        key=key,
-        on_change=changed,
         format_func=lambda each: _label(known[each]),
         help="The newest first. Its address is a link to it.",
+        **kept("training-run", first.id, show),
     )
-    return known[chosen]
+    return known[id]
 
 
 def _label(run: Run) -> str:

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from labpage import new_tab
+from labpage import centre, new_tab
 from playwright.sync_api import Browser, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,6 +36,8 @@ def test_a_run_is_started_left_found_again_cancelled_and_sampled(page: Page, app
     page.wait_for_function(f"({POINTS})() > 2")
     shown = page.get_by_text(re.compile("Samples of the model at step"))
     expect(shown).to_be_visible()
+    start = page.get_by_role("button", name="Start", exact=True)
+    assert centre(shown)[1] < centre(start)[1]  # what one watches is above the form
     before = page.evaluate(POINTS)
     page.wait_for_function(f"({POINTS})() > {before}")  # it goes on by itself
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from apptest import present
 from container import unpack
 from noisingpage import exact, healthy, leave, rest, state, visit
 from streamlit.testing.v1 import AppTest
@@ -62,7 +63,7 @@ def test_the_router_starts_here_and_comes_back():
 def test_every_preset_can_be_chosen(data):
     at = healthy(visit(start(data)))
     for name, preset in PRESETS.items():
-        healthy(at.selectbox(key="preset-A").set_value(name).run())
+        healthy(present(at.selectbox, "preset-A").set_value(name).run())
         side = state(at).sides[0]
         assert (side.color, side.schedule) == (preset.color, preset.schedule)
         assert side.basis == preset.basis or (data, name) == ("phi4-6x6", "gud-haar")
@@ -75,9 +76,9 @@ def test_every_menu_entry_can_be_chosen():
     at = healthy(visit(start("phi4-6x6")))
     for menu in ("basis-A", "color-A", "schedule-A", "kernel-A"):
         if menu == "kernel-A":
-            healthy(at.selectbox(key="schedule-A").set_value(Cutoff).run())
-        for index in range(len(at.selectbox(key=menu).options)):
-            healthy(at.selectbox(key=menu).select_index(index).run())
+            healthy(present(at.selectbox, "schedule-A").set_value(Cutoff).run())
+        for index in range(len(present(at.selectbox, menu).options)):
+            healthy(present(at.selectbox, menu).select_index(index).run())
             assert np.isfinite(exact(state(at))).all()
     assert state(at).sides[0].basis.name == "pca"
     assert type(state(at).sides[0].schedule.kernel).__name__ == "ButterworthKernel"
@@ -91,7 +92,7 @@ def test_a_learned_schedule_comes_by_a_link_and_one_that_falls_is_one_sentence()
     lab = replace(start(DATA), sides=(side,), t=0.4)
     at = healthy(visit(lab))
     assert state(at) == lab and np.isfinite(exact(lab)).all()
-    assert at.selectbox(key="schedule-A").value is LearnedGamma
+    assert present(at.selectbox, "schedule-A").value is LearnedGamma
     falling = lab.to_json().replace("-1", "6")
     refused(visit(falling), "scale 0.2", "falls from 6 to 5")
 
@@ -109,7 +110,7 @@ def test_the_tour_leads_on_and_back_through_its_states():
             healthy(at.button(key="tour-next").click().run())
     healthy(at.button(key="tour-back").click().run())
     assert state(at) == states(DATA)[4]
-    healthy(at.selectbox(key="tour-choice").set_value(1).run())
+    healthy(present(at.selectbox, "tour-choice").set_value(1).run())
     assert state(at) == states(DATA)[1]
     healthy(at.button(key="tour-leave").click().run())
     assert state(at) == states(DATA)[1] and "tour" not in at.query_params
@@ -121,7 +122,7 @@ def test_an_address_opens_a_stop_of_the_tour_and_keeps_a_state_of_its_own():
     mine = replace(start(DATA), t=0.25)
     at = healthy(visit(mine, "app.py", tour="3"))
     assert state(at) == mine
-    assert at.selectbox(key="tour-choice").value == 2
+    assert present(at.selectbox, "tour-choice").value == 2
 
 
 @pytest.mark.parametrize("told", ["0", "10", "x", "", "3.0"])
@@ -146,12 +147,12 @@ def test_the_tour_goes_on_over_other_pages():
 
 def test_compare_brings_a_second_process_and_takes_it_away():
     at = healthy(visit(start(DATA)))
-    healthy(at.toggle(key="compare").set_value(True).run())
+    healthy(present(at.toggle, "compare").set_value(True).run())
     two = state(at)
     assert len(two.sides) == 2 and two.view == "side" and two.sides[0] == start(DATA).sides[0]
-    healthy(at.selectbox(key="schedule-B").select_index(5).run())
+    healthy(present(at.selectbox, "schedule-B").select_index(5).run())
     assert state(at).sides[0] == two.sides[0] != state(at).sides[1] != two.sides[1]
-    healthy(at.toggle(key="compare").set_value(False).run())
+    healthy(present(at.toggle, "compare").set_value(False).run())
     assert state(at) == start(DATA)
 
 
@@ -160,14 +161,14 @@ def test_other_images_keep_the_state_and_fit_the_levels():
         BasisSpec("wavelet", levels=3), PowerLaw(1.5), SoftConditioning(softness=0.3)
     )
     at = healthy(visit(replace(start(DATA), sides=(haar,), t=0.7, seed=4)))
-    healthy(at.selectbox(key="dataset-menu").set_value("phi4-6x6").run())
+    healthy(present(at.selectbox, "dataset-menu").set_value("phi4-6x6").run())
     lab = state(at)
     assert (lab.data, lab.t, lab.seed) == ("phi4-6x6", 0.7, 4)
     assert lab.sides[0] == replace(haar, basis=BasisSpec("wavelet"))
-    assert at.number_input(key="levels-A").value == 1
-    refused(at.number_input(key="levels-A").set_value(2).run(), "levels = 2")
+    assert present(at.number_input, "levels-A").value == 1
+    refused(present(at.number_input, "levels-A").set_value(2).run(), "levels = 2")
     assert state(at) == lab
-    healthy(at.selectbox(key="dataset-menu").set_value(DATA).run())
+    healthy(present(at.selectbox, "dataset-menu").set_value(DATA).run())
     assert state(at).data == DATA
 
 
@@ -194,8 +195,8 @@ def test_an_address_restores_everything():
         "keep": True,
     }
     assert (told["state"]["t"], told["images"]["n"]) == (0.625, 9)
-    assert at.number_input(key="seed").value == 17
-    assert at.selectbox(key="wavelet-B").value == "db2"
+    assert present(at.number_input, "seed").value == 17
+    assert present(at.selectbox, "wavelet-B").value == "db2"
 
 
 def test_what_is_dragged_is_in_the_address_and_in_the_exact_picture():
@@ -259,7 +260,7 @@ def test_a_click_right_after_a_drag_keeps_both():
     at = healthy(visit(start("phi4-6x6")))
     sides = [{"points": [[0, 1], [0.4, 0.3], [1, 0]], "shape": 0.3, "tint": None}]
     leave(at, sides=sides, t=0.4)
-    healthy(at.selectbox(key="color-A").set_value(White).run())
+    healthy(present(at.selectbox, "color-A").set_value(White).run())
     lab = state(at)
     assert lab.t == 0.4 and lab.sides[0].color == White()
     assert lab.sides[0].schedule.path.times == (0.0, 0.4, 1.0)
@@ -270,7 +271,7 @@ def test_a_click_before_the_address_is_written_goes_on_from_the_present_state():
     older = at.query_params["state"]
     healthy(rest(at, t=0.9))
     at.query_params["state"] = older
-    healthy(at.selectbox(key="color-A").set_value(White).run())
+    healthy(present(at.selectbox, "color-A").set_value(White).run())
     assert (state(at).t, state(at).sides[0].color) == (0.9, White())
     at.query_params["state"] = older  # now as the browser's Back button does
     healthy(at.run())
@@ -283,7 +284,7 @@ def test_the_free_theory_follows_the_process():
     first = at.image[0].value
     healthy(rest(at, t=0.8))
     assert at.image[0].value == first
-    healthy(at.selectbox(key="color-A").set_value(White).run())
+    healthy(present(at.selectbox, "color-A").set_value(White).run())
     assert at.image[0].value != first
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from apptest import present
 from container import unpack
 from patience import PATIENCE
 from samplespage import SMALL, at_bench, button, choose, healthy, rest, state, table, visit
@@ -117,7 +118,7 @@ def test_every_menu_works_and_is_in_the_address():
     for schedule in (Cosine, type(menus.SCHEDULES[Cutoff][1])):
         choose(at, "schedule", schedule)
         assert type(state(at).setting.side.schedule) is schedule
-    healthy(at.number_input(key="samples-gamma_max").set_value(3.5).run())
+    healthy(present(at.number_input, "samples-gamma_max").set_value(3.5).run())
     assert state(at).setting.side.schedule.gamma_max == 3.5
     choose(at, "measured", 256)
     assert state(at).measured == 256
@@ -204,7 +205,7 @@ def ended() -> None:
 
 def test_quality_is_measured_in_the_background_and_can_be_cancelled():
     at = at_bench(SMALL)
-    at.selectbox(key="samples-weighed").set_value(64)
+    present(at.selectbox, "samples-weighed").set_value(64)
     healthy(button(at.run(), "Measure").click().run())
     assert button(at, "Measure").disabled
     healthy(button(at, "Cancel").click().run())
@@ -220,31 +221,31 @@ def test_quality_is_measured_in_the_background_and_can_be_cancelled():
 
 def test_the_nearest_data_are_shown_for_the_chosen_sample():
     at = at_bench(replace(SMALL, chosen=3))
-    healthy(at.toggle(key="samples-nearest").set_value(True).run())
+    healthy(present(at.toggle, "samples-nearest").set_value(True).run())
     assert any("nearest of 20,000" in caption.value for caption in at.caption)
 
 
 def test_a_zoom_keeps_the_coarse_scales_of_an_image():
     setting = replace(SMALL.setting, zoom=Zoom(2, 0.7, 0.01))
     at = at_bench(replace(SMALL, setting=setting))
-    assert at.toggle(key="samples-zoom").value
+    assert present(at.toggle, "samples-zoom").value
     x = files.drawn(replace(state(at).request, n=6))
     image = rg.data.load("phi4-6x6-broken", limit=3).images[-1:]
     basis = models.load(setting).denoiser.basis
     apart = (basis.analyze(x) - basis.analyze(image)).abs().amax(0)
     scale = basis.scale.expand_as(apart)
     assert apart[scale < 0.6].max() < 0.05 < apart[scale > 0.8].min()
-    assert not healthy(at.toggle(key="samples-zoom").set_value(False).run()).exception
+    assert not healthy(present(at.toggle, "samples-zoom").set_value(False).run()).exception
     assert state(at).setting.zoom is None
 
 
 def test_the_pictures_walk_between_two_samples():
     at = at_bench(SMALL)
-    healthy(at.toggle(key="samples-walk").set_value(True).run())
+    healthy(present(at.toggle, "samples-walk").set_value(True).run())
     assert state(at).request.walk == (0, 1)
-    healthy(at.number_input(key="samples-walk-1").set_value(5).run())
+    healthy(present(at.number_input, "samples-walk-1").set_value(5).run())
     assert state(at).request.walk == (0, 4)
-    healthy(at.toggle(key="samples-walk").set_value(False).run())
+    healthy(present(at.toggle, "samples-walk").set_value(False).run())
     assert state(at).request.walk is None
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from apptest import healthy, page_at
+from apptest import healthy, page_at, present
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
@@ -93,7 +93,7 @@ def test_the_router_leads_here_and_the_noising_page_lends_its_process():
 def test_every_setting_has_a_control_that_shows_it():
     at = healthy(visit(config=linked(SHORT)))
     shown = {
-        widget.key.removeprefix("training-form-"): widget.value
+        widget.key.removeprefix("training-form-").split("~")[0]: widget.value
         for kind in ("number_input", "selectbox", "text_input", "toggle")
         for widget in at.get(kind)
         if str(widget.key).startswith("training-form-")
@@ -108,15 +108,15 @@ def test_every_setting_has_a_control_that_shows_it():
 
 def test_controls_change_the_config_and_reset_brings_the_preset_back():
     at = healthy(visit())
-    healthy(at.number_input(key="training-form-steps").set_value(77).run())
-    healthy(at.number_input(key="training-form-lr").set_value(1.5e-4).run())
-    healthy(at.selectbox(key="training-form-network").set_value("lattice").run())
-    healthy(at.number_input(key="training-form-network-width").set_value(12).run())
-    healthy(at.number_input(key="training-form-shape").set_value(0.2).run())
+    healthy(present(at.number_input, "training-form-steps").set_value(77).run())
+    healthy(present(at.number_input, "training-form-lr").set_value(1.5e-4).run())
+    healthy(present(at.selectbox, "training-form-network").set_value("lattice").run())
+    healthy(present(at.number_input, "training-form-network-width").set_value(12).run())
+    healthy(present(at.number_input, "training-form-shape").set_value(0.2).run())
     now = config(at)
     assert (now.steps, now.lr, now.model.network.width) == (77, 1.5e-4, 12)
     assert now.noise.schedule.kernel.width == 0.2
-    assert at.selectbox(key="training-form-preset").value is None
+    assert present(at.selectbox, "training-form-preset").value is None
     healthy(button(at, "Reset to “φ⁴, one process”").click().run())
     assert config(at) == FIRST
 
@@ -124,20 +124,20 @@ def test_controls_change_the_config_and_reset_brings_the_preset_back():
 def test_every_entry_of_the_menus_can_be_chosen():
     at = healthy(visit())
     for name in ("color", "schedule", "basis", "network"):
-        options = at.selectbox(key=f"training-form-{name}").options
+        options = present(at.selectbox, f"training-form-{name}").options
         seen = set()
         for value in options:
-            at.selectbox(key=f"training-form-{name}").select(value).run()
+            present(at.selectbox, f"training-form-{name}").select(value).run()
             assert not at.exception, (name, value)
             seen.add(config(at))
         assert len(seen) == len(options) > 3
-    at.selectbox(key="training-form-noise").set_value(Universal).run()
+    present(at.selectbox, "training-form-noise").set_value(Universal).run()
     assert config(at).noise == Universal()
 
 
 def test_classes_are_offered_where_the_data_have_labels(tmp_path: Path):
     at = healthy(visit())
-    assert at.toggle(key="training-form-class_conditional").disabled
+    assert present(at.toggle, "training-form-class_conditional").disabled
     assert any("no class labels" in caption.value for caption in at.caption)
     chance = np.random.default_rng(0)
     images = chance.random((60, 8, 8), dtype=np.float32)
@@ -145,9 +145,9 @@ def test_classes_are_offered_where_the_data_have_labels(tmp_path: Path):
     rg.data.register_folder(tmp_path / "three.npz")
     plain = replace(FIRST, data="three")
     at = healthy(visit(config=linked(plain)))
-    assert at.number_input(key="training-form-label_dropout").disabled
-    healthy(at.toggle(key="training-form-class_conditional").set_value(True).run())
-    healthy(at.number_input(key="training-form-label_dropout").set_value(0.4).run())
+    assert present(at.number_input, "training-form-label_dropout").disabled
+    healthy(present(at.toggle, "training-form-class_conditional").set_value(True).run())
+    healthy(present(at.number_input, "training-form-label_dropout").set_value(0.4).run())
     assert config(at) == replace(plain, class_conditional=True, label_dropout=0.4)
     assert not button(at, "Start").disabled
     by_class = replace(FIRST.model, class_names=("0", "1", "2"))
@@ -160,18 +160,18 @@ def test_a_config_that_asks_for_classes_of_data_without_can_be_mended():
     assert not at.exception
     assert ["no class labels" in error.value for error in at.error] == [True]
     assert button(at, "Start").disabled
-    healthy(at.toggle(key="training-form-class_conditional").set_value(False).run())
+    healthy(present(at.toggle, "training-form-class_conditional").set_value(False).run())
     assert config(at) == FIRST
 
 
 def test_the_numbers_of_the_noise_and_of_its_levels_are_kept():
     at = healthy(visit(config=linked(replace(FIRST, noise=Universal(9, 4)))))
-    assert at.number_input(key="training-form-every").value == 4
-    healthy(at.number_input(key="training-form-processes").set_value(7).run())
+    assert present(at.number_input, "training-form-every").value == 4
+    healthy(present(at.number_input, "training-form-processes").set_value(7).run())
     assert config(at).noise == Universal(7, 4)
-    healthy(at.selectbox(key="training-form-weighting").set_value("edm").run())
-    healthy(at.selectbox(key="training-form-times").set_value("lognormal").run())
-    healthy(at.number_input(key="training-form-level_std").set_value(1.5).run())
+    healthy(present(at.selectbox, "training-form-weighting").set_value("edm").run())
+    healthy(present(at.selectbox, "training-form-times").set_value("lognormal").run())
+    healthy(present(at.number_input, "training-form-level_std").set_value(1.5).run())
     assert config(at).objective == Objective("edm", "lognormal", level_std=1.5)
 
 
@@ -182,7 +182,7 @@ def test_nonsense_in_a_link_leaves_the_page_whole(link):
 
 def test_values_out_of_range_are_one_sentence():
     at = healthy(visit())
-    refused(at.number_input(key="training-form-lr").set_value(0.0).run(), "lr", "0")
+    refused(present(at.number_input, "training-form-lr").set_value(0.0).run(), "lr", "0")
     assert config(at) == FIRST
 
 
@@ -224,7 +224,7 @@ def test_toml_holds_every_config():
 
 def test_a_network_that_does_not_fit_the_data_cannot_be_started():
     at = healthy(visit())
-    at.selectbox(key="training-form-network").set_value("unet-40m").run()
+    present(at.selectbox, "training-form-network").set_value("unet-40m").run()
     assert not at.exception
     assert any("divisible" in error.value for error in at.error)
     assert button(at, "Start").disabled
@@ -242,7 +242,7 @@ def test_the_number_of_parameters_is_that_of_the_network():
 
 def test_a_finished_run_shows_its_curves_and_samples(pair):
     at = healthy(visit(run="one"))
-    assert at.selectbox(key="training-run").value == "one"
+    assert present(at.selectbox, "training-run").value == "one"
     figure = json.loads(at.get("plotly_chart")[0].proto.spec)
     names = [trace["name"] for trace in figure["data"]]
     assert names == ["training", "validation (EMA weights)"]
@@ -258,7 +258,7 @@ def test_a_finished_run_shows_its_curves_and_samples(pair):
 
 def test_a_run_is_sampled_from(pair):
     at = healthy(visit(run="one"))
-    healthy(at.number_input(key="training-steps").set_value(4).run())
+    healthy(present(at.number_input, "training-steps").set_value(4).run())
     healthy(at.button(key="training-draw").click().run())
     table = next(m.value for m in at.markdown if "observable" in m.value)
     assert len(re.findall(r"\d\(\d+\)", table)) >= 10
@@ -269,7 +269,7 @@ def test_a_run_is_sampled_from(pair):
 
 def test_runs_are_compared_by_what_differs(pair):
     at = healthy(visit(run="one"))
-    healthy(at.multiselect(key="training-compare").set_value(list(pair)).run())
+    healthy(present(at.multiselect, "training-compare").set_value(list(pair)).run())
     assert at.table[0].value["setting"].tolist() == ["lr"]
     assert len(at.get("plotly_chart")) == 3
 
@@ -291,9 +291,9 @@ def test_a_model_is_brought_along_renamed_and_deleted(pair):
     refused(bring("bad.safetensors", b"not a model"), "safetensors")
     assert len(runs.list_runs()) == 2
     healthy(bring("mine.safetensors", content))
-    brought = at.selectbox(key="training-run").value
+    brought = present(at.selectbox, "training-run").value
     assert runs.get(brought).title == "mine" and runs.get(brought).config is not None
-    healthy(at.text_input(key=f"training-title-{brought}").set_value("Ours").run())
+    healthy(present(at.text_input, f"training-title-{brought}").set_value("Ours").run())
     assert runs.get(brought).title == "Ours"
     healthy(at.button(key=f"training-delete-{brought}").click().run())
     assert brought not in [run.id for run in runs.list_runs()]
@@ -303,7 +303,7 @@ def test_a_model_is_brought_along_renamed_and_deleted(pair):
 def test_an_unknown_run_is_said_plainly(pair):
     at = healthy(visit(run="nothing-here"))
     assert any("nothing-here" in info.value for info in at.info)
-    assert at.selectbox(key="training-run").value in pair
+    assert present(at.selectbox, "training-run").value in pair
 
 
 def test_a_failed_run_says_why_and_a_deleted_folder_is_noticed(pair):
@@ -337,7 +337,7 @@ def test_the_time_is_measured_in_the_background():
 def test_start_trains_to_the_end_and_cancel_stops(pair):
     at = healthy(visit(config=linked(replace(SHORT, steps=100_000))))
     healthy(button(at, "Start").click().run())
-    name = at.selectbox(key="training-run").value
+    name = present(at.selectbox, "training-run").value
     assert name not in pair
     _wait(lambda: (s := runs.get(name).status) is not None and s.step > 20)
     at = healthy(visit(run=name))  # the tab was closed, and here it is again
@@ -355,21 +355,21 @@ def test_start_trains_to_the_end_and_cancel_stops(pair):
 def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
     monkeypatch.setattr(runs.queue, "FREE_DISK", 1 << 60)  # nothing starts
     at = healthy(visit())
-    assert at.selectbox(key="training-from").value is None
-    at = healthy(at.selectbox(key="training-from").set_value("run/one").run())
+    assert present(at.selectbox, "training-from").value is None
+    at = healthy(present(at.selectbox, "training-from").set_value("run/one").run())
     found = config(at)
     assert found.model == SHORT.model and found.lr < SHORT.lr and found.steps != SHORT.steps
     link = {name: at.query_params[name] for name in ("from", "config")}
     assert healthy(visit(**link)).selectbox(key="training-from").value == "run/one"
-    other = at.selectbox(key="training-form-network").set_value("lattice-large").run()
+    other = present(at.selectbox, "training-form-network").set_value("lattice-large").run()
     assert button(other, "Start").disabled
     assert any("another network" in each.value for each in other.error)
-    at = healthy(at.selectbox(key="training-from").set_value(None).run())
+    at = healthy(present(at.selectbox, "training-from").set_value(None).run())
     assert not button(at, "Start").disabled and "from" not in at.query_params
-    at = healthy(at.selectbox(key="training-from").set_value("run/other").run())
+    at = healthy(present(at.selectbox, "training-from").set_value("run/other").run())
     assert not button(at, "Start").disabled
     healthy(button(at, "Start").click().run())
-    name = at.selectbox(key="training-run").value
+    name = present(at.selectbox, "training-run").value
     said = json.loads((runs.run_folder(name) / "initial.json").read_text(encoding="utf-8"))
     assert said["data"] == SHORT.data and int(said["step"]) == SHORT.steps
     words = f"Started from the weights of model.safetensors at step {SHORT.steps}."
@@ -380,7 +380,7 @@ def test_a_run_starts_from_the_weights_of_another(pair, monkeypatch):
 
 def test_data_without_classes_end_the_conditioning_on_them():
     at = visit(config=linked(replace(FIRST, class_conditional=True)))
-    at = healthy(at.selectbox(key="dataset-menu").set_value("phi4-6x6").run())
+    at = healthy(present(at.selectbox, "dataset-menu").set_value("phi4-6x6").run())
     assert config(at) == replace(FIRST, data="phi4-6x6")
 
 

@@ -8,6 +8,7 @@ import noisingpage
 import numpy as np
 import pytest
 import samplespage
+from apptest import present
 from samplespage import SMALL
 
 import rgdiff_core as rg
@@ -51,15 +52,15 @@ def lab(tmp_path, monkeypatch):
 
 def test_menus_of_the_noising_page_are_undone_and_redone(lab):
     first = noisingpage.state(lab)
-    lab.selectbox(key="color-A").set_value(White).run()
+    present(lab.selectbox, "color-A").set_value(White).run()
     second = noisingpage.state(lab)
-    lab.selectbox(key="schedule-A").set_value(Cosine).run()
+    present(lab.selectbox, "schedule-A").set_value(Cosine).run()
     third = noisingpage.state(lab)
     assert len({state.to_json() for state in (first, second, third)}) == 3
     for step, state in [(-1, second), (-1, first), (-1, first), (1, second), (1, third)]:
         assert noisingpage.state(go(lab, "noising", step)) == state
-        assert lab.selectbox(key="color-A").value is type(state.sides[0].color)
-    assert lab.selectbox(key="schedule-A").value is Cosine
+        assert present(lab.selectbox, "color-A").value is type(state.sides[0].color)
+    assert present(lab.selectbox, "schedule-A").value is Cosine
 
 
 def test_undo_of_a_menu_keeps_what_was_dragged_before_it_and_a_drag_ends_redo(lab):
@@ -68,7 +69,7 @@ def test_undo_of_a_menu_keeps_what_was_dragged_before_it_and_a_drag_ends_redo(la
     noisingpage.rest(lab, sides=[own | {"points": bent}])
     dragged = noisingpage.state(lab)
     assert dragged.sides[0].schedule.path == CutoffPath((0, 0.5, 1), (1, 0.8, 0))
-    lab.selectbox(key="color-A").set_value(White).run()
+    present(lab.selectbox, "color-A").set_value(White).run()
     assert noisingpage.state(go(lab, "noising", -1)) == dragged
     noisingpage.rest(lab, t=0.25, forked=True)
     moved = noisingpage.state(lab)
@@ -89,7 +90,7 @@ def test_menus_of_the_samples_page_are_undone():
     samplespage.choose(at, "color", White)
     assert type(samplespage.state(at).setting.side.color) is White
     assert samplespage.state(go(at, "samples", -1)) == SMALL
-    assert at.selectbox(key="samples-color").value is Matched
+    assert present(at.selectbox, "samples-color").value is Matched
     assert type(samplespage.state(go(at, "samples", 1)).setting.side.color) is White
 
 
@@ -98,8 +99,8 @@ def test_undo_and_redo_pass_over_states_whose_data_set_is_gone(lab):
     gone = [small_set("gone-a"), small_set("gone-b")]
     lab.run()
     for each in (*gone, first.data):
-        noisingpage.healthy(lab.selectbox(key="dataset-menu").set_value(each).run())
-    lab.selectbox(key="color-A").set_value(White).run()
+        noisingpage.healthy(present(lab.selectbox, "dataset-menu").set_value(each).run())
+    present(lab.selectbox, "color-A").set_value(White).run()
     last = noisingpage.state(lab)
     for each in gone:
         rg.data.delete(each)
@@ -112,7 +113,7 @@ def test_undo_and_redo_pass_over_states_whose_data_set_is_gone(lab):
 def test_where_all_data_sets_before_are_gone_it_is_said_once(tmp_path, monkeypatch):
     monkeypatch.setenv("RGDIFF_CACHE", str(tmp_path))
     at = noisingpage.healthy(noisingpage.visit(start(small_set("gone-c"))))
-    at.selectbox(key="dataset-menu").set_value("photographs").run()
+    present(at.selectbox, "dataset-menu").set_value("photographs").run()
     stays = noisingpage.state(at)
     rg.data.delete("gone-c")
     assert [error.value for error in ask(at, "noising", -1).error] == [

@@ -3,7 +3,7 @@
 const LABS = new WeakMap();
 const FRAMES_KEPT = 600;
 const TWO_COLUMNS = 640;
-const LOW_WINDOW = 860;
+const LOW_WINDOW = 950;
 const LAYERS_MS = 5000;
 
 /** Asks for a frame; many changes before it make one. */
