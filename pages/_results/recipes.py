@@ -52,7 +52,7 @@ def draw(study: Found) -> None:
 def heading(budget: Found) -> str:
     """Return what a table compares."""
     base = budget.get("base", "base")
-    return f"**{float(budget['core_minutes']):g} core-minutes each, changes of *{base}***"
+    return f"**{float(budget['core_minutes']):g} core-minutes planned each, changes of *{base}***"
 
 
 def _tables(found: Found) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -60,12 +60,13 @@ def _tables(found: Found) -> list[tuple[str, list[dict[str, Any]]]]:
 
 
 def rows(budget: Found) -> list[dict[str, Any]]:
-    """Return a table's rows, the base first."""
+    """Return a table's rows, the base first; of the others is said what they change of it."""
     base = budget.get("base", "base")
+    first = next((arm["title"] for arm in budget["arms"] if arm["name"] == base), "")
     return [
         {
             "recipe": _short(arm["name"], base),
-            "about": arm["title"],
+            "about": arm["title"].removeprefix(f"{first}; "),
             "minutes": sum(arm["core_minutes"]) / len(arm["core_minutes"]),
             "steps": round(sum(arm["steps"]) / len(arm["steps"])),
         }

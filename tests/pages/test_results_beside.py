@@ -260,7 +260,10 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
     for (budget, arm), row in zip(arms, lines, strict=True):
         (first,) = (each for each in budget["arms"] if each["name"] == budget["base"])
         assert row["recipe"] in (arm["name"], arm["name"].removeprefix(budget["base"]))
-        assert row["about"] == arm["title"]
+        parts = first["title"].split("; ")
+        added = [part for part in arm["title"].split("; ") if part not in parts]
+        whole = arm is first or not arm["title"].startswith(first["title"])
+        assert row["about"] == (arm["title"] if whole else "; ".join(added))
         assert row["band"] == pytest.approx(arm["band"]["value"])
         if arm is first:
             assert np.isnan(row["change"])
