@@ -11,7 +11,9 @@ from pages._results.headline import joined
 from pages._results.provenance import bracketed, columns, download, pair
 from pages._results.studies import Found, data_of, from_file
 from pages._shared import plots
+from pages._shared.menus import GRID_HELP
 from pages._shared.plots import Curve
+from rgdiff_core.sampling import METHODS
 from rgdiff_core.study.images.distances import REAL
 
 __all__ = ["COMMAND", "by_steps", "draw", "sentence", "titles"]
@@ -130,7 +132,8 @@ def by_steps(found: Found) -> list[Curve]:
     rows = [row for row in found["rows"] if row["way"] != REAL]
     several: dict[tuple[str, ...], dict[int, Found]] = {}
     for row in sorted(rows, key=lambda row: row["n"]):  # the most samples for each number of steps
-        key = tuple(str(row[name]) for name in ("process", "way", "method", "grid"))
+        words = _words(row)
+        key = (str(row["way"]), *(words[name] for name in ("process", "method", "grid")))
         several.setdefault(key, {})[row["steps"]] = row["kernel"]
     several = {key: points for key, points in several.items() if len(points) > 1}
     looks = itertools.product(DASHES, COLORS)
@@ -139,7 +142,7 @@ def by_steps(found: Found) -> list[Curve]:
         steps, values = zip(*sorted(points.items()), strict=True)
         kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
         differs = (i for i, parts in enumerate(zip(*several, strict=True)) if len(set(parts)) > 1)
-        label = ", ".join(key[i] for i in differs) or key[0]
+        label = ", ".join(key[i] for i in differs) or key[1]
         drawn.append(Curve(label, steps, kernel, color, dash, error=errors, joined=True))
     return drawn
 
@@ -152,9 +155,9 @@ def _most(found: Found) -> list[Found]:
 
 def _title(row: Found, rows: list[Found]) -> str:
     """Return what a row is called among others: by what differs."""
-    said = [("process", "{}"), ("steps", "{} steps"), ("method", "{}"), ("grid", "grid {}")]
-    differs = [(key, text) for key, text in said if len({each[key] for each in rows}) > 1]
-    return ", ".join([str(row["way"]), *(text.format(row[key]) for key, text in differs)])
+    words = _words(row)
+    differs = [key for key in words if len({each[key] for each in rows}) > 1]
+    return ", ".join([str(row["way"]), *(words[key] for key in differs)])
 
 
 def _number(each: Found) -> str:
@@ -163,10 +166,23 @@ def _number(each: Found) -> str:
 
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
-        {key: str(row[key]) for key in ("way", "process", "method", "grid")}
+        {"way": str(row["way"])}
+        | {key: _words(row)[key] for key in ("process", "method", "grid")}
         | {"steps": int(row["steps"]) or None, "n": int(row["n"])}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])
         | pair("named", row["named"])
         for row in found["rows"]
     ]
+
+
+def _words(row: Found) -> dict[str, str]:
+    """Return what a row was drawn with, as the menus call it; nothing of real images."""
+    if row["way"] == REAL:
+        return {"process": "", "method": "", "grid": "", "steps": ""}
+    return {
+        "process": str(row["process"]),
+        "method": METHODS[row["method"]].title,
+        "grid": GRID_HELP[row["grid"]]["title"],
+        "steps": f"{row['steps']} steps",
+    }
