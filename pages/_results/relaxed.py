@@ -116,24 +116,30 @@ class Relaxed:
 def _told(rows: list[Found]) -> str:
     """Return how the energy of a kind of fields goes on."""
     by_count = {int(row["trajectories"]): row for row in rows}
-    begin = f"energy {_off(by_count[min(by_count)])} % off"
+    first, worst = rows[0], max(rows, key=lambda row: abs(_energy(row)["deviation"]))
+    begin = f"energy {_off(first)} % off"
     wrong = [count for count, row in by_count.items() if not _right(row)]
     if not wrong:
         return f"{begin}, within {ENOUGH:g} standard errors at all times"
     later = [count for count in by_count if count > max(wrong)]
     count = min(later) if later else max(by_count)
     row = by_count[count]
+    named = worst is first or worst is row
+    between = "" if named else f", {_off(worst)} % after {worst['trajectories']}"
     then = f"{_off(row)} % after **{count}** trajectories, {plots.short(row['seconds'])} s a field"
-    return f"{begin} at first, {then}" + ("" if later else ", which is not yet right")
+    return f"{begin} at first{between}, {then}" + ("" if later else ", which is not yet right")
 
 
 def _right(row: Found) -> bool:
-    return abs(row["observables"]["energy"]["deviation"]) <= ENOUGH
+    return abs(_energy(row)["deviation"]) <= ENOUGH
 
 
 def _off(row: Found) -> str:
-    each = row["observables"]["energy"]
-    return bracketed(each["percent"], _error(each))
+    return bracketed(_energy(row)["percent"], _error(_energy(row)))
+
+
+def _energy(row: Found) -> Found:
+    return row["observables"]["energy"]
 
 
 def _known(each: Found) -> bool:
