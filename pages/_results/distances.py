@@ -73,7 +73,7 @@ def draw(study: Found) -> None:
         return
     st.markdown(parts.sentence)
     fid, kid = titles(parts.features)
-    if parts.most:
+    if len(parts.most) > 1:
         names, distances, errors = zip(*parts.most, strict=True)
         about = [f"{name}: {bracketed(x, e)}" for name, x, e in parts.most]
         figure = figures.dots(names, distances, errors, about, fid)

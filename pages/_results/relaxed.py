@@ -59,8 +59,8 @@ class Relaxed:
         places = st.columns(len(SHOWN))
         for place, (name, title) in zip(places, SHOWN.items(), strict=True):
             drawn = self.curves(size, name)
-            place.markdown(f"**{title}**")
             if drawn:
+                place.markdown(f"**{title}**")
                 figure = figures.curves(
                     drawn, "trajectories", "deviation from HMC (%)", log_x=True, level=0.0
                 )

@@ -151,6 +151,8 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
     assert first == [(ANY, 1, True), (REAL, 0, True)]
     both = [(ANY, 1, True), ("guidance 2", 1, False), (REAL, 0, False)]
     assert measured("--steps=1", "--guidance", "2") == both
+    more = [*both[:2], ("guidance 2", 2, False), both[2]]
+    assert measured("--steps=2", "--guidance", "2") == more
     found = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps(found | {"weights": "others"}))
     assert measured("--steps=1", "--guidance", "2") == both[1:]
