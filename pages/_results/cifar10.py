@@ -16,7 +16,7 @@ from pages._results import (
     recipes,
     studies,
 )
-from pages._results.provenance import below, bracketed, columns, pair
+from pages._results.provenance import below, bracketed, columns, pair, table
 from pages._results.studies import Found, label, shown
 from pages._results.verdict import phrase
 from pages._shared import address, plots
@@ -180,13 +180,7 @@ def _arms(study: Found, nfe: int | None) -> None:
     rows += [floor for floor in [_floor(study)] if floor]
     names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
     rows = [{name: row.get(name) for name in names} for row in rows]
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        column_config=_columns(study, nfe),
-    )
+    table(rows, _columns(study, nfe))
     st.caption(
         "Distances between features are not zero even for the same number of real images: see "
         "the last row. "
@@ -280,9 +274,10 @@ def _search(study: Found) -> None:
     if rows:
         with st.expander(f"The choice of samplers: {len(rows)} trials", icon=":material/search:"):
             st.caption("For every method the same samplers and time grids, in few steps.")
-            titles = {"arm": "method", "method": "sampler"}
-            names = {key: st.column_config.TextColumn(title) for key, title in titles.items()}
-            st.dataframe(rows, hide_index=True, width="stretch", column_config=names)
+            config: dict[str, Any] = {"arm": "method", "method": "sampler"}
+            for name, shown_as in COLUMNS.items():
+                config |= columns(name, *shown_as)
+            table(rows, config)
             below(study, "search", rows, "ARM.search-…")
 
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._results import figures
 from pages._results.headline import joined
-from pages._results.provenance import bracketed, columns, download, pair
+from pages._results.provenance import bracketed, columns, download, pair, table
 from pages._results.studies import Found, data_of, from_file
 from pages._shared import plots
 from pages._shared.menus import GRID_HELP
@@ -84,12 +84,9 @@ def draw(study: Found) -> None:
         figure = figures.curves(parts.curves, "steps", kid, log_x=True, log_y=True, height=330)
         key, alt = "results-distances-steps", f"{kid} of samples against steps of the sampler"
         st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
-    st.dataframe(
+    table(
         parts.table,
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        column_config={"way": st.column_config.TextColumn("drawn", pinned=True), "n": "images"}
+        {"way": st.column_config.TextColumn("drawn", pinned=True), "n": "images"}
         | columns("frechet", fid, "%.2f", "Lower is better; compares at equal numbers alone.")
         | columns("kernel", kid, "%.5f", "Unbiased: compares at any number of images.")
         | columns("named", "classified as asked", "%.3f", "By our own classifier."),

@@ -6,7 +6,7 @@ import streamlit as st
 from PIL import Image
 
 from pages._results import figures, studies
-from pages._results.provenance import below, pair
+from pages._results.provenance import below, columns, pair, table
 from pages._results.studies import Found, label
 from pages._shared import plots
 from pages._shared.plots import Curve
@@ -201,14 +201,14 @@ def ablation(study: Found) -> None:
 
 def _differences(steps: Sequence[Found]) -> None:
     """Show what each model of the ablation has more than the first, at the points on the way."""
-    table = []
+    rows, told = [], {}
     for number, entry in enumerate(steps[1:], 2):
         row = {"model": f"{number}. {entry['title']}"}
         for point in entry["points"]:
-            found = point.get("less_first")
+            found, at = point.get("less_first"), f"{point['step']:,} steps"
             if found and found["error"] is not None:
-                text = plots.in_brackets(found["value"], found["error"])
-                row[f"{point['step']:,} steps"] = text.replace("-", "−")
-        table.append(row)
-    st.dataframe(table, hide_index=True, width="stretch")
+                row |= pair(at, found)
+                told |= columns(at, at, "%+.4f")
+        rows.append(row)
+    table(rows, told)
     st.caption("Bits/dim minus those of the first model, in pairs of the same seed.")

@@ -156,14 +156,14 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]
     config = {"run": st.column_config.TextColumn("run or method", width=240, pinned=True)}
     for metric in known:
-        config |= provenance.columns(metric, *columns[metric], width=90)
-    st.dataframe(rows, hide_index=True, width="stretch", placeholder="–", column_config=config)
+        config |= provenance.columns(metric, *columns[metric])
+    provenance.table(rows, config)
     provenance.download(name, "runs", rows)
     st.caption(
         "Your numbers are those of one run, with the errors of the held-out fields; the study's "
         "are means over seeds. Estimates of a KL divergence near zero may fall below it."
         if lattice
-        else "Your run used fewer images and samples; compare the errors (±).",
+        else "Your run used fewer images and samples; compare the errors, in brackets.",
         help=MEASURE if lattice else None,
     )
     if not any(mine):

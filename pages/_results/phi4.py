@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages._results import error_map, figures, links, provenance, search
-from pages._results.provenance import below, bracketed, columns, pair
+from pages._results.provenance import below, bracketed, columns, pair, table
 from pages._results.studies import Found, chosen, shown
 from pages._results.verdict import MEASURE, METHOD_TITLES, phrase
 from pages._shared import address, plots
@@ -111,55 +111,56 @@ def _arms(study: Found) -> None:
         for arm in study["arms"]
     ]
     steps = max((row["nfe"] for row in study["samplers"]), default=0)
-    st.dataframe(
-        rows,
-        hide_index=True,
-        width="stretch",
-        placeholder="–",
-        column_config=_columns(first, steps),
+    table(rows, _columns(first, steps))
+    st.caption(
+        "In brackets one standard error, in the last digits: of KL(p‖q) with that of the held-out "
+        "fields, else over seeds."
     )
     below(study, "arms", rows, "run-ARM-SEED, flow-ARM-SEED, samplers-ARM-SEED-STEPS")
 
 
 def _columns(method: str, steps: int) -> dict[str, Any]:
-    def number(label: str, about: str, digits: str = "%.4f") -> Any:
-        return st.column_config.NumberColumn(label, help=about, format=digits)
-
-    error = "One standard error; of KL(p‖q) with that of the held-out fields, else over seeds"
-    told = {
-        "kl": number(KL, MEASURE),
-        "change": number(
-            "Δ to standard, nats", "KL minus that of standard diffusion, paired by seed."
-        ),
-        "sigmas": number("σ", "The difference in standard errors.", "%.1f"),
-        "ends": number(
-            "due to end points (nats)",
-            "The part of KL(p‖q) that lies beyond the ends of the schedule.",
-        ),
-        "share": number("% of Gaussian's", "KL as a share of the data's Gaussian's.", "%.1f"),
-        "ess": number("ESS", "Effective sample size of the probability flow; 1 is perfect."),
-        "reverse_kl": number("KL(q‖p)", "KL(q‖p) of the probability flow, nats."),
-        "flow_kl": number("KL(p‖q), flow", "KL(p‖q) of the probability flow, nats."),
-        "bound_kl": number("KL(p‖q), bound", "By the bound on held-out configurations, nats."),
-        "acceptance": number("acceptance", "Acceptance of independence Metropolis with the flow."),
-        "chi": number(
-            "χ error, %",
-            f"Error of the susceptibility, with {METHOD_TITLES.get(method, method)} at {steps} "
-            "evaluations.",
-            "%.2f",
-        ),
-    }
-    digits = {"share": "%.1f", "chi": "%.2f"}
-    told |= {
-        f"{name}_error": number("±", f"{error}.", digits.get(name, "%.4f"))
-        for name in list(told)
-        if name != "sigmas"
-    }
-    return told | {
+    chi = (
+        f"Error of the susceptibility, with {METHOD_TITLES.get(method, method)} at {steps} "
+        "evaluations."
+    )
+    return {
         "arm": st.column_config.TextColumn("method", width=265, pinned=True),
         "schedule": st.column_config.TextColumn(
             "schedule", help="What the search chose among the method's candidates."
         ),
+        **columns("kl", KL, about=MEASURE),
+        **columns(
+            "change",
+            "Δ to standard, nats",
+            "%+.4f",
+            "KL minus that of standard diffusion, paired by seed.",
+        ),
+        "sigmas": st.column_config.NumberColumn(
+            "σ", help="The difference in standard errors.", format="%.1f"
+        ),
+        **columns(
+            "ends",
+            "due to end points (nats)",
+            about="The part of KL(p‖q) that lies beyond the ends of the schedule.",
+        ),
+        **columns("share", "% of Gaussian's", "%.1f", "KL as a share of the data's Gaussian's."),
+        **columns(
+            "ess", "ESS", about="Effective sample size of the probability flow; 1 is perfect."
+        ),
+        **columns("reverse_kl", "KL(q‖p)", about="KL(q‖p) of the probability flow, nats."),
+        **columns("flow_kl", "KL(p‖q), flow", about="KL(p‖q) of the probability flow, nats."),
+        **columns(
+            "bound_kl",
+            "KL(p‖q), bound",
+            about="By the bound on held-out configurations, nats.",
+        ),
+        **columns(
+            "acceptance",
+            "acceptance",
+            about="Acceptance of independence Metropolis with the flow.",
+        ),
+        **columns("chi", "χ error, %", "%.2f", chi),
         "lr": st.column_config.NumberColumn(
             "learning rate", help="Chosen by the search.", format="%g"
         ),
@@ -280,10 +281,11 @@ def _ablation(study: Found) -> None:
 
 def _chain(study: Found, chain: list[Found], name: str) -> None:
     """Draw models of which each is one change of the one before."""
-    rows = [
-        {"#": str(number), "model": row["title"]}
+    rows: list[dict[str, Any]] = [
+        {"#": str(number)}
         | pair("kl", row["kl"])
         | pair("change", row["change"])
+        | {"model": row["title"]}
         for number, row in enumerate(chain, 1)
     ]
     left, right = st.columns([2, 3], gap="medium")
@@ -298,17 +300,9 @@ def _chain(study: Found, chain: list[Found], name: str) -> None:
         st.plotly_chart(
             figure, key=f"results-{name}", config=plots.BAR, alt=f"KL along the {name}"
         )
-    right.dataframe(
-        rows,
-        key=f"results-{name}-table",
-        hide_index=True,
-        width="stretch",
-        column_config={
-            "model": st.column_config.TextColumn(width="large"),
-            **columns("kl", KL),
-            **columns("change", "change", "%+.4f"),
-        },
-    )
+    with right:
+        told = columns("kl", KL) | columns("change", "change", "%+.4f")
+        table(rows, told, key=f"results-{name}-table")
     steps = [row for row in chain if row["change"]]
     if steps:
         low, high = (f(steps, key=lambda row: row["change"]["value"]) for f in (min, max))

@@ -4,15 +4,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from pages._results import studies
 from pages._results.studies import Found
 from pages._shared import plots
 
-__all__ = ["below", "bracketed", "columns", "download", "pair", "whole"]
+__all__ = ["below", "bracketed", "columns", "download", "pair", "table", "whole"]
 
 Rows = Sequence[Mapping[str, Any]]
+NONE = "–"  # where there is no number
 
 
 def below(study: Found, name: str, rows: Rows, cells: str) -> None:
@@ -79,7 +81,7 @@ def whole(study: Found) -> None:
 
 
 def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> dict[str, Any]:
-    """Return a number and its error as two columns, empty where there is none."""
+    """Return a number and its error as two entries of a row, empty where there is none."""
     value, error = (number or {}).get("value"), (number or {}).get("error")
     return {
         name: None if value is None else factor * value,
@@ -90,18 +92,61 @@ def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> di
 def columns(
     name: str, title: str, digits: str = "%.4f", about: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """Return how a table shows the two columns of `pair`.
+    """Return how `table` shows what `pair` returns: as one column.
 
     Arguments:
-        digits: The format of the number; its error has the same, without a sign.
+        digits: The format of a number without an error; with a plus sign, every number has one.
         about: What a person reads over the title.
-        more: Further options of the columns.
+        more: Further options of the column.
     """
-    column = st.column_config.NumberColumn
-    return {
-        name: column(title, format=digits, help=about, **more),
-        f"{name}_error": column("±", format=digits.replace("+", ""), help=about, **more),
+    column = st.column_config.NumberColumn(title, format=digits, help=about, **more)
+    return {name: column, f"{name}_error": None}
+
+
+def table(rows: Rows, config: Mapping[str, Any], **more: Any) -> None:
+    """Draw a table whose numbers have their errors in brackets, and are sorted as numbers.
+
+    Arguments:
+        config: Of the columns; those of `columns` show a number and its error.
+        more: Further options of `st.dataframe`.
+    """
+    digits = {
+        name: column["type_config"]["format"]
+        for name, column in config.items()
+        if f"{name}_error" in config
     }
+    told = [
+        row | {name: _Measured.of(row, name, digits[name]) for name in digits.keys() & row.keys()}
+        for row in map(dict, rows)
+    ]
+    plain: Any = {name: {**config[name], "type_config": None} for name in digits}
+    st.dataframe(
+        pd.DataFrame(told, dtype=object).style.format(str, na_rep=NONE),
+        hide_index=True,
+        width="stretch",
+        placeholder=NONE,
+        column_config={**config, **plain},
+        **more,
+    )
+
+
+class _Measured(float):
+    """A number whose words have its error in brackets."""
+
+    words: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any], name: str, digits: str) -> "_Measured | None":
+        value, error = row[name], row.get(f"{name}_error")
+        if value is None:
+            return None
+        measured, sign = cls(value), "+" if "+" in digits and value > 0 else ""
+        known = sign + bracketed(value, error) if error else digits % value
+        measured.words = known.replace("-", "−")
+        return measured
+
+    def __str__(self) -> str:
+        return self.words
 
 
 def bracketed(value: float, error: float | None) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results.provenance import columns, download, pair
+from pages._results.provenance import columns, download, pair, table
 from pages._results.studies import Found, data_of, from_file
 
 __all__ = ["draw", "rows"]
@@ -19,14 +19,11 @@ def draw(study: Found) -> None:
     tables = from_file(f"recipe-{data}.json", COMMAND.format(data), missing, _tables)
     if tables is None:
         return
-    for title, table in tables:
+    for title, lines in tables:
         st.markdown(title)
-        st.dataframe(
-            table,
-            hide_index=True,
-            width="stretch",
-            placeholder="–",
-            column_config={
+        table(
+            lines,
+            {
                 "recipe": st.column_config.TextColumn("recipe", pinned=True),
                 "about": st.column_config.TextColumn("what it is", width="large"),
                 "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
@@ -37,7 +34,7 @@ def draw(study: Found) -> None:
             | columns("matched", "bits/dim, matched", "%.3f", "Matched noise, cutoff schedule.")
             | columns("named", "share named", "%.3f", "Samples of the class asked for."),
         )
-    download(data, "recipes", [row for _, table in tables for row in table])
+    download(data, "recipes", [row for _, lines in tables for row in lines])
     st.caption(
         "Small class-conditional networks that were to have equal processor time, by a timing "
         "beforehand; what they used is in the table, and depends on what else the machine does. "

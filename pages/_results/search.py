@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._results import figures
-from pages._results.provenance import below, columns, pair
+from pages._results.provenance import below, columns, pair, table
 from pages._results.studies import Found
 from pages._shared import plots
 
@@ -87,11 +87,9 @@ def search(study: Found) -> None:
             "the others, then the best few for longer, of which the best is taken. All are "
             "evaluated on validation fields not used in the tables above."
         )
-        st.dataframe(
+        table(
             rows,
-            hide_index=True,
-            width="stretch",
-            column_config={
+            {
                 "arm": st.column_config.TextColumn("method"),
                 **columns("kl", "KL(p‖q), nats"),
                 "lr": st.column_config.NumberColumn("learning rate", format="%g"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results.provenance import columns, download, pair
+from pages._results.provenance import columns, download, pair, table
 from pages._results.studies import Found, read_all
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.lattice.schedule_summary import same_curve
@@ -36,7 +36,7 @@ def draw(theories: Sequence[Found], steps: int) -> None:
         }
         told |= columns("gap", f"gap in {steps} steps, nats", "%.3f")
         told |= columns("error", "training error, nats", "%.3f")
-        st.dataframe(rows, hide_index=True, width="stretch", column_config=told)
+        table(rows, told)
         download("phi4", "training-error", rows)
     if rows := gaussian_rows(theories, steps):
         st.markdown(

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from apptest import page_at
 from patience import PATIENCE
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 from pages._noising.state import NoisingState
 from pages._results import headline, links, perfect, studies
 from pages._results.verdict import phrase
 from pages._samples.state import SamplesState
-from pages._shared import jobs
+from pages._shared import jobs, plots
 from pages._training import state as training_state
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import LatticeNet
@@ -238,10 +239,15 @@ def test_differences_in_words(difference, words):
 
 
 def test_the_table_has_every_arm_with_its_errors(study):
-    table = healthy(visit()).dataframe[0].value.to_dict("list")
+    first = healthy(visit()).dataframe[0]
+    table = first.value.to_dict("list")
     assert table["arm"] == [arm["title"] for arm in study["arms"]]
     assert table["kl"] == [arm["metrics"]["kl"]["value"] for arm in study["arms"]]
     assert min(table["kl_error"]) > 0
+    words = convert_arrow_bytes_to_pandas_df(first.proto.arrow_data.styler.display_values)
+    pairs = zip(table["kl"], table["kl_error"], strict=True)
+    assert list(words["kl"]) == [plots.in_brackets(*each) for each in pairs]
+    assert all(each[0] in "+−–" for each in words["change"])
 
 
 @pytest.mark.parametrize("name", ["standard", "matched-scalar", "matched-component"])
