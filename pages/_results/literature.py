@@ -1,34 +1,29 @@
 """Results of the literature, and whether the numbers here agree with them."""
 
-from collections.abc import Mapping
-
 import streamlit as st
 
 from pages._results.provenance import below, bracketed
 from pages._results.studies import Found
-from rgdiff_core.study.images.verdict import Known, Said, known_results
+from rgdiff_core.study.images.verdict import Known, known_results
 
 __all__ = ["draw"]
 
-SIGNS: Mapping[Said, str] = {
-    "agrees": ":green[:material/check: agrees]",
-    "disagrees": ":red[:material/close: disagrees]",
-    "can't say": ":gray[:material/help: can't say]",
-}
+CONFIRMED = ":green[:material/check:] **Confirmed here**"
+CONTRADICTED = ":red[:material/close:] **Contradicted here**"
+UNDECIDED = ":gray[:material/help:] **Not decided here: the difference is within the errors**"
+UNMEASURED = ":gray[:material/help:] **Not decided here: not measured**"
 
 
 def draw(study: Found) -> None:
-    """Draw the table."""
+    """Draw what is confirmed, what is contradicted, and what is not decided."""
     known = known_results(study)
-    st.markdown(
-        "| what was reported | here | the numbers that decide |\n|:--|:--|:--|\n"
-        + "\n".join(map(_row, known))
-    )
+    for title in (CONFIRMED, CONTRADICTED, UNDECIDED, UNMEASURED):
+        if mine := [each for each in known if _title(each) == title]:
+            st.markdown("\n".join([title, "", *map(_line, mine)]))
     st.caption(
         "A difference counts where it is outside of Student's 95 % interval; on par means that "
-        "the whole interval is within a tenth of the number that is compared with. What was not "
-        "measured can't be said. Our networks are smaller, and trained for less, than those of "
-        "the papers."
+        "the whole interval is within a tenth of the number that is compared with. Our networks "
+        "are smaller, and trained for less, than those of the papers."
     )
     below(
         study,
@@ -38,10 +33,16 @@ def draw(study: Found) -> None:
     )
 
 
-def _row(known: Known) -> str:
+def _title(known: Known) -> str:
+    if known.said == "can't say":
+        return UNDECIDED if known.numbers else UNMEASURED
+    return CONFIRMED if known.said == "agrees" else CONTRADICTED
+
+
+def _line(known: Known) -> str:
     numbers = "; ".join(
         f"{title}: {bracketed(number['value'], number.get('error'))}"
         for title, number in known.numbers
     )
     unit = f" ({known.unit})" if numbers and known.unit else ""
-    return f"| {known.claim} *{known.paper}* | {SIGNS[known.said]} | {numbers or '–'}{unit} |"
+    return f"- {known.claim} *{known.paper}.* {numbers}{unit}"
