@@ -49,48 +49,32 @@ def draw(study: Found) -> None:
     if not study["arms"]:
         st.info("No method has been measured yet.", icon=":material/hourglass_empty:")
         return
-    with shown(study):
-        _sections(study)
-    with shown(study):
-        provenance.whole(study)
-
-
-def _sections(study: Found) -> None:
-    """Draw the arms, the figures and the search, for the chosen number of steps."""
-    steps = _steps(study)
-    nfe = (
-        address.menu(
-            st,
-            "Sampling steps",
-            steps,
-            default=study["budget"]["shown"] if study["budget"]["shown"] in steps else steps[-1],
-            key="steps",
-            help="The number of sampling steps; each evaluates the network once.",
-        )
-        if steps
-        else None
-    )
-    with shown(study):
-        _arms(study, nfe)
-    chosen = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]
-    titles = {arm["name"]: label(arm) for arm in chosen}
-    with shown(study):
-        links.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
     there = {
         title: each for title, each in FIGURES.items() if title != SOFTNESS or _scanned(study)
     }
     figure = studies.chosen(there, "view")
-    with shown(study):
-        figure(study, nfe)
-    _search(study)
+    for draw_part in (figure, _search, provenance.whole):
+        with shown(study):
+            draw_part(study)
 
 
 def _scanned(study: Found) -> bool:
     return any(scan["rows"] for scan in study["scans"])
 
 
-def _steps(study: Found) -> list[int]:
-    return sorted({row["nfe"] for arm in study["arms"] for row in arm["samples"]})
+def _steps(study: Found) -> int | None:
+    """Draw the menu of sampling steps, and return the choice, None where nothing was sampled."""
+    steps = sorted({row["nfe"] for arm in study["arms"] for row in arm["samples"]})
+    if not steps:
+        return None
+    return address.menu(
+        st,
+        "Sampling steps",
+        steps,
+        default=study["budget"]["shown"] if study["budget"]["shown"] in steps else steps[-1],
+        key="steps",
+        help="The number of sampling steps; each evaluates the network once.",
+    )
 
 
 def _head(study: Found) -> None:
@@ -166,9 +150,10 @@ def _pairs(names: Iterable[str], metrics: Found) -> dict[str, Any]:
     return {k: v for name in names for k, v in pair(name, metrics.get(name)).items()}
 
 
-def _arms(study: Found, nfe: int | None) -> None:
+def _arms(study: Found) -> None:
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    left.header("Methods compared")
+    with left:
+        nfe = _steps(study)
     every = right.toggle(
         "All processes",
         key="every",
@@ -188,6 +173,10 @@ def _arms(study: Found, nfe: int | None) -> None:
         "only with each other."
     )
     below(study, "arms", rows, "ARM.bits, ARM.samples-STEPS, ARM.flow")
+    chosen = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]
+    titles = {arm["name"]: label(arm) for arm in chosen}
+    with shown(study):
+        links.box(study, titles, "image-arm", OURS, _words, lambda arm: _sampler(arm, nfe))
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
@@ -231,8 +220,7 @@ def chosen(study: Found) -> Chosen:
     return [known[name] for name in names]
 
 
-def _evaluations(study: Found, nfe: int | None) -> None:
-    del nfe
+def _evaluations(study: Found) -> None:
     names = _measured(study)
     if not names:
         st.info("No samples have been drawn yet.", icon=":material/hourglass_empty:")
@@ -281,14 +269,15 @@ def _search(study: Found) -> None:
             below(study, "search", rows, "ARM.search-…")
 
 
-FIGURES: Mapping[str, Callable[[Found, int | None], None]] = {
+FIGURES: Mapping[str, Callable[[Found], None]] = {
+    "Methods compared": _arms,
     "Sampling steps": _evaluations,
-    "Pictures": lambda study, nfe: images.pictures(study, chosen(study)),
-    "Spectra": lambda study, nfe: images.spectra(study, nfe, chosen(study)),
-    SOFTNESS: lambda study, nfe: images.softness(study),
-    "One change at a time": lambda study, nfe: images.ablation(study),
-    "Recipes": lambda study, nfe: recipes.draw(study),
-    "FID and KID": lambda study, nfe: distances.draw(study),
-    "Error by scale and noise level": lambda study, nfe: error_map.images(study, chosen(study)),
-    "Known results": lambda study, nfe: literature.draw(study),
+    "Pictures": lambda study: images.pictures(study, chosen(study)),
+    "Spectra": lambda study: images.spectra(study, _steps(study), chosen(study)),
+    SOFTNESS: images.softness,
+    "One change at a time": images.ablation,
+    "Recipes": recipes.draw,
+    "FID and KID": distances.draw,
+    "Error by scale and noise level": lambda study: error_map.images(study, chosen(study)),
+    "Known results": literature.draw,
 }

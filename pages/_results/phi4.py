@@ -34,11 +34,6 @@ def draw(study: Found) -> None:
             "No method has a finished run in this theory yet.", icon=":material/hourglass_empty:"
         )
         return
-    with shown(study):
-        _arms(study)
-    titles = {arm["name"]: arm["title"] for arm in study["arms"]}
-    with shown(study):
-        links.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
     figure = chosen(FIGURES, "figure")
     for draw_part in (figure, search.search, provenance.whole):
         with shown(study):
@@ -101,7 +96,6 @@ def _whole(metric: Found | None) -> Found | None:
 
 
 def _arms(study: Found) -> None:
-    st.header("Methods compared")
     methods = list(dict.fromkeys(row["method"] for row in study["samplers"]))
     first = methods[0] if methods else ""
     rows = [
@@ -117,6 +111,9 @@ def _arms(study: Found) -> None:
         "fields, else over seeds."
     )
     below(study, "arms", rows, "run-ARM-SEED, flow-ARM-SEED, samplers-ARM-SEED-STEPS")
+    titles = {arm["name"]: arm["title"] for arm in study["arms"]}
+    with shown(study):
+        links.box(study, titles, "arm", OURS, _words, lambda arm: _sampler(study, arm))
 
 
 def _columns(method: str, steps: int) -> dict[str, Any]:
@@ -318,6 +315,7 @@ def _step(row: Found) -> str:
 
 
 FIGURES: Mapping[str, Callable[[Found], None]] = {
+    "Methods compared": _arms,
     "Training steps": _steps,
     "Sampling steps": _evaluations,
     "One change at a time": _ablation,
