@@ -31,18 +31,21 @@ def pixels(x: Tensor, low: float, high: float, colormap: str) -> np.ndarray:
 
 
 def grid(x: Tensor, source: ImageSet, *, columns: int, scale: int = 4) -> np.ndarray:
-    """Return fields (n, C, H, W) as one enlarged picture, uint8 (height, width, 3)."""
+    """Return fields (n, C, H, W) as one enlarged picture, as `sheet` does."""
     tiles = pixels(x, source.low, source.high, colormap_of(source.name, x.shape[1]))
     return sheet(tiles, columns, scale)
 
 
 def sheet(tiles: np.ndarray, columns: int, scale: int) -> np.ndarray:
-    """Return pictures, uint8 (n, H, W, 3), as one enlarged picture."""
+    """Return pictures, uint8 (n, H, W, 3), as one enlarged picture, uint8 (height, width, 4), with
+    nothing between them, on whatever background.
+    """
+    opaque = np.insert(tiles, 3, 255, axis=-1)
     return montage(
-        tiles.repeat(scale, 1).repeat(scale, 2),
+        opaque.repeat(scale, 1).repeat(scale, 2),
         grid_shape=(-(-len(tiles) // columns), columns),
         padding_width=scale,
-        fill=(255, 255, 255),
+        fill=(255, 255, 255, 0),
         channel_axis=-1,
     )
 
@@ -95,9 +98,9 @@ def _gif(frames: Iterator[np.ndarray], duration: int) -> bytes:
 
 
 def _even(picture: np.ndarray) -> np.ndarray:
-    """Cut a picture to even sides, as video codecs want them."""
+    """Cut a picture to even sides, as video codecs want them, in opaque colours."""
     height, width = (n - n % 2 for n in picture.shape[:2])
-    return picture[:height, :width]
+    return picture[:height, :width, :3]
 
 
 MAX_VALUES = 64 * 3 * 32 * 32  # of all images together: bounds what travels to the browser
