@@ -15,9 +15,8 @@ from pages._shared.process_choice import choice_of
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.data import ImageSet
 from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
-from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
+from rgdiff_core.denoisers.files import pretrained_folder
 from rgdiff_core.lattice import Phi4
-from rgdiff_core.spec import load_json
 from rgdiff_core.spectra.power import Spectrum, power_spectrum
 from rgdiff_core.training import runs
 from rgdiff_core.training.models import open_model, theory_of
@@ -124,9 +123,8 @@ class Source:
 
 def menu() -> Mapping[str, str]:
     """Return what can be sampled from on this machine: names, and titles for people."""
-    named = {f"pretrained/{m.name}": (m.title, "") for m in rg.list_pretrained()}
-    named |= {f"run/{run.id}": (run.title, f" · run, {run.state}") for run in _runs()}
-    trained = {name: f"{title}{_classes(name)}{what}" for name, (title, what) in named.items()}
+    trained = {f"pretrained/{model.name}": model.title for model in rg.list_pretrained()}
+    trained |= {f"run/{run.id}": f"{run.title} · run, {run.state}" for run in _runs()}
     free = {
         f"free/{info.name}": f"{info.title} · free theory"
         for info in rg.data.available()
@@ -144,23 +142,6 @@ def file_of(model: str) -> Path:
     if kind == "run":
         return runs.model_path(name)
     return pretrained_folder() / name / "model.safetensors"
-
-
-def _classes(model: str) -> str:
-    """Return how many classes a model's file says that it has, "" for none."""
-    try:
-        path = file_of(model)
-        count = _num_classes(path, path.stat().st_mtime_ns)
-    except (ValueError, OSError):
-        return ""
-    return f" · {count} classes" if count else ""
-
-
-@lru_cache(maxsize=64)
-def _num_classes(path: Path, modified: int) -> int:
-    del modified
-    described = load_json(read_metadata(path).get("model", "{}"))
-    return len(described.get("class_names", ())) if isinstance(described, dict) else 0
 
 
 def _runs() -> list[runs.Run]:

@@ -40,7 +40,6 @@ def kinds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 
 def test_a_class_and_guidance_are_in_the_link_the_message_and_the_samples(kinds: Setting):
-    assert "3 classes" in models.menu()[kinds.model]
     bench = replace(SMALL, setting=replace(kinds, class_label=1, guidance=2.5))
     at = at_bench(bench)
     assert state(at).setting.class_label == 1 and state(at).setting.guidance == 2.5
