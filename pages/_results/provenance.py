@@ -157,6 +157,6 @@ def bracketed(value: float, error: float | None) -> str:
 def _machines(study: Found) -> list[str]:
     """Return what computed the numbers, each kind of them where that is known."""
     kinds = {kind: names for kind, names in (study.get("machines") or {}).items() if names}
-    if kinds:
-        return [f"{kind} on {', '.join(names)}" for kind, names in kinds.items()]
-    return [str(study["machine"])] if study.get("machine") else []
+    known = [f"{kind} on {', '.join(names)}" for kind, names in kinds.items()]
+    told = known or ([str(study["machine"])] if study.get("machine") else [])
+    return [each.replace(" 1 threads", " one thread") for each in told]  # as old files have it
