@@ -1,6 +1,7 @@
 """Figures of the Results page: values to Plotly, as in `plots`."""
 
-from collections.abc import Mapping, Sequence
+import html
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 from pages._shared import plots
 from pages._shared.plots import Curve
 
-__all__ = ["Mark", "curves", "dots", "forest", "heat", "look", "looks"]
+__all__ = ["Mark", "curves", "dots", "forest", "heat", "legend", "look", "looks"]
 
 MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 LEGEND = {"orientation": "h", "yref": "container", "yanchor": "bottom", "y": 0, "x": 0}
@@ -25,6 +26,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same 
     "cifar10-matched": (plots.ORANGE, "solid"),
 }
 OTHER = "#b8860b"
+BORDERS = {"dash": "dashed", "dashdot": "dashed", "dot": "dotted"}  # in CSS
 SPARE = (plots.PURPLE, plots.GREEN, plots.BLUE, OTHER, plots.GREY)
 DASHES: Mapping[str, str] = {
     "cifar10": "dash",
@@ -110,6 +112,17 @@ def curves(
         height=height, margin=MARGIN, hovermode="x unified", legend=LEGEND, uirevision="results"
     )
     return figure
+
+
+def legend(drawn: Iterable[Curve]) -> str:
+    """Return one legend for several figures of the same curves, as HTML."""
+    looks = {each.label: f"{BORDERS.get(each.dash, 'solid')} {each.color}" for each in drawn}
+    line = "display:inline-block;width:1.8rem;vertical-align:middle;border-top:2px"
+    entries = "".join(
+        f'<span><i style="{line} {border}"></i> {html.escape(label)}</span>'
+        for label, border in looks.items()
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:0 1.2rem">{entries}</div>'
 
 
 def _extent(drawn: Sequence[Curve]) -> tuple[float, float]:

@@ -97,13 +97,14 @@ def _study() -> None:
     model = parts.models[address.menu(st, "Model", names, default=names[0], key="sizes-model")]
     st.markdown(model.scores)
     shown = [(name, each) for name, each in model.curves.items() if each]
+    st.html(figures.legend(curve for _, each in shown for curve in each))
     for start in range(0, len(shown), WIDE):
         for place, (name, each) in zip(st.columns(WIDE), shown[start:], strict=False):
             title = TITLES.get(name, name)
             place.markdown(f"**{title}**")
             figure = figures.curves(each, "L", "deviation from HMC (%)", log_x=True, level=0.0)
             place.plotly_chart(
-                figure.update_layout(height=330),
+                figure.update_layout(height=280, showlegend=False),
                 key=f"results-sizes-{name}",
                 config=plots.BAR,
                 alt=f"{title} of samples against the size of the lattice: deviation from HMC",
