@@ -154,7 +154,7 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     known = [metric for metric in columns if any(row[metric] is not None for row in rows)]
     shown = ["run", "from", *(k for metric in known for k in (metric, f"{metric}_error"))]
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]
-    config = {"run": st.column_config.TextColumn("run or method", width=240, pinned=True)}
+    config = {"run": st.column_config.TextColumn("run or method", width=265, pinned=True)}
     for metric in known:
         config |= provenance.columns(metric, *columns[metric])
     provenance.table(rows, config)
