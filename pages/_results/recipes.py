@@ -32,24 +32,31 @@ def draw(study: Found) -> None:
             | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
             | columns("change", "Δ to first row", "%+.3f", "In pairs of the same images.")
             | columns("matched", "bits/dim, matched", "%.3f", "Matched noise, cutoff schedule.")
-            | columns("named", "share named", "%.3f", "Samples of the class asked for."),
+            | columns("named", "share named", "%.3f", "Samples of the class asked for.")
+            | columns("kernel", "KID", "%.4f", "Of the same samples, in features of Inception."),
         )
     download(data, "recipes", [row for _, lines in tables for row in lines])
     st.caption(
-        "Small class-conditional networks that were to have equal processor time, by a timing "
-        "beforehand; what they used is in the table, and depends on what else the machine does. "
-        "One seed. *Band*: bits per dimension that the network adds to the free theory where the "
+        "Small class-conditional networks with equal steps, or planned for equal processor time by "
+        "a timing beforehand; what they used is in the table, and depends on what else the machine "
+        "does. Errors are over seeds where there are several, else over images or samples. "
+        "*Band*: bits per dimension that the network adds to the free theory where the "
         "data log-SNR is between −4 and 4, lower is better. *Share named*: of samples at guidance "
-        "2, those that a classifier names as the class asked for. Both are in white noise; with "
-        "random processes also all bits in matched noise. "
+        "2, those that a classifier names as the class asked for. All are in the one process of "
+        "the training, in white noise where that is of random processes; with those also all bits "
+        "in matched noise. "
         f"`{COMMAND.format(data)} --size small --core-minutes M --base RECIPE --arms …`"
     )
 
 
 def heading(budget: Found) -> str:
     """Return what a table compares."""
-    base = budget.get("base", "base")
-    return f"**{float(budget['core_minutes']):g} core-minutes planned each, changes of *{base}***"
+    steps, seeds = budget.get("steps"), len(budget.get("seeds") or [0])
+    each = (
+        f"{steps:,} steps" if steps else f"{float(budget['core_minutes']):g} core-minutes planned"
+    )
+    several = f", {seeds} seeds" if seeds > 1 else ""
+    return f"**{each} each{several}, changes of *{budget.get('base', 'base')}***"
 
 
 def _tables(found: Found) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -71,6 +78,7 @@ def rows(budget: Found) -> list[dict[str, Any]]:
         | pair("change", arm["band_less_base"])
         | pair("matched", arm.get("matched_bits"))
         | pair("named", arm.get("named"))
+        | pair("kernel", arm.get("kernel"))
         for arm in budget["arms"]
     ]
 

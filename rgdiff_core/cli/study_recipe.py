@@ -7,8 +7,11 @@ import torch
 
 from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.cli.options import resuming_options
+from rgdiff_core.evaluation.features import load_features
+from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
+from rgdiff_core.study.images.distances import LEAST
 from rgdiff_core.study.images.recipe import (
     RecipeBudget,
     cell,
@@ -42,6 +45,11 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
         "--size", choices=tuple(SIZES), default="full", help="size of the networks; default: full"
     )
     parser.add_argument(
+        "--steps",
+        type=int,
+        help="of training, alike in every arm; default: as many as the core-minutes allow",
+    )
+    parser.add_argument(
         "--core-minutes",
         type=float,
         default=45.0,
@@ -54,6 +62,12 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=600,
         help="samples of CIFAR-10 that are classified; 0 for none; default 600",
+    )
+    parser.add_argument(
+        "--features",
+        choices=NAMES,
+        default="",
+        help="compare samples with held-out images in the features of this network; default: none",
     )
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="default: 0"
@@ -70,7 +84,12 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     check_range("core-minutes", chosen.core_minutes, 0, 10_000, low_open=True)
     check_whole("images", chosen.images, 16, 10_000)
     if chosen.samples != 0:
-        check_whole("samples", chosen.samples, 2, 100_000)
+        least = LEAST if chosen.features else 2
+        check_whole("samples", chosen.samples, least, 100_000)
+    if chosen.steps is not None:
+        check_whole("steps", chosen.steps, 1, 10_000_000)
+    if chosen.features:
+        load_features(chosen.features)  # refuses what is missing before anything is trained
     base, until = arm(chosen.base), end_of(chosen.minutes)
     arms = [base, *(on(base, arm(name)) for name in chosen.arms)]
     torch.set_num_threads(1)
@@ -82,10 +101,12 @@ def run_recipe(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     budget = RecipeBudget(
         chosen.data,
         chosen.size,
+        chosen.steps,
         chosen.core_minutes,
         chosen.batch,
         chosen.images,
         chosen.samples,
+        chosen.features,
         chosen.seeds,
         base,
         list(dict.fromkeys(arms)),

@@ -1,13 +1,15 @@
 """`rgdiff study recipe`: which recipe to train images with, by short runs of equal time.
 
 Every arm is one change of a base recipe, or of another arm (`--base`), trained with the same seed
-for the same core-minutes: steps of the base are timed first, then those of each arm in turn with
-the base's, and the number of steps follows. Arms are judged on held-out images, in pairs of the
-same images and noise, by what the model adds to the free theory's bits per dimension where
-the data log-SNR is between −4 and 4: there shapes are decided, which are a small part of all bits.
-Bits are in the many fine components, objects in the few coarse ones; so of CIFAR-10 samples are
-drawn, too, and how many are of the class that was asked for is written beside the bits. Arms that
-are trained for many processes are also judged in matched noise behind a cutoff, by all bits.
+for as many steps (`--steps`), or for the same core-minutes: then steps of the base are timed
+first, then those of each arm in turn with the base's, and the number of steps follows. Arms are
+judged on held-out images, in pairs of the same images and noise, by what the model adds to the
+free theory's bits per dimension where the data log-SNR is between −4 and 4: there shapes are
+decided, which are a small part of all bits. Bits are in the many fine components, objects in the
+few coarse ones; so of CIFAR-10 samples are drawn, too, and how many are of the class that was
+asked for is written beside the bits, with the kernel distance of their features where those are
+asked for. An arm that is trained on one process is judged in that, any other in white noise, and
+by all bits in matched noise behind a cutoff, too.
 A run is a folder that can be resumed at any moment, a finished arm is a cell, and the file keeps
 the budgets side by side, with the cells, so that it can be gone on with from the file alone.
 """
@@ -17,6 +19,7 @@ import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,12 @@ import torch
 
 from rgdiff_core import data
 from rgdiff_core.denoisers.files import load_model
-from rgdiff_core.evaluation import class_agreement, image_bound
-from rgdiff_core.evaluation.features import load_features
+from rgdiff_core.devices import seeded
+from rgdiff_core.evaluation import image_bound
+from rgdiff_core.evaluation.features import extract, kernel_distance, load_features
 from rgdiff_core.evaluation.features.network import Classifier
+from rgdiff_core.evaluation.images.classes import named
+from rgdiff_core.evaluation.images.samples import draw_images
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json, reading
 from rgdiff_core.spec import from_dict, to_dict
@@ -36,7 +42,7 @@ from rgdiff_core.study.images.ablation import MATCHED, WHITE
 from rgdiff_core.study.images.recipe_arms import BASE, SIZES, TUNED, arm_config, title
 from rgdiff_core.study.report import versions
 from rgdiff_core.training import TrainConfig, train
-from rgdiff_core.training.noise_levels import Universal
+from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
@@ -45,6 +51,7 @@ __all__ = ["BAND", "RecipeBudget", "cell", "lines", "restore", "rows", "write"]
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
 CLASSIFIED, GUIDANCE, STEPS = "cifar10", 2.0, 16  # data of the classifier; how samples are drawn
 DRAWS = 8  # noise levels for each held-out image
+REAL, AT_ONCE = 2000, 100  # held-out images that samples are compared with; images at once
 MODEL = Path("checkpoint", "model.safetensors")
 TRUNK_SEED = 1000  # added to the seed of an arm for its trunk
 WARM_UPS, TIMED = 2, 9  # steps before the number of steps is fixed
@@ -52,25 +59,42 @@ WARM_UPS, TIMED = 2, 9  # steps before the number of steps is fixed
 
 @dataclass(frozen=True)
 class RecipeBudget:
-    """The data, the training and the judging of every arm."""
+    """The data, the training and the judging of every arm.
+
+    Attributes:
+        steps: of training, alike in every arm; None for as many as the core-minutes allow.
+        core_minutes: of training, where no steps are given.
+        samples: classified, of each arm with labels.
+        features: in which samples are compared with held-out images; "" for no comparison.
+        base: the arm that the others change.
+        arms: the base, and what `on` it calls its changes.
+    """
 
     data: str
     size: str
+    steps: int | None
     core_minutes: float
     batch: int
     images: int
-    samples: int  # classified, of each arm with labels
+    samples: int
+    features: str
     seeds: list[int]
     base: str
-    arms: list[str]  # the base, and what `on` it calls its changes
+    arms: list[str]
+
+    @property
+    def name(self) -> str:
+        """What the cells' names begin with."""
+        each = f"{self.core_minutes:g}" if self.steps is None else f"{self.steps}-steps"
+        return f"{self.data}-{self.size}-{each}"
 
 
 def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, Any]:
     """Return a finished arm; raises `OutOfTimeError` where the time does not last."""
     made = arm_config(name, SIZES[chosen.size], batch=chosen.batch, seed=seed, data=chosen.data)
-    key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}"
-    planned = _plan(cells, name, seed, chosen)
-    steps = planned["result"]["steps"]
+    key = f"{chosen.name}-{name}-{seed}"
+    planned = {} if chosen.steps else {"planned": _plan(cells, name, seed, chosen)}
+    steps = chosen.steps or planned["planned"]["result"]["steps"]
     made = replace(made, steps=steps, warmup=min(300, steps // 10))
     trunk = max(1, steps // 2) if TUNED in name.split("+") else 0
 
@@ -82,15 +106,17 @@ def cell(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str, 
     inputs = {"config": _chosen(to_dict(made)), "images": chosen.images}
     if trunk:
         inputs["trunk"] = trunk
-    found = {**cells.read_or_compute(key, inputs, compute), "planned": planned}
+    found = cells.read_or_compute(key, inputs, compute) | planned
     if chosen.samples and made.class_conditional and chosen.data == CLASSIFIED:
 
-        def classify() -> dict[str, float]:
+        def classify() -> dict[str, Any]:
             folder = cells.path(key, "")
             _train(made, folder, cells, trunk)  # where only the results were kept
-            return _named(folder, chosen.samples, seed)
+            return _drawn(made, folder, chosen, seed)
 
         drawn = {"config": inputs["config"], "samples": chosen.samples}
+        if chosen.features:
+            drawn["features"] = chosen.features
         found["named"] = cells.read_or_compute(f"{key}-named", drawn, classify)
     return found
 
@@ -125,7 +151,7 @@ def _plan(cells: Cells, name: str, seed: int, chosen: RecipeBudget) -> dict[str,
         each = base * statistics.mean(own) / its  # what else the machine does concerns both
         return {"steps": _steps(chosen.core_minutes, each), "core_seconds_a_step": each}
 
-    key = f"{chosen.data}-{chosen.size}-{chosen.core_minutes:g}-{name}-{seed}-steps"
+    key = f"{chosen.name}-{name}-{seed}-steps"
     budget = {"config": _chosen(to_dict(config(name))), "core_minutes": chosen.core_minutes}
     return cells.read_or_compute(key, budget, planned)
 
@@ -171,34 +197,64 @@ def _judged(made: TrainConfig, folder: Path, images: int) -> dict[str, Any]:
     test = data.load(made.data, "test")
     labels = None if test.labels is None or not made.class_conditional else test.labels[:images]
     shown = test.images[:images]
-    white = image_bound(model, WHITE.on(model), shown, DRAWS, class_labels=labels)
+    own = image_bound(model, _process(made).on(model), shown, DRAWS, class_labels=labels)
     judged: dict[str, Any] = {
-        "band": [round(x, 6) for x in white.between(*BAND).tolist()],
-        "bits": [round(x, 6) for x in white.bits.tolist()],
-        "free_bits": float(white.free.mean()),
+        "band": [round(x, 6) for x in own.between(*BAND).tolist()],
+        "bits": [round(x, 6) for x in own.bits.tolist()],
+        "free_bits": float(own.free.mean()),
     }
-    if isinstance(made.noise, Universal):
+    if not isinstance(made.noise, FixedProcess):
         matched = image_bound(model, MATCHED.on(model), shown, DRAWS, class_labels=labels)
         judged["matched_bits"] = [round(x, 6) for x in matched.bits.tolist()]
     return judged
 
 
-def _named(folder: Path, samples: int, seed: int) -> dict[str, float]:
-    """Return the share of samples of the class that was asked for, and its error."""
+def _process(made: TrainConfig) -> FixedProcess:
+    """Return what an arm is judged in: the one process of its training, else white noise."""
+    return made.noise if isinstance(made.noise, FixedProcess) else WHITE
+
+
+def _drawn(made: TrainConfig, folder: Path, chosen: RecipeBudget, seed: int) -> dict[str, Any]:
+    """Return the share of samples of the class that was asked for, with its error, and the kernel
+    distance of all from held-out images where features are chosen.
+    """
     classifier = load_features(CLASSIFIED)
     assert isinstance(classifier, Classifier)
     model = load_model(folder / MODEL)
-    drawn = class_agreement(
-        model, WHITE.on(model), classifier, (GUIDANCE,), samples, STEPS, seed, method="dpmpp_2m"
+    labels = torch.arange(chosen.samples) % classifier.classes
+    grey = draw_images(
+        model,
+        _process(made).on(model),
+        chosen.samples,
+        STEPS,
+        "dpmpp_2m",
+        seeded(torch.device("cpu"), seed),
+        batch_size=AT_ONCE,
+        class_labels=labels,
+        guidance_scale=GUIDANCE,
     )
-    return {"value": drawn[0].share.value, "error": drawn[0].share.error}
+    images = grey.float() / 127.5 - 1
+    found: dict[str, Any] = named(classifier, images, labels).to_dict()
+    if chosen.features:
+        drawn = extract(load_features(chosen.features), images, AT_ONCE)
+        real = _real_features(chosen.features, chosen.data)
+        found["kernel"] = kernel_distance(drawn, real).to_dict()
+    return found
+
+
+@cache
+def _real_features(name: str, data_name: str) -> torch.Tensor:
+    """Return features of held-out images."""
+    images = data.load(data_name, "test", limit=REAL).images
+    return extract(load_features(name), images, AT_ONCE)
 
 
 def write(path: Path, chosen: RecipeBudget, found: Mapping[str, list[Any]]) -> None:
     """Write the arms so far beside those of other budgets."""
     budget = {
         "size": chosen.size,
-        "core_minutes": chosen.core_minutes,
+        "steps": chosen.steps,
+        "core_minutes": None if chosen.steps else chosen.core_minutes,
         "batch": chosen.batch,
         "images": chosen.images,
         "seeds": chosen.seeds,
@@ -206,12 +262,15 @@ def write(path: Path, chosen: RecipeBudget, found: Mapping[str, list[Any]]) -> N
     }
     others = []
     if path.is_file():
-        known = [{"base": BASE, **each} for each in read_json(path).get("budgets", [])]
+        read = read_json(path).get("budgets", [])
+        known = [{"base": BASE, "steps": None, **each} for each in read]
         others = [x for x in known if any(x.get(k) != v for k, v in budget.items())]
-    options = f"--size {chosen.size} --core-minutes {chosen.core_minutes:g} --batch {chosen.batch}"
+    long = f"--steps {chosen.steps}" if chosen.steps else f"--core-minutes {chosen.core_minutes:g}"
+    options = f"--size {chosen.size} {long} --batch {chosen.batch}"
+    features = f"--features {chosen.features} " if chosen.features else ""
     entry = {
         "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
-        f"--samples {chosen.samples} --seeds {' '.join(map(str, chosen.seeds))} "
+        f"--samples {chosen.samples} {features}--seeds {' '.join(map(str, chosen.seeds))} "
         f"--base {chosen.base} --arms {' '.join(_changes(found, chosen.base))}",
         **versions(),
         **budget,
@@ -221,9 +280,10 @@ def write(path: Path, chosen: RecipeBudget, found: Mapping[str, list[Any]]) -> N
     }
     whole = {
         "judged_by": "bits per dimension that a model adds to the free theory's where the data "
-        f"log-SNR is between {BAND[0]:g} and {BAND[1]:g}, of held-out images in white noise; "
-        "labelled models are given the labels; `named`: the share of samples whose class "
-        f"the classifier names, at guidance {GUIDANCE:g} in {STEPS} steps",
+        f"log-SNR is between {BAND[0]:g} and {BAND[1]:g}, of held-out images in the process of "
+        "the training, in white noise where that is not one; labelled models are given the "
+        "labels; `named`: the share of samples whose class the classifier names, at guidance "
+        f"{GUIDANCE:g} in {STEPS} steps; `kernel`: the kernel distance of their features",
         "budgets": [*others, entry],
     }
     write_text(path, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
@@ -259,8 +319,11 @@ def rows(found: Mapping[str, list[Any]], base_name: str) -> list[dict[str, Any]]
             "steps": [cell["result"]["steps"] for cell in cells],
             "core_minutes": [round(cell["processor_seconds"] / 60, 2) for cell in cells],
             "free_bits": cells[0]["result"]["free_bits"],
-            "named": _share([cell["named"]["result"] for cell in cells if "named" in cell]),
         }
+        for what in ("named", "kernel"):
+            own, its = (_of_samples(some, what) for some in (cells, base))
+            row[what] = _over_seeds(own)
+            row[f"{what}_less_base"] = None if name == base_name else _less(own, its)
         for what in ("band", "bits"):
             own, its = ([_values(c, what) for c in some] for some in (cells, base))
             row[what] = _estimate(own)
@@ -287,15 +350,28 @@ def _estimate(values: Sequence[torch.Tensor]) -> dict[str, Any]:
     }
 
 
-def _share(seeds: Sequence[dict[str, float]]) -> dict[str, float] | None:
-    """Return the mean share over seeds, with the error of independent samples."""
-    if not seeds:
+def _of_samples(cells: Sequence[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    """Return the share named of each seed's samples, or their kernel distance."""
+    found = [cell["named"]["result"] for cell in cells if "named" in cell]
+    return found if what == "named" else [each["kernel"] for each in found if "kernel" in each]
+
+
+def _over_seeds(each: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the mean of what was measured of samples, None of nothing: with its error over
+    seeds where there are several, else over samples.
+    """
+    if len(each) < 2:
+        return {k: each[0][k] for k in ("value", "error")} if each else None
+    found = Estimate.of(torch.tensor([x["value"] for x in each], dtype=torch.float64))
+    return {"value": found.value, "error": found.error}
+
+
+def _less(each: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Return the mean difference in pairs of the same seed, None of fewer than two."""
+    pairs = list(zip(each, base, strict=False))
+    if len(pairs) < 2:
         return None
-    n = len(seeds)
-    return {
-        "value": sum(each["value"] for each in seeds) / n,
-        "error": sum(each["error"] ** 2 for each in seeds) ** 0.5 / n,
-    }
+    return _over_seeds([{"value": own["value"] - its["value"]} for own, its in pairs])
 
 
 def lines(rows: list[dict[str, Any]]) -> list[str]:
@@ -306,6 +382,8 @@ def lines(rows: list[dict[str, Any]]) -> list[str]:
         change = f", {less['value']:+.5f} ± {less['error']:.5f} on the base" if less else ""
         named = row["named"]
         share = f"; named {named['value']:.3f} ± {named['error']:.3f}" if named else ""
+        if kernel := row["kernel"]:
+            share += f"; kernel distance {kernel['value']:.4f} ± {kernel['error']:.4f}"
         lines.append(
             f"{row['name']} ({row['title']}): {row['band']['value']:.5f} ± "
             f"{row['band']['error']:.5f} bits/dim in the band{change}{share}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.networks import UNet
-from rgdiff_core.study.images.ablation import WHITE
+from rgdiff_core.study.images.ablation import MATCHED, SCALAR, STANDARD, WHITE
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import Universal
@@ -47,6 +47,9 @@ ARMS = {  # name: what it changes
     "unshuffled": "pixels merged into patches of 2×2",
     "added": "skip connections added instead of stacked",
     "larger": "a larger network, and so fewer steps",
+    "standard": "the denoiser of standard diffusion: whitened input, time, isotropic reference",
+    "equal": "matched noise, linear log-SNR (EqualSNR)",
+    "matched": "matched noise, sigmoid cutoff of width 0.3",
     "universal": "random processes instead of white noise",
     TUNED: "white noise for half of the steps, random processes from these weights on",
     "coarse": "coarse grids where the fine components are noise",
@@ -54,7 +57,7 @@ ARMS = {  # name: what it changes
 ALIKE = (  # changes of the same thing: a later one takes the place of an earlier one
     {"unit", "balanced", "likelihood"},
     {"unshuffled", "larger"},
-    {"universal", TUNED},
+    {"equal", "matched", "universal", TUNED},
 )
 
 
@@ -121,6 +124,9 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
         "unshuffled": lambda c: with_network(c, networks.unshuffled),
         "added": lambda c: with_network(c, replace(c.model.network, added_skips=True)),  # type: ignore[arg-type]
         "larger": lambda c: with_network(c, networks.larger),
+        "standard": lambda c: replace(c, model=replace(STANDARD, network=c.model.network)),
+        "equal": lambda c: replace(c, noise=SCALAR),
+        "matched": lambda c: replace(c, noise=MATCHED),
         "universal": lambda c: replace(c, noise=Universal()),
         TUNED: lambda c: replace(c, noise=Universal()),
         "coarse": lambda c: replace(c, model=replace(c.model, coarse_grids=2)),

@@ -12,12 +12,14 @@ import torch
 import rgdiff_core as rg
 from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.denoisers.files import load_model
+from rgdiff_core.denoisers.files import load_model, pretrained_folder
 from rgdiff_core.evaluation import image_bound
+from rgdiff_core.evaluation.features import extract, kernel_distance, load_features
+from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.bound import EDGES
 from rgdiff_core.process import Process
-from rgdiff_core.study.images.ablation import WHITE
-from rgdiff_core.study.images.recipe import DRAWS
+from rgdiff_core.study.images.ablation import MATCHED, WHITE
+from rgdiff_core.study.images.recipe import DRAWS, MODEL, RecipeBudget, _drawn, rows
 from rgdiff_core.study.images.recipe_arms import ARMS, SIZES, arm, arm_config, title
 
 ARM = "tints-small-0.005"
@@ -138,6 +140,80 @@ def test_several_changes_are_all_made_in_any_order():
     assert made("balanced+muon+likelihood") == made("muon+likelihood")
     assert title("balanced+muon+likelihood") == title("muon+likelihood")
     assert title("muon+coarse") == f"{ARMS['muon']}; {ARMS['coarse']}"
+
+
+def test_an_arm_of_one_process_is_judged_in_that_after_as_many_steps(words, tmp_path, capsys):
+    changed = {"--core-minutes": "5", "--work": str(tmp_path / "w"), "--out": str(tmp_path)}
+    other = [changed.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    other[other.index("--core-minutes")] = "--steps"
+    other[other.index("muon")] = "matched"
+    assert main([*other, "--seeds", "0", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["steps"] for each in found["arms"]] == [[5, 5], [5, 5]]
+    (entry,) = json.loads(Path(found["file"]).read_text("utf-8"))["budgets"]
+    assert entry["core_minutes"] is None and " --steps 5 --batch 4 " in entry["command"]
+    test, bits = rg.data.load("tints", "test"), []
+    assert test.labels is not None
+    for seed in (0, 1):
+        path = tmp_path / "w" / f"tints-small-5-steps-matched-{seed}" / MODEL
+        model = load_model(path)
+        own, white = (
+            image_bound(model, each.on(model), test.images[:16], 8, class_labels=test.labels[:16])
+            for each in (MATCHED, WHITE)
+        )
+        assert abs(own.estimate.value - white.estimate.value) > 0.001
+        bits.append(own.estimate.value)
+    assert found["arms"][1]["bits"]["value"] == pytest.approx(sum(bits) / 2, abs=1e-5)
+    assert found["arms"][1]["bits"]["errors_over"] == "seeds"
+
+
+def test_samples_are_drawn_in_the_process_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The share of them named, and their kernel distance, are those of samples drawn by hand."""
+    monkeypatch.setattr("rgdiff_core.study.images.recipe.STEPS", 2)
+    (tmp_path / MODEL).parent.mkdir()
+    weights = pretrained_folder() / "cifar10-conditional" / "model.safetensors"
+    shutil.copy(weights, tmp_path / MODEL)
+    base = arm_config("base", SIZES["small"], batch=4, seed=0, data="photographs")
+    chosen = RecipeBudget("photographs", "small", 1, 1.0, 4, 16, 40, "cifar10", [0], "base", [])
+    found = _drawn(replace(base, noise=MATCHED), tmp_path, chosen, 7)
+    model, network = load_model(tmp_path / MODEL), load_features("cifar10")
+    assert isinstance(network, Classifier)
+    labels = torch.arange(40) % 10
+    drawn = rg.sample(
+        model,
+        MATCHED.on(model),
+        40,
+        2,
+        "dpmpp_2m",
+        generator=torch.Generator().manual_seed(7),
+        grid="logsnr",
+        class_labels=labels,
+        guidance_scale=2.0,
+    )
+    grey = ((drawn.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+    share = float((network.logits(grey).argmax(1) == labels).double().mean())
+    assert found["value"] == pytest.approx(share, abs=1e-9)
+    real = rg.data.load("photographs", "test").images[:2000]
+    wanted = kernel_distance(extract(network, grey), extract(network, real))
+    assert found["kernel"]["value"] == pytest.approx(wanted.value, rel=1e-3)
+
+
+def test_what_was_measured_of_samples_is_compared_in_pairs_of_seeds():
+    def cells(*values: float) -> list[dict]:
+        result = {"bits": [1.0, 2.0], "band": [0.0, 1.0], "free_bits": 3.0, "steps": 1}
+        about = {"inputs": {"config": {}}, "processor_seconds": 1.0, "result": result}
+        drawn = [{"value": x, "error": 1.0, "kernel": {"value": -x, "error": 1}} for x in values]
+        return [{**about, "named": {"result": each}} for each in drawn]
+
+    base, other = rows({"base": cells(0.1, 0.5), "base+muon": cells(0.2, 0.8)}, "base")
+    assert base["named_less_base"] is None and base["kernel_less_base"] is None
+    assert base["named"] == pytest.approx({"value": 0.3, "error": 0.2})
+    assert other["named_less_base"] == pytest.approx({"value": 0.2, "error": 0.1})
+    assert other["kernel_less_base"] == pytest.approx({"value": -0.2, "error": 0.1})
+    (alone,) = rows({"base": cells(0.1)}, "base")
+    assert alone["kernel"] == {"value": -0.1, "error": 1}
 
 
 def test_a_base_may_be_written_in_full(words, capsys):
