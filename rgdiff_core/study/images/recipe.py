@@ -275,6 +275,7 @@ def write(path: Path, chosen: RecipeBudget, found: Mapping[str, list[Any]]) -> N
         **versions(),
         **budget,
         "samples": chosen.samples,
+        "features": chosen.features,
         "arms": rows(found, chosen.base),
         "cells": [cell for some in found.values() for cell in some],
     }
