@@ -16,10 +16,11 @@ from pages._shared.plots import Curve
 from rgdiff_core.sampling import METHODS
 from rgdiff_core.study.images.distances import REAL
 
-__all__ = ["COMMAND", "by_steps", "draw", "sentence", "titles"]
+__all__ = ["COMMAND", "curves", "draw", "sentence", "titles"]
 
 COMMAND = "rgdiff study distances"
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
+TRAINED = "The images that the model was trained on, each step's batch counted."
 DASHES = ("solid", "dot", "dash", "dashdot")  # then
 
 
@@ -35,8 +36,8 @@ class _Parts:
     sentence: str
     most: list[tuple[str, float, float]]
     curves: list[Curve]
+    training: list[Curve]
     table: list[dict[str, Any]]
-    model: str
     features: str
     complete: bool
     command: str
@@ -50,9 +51,9 @@ class _Parts:
         return cls(
             sentence=sentence(found),
             most=most,
-            curves=by_steps(found),
+            curves=curves(found, "steps"),
+            training=curves(found, "images"),
             table=_table(found),
-            model=str(found["model"]),
             features=str(found["features"]),
             complete=bool(found["complete"]),
             command=str(found["command"]),
@@ -79,21 +80,29 @@ def draw(study: Found) -> None:
         figure = figures.dots(names, distances, errors, about, fid)
         key = "results-distances"
         st.plotly_chart(figure, key=key, config=plots.BAR, alt=f"{fid} of samples")
-    if parts.curves:
-        st.markdown(f"**{kid} by number of steps**")
-        figure = figures.curves(parts.curves, "steps", kid, log_x=True, log_y=True, height=330)
-        key, alt = "results-distances-steps", f"{kid} of samples against steps of the sampler"
-        st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
+    for name, drawn, axis in (
+        ("steps", parts.curves, "steps of the sampler"),
+        ("images", parts.training, "images of training"),
+    ):
+        if drawn:
+            st.markdown(f"**{kid} by {axis}**")
+            figure = figures.curves(drawn, axis, kid, log_x=True, log_y=True, height=330)
+            key, alt = f"results-distances-{name}", f"{kid} of samples against {axis}"
+            st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
     table(
         parts.table,
-        {"way": st.column_config.TextColumn("drawn", pinned=True), "n": "images"}
+        {
+            "way": st.column_config.TextColumn("drawn", pinned=True),
+            "n": "images",
+            "trained": st.column_config.TextColumn("trained on", help=TRAINED),
+        }
         | columns("frechet", fid, "%.2f", "Lower is better; compares at equal numbers alone.")
         | columns("kernel", kid, "%.5f", "Unbiased: compares at any number of images.")
         | columns("named", "classified as asked", "%.3f", "By our own classifier."),
     )
     download(data, "distances", parts.table)
     st.caption(
-        f"`{parts.model}`; as many samples of each way as test images, features of "
+        "As many samples of each way as test images, features of "
         f"{parts.features.capitalize()}. A step with guidance takes two evaluations of the "
         "network. A Fréchet distance is biased upwards by few images: *training images* in "
         "the place of samples show by how much. The literature takes 50,000 and the training set. "
@@ -124,23 +133,26 @@ def sentence(found: Found) -> str:
     return f"{fid} with {drawn[0]['n']:,} samples: {joined(parts)}.{of_real}"
 
 
-def by_steps(found: Found) -> list[Curve]:
-    """Return the kernel distances of what was drawn in several numbers of steps."""
-    rows = [row for row in found["rows"] if row["way"] != REAL]
+def curves(found: Found, axis: str) -> list[Curve]:
+    """Return the kernel distances of what was drawn alike but for its steps, or but for the images
+    of training (`axis`: steps or images).
+    """
+    rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
     several: dict[tuple[str, ...], dict[int, Found]] = {}
-    for row in sorted(rows, key=lambda row: row["n"]):  # the most samples for each number of steps
-        words = _words(row)
-        key = (str(row["way"]), *(words[name] for name in ("process", "method", "grid")))
-        several.setdefault(key, {})[row["steps"]] = row["kernel"]
+    for row in sorted(rows, key=lambda row: row["n"]):  # the most samples at each place
+        words = _words(row) | {"steps": f"{row['steps']} steps"}
+        kept = ("process", "method", "grid", "trained" if axis == "steps" else "steps")
+        key = (str(row["way"]), *(words[name] for name in kept))
+        several.setdefault(key, {})[row[axis]] = row["kernel"]
     several = {key: points for key, points in several.items() if len(points) > 1}
     looks = itertools.product(DASHES, COLORS)
     drawn = []
     for (key, points), (dash, color) in zip(several.items(), looks, strict=False):
-        steps, values = zip(*sorted(points.items()), strict=True)
+        places, values = zip(*sorted(points.items()), strict=True)
         kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
         differs = (i for i, parts in enumerate(zip(*several, strict=True)) if len(set(parts)) > 1)
         label = ", ".join(key[i] for i in differs) or key[1]
-        drawn.append(Curve(label, steps, kernel, color, dash, error=errors, joined=True))
+        drawn.append(Curve(label, places, kernel, color, dash, error=errors, joined=True))
     return drawn
 
 
@@ -152,8 +164,8 @@ def _most(found: Found) -> list[Found]:
 
 def _title(row: Found, rows: list[Found]) -> str:
     """Return what a row is called among others: by what differs."""
-    words = _words(row)
-    differs = [key for key in words if len({each[key] for each in rows}) > 1]
+    words, all_words = _words(row), [_words(each) for each in rows]
+    differs = [key for key in words if len({each[key] for each in all_words}) > 1]
     return ", ".join([str(row["way"]), *(words[key] for key in differs)])
 
 
@@ -164,7 +176,7 @@ def _number(each: Found) -> str:
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
         {"way": str(row["way"])}
-        | {key: _words(row)[key] for key in ("process", "method", "grid")}
+        | {key: _words(row)[key] for key in ("process", "method", "grid", "trained")}
         | {"steps": int(row["steps"]) or None, "n": int(row["n"])}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])
@@ -176,10 +188,11 @@ def _table(found: Found) -> list[dict[str, Any]]:
 def _words(row: Found) -> dict[str, str]:
     """Return what a row was drawn with, as the menus call it; nothing of real images."""
     if row["way"] == REAL:
-        return {"process": "", "method": "", "grid": "", "steps": ""}
+        return dict.fromkeys(("process", "method", "grid", "steps", "trained"), "")
     return {
         "process": str(row["process"]),
         "method": METHODS[row["method"]].title,
         "grid": GRID_HELP[row["grid"]]["title"],
         "steps": f"{row['steps']} steps",
+        "trained": f"{row['images']:,} images" if row.get("images") else str(row.get("model", "")),
     }

@@ -37,9 +37,10 @@ def draw(study: Found) -> None:
         )
     download(data, "recipes", [row for _, lines in tables for row in lines])
     st.caption(
-        "Small class-conditional networks of equal steps, or planned for equal processor time by a "
-        "timing beforehand; what they used is in the table, and depends on what else the machine "
-        "does. Errors are over seeds where there are several, else over images or samples. "
+        "Small class-conditional networks of equal steps, or planned for equal processor time by "
+        "a timing beforehand; what they used is in the table, and depends on what else the "
+        "machine does. Errors are over seeds where there are several, else over images or "
+        "samples. "
         "*Band*: bits per dimension that the network adds to the free theory where the "
         "data log-SNR is between −4 and 4, lower is better. *Share named*: of samples at guidance "
         "2, those that a classifier names as the class asked for. All are in the one process of "

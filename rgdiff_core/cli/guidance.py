@@ -19,7 +19,7 @@ from rgdiff_core.denoisers import (
 from rgdiff_core.denoisers.guidance import in_basis
 from rgdiff_core.training.models import open_model
 
-__all__ = ["Guidance", "class_numbers", "guidance_from", "guidance_options"]
+__all__ = ["Guidance", "class_numbers", "guidance_from", "guidance_options", "strength"]
 
 NULL, FREE = "null", "free"
 
@@ -62,7 +62,7 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--guidance",
-        type=_strength,
+        type=strength,
         metavar="S[,…]",
         help="guide by u + S (model − u), u being the guide; 1 is off (default), 1.5 to 3 usual; "
         "several for scales from coarse to fine, evenly spaced, with a smooth curve between them",
@@ -83,7 +83,7 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _strength(text: str) -> float | GuidanceCurve:
+def strength(text: str) -> float | GuidanceCurve:
     """Return a guidance scale, or a curve through several with commas between."""
     values = tuple(finite(word.strip()) for word in text.split(","))
     if len(values) == 1:

@@ -10,8 +10,12 @@ from typing import Any
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry, printer
+from rgdiff_core.cli.guidance import strength
+from rgdiff_core.cli.numbers import finite
 from rgdiff_core.cli.options import resuming_options
+from rgdiff_core.denoisers import Denoiser, Interval
 from rgdiff_core.denoisers.files import pretrained_folder, sha256
+from rgdiff_core.denoisers.guidance import in_basis
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.files.atomic import write_text
@@ -19,7 +23,15 @@ from rgdiff_core.files.stored import reading
 from rgdiff_core.pretraining.images import OWN, PROCESSES
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
-from rgdiff_core.study.images.distances import LEAST, DistanceStudy, Drawn, lines
+from rgdiff_core.study.images.distances import (
+    FREE,
+    LEAST,
+    NULL,
+    DistanceStudy,
+    Drawn,
+    Led,
+    lines,
+)
 from rgdiff_core.study.report import read_results, versions
 from rgdiff_core.training import runs
 from rgdiff_core.training.models import LoadedModel, open_model
@@ -77,19 +89,48 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--guidance",
-        type=_scale,
+        type=_led,
         nargs="+",
         default=list(USUAL.guidance),
         metavar="S",
-        help="scales of the guidance by class, any for no class; default: any 1 1.5 2",
+        help="scales of the guidance by class, several with commas for scales from coarse to "
+        "fine; any for no class, any:S for no class and another guide; default: any 1 1.5 2",
+    )
+    parser.add_argument(
+        "--guide",
+        nargs="+",
+        default=[NULL],
+        metavar="GUIDE",
+        help=f"{NULL}: the model without the class (default); {FREE}: the free theory; or a "
+        "weaker MODEL of the same data; each in turn",
+    )
+    parser.add_argument(
+        "--interval",
+        type=_interval,
+        nargs="+",
+        default=[None],
+        metavar="LOW:HIGH",
+        help="of the log-SNR, in which guidance acts, each in turn; all for everywhere (default)",
     )
     parser.add_argument("--seed", type=int, default=USUAL.seed, help="default 0")
     resuming_options(parser, "features", str(WORK))
 
 
-def _scale(word: str) -> float | None:
-    """Return a scale of the guidance, None for samples of any class; raises `ValueError`."""
-    return None if word == "any" else float(word)
+def _led(word: str) -> Led:
+    """Return what a word says of guidance; raises `ArgumentTypeError`."""
+    scale = "1" if word == "any" else word.removeprefix("any:")
+    try:
+        return Led(strength(scale), by_class=not word.startswith("any"))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _interval(word: str) -> Interval | None:
+    """Return an interval of the log-SNR, None for everywhere; raises `ArgumentTypeError`."""
+    if word == "all":
+        return None
+    low, _, high = word.partition(":")
+    return finite(low), finite(high)
 
 
 def _once(chosen: Sequence[Any]) -> tuple[Any, ...]:
@@ -112,6 +153,8 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         features=chosen.features,
         methods=_once(chosen.method or [None]),
         grids=_once(chosen.grid),
+        guides=_once(chosen.guide),
+        intervals=_once(chosen.interval),
     )
     until, opened = end_of(chosen.minutes), open_model(chosen.model)
     _check(opened, drawn)
@@ -126,16 +169,19 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     model = opened.denoiser.set_precision("auto")
     work = chosen.work or WORK / Path(chosen.model).stem
     cells = Cells(work, printer(chosen), until)
-    processes, digest = {title: known[title].on(model) for title in titles}, _digest(chosen)
-    study = DistanceStudy(cells, drawn, model, digest, processes, opened.data)
+    processes, digest = {title: known[title].on(model) for title in titles}, _digest(chosen.model)
+    guides = {name: _guide(name, model) for name in drawn.guides if name not in (NULL, FREE)}
+    study = DistanceStudy(cells, drawn, model, digest, processes, opened.data, guides)
+    study.check()
     complete = False
     with suppress(OutOfTimeError):
         study.compute()
         complete = True
     command = _command(chosen, drawn)
-    rows = [row | {"command": command} for row in study.rows()]
-    found = {"command": command, "model": chosen.model, "weights": digest}
-    found |= {"features": drawn.features, "data": opened.data, "complete": complete}
+    own = {"model": chosen.model, "images": opened.images_seen}
+    rows = [row | {"command": command} | (own if row["weights"] else {}) for row in study.rows()]
+    found = {"command": command, "features": drawn.features, "data": opened.data}
+    found["complete"] = complete
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / f"distances-{opened.data}.json"
     state = "complete" if complete else "stopped; rerun to continue"
@@ -162,13 +208,13 @@ def _check(opened: LoadedModel, drawn: Drawn) -> None:
 def _others(
     path: Path, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return the rows of a file that are of the same weights and features, and of other settings
+    """Return the rows of a file that are of the same features, and of other weights or settings
     than the new ones; none of a file that is damaged.
     """
     try:
         with reading(path):
             kept = read_results(path)
-            if any(kept[key] != found[key] for key in ("weights", "features", "data")):
+            if any(kept[key] != found[key] for key in ("features", "data")):
                 return []
             new = [_setting(row) for row in rows]
             return [row for row in kept["rows"] if _setting(row) not in new]
@@ -178,20 +224,28 @@ def _others(
 
 def _setting(row: Mapping[str, Any]) -> list[Any]:
     """Return what a row is of."""
-    return [row[key] for key in ("way", "guidance", "process", "steps", "method", "grid", "n")]
+    keys = ("way", "weights", "process", "steps", "method", "grid", "n")
+    return [row[key] for key in keys]
 
 
-def _digest(chosen: argparse.Namespace) -> str:
+def _guide(name: str, model: Denoiser) -> tuple[Denoiser, str]:
+    """Return a guide and a digest of its file; raises `ValueError` for one of other data."""
+    guide = open_model(name).denoiser.set_precision("auto")
+    in_basis(guide, model.basis)
+    return guide, _digest(name)
+
+
+def _digest(name: str) -> str:
     """Return a digest of the file of a model that `open_model` opens."""
-    if chosen.model.endswith(".safetensors"):
-        return sha256(Path(chosen.model))
-    path = pretrained_folder() / chosen.model / "model.safetensors"
-    return sha256(path if path.is_file() else runs.model_path(chosen.model))
+    if name.endswith(".safetensors"):
+        return sha256(Path(name))
+    path = pretrained_folder() / name / "model.safetensors"
+    return sha256(path if path.is_file() else runs.model_path(name))
 
 
 def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
     """Return the command line of the study, without where things are on this machine."""
-    scales = " ".join("any" if each is None else f"{each:g}" for each in drawn.guidance)
+    scales = " ".join(each.typed for each in drawn.guidance)
     steps = " ".join(map(str, drawn.steps))
     words = f"rgdiff study distances --model {chosen.model} --n {drawn.n} --steps {steps}"
     words += f" --guidance {scales}"
@@ -199,6 +253,10 @@ def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
         words += " ".join([" --process", *(f"'{each}'" for each in chosen.process)])
     words += " ".join([" --method", *chosen.method]) if chosen.method else ""
     words += " ".join([" --grid", *drawn.grids]) if drawn.grids != USUAL.grids else ""
+    words += " ".join([" --guide", *drawn.guides]) if drawn.guides != USUAL.guides else ""
+    if drawn.intervals != USUAL.intervals:
+        each = ("all" if x is None else f"{x[0]:g}:{x[1]:g}" for x in drawn.intervals)
+        words += " ".join([" --interval", *each])
     words += f" --features {drawn.features}" if drawn.features != USUAL.features else ""
     return words + (f" --seed {drawn.seed}" if drawn.seed else "")
 

@@ -1,6 +1,5 @@
 """What the cards of all pretrained models begin with."""
 
-import json
 import platform
 import shlex
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import read_metadata
 from rgdiff_core.files.stored import read_json
 from rgdiff_core.training import TrainConfig
+from rgdiff_core.training.warm_start import steps_of
 
 __all__ = ["CardHead"]
 
@@ -62,10 +62,7 @@ class CardHead:
         """
         status = read_json(work / "status.json")
         metadata = read_metadata(work / "checkpoint" / "model.safetensors")
-        before, earlier = json.loads(metadata.get("started_from", "null")), []
-        while before and "step" in before:  # older files do not say
-            earlier.append(int(before["step"]))
-            before = before.get("started_from")
+        steps = steps_of({"step": str(config.steps), **metadata})
         of_data = next(item.title for item in data.available() if item.name == config.data)
         return asdict(
             CardHead(
@@ -75,9 +72,9 @@ class CardHead:
                 command=f"rgdiff pretrain {shlex.quote(name)}",
                 config=config.to_json(),
                 parameters=sum(p.numel() for p in model.network.parameters()),
-                steps=int(metadata.get("step", config.steps)),
+                steps=steps[0],
                 train_s=status["elapsed_s"],
                 device=f"{status['device']}, {platform.machine()}",
-                steps_before=tuple(earlier),
+                steps_before=tuple(steps[1:]),
             )
         )

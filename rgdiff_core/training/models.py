@@ -20,6 +20,7 @@ from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
 from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.warm_start import steps_of
 
 __all__ = ["LoadedModel", "config_of", "fields_of", "open_model", "theory_of", "tried_processes"]
 
@@ -55,6 +56,7 @@ class LoadedModel:
         data: The name of its data set, "" where its file does not say.
         noise: The process that it was trained on, or one that suits a universal model.
         trained_on: The one process that it was trained on, None for a universal model.
+        images_seen: How many images it was trained on in all, None where its file does not say.
     """
 
     name: str
@@ -62,6 +64,7 @@ class LoadedModel:
     data: str
     noise: FixedProcess
     trained_on: FixedProcess | None = None
+    images_seen: int | None = None
 
     def images(self, split: str, chosen: str | None = None) -> ImageSet:
         """Return its data set, or another; raises `ValueError` where none is known. Of data along
@@ -104,12 +107,12 @@ def open_model(name: str) -> LoadedModel:
     if name.endswith(".safetensors"):
         path = Path(name)
         metadata = read_metadata(path)
-        return _opened(name, load_model(path), metadata.get("data", ""), config_of(metadata))
+        return _opened(name, load_model(path), metadata.get("data", ""), metadata)
     for each in list_pretrained():
         if each.name == name:
             model = load_pretrained(name)
             metadata = read_metadata(pretrained_folder() / name / "model.safetensors")
-            return _opened(name, model, each.data, config_of(metadata))
+            return _opened(name, model, each.data, metadata)
     config = next((run.config for run in runs.list_runs() if run.id == name), None)
     if config is None:
         known = ", ".join(each.name for each in list_pretrained())
@@ -118,16 +121,30 @@ def open_model(name: str) -> LoadedModel:
             f"config, and no .safetensors file."
         )
     path = runs.model_path(name)
-    made = config_of(read_metadata(path)) or config
-    return _opened(name, load_model(path), config.data, made)
+    return _opened(name, load_model(path), config.data, read_metadata(path), config)
 
 
 def _opened(
-    name: str, denoiser: NetworkDenoiser, data: str, config: TrainConfig | None
+    name: str,
+    denoiser: NetworkDenoiser,
+    data: str,
+    metadata: Mapping[str, str],
+    config: TrainConfig | None = None,
 ) -> LoadedModel:
-    if config is not None and isinstance(config.noise, FixedProcess):
-        return LoadedModel(name, denoiser, data, config.noise, config.noise)
-    return LoadedModel(name, denoiser, data, DEFAULT)
+    config = config_of(metadata) or config
+    trained_on = config.noise if config and isinstance(config.noise, FixedProcess) else None
+    images = _images_seen(metadata, config)
+    return LoadedModel(name, denoiser, data, trained_on or DEFAULT, trained_on, images)
+
+
+def _images_seen(metadata: Mapping[str, str], config: TrainConfig | None) -> int | None:
+    """Return the images of all steps, those of earlier runs with batches of the last one's size;
+    None where the file does not say.
+    """
+    try:
+        return sum(steps_of(metadata)) * config.batch or None if config else None
+    except (TypeError, ValueError):
+        return None
 
 
 def config_of(metadata: Mapping[str, str]) -> TrainConfig | None:

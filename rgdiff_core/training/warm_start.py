@@ -23,7 +23,16 @@ from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json
 from rgdiff_core.training.config import TrainConfig, parse_config
 
-__all__ = ["adapted", "bring_weights", "misfit", "origin", "start_of", "trained_on", "warm_start"]
+__all__ = [
+    "adapted",
+    "bring_weights",
+    "misfit",
+    "origin",
+    "start_of",
+    "steps_of",
+    "trained_on",
+    "warm_start",
+]
 
 WEIGHTS, ORIGIN = "initial.safetensors", "initial.json"
 CLASSES = "classes.weight"  # the embedding of the classes, the null label's last
@@ -51,6 +60,20 @@ def bring_weights(path: Path, folder: Path) -> None:
     known = {name: metadata[name] for name in ("name", "data", "step") if name in metadata}
     text = {"file": path.name, "sha256": sha256(path), **known, "started_from": before}
     write_text(folder / ORIGIN, json.dumps(text))
+
+
+def steps_of(metadata: Mapping[str, str]) -> list[int]:
+    """Return the training steps of a model, and of each run whose weights it started from, the
+    latest first, as far as its file says.
+
+    Raises `ValueError` for metadata that are damaged.
+    """
+    known, steps = dict(metadata), []
+    known["started_from"] = json.loads(metadata.get("started_from", "null"))
+    while isinstance(known, dict) and "step" in known:  # older files do not say
+        steps.append(int(known["step"]))
+        known = known.get("started_from")
+    return steps
 
 
 def origin(folder: Path) -> str:

@@ -237,16 +237,26 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     assert told in [each.value for each in at.markdown]
     table = next(each.value for each in at.dataframe if "kernel" in each.value)
     assert list(table["frechet"]) == [40.0, 20.0, 9.0]
-    assert distances.by_steps(found) == []
+    assert distances.curves(found, "steps") == distances.curves(found, "images") == []
     few = rows[1] | {"n": 100, "frechet": {"value": 70.0, "error": 1.0}}
     rows += [few | {"steps": 4, "kernel": {"value": 0.04, "error": 0.002}}, few | {"steps": 16}]
-    (curve,) = distances.by_steps(found)
+    (curve,) = distances.curves(found, "steps")
     assert (curve.label, list(curve.x)) == ("white noise", [4, 16])
     assert list(curve.y) == [0.04, 0.01]
     assert distances.sentence(found) == told  # of the most samples
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
-    assert "**KID by number of steps**" in [each.value for each in at.markdown]
+    shown = [each.value for each in at.markdown]
+    assert "**KID by steps of the sampler**" in shown
+    assert "**KID by images of training**" not in shown
+    less = {"value": 0.03, "error": 0.001}
+    more = [rows[1] | {"images": 2000}, rows[1] | {"images": 100, "kernel": less}]
+    (curve,) = distances.curves({"rows": [*rows, *more]}, "images")
+    assert (list(curve.x), list(curve.y)) == ([100, 2000], [0.03, 0.01])
+    assert {each["trained"] for each in distances._table({"rows": more})} == {
+        "100 images",
+        "2,000 images",
+    }
     rows[0].pop("frechet")
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     assert any(distances.COMMAND in each.value for each in healthy(visit(**link)).warning)

@@ -11,7 +11,7 @@ References:
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +20,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rgdiff_core import data
-from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers import (
+    Denoiser,
+    GuidanceCurve,
+    Interval,
+    NetworkDenoiser,
+    free_theory,
+    guided,
+)
 from rgdiff_core.evaluation.features import (
     extract,
     frechet_distance,
@@ -35,15 +42,58 @@ from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import usual_method
 from rgdiff_core.seeds import MAX_SEED, streams
-from rgdiff_core.spec import check_range, check_whole
+from rgdiff_core.spec import check_range, check_whole, to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
 
-__all__ = ["ANY", "LEAST", "REAL", "DistanceStudy", "Drawn", "Way", "lines"]
+__all__ = [
+    "ANY",
+    "FREE",
+    "LEAST",
+    "NULL",
+    "REAL",
+    "DistanceStudy",
+    "Drawn",
+    "Led",
+    "Way",
+    "lines",
+]
 
 ANY, REAL = "any class", "training images"
+NULL, FREE = "null", "free"  # guides: the model without the class, the free theory
 PART, BATCH = 500, 100  # images of a cell, and at once
 LEAST = 40  # images: with fewer a distance has no error
+
+
+@dataclass(frozen=True)
+class Led:
+    """What samples are led to, and how strongly.
+
+    Attributes:
+        scale: s of u + s (c − u), 0 to 50, or one for every scale of the field; 1 is off.
+        by_class: each class in turn; else of any class.
+    """
+
+    scale: float | GuidanceCurve = 1.0
+    by_class: bool = True
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.scale, GuidanceCurve):
+            check_range("guidance", self.scale, 0, 50)
+
+    @property
+    def words(self) -> str:
+        """The scale as it is typed."""
+        scale = self.scale
+        values = scale.values if isinstance(scale, GuidanceCurve) else (scale,)
+        return ",".join(f"{value:g}" for value in values)
+
+    @property
+    def typed(self) -> str:
+        """All of it as it is typed."""
+        if self.by_class:
+            return self.words
+        return "any" if self.scale == 1 else f"any:{self.words}"
 
 
 @dataclass(frozen=True)
@@ -53,29 +103,36 @@ class Drawn:
     Attributes:
         n: samples of each way, as many real images.
         steps: of the sampler, each in turn.
-        guidance: the scales, each in [0, 100]; None for samples of any class.
+        guidance: what samples are led to, each in turn.
         seed: of the samples.
         features: the network's name.
         methods: of the sampler, by name; None for the usual one of a process.
         grids: of the sampler's times.
+        guides: NULL, FREE or the name of a weaker model.
+        intervals: of the log-SNR, in which guidance acts; None for everywhere.
     """
 
     n: int = 10_000
     steps: tuple[int, ...] = (16,)
-    guidance: tuple[float | None, ...] = (None, 1.0, 1.5, 2.0)
+    guidance: tuple[Led, ...] = (Led(by_class=False), Led(1.0), Led(1.5), Led(2.0))
     seed: int = 0
     features: str = "inception"
     methods: tuple[str | None, ...] = (None,)
     grids: tuple[str, ...] = ("logsnr",)
+    guides: tuple[str, ...] = (NULL,)
+    intervals: tuple[Interval | None, ...] = (None,)
 
     def __post_init__(self) -> None:
         check_whole("n", self.n, LEAST, 50_000)
         check_whole("seed", self.seed, 0, MAX_SEED)
         for steps in self.steps:
             check_whole("steps", steps, 1, 1000)
-        for scale in self.guidance:
-            if scale is not None:
-                check_range("guidance", scale, 0, 100)
+        for led in self.guidance:
+            if not led.by_class and led.scale != 1 and NULL in self.guides:
+                raise ValueError(
+                    f"guidance = {led.typed} needs a guide other than {NULL}: without a class "
+                    "there is nothing that the null label leaves out."
+                )
 
 
 @dataclass(frozen=True)
@@ -85,7 +142,9 @@ class Way:
     Attributes:
         title: for people.
         split: of real images; "" for samples.
-        scale: of the guidance of samples by class, None for any class.
+        led: what samples are led to; None for real images.
+        guide: NULL, FREE or the name of a model.
+        interval: of the log-SNR in which guidance acts; None for everywhere.
         process: that samples are drawn with, by title.
         steps: of the sampler.
         method: of the sampler.
@@ -94,7 +153,9 @@ class Way:
 
     title: str
     split: str = ""
-    scale: float | None = None
+    led: Led | None = None
+    guide: str = NULL
+    interval: Interval | None = None
     process: str = ""
     steps: int = 0
     method: str = ""
@@ -103,8 +164,10 @@ class Way:
     @property
     def cell(self) -> str:
         """The name of its cells."""
-        name = self.title if self.scale is None else f"guidance-{self.scale!r}"
-        if not self.split:
+        name = self.title
+        if self.led is not None:
+            scale = self.led.scale
+            name += f"-{scale!r}" if isinstance(scale, float) else ""
             name += f"-{self.process}-{self.steps}-{self.method}-{self.grid}"
         return "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
 
@@ -123,6 +186,7 @@ class DistanceStudy:
         digest: of the model's file.
         processes: that samples are drawn with, by title.
         name: of the data set, of images 3×32×32.
+        guides: denoisers by name, with digests of their files; NULL and FREE have none.
     """
 
     cells: Cells
@@ -131,31 +195,44 @@ class DistanceStudy:
     digest: str
     processes: Mapping[str, Process]
     name: str = "cifar10"
+    guides: Mapping[str, tuple[Denoiser, str]] = field(default_factory=dict)
 
     @property
     def ways(self) -> list[Way]:
         """What is compared: samples of any class, of each class in turn at each scale, with each
         process and number of steps, and training images.
         """
-        scales = self.drawn.guidance if self.model.num_classes else (None,)
         drawn = dict.fromkeys(
             Way(
-                title=ANY if scale is None else f"guidance {scale:g}",
-                scale=scale,
+                title=_title(led, guide, interval),
+                led=led,
+                guide=NULL if led.scale == 1 else guide,
+                interval=None if led.scale == 1 else interval,
                 process=title,
                 steps=steps,
                 method=method or usual_method(process),
                 grid=grid,
             )
-            for (title, process), scale, method, grid, steps in itertools.product(
+            for (title, process), led, guide, interval, method, grid, steps in itertools.product(
                 self.processes.items(),
-                scales,
+                self.drawn.guidance,
+                self.drawn.guides,
+                self.drawn.intervals,
                 self.drawn.methods,
                 self.drawn.grids,
                 self.drawn.steps,
             )
+            if self.model.num_classes or not led.by_class
         )
         return [*drawn, Way(REAL, "train")]
+
+    def check(self) -> None:
+        """Raise `ValueError` for guidance that this model cannot be given."""
+        label = torch.zeros(1, dtype=torch.int64)
+        for way in self.ways:
+            if way.led is not None:
+                own = label if way.led.by_class else None
+                guided(self.model, own, way.led.scale, way.interval, self._guide(way))
 
     def compute(self) -> None:
         """Compute what is missing, the test images first; raises `OutOfTimeError` where that has
@@ -172,9 +249,10 @@ class DistanceStudy:
         for way in self.ways:
             cell = self.cells.read(self._row_cell(way), self._row_inputs(way))
             if cell is not None:
-                about = {"way": way.title, "guidance": way.scale, "process": way.process}
-                about |= {"steps": way.steps, "method": way.method, "grid": way.grid}
-                yield about | {"n": self.drawn.n} | cell["result"]
+                about = {"way": way.title, "process": way.process, "steps": way.steps}
+                about |= {"method": way.method, "grid": way.grid, "n": self.drawn.n}
+                about["weights"] = self.digest if way.led else ""
+                yield about | cell["result"]
 
     def _compared(self, way: Way) -> None:
         """Compute the distances of a way whose parts are there."""
@@ -203,9 +281,13 @@ class DistanceStudy:
         """Return what the features of images from number `first` on are computed from."""
         n = min(PART, self.drawn.n - first)
         inputs: dict[str, Any] = {"features": self.drawn.features, "data": self.name, "n": n}
-        if not way.split:
-            process = self.processes[way.process]
-            inputs |= {"guidance": way.scale, "steps": way.steps, "seed": self.drawn.seed}
+        if way.led is not None:
+            process, scale = self.processes[way.process], way.led.scale
+            inputs |= {"guidance": to_dict(scale) if isinstance(scale, GuidanceCurve) else scale}
+            inputs |= {"by_class": way.led.by_class, "guide": way.guide, "interval": way.interval}
+            if way.guide in self.guides:
+                inputs["guide"] = self.guides[way.guide][1]
+            inputs |= {"steps": way.steps, "seed": self.drawn.seed}
             inputs |= {"model": self.digest, "schedule": process.schedule.to_json()}
             inputs |= {"color": process.color.to_json(), "method": way.method, "grid": way.grid}
         return inputs
@@ -232,25 +314,31 @@ class DistanceStudy:
         self.cells.read_or_compute(cell, inputs, compute)
 
     def _samples(self, way: Way, first: int, n: int) -> tuple[Tensor, Tensor | None]:
-        scale = way.scale
-        labels = None if scale is None else torch.arange(first, first + n) % self.model.num_classes
+        assert way.led is not None
+        labels = torch.arange(first, first + n) % max(1, self.model.num_classes)
+        labels = labels if way.led.by_class else None
         parts = []
         for start in range(0, n, BATCH):
             here = min(BATCH, n - start)
+            own = None if labels is None else labels[start : start + here]
             parts.append(
                 draw_images(
-                    self.model,
+                    guided(self.model, own, way.led.scale, way.interval, self._guide(way)),
                     self.processes[way.process],
                     here,
                     way.steps,
                     way.method,
                     grid=way.grid,
                     generator=streams(self.drawn.seed, here, first + start),
-                    class_labels=None if labels is None else labels[start : start + here],
-                    guidance_scale=1.0 if scale is None else scale,
                 )
             )
         return torch.cat(parts).float() / 127.5 - 1, labels
+
+    def _guide(self, way: Way) -> Denoiser | None:
+        """Return what samples are led away from, None for the model without the class."""
+        if way.guide == FREE:
+            return free_theory(self.model)
+        return None if way.guide == NULL else self.guides[way.guide][0]
 
     def _kept(self, way: Way, what: str) -> Tensor | None:
         """Return a tensor of all parts, None where one is missing."""
@@ -275,6 +363,19 @@ class DistanceStudy:
         found = load_features("cifar10")
         fits = isinstance(found, Classifier) and found.class_names == self.model.class_names
         return found if isinstance(found, Classifier) and fits else None
+
+
+def _title(led: Led, guide: str, interval: Interval | None) -> str:
+    """Return what samples are called, by how they are led."""
+    parts = [] if led.by_class else [ANY]
+    if led.by_class or led.scale != 1:
+        parts.append(f"guidance {led.words}")
+    if led.scale != 1:
+        if guide != NULL:
+            parts[-1] += " by " + ("the free theory" if guide == FREE else guide)
+        if interval is not None:
+            parts.append(f"log-SNR {interval[0]:g} to {interval[1]:g}")
+    return ", ".join(parts)
 
 
 def _cell(way: Way, first: int) -> str:

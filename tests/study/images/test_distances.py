@@ -1,6 +1,7 @@
 """FID and KID of a model's samples: in parts, resumed, and the same as at once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 import rgdiff_core as rg
 from rgdiff_core.cli.main import main
+from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
 from rgdiff_core.evaluation.features import (
     extract,
     frechet_distance,
@@ -17,10 +19,20 @@ from rgdiff_core.evaluation.features import (
 from rgdiff_core.pretraining.images import PROCESSES
 from rgdiff_core.seeds import streams
 from rgdiff_core.study.cells import Cells, OutOfTimeError
-from rgdiff_core.study.images.distances import ANY, REAL, DistanceStudy, Drawn, Way
+from rgdiff_core.study.images.distances import (
+    ANY,
+    FREE,
+    NULL,
+    REAL,
+    DistanceStudy,
+    Drawn,
+    Led,
+    Way,
+)
 
 PHOTOGRAPHS, WHITE = "photographs", "white noise, linear log-SNR"
-DRAWN = Drawn(40, (1,), (None, 2.0), 3, "cifar10")
+ANYONE = Led(by_class=False)
+DRAWN = Drawn(40, (1,), (ANYONE, Led(2.0)), 3, "cifar10")
 CUTOFF = "matched noise, sigmoid cutoff of width 0.3"
 
 
@@ -68,22 +80,22 @@ def test_what_was_stopped_goes_on_and_other_samples_are_drawn_again(tmp_path: Pa
     study(tmp_path, until=0.0).compute()
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
     with pytest.raises(OutOfTimeError):
-        study(tmp_path, Drawn(40, (2,), (2.0,), 3, "cifar10"), until=0.0).compute()
+        study(tmp_path, Drawn(40, (2,), (Led(2.0),), 3, "cifar10"), until=0.0).compute()
 
 
 def test_every_process_and_number_of_steps_has_distances_of_its_own(tmp_path: Path):
-    drawn = Drawn(40, (1, 2), (2.0,), 3, "cifar10")
+    drawn = Drawn(40, (1, 2), (Led(2.0),), 3, "cifar10")
     found = study(tmp_path, drawn, titles=(WHITE, CUTOFF))
     found.compute()
     *rows, real = found.rows()
-    ways = [(row["process"], row["guidance"], row["steps"]) for row in rows]
-    assert ways == [(WHITE, 2.0, 1), (WHITE, 2.0, 2), (CUTOFF, 2.0, 1), (CUTOFF, 2.0, 2)]
+    ways = [(row["process"], row["steps"]) for row in rows]
+    assert ways == [(WHITE, 1), (WHITE, 2), (CUTOFF, 1), (CUTOFF, 2)]
     assert len({row["frechet"]["value"] for row in (*rows, real)}) == 5
-    alone = study(tmp_path, Drawn(40, (2,), (2.0,), 3, "cifar10"))
+    alone = study(tmp_path, Drawn(40, (2,), (Led(2.0),), 3, "cifar10"))
     alone.compute()
     assert [row["frechet"] for row in alone.rows()] == [rows[1]["frechet"], real["frechet"]]
     methods, grids = (None, "dpmpp_2m", "ddim"), ("uniform", "logsnr")
-    other = Drawn(40, (2,), (2.0,), 3, "cifar10", methods, grids)
+    other = Drawn(40, (2,), (Led(2.0),), 3, "cifar10", methods, grids)
     other = study(tmp_path, other)
     other.compute()
     *rows, _ = other.rows()
@@ -98,11 +110,11 @@ def test_numbers_are_those_of_the_model_and_of_the_features_that_were_asked_for(
     assert known == {ANY, "guidance 2", REAL}
     for other in (
         study(tmp_path, digest="another"),
-        study(tmp_path, Drawn(40, (1,), (None, 2.0), 4, "cifar10")),
-        study(tmp_path, Drawn(40, (1,), (None, 2.0000001), 3, "cifar10")),
+        study(tmp_path, Drawn(40, (1,), (ANYONE, Led(2.0)), 4, "cifar10")),
+        study(tmp_path, Drawn(40, (1,), (ANYONE, Led(2.0000001)), 3, "cifar10")),
     ):
         assert not {row["way"] for row in other.rows()} & {"guidance 2"}
-    assert not list(study(tmp_path, Drawn(40, (1,), (None, 2.0), 3, "inception")).rows())
+    assert not list(study(tmp_path, Drawn(40, (1,), (ANYONE, Led(2.0)), 3, "inception")).rows())
 
 
 def test_the_command_says_what_is_missing(
@@ -116,7 +128,9 @@ def test_the_command_says_what_is_missing(
     assert kept["command"].endswith("--n 100 --steps 16 --guidance 1 --features cifar10")
     for options, sentence in (
         (["--n=3"], "n = 3 is outside"),
-        (["--guidance", "-1"], "guidance = -1.0 is outside [0, 100]"),
+        (["--guidance", "any:2"], "guidance = any:2 needs a guide other than null"),
+        (["--guidance", "2", "--interval", "3:1"], "(3, 1) is empty"),
+        (["--guidance", "2", "--guide", "phi4-8x8"], "the guide is for fields (1, 8, 8)"),
         (["--n=20000"], "n = 20000 is outside [40, 10000]: cifar10 has 10,000 test images"),
         (["--seed=-1"], "seed = -1 is outside"),
         (["--model=phi4"], "'phi4' is no pretrained model"),
@@ -126,6 +140,15 @@ def test_the_command_says_what_is_missing(
         assert main([*words, "--features=cifar10", *options]) == 1
         told = capsys.readouterr().err
         assert sentence in told and "Traceback" not in told
+    for options, sentence in (
+        (["--guidance", "-1"], "guidance = -1.0 is outside [0, 50]"),
+        (["--guidance", "1,99"], "guidance scale = 99.0 is outside [0, 50]"),
+        (["--guidance", "few"], "'few' is not a number"),
+        (["--interval", "3"], "'' is not a number"),
+    ):
+        with pytest.raises(SystemExit):
+            main([*words, "--features=cifar10", *options])
+        assert sentence in capsys.readouterr().err
     (tmp_path / "distances-cifar10.json").write_text("{}")
     assert main([*words, "--features=cifar10", "--n=100"]) == 0
     assert (tmp_path / "distances-cifar10.json").read_text("utf-8") == "{}"
@@ -154,13 +177,60 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
     more = [*both[:2], ("guidance 2", 2, False), both[2]]
     assert measured("--steps=2", "--guidance", "2") == more
     found = json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps(found | {"weights": "others"}))
-    assert measured("--steps=1", "--guidance", "2") == both[1:]
+    for row in found["rows"]:
+        row["weights"] = row["weights"] and "others"
+    path.write_text(json.dumps(found))
+    assert len(measured("--steps=1", "--guidance", "2")) == 5  # those of other weights stay
+
+
+def test_samples_are_led_by_their_guide_where_it_acts(tmp_path: Path):
+    """Those of each way are drawn again by hand; a scale of 1 has no guide."""
+    curve, interval = GuidanceCurve((0.0, 1.0), (3.0, 1.5)), (-2.0, 4.0)
+    led = (Led(1.0), Led(2.0), Led(curve), Led(3.0, by_class=False))
+    drawn = Drawn(40, (2,), led, 3, guides=(FREE, "weaker"), intervals=(None, interval))
+    found = study(tmp_path, drawn)
+    weaker = rg.load_pretrained("cifar10-conditional-white").eval()
+    found = replace(found, guides={"weaker": (weaker, "its digest")})
+    found.check()
+    ways = {way.title: way for way in found.ways[:-1]}
+    assert list(ways) == [
+        "guidance 1",
+        "guidance 2 by the free theory",
+        "guidance 2 by the free theory, log-SNR -2 to 4",
+        "guidance 2 by weaker",
+        "guidance 2 by weaker, log-SNR -2 to 4",
+        "guidance 3,1.5 by the free theory",
+        "guidance 3,1.5 by the free theory, log-SNR -2 to 4",
+        "guidance 3,1.5 by weaker",
+        "guidance 3,1.5 by weaker, log-SNR -2 to 4",
+        "any class, guidance 3 by the free theory",
+        "any class, guidance 3 by the free theory, log-SNR -2 to 4",
+        "any class, guidance 3 by weaker",
+        "any class, guidance 3 by weaker, log-SNR -2 to 4",
+    ]
+    assert len({way.cell for way in ways.values()}) == 13
+    inputs = [found._inputs(way, 0) for way in ways.values()]
+    assert all(inputs.count(each) == 1 for each in inputs)
+    labels = torch.arange(4)
+    for title, own, scale, between, guide in (
+        ("guidance 2 by weaker", labels, 2.0, None, weaker),
+        ("guidance 3,1.5 by the free theory, log-SNR -2 to 4", labels, curve, interval, FREE),
+        ("any class, guidance 3 by weaker, log-SNR -2 to 4", None, 3.0, interval, weaker),
+    ):
+        guide = free_theory(found.model) if guide == FREE else guide
+        led_by = guided(found.model, own, scale, between, guide)
+        random = streams(3, 4)
+        x = rg.sample(led_by, found.processes[WHITE], 4, 2, generator=random, grid="logsnr")
+        images, given = found._samples(ways[title], 0, 4)
+        assert (given is None) == (own is None)
+        torch.testing.assert_close(images, x.clamp(-1, 1), atol=1.5 / 127.5, rtol=0)
+    with pytest.raises(ValueError, match="needs a guide other than null"):
+        Drawn(40, (2,), led, 3, guides=(FREE, NULL))
 
 
 def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
     found = study(tmp_path)
-    way = Way("guidance 1", "", 1.0, WHITE, 1, "dpmpp_2m", "logsnr")
+    way = Way("guidance 1", led=Led(), process=WHITE, steps=1, method="dpmpp_2m", grid="logsnr")
     whole, labels = found._samples(way, 0, 12)
     part, own = found._samples(way, 8, 4)
     assert labels is not None and own is not None and torch.equal(own, labels[8:])
