@@ -14,12 +14,14 @@ from rgdiff_core.cli.options import device_option, study_options
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
 from rgdiff_core.devices import device_of
 from rgdiff_core.files.atomic import write_text
+from rgdiff_core.spec import from_dict
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.arms import MODELS
 from rgdiff_core.study.images.budget import BUDGETS
 from rgdiff_core.study.images.phases import PHASES, Task
 from rgdiff_core.study.images.study import ImageStudy
-from rgdiff_core.study.images.summary import image_summary
+from rgdiff_core.study.images.summary import image_summary, joined
+from rgdiff_core.study.report import read_results
 
 __all__ = ["cifar10_options", "run_cifar10"]
 
@@ -35,6 +37,15 @@ def cifar10_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help=f"files of models, of {', '.join(MODELS)} (default: those of pretrained/); one whose "
         "file is missing is left out",
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=list(MODELS),
+        choices=tuple(MODELS),
+        metavar="NAME",
+        help="compute these models alone; what the file has of the others stays; differences "
+        "to standard diffusion are those to a model among these",
     )
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
     study_options(parser, BUDGETS, "for one GPU", "runs/study-cifar10-BUDGET")
@@ -58,25 +69,38 @@ def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     device = str(device_of(chosen.device))
     work, say = chosen.work or Path("runs") / f"study-cifar10-{chosen.budget}", printer(chosen)
     study = ImageStudy(
-        _files(chosen.models, say),
+        _files(chosen.models, chosen.only, say),
         BUDGETS[chosen.budget],
         Cells(work, say, until),
         device,
         chosen.data,
         tuple(chosen.features),
     )
-    words = f"rgdiff study cifar10 --budget {chosen.budget}"
-    made = _carried_out(
-        study, chosen.out, {"command": words, "machine": study.machine} | _versions()
-    )
-    path, complete = chosen.out / f"study-{chosen.data}.json", made["finished"]
+    words, path = f"rgdiff study cifar10 --budget {chosen.budget}", _path(study, chosen.out)
+    known = None
+    if set(chosen.only) != set(MODELS):
+        words += f" --only {' '.join(chosen.only)}"
+        known = read_results(path) if path.is_file() else None
+    said = {"command": words, "machine": study.machine} | _versions()
+    made = _carried_out(study, chosen.out, said, known)
+    complete = made["finished"]
     state = "complete" if complete else "stopped; rerun to continue"
     lines = [*made["complete"]["failed"], f"{state}: {path}"]
     return {"file": str(path), "complete": complete}, lines
 
 
-def _carried_out(study: ImageStudy, out: Path, said: dict[str, Any]) -> dict[str, Any]:
-    """Compute what is missing, and write the results after each phase."""
+def _path(study: ImageStudy, out: Path) -> Path:
+    return out / f"study-{study.data}.json"
+
+
+def _carried_out(
+    study: ImageStudy, out: Path, said: dict[str, Any], known: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Compute what is missing, and write the results after each phase, beside those of other
+    models where they are known.
+    """
+    if known is not None and from_dict(known["budget"]) != study.budget:
+        raise ValueError(f"{_path(study, out)} was made with another budget.")
     out.mkdir(parents=True, exist_ok=True)
     finished, failed, found = True, [], {}
     for name, phase in PHASES.items():
@@ -85,8 +109,9 @@ def _carried_out(study: ImageStudy, out: Path, said: dict[str, Any]) -> dict[str
         except OutOfTimeError:
             finished = False
         found = said | {"finished": finished and not failed} | image_summary(study, out, failed)
-        text = json.dumps(found, ensure_ascii=False, indent=1)
-        write_text(out / f"study-{study.data}.json", text + "\n")
+        if known is not None:
+            found = joined(known, found)
+        write_text(_path(study, out), json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return found
 
 
@@ -108,13 +133,14 @@ def _run(name: str, tasks: Iterator[Task], say: Say) -> list[str]:
             say(failed[-1])
 
 
-def _files(words: list[str], say: Say) -> dict[str, Path]:
-    """Return the models that are there, in the order of MODELS."""
-    files = {name: pretrained_folder() / name / "model.safetensors" for name in MODELS}
+def _files(words: list[str], only: list[str], say: Say) -> dict[str, Path]:
+    """Return the models that are there, of those to be computed, in the order of MODELS."""
+    names = [name for name in MODELS if name in only]
+    files = {name: pretrained_folder() / name / "model.safetensors" for name in names}
     for word in words:
         name, equals, path = word.partition("=")
-        if not equals or name not in MODELS:
-            raise ValueError(f"{word!r} is not NAME=FILE with a name of {', '.join(MODELS)}.")
+        if not equals or name not in names:
+            raise ValueError(f"{word!r} is not NAME=FILE with a name of {', '.join(names)}.")
         files[name] = Path(path)
     for name, path in files.items():
         if not path.is_file():

@@ -43,7 +43,7 @@ from rgdiff_core.study.cells import OutOfTimeError
 from rgdiff_core.study.images.arms import BASELINE, DEDICATED, MODELS, ImageArm
 from rgdiff_core.study.images.study import ImageStudy, pair
 
-__all__ = ["METRICS", "image_summary"]
+__all__ = ["METRICS", "image_summary", "joined"]
 
 Cell = dict[str, Any]
 METRICS: dict[str, tuple[str, str, str | float]] = {
@@ -103,6 +103,32 @@ def image_summary(study: ImageStudy, out: Path, failed: list[str]) -> Cell:
         "search": [row for arm in known.arms for row in _search(known, arm)],
         "pictures": _pictures(known, out, sorted(headline)),
     }
+
+
+def joined(known: Cell, found: Cell) -> Cell:
+    """Return the results of two runs of the study of one budget: of models that are in both, those
+    of the later one.
+    """
+    own = {model["name"] for model in found["models"]}
+    models = {row["name"]: row for row in (*known["models"], *found["models"])}
+    both = found | {"models": [models[name] for name in MODELS if name in models]}
+    for name in ("arms", "scans", "search", "pictures"):
+        kept = [row for row in known[name] if _model_of(row) not in own]
+        both[name] = kept + [row for row in found[name] if _model_of(row) in own]
+    both["floor"] = known["floor"] or found["floor"]
+    both["missing"] = [name for name in known["missing"] if name not in own]
+    both["machines"] = {
+        kind: sorted({*known["machines"].get(kind, ()), *names})
+        for kind, names in found["machines"].items()
+    }
+    commands = known["command"].split("; ")
+    both["command"] = "; ".join(dict.fromkeys([*commands, found["command"]]))
+    return both
+
+
+def _model_of(row: Cell) -> str:
+    """Return the model of a row of the results; "floor" for the picture of real images."""
+    return row.get("model") or row["arm"].partition("/")[0]
 
 
 def _machines(study: ImageStudy) -> dict[str, list[str]]:
