@@ -20,7 +20,7 @@ from pages._shared.menus import GRID_HELP, describe
 from pages._shared.observables import COMPARED, in_table
 from pages._shared.pictures import sheet
 from pages._shared.process_choice import points_of
-from rgdiff_core.data import DataUnavailable, ImageSet
+from rgdiff_core.data import DataUnavailable
 from rgdiff_core.denoisers import GuidanceCurve
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
@@ -61,6 +61,32 @@ class Column:
             and self.request.setting.couplings == other.request.setting.couplings
             and self.x.shape[1:] == other.x.shape[1:]
         )
+
+
+@dataclass(frozen=True, eq=False)
+class _Data:
+    """What samples are compared with: data of their class, where all are of one.
+
+    Attributes:
+        images: (N, C, H, W).
+        spectrum: Theirs.
+        title: Of their column.
+        alike: Whether samples are to agree with them.
+    """
+
+    images: Tensor
+    spectrum: Spectrum
+    title: str
+    alike: bool
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> "_Data":
+        source, names = columns[0].source, columns[0].source.denoiser.class_names
+        labels = {column.request.setting.class_label for column in columns}
+        one = len(labels) == 1
+        label = labels.pop() if one else -1
+        title = f"data, {names[label] if label >= 0 else 'all classes'}" if names else "data"
+        return cls(source.of_class(label), source.spectrum(label), title, alike=one)
 
 
 def words(setting: Setting) -> str:
@@ -143,19 +169,19 @@ def _measurements(columns: list[Column], bench: SamplesState) -> None:
             "are shown."
         )
     first = columns[0].source
-    images = first.images if first.has_data else None
+    data = _Data.of(columns) if first.has_data else None
     table = _moments if first.action is None else _observables
     if len(columns) == 1:
         left, right = st.columns(2, gap="large")
         with left:
-            _spectra(columns, images)
+            _spectra(columns, data)
         with right:
-            table(columns, images)
+            table(columns, data)
     else:
-        _spectra(columns, images)
-        table(columns, images)
-    if first.action is not None and images is not None:
-        comparisons.distribution(_samples(columns), images.images)
+        _spectra(columns, data)
+        table(columns, data)
+    if first.action is not None and data is not None:
+        comparisons.distribution(_samples(columns), data.images)
     quality.draw([(c.name, c.request.setting) for c in columns], bench.seed)
 
 
@@ -209,9 +235,8 @@ def _unpin(pin: int) -> None:
     )
 
 
-def _spectra(columns: Sequence[Column], images: ImageSet | None) -> None:
-    data = None if images is None else columns[0].source.spectrum
-    comparisons.spectra(_samples(columns), data)
+def _spectra(columns: Sequence[Column], data: _Data | None) -> None:
+    comparisons.spectra(_samples(columns), data and data.spectrum)
     st.caption(
         f"Statistics from {len(columns[0].x):,} samples; error bars are one standard error."
     )
@@ -221,14 +246,14 @@ def _samples(columns: Sequence[Column]) -> list[Samples]:
     return [Samples(column.name, column.x, column.color) for column in columns]
 
 
-def _observables(columns: Sequence[Column], images: ImageSet | None) -> None:
+def _observables(columns: Sequence[Column], data: _Data | None) -> None:
     """Draw the observables of lattice fields, with how far they are from the data's."""
     # Data sets are shuffled: as independent as samples, and then errors are quick.
-    data = None if images is None else _measured(images.images)
+    known = None if data is None else _measured(data.images)
     measured = {column.name: _measured(column.x) for column in columns}
-    _table({name: in_table(name) for name in COMPARED}, data, measured, "data (HMC)")
-    if data is not None:
-        comparisons.ratios(data, measured, {column.name: column.color for column in columns})
+    _table({name: in_table(name) for name in COMPARED}, known, measured, "data (HMC)")
+    if known is not None:
+        comparisons.ratios(known, measured, {column.name: column.color for column in columns})
     st.caption(
         "In brackets: the standard error, in units of the last digit. Then the distance from the "
         "data, in standard errors of the difference."
@@ -239,18 +264,14 @@ def _measured(x: Tensor) -> Mapping[str, Estimate]:
     return rg.lattice.observables(x, n_chains=len(x))
 
 
-def _moments(columns: Sequence[Column], images: ImageSet | None) -> None:
+def _moments(columns: Sequence[Column], data: _Data | None) -> None:
     """Draw mean, spread and distance of the spectrum of images."""
     names = {"mean": "mean", "std": "standard deviation", "spectrum": "spectrum, log distance"}
-    data = None if images is None else _of_images(images.images, None)
-    known = None
-    if images is not None:
-        known = columns[0].source.spectrum
-    measured = {column.name: _of_images(column.x, known) for column in columns}
-    classes = columns[0].source.denoiser.class_names
-    of_one = any(column.request.setting.class_label >= 0 for column in columns)
-    _table(names, data, measured, "data, all classes" if classes else "data", marked=not of_one)
-    if of_one:
+    known = None if data is None else _of_images(data.images, None)
+    measured = {c.name: _of_images(c.x, data and data.spectrum) for c in columns}
+    alike = data is None or data.alike
+    _table(names, known, measured, data.title if data else "", marked=alike)
+    if not alike:
         st.caption("Samples of one class need not agree with the data of all classes.")
     st.caption(
         "In brackets: the standard error, in units of the last digit. Log distance: root mean "

@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 import rgdiff_core as rg
 from pages._sampling.setting import Setting
@@ -99,12 +100,18 @@ class Source:
         found = [] if labels is None else (labels == label).nonzero().flatten().tolist()
         return found[0] if found else 0
 
-    @property
-    def spectrum(self) -> Spectrum:
-        """Return the radial power spectrum of these images."""
-        if self.denoiser.couplings is None:
+    def of_class(self, label: int) -> Tensor:
+        """Return its images (N, C, H, W) of a class; all for any class (−1), and where classes are
+        not known.
+        """
+        images, labels = self.images.images, self.images.labels
+        return images if label < 0 or labels is None else images[labels == label]
+
+    def spectrum(self, label: int = -1) -> Spectrum:
+        """Return the radial power spectrum of its images of a class, −1 for any."""
+        if self.denoiser.couplings is None and label < 0:
             return cache.spectrum(self.data, "continuum", cache.FIT_LIMIT)
-        return power_spectrum(self.images.images)
+        return power_spectrum(self.of_class(label))
 
     @property
     def precision(self) -> str:

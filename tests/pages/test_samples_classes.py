@@ -1,6 +1,7 @@
 """Classes and guidance on the Samples page: in links, messages, samples and Python lines."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,28 @@ def test_a_zoom_begins_with_an_image_of_the_class(kinds: Setting):
         healthy(at.toggle(key="samples-zoom").set_value(True).run())
         zoom = state(at).setting.zoom
         assert zoom is not None and zoom.image == wanted
+
+
+def test_samples_of_a_class_are_compared_with_data_of_that_class(kinds: Setting):
+    """And with all where a setting of another class stands beside them."""
+    data = rg.data.load("kinds")
+    assert data.labels is not None
+    one, other = (replace(kinds, class_label=label) for label in (1, 2))
+    for pins, label in (((), 1), ((one,), 1), ((other,), -1)):
+        table = _moments(at_bench(replace(SMALL, setting=one, pins=pins)))
+        known = data.images if label < 0 else data.images[data.labels == label]
+        assert f"| data, {NAMES[label] if label >= 0 else 'all classes'} |" in table
+        mean = re.search(r"\| mean \| ([−\d.]+)", table)
+        assert mean and float(mean[1].replace("−", "-")) == pytest.approx(
+            float(known.mean()), abs=0.02
+        )
+        assert ("σ]" in table) == (label >= 0)
+
+
+def _moments(at: Any) -> str:
+    """Return the table of moments of a page."""
+    (table,) = [each.value for each in at.markdown if "| mean |" in each.value]
+    return table
 
 
 def test_links_of_before_have_no_class_and_no_guidance():
