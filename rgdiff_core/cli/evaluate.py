@@ -154,6 +154,8 @@ def _seen(report: ImageReport) -> list[str]:
     ]
     if report.flow_bits is not None:
         lines.append(f"{report.flow_bits} bits/dim by the probability flow")
+    if report.decoded_bits is not None:
+        lines.append(f"at most {report.decoded_bits} bits/dim with grey values decoded")
     if report.class_bits is not None:
         lines.append(f"at most {report.class_bits} bits/dim, given the class of each image")
     if report.class_flow_bits is not None:

@@ -224,6 +224,7 @@ Numbers are for *{card.best}*; errors are one standard error. All numbers are in
 |:--|:--|
 | bound, {report.images} images, {report.levels_per_image} noise levels each | {report.bits} |
 | the free theory, exact | {report.free_bits} |
+{_decoded_rows(report)}\
 {_flow_row(report)}{_class_rows(report)}
 {_samples(report)}{_named(card)}{_scan(card)}"""
 
@@ -247,6 +248,14 @@ By process, the bound on few images{classes}:
 
 def _flow_row(report: ImageReport) -> str:
     return "" if report.flow_bits is None else f"| probability flow | {report.flow_bits} |\n"
+
+
+def _decoded_rows(report: ImageReport) -> str:
+    if report.decoded_bits is None:
+        return ""
+    return f"""| bound, grey values decoded and not dequantised | {report.decoded_bits} |
+| the free theory, likewise | {report.free_decoded_bits} |
+"""
 
 
 def _class_rows(report: ImageReport) -> str:

@@ -81,6 +81,8 @@ class ImageReport:
             have none.
         class_flow_bits: as `flow_bits`, likewise.
         num_classes: that the samples take in turn, 0 for a model without classes.
+        decoded_bits: as `bits`, with grey values that are decoded instead of dequantised.
+        free_decoded_bits: the same of the free theory.
     """
 
     data: str
@@ -100,6 +102,8 @@ class ImageReport:
     class_bits: Estimate | None = None
     class_flow_bits: Estimate | None = None
     num_classes: int = 0
+    decoded_bits: Estimate | None = None
+    free_decoded_bits: Estimate | None = None
 
 
 def feature_networks(
@@ -187,6 +191,16 @@ def evaluate_images(
         batch_size=batch_size,
         progress=progress_of("bound"),
     )
+    decoded = image_bound(
+        model,
+        process,
+        x,
+        levels_per_image,
+        seed,
+        decoded=True,
+        batch_size=batch_size,
+        progress=progress_of("bound, decoded"),
+    )
     lap("bound")
     flowed = (
         _flow(model, process, x[:flow], seed, batch_size, progress_of("flow")) if flow else None
@@ -254,6 +268,8 @@ def evaluate_images(
         class_bits=by_class,
         class_flow_bits=class_flowed,
         num_classes=model.num_classes,
+        decoded_bits=decoded.estimate,
+        free_decoded_bits=Estimate.of(decoded.free),
     )
 
 

@@ -80,6 +80,79 @@ def test_the_bound_is_that_of_many_steps():
     assert float(off.mean()) == pytest.approx(0, abs=4 * float(off.std()) / len(x) ** 0.5 + 0.01)
 
 
+PIXELS = rg.bases.PixelBasis((1, 4, 4))
+
+
+def whole(x: Tensor) -> Tensor:
+    """Round to 8-bit grey values."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
+
+
+def pixel_modes(spread: float) -> Modes:
+    return Modes(PIXELS.scale, torch.zeros(1, 4, 4), torch.full((1, 4, 4), spread**2), None)
+
+
+@pytest.mark.parametrize(("spread", "excess"), [(0.25, 0.01), (0.02, 0.01), (0.006, 0.1)])
+def test_decoded_values_of_a_gaussian_have_its_probability(spread: float, excess: float):
+    """Of a Gaussian P is the share of it in a bin; the narrower it is, the less is known of it."""
+    normal = torch.distributions.Normal(torch.tensor(0.0).double(), spread)
+    x = whole(spread * torch.randn(2000, 1, 4, 4, generator=torch.Generator().manual_seed(0)))
+    half = 1 / 255
+    probability = normal.cdf(x.double() + half) - normal.cdf(x.double() - half)
+    true = -probability.log2().flatten(1).mean(1)
+    process = Process(PIXELS, White(), LinearGamma(-12.0, 8.0), pixel_modes(spread))
+    model = GaussianDenoiser(PIXELS, pixel_modes(spread))
+    off = image_bound(model, process, x, 1, decoded=True).bits - true
+    error = float(off.std()) / len(x) ** 0.5
+    assert -4 * error < float(off.mean()) < excess + 4 * error
+
+
+class OneOfTwo(Denoiser):
+    """The denoiser of pixels that are −½ or ½ (or next to them, as grey values are)."""
+
+    def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
+        x = float(whole(torch.tensor(0.5)))
+        known = torch.tanh(x * marginal.alpha * c / marginal.std**2)
+        return Posterior(x * known, x**2 * (1 - known**2))
+
+
+def test_decoded_values_that_are_one_of_two_have_a_bit():
+    """Dequantised they cost more, for no denoiser of grey values knows what lies between them."""
+    sign = torch.randint(2, (400, 1, 4, 4), generator=torch.Generator().manual_seed(1)) * 2 - 1
+    value = whole(torch.tensor(0.5))
+    modes = pixel_modes(float(value))
+    process = Process(PIXELS, White(), LinearGamma(-18.0, 10.0), modes)
+    x = value * sign
+    found, usual = (
+        image_bound(OneOfTwo(PIXELS, modes), process, x, 64, decoded=decoded, floor=3e-4)
+        for decoded in (True, False)
+    )
+    error = float(found.bits.std()) / 20
+    assert found.estimate.value == pytest.approx(1.0, abs=4 * error + 0.005)
+    assert error < 0.03 and usual.estimate.value > 2
+    assert float(found.free.mean()) > 6  # which knows of all values between
+
+
+def test_decoded_values_need_whole_ones():
+    process = Process(BASIS, White(), LinearGamma(), FREE)
+    with pytest.raises(ValueError, match="levels = None"):
+        image_bound(GaussianDenoiser(BASIS, FREE), process, fields(2), levels=None, decoded=True)
+
+
+def test_decoding_is_no_worse_in_coloured_noise_than_dequantising():
+    """The noise of a pixel then depends on its neighbours', which the decoder does not know."""
+    images = whole(fields(100))
+    model = Informed(BASIS, FREE)
+    for color, schedule in (
+        (White(), Cutoff(SigmoidKernel(0.3), gamma_min=-11.0, gamma_max=8.0)),
+        (Matched(), LinearGamma(-13.0, 8.0)),
+    ):
+        process = Process(BASIS, color, schedule, FREE)
+        one, other = (image_bound(model, process, images, 64, decoded=d) for d in (True, False))
+        off = one.bits - other.bits
+        assert abs(float(off.mean())) < 4 * float(off.std()) / 10 + 0.02
+
+
 def test_what_is_left_is_one_for_the_free_theory():
     images = fields(8).clamp(-1, 1)
     process = Process(BASIS, White(), LinearGamma(*BROAD), FREE)
