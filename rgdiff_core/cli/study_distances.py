@@ -181,7 +181,7 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     own = {"model": chosen.model, "images": opened.images_seen}
     rows = [row | {"command": command} | (own if row["weights"] else {}) for row in study.rows()]
     found = {"command": command, "features": drawn.features, "data": opened.data}
-    found["complete"] = complete
+    found |= {"complete": complete}
     chosen.out.mkdir(parents=True, exist_ok=True)
     path = chosen.out / f"distances-{opened.data}.json"
     state = "complete" if complete else "stopped; rerun to continue"

@@ -27,7 +27,6 @@ import torch
 
 from rgdiff_core import data
 from rgdiff_core.denoisers.files import load_model
-from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation import image_bound
 from rgdiff_core.evaluation.features import extract, kernel_distance, load_features
 from rgdiff_core.evaluation.features.network import Classifier
@@ -228,7 +227,7 @@ def _drawn(made: TrainConfig, folder: Path, chosen: RecipeBudget, seed: int) -> 
         chosen.samples,
         STEPS,
         "dpmpp_2m",
-        seeded(torch.device("cpu"), seed),
+        torch.Generator().manual_seed(seed),
         batch_size=AT_ONCE,
         class_labels=labels,
         guidance_scale=GUIDANCE,
