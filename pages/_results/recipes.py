@@ -4,10 +4,13 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results.provenance import columns, download, pair, table
+from pages._results import figures
+from pages._results.headline import joined
+from pages._results.provenance import bracketed, columns, download, pair, table
 from pages._results.studies import Found, data_of, from_file
+from pages._shared import plots
 
-__all__ = ["draw", "rows"]
+__all__ = ["draw", "rows", "sentence"]
 
 COMMAND = "rgdiff study recipe --data {}"
 
@@ -19,8 +22,14 @@ def draw(study: Found) -> None:
     tables = from_file(f"recipe-{data}.json", COMMAND.format(data), missing, _tables)
     if tables is None:
         return
-    for title, lines in tables:
+    for title, told, lines in tables:
         st.markdown(title)
+        if told:
+            st.markdown(told)
+            labels, values, errors = zip(*_kernels(lines), strict=True)
+            figure = figures.dots(labels, values, errors, labels, "KID")
+            key = f"results-recipes-{labels[0]}-{len(labels)}"
+            st.plotly_chart(figure, key=key, config=plots.BAR, alt="KID of samples by recipe")
         table(
             lines,
             {
@@ -31,11 +40,12 @@ def draw(study: Found) -> None:
             }
             | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
             | columns("change", "Δ to first row", "%+.3f", "In pairs of the same images.")
+            | columns("bits", "bits/dim ≤", "%.3f", "All of them, in the process of the training.")
             | columns("matched", "bits/dim, matched", "%.3f", "Matched noise, cutoff schedule.")
             | columns("named", "share named", "%.3f", "Samples of the class asked for.")
             | columns("kernel", "KID", "%.4f", "Of the same samples, in features of Inception."),
         )
-    download(data, "recipes", [row for _, lines in tables for row in lines])
+    download(data, "recipes", [row for *_, lines in tables for row in lines])
     st.caption(
         "Small class-conditional networks of equal steps, or planned for equal processor time by "
         "a timing beforehand; what they used is in the table, and depends on what else the "
@@ -60,8 +70,27 @@ def heading(budget: Found) -> str:
     return f"**{each} each{several}, changes of *{budget.get('base', 'base')}***"
 
 
-def _tables(found: Found) -> list[tuple[str, list[dict[str, Any]]]]:
-    return [(heading(budget), rows(budget)) for budget in found["budgets"]]
+def sentence(budget: Found) -> str:
+    """Return the distances of the samples in words, "" where they were not measured."""
+    parts = [
+        f"{label} **{bracketed(value, error)}**" for label, value, error in _kernels(rows(budget))
+    ]
+    return f"KID of {budget['samples']:,} samples each: {joined(parts)}." if parts else ""
+
+
+def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
+    """Return what each recipe changes, its samples' kernel distance and the error."""
+    return [
+        (row["about"] if number else "no change", row["kernel"], row["kernel_error"])
+        for number, row in enumerate(lines)
+        if row["kernel"] is not None
+    ]
+
+
+def _tables(found: Found) -> list[tuple[str, str, list[dict[str, Any]]]]:
+    """Return heading, sentence and rows of each budget, those of the most seeds first."""
+    budgets = sorted(found["budgets"], key=lambda each: -len(each.get("seeds") or [0]))
+    return [(heading(budget), sentence(budget), rows(budget)) for budget in budgets]
 
 
 def rows(budget: Found) -> list[dict[str, Any]]:
@@ -77,6 +106,7 @@ def rows(budget: Found) -> list[dict[str, Any]]:
         }
         | pair("band", arm["band"])
         | pair("change", arm["band_less_base"])
+        | pair("bits", arm["bits"])
         | pair("matched", arm.get("matched_bits"))
         | pair("named", arm.get("named"))
         | pair("kernel", arm.get("kernel"))

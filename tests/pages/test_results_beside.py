@@ -10,7 +10,8 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import cost, distances, perfect, sizes
+from pages._results import cost, distances, perfect, recipes, sizes
+from pages._results.provenance import bracketed
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.lattice.schedule_summary import same_curve
 
@@ -268,8 +269,16 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
     at = healthy(visit(section="CIFAR-10", view="Recipes"))
     found = json.loads(RECIPES.read_text(encoding="utf-8"))
     tables = [d.value for d in at.dataframe if "recipe" in d.value]
-    assert [len(each) for each in tables] == [len(each["arms"]) for each in found["budgets"]]
-    arms = [(budget, arm) for budget in found["budgets"] for arm in budget["arms"]]
+    budgets = sorted(found["budgets"], key=lambda each: -len(each["seeds"]))
+    assert [len(each) for each in tables] == [len(each["arms"]) for each in budgets]
+    for budget in budgets:
+        told = recipes.sentence(budget)
+        measured = [arm for arm in budget["arms"] if arm.get("kernel")]
+        assert bool(told) == bool(measured) and told.count("**") == 2 * len(measured)
+        assert (told in [each.value for each in at.markdown]) == bool(told)
+        for arm in measured:
+            assert f"**{bracketed(arm['kernel']['value'], arm['kernel']['error'])}**" in told
+    arms = [(budget, arm) for budget in budgets for arm in budget["arms"]]
     lines = [row for table in tables for _, row in table.iterrows()]
     for (budget, arm), row in zip(arms, lines, strict=True):
         (first,) = (each for each in budget["arms"] if each["name"] == budget["base"])
