@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from pages._results import cifar10, headline, own_runs, perfect, sizes, verdict
+from pages._results import cifar10, headline, own_runs, perfect, recipes, sizes, verdict
 from pages._results import phi4 as results_phi4
 from pages._results import studies as results_studies
 from pages._results.studies import Found
@@ -49,6 +49,7 @@ def summary(studies: Mapping[str, Found]) -> None:
     """Draw what came out in all."""
     perfect.draw()
     headline.draw(studies)
+    recipes.summarize("cifar10")
     with st.expander("The claim, and the verdict on each data set"):
         verdict.draw(studies)
 

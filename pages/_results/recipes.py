@@ -9,8 +9,9 @@ from pages._results.headline import joined
 from pages._results.provenance import bracketed, columns, download, pair, table
 from pages._results.studies import Found, data_of, from_file
 from pages._shared import plots
+from rgdiff_core.study.images.recipe_arms import process_title
 
-__all__ = ["draw", "rows", "sentence"]
+__all__ = ["draw", "rows", "sentence", "summarize"]
 
 COMMAND = "rgdiff study recipe --data {}"
 
@@ -33,6 +34,7 @@ def draw(study: Found) -> None:
         table(
             lines,
             {
+                "name": None,
                 "recipe": st.column_config.TextColumn("recipe", pinned=True),
                 "about": st.column_config.TextColumn("what it is", width="large"),
                 "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
@@ -79,12 +81,28 @@ def sentence(budget: Found) -> str:
 
 
 def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
-    """Return what each recipe changes, its samples' kernel distance and the error."""
+    """Return each recipe's process, its samples' kernel distance and the error."""
     return [
-        (row["about"] if number else "no change", row["kernel"], row["kernel_error"])
-        for number, row in enumerate(lines)
+        (process_title(row["name"]), row["kernel"], row["kernel_error"])
+        for row in lines
         if row["kernel"] is not None
     ]
+
+
+def summarize(data: str) -> None:
+    """Say what samples of the same networks have by process, over seeds; nothing where that was
+    not measured.
+    """
+    told = from_file(f"recipe-{data}.json", COMMAND.format(data), "", _over_seeds)
+    if told:
+        st.markdown(told)
+
+
+def _over_seeds(found: Found) -> str:
+    several = [each for each in found["budgets"] if len(each.get("seeds") or []) > 1]
+    told = next(filter(None, map(sentence, several)), "")
+    where = "Small class-conditional networks of equal budget, over seeds"
+    return f"{where}: {told} (*CIFAR-10*, *Recipes*)" if told else ""
 
 
 def _tables(found: Found) -> list[tuple[str, str, list[dict[str, Any]]]]:
@@ -99,6 +117,7 @@ def rows(budget: Found) -> list[dict[str, Any]]:
     first = next((arm["title"] for arm in budget["arms"] if arm["name"] == base), "")
     return [
         {
+            "name": arm["name"],
             "recipe": _short(arm["name"], base),
             "about": arm["title"].removeprefix(f"{first}; "),
             "minutes": sum(arm["core_minutes"]) / len(arm["core_minutes"]),

@@ -11,7 +11,18 @@ from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.losses import Objective
 from rgdiff_core.training.noise_levels import Universal
 
-__all__ = ["ARMS", "BASE", "SIZES", "TUNED", "Networks", "arm", "arm_config", "on", "title"]
+__all__ = [
+    "ARMS",
+    "BASE",
+    "SIZES",
+    "TUNED",
+    "Networks",
+    "arm",
+    "arm_config",
+    "on",
+    "process_title",
+    "title",
+]
 
 BASE, TUNED = "base", "tuned"
 
@@ -54,6 +65,7 @@ ARMS = {  # name: what it changes
     TUNED: "white noise for half of the steps, random processes from these weights on",
     "coarse": "coarse grids where the fine components are noise",
 }
+PROCESSES = {"standard", "equal", "matched", "universal", TUNED}
 ALIKE = (  # changes of the same thing: a later one takes the place of an earlier one
     {"unit", "balanced", "likelihood"},
     {"unshuffled", "larger"},
@@ -85,6 +97,14 @@ def title(name: str) -> str:
         if not any({each, later} <= alike for later in changes[place + 1 :] for alike in ALIKE)
     ]
     return "; ".join(ARMS[each] for each in kept or [BASE])
+
+
+def process_title(name: str) -> str:
+    """Return the noise and the denoiser of an arm in words: what it changes of them, else those of
+    the base.
+    """
+    changed = [ARMS[each] for each in _changes(name) if each in PROCESSES]
+    return "; ".join(changed) or "white noise, our denoiser"
 
 
 def _changes(name: str) -> list[str]:

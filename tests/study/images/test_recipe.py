@@ -20,7 +20,7 @@ from rgdiff_core.evaluation.images.bound import EDGES
 from rgdiff_core.process import Process
 from rgdiff_core.study.images.ablation import MATCHED, WHITE
 from rgdiff_core.study.images.recipe import DRAWS, MODEL, RecipeBudget, _drawn, rows
-from rgdiff_core.study.images.recipe_arms import ARMS, SIZES, arm, arm_config, title
+from rgdiff_core.study.images.recipe_arms import ARMS, SIZES, arm, arm_config, process_title, title
 
 ARM = "tints-small-0.005"
 
@@ -139,6 +139,8 @@ def test_several_changes_are_all_made_in_any_order():
     # of the same thing the later one counts, and is named
     assert made("balanced+muon+likelihood") == made("muon+likelihood")
     assert title("balanced+muon+likelihood") == title("muon+likelihood")
+    assert process_title("balanced+muon") == "white noise, our denoiser"
+    assert process_title("balanced+muon+equal") == ARMS["equal"]
     assert title("muon+coarse") == f"{ARMS['muon']}; {ARMS['coarse']}"
 
 
