@@ -13,7 +13,7 @@ from rgdiff_core.cli.base import Entries, Entry, printer
 from rgdiff_core.cli.guidance import strength
 from rgdiff_core.cli.numbers import finite
 from rgdiff_core.cli.options import resuming_options
-from rgdiff_core.denoisers import Denoiser, Interval
+from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.files import pretrained_folder, sha256
 from rgdiff_core.denoisers.guidance import in_basis
 from rgdiff_core.evaluation.features import load_features
@@ -105,12 +105,13 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
         "weaker MODEL of the same data; each in turn",
     )
     parser.add_argument(
-        "--interval",
-        type=_interval,
-        nargs="+",
-        default=[None],
-        metavar="LOW:HIGH",
-        help="of the log-SNR, in which guidance acts, each in turn; all for everywhere (default)",
+        "--guidance-interval",
+        type=finite,
+        nargs=2,
+        action="append",
+        metavar=("LOW", "HIGH"),
+        help="guide only where the log-SNR is in it (default: everywhere); given more than once, "
+        "each in turn",
     )
     parser.add_argument("--seed", type=int, default=USUAL.seed, help="default 0")
     resuming_options(parser, "features", str(WORK))
@@ -123,14 +124,6 @@ def _led(word: str) -> Led:
         return Led(strength(scale), by_class=not word.startswith("any"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _interval(word: str) -> Interval | None:
-    """Return an interval of the log-SNR, None for everywhere; raises `ArgumentTypeError`."""
-    if word == "all":
-        return None
-    low, _, high = word.partition(":")
-    return finite(low), finite(high)
 
 
 def _once(chosen: Sequence[Any]) -> tuple[Any, ...]:
@@ -154,7 +147,7 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
         methods=_once(chosen.method or [None]),
         grids=_once(chosen.grid),
         guides=_once(chosen.guide),
-        intervals=_once(chosen.interval),
+        intervals=_once([*map(tuple, chosen.guidance_interval or ())]) or USUAL.intervals,
     )
     until, opened = end_of(chosen.minutes), open_model(chosen.model)
     _check(opened, drawn)
@@ -254,9 +247,8 @@ def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
     words += " ".join([" --method", *chosen.method]) if chosen.method else ""
     words += " ".join([" --grid", *drawn.grids]) if drawn.grids != USUAL.grids else ""
     words += " ".join([" --guide", *drawn.guides]) if drawn.guides != USUAL.guides else ""
-    if drawn.intervals != USUAL.intervals:
-        each = ("all" if x is None else f"{x[0]:g}:{x[1]:g}" for x in drawn.intervals)
-        words += " ".join([" --interval", *each])
+    for low, high in filter(None, drawn.intervals):
+        words += f" --guidance-interval {low:g} {high:g}"
     words += f" --features {drawn.features}" if drawn.features != USUAL.features else ""
     return words + (f" --seed {drawn.seed}" if drawn.seed else "")
 

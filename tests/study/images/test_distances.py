@@ -126,10 +126,16 @@ def test_the_command_says_what_is_missing(
     kept = json.loads((tmp_path / "distances-cifar10.json").read_text("utf-8"))
     assert kept["rows"] == [] and not kept["complete"]
     assert kept["command"].endswith("--n 100 --steps 16 --guidance 1 --features cifar10")
+    led = ("--guidance", "2", "any:3", "--guide", "free", "--guidance-interval", "-3", "2.5")
+    twice = ("--guidance-interval", "1", "4", f"--out={tmp_path / 'led'}")
+    assert main([*words, "--features=cifar10", "--n=100", *led, *twice]) == 0
+    kept = json.loads((tmp_path / "led" / "distances-cifar10.json").read_text("utf-8"))
+    assert " ".join((*led, *twice[:3])) in kept["command"]
+    capsys.readouterr()
     for options, sentence in (
         (["--n=3"], "n = 3 is outside"),
         (["--guidance", "any:2"], "guidance = any:2 needs a guide other than null"),
-        (["--guidance", "2", "--interval", "3:1"], "(3, 1) is empty"),
+        (["--guidance", "2", "--guidance-interval", "3", "1"], "(3, 1) is empty"),
         (["--guidance", "2", "--guide", "phi4-8x8"], "the guide is for fields (1, 8, 8)"),
         (["--n=20000"], "n = 20000 is outside [40, 10000]: cifar10 has 10,000 test images"),
         (["--seed=-1"], "seed = -1 is outside"),
@@ -144,7 +150,7 @@ def test_the_command_says_what_is_missing(
         (["--guidance", "-1"], "guidance = -1.0 is outside [0, 50]"),
         (["--guidance", "1,99"], "guidance scale = 99.0 is outside [0, 50]"),
         (["--guidance", "few"], "'few' is not a number"),
-        (["--interval", "3"], "'' is not a number"),
+        (["--guidance-interval", "-3", "x"], "'x' is not a number"),
     ):
         with pytest.raises(SystemExit):
             main([*words, "--features=cifar10", *options])
