@@ -58,7 +58,7 @@ ARMS = {  # name: what it changes
     "unshuffled": "pixels merged into patches of 2×2",
     "added": "skip connections added instead of stacked",
     "larger": "a larger network, and so fewer steps",
-    "standard": "the denoiser of standard diffusion: whitened input, time, isotropic reference",
+    "standard": "standard diffusion: whitened input, conditioned on time, isotropic reference",
     "equal": "matched noise, linear log-SNR (EqualSNR)",
     "matched": "matched noise, sigmoid cutoff of width 0.3",
     "universal": "random processes instead of white noise",
@@ -103,7 +103,7 @@ def process_title(name: str) -> str:
     """Return the noise and the denoiser of an arm in words: what it changes of them, else those of
     the base.
     """
-    changed = [ARMS[each] for each in _changes(name) if each in PROCESSES]
+    changed = [ARMS[each].partition(":")[0] for each in _changes(name) if each in PROCESSES]
     return "; ".join(changed) or "white noise, our denoiser"
 
 
