@@ -85,6 +85,8 @@ class _Data:
         labels = {column.request.setting.class_label for column in columns}
         one = len(labels) == 1
         label = labels.pop() if one else -1
+        if len(source.of_class(label)) < 2:  # of a class of which no images are at hand
+            one, label = False, -1
         title = f"data, {names[label] if label >= 0 else 'all classes'}" if names else "data"
         return cls(source.of_class(label), source.spectrum(label), title, alike=one)
 
