@@ -14,6 +14,7 @@ from rgdiff_core.cli.options import device_option, study_options
 from rgdiff_core.denoisers.files import pretrained_folder, read_metadata
 from rgdiff_core.devices import device_of
 from rgdiff_core.files.atomic import write_text
+from rgdiff_core.files.stored import reading
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.arms import MODELS
@@ -80,7 +81,7 @@ def run_cifar10(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     known = None
     if set(chosen.only) != set(MODELS):
         words += f" --only {' '.join(chosen.only)}"
-        known = read_results(path) if path.is_file() else None
+        known = _known(path, study) if path.is_file() else None
     said = {"command": words, "machine": study.machine} | _versions()
     made = _carried_out(study, chosen.out, said, known)
     complete = made["finished"]
@@ -93,14 +94,22 @@ def _path(study: ImageStudy, out: Path) -> Path:
     return out / f"study-{study.data}.json"
 
 
+def _known(path: Path, study: ImageStudy) -> dict[str, Any]:
+    """Return the results of a file; raises `ValueError` for a damaged one, and another budget."""
+    known = read_results(path)
+    with reading(path):
+        budget = from_dict(joined(known, known)["budget"])
+    if budget != study.budget:
+        raise ValueError(f"{path} was made with another budget.")
+    return known
+
+
 def _carried_out(
     study: ImageStudy, out: Path, said: dict[str, Any], known: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Compute what is missing, and write the results after each phase, beside those of other
     models where they are known.
     """
-    if known is not None and from_dict(known["budget"]) != study.budget:
-        raise ValueError(f"{_path(study, out)} was made with another budget.")
     out.mkdir(parents=True, exist_ok=True)
     finished, failed, found = True, [], {}
     for name, phase in PHASES.items():

@@ -21,6 +21,7 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import read_json
+from rgdiff_core.spec import load_json
 from rgdiff_core.training.config import TrainConfig, parse_config
 
 __all__ = [
@@ -69,7 +70,7 @@ def steps_of(metadata: Mapping[str, str]) -> list[int]:
     Raises `ValueError` for metadata that are damaged.
     """
     known, steps = dict(metadata), []
-    known["started_from"] = json.loads(metadata.get("started_from", "null"))
+    known["started_from"] = load_json(metadata.get("started_from", "null"))
     while isinstance(known, dict) and "step" in known:  # older files do not say
         steps.append(int(known["step"]))
         known = known.get("started_from")

@@ -199,6 +199,9 @@ def test_one_model_may_be_computed_alone_beside_those_of_the_file(
     path.write_text(json.dumps(results | {"budget": to_dict(BUDGETS["cpu"])}), encoding="utf-8")
     assert main([*alone, "--only", "cifar10-haar"]) == 1
     assert "was made with another budget" in capsys.readouterr().err
+    path.write_text(json.dumps({"arms": []}), encoding="utf-8")
+    assert main([*alone, "--only", "cifar10-haar"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
     assert main([*alone, "--only", "cifar10-pca"]) == 1
     assert "is not NAME=FILE with a name of cifar10-pca" in capsys.readouterr().err
 
