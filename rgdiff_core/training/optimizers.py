@@ -16,22 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from rgdiff_core.networks import fast_bfloat16
 from rgdiff_core.training.config import TrainConfig
+from rgdiff_core.training.muon import Float32Muon
 
 __all__ = ["optimizers_for"]
 
 
 def optimizers_for(config: TrainConfig, parameters: Sequence[Tensor]) -> list[Optimizer]:
-    """Return the optimisers of a run, each of its share of a network's parameters.
-
-    Raises `ValueError` for Muon where torch is too old to have it.
-    """
+    """Return the optimisers of a run, each of its share of a network's parameters."""
     muon = config.optimizer == "muon"
-    if muon and not hasattr(torch.optim, "Muon"):
-        raise ValueError(
-            f"optimizer = 'muon' needs torch 2.9 or later, this is torch {torch.__version__}: "
-            "choose 'adamw'."
-        )
     rest = [p for p in parameters if not muon or p.ndim != 4]
     adamw = torch.optim.AdamW(
         rest,
@@ -47,12 +41,14 @@ def optimizers_for(config: TrainConfig, parameters: Sequence[Tensor]) -> list[Op
 def _muon(config: TrainConfig, kernels: Sequence[Tensor]) -> Optimizer:
     """Return Muon for the weights (out, in, height, width) of convolutions."""
     matrices = [nn.Parameter(_matrix(kernel.detach(), kernel)) for kernel in kernels]
-    optimizer = torch.optim.Muon(
-        matrices,
-        lr=config.lr,
-        weight_decay=config.weight_decay,
-        adjust_lr_fn="match_rms_adamw",
-    )
+    lr, weight_decay = config.lr, config.weight_decay
+    optimizer: Optimizer
+    if hasattr(torch.optim, "Muon") and fast_bfloat16(kernels[0].device):  # since torch 2.9
+        optimizer = torch.optim.Muon(
+            matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+    else:
+        optimizer = Float32Muon(matrices, lr, weight_decay)
 
     def bring_gradients(*given: Any) -> None:
         del given

@@ -70,12 +70,6 @@ def test_a_run_with_muon_resumes_exactly(tmp_path: Path, toy: TrainConfig):
         assert torch.equal(value, other[key]), key
 
 
-def test_an_old_torch_is_a_sentence(toy: TrainConfig, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delattr(torch.optim, "Muon")
-    with pytest.raises(ValueError, match=r"needs torch 2\.9 or later, this is torch .*'adamw'"):
-        optimizers_for(unet(toy), [])
-
-
 def test_early_snapshots_guide_the_model(
     tmp_path: Path, toy: TrainConfig, capsys: pytest.CaptureFixture
 ):
