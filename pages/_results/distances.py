@@ -16,12 +16,22 @@ from pages._shared.plots import Curve
 from rgdiff_core.sampling import METHODS
 from rgdiff_core.study.images.distances import REAL
 
-__all__ = ["COMMAND", "curves", "draw", "sentence", "titles"]
+__all__ = ["COMMAND", "best_guidance", "curves", "draw", "sentence", "titles"]
 
 COMMAND = "rgdiff study distances"
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
 TRAINED = "The images that the model was trained on, each step's batch counted."
 DASHES = ("solid", "dot", "dash", "dashdot")  # then
+ALIKE = {  # what rows of one curve have in common, by what differs along it
+    "guidance": ("by", "process", "method", "grid", "steps", "trained"),
+    "steps": ("way", "process", "method", "grid", "trained"),
+    "images": ("way", "process", "method", "grid", "steps"),
+}
+AXES = {
+    "guidance": "guidance",
+    "steps": "steps of the sampler",
+    "images": "images of training",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +40,13 @@ class _Parts:
 
     Attributes:
         most: title, distance and error of what the most samples were drawn of.
+        curves: of the kernel distance, by what differs along them.
         commands: that made the rows.
     """
 
     sentence: str
     most: list[tuple[str, float, float]]
-    curves: list[Curve]
-    training: list[Curve]
+    curves: dict[str, list[Curve]]
     table: list[dict[str, Any]]
     features: str
     complete: bool
@@ -49,10 +59,9 @@ class _Parts:
         distances = [(row["frechet"]["value"], row["frechet"]["error"]) for row in rows]
         most = [(_title(row, rows), *x) for row, x in zip(rows, distances, strict=True)]
         return cls(
-            sentence=sentence(found),
+            sentence=" ".join(filter(None, (sentence(found), best_guidance(found)))),
             most=most,
-            curves=curves(found, "steps"),
-            training=curves(found, "images"),
+            curves={axis: curves(found, axis) for axis in AXES},
             table=_table(found),
             features=str(found["features"]),
             complete=bool(found["complete"]),
@@ -80,11 +89,8 @@ def draw(study: Found) -> None:
         figure = figures.dots(names, distances, errors, about, fid)
         key = "results-distances"
         st.plotly_chart(figure, key=key, config=plots.BAR, alt=f"{fid} of samples")
-    for name, drawn, axis in (
-        ("steps", parts.curves, "steps of the sampler"),
-        ("images", parts.training, "images of training"),
-    ):
-        if drawn:
+    for name, axis in AXES.items():
+        if drawn := parts.curves[name]:
             st.markdown(f"**{kid} by {axis}**")
             figure = figures.curves(drawn, axis, kid, log_x=True, log_y=True, height=330)
             key, alt = f"results-distances-{name}", f"{kid} of samples against {axis}"
@@ -133,16 +139,35 @@ def sentence(found: Found) -> str:
     return f"{fid} with {drawn[0]['n']:,} samples: {joined(parts)}.{of_real}"
 
 
+def best_guidance(found: Found) -> str:
+    """Return in words where along the longest scan of guidance the kernel distance is least."""
+    scans = curves(found, "guidance")
+    if not scans:
+        return ""
+    scan = max(scans, key=lambda curve: len(curve.x))
+    points = list(zip(scan.x, scan.y, scan.error, strict=True))
+    scale, value, error = min(points, key=lambda point: point[1])
+    weakest, its_value, its_error = points[0]
+    if scale == weakest:
+        return ""
+    kid = titles(str(found["features"]))[1]
+    return (
+        f"{kid} is least at guidance {scale:g}, {bracketed(value, error)}, of "
+        f"{len(points)} from {weakest:g} ({bracketed(its_value, its_error)}) to {points[-1][0]:g}."
+    )
+
+
 def curves(found: Found, axis: str) -> list[Curve]:
-    """Return the kernel distances of what was drawn alike but for its steps, or but for the images
-    of training (`axis`: steps or images).
+    """Return the kernel distances of what was drawn alike but for one thing.
+
+    Arguments:
+        axis: which: guidance, steps or images (of training).
     """
     rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
     several: dict[tuple[str, ...], dict[int, Found]] = {}
     for row in sorted(rows, key=lambda row: row["n"]):  # the most samples at each place
-        words = _words(row) | {"steps": f"{row['steps']} steps"}
-        kept = ("process", "method", "grid", "trained" if axis == "steps" else "steps")
-        key = (str(row["way"]), *(words[name] for name in kept))
+        words = _words(row) | {"way": str(row["way"]), "by": f"by {row.get('by')}"}
+        key = tuple(words[name] for name in ALIKE[axis])
         several.setdefault(key, {})[row[axis]] = row["kernel"]
     several = {key: points for key, points in several.items() if len(points) > 1}
     looks = itertools.product(DASHES, COLORS)

@@ -254,6 +254,23 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     more = [rows[1] | {"images": 2000}, rows[1] | {"images": 100, "kernel": less}]
     (curve,) = distances.curves({"rows": [*rows, *more]}, "images")
     assert (list(curve.x), list(curve.y)) == ([100, 2000], [0.03, 0.01])
+    scan = [
+        rows[1] | {"guidance": x, "by": by, "kernel": {"value": y, "error": 0.001}}
+        for by, x, y in (
+            ("a", 3, 0.02),
+            ("a", 1, 0.04),
+            ("a", 4, 0.03),
+            ("b", 1, 0.01),
+            ("b", 2, 0.02),
+        )
+    ]
+    first, second = distances.curves({"rows": scan}, "guidance")
+    assert (first.label, list(first.x), list(first.y)) == ("by a", [1, 3, 4], [0.04, 0.02, 0.03])
+    assert (second.label, list(second.x)) == ("by b", [1, 2])
+    best = distances.best_guidance({"rows": scan, "features": "inception"})
+    assert best == "KID is least at guidance 3, 0.0200(10), of 3 from 1 (0.0400(10)) to 4."
+    for none in (scan[3:], scan[:1], rows):
+        assert distances.best_guidance({"rows": none, "features": "inception"}) == ""
     assert {each["trained"] for each in distances._table({"rows": more})} == {
         "100 images",
         "2,000 images",

@@ -249,7 +249,7 @@ class DistanceStudy:
         for way in self.ways:
             cell = self.cells.read(self._row_cell(way), self._row_inputs(way))
             if cell is not None:
-                about = {"way": way.title, "process": way.process, "steps": way.steps}
+                about = {"way": way.title, "process": way.process, "steps": way.steps, **_led(way)}
                 about |= {"method": way.method, "grid": way.grid, "n": self.drawn.n}
                 about["weights"] = self.digest if way.led else ""
                 yield about | cell["result"]
@@ -344,10 +344,9 @@ class DistanceStudy:
         """Return a tensor of all parts, None where one is missing."""
         parts = []
         for first in range(0, self.drawn.n, PART):
-            path = self.cells.path(_cell(way, first), ".safetensors")
             if self.cells.read(_cell(way, first), self._inputs(way, first)) is None:
                 return None
-            tensors = load_file(path)
+            tensors = load_file(self.cells.path(_cell(way, first), ".safetensors"))
             if what not in tensors:
                 return None
             parts.append(tensors[what])
@@ -365,17 +364,24 @@ class DistanceStudy:
         return found if isinstance(found, Classifier) and fits else None
 
 
+def _led(way: Way) -> dict[str, Any]:
+    """Return one scale of the guidance by class and what leads, nothing of other ways."""
+    if way.led is None or not way.led.by_class or isinstance(way.led.scale, GuidanceCurve):
+        return {}
+    return {"guidance": way.led.scale, "by": _by(way.guide, way.interval)}
+
+
+def _by(guide: str, interval: Interval | None) -> str:
+    by = {NULL: "the null label", FREE: "the free theory"}.get(guide, guide)
+    return by if interval is None else f"{by}, log-SNR {interval[0]:g} to {interval[1]:g}"
+
+
 def _title(led: Led, guide: str, interval: Interval | None) -> str:
     """Return what samples are called, by how they are led."""
-    parts = [] if led.by_class else [ANY]
-    if led.by_class or led.scale != 1:
-        parts.append(f"guidance {led.words}")
-    if led.scale != 1:
-        if guide != NULL:
-            parts[-1] += " by " + ("the free theory" if guide == FREE else guide)
-        if interval is not None:
-            parts.append(f"log-SNR {interval[0]:g} to {interval[1]:g}")
-    return ", ".join(parts)
+    if led.scale == 1:
+        return f"guidance {led.words}" if led.by_class else ANY
+    led_by = f"guidance {led.words} by {_by(guide, interval)}".replace(" by the null label", "")
+    return led_by if led.by_class else f"{ANY}, {led_by}"
 
 
 def _cell(way: Way, first: int) -> str:

@@ -57,6 +57,8 @@ def test_distances_of_parts_are_those_of_all_images(
     found.compute()
     rows = {row["way"]: row for row in found.rows()}
     assert list(rows) == [ANY, "guidance 2", REAL] and rows[REAL]["n"] == 40
+    assert [row.get("guidance") for row in rows.values()] == [None, 2, None]
+    assert rows["guidance 2"]["by"] == "the null label"
     network = load_features("cifar10")
     train, test = (rg.data.load(PHOTOGRAPHS, s).images[:40] for s in ("train", "test"))
     process = found.processes[WHITE]
