@@ -47,8 +47,9 @@ class CardHead:
     @property
     def all_steps(self) -> str:
         """The steps, and those of the runs before."""
-        earlier = (f" after {n:,} of an earlier run" for n in self.steps_before)
-        return f"{self.steps:,} steps{''.join(earlier)}"
+        total, runs = sum(self.steps_before), len(self.steps_before)
+        earlier = "an earlier run" if runs == 1 else f"{runs} earlier runs"
+        return f"{self.steps:,} steps" + (f" after {total:,} of {earlier}" if runs else "")
 
     @staticmethod
     def fields_of(
