@@ -145,7 +145,7 @@ def _with_classes_of(
 
 def adapted(path: Path, data: str, class_conditional: bool) -> TrainConfig:
     """Return a short config that goes on from a model file on other data: the model's own, with a
-    lower learning rate.
+    lower learning rate, in the precision that is fast on the machine.
 
     Arguments:
         data: name of the data set.
@@ -167,6 +167,7 @@ def adapted(path: Path, data: str, class_conditional: bool) -> TrainConfig:
         decay="cosine",
         ema=0.99,
         ema_half_life=None,
+        precision="auto",
         evaluations=4,
         previews=4,
     )

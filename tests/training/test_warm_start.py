@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 import rgdiff_core as rg
 from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import ModelSpec
-from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
+from rgdiff_core.denoisers.files import load_model, pretrained_folder, read_metadata, sha256
 from rgdiff_core.networks import LatticeNet, UNet
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.warm_start import (
@@ -148,3 +148,12 @@ def test_a_config_goes_on_from_a_model_or_says_why_not(tmp_path: Path, toy: Trai
     assert "the data are 3×6×6" in misfit(first, toy, (3, 6, 6))
     (tmp_path / "x.safetensors").write_bytes(b"nonsense")
     assert "x.safetensors" in misfit(tmp_path / "x.safetensors", toy, shape)
+
+
+@pytest.mark.parametrize(("name", "before"), [("cifar10", "bfloat16"), ("phi4-blocks", "float32")])
+def test_a_config_that_goes_on_computes_in_what_is_fast_here(name: str, before: str):
+    """A model of another machine may have been trained in bfloat16, which this one emulates."""
+    path = pretrained_folder() / name / "model.safetensors"
+    config = json.loads(read_metadata(path)["config"])
+    assert config["precision"] == before
+    assert adapted(path, config["data"], False).precision == "auto"
