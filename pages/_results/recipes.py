@@ -77,7 +77,8 @@ def sentence(budget: Found) -> str:
     parts = [
         f"{label} **{bracketed(value, error)}**" for label, value, error in _kernels(rows(budget))
     ]
-    return f"KID of {budget['samples']:,} samples each: {joined(parts)}." if parts else ""
+    steps = f", after {budget['steps']:,} steps" if budget.get("steps") else ""
+    return f"KID of {budget['samples']:,} samples each{steps}: {joined(parts)}." if parts else ""
 
 
 def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
@@ -100,7 +101,7 @@ def summarize(data: str) -> None:
 
 def _over_seeds(found: Found) -> str:
     several = [each for each in found["budgets"] if len(each.get("seeds") or []) > 1]
-    told = next(filter(None, map(sentence, several)), "")
+    told = " ".join(filter(None, map(sentence, several)))
     where = "Small class-conditional networks of equal budget, over seeds"
     return f"{where}: {told} (*CIFAR-10*, *Recipes*)" if told else ""
 
