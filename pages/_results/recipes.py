@@ -14,6 +14,7 @@ from rgdiff_core.study.images.recipe_arms import process_title
 __all__ = ["draw", "rows", "sentence", "summarize"]
 
 COMMAND = "rgdiff study recipe --data {}"
+CHANGE = "Of the band, in pairs of the same images; where both are judged in the same noise."
 
 
 def draw(study: Found) -> None:
@@ -23,13 +24,13 @@ def draw(study: Found) -> None:
     tables = from_file(f"recipe-{data}.json", COMMAND.format(data), missing, _tables)
     if tables is None:
         return
-    for title, told, lines in tables:
+    for number, (title, told, lines) in enumerate(tables):
         st.markdown(title)
         if told:
             st.markdown(told)
             labels, values, errors = zip(*_kernels(lines), strict=True)
             figure = figures.dots(labels, values, errors, labels, "KID")
-            key = f"results-recipes-{labels[0]}-{len(labels)}"
+            key = f"results-recipes-{number}"
             st.plotly_chart(figure, key=key, config=plots.BAR, alt="KID of samples by recipe")
         table(
             lines,
@@ -41,7 +42,7 @@ def draw(study: Found) -> None:
                 "steps": st.column_config.NumberColumn("steps", format="localized"),
             }
             | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
-            | columns("change", "Δ to first row", "%+.3f", "In pairs of the same images.")
+            | columns("change", "Δ to first row", "%+.3f", CHANGE)
             | columns("bits", "bits/dim ≤", "%.3f", "All of them, in the process of the training.")
             | columns("matched", "bits/dim, matched", "%.3f", "Matched noise, cutoff schedule.")
             | columns("named", "share named", "%.3f", "Samples of the class asked for.")
@@ -82,11 +83,16 @@ def sentence(budget: Found) -> str:
 
 
 def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
-    """Return each recipe's process, its samples' kernel distance and the error."""
+    """Return what each recipe is called, its samples' kernel distance and the error: by process
+    where that tells all apart.
+    """
+    measured = [row for row in lines if row["kernel"] is not None]
+    processes = [process_title(row["name"]) for row in measured]
+    alike = len(set(processes)) < len(processes)
+    names = [row["recipe"] for row in measured] if alike else processes
     return [
-        (process_title(row["name"]), row["kernel"], row["kernel_error"])
-        for row in lines
-        if row["kernel"] is not None
+        (name, row["kernel"], row["kernel_error"])
+        for name, row in zip(names, measured, strict=True)
     ]
 
 

@@ -12,15 +12,9 @@ from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.distances import LEAST
-from rgdiff_core.study.images.recipe import (
-    RecipeBudget,
-    cell,
-    lines,
-    restore,
-    rows,
-    write,
-)
+from rgdiff_core.study.images.recipe import RecipeBudget, cell
 from rgdiff_core.study.images.recipe_arms import ARMS, BASE, SIZES, arm, on
+from rgdiff_core.study.images.recipe_report import lines, restore, rows, write
 from rgdiff_core.training.state import tune_malloc
 
 __all__ = ["recipe_options", "run_recipe"]
@@ -44,12 +38,13 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", choices=tuple(SIZES), default="full", help="size of the networks; default: full"
     )
-    parser.add_argument(
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument(
         "--steps",
         type=int,
         help="of training, alike in every arm; default: as many as the core-minutes allow",
     )
-    parser.add_argument(
+    length.add_argument(
         "--core-minutes",
         type=float,
         default=45.0,

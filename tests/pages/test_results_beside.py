@@ -281,6 +281,24 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
 
 
 @with_images
+def test_two_budgets_with_distances_have_a_figure_each(monkeypatch, tmp_path):
+    """In the second all recipes have one process, so that they are called by what they change."""
+    shutil.copy(RESULTS / "study-cifar10.json", tmp_path)
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    found = json.loads(RECIPES.read_text(encoding="utf-8"))
+    first = next(each for each in found["budgets"] if each.get("features"))
+    base = first["arms"][0]
+    arms = [base, base | {"name": f"{base['name']}+larger"}]
+    found["budgets"] = [first, first | {"steps": 1600, "arms": arms}]
+    (tmp_path / RECIPES.name).write_text(json.dumps(found), encoding="utf-8")
+    at = healthy(visit(section="CIFAR-10", view="Recipes"))
+    assert len(at.get("plotly_chart")) == 2 and not at.warning
+    assert [dot.count("**") for dot in map(recipes.sentence, found["budgets"])] == [8, 4]
+    assert f"{base['name']} **" in recipes.sentence(found["budgets"][1])
+    assert "+larger **" in recipes.sentence(found["budgets"][1])
+
+
+@with_images
 def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
     monkeypatch.setenv("RGDIFF_RESULTS", str(RESULTS))
     at = healthy(visit(section="CIFAR-10", view="Recipes"))

@@ -10,14 +10,11 @@ few coarse ones; so of CIFAR-10 samples are drawn, too, and how many are of the 
 asked for is written beside the bits, with the kernel distance of their features where those are
 asked for. An arm that is trained on one process is judged in that, any other in white noise, and
 by all bits in matched noise behind a cutoff, too.
-A run is a folder that can be resumed at any moment, a finished arm is a cell, and the file keeps
-the budgets side by side, with the cells, so that it can be gone on with from the file alone.
+A run is a folder that can be resumed at any moment, and a finished arm is a cell.
 """
 
-import json
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,20 +29,16 @@ from rgdiff_core.evaluation.features import extract, kernel_distance, load_featu
 from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.classes import named
 from rgdiff_core.evaluation.images.samples import draw_images
-from rgdiff_core.files.atomic import write_text
-from rgdiff_core.files.stored import read_json, reading
 from rgdiff_core.spec import from_dict, to_dict
-from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells, OutOfTimeError
 from rgdiff_core.study.images.ablation import MATCHED, WHITE
-from rgdiff_core.study.images.recipe_arms import BASE, SIZES, TUNED, arm_config, title
-from rgdiff_core.study.report import versions
+from rgdiff_core.study.images.recipe_arms import SIZES, TUNED, arm_config
 from rgdiff_core.training import TrainConfig, train
 from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.state import prepare
 from rgdiff_core.training.trainer import fabric_for
 
-__all__ = ["BAND", "RecipeBudget", "cell", "lines", "restore", "rows", "write"]
+__all__ = ["BAND", "GUIDANCE", "STEPS", "RecipeBudget", "cell", "judged_in"]
 
 BAND = (-4.0, 4.0)  # of the data log-SNR, in which arms are judged
 CLASSIFIED, GUIDANCE, STEPS = "cifar10", 2.0, 16  # data of the classifier; how samples are drawn
@@ -213,6 +206,12 @@ def _process(made: TrainConfig) -> FixedProcess:
     return made.noise if isinstance(made.noise, FixedProcess) else WHITE
 
 
+def judged_in(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the same as a cell describes it, of the config that it was computed from."""
+    noise = config.get("noise", {})  # else the default, of random processes
+    return noise if noise.get("kind") == FixedProcess.__name__ else _chosen(to_dict(WHITE))
+
+
 def _drawn(made: TrainConfig, folder: Path, chosen: RecipeBudget, seed: int) -> dict[str, Any]:
     """Return the share of samples of the class that was asked for, with its error, and the kernel
     distance of all from held-out images where features are chosen.
@@ -246,146 +245,3 @@ def _real_features(name: str, data_name: str) -> torch.Tensor:
     """Return features of held-out images."""
     images = data.load(data_name, "test", limit=REAL).images
     return extract(load_features(name), images, AT_ONCE)
-
-
-def write(path: Path, chosen: RecipeBudget, found: Mapping[str, list[Any]]) -> None:
-    """Write the arms so far beside those of other budgets."""
-    budget = {
-        "size": chosen.size,
-        "steps": chosen.steps,
-        "core_minutes": None if chosen.steps else chosen.core_minutes,
-        "batch": chosen.batch,
-        "images": chosen.images,
-        "seeds": chosen.seeds,
-        "base": chosen.base,
-    }
-    others = []
-    if path.is_file():
-        read = read_json(path).get("budgets", [])
-        known = [{"base": BASE, "steps": None, **each} for each in read]
-        others = [x for x in known if any(x.get(k) != v for k, v in budget.items())]
-    long = f"--steps {chosen.steps}" if chosen.steps else f"--core-minutes {chosen.core_minutes:g}"
-    options = f"--size {chosen.size} {long} --batch {chosen.batch}"
-    features = f"--features {chosen.features} " if chosen.features else ""
-    entry = {
-        "command": f"rgdiff study recipe --data {chosen.data} {options} --images {chosen.images} "
-        f"--samples {chosen.samples} {features}--seeds {' '.join(map(str, chosen.seeds))} "
-        f"--base {chosen.base} --arms {' '.join(_changes(found, chosen.base))}",
-        **versions(),
-        **budget,
-        "samples": chosen.samples,
-        "features": chosen.features,
-        "arms": rows(found, chosen.base),
-        "cells": [cell for some in found.values() for cell in some],
-    }
-    whole = {
-        "judged_by": "bits per dimension that a model adds to the free theory's where the data "
-        f"log-SNR is between {BAND[0]:g} and {BAND[1]:g}, of held-out images in the process of "
-        "the training, in white noise where that is not one; labelled models are given the "
-        "labels; `named`: the share of samples whose class the classifier names, at guidance "
-        f"{GUIDANCE:g} in {STEPS} steps; `kernel`: the kernel distance of their features",
-        "budgets": [*others, entry],
-    }
-    write_text(path, json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
-
-
-def _changes(found: Iterable[str], base: str) -> list[str]:
-    """Return what the arms found so far change of the base; the base itself where nothing is."""
-    return [name.removeprefix(f"{base}+") for name in found if name != base] or [base]
-
-
-def restore(path: Path, cells: Cells) -> None:
-    """Put the cells that a file of results keeps where they are looked for."""
-    if not path.is_file():
-        return
-    with reading(path):
-        for cell in (c for entry in read_json(path)["budgets"] for c in entry["cells"]):
-            parts = [cell.pop(part) for part in ("planned", "named") if part in cell]
-            for each in (*parts, cell):
-                place = cells.path(Path(each["name"]).name)
-                if not place.is_file():
-                    write_text(place, json.dumps(each) + "\n")
-
-
-def rows(found: Mapping[str, list[Any]], base_name: str) -> list[dict[str, Any]]:
-    """Return the arms for the file: means over seeds and images, and less the base in pairs."""
-    rows = []
-    for name, cells in found.items():
-        base = found[base_name][: len(cells)]
-        row = {
-            "name": name,
-            "title": title(name),
-            "config": cells[0]["inputs"]["config"],
-            "steps": [cell["result"]["steps"] for cell in cells],
-            "core_minutes": [round(cell["processor_seconds"] / 60, 2) for cell in cells],
-            "free_bits": cells[0]["result"]["free_bits"],
-        }
-        for what in ("named", "kernel"):
-            own, its = (_of_samples(some, what) for some in (cells, base))
-            row[what] = _over_seeds(own)
-            row[f"{what}_less_base"] = None if name == base_name else _less(own, its)
-        for what in ("band", "bits"):
-            own, its = ([_values(c, what) for c in some] for some in (cells, base))
-            row[what] = _estimate(own)
-            less = [a - b for a, b in zip(own, its, strict=True)]
-            row[f"{what}_less_base"] = None if name == base_name else _estimate(less)
-        matched = [_values(c, "matched_bits") for c in cells if "matched_bits" in c["result"]]
-        row["matched_bits"] = _estimate(matched) if matched else None
-        rows.append(row)
-    return rows
-
-
-def _values(cell: dict[str, Any], what: str) -> torch.Tensor:
-    return torch.tensor(cell["result"][what], dtype=torch.float64)
-
-
-def _estimate(values: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """Return a mean and its error: over seeds where there are several, else over images."""
-    several = len(values) > 1
-    found = Estimate.of(torch.stack([v.mean() for v in values]) if several else values[0])
-    return {
-        "value": found.value,
-        "error": found.error,
-        "errors_over": "seeds" if several else "images",
-    }
-
-
-def _of_samples(cells: Sequence[dict[str, Any]], what: str) -> list[dict[str, Any]]:
-    """Return the share named of each seed's samples, or their kernel distance."""
-    found = [cell["named"]["result"] for cell in cells if "named" in cell]
-    return found if what == "named" else [each["kernel"] for each in found if "kernel" in each]
-
-
-def _over_seeds(each: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the mean of what was measured of samples, None of nothing: with its error over
-    seeds where there are several, else over samples.
-    """
-    if len(each) < 2:
-        return {k: each[0][k] for k in ("value", "error")} if each else None
-    found = Estimate.of(torch.tensor([x["value"] for x in each], dtype=torch.float64))
-    return {"value": found.value, "error": found.error}
-
-
-def _less(each: Sequence[dict[str, Any]], base: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the mean difference in pairs of the same seed, None of fewer than two."""
-    pairs = list(zip(each, base, strict=False))
-    if len(pairs) < 2:
-        return None
-    return _over_seeds([{"value": own["value"] - its["value"]} for own, its in pairs])
-
-
-def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Return a line for people for each row."""
-    lines = []
-    for row in rows:
-        less = row["band_less_base"]
-        change = f", {less['value']:+.5f} ± {less['error']:.5f} on the base" if less else ""
-        named = row["named"]
-        share = f"; named {named['value']:.3f} ± {named['error']:.3f}" if named else ""
-        if kernel := row["kernel"]:
-            share += f"; kernel distance {kernel['value']:.4f} ± {kernel['error']:.4f}"
-        lines.append(
-            f"{row['name']} ({row['title']}): {row['band']['value']:.5f} ± "
-            f"{row['band']['error']:.5f} bits/dim in the band{change}{share}"
-        )
-    return lines

@@ -57,13 +57,16 @@ ARMS = {  # name: what it changes
     "muon": "Muon for the convolutions",
     "unshuffled": "pixels merged into patches of 2×2",
     "added": "skip connections added instead of stacked",
-    "larger": "a larger network, and so fewer steps",
+    "larger": "a larger network",
     "standard": "standard diffusion: whitened input, conditioned on time, isotropic reference",
     "equal": "matched noise, linear log-SNR (EqualSNR)",
     "matched": "matched noise, sigmoid cutoff of width 0.3",
     "universal": "random processes instead of white noise",
     TUNED: "white noise for half of the steps, random processes from these weights on",
     "coarse": "coarse grids where the fine components are noise",
+}
+AS_STANDARD = {
+    name: getattr(STANDARD, name) for name in ("network_input", "conditioning", "reference")
 }
 PROCESSES = {"standard", "equal", "matched", "universal", TUNED}
 ALIKE = (  # changes of the same thing: a later one takes the place of an earlier one
@@ -144,7 +147,7 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
         "unshuffled": lambda c: with_network(c, networks.unshuffled),
         "added": lambda c: with_network(c, replace(c.model.network, added_skips=True)),  # type: ignore[arg-type]
         "larger": lambda c: with_network(c, networks.larger),
-        "standard": lambda c: replace(c, model=replace(STANDARD, network=c.model.network)),
+        "standard": lambda c: replace(c, model=replace(c.model, **AS_STANDARD)),
         "equal": lambda c: replace(c, noise=SCALAR),
         "matched": lambda c: replace(c, noise=MATCHED),
         "universal": lambda c: replace(c, noise=Universal()),

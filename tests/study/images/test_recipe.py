@@ -19,8 +19,9 @@ from rgdiff_core.evaluation.features.network import Classifier
 from rgdiff_core.evaluation.images.bound import EDGES
 from rgdiff_core.process import Process
 from rgdiff_core.study.images.ablation import MATCHED, WHITE
-from rgdiff_core.study.images.recipe import DRAWS, MODEL, RecipeBudget, _drawn, rows
+from rgdiff_core.study.images.recipe import DRAWS, MODEL, RecipeBudget, _drawn
 from rgdiff_core.study.images.recipe_arms import ARMS, SIZES, arm, arm_config, process_title, title
+from rgdiff_core.study.images.recipe_report import rows
 
 ARM = "tints-small-0.005"
 
@@ -98,6 +99,44 @@ def test_arms_are_trained_once_and_compared_in_pairs(words, capsys):
     ]
 
 
+def test_other_arms_and_seeds_join_those_of_their_budget(words, tmp_path, capsys):
+    changed = {"--work": str(tmp_path / "w"), "--out": str(tmp_path)}
+    other = [changed.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    at = other.index("--core-minutes")
+    other[at : at + 2] = ["--steps", "2"]
+    for arms, seeds in ((["muon"], ["0", "1"]), (["matched"], ["0"]), (["muon"], ["2"])):
+        other[other.index("--arms") + 1] = arms[0]
+        assert main([*other, "--seeds", *seeds]) == 0
+        capsys.readouterr()
+    path = tmp_path / "recipe-tints.json"
+    (entry,) = json.loads(path.read_text("utf-8"))["budgets"]
+    assert {arm["name"]: len(arm["steps"]) for arm in entry["arms"]} == {
+        "base": 3,
+        "muon": 3,
+        "matched": 1,
+    }
+    assert entry["seeds"] == [0, 1, 2] and len(entry["cells"]) == 7
+    assert entry["command"].endswith("--seeds 0 1 2 --base base --arms muon matched")
+    bands = {
+        seed: {
+            name: json.loads(
+                (tmp_path / "w" / f"tints-small-2-steps-{name}-{seed}.json").read_text()
+            )
+            for name in ("base", "muon")
+        }
+        for seed in (0, 1, 2)
+    }
+    less = [
+        np.mean(x["muon"]["result"]["band"]) - np.mean(x["base"]["result"]["band"])
+        for x in bands.values()
+    ]
+    muon, matched = entry["arms"][1:]
+    assert muon["band_less_base"]["value"] == pytest.approx(np.mean(less), abs=1e-6)
+    assert matched["band_less_base"] is None and matched["bits_less_base"] is not None
+    assert main([*other, "--images", "17", "--seeds", "0"]) == 0
+    assert len(json.loads(path.read_text("utf-8"))["budgets"]) == 2
+
+
 def test_what_images_add_by_level_is_the_gain():
     basis = rg.bases.FourierBasis((1, 8, 8))
     images = torch.rand(40, 1, 8, 8) * 2 - 1
@@ -130,7 +169,8 @@ def test_several_changes_are_all_made_in_any_order():
     def made(name: str):
         return arm_config(arm(name), SIZES["small"], batch=8, seed=0, data="cifar10")
 
-    for one, two in (("larger", "added"), ("coarse", "larger"), ("added", "coarse")):
+    pairs = (("larger", "added"), ("coarse", "larger"), ("added", "coarse"))
+    for one, two in (*pairs, ("coarse", "standard"), ("standard", "larger")):
         assert made(f"{one}+{two}") == made(f"{two}+{one}") != made(one)
         assert made(f"{one}+{two}") != made(two)
     assert made("larger+added").model.network == replace(SIZES["small"].larger, added_skips=True)
@@ -203,17 +243,23 @@ def test_samples_are_drawn_in_the_process_of_the_training(
 
 
 def test_what_was_measured_of_samples_is_compared_in_pairs_of_seeds():
-    def cells(*values: float) -> list[dict]:
+    def cells(*values: float, first: int = 0) -> list[dict]:
         result = {"bits": [1.0, 2.0], "band": [0.0, 1.0], "free_bits": 3.0, "steps": 1}
-        about = {"inputs": {"config": {}}, "processor_seconds": 1.0, "result": result}
+        about = {"processor_seconds": 1.0, "result": result}
         drawn = [{"value": x, "error": 1.0, "kernel": {"value": -x, "error": 1}} for x in values]
-        return [{**about, "named": {"result": each}} for each in drawn]
+        noise = {"kind": "FixedProcess"}
+        return [
+            {**about, "inputs": {"config": {"noise": noise, "seed": n}}, "named": {"result": each}}
+            for n, each in enumerate(drawn, first)
+        ]
 
     base, other = rows({"base": cells(0.1, 0.5), "base+muon": cells(0.2, 0.8)}, "base")
     assert base["named_less_base"] is None and base["kernel_less_base"] is None
     assert base["named"] == pytest.approx({"value": 0.3, "error": 0.2})
     assert other["named_less_base"] == pytest.approx({"value": 0.2, "error": 0.1})
     assert other["kernel_less_base"] == pytest.approx({"value": -0.2, "error": 0.1})
+    _, later = rows({"base": cells(9.0, 0.1, 0.5), "base+muon": cells(0.2, 0.8, first=1)}, "base")
+    assert later["named_less_base"] == pytest.approx({"value": 0.2, "error": 0.1})
     (alone,) = rows({"base": cells(0.1)}, "base")
     assert alone["kernel"] == {"value": -0.1, "error": 1}
 
