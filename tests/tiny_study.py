@@ -16,7 +16,7 @@ DATA = "phi4-6x6"
 FIGURES = (
     "Training steps",
     "Sampling steps",
-    "One change at a time",
+    "Ablation",
     "Map of schedules",
     "Error by scale and noise level",
 )

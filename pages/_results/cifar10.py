@@ -18,14 +18,14 @@ from pages._results import (
 )
 from pages._results.provenance import below, bracketed, columns, pair, table
 from pages._results.studies import Found, label, shown
-from pages._results.verdict import phrase
 from pages._shared import address, plots
 from pages._shared.plots import Curve
-from rgdiff_core.study.lattice.verdict import Difference
 
 __all__ = ["COLUMNS", "Chosen", "draw"]
 
 SOFTNESS = "Softness"  # a figure that only some studies have
+ABLATION = "Ablation"
+OTHERS = (images.ablation, recipes.draw, distances.draw)  # views of other studies' files
 OURS, NFE = "cifar10-matched", "sampling steps"
 Chosen = Sequence[Found]
 FIRST = ("cifar10-standard", "cifar10-matched", "cifar10")  # models whose arms are drawn at first
@@ -44,16 +44,17 @@ COLUMNS: Mapping[str, tuple[str, str]] = {  # short title and format of a metric
 
 def draw(study: Found) -> None:
     """Draw what was found on CIFAR-10."""
-    with shown(study):
-        _head(study)
     if not study["arms"]:
+        with shown(study):
+            _head(study)
         st.info("No method has been measured yet.", icon=":material/hourglass_empty:")
         return
     there = {
         title: each for title, each in FIGURES.items() if title != SOFTNESS or _scanned(study)
     }
     figure = studies.chosen(there, "view")
-    for draw_part in (figure, _search, provenance.whole):
+    parts = (figure,) if figure in OTHERS else (_head, figure, _search, provenance.whole)
+    for draw_part in parts:
         with shown(study):
             draw_part(study)
 
@@ -83,8 +84,8 @@ def _head(study: Found) -> None:
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
         "the same noise for every method; samples are compared with test images. Errors are over "
         "images and do not include run-to-run variation. A universal model is an any-schedule "
-        "model, conditioned on the noise level at each scale; of its processes of one kind the "
-        f"best by bits is shown, on {_chosen_on(study)}."
+        "model, conditioned on the noise level at each scale; for each kind of process the one "
+        f"with the fewest bits is shown, chosen on {_chosen_on(study)}."
     )
     if study["missing"]:
         names = ", ".join(study["missing"])
@@ -99,7 +100,7 @@ def _head(study: Found) -> None:
 def _chosen_on(study: Found) -> str:
     """Return which images the best process of a kind was chosen on."""
     other = any("choice_bits" in arm["metrics"] for arm in study["arms"])
-    return "other images" if other else "the same images, which favours it"
+    return "other images" if other else "the same images; this favours it"
 
 
 def _budget(model: Found) -> str:
@@ -180,7 +181,7 @@ def _arms(study: Found) -> None:
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
-    told = {"arm": st.column_config.TextColumn("method", width="large", pinned=True)} | columns(
+    told = {"arm": st.column_config.TextColumn("method", width="medium", pinned=True)} | columns(
         "change",
         "Δ to standard",
         "%+.4f",
@@ -200,8 +201,12 @@ def _words(arm: Found) -> str:
         text += f" {bracketed(metrics['bits']['value'], metrics['bits']['error'])} bits/dim."
     off = (arm["against_baseline"] or {}).get("bits")
     if off:
-        told = phrase(Difference(off["value"], off["error"], off["n"] - 1), "bits/dim")
-        text += f" Against standard diffusion: {told}."
+        side = "fewer" if off["value"] < 0 else "more"
+        size = bracketed(abs(off["value"]), off["error"])
+        text += (
+            f" {size} bits/dim {side} than standard diffusion on these test images; each was "
+            "trained once, and how far runs differ is not known."
+        )
     return text
 
 
@@ -275,7 +280,7 @@ FIGURES: Mapping[str, Callable[[Found], None]] = {
     "Pictures": lambda study: images.pictures(study, chosen(study)),
     "Spectra": lambda study: images.spectra(study, _steps(study), chosen(study)),
     SOFTNESS: images.softness,
-    "One change at a time": images.ablation,
+    ABLATION: images.ablation,
     "Recipes": recipes.draw,
     "FID and KID": distances.draw,
     "Error by scale and noise level": lambda study: error_map.images(study, chosen(study)),

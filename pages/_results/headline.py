@@ -177,7 +177,7 @@ def _images(found: Sequence[Effect]) -> None:
         "Bits per dimension minus those of standard diffusion, the line at 0; lower is better. "
         "Bars: one standard error over test images, smaller than the marks. Each model was "
         "trained once, and they differ in loss, network input and conditioning too: the part "
-        "due to the process alone is under *CIFAR-10*, *One change at a time*."
+        "due to the process alone is under *CIFAR-10*, *Ablation*."
     )
 
 

@@ -152,7 +152,7 @@ def _error(row: Found, metric: str) -> float:
 
 
 def ablation(study: Found) -> None:
-    """Draw bits against training steps, from standard diffusion to ours a choice at a time."""
+    """Draw bits against training steps, from standard diffusion to ours."""
     found = studies.ablation(studies.data_of(study))
     if found is None:
         st.info("The ablation has not been run. This runs it:", icon=":material/info:")
@@ -190,13 +190,14 @@ def ablation(study: Found) -> None:
             }
             for step, value, error, point in zip(at, values, errors, points, strict=True)
         ]
-    figure = figures.curves(drawn, "training steps", "bits/dim, at most", height=480)
+    figure = figures.curves(drawn, "training steps", "bits/dim (upper bound)", height=480)
     st.plotly_chart(
         figure, key="results-image-ablation", config=plots.BAR, alt="Bits along the ablation"
     )
     if seeds > 1:
         _differences(steps)
-    below({**study, "command": found["command"]}, "ablation", rows, "DATA-MODEL-SEED")
+    own = {**study, "command": found["command"], "arms": [{"seeds": found["seeds"]}], "models": []}
+    below(own, "ablation", rows, "DATA-MODEL-SEED")
 
 
 def _differences(steps: Sequence[Found]) -> None:

@@ -28,7 +28,7 @@ FILE = "schedules-phi4.json"
 COMMAND = "rgdiff study schedules"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 HEAD = (
-    "| theory | best component-wise process | chosen from | gap minus that of white noise, % "
+    "| theory | best component-wise process | chosen from | gap relative to white noise, % "
     "| on grids uniform in angle, % | on grids uniform in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
 )
 WIDE = 3  # figures beside each other
@@ -84,12 +84,11 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
     if not parts:
         return "Component-wise schedules have not been compared with a perfect denoiser yet."
     return (
-        f"Even a perfect denoiser of φ⁴ misses the theory in {steps} steps: its *gap* is the KL, "
-        "in nats, of so few steps minus that of infinitely many. Compared with white noise and a "
-        "linear log-SNR, each on its own best time grid, the gap of the best component-wise "
-        "process is " + "; ".join(parts) + ". On grids that are not chosen for it, it may be "
-        "larger than that of white noise: the saving is one of schedule and grid."
-        + _doubt(theories)
+        f"With only {steps} sampling steps even a perfect denoiser does not sample φ⁴ exactly. "
+        "If every process has its own best time grid, this discretization error of the best "
+        f"component-wise process, relative to white noise with a linear log-SNR, is "
+        f"{'; '.join(parts)}. On a grid that is not chosen for it, it may be larger than that of "
+        "white noise: the saving is one of schedule and grid." + _doubt(theories)
     )
 
 
@@ -171,10 +170,10 @@ def _note(found: Found) -> str:
     ends = {min(counts), max(counts)} if counts else {0}
     fields = " to ".join(f"{count:,}" for count in sorted(ends))
     return (
-        "Gap: KL, in nats, of the stochastic (shell) sampler's N steps minus that of infinitely "
-        "many, with the exact posterior mean by Monte Carlo and no network; each process on its "
-        "own best time grid; in the table the same processes also on grids uniform in angle and "
-        "uniform in log-SNR. Gaussian data whose "
+        "Gap, the discretization error: KL, in nats, of the stochastic (shell) sampler's N steps "
+        "minus that of infinitely many, with the exact posterior mean by Monte Carlo and no "
+        "network; each process on its own best time grid; in the table the same processes also "
+        "on grids uniform in angle and uniform in log-SNR. Gaussian data whose "
         "components are uncorrelated in the basis would have none; in Haar wavelets, where they "
         "are correlated, a large part of the gap is that. Bars: "
         f"one standard error over {fields} fields, the same for all processes; comparisons are by "

@@ -318,7 +318,7 @@ FIGURES: Mapping[str, Callable[[Found], None]] = {
     "Methods compared": _arms,
     "Training steps": _steps,
     "Sampling steps": _evaluations,
-    "One change at a time": _ablation,
+    "Ablation": _ablation,
     "Map of schedules": search.schedule_scan,
     "Error by scale and noise level": error_map.draw,
 }

@@ -5,7 +5,6 @@ from typing import Any
 import streamlit as st
 
 from pages._results import figures
-from pages._results.headline import joined
 from pages._results.provenance import bracketed, columns, download, pair, table
 from pages._results.studies import Found, data_of, from_file
 from pages._shared import plots
@@ -79,7 +78,9 @@ def sentence(budget: Found) -> str:
         f"{label} **{bracketed(value, error)}**" for label, value, error in _kernels(rows(budget))
     ]
     steps = f", after {budget['steps']:,} steps" if budget.get("steps") else ""
-    return f"KID of {budget['samples']:,} samples each{steps}: {joined(parts)}." if parts else ""
+    return (
+        f"KID of {budget['samples']:,} samples each{steps}: {'; '.join(parts)}." if parts else ""
+    )
 
 
 def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, float, float]]:

@@ -40,7 +40,7 @@ def test_figures_are_chosen_kept_in_the_address_and_taken_along(page: Page, resu
     page.get_by_text("The claim, and the verdict on each data set").click()
     expect(page.get_by_text("The claim:")).to_be_visible()
     page.get_by_role("radio", name="φ⁴ theory").click()
-    page.get_by_role("radio", name="One change at a time").click()
+    page.get_by_role("radio", name="Ablation").click()
     page.wait_for_function("() => location.search.includes('One')")
     address = page.url
     page.goto("about:blank")

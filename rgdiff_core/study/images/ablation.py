@@ -64,16 +64,16 @@ ABLATION: dict[str, AblationStep] = {
     "standard": AblationStep("standard diffusion", STANDARD, SIMPLE, WHITE),
     "ours": AblationStep("white noise, our denoiser and loss", OURS, UNIT, WHITE),
     "simple": AblationStep(
-        "white noise, our denoiser, the loss of the noise", OURS, SIMPLE, WHITE
+        "white noise, our denoiser, noise-prediction loss", OURS, SIMPLE, WHITE
     ),
     "white-gaussian": AblationStep(
-        "white noise, Gaussian cutoff, the loss of the noise", OURS, SIMPLE, BEHIND
+        "white noise, Gaussian cutoff, noise-prediction loss", OURS, SIMPLE, BEHIND
     ),
     "matched": AblationStep("matched noise, sigmoid cutoff of width 0.3", OURS, UNIT, MATCHED),
-    "matched-simple": AblationStep("matched noise, the loss of the noise", OURS, SIMPLE, MATCHED),
+    "matched-simple": AblationStep("matched noise, noise-prediction loss", OURS, SIMPLE, MATCHED),
     "matched-scalar": AblationStep("matched noise, linear log-SNR (EqualSNR)", OURS, UNIT, SCALAR),
     "matched-scalar-simple": AblationStep(
-        "matched noise, linear log-SNR, the loss of the noise", OURS, SIMPLE, SCALAR
+        "matched noise, linear log-SNR, noise-prediction loss", OURS, SIMPLE, SCALAR
     ),
     "spectrum": AblationStep(
         "standard, that corrects the data's Gaussian", SPECTRUM, SIMPLE, WHITE

@@ -173,8 +173,8 @@ def _softness(found: Found, color: str) -> Known:
     """
     where = "no offsets" if color == "White" else "those of white noise"
     claim = (
-        f"PCA basis, {color.lower()} noise: of all softnesses about that of standard diffusion "
-        f"({where}) has the fewest bits."
+        f"PCA basis, {color.lower()} noise: bits/dim are lowest at about the softness of standard "
+        f"diffusion ({where})."
     )
     rows = _rows(found, color, "bits")
     if len(rows) < 3:

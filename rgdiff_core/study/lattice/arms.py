@@ -115,7 +115,7 @@ ARMS: Mapping[str, Arm] = {
             BASELINE,
             "standard diffusion",
             "White noise, scalar schedule and preconditioning, no Gaussian to start from, a "
-            "network conditioned on time alone, the loss of the noise.",
+            "network conditioned on time alone, noise-prediction loss.",
             STANDARD,
             Objective("simple"),
             White(),
