@@ -1,6 +1,7 @@
 """Inception distances of samples, of `rgdiff study distances`."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,15 @@ __all__ = ["COMMAND", "best_guidance", "curves", "draw", "sentence", "titles"]
 
 COMMAND = "rgdiff study distances"
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
-TRAINED = "The images that the model was trained on, each step's batch counted."
 DASHES = ("solid", "dot", "dash", "dashdot")  # then
+TRAINED = "The images that the model was trained on, each step's batch counted."
+OF_ALL = ("process", "method", "grid", "model", "seed", "guide_weights")
 ALIKE = {  # what rows of one curve have in common, by what differs along it
-    "guidance": ("by", "process", "method", "grid", "steps", "trained"),
-    "steps": ("way", "process", "method", "grid", "trained"),
-    "images": ("way", "process", "method", "grid", "steps"),
+    "guidance": ("by", "steps", "trained", "weights", *OF_ALL),
+    "steps": ("way", "trained", "weights", *OF_ALL),
+    "images": ("way", "steps", *OF_ALL),
 }
+DIGESTS = ("weights", "guide_weights")  # of files: told where nothing else differs
 AXES = {
     "guidance": "guidance",
     "steps": "steps of the sampler",
@@ -145,7 +148,8 @@ def best_guidance(found: Found) -> str:
     if not scans:
         return ""
     scan = max(scans, key=lambda curve: len(curve.x))
-    points = list(zip(scan.x, scan.y, scan.error, strict=True))
+    errors = () if scan.error is None else scan.error
+    points = list(zip(scan.x, scan.y, errors, strict=True))
     scale, value, error = min(points, key=lambda point: point[1])
     weakest, its_value, its_error = points[0]
     if scale == weakest:
@@ -170,15 +174,26 @@ def curves(found: Found, axis: str) -> list[Curve]:
         key = tuple(words[name] for name in ALIKE[axis])
         several.setdefault(key, {})[row[axis]] = row["kernel"]
     several = {key: points for key, points in several.items() if len(points) > 1}
+    alike = [dict(zip(ALIKE[axis], key, strict=True)) for key in several]
+    differs = _differing(alike)
+    told = [", ".join(filter(None, (words[name] for name in differs))) for words in alike]
+    labels = [each or words["process"] for each, words in zip(told, alike, strict=True)]
     looks = itertools.product(DASHES, COLORS)
     drawn = []
-    for (key, points), (dash, color) in zip(several.items(), looks, strict=False):
+    for label, points, (dash, color) in zip(labels, several.values(), looks, strict=False):
         places, values = zip(*sorted(points.items()), strict=True)
         kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
-        differs = (i for i, parts in enumerate(zip(*several, strict=True)) if len(set(parts)) > 1)
-        label = ", ".join(key[i] for i in differs) or key[1]
         drawn.append(Curve(label, places, kernel, color, dash, error=errors, joined=True))
     return drawn
+
+
+def _differing(told: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return the names of the words that tell things apart, digests where no others do."""
+    names = dict.fromkeys(name for words in told for name in words)
+    differs = [name for name in names if len({words[name] for words in told}) > 1]
+    plain = [name for name in differs if name not in DIGESTS]
+    apart = (len({tuple(words[x] for x in each) for words in told}) for each in (plain, differs))
+    return plain if len(set(apart)) == 1 else differs
 
 
 def _most(found: Found) -> list[Found]:
@@ -189,9 +204,10 @@ def _most(found: Found) -> list[Found]:
 
 def _title(row: Found, rows: list[Found]) -> str:
     """Return what a row is called among others: by what differs."""
-    words, all_words = _words(row), [_words(each) for each in rows]
-    differs = [key for key in words if len({each[key] for each in all_words}) > 1]
-    return ", ".join([str(row["way"]), *(words[key] for key in differs)])
+    words = _words(row)
+    differs = _differing([_words(each) | {"way": str(each["way"])} for each in rows])
+    parts = (words[name] for name in differs if name != "way")
+    return ", ".join([str(row["way"]), *filter(None, parts)])
 
 
 def _number(each: Found) -> str:
@@ -201,8 +217,8 @@ def _number(each: Found) -> str:
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
         {"way": str(row["way"])}
-        | {key: _words(row)[key] for key in ("process", "method", "grid", "trained")}
-        | {"steps": int(row["steps"]) or None, "n": int(row["n"])}
+        | {key: _words(row)[key] for key in ("process", "method", "grid", "model", "trained")}
+        | {"steps": int(row["steps"]) or None, "n": int(row["n"]), "seed": _seed(row)}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])
         | pair("named", row["named"])
@@ -213,11 +229,20 @@ def _table(found: Found) -> list[dict[str, Any]]:
 def _words(row: Found) -> dict[str, str]:
     """Return what a row was drawn with, as the menus call it; nothing of real images."""
     if row["way"] == REAL:
-        return dict.fromkeys(("process", "method", "grid", "steps", "trained"), "")
+        return dict.fromkeys(("steps", "trained", "weights", *OF_ALL), "")
     return {
         "process": str(row["process"]),
         "method": METHODS[row["method"]].title,
         "grid": GRID_HELP[row["grid"]]["title"],
         "steps": f"{row['steps']} steps",
-        "trained": f"{row['images']:,} images" if row.get("images") else str(row.get("model", "")),
+        "model": str(row.get("model", "")),
+        "trained": f"{row['images']:,} images" if row.get("images") else "",
+        "seed": f"seed {_seed(row)}",
+        "weights": f"weights {row['weights'][:8]}" if row.get("weights") else "",
+        "guide_weights": f"guide {row['guide_weights'][:8]}" if row.get("guide_weights") else "",
     }
+
+
+def _seed(row: Found) -> int | None:
+    """Return the seed of samples: 0 in rows of earlier versions, which do not say."""
+    return None if row["way"] == REAL else int(row.get("seed", 0))

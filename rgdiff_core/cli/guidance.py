@@ -16,12 +16,17 @@ from rgdiff_core.denoisers import (
     free_theory,
     guided,
 )
-from rgdiff_core.denoisers.guidance import in_basis
+from rgdiff_core.denoisers.guidance import FREE, NULL, as_typed, in_basis
 from rgdiff_core.training.models import open_model
 
-__all__ = ["Guidance", "class_numbers", "guidance_from", "guidance_options", "strength"]
-
-NULL, FREE = "null", "free"
+__all__ = [
+    "Guidance",
+    "class_numbers",
+    "guidance_from",
+    "guidance_options",
+    "open_guide",
+    "strength",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +74,7 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--guidance-interval",
-        type=float,
+        type=finite,
         nargs=2,
         metavar=("LOW", "HIGH"),
         help="guide only where the log-SNR is in it (default: everywhere)",
@@ -78,8 +83,8 @@ def guidance_options(parser: argparse.ArgumentParser) -> None:
         "--guide",
         metavar="GUIDE",
         help=f"{NULL}: the model without the class (default); {FREE}: the free theory, which "
-        "costs no time and needs no class; or a weaker MODEL of the same data, as "
-        "RUN/checkpoint/snapshot-1-16.safetensors or -1-8",
+        "costs no time and needs no class; or a weaker MODEL of the same data, without the class, "
+        "as RUN/checkpoint/snapshot-1-16.safetensors or -1-8",
     )
 
 
@@ -93,12 +98,6 @@ def strength(text: str) -> float | GuidanceCurve:
         return GuidanceCurve(places, values)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _written(scale: float | GuidanceCurve) -> str:
-    """Return a scale as it is typed."""
-    values = scale.values if isinstance(scale, GuidanceCurve) else (scale,)
-    return ",".join(f"{value:g}" for value in values)
 
 
 def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidance:
@@ -116,7 +115,7 @@ def guidance_from(chosen: argparse.Namespace, model: NetworkDenoiser) -> Guidanc
     scale = 1.0 if scale is None else scale
     if scale != 1 and guide == NULL and not classes:
         raise ValueError(
-            f"guidance = {_written(scale)} by the null label needs a class: add --class NAME, or "
+            f"guidance = {as_typed(scale)} by the null label needs a class: add --class NAME, or "
             f"--guide {FREE}."
         )
     interval = None if chosen.guidance_interval is None else tuple(chosen.guidance_interval)
@@ -151,8 +150,16 @@ def _reference(guide: str, chosen: argparse.Namespace, model: NetworkDenoiser) -
         return None
     if guide == FREE:
         return free_theory(model)
-    other = to_device(open_model(guide), chosen.device)
-    if other.line is not None and model.couplings is not None:
-        other = other.at(*model.couplings)
-    in_basis(other, model.basis)  # refuses one of other data
-    return accelerated(other, chosen.precision, chosen.compile)
+    return accelerated(open_guide(guide, model, chosen.device), chosen.precision, chosen.compile)
+
+
+def open_guide(name: str, model: Denoiser, device: str = "cpu") -> NetworkDenoiser:
+    """Return the guide of a name or file; one along a line of theories at the model's couplings.
+
+    Raises a one-line `ValueError` where there is none, and for one of other data.
+    """
+    guide = to_device(open_model(name), device)
+    if guide.line is not None and model.couplings is not None:
+        guide = guide.at(*model.couplings)
+    in_basis(guide, model.basis)  # refuses one of other data
+    return guide

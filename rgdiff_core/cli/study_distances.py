@@ -2,20 +2,21 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rgdiff_core.cli.base import Entries, Entry, printer
-from rgdiff_core.cli.guidance import strength
+from rgdiff_core.cli.guidance import open_guide, strength
+from rgdiff_core.cli.model_names import model_digest, model_name, model_typed
 from rgdiff_core.cli.numbers import finite
 from rgdiff_core.cli.options import resuming_options
 from rgdiff_core.denoisers import Denoiser
-from rgdiff_core.denoisers.files import pretrained_folder, sha256
-from rgdiff_core.denoisers.guidance import in_basis
+from rgdiff_core.denoisers.guidance import FREE, NULL, as_typed
 from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.files.atomic import write_text
@@ -23,17 +24,9 @@ from rgdiff_core.files.stored import reading
 from rgdiff_core.pretraining.images import OWN, PROCESSES
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
-from rgdiff_core.study.images.distances import (
-    FREE,
-    LEAST,
-    NULL,
-    DistanceStudy,
-    Drawn,
-    Led,
-    lines,
-)
+from rgdiff_core.study.images.distances import DistanceStudy
+from rgdiff_core.study.images.distances_drawn import LEAST, REAL, Drawn, Led, lines
 from rgdiff_core.study.report import read_results, versions
-from rgdiff_core.training import runs
 from rgdiff_core.training.models import LoadedModel, open_model
 from rgdiff_core.training.state import tune_malloc
 
@@ -42,6 +35,7 @@ __all__ = ["distances_options", "run_distances"]
 WORK = Path("runs/study-distances")
 MODEL, WHITE = "cifar10-conditional", "white noise, linear log-SNR"
 USUAL = Drawn()
+ELSEWHERE = "Move it away, or choose another --out."
 
 
 def distances_options(parser: argparse.ArgumentParser) -> None:
@@ -102,7 +96,7 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
         default=[NULL],
         metavar="GUIDE",
         help=f"{NULL}: the model without the class (default); {FREE}: the free theory; or a "
-        "weaker MODEL of the same data; each in turn",
+        "weaker MODEL of the same data, without the class; each in turn",
     )
     parser.add_argument(
         "--guidance-interval",
@@ -134,9 +128,10 @@ def _once(chosen: Sequence[Any]) -> tuple[Any, ...]:
 @resumable()
 def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     """Carry out the study; return what to print as JSON, and the lines for people. What the file
-    holds of the same weights beside that stays there.
+    holds of other weights, settings and seeds stays there.
 
-    Raises a one-line `ValueError` for options that do not fit, and where the network is missing.
+    Raises a one-line `ValueError` for options that do not fit, where the network is missing, and
+    where the file is damaged or of other features.
     """
     drawn = Drawn(
         n=chosen.n,
@@ -151,6 +146,8 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     )
     until, opened = end_of(chosen.minutes), open_model(chosen.model)
     _check(opened, drawn)
+    path = chosen.out / f"distances-{opened.data}.json"
+    _known_rows(path, drawn.features)  # refuses a bad file before anything is drawn
     known = {OWN: opened.trained_on} if opened.trained_on else PROCESSES
     titles = _once(chosen.process) or (OWN if opened.trained_on else WHITE,)
     for title in titles:
@@ -162,24 +159,26 @@ def run_distances(chosen: argparse.Namespace) -> tuple[object, list[str]]:
     model = opened.denoiser.set_precision("auto")
     work = chosen.work or WORK / Path(chosen.model).stem
     cells = Cells(work, printer(chosen), until)
-    processes, digest = {title: known[title].on(model) for title in titles}, _digest(chosen.model)
-    guides = {name: _guide(name, model) for name in drawn.guides if name not in (NULL, FREE)}
-    study = DistanceStudy(cells, drawn, model, digest, processes, opened.data, guides)
+    processes = {title: known[title].on(model) for title in titles}
+    guides = _guides(drawn.guides, model)
+    drawn, digest = replace(drawn, guides=tuple(guides)), model_digest(chosen.model)
+    models = {name: guide for name, guide in guides.items() if guide is not None}
+    study = DistanceStudy(cells, drawn, model, digest, processes, opened.data, models)
     study.check()
     complete = False
     with suppress(OutOfTimeError):
         study.compute()
         complete = True
     command = _command(chosen, drawn)
-    own = {"model": chosen.model, "images": opened.images_seen}
+    own = {"model": model_name(chosen.model), "images": opened.images_seen}
     rows = [row | {"command": command} | (own if row["weights"] else {}) for row in study.rows()]
     found = {"command": command, "features": drawn.features, "data": opened.data}
     found |= {"complete": complete}
     chosen.out.mkdir(parents=True, exist_ok=True)
-    path = chosen.out / f"distances-{opened.data}.json"
     state = "complete" if complete else "stopped; rerun to continue"
     if rows or not path.is_file():  # what was measured before is worth more than nothing
-        found |= {"rows": [*_others(path, found, rows), *rows]} | versions()
+        others = _others(_known_rows(path, drawn.features), rows)
+        found |= {"rows": [*others, *rows]} | versions()
         write_text(path, json.dumps(found, ensure_ascii=False, indent=1) + "\n")
     return {"file": str(path), "complete": complete}, [*lines(rows), f"{state}: {path}"]
 
@@ -198,57 +197,77 @@ def _check(opened: LoadedModel, drawn: Drawn) -> None:
             )
 
 
-def _others(
-    path: Path, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """Return the rows of a file that are of the same features, and of other weights or settings
-    than the new ones; none of a file that is damaged.
+def _known_rows(path: Path, features: str) -> list[dict[str, Any]]:
+    """Return the rows of a file of results, none where there is no file.
+
+    Raises a one-line `ValueError` for a damaged one, and one with rows of other features.
     """
-    try:
-        with reading(path):
-            kept = read_results(path)
-            if any(kept[key] != found[key] for key in ("features", "data")):
-                return []
-            new = [_setting(row) for row in rows]
-            return [row for row in kept["rows"] if _setting(row) not in new]
-    except (OSError, ValueError):
+    if not path.is_file():
         return []
+    try:
+        kept = read_results(path)
+        with reading(path):
+            rows = [dict(row) for row in kept["rows"]]
+            for row in rows:
+                _setting(row)
+            there = kept["features"] if rows else features
+    except ValueError as error:
+        raise ValueError(f"{error} {ELSEWHERE}") from None
+    if there != features:
+        raise ValueError(f"{path} has distances of other features, {there}. {ELSEWHERE}")
+    return rows
+
+
+def _others(
+    known: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Return the known rows that are of other weights, settings or seeds than the new ones."""
+    new = [_setting(row) for row in rows]
+    return [row for row in known if _setting(row) not in new]
 
 
 def _setting(row: Mapping[str, Any]) -> list[Any]:
-    """Return what a row is of."""
-    keys = ("way", "weights", "process", "steps", "method", "grid", "n")
-    return [row[key] for key in keys]
+    """Return what a row is of. Its way has the scale of the guidance, and its interval.
+
+    Rows of earlier versions have no seed, which was 0 in what was kept, and no guide's weights.
+    """
+    keys = ("way", "process", "steps", "method", "grid", "n")
+    setting = [row[key] for key in keys]
+    if row["way"] == REAL:
+        return setting
+    return [*setting, row.get("weights"), row.get("guide_weights", ""), row.get("seed", 0)]
 
 
-def _guide(name: str, model: Denoiser) -> tuple[Denoiser, str]:
-    """Return a guide and a digest of its file; raises `ValueError` for one of other data."""
-    guide = open_model(name).denoiser.set_precision("auto")
-    in_basis(guide, model.basis)
-    return guide, _digest(name)
-
-
-def _digest(name: str) -> str:
-    """Return a digest of the file of a model that `open_model` opens."""
-    if name.endswith(".safetensors"):
-        return sha256(Path(name))
-    path = pretrained_folder() / name / "model.safetensors"
-    return sha256(path if path.is_file() else runs.model_path(name))
+def _guides(words: Sequence[str], model: Denoiser) -> dict[str, tuple[Denoiser, str] | None]:
+    """Return guides by name, those that are models with digests of their files, None for NULL and
+    FREE. Different files have different names.
+    """
+    guides: dict[str, tuple[Denoiser, str] | None] = {}
+    for word in words:
+        if word in (NULL, FREE):
+            guides[word] = None
+            continue
+        guide = open_guide(word, model).set_precision("auto"), model_digest(word)
+        name = model_name(word)
+        same = guides.get(name) or guide
+        guides[name if same[1] == guide[1] else f"{name} {guide[1][:8]}"] = guide
+    return guides
 
 
 def _command(chosen: argparse.Namespace, drawn: Drawn) -> str:
     """Return the command line of the study, without where things are on this machine."""
     scales = " ".join(each.typed for each in drawn.guidance)
     steps = " ".join(map(str, drawn.steps))
-    words = f"rgdiff study distances --model {chosen.model} --n {drawn.n} --steps {steps}"
-    words += f" --guidance {scales}"
+    words = f"rgdiff study distances --model {model_typed(chosen.model)} --n {drawn.n}"
+    words += f" --steps {steps} --guidance {scales}"
     if chosen.process:
         words += " ".join([" --process", *(f"'{each}'" for each in chosen.process)])
     words += " ".join([" --method", *chosen.method]) if chosen.method else ""
     words += " ".join([" --grid", *drawn.grids]) if drawn.grids != USUAL.grids else ""
-    words += " ".join([" --guide", *drawn.guides]) if drawn.guides != USUAL.guides else ""
-    for low, high in filter(None, drawn.intervals):
-        words += f" --guidance-interval {low:g} {high:g}"
+    guides = _once([model_typed(each) for each in chosen.guide])
+    words += " ".join([" --guide", *guides]) if guides != USUAL.guides else ""
+    for interval in filter(None, drawn.intervals):
+        words += " ".join([" --guidance-interval", *map(as_typed, interval)])
     words += f" --features {drawn.features}" if drawn.features != USUAL.features else ""
     return words + (f" --seed {drawn.seed}" if drawn.seed else "")
 

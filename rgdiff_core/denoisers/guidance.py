@@ -38,15 +38,20 @@ from rgdiff_core.schedules.kernels import monotone_cubic
 from rgdiff_core.spec import Spec, check_range, check_whole
 
 __all__ = [
+    "FREE",
+    "MAX_SCALE",
+    "NULL",
     "GuidanceCurve",
     "Guided",
     "Interval",
+    "as_typed",
     "free_theory",
     "guided",
     "in_basis",
     "log_snr",
 ]
 
+NULL, FREE = "null", "free"  # guides by name: the model without the class, the free theory
 MAX_SCALE = 50.0
 MAX_LEVEL = 40.0
 MAX_POINTS = 64
@@ -258,8 +263,9 @@ def guided(
         class_labels: int64 (B,) or (1,), -1 for the null label; None for those of the model.
         scale: s of D = u + s (c − u), 0 to 50: a number, or one for every scale of the field.
         interval: of the log-SNR in which the scale acts; default: everywhere.
-        reference: u: an earlier snapshot of the model, say, or `free_theory(model)`; default: the
-            model with the null label.
+        reference: u: an earlier snapshot of the model, say, or `free_theory(model)`. It is used
+            as it is, without the class: the labels are the model's alone, and autoguidance by
+            class needs `reference.given(class_labels)`. Default: the model with the null label.
 
     Raises `ValueError` for labels that do not exist, for guidance by the null label without
     labels, and as `Guided`.
@@ -279,6 +285,14 @@ def guided(
             "guide to."
         )
     return Guided(own, model.given(torch.tensor([NULL_LABEL])), scale, interval)
+
+
+def as_typed(scale: float | GuidanceCurve) -> str:
+    """Return a scale of guidance, or a bound of its interval, as it is typed: words of its own for
+    every number, those of a curve's values with commas between.
+    """
+    values = scale.values if isinstance(scale, GuidanceCurve) else (scale,)
+    return ",".join(short if float(short := f"{x:g}") == x else repr(x) for x in values)
 
 
 def free_theory(model: Denoiser) -> GaussianDenoiser:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import rgdiff_core as rg
+from rgdiff_core.cli.guidance import open_guide
 from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import (
     GaussianDenoiser,
@@ -132,6 +133,26 @@ def test_what_does_not_fit_is_one_sentence(home, capsys, words, says):
     assert main(["sample", "model.safetensors", "--n", "2", *words]) == 1
     told = capsys.readouterr().err
     assert says in told and told.count("\n") == 1
+
+
+def test_an_interval_of_guidance_is_of_finite_numbers(home, capsys):
+    with pytest.raises(SystemExit):
+        main(["sample", "model.safetensors", "--guidance-interval", "nan", "3"])
+    assert "'nan' is not a finite number" in capsys.readouterr().err
+
+
+def test_help_says_that_a_guide_has_no_class(capsys):
+    for words in (["sample"], ["study", "distances"]):
+        with pytest.raises(SystemExit):
+            main([*words, "--help"])
+        assert "the same data, without the class" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_guide_along_a_line_is_at_the_couplings_of_the_model():
+    model = rg.load_pretrained("phi4-6x6-line").at(-4.0, 6.25)
+    assert open_guide("phi4-6x6-line", model).couplings == (-4.0, 6.25)
+    with pytest.raises(ValueError, match="the guide is for fields"):
+        open_guide("phi4-8x8", model)
 
 
 def test_a_model_without_classes_says_so(home, capsys):

@@ -13,6 +13,7 @@ from streamlit.testing.v1 import AppTest
 from pages._results import cost, distances, perfect, recipes, sizes
 from pages._results.provenance import bracketed
 from rgdiff_core.spec import from_dict
+from rgdiff_core.study.images.distances import REAL
 from rgdiff_core.study.lattice.schedule_summary import same_curve
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -278,6 +279,49 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     rows[0].pop("frechet")
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     assert any(distances.COMMAND in each.value for each in healthy(visit(**link)).warning)
+
+
+def test_curves_of_distances_never_join_different_networks():
+    row = {"way": "guidance 2", "by": "b", "process": "white noise", "n": 500, "guidance": 2}
+    row |= {"method": "dpmpp_2m", "grid": "logsnr", "steps": 16, "model": "m", "images": 100}
+    row |= {"weights": "1" * 64, "guide_weights": "", "seed": 0}
+
+    def drawn(axis: str, *rows: dict) -> list[tuple]:
+        values = [
+            row | more | {"kernel": {"value": float(i), "error": 0.1}}
+            for i, more in enumerate(rows, 1)
+        ]
+        found = distances.curves({"rows": values}, axis)
+        return [(curve.label, list(curve.x), list(curve.y)) for curve in found]
+
+    later, trunk, weights = {"images": 900}, {"model": "trunk"}, {"weights": "2" * 64}
+    trained = ({}, later | weights, trunk, trunk | later)
+    curves = [("m", [100, 900], [1, 2]), ("trunk", [100, 900], [3, 4])]
+    assert drawn("images", *trained) == curves
+    assert drawn("images", {}, later | trunk) == []
+    for axis, x, one in (("steps", [8, 16], {"steps": 8}), ("guidance", [1, 2], {"guidance": 1})):
+        for other, labels in (
+            (trunk, ("m", "trunk")),
+            (later | weights, ("100 images", "900 images")),
+            (weights, ("weights 11111111", "weights 22222222")),
+            ({"guide_weights": "3" * 64}, ("white noise", "guide 33333333")),
+            ({"seed": 1}, ("seed 0", "seed 1")),
+        ):
+            both = drawn(axis, one, {}, other | one, other)
+            assert both == [(labels[0], x, [1, 2]), (labels[1], x, [3, 4])]
+            assert drawn(axis, one, other) == []
+
+
+@with_images
+def test_the_file_of_distances_names_models_by_their_pretrained_names():
+    found = json.loads((RESULTS / "distances-cifar10.json").read_text(encoding="utf-8"))
+    for text in (found["command"], *(row["command"] for row in found["rows"])):
+        assert "safetensors" not in text
+    for row in found["rows"]:
+        drawn = row["way"] != REAL
+        assert (row["seed"] is not None) == bool(row["weights"]) == ("model" in row) == drawn
+        assert "/" not in row.get("model", "")
+        assert bool(row["guide_weights"]) == ("by cifar10" in row["way"])
 
 
 @with_images

@@ -23,11 +23,11 @@ from rgdiff_core import data
 from rgdiff_core.denoisers import (
     Denoiser,
     GuidanceCurve,
-    Interval,
     NetworkDenoiser,
     free_theory,
     guided,
 )
+from rgdiff_core.denoisers.guidance import FREE, NULL
 from rgdiff_core.evaluation.features import (
     extract,
     frechet_distance,
@@ -41,10 +41,20 @@ from rgdiff_core.evaluation.images.samples import draw_images
 from rgdiff_core.files.atomic import write_tensors
 from rgdiff_core.process import Process
 from rgdiff_core.sampling import usual_method
-from rgdiff_core.seeds import MAX_SEED, streams
-from rgdiff_core.spec import check_range, check_whole, to_dict
+from rgdiff_core.seeds import streams
+from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
+from rgdiff_core.study.images.distances_drawn import (
+    ANY,
+    LEAST,
+    REAL,
+    Drawn,
+    Led,
+    Way,
+    lines,
+    way_title,
+)
 
 __all__ = [
     "ANY",
@@ -59,119 +69,7 @@ __all__ = [
     "lines",
 ]
 
-ANY, REAL = "any class", "training images"
-NULL, FREE = "null", "free"  # guides: the model without the class, the free theory
 PART, BATCH = 500, 100  # images of a cell, and at once
-LEAST = 40  # images: with fewer a distance has no error
-
-
-@dataclass(frozen=True)
-class Led:
-    """What samples are led to, and how strongly.
-
-    Attributes:
-        scale: s of u + s (c − u), 0 to 50, or one for every scale of the field; 1 is off.
-        by_class: each class in turn; else of any class.
-    """
-
-    scale: float | GuidanceCurve = 1.0
-    by_class: bool = True
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.scale, GuidanceCurve):
-            check_range("guidance", self.scale, 0, 50)
-
-    @property
-    def words(self) -> str:
-        """The scale as it is typed."""
-        scale = self.scale
-        values = scale.values if isinstance(scale, GuidanceCurve) else (scale,)
-        return ",".join(f"{value:g}" for value in values)
-
-    @property
-    def typed(self) -> str:
-        """All of it as it is typed."""
-        if self.by_class:
-            return self.words
-        return "any" if self.scale == 1 else f"any:{self.words}"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """What is drawn.
-
-    Attributes:
-        n: samples of each way, as many real images.
-        steps: of the sampler, each in turn.
-        guidance: what samples are led to, each in turn.
-        seed: of the samples.
-        features: the network's name.
-        methods: of the sampler, by name; None for the usual one of a process.
-        grids: of the sampler's times.
-        guides: NULL, FREE or the name of a weaker model.
-        intervals: of the log-SNR, in which guidance acts; None for everywhere.
-    """
-
-    n: int = 10_000
-    steps: tuple[int, ...] = (16,)
-    guidance: tuple[Led, ...] = (Led(by_class=False), Led(1.0), Led(1.5), Led(2.0))
-    seed: int = 0
-    features: str = "inception"
-    methods: tuple[str | None, ...] = (None,)
-    grids: tuple[str, ...] = ("logsnr",)
-    guides: tuple[str, ...] = (NULL,)
-    intervals: tuple[Interval | None, ...] = (None,)
-
-    def __post_init__(self) -> None:
-        check_whole("n", self.n, LEAST, 50_000)
-        check_whole("seed", self.seed, 0, MAX_SEED)
-        for steps in self.steps:
-            check_whole("steps", steps, 1, 1000)
-        for led in self.guidance:
-            if not led.by_class and led.scale != 1 and NULL in self.guides:
-                raise ValueError(
-                    f"guidance = {led.typed} needs a guide other than {NULL}: without a class "
-                    "there is nothing that the null label leaves out."
-                )
-
-
-@dataclass(frozen=True)
-class Way:
-    """Images that are compared with test images, or these.
-
-    Attributes:
-        title: for people.
-        split: of real images; "" for samples.
-        led: what samples are led to; None for real images.
-        guide: NULL, FREE or the name of a model.
-        interval: of the log-SNR in which guidance acts; None for everywhere.
-        process: that samples are drawn with, by title.
-        steps: of the sampler.
-        method: of the sampler.
-        grid: of its times.
-    """
-
-    title: str
-    split: str = ""
-    led: Led | None = None
-    guide: str = NULL
-    interval: Interval | None = None
-    process: str = ""
-    steps: int = 0
-    method: str = ""
-    grid: str = ""
-
-    @property
-    def cell(self) -> str:
-        """The name of its cells."""
-        name = self.title
-        if self.led is not None:
-            scale = self.led.scale
-            name += f"-{scale!r}" if isinstance(scale, float) else ""
-            name += f"-{self.process}-{self.steps}-{self.method}-{self.grid}"
-        return "".join(c if c.isalnum() or c in ".-" else "-" for c in name)
-
-
 TEST = Way("test images", "test")
 
 
@@ -204,9 +102,10 @@ class DistanceStudy:
         """
         drawn = dict.fromkeys(
             Way(
-                title=_title(led, guide, interval),
+                title=way_title(led, guide, interval),
                 led=led,
                 guide=NULL if led.scale == 1 else guide,
+                guide_weights="" if led.scale == 1 else self._weights_of(guide),
                 interval=None if led.scale == 1 else interval,
                 process=title,
                 steps=steps,
@@ -249,9 +148,9 @@ class DistanceStudy:
         for way in self.ways:
             cell = self.cells.read(self._row_cell(way), self._row_inputs(way))
             if cell is not None:
-                about = {"way": way.title, "process": way.process, "steps": way.steps, **_led(way)}
-                about |= {"method": way.method, "grid": way.grid, "n": self.drawn.n}
-                about["weights"] = self.digest if way.led else ""
+                about = way.about | {"n": self.drawn.n, "weights": self.digest if way.led else ""}
+                about |= {"guide_weights": way.guide_weights}
+                about |= {"seed": self.drawn.seed if way.led else None}
                 yield about | cell["result"]
 
     def _compared(self, way: Way) -> None:
@@ -284,9 +183,8 @@ class DistanceStudy:
         if way.led is not None:
             process, scale = self.processes[way.process], way.led.scale
             inputs |= {"guidance": to_dict(scale) if isinstance(scale, GuidanceCurve) else scale}
-            inputs |= {"by_class": way.led.by_class, "guide": way.guide, "interval": way.interval}
-            if way.guide in self.guides:
-                inputs["guide"] = self.guides[way.guide][1]
+            inputs |= {"by_class": way.led.by_class, "guide": way.guide_weights or way.guide}
+            inputs |= {"interval": way.interval}
             inputs |= {"steps": way.steps, "seed": self.drawn.seed}
             inputs |= {"model": self.digest, "schedule": process.schedule.to_json()}
             inputs |= {"color": process.color.to_json(), "method": way.method, "grid": way.grid}
@@ -334,6 +232,10 @@ class DistanceStudy:
             )
         return torch.cat(parts).float() / 127.5 - 1, labels
 
+    def _weights_of(self, guide: str) -> str:
+        """Return a digest of a guide's file, "" for one that has none."""
+        return self.guides[guide][1] if guide in self.guides else ""
+
     def _guide(self, way: Way) -> Denoiser | None:
         """Return what samples are led away from, None for the model without the class."""
         if way.guide == FREE:
@@ -364,37 +266,5 @@ class DistanceStudy:
         return found if isinstance(found, Classifier) and fits else None
 
 
-def _led(way: Way) -> dict[str, Any]:
-    """Return one scale of the guidance by class and what leads, nothing of other ways."""
-    if way.led is None or not way.led.by_class or isinstance(way.led.scale, GuidanceCurve):
-        return {}
-    return {"guidance": way.led.scale, "by": _by(way.guide, way.interval)}
-
-
-def _by(guide: str, interval: Interval | None) -> str:
-    by = {NULL: "the null label", FREE: "the free theory"}.get(guide, guide)
-    return by if interval is None else f"{by}, log-SNR {interval[0]:g} to {interval[1]:g}"
-
-
-def _title(led: Led, guide: str, interval: Interval | None) -> str:
-    """Return what samples are called, by how they are led."""
-    if led.scale == 1:
-        return f"guidance {led.words}" if led.by_class else ANY
-    led_by = f"guidance {led.words} by {_by(guide, interval)}".replace(" by the null label", "")
-    return led_by if led.by_class else f"{ANY}, {led_by}"
-
-
 def _cell(way: Way, first: int) -> str:
     return f"{way.cell}-{first:05d}"
-
-
-def lines(rows: list[dict[str, Any]]) -> list[str]:
-    """Return the distances for people."""
-    told = []
-    for row in rows:
-        frechet, kernel = (Estimate(**row[key]) for key in ("frechet", "kernel"))
-        named = "" if row["named"] is None else f", named {Estimate(**row['named'])}"
-        parts = (row["process"], f"{row['steps']} steps", row["method"], row["grid"])
-        how = f", {', '.join(parts)}" if row["process"] else ""
-        told.append(f"{row['way']}{how}: Fréchet {frechet}, kernel {kernel}{named}")
-    return told

@@ -1,6 +1,7 @@
 """FID and KID of a model's samples: in parts, resumed, and the same as at once."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 import torch
 
 import rgdiff_core as rg
+from rgdiff_core.cli import study_distances
 from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers import GuidanceCurve, free_theory, guided
+from rgdiff_core.denoisers.files import pretrained_folder, sha256
 from rgdiff_core.evaluation.features import (
     extract,
     frechet_distance,
@@ -29,6 +32,7 @@ from rgdiff_core.study.images.distances import (
     Led,
     Way,
 )
+from rgdiff_core.study.images.distances_drawn import way_title
 
 PHOTOGRAPHS, WHITE = "photographs", "white noise, linear log-SNR"
 ANYONE = Led(by_class=False)
@@ -157,10 +161,20 @@ def test_the_command_says_what_is_missing(
         with pytest.raises(SystemExit):
             main([*words, "--features=cifar10", *options])
         assert sentence in capsys.readouterr().err
-    (tmp_path / "distances-cifar10.json").write_text("{}")
-    assert main([*words, "--features=cifar10", "--n=100"]) == 0
-    assert (tmp_path / "distances-cifar10.json").read_text("utf-8") == "{}"
-    capsys.readouterr()
+    path = tmp_path / "distances-cifar10.json"
+    row = {"way": ANY, "process": WHITE, "steps": 1, "method": "ddim", "grid": "logsnr", "n": 40}
+    for kept, sentence in (
+        ({}, "can't be read: missing 'rows'. Move it away, or choose another --out."),
+        ([], "it holds no JSON object"),
+        ({"features": "cifar10", "rows": [{"way": ANY}]}, "missing 'process'"),
+        ({"features": "inception", "rows": [row]}, "other features, inception. Move it away"),
+    ):
+        path.write_text(json.dumps(kept))
+        assert main([*words, "--features=cifar10", "--n=100"]) == 1
+        told = capsys.readouterr().err
+        assert sentence in told and told.count("\n") == 1
+        assert json.loads(path.read_text("utf-8")) == kept
+    path.unlink()
     monkeypatch.setenv("RGDIFF_INCEPTION", str(tmp_path / "none"))
     assert main(words) == 1
     assert "there is no file" in capsys.readouterr().err
@@ -189,6 +203,76 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
         row["weights"] = row["weights"] and "others"
     path.write_text(json.dumps(found))
     assert len(measured("--steps=1", "--guidance", "2")) == 5  # those of other weights stay
+    found = json.loads(path.read_text("utf-8"))
+    for row in found["rows"]:  # as earlier versions wrote them
+        assert row.pop("guide_weights") == "" and row.pop("seed") == (
+            0 if row["weights"] else None
+        )
+    path.write_text(json.dumps(found))
+    file = pretrained_folder() / "cifar10-conditional" / "model.safetensors"
+    assert len(measured("--steps=1", "--guidance", "2", f"--model={file}")) == 5
+    assert str(file) not in path.read_text("utf-8")
+    assert len(measured("--steps=1", "--guidance", "2", "--seed=1")) == 6
+    found = json.loads(path.read_text("utf-8"))
+    assert {row.get("model", "cifar10-conditional") for row in found["rows"]} == {
+        "cifar10-conditional"
+    }
+    assert [(row["way"], row.get("seed")) for row in found["rows"][-3:]] == [
+        ("guidance 2", 0),
+        ("guidance 2", 1),
+        (REAL, None),
+    ]
+
+
+def test_rows_of_other_guides_scales_and_seeds_stay():
+    way = Way("guidance 2 by weaker", led=Led(2.0), guide="weaker", process=WHITE, steps=1)
+    row = way.about | {"n": 40, "weights": "a", "guide_weights": "b", "seed": 0}
+    close = Led(2.0000001)
+    assert close.typed == "2.0000001" and Led(2.0).typed == "2"
+    others = [row | {"guide_weights": "c"}, row | {"seed": 1}, row | {"weights": "d"}]
+    others += [row | {"way": way_title(close, "weaker", None)}]
+    others += [row | {"way": way_title(Led(2.0), "weaker", (-2.0, 4.0))}]
+    assert study_distances._others([row, *others], [row | {"command": "later"}]) == others
+    real = Way(REAL, "train").about | {"n": 40, "weights": "", "guide_weights": "", "seed": None}
+    old = {key: real[key] for key in real if key not in ("guide_weights", "seed", "weights")}
+    assert study_distances._others([old], [real]) == []
+
+
+def test_names_of_cells_are_those_of_files():
+    """However long a guide's name and a curve are; those of other weights have others."""
+    values = tuple(1 + i / 7 for i in range(64))
+    curve = GuidanceCurve(tuple(i / 63 for i in range(64)), values)
+    guide = "ж" * 200 + "/snapshot"
+    ways = [
+        Way(way_title(led, guide, None), led=led, guide=guide, guide_weights=weights)
+        for led in (Led(curve), Led(2.0), Led(2.5))
+        for weights in ("1" * 64, "2" * 64)
+    ]
+    cells = {way.cell for way in ways}
+    assert len(cells) == 6 and max(len(cell.encode()) for cell in cells) < 200
+    usual = Way("guidance 2", led=Led(2.0), process=WHITE, steps=16, method="ddim", grid="logsnr")
+    assert usual.cell == "guidance-2-2.0-white-noise--linear-log-SNR-16-ddim-logsnr"
+
+
+def test_guides_of_other_files_have_other_names(tmp_path: Path):
+    model = rg.load_pretrained("cifar10-conditional").eval()
+    white = pretrained_folder() / "cifar10-conditional-white" / "model.safetensors"
+    whole = pretrained_folder() / "cifar10-conditional" / "model.safetensors"
+    paths = [tmp_path / name / "checkpoint" / "snapshot-1-8.safetensors" for name in "abc"]
+    for path, file in zip(paths, (white, white, whole), strict=True):
+        path.parent.mkdir(parents=True)
+        shutil.copy(file, path)
+    words = ["cifar10-conditional-white", str(white), NULL, *map(str, paths), FREE]
+    guides = study_distances._guides(words, model)
+    digests = [sha256(white), sha256(white), sha256(whole)]
+    assert list(guides) == [
+        "cifar10-conditional-white",
+        NULL,
+        "checkpoint/snapshot-1-8",
+        f"checkpoint/snapshot-1-8 {digests[2][:8]}",
+        FREE,
+    ]
+    assert [guide[1] for guide in guides.values() if guide is not None] == digests
 
 
 def test_samples_are_led_by_their_guide_where_it_acts(tmp_path: Path):
