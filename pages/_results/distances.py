@@ -42,14 +42,17 @@ class _Parts:
     """What is shown of the file.
 
     Attributes:
-        most: title, distance and error of what the most samples were drawn of.
+        most: title, distance and error of what the most samples were drawn of, where that differs
+            in one thing.
         curves: of the kernel distance, by what differs along them.
+        alike: what all of these curves have in common.
         commands: that made the rows.
     """
 
     sentence: str
     most: list[tuple[str, float, float]]
     curves: dict[str, list[Curve]]
+    alike: dict[str, str]
     table: list[dict[str, Any]]
     features: str
     complete: bool
@@ -62,14 +65,17 @@ class _Parts:
         distances = [(row["frechet"]["value"], row["frechet"]["error"]) for row in rows]
         most = [(_title(row, rows), *x) for row, x in zip(rows, distances, strict=True)]
         return cls(
-            sentence=" ".join(filter(None, (sentence(found), best_guidance(found)))),
-            most=most,
+            sentence=" ".join(
+                filter(None, (_models(found), sentence(found), best_guidance(found)))
+            ),
+            most=most if len(_differing_of(rows)) == 1 else [],
             curves={axis: curves(found, axis) for axis in AXES},
+            alike={axis: alike(found, axis) for axis in AXES},
             table=_table(found),
             features=str(found["features"]),
             complete=bool(found["complete"]),
             command=str(found["command"]),
-            commands=list(dict.fromkeys(f"`{row['command']}`" for row in found["rows"])),
+            commands=list(dict.fromkeys(str(row["command"]) for row in found["rows"])),
         )
 
 
@@ -94,7 +100,7 @@ def draw(study: Found) -> None:
         st.plotly_chart(figure, key=key, config=plots.BAR, alt=f"{fid} of samples")
     for name, axis in AXES.items():
         if drawn := parts.curves[name]:
-            st.markdown(f"**{kid} by {axis}**")
+            st.markdown(f"**{kid} by {axis}** · {parts.alike[name]}")
             figure = figures.curves(drawn, axis, kid, log_x=True, log_y=True, height=330)
             key, alt = f"results-distances-{name}", f"{kid} of samples against {axis}"
             st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
@@ -111,12 +117,14 @@ def draw(study: Found) -> None:
     )
     download(data, "distances", parts.table)
     st.caption(
-        "As many samples of each way as test images, features of "
+        "Each row compares as many samples as test images, in features of "
         f"{parts.features.capitalize()}. A step with guidance takes two evaluations of the "
-        "network. A Fréchet distance is biased upwards by few images: *training images* in "
-        "the place of samples show by how much. The literature takes 50,000 and the training set. "
-        f"{'' if parts.complete else 'The study is not complete. '}{', '.join(parts.commands)}"
+        "network. A Fréchet distance is biased upwards by few images: the row *training images* "
+        "shows by how much. Published FIDs are of 50,000 samples and the training set. "
+        f"{'' if parts.complete else 'The study is not complete.'}"
     )
+    with st.expander("The commands that measured this", icon=":material/terminal:"):
+        st.code("\n".join(parts.commands), language="sh")
 
 
 def titles(features: str) -> tuple[str, str]:
@@ -138,7 +146,7 @@ def sentence(found: Found) -> str:
         for row in drawn
     ]
     floor = next((row for row in rows if row["way"] == REAL), None)
-    of_real = "" if floor is None else f" Training images have {_number(floor['frechet'])}."
+    of_real = "" if floor is None else f" Real training images score {_number(floor['frechet'])}."
     return f"{fid} with {drawn[0]['n']:,} samples: {joined(parts)}.{of_real}"
 
 
@@ -154,11 +162,23 @@ def best_guidance(found: Found) -> str:
     weakest, its_value, its_error = points[0]
     if scale == weakest:
         return ""
-    kid = titles(str(found["features"]))[1]
+    kid, strongest = titles(str(found["features"]))[1], points[-1][0]
+    before = f"{bracketed(its_value, its_error)} at {weakest:g}"
+    if scale == strongest:
+        return (
+            f"{kid} was still falling at guidance {scale:g}, the strongest tried: "
+            f"{bracketed(value, error)}, from {before}."
+        )
     return (
-        f"{kid} is least at guidance {scale:g}, {bracketed(value, error)}, of "
-        f"{len(points)} from {weakest:g} ({bracketed(its_value, its_error)}) to {points[-1][0]:g}."
+        f"{kid} is least at guidance {scale:g}, {bracketed(value, error)}, of {len(points)} "
+        f"strengths up to {strongest:g}; {before}."
     )
+
+
+def _models(found: Found) -> str:
+    """Return whose samples these are."""
+    names = dict.fromkeys(f"`{row['model']}`" for row in found["rows"] if row.get("model"))
+    return f"Samples of {joined(list(names))}." if names else ""
 
 
 def curves(found: Found, axis: str) -> list[Curve]:
@@ -167,17 +187,11 @@ def curves(found: Found, axis: str) -> list[Curve]:
     Arguments:
         axis: which: guidance, steps or images (of training).
     """
-    rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
-    several: dict[tuple[str, ...], dict[int, Found]] = {}
-    for row in sorted(rows, key=lambda row: row["n"]):  # the most samples at each place
-        words = _words(row) | {"way": str(row["way"]), "by": f"by {row.get('by')}"}
-        key = tuple(words[name] for name in ALIKE[axis])
-        several.setdefault(key, {})[row[axis]] = row["kernel"]
-    several = {key: points for key, points in several.items() if len(points) > 1}
-    alike = [dict(zip(ALIKE[axis], key, strict=True)) for key in several]
-    differs = _differing(alike)
-    told = [", ".join(filter(None, (words[name] for name in differs))) for words in alike]
-    labels = [each or words["process"] for each, words in zip(told, alike, strict=True)]
+    several = _grouped(found, axis)
+    told = [dict(zip(ALIKE[axis], key, strict=True)) for key in several]
+    differs = _differing(told)
+    labels = [", ".join(filter(None, (words[name] for name in differs))) for words in told]
+    labels = [each or words["process"] for each, words in zip(labels, told, strict=True)]
     looks = itertools.product(DASHES, COLORS)
     drawn = []
     for label, points, (dash, color) in zip(labels, several.values(), looks, strict=False):
@@ -185,6 +199,25 @@ def curves(found: Found, axis: str) -> list[Curve]:
         kernel, errors = zip(*((x["value"], x["error"]) for x in values), strict=True)
         drawn.append(Curve(label, places, kernel, color, dash, error=errors, joined=True))
     return drawn
+
+
+def alike(found: Found, axis: str) -> str:
+    """Return what the curves of an axis have in common, in words."""
+    told = [dict(zip(ALIKE[axis], key, strict=True)) for key in _grouped(found, axis)]
+    differs = {*_differing(told), *DIGESTS, "model", "seed"}
+    first = (told or [{}])[0]
+    return ", ".join(words for name, words in first.items() if words and name not in differs)
+
+
+def _grouped(found: Found, axis: str) -> dict[tuple[str, ...], dict[int, Found]]:
+    """Return kernel distances by their place on an axis, for all else that differs."""
+    rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
+    several: dict[tuple[str, ...], dict[int, Found]] = {}
+    for row in sorted(rows, key=lambda row: row["n"]):  # the most samples at each place
+        words = _words(row) | {"way": str(row["way"]), "by": f"by {row.get('by')}"}
+        key = tuple(words[name] for name in ALIKE[axis])
+        several.setdefault(key, {})[row[axis]] = row["kernel"]
+    return {key: points for key, points in several.items() if len(points) > 1}
 
 
 def _differing(told: Sequence[Mapping[str, str]]) -> list[str]:
@@ -204,10 +237,13 @@ def _most(found: Found) -> list[Found]:
 
 def _title(row: Found, rows: list[Found]) -> str:
     """Return what a row is called among others: by what differs."""
-    words = _words(row)
-    differs = _differing([_words(each) | {"way": str(each["way"])} for each in rows])
+    words, differs = _words(row), _differing_of(rows)
     parts = (words[name] for name in differs if name != "way")
     return ", ".join([str(row["way"]), *filter(None, parts)])
+
+
+def _differing_of(rows: Sequence[Found]) -> list[str]:
+    return _differing([_words(each) | {"way": str(each["way"])} for each in rows])
 
 
 def _number(each: Found) -> str:

@@ -101,7 +101,10 @@ def curves(
     places = sorted({float(x) for each in drawn for x in each.x})
     axis: dict[str, Any] = {"type": "log"} if log_x else {}
     if len(places) <= 12:
-        axis |= {"tickvals": places, "ticktext": [f"{x:g}" for x in places]}
+        axis |= {
+            "tickvals": places,
+            "ticktext": [f"{x:,.0f}" if x > 9999 else f"{x:g}" for x in places],
+        }
     figure.update_xaxes(title=x_title, zeroline=False, **axis)
     positive = all(float(y) > 0 for each in drawn for y in each.y)
     figure.update_yaxes(title=y_title, zeroline=False, type="log" if log_y and positive else None)

@@ -266,11 +266,18 @@ def band(curve: Curve, x: np.ndarray) -> go.Scatter:
 
 
 def log_ticks(least: float, most: float) -> tuple[list[float], list[str]]:
-    """Return round numbers between two values, one to three in each decade."""
+    """Return round numbers between two values: one to three in each decade, more where there
+    would be fewer than three.
+    """
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    steps = (1, 2, 5) if most < 1000 * least else (1,)
-    ticks = [step * 10.0**decade for decade in decades for step in steps]
-    ticks = [tick for tick in ticks if least * 0.999 <= tick <= most * 1.001] or [least]
+    finer = (range(1, 10), np.arange(1, 10, 0.2), np.arange(1, 10, 0.02))
+    ticks: list[float] = []
+    for steps in ((1, 2, 5) if most < 1000 * least else (1,), *finer):
+        if len(ticks) >= 3:
+            break
+        all_ticks = (float(f"{step * 10.0**decade:.3g}") for decade in decades for step in steps)
+        ticks = [tick for tick in all_ticks if least * 0.999 <= tick <= most * 1.001]
+    ticks = (ticks or [least])[:: 1 + len(ticks) // 9]
     return ticks, [f"{tick:g}" for tick in ticks]
 
 

@@ -235,7 +235,7 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
     told = distances.sentence(found)
-    assert "any class **40.0(40)**" in told and "Training images have 9.00(90)." in told
+    assert "any class **40.0(40)**" in told and "Real training images score 9.00(90)." in told
     assert told in [each.value for each in at.markdown]
     table = next(each.value for each in at.dataframe if "kernel" in each.value)
     assert list(table["frechet"]) == [40.0, 20.0, 9.0]
@@ -249,8 +249,9 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
     shown = [each.value for each in at.markdown]
-    assert "**KID by steps of the sampler**" in shown
-    assert "**KID by images of training**" not in shown
+    alike = "guidance 1.5, white noise, DPM-Solver++(2M), uniform in log-SNR"
+    assert f"**KID by steps of the sampler** · {alike}" in shown
+    assert not any(each.startswith("**KID by images of training**") for each in shown)
     less = {"value": 0.03, "error": 0.001}
     more = [rows[1] | {"images": 2000}, rows[1] | {"images": 100, "kernel": less}]
     (curve,) = distances.curves({"rows": [*rows, *more]}, "images")
@@ -269,7 +270,13 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     assert (first.label, list(first.x), list(first.y)) == ("by a", [1, 3, 4], [0.04, 0.02, 0.03])
     assert (second.label, list(second.x)) == ("by b", [1, 2])
     best = distances.best_guidance({"rows": scan, "features": "inception"})
-    assert best == "KID is least at guidance 3, 0.0200(10), of 3 from 1 (0.0400(10)) to 4."
+    assert (
+        best == "KID is least at guidance 3, 0.0200(10), of 3 strengths up to 4; 0.0400(10) at 1."
+    )
+    edge = distances.best_guidance({"rows": scan[:2], "features": "inception"})
+    assert edge.startswith(
+        "KID was still falling at guidance 3, the strongest tried: 0.0200(10), "
+    )
     for none in (scan[3:], scan[:1], rows):
         assert distances.best_guidance({"rows": none, "features": "inception"}) == ""
     assert {each["trained"] for each in distances._table({"rows": more})} == {
