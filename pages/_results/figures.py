@@ -129,9 +129,13 @@ def legend(drawn: Iterable[Curve]) -> str:
 
 
 def _extent(drawn: Sequence[Curve]) -> tuple[float, float]:
-    """Return the least and the largest y of curves that are positive, with room around them."""
-    values = [float(y) for each in drawn for y in each.y]
-    return min(values) / 1.5, max(values) * 1.5
+    """Return the least and the largest y of curves that are positive, with their error bars."""
+    ends = [(float(y), e or 0.0) for c in drawn for y, e in zip(c.y, _bars(c), strict=True)]
+    return min(y - e if e < y else y for y, e in ends), max(y + e for y, e in ends)
+
+
+def _bars(curve: Curve) -> Sequence[float]:
+    return [0.0] * len(curve.y) if curve.error is None else [float(e) for e in curve.error]
 
 
 def dots(

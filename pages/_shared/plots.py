@@ -270,14 +270,14 @@ def log_ticks(least: float, most: float) -> tuple[list[float], list[str]]:
     would be fewer than three.
     """
     decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
-    finer = (range(1, 10), np.arange(1, 10, 0.2), np.arange(1, 10, 0.02))
+    finer = (range(1, 10), *(np.arange(1, 10, step) for step in (0.5, 0.2, 0.1, 0.02)))
     ticks: list[float] = []
     for steps in ((1, 2, 5) if most < 1000 * least else (1,), *finer):
         if len(ticks) >= 3:
             break
         all_ticks = (float(f"{step * 10.0**decade:.3g}") for decade in decades for step in steps)
         ticks = [tick for tick in all_ticks if least * 0.999 <= tick <= most * 1.001]
-    ticks = (ticks or [least])[:: 1 + len(ticks) // 9]
+    ticks = (ticks or [least])[:: 1 + (len(ticks) - 1) // 10]
     return ticks, [f"{tick:g}" for tick in ticks]
 
 
