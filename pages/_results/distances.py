@@ -22,7 +22,10 @@ __all__ = ["COMMAND", "best_guidance", "curves", "draw", "sentence", "titles"]
 COMMAND = "rgdiff study distances"
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
 DASHES = ("solid", "dot", "dash", "dashdot")  # then
-TRAINED = "The images that the model was trained on, each step's batch counted."
+TRAINED = (
+    "Training steps times images in a step, those of earlier runs included; where the file does "
+    "not say how many images a step of an earlier run had, as many as in the last run."
+)
 OF_ALL = ("process", "method", "grid", "model", "seed", "guide_weights")
 ALIKE = {  # what rows of one curve have in common, by what differs along it
     "guidance": ("by", "steps", "trained", "weights", *OF_ALL),

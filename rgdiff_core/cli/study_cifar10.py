@@ -21,7 +21,7 @@ from rgdiff_core.study.images.arms import MODELS
 from rgdiff_core.study.images.budget import BUDGETS
 from rgdiff_core.study.images.phases import PHASES, Task
 from rgdiff_core.study.images.study import ImageStudy
-from rgdiff_core.study.images.summary import image_summary, joined
+from rgdiff_core.study.images.summary import checked, image_summary, joined
 from rgdiff_core.study.report import read_results
 
 __all__ = ["cifar10_options", "run_cifar10"]
@@ -45,8 +45,8 @@ def cifar10_options(parser: argparse.ArgumentParser) -> None:
         default=list(MODELS),
         choices=tuple(MODELS),
         metavar="NAME",
-        help="compute these models alone; what the file has of the others stays; differences "
-        "to standard diffusion are those to a model among these",
+        help="compute these models alone; the file's results of the others are kept; only models "
+        "that are computed together with standard diffusion have differences to it",
     )
     parser.add_argument("--data", default="cifar10", metavar="NAME", help="default: cifar10")
     study_options(parser, BUDGETS, "for one GPU", "runs/study-cifar10-BUDGET")
@@ -95,20 +95,34 @@ def _path(study: ImageStudy, out: Path) -> Path:
 
 
 def _known(path: Path, study: ImageStudy) -> dict[str, Any]:
-    """Return the results of a file; raises `ValueError` for a damaged one, and another budget."""
-    known = read_results(path)
+    """Return the results of a file; raises `ValueError` for a damaged one, another budget and
+    other features.
+    """
     with reading(path):
-        budget = from_dict(joined(known, known)["budget"])
+        known = checked(read_results(path))
+        budget, features = from_dict(known["budget"]), _features(known)
     if budget != study.budget:
         raise ValueError(f"{path} was made with another budget.")
+    if features is not None and features != set(study.networks):
+        theirs, ours = (" and ".join(sorted(x)) or "none" for x in (features, study.networks))
+        raise ValueError(f"{path} compares samples by features of {theirs}, not of {ours}.")
     return known
+
+
+def _features(known: dict[str, Any]) -> set[str] | None:
+    """Return the feature networks of results, None where no images were compared yet."""
+    start = "frechet_"
+    if known["floor"] is None:
+        return None
+    names = known["floor"]["metrics"]
+    return {name.removeprefix(start) for name in names if name.startswith(start)}
 
 
 def _carried_out(
     study: ImageStudy, out: Path, said: dict[str, Any], known: dict[str, Any] | None
 ) -> dict[str, Any]:
     """Compute what is missing, and write the results after each phase, beside those of other
-    models where they are known.
+    models where they are known; return this run's own.
     """
     out.mkdir(parents=True, exist_ok=True)
     finished, failed, found = True, [], {}
@@ -117,10 +131,13 @@ def _carried_out(
             failed += _run(name, phase(study), study.cells.say)
         except OutOfTimeError:
             finished = False
-        found = said | {"finished": finished and not failed} | image_summary(study, out, failed)
-        if known is not None:
-            found = joined(known, found)
-        write_text(_path(study, out), json.dumps(found, ensure_ascii=False, indent=1) + "\n")
+        state = {
+            "finished": finished and not failed,
+            "unfinished": [] if finished else list(study.files),
+        }
+        found = said | state | image_summary(study, out, failed)
+        whole = found if known is None else joined(known, found)
+        write_text(_path(study, out), json.dumps(whole, ensure_ascii=False, indent=1) + "\n")
     return found
 
 

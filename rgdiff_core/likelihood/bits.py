@@ -21,7 +21,7 @@ from rgdiff_core.devices import doubled
 from rgdiff_core.process import Generators, white_noise
 from rgdiff_core.spec import check_whole
 
-__all__ = ["bits_per_dim", "dequantize"]
+__all__ = ["MAX_LEVELS", "bits_per_dim", "dequantize"]
 
 MAX_LEVELS = 65_536
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from rgdiff_core import data
+from rgdiff_core.bases.spec import BASES
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import (
     ClassAgreement,
@@ -186,8 +187,8 @@ def _title(config: TrainConfig) -> str:
     if config.model.reference == "isotropic":
         return f"{of}, standard diffusion"
     kind = "one process" if isinstance(config.noise, FixedProcess) else "universal"
-    basis = config.basis.name
-    return f"{of}, {kind}" + ("" if basis == "fourier" else f", {basis}")
+    basis = "" if config.basis.name == "fourier" else f", {BASES[config.basis.name].title.lower()}"
+    return f"{of}, {kind}{basis}"
 
 
 def _device(device: str, autocast: torch.dtype | None) -> str:

@@ -20,7 +20,7 @@ from rgdiff_core.schedules import Cutoff, LinearGamma, SigmoidKernel
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import parse_config
 from rgdiff_core.training.noise_levels import FixedProcess
-from rgdiff_core.training.warm_start import steps_of
+from rgdiff_core.training.warm_start import images_of
 
 __all__ = ["LoadedModel", "config_of", "fields_of", "open_model", "theory_of", "tried_processes"]
 
@@ -56,7 +56,8 @@ class LoadedModel:
         data: The name of its data set, "" where its file does not say.
         noise: The process that it was trained on, or one that suits a universal model.
         trained_on: The one process that it was trained on, None for a universal model.
-        images_seen: How many images it was trained on in all, None where its file does not say.
+        images_seen: How many images it was trained on in all, None where its file does not say;
+            runs whose batch it does not say are taken to have had the last one's.
     """
 
     name: str
@@ -138,12 +139,10 @@ def _opened(
 
 
 def _images_seen(metadata: Mapping[str, str], config: TrainConfig | None) -> int | None:
-    """Return the images of all steps, those of earlier runs with batches of the last one's size;
-    None where the file does not say.
-    """
+    """Return the images of all runs, None where the file does not say or is damaged."""
     try:
-        return sum(steps_of(metadata)) * config.batch or None if config else None
-    except (TypeError, ValueError):
+        return images_of(metadata, config.batch) or None if config else None
+    except ValueError:
         return None
 
 

@@ -10,23 +10,27 @@ into whose biases it goes.
 """
 
 import json
+import reprlib
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.files.stored import read_json
+from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
 from rgdiff_core.spec import load_json
 from rgdiff_core.training.config import TrainConfig, parse_config
 
 __all__ = [
     "adapted",
     "bring_weights",
+    "images_of",
     "misfit",
     "origin",
     "start_of",
@@ -57,10 +61,20 @@ def bring_weights(path: Path, folder: Path) -> None:
         raise ValueError(f"{folder} holds a run already: choose another folder.")
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / WEIGHTS)
-    before = json.loads(metadata.get("started_from", "null"))
+    before = load_json(metadata.get("started_from", "null"))
     known = {name: metadata[name] for name in ("name", "data", "step") if name in metadata}
+    known |= _batch_of(metadata)
     text = {"file": path.name, "sha256": sha256(path), **known, "started_from": before}
     write_text(folder / ORIGIN, json.dumps(text))
+
+
+def _batch_of(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the batch of a model's run by its name, nothing where its file does not say."""
+    try:
+        config = parse_config(metadata["config"], "the config of the model")
+    except (KeyError, ValueError):
+        return {}
+    return {"batch": str(config.batch)}
 
 
 def steps_of(metadata: Mapping[str, str]) -> list[int]:
@@ -69,12 +83,51 @@ def steps_of(metadata: Mapping[str, str]) -> list[int]:
 
     Raises `ValueError` for metadata that are damaged.
     """
-    known, steps = dict(metadata), []
-    known["started_from"] = load_json(metadata.get("started_from", "null"))
-    while isinstance(known, dict) and "step" in known:  # older files do not say
-        steps.append(int(known["step"]))
-        known = known.get("started_from")
-    return steps
+    return [_count("step", run["step"]) for run in _runs(metadata)]
+
+
+def images_of(metadata: Mapping[str, str], batch: int) -> int:
+    """Return how many images a model saw in the runs that `steps_of` knows.
+
+    Arguments:
+        batch: of its own run, and of those before whose batch its file does not say.
+
+    Raises `ValueError` for metadata that are damaged.
+    """
+    own, *before = _runs(metadata) or [{"step": 0}]
+    seen = _count("step", own["step"]) * batch
+    return seen + sum(
+        _count("step", run["step"]) * _count("batch", run.get("batch", batch)) for run in before
+    )
+
+
+def _runs(metadata: Mapping[str, str]) -> list[Mapping[str, Any]]:
+    """Return what a file says of a model's run and of those before, the latest first, up to one
+    whose steps it does not say.
+    """
+    runs: list[Mapping[str, Any]] = []
+    run: Any = {**metadata, "started_from": load_json(metadata.get("started_from", "null"))}
+    while run is not None:
+        if not isinstance(run, dict):
+            raise ValueError(f"started_from = {reprlib.repr(run)} is no object.")
+        if "step" not in run:
+            break
+        runs.append(run)
+        run = run.get("started_from")
+    return runs
+
+
+def _count(name: str, value: object) -> int:
+    """Return a count that a file holds as a number or as text."""
+    number = value
+    if isinstance(value, str):
+        with suppress(ValueError):
+            number = int(value)
+    if is_number(number) and number >= 0 and number == int(number):  # type: ignore[operator]
+        return int(number)  # type: ignore[call-overload]
+    raise ValueError(
+        f"{name} = {reprlib.repr(value)} is no whole number from 0 to {MAX_NUMBER:g}."
+    )
 
 
 def origin(folder: Path) -> str:

@@ -14,10 +14,13 @@ from rgdiff_core.denoisers import ModelSpec
 from rgdiff_core.denoisers.files import load_model, pretrained_folder, read_metadata, sha256
 from rgdiff_core.networks import LatticeNet, UNet
 from rgdiff_core.training import TrainConfig, train
+from rgdiff_core.training.models import open_model
 from rgdiff_core.training.warm_start import (
     adapted,
     bring_weights,
+    images_of,
     misfit,
+    steps_of,
     trained_on,
     warm_start,
 )
@@ -157,3 +160,63 @@ def test_a_config_that_goes_on_computes_in_what_is_fast_here(name: str, before: 
     config = json.loads(read_metadata(path)["config"])
     assert config["precision"] == before
     assert adapted(path, config["data"], False).precision == "auto"
+
+
+def told(*before: dict) -> dict[str, str]:
+    """Return metadata of a run of 5 steps after others, the latest first."""
+    start = None
+    for run in reversed(before):
+        start = run | {"started_from": start}
+    return {"step": "5", "started_from": json.dumps(start)}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "steps", "images"),
+    [
+        ({}, [], 0),
+        ({"step": "5"}, [5], 50),
+        (told({"step": "3"}, {"step": 2.0}), [5, 3, 2], 100),
+        (told({"step": "3", "batch": "100"}, {"step": "2"}), [5, 3, 2], 370),
+        (told({"step": "3", "batch": 100}, {"step": "2", "batch": "1"}), [5, 3, 2], 352),
+        (told({"name": "older"}, {"step": "2"}), [5], 50),
+    ],
+)
+def test_each_run_counts_its_own_batch(metadata, steps, images):
+    assert steps_of(metadata) == steps
+    assert images_of(metadata, 10) == images
+
+
+HOSTILE = ("1e999", "-5", "NaN", "[1]", "{}", "true", "null", '"x"', "2.5", '"-1"', "1e300")
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize("name", ["step", "batch"])
+def test_hostile_counts_are_refused(name: str, value: str):
+    start = {"step": "3", "batch": "2"}
+    text = json.dumps(start).replace(f'"{start[name]}"', value)
+    metadata = {"step": "5", "started_from": text}
+    with pytest.raises(ValueError, match=rf"^{name} = .* is no whole number from 0 to 1e\+15\.$"):
+        images_of(metadata, 10)
+    if name == "step":
+        with pytest.raises(ValueError, match="no whole number"):
+            steps_of(metadata)
+
+
+@pytest.mark.parametrize("text", ["3", "[]", '"x"', "{", "", '{"step": 1, "started_from": [1]}'])
+def test_a_start_that_is_no_object_is_refused(text: str):
+    with pytest.raises(ValueError, match=r"is no object|not valid JSON"):
+        steps_of({"step": "5", "started_from": text})
+
+
+def test_images_of_runs_with_other_batches_are_added_up(tmp_path: Path, toy: TrainConfig, first):
+    other = replace(still(toy), batch=toy.batch + 3)
+    assert train(other, tmp_path / "next", weights=first, device="cpu").state == "finished"
+    path = tmp_path / "next" / "checkpoint" / "model.safetensors"
+    assert open_model(str(path)).images_seen == toy.steps * toy.batch + other.batch
+
+
+def test_a_model_whose_file_is_hostile_opens(tmp_path: Path, first: Path):
+    model, metadata = load_model(first), read_metadata(first)
+    extra = {name: metadata[name] for name in ("config", "data", "step")}
+    rg.save_model(model, tmp_path / "m.safetensors", extra | {"started_from": '{"step": 1e999}'})
+    assert open_model(str(tmp_path / "m.safetensors")).images_seen is None

@@ -12,13 +12,15 @@ random, in each of equal slices of information (the mean of ½ log(1 + SNR Σ)),
 model and process. Where the noise of a component is below FLOOR, far within a bin of grey values,
 the model is the free theory as well: dequantised images are flat there.
 
-Grey values may be decoded instead of dequantised, which is tighter. With z = χ(0) + nε, n the
-noise of the process' first level, and at least a third of a bin, in every component,
+Grey values may be decoded instead of dequantised. With z = χ(0) + nε, n the noise of the process'
+first level, and at least a third of a bin, in every component,
 
     −log P(x) ≤ KL(q(z|x) ‖ N(μ, Σ + n²)) + ½∫ Σ_k E[excess_k] |d log V_k| + E[−log P(x|z)],
 
 where P(x|z) chooses each pixel's grey value around the free theory's posterior mean given z, by a
 Gaussian of its posterior variance. No model has to know of noise that is finer than the values.
+That is tighter where the data have little power within a bin, as photographs do; where their
+density is flat there, it costs 0.0115 bits per dimension, and dequantising nothing.
 
 References:
     Kingma et al., 2107.00630 (one level for each image, eqs. 11 and 18 for decoded values); Kong,
@@ -39,7 +41,9 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.denoisers import Denoiser
 from rgdiff_core.denoisers.base import free_error
 from rgdiff_core.devices import doubled, hosted, seeded
+from rgdiff_core.evaluation.images.bound_decoder import Decoder, check_grey, decoding_noise
 from rgdiff_core.likelihood import bits_per_dim, dequantize, log_likelihood
+from rgdiff_core.likelihood.bits import MAX_LEVELS
 from rgdiff_core.likelihood.densities import log_volume, normal_log_density
 from rgdiff_core.process import Marginal, Process, white_noise
 from rgdiff_core.sampling import check_model
@@ -53,7 +57,6 @@ BANDS = 8  # of the scale, equal
 EDGES = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0)  # of log(α²Σ/(σ²S²))
 BINS = BANDS * (len(EDGES) + 1)
 FLOOR = 1e-3  # σS/α, in units of images in [−1, 1], whose bins are 2/255 wide
-DECODED = 0.35  # of a bin, the least noise that grey values are decoded from
 FINE = 1024  # noise levels among which is drawn
 TABLE = 4097  # times at which the information is tabulated
 ROWS = 500  # images that are evaluated at once
@@ -67,7 +70,8 @@ class ImageBound:
 
     Attributes:
         bits: of each image, (N,) float64, on the CPU, bits per dimension.
-        free: the same of the free theory, exact.
+        free: the same of the free theory; exact, but of decoded grey values a bound as well, which
+            depends on the process.
         gain: (BANDS, len(EDGES) + 1), bits per dimension that the model adds to the free theory's
             by scale and data log-SNR: they sum to the mean of bits − free.
         by_level: (N, len(EDGES) + 1) float64, on the CPU, what each image adds to the gain by data
@@ -165,12 +169,13 @@ def image_bound(
     Arguments:
         model: in the process' basis.
         levels_per_image: noise levels, a divisor of 1024; each evaluates the model once.
-        levels: of a pixel, as of `dequantize`; None for images that are real numbers already, to
-            which the bits per dimension of 256 levels are ascribed.
-        decoded: whether grey values are decoded instead of dequantised, for the free theory, too.
+        levels: of a pixel, 2 to 65,536, as of `dequantize`; None for images that are real numbers
+            already, to which the bits per dimension of 256 levels are ascribed.
+        decoded: whether grey values are decoded instead of dequantised, for the free theory, too;
+            the images must hold nothing else.
         floor: σS/α below which a component is left to the free theory, in [0, 0.1], and of
-            decoded values the least noise; default: 0.001, of decoded values 0.35 of a bin,
-            with which training images have the fewest bits.
+            decoded values the least noise; default: 0.001, of decoded values 0.35 of a bin
+            (however wide), with which CIFAR-10's training images have the fewest bits.
         batch_size: images that are evaluated at once.
         progress: called with (evaluations completed, total); it may raise to cancel.
         class_labels: int64 (N,), of a model with classes: the bound given them.
@@ -180,9 +185,10 @@ def image_bound(
     check_whole("levels_per_image", levels_per_image, 1, FINE)
     if FINE % levels_per_image:
         raise ValueError(f"levels_per_image = {levels_per_image} is not a divisor of {FINE}.")
-    if floor is None:
-        floor = 2 * DECODED / (levels - 1) if decoded and levels else FLOOR
-    check_range("floor", floor, 0, 0.1)
+    if levels is not None:
+        check_whole("levels", levels, 2, MAX_LEVELS)
+    if floor is not None:
+        check_range("floor", floor, 0, 0.1)
     check_model(model, process)
     check_fields(images, model.basis)
     like, each = process.noise_variance, FINE // levels_per_image
@@ -190,7 +196,10 @@ def image_bound(
     if decoded:
         if levels is None:
             raise ValueError("levels = None, but only whole grey values can be decoded.")
-        decoder = _Decoder.of(model, process, floor, levels, seed)
+        check_grey(images, levels)
+        floor = decoding_noise(levels) if floor is None else floor
+        decoder = Decoder.of(model, process, floor, levels, seed)
+    floor = FLOOR if floor is None else floor
     grid = _level_grid(process, model.modes, max(floor, 1e-30))
     if decoded:
         least = torch.maximum(grid.middle.std, floor * grid.middle.alpha)
@@ -232,58 +241,6 @@ def image_bound(
     left = torch.where(before > 0, 1 + gain / before, torch.nan)
     free_bits = bits_per_dim(-nats, shape, levels or 256)
     return ImageBound(bits, free_bits, gain / unit, added / unit, left)
-
-
-@dataclass(frozen=True, eq=False)
-class _Decoder:
-    """The first noise level, from which grey values are decoded.
-
-    Attributes:
-        noise: n of each component, (C, H, W) or broadcast.
-        share: of a component with it that its free posterior mean takes over, Σ/(Σ + n²).
-        spread: of a pixel's free posterior, root mean square over pixels.
-        levels: of a pixel.
-    """
-
-    noise: Tensor
-    share: Tensor
-    spread: float
-    levels: int
-
-    @classmethod
-    def of(
-        cls, model: Denoiser, process: Process, floor: float, levels: int, seed: int
-    ) -> "_Decoder":
-        like, basis = process.noise_variance, process.basis
-        first = process.level(torch.zeros(1, dtype=torch.float64)).gamma[0].to(like)
-        noise = (like.sqrt() * torch.exp(first / 2)).clamp_min(floor)
-        share = model.free_variance / (model.free_variance + noise.square())
-        white = white_noise((16, *basis.shape), like, seeded(like.device, fold_in(seed, 5)))
-        missed = basis.synthesize(share.sqrt() * noise * basis.analyze(white))
-        return cls(noise, share, float(missed.square().mean().sqrt()), levels)
-
-    def nats(self, model: Denoiser, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return −log P(x) at most of the free theory, (B,) float64, as the density that has
-        P(x) in a bin.
-        """
-        off = model.basis.analyze(x) - model.free_mean
-        ratio = doubled(self.noise.square() / model.free_variance)
-        square = doubled(off).square() / doubled(model.free_variance)
-        gained = torch.log1p(1 / ratio) + (ratio + square) / (1 + ratio) - 1
-        noise = model.basis.analyze(white_noise(x.shape, x, generator))
-        mean = model.free_mean + self.share * (off + self.noise * noise)
-        seen = model.basis.synthesize(mean)
-        missed = torch.stack([self._missed(*pair) for pair in zip(seen, x, strict=True)])
-        bins = x[0].numel() * math.log(2 / (self.levels - 1))
-        return gained.flatten(1).sum(1) / 2 + missed + bins
-
-    def _missed(self, seen: Tensor, x: Tensor) -> Tensor:
-        """Return −log P of the grey values of one image, given its posterior mean."""
-        values = torch.linspace(-1, 1, self.levels, dtype=torch.float64, device=hosted(x).device)
-        apart = (doubled(seen).flatten()[:, None] - values) / self.spread
-        right = (doubled(x).flatten()[:, None] - values).abs().argmin(1, keepdim=True)
-        log = torch.log_softmax(-apart.square() / 2, 1)
-        return -log.gather(1, right).sum()
 
 
 def _rows(class_labels: Tensor | None, first: int, batch_size: int) -> Tensor | None:

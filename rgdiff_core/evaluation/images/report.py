@@ -13,6 +13,7 @@ from rgdiff_core.denoisers import Denoiser, NetworkDenoiser
 from rgdiff_core.devices import seeded
 from rgdiff_core.evaluation.features import extract, load_features
 from rgdiff_core.evaluation.images.bound import flow_bits, image_bound
+from rgdiff_core.evaluation.images.bound_decoder import is_grey
 from rgdiff_core.evaluation.images.samples import (
     GROUPS,
     Features,
@@ -81,8 +82,9 @@ class ImageReport:
             have none.
         class_flow_bits: as `flow_bits`, likewise.
         num_classes: that the samples take in turn, 0 for a model without classes.
-        decoded_bits: as `bits`, with grey values that are decoded instead of dequantised.
-        free_decoded_bits: the same of the free theory.
+        decoded_bits: as `bits`, with grey values that are decoded instead of dequantised; None
+            where the images hold other values.
+        free_decoded_bits: the same of the free theory, a bound as well.
     """
 
     data: str
@@ -191,16 +193,18 @@ def evaluate_images(
         batch_size=batch_size,
         progress=progress_of("bound"),
     )
-    decoded = image_bound(
-        model,
-        process,
-        x,
-        levels_per_image,
-        seed,
-        decoded=True,
-        batch_size=batch_size,
-        progress=progress_of("bound, decoded"),
-    )
+    decoded = None
+    if is_grey(x, 256):
+        decoded = image_bound(
+            model,
+            process,
+            x,
+            levels_per_image,
+            seed,
+            decoded=True,
+            batch_size=batch_size,
+            progress=progress_of("bound, decoded"),
+        )
     lap("bound")
     flowed = (
         _flow(model, process, x[:flow], seed, batch_size, progress_of("flow")) if flow else None
@@ -268,8 +272,8 @@ def evaluate_images(
         class_bits=by_class,
         class_flow_bits=class_flowed,
         num_classes=model.num_classes,
-        decoded_bits=decoded.estimate,
-        free_decoded_bits=Estimate.of(decoded.free),
+        decoded_bits=decoded and decoded.estimate,
+        free_decoded_bits=decoded and Estimate.of(decoded.free),
     )
 
 

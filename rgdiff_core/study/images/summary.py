@@ -16,16 +16,21 @@
     search        [{arm, nfe, method, grid, n, metrics, chosen}]
     pictures      [{arm, nfe, file}], files beside the results, 8 × 8 images each
 
+The command adds what made it (command, machine, versions), `finished`, whether every cell is
+there, and `unfinished`, the models for which the time did not suffice.
+
 `metrics` maps names to {value, error, n}; those of samples are at the budget's `shown` steps, in
 a scan at its `scan_steps`.
 `against_baseline` maps "bits" and "bits_more" to paired differences {value, error, n}; it is None
-for the baseline and for models of another network or number of images. `against_standard` is
-alike, against the scan's own standard diffusion: white noise at the softest.
+for the baseline, for models of another network or number of images, and for models that were not
+computed together with the baseline. `against_standard` is alike, against the scan's own standard
+diffusion: white noise at the softest.
 `gain` is in bits per dimension, which sum to bits − free_bits; `left` is the share of the free
 theory's squared error that is left, None where the process does not pass. `samples` has a row for
 each number of steps: {nfe, method, grid, n, metrics, rgb, spectrum: {scale, relative, error}}.
 """
 
+import reprlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -43,9 +48,11 @@ from rgdiff_core.study.cells import OutOfTimeError
 from rgdiff_core.study.images.arms import BASELINE, DEDICATED, MODELS, ImageArm
 from rgdiff_core.study.images.study import ImageStudy, pair
 
-__all__ = ["METRICS", "image_summary", "joined"]
+__all__ = ["METRICS", "checked", "image_summary", "joined"]
 
 Cell = dict[str, Any]
+ROWS = ("arms", "scans", "search", "pictures")  # parts whose rows are each of one model
+PARTS = {*ROWS, "models", "missing", "floor", "machines", "command", "complete", "finished"}
 METRICS: dict[str, tuple[str, str, str | float]] = {
     "bits": ("bits per dimension, bound", "bits/dim", "low"),
     "choice_bits": ("the same, of the images that processes are chosen by", "bits/dim", "low"),
@@ -105,16 +112,45 @@ def image_summary(study: ImageStudy, out: Path, failed: list[str]) -> Cell:
     }
 
 
+def checked(known: Cell) -> Cell:
+    """Return the results that a file holds, if they have what `joined` needs of them.
+
+    Raises `ValueError` naming what is missing, or the part that is damaged.
+    """
+    if lacking := sorted(PARTS - set(known)):
+        raise ValueError(f"missing {', '.join(lacking)}.")
+    for name in ("models", *ROWS):
+        if not all(isinstance(row, dict) for row in known[name]):
+            raise ValueError(f"a row of its {name} is no object.")
+    names = [row["name"] for row in known["models"]]
+    names += [_model_of(row) for part in ROWS for row in known[part]]
+    texts = [*names, *known["missing"], *known["complete"]["failed"], known["command"]]
+    texts += [word for words in known["machines"].values() for word in words]
+    if wrong := [text for text in texts if not isinstance(text, str)]:
+        raise ValueError(f"{reprlib.repr(wrong[0])} stands where a text should.")
+    return known
+
+
 def joined(known: Cell, found: Cell) -> Cell:
     """Return the results of two runs of the study of one budget: of models that are in both, those
     of the later one.
+
+    Differences to a baseline that the later run computed anew are left out of the earlier run's
+    arms: their images' bits are not at hand to be paired with.
     """
     own = {model["name"] for model in found["models"]}
     models = {row["name"]: row for row in (*known["models"], *found["models"])}
     both = found | {"models": [models[name] for name in MODELS if name in models]}
-    for name in ("arms", "scans", "search", "pictures"):
+    for name in ROWS:
         kept = [row for row in known[name] if _model_of(row) not in own]
-        both[name] = kept + [row for row in found[name] if _model_of(row) in own]
+        others = {_model_of(row) for row in kept}
+        added = [row for row in found[name] if _model_of(row) not in others]
+        both[name] = sorted([*kept, *added], key=_place)
+    if BASELINE in own:
+        both["arms"] = [
+            arm if arm["model"] in own else arm | {"against_baseline": None}
+            for arm in both["arms"]
+        ]
     both["floor"] = known["floor"] or found["floor"]
     both["missing"] = [name for name in known["missing"] if name not in own]
     both["machines"] = {
@@ -123,7 +159,43 @@ def joined(known: Cell, found: Cell) -> Cell:
     }
     commands = known["command"].split("; ")
     both["command"] = "; ".join(dict.fromkeys([*commands, found["command"]]))
+    failed = _failed(known, found, own, both["floor"] is not None)
+    both["complete"] = found["complete"] | {"failed": failed}
+    unfinished = {*(set(_unfinished(known)) - own), *_unfinished(found)}
+    both["unfinished"] = [name for name in MODELS if name in unfinished]
+    both["finished"] = not failed and not unfinished
     return both
+
+
+def _failed(known: Cell, found: Cell, own: set[str], floor: bool) -> list[str]:
+    """Return the sentences of both runs, those left out that the later run or the floor settles.
+
+    Arguments:
+        own: models of the later run.
+        floor: whether it is there.
+    """
+    kept = [text for text in known["complete"]["failed"] if _failing(text) not in own]
+    texts = dict.fromkeys([*kept, *found["complete"]["failed"]])
+    return [text for text in texts if not (floor and _failing(text) == "floor")]
+
+
+def _failing(sentence: str) -> str:
+    """Return the model that a sentence on a failure, "WHAT of MODEL/PROCESS: why", is of; all that
+    stands before the colon where it is of none.
+    """
+    what = sentence.partition(": ")[0]
+    return what.rpartition(" of ")[2].partition("/")[0]
+
+
+def _unfinished(results: Cell) -> list[str]:
+    """Return the models whose cells are not all computed; older files name none of them."""
+    all_models = [model["name"] for model in results["models"]]
+    return results.get("unfinished", [] if results["finished"] else all_models)
+
+
+def _place(row: Cell) -> int:
+    """Return the place of a row's model in MODELS; real images come first."""
+    return list(MODELS).index(_model_of(row)) if _model_of(row) in MODELS else -1
 
 
 def _model_of(row: Cell) -> str:
