@@ -14,7 +14,7 @@ from rgdiff_core.bases.modes import Modes
 from rgdiff_core.colors import Matched, White
 from rgdiff_core.denoisers import Denoiser, GaussianDenoiser, Posterior, gaussian_posterior
 from rgdiff_core.evaluation.images.bound import BANDS, EDGES, flow_bits, image_bound
-from rgdiff_core.evaluation.images.bound_decoder import decoding_noise
+from rgdiff_core.evaluation.images.bound_decoder import decoding_noise, is_grey
 from rgdiff_core.evaluation.images.samples import (
     compare_images,
     draw_images,
@@ -194,8 +194,10 @@ def test_only_grey_values_are_decoded(value: float):
     process = Process(PIXELS, White(), LinearGamma(), pixel_modes(0.3))
     model = GaussianDenoiser(PIXELS, pixel_modes(0.3))
     x = torch.ones(2, 1, 4, 4)
+    assert is_grey(x, 256)
     assert image_bound(model, process, x, 1, decoded=True).bits.isfinite().all()
     x[1, 0, 2, 1] = value
+    assert not is_grey(x, 256)
     with pytest.raises(
         ValueError, match=rf"{value:.4g}.*256 grey values in \[-1, 1\], 2/255 apart"
     ):
