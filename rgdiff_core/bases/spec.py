@@ -79,6 +79,11 @@ class BasisSpec(Spec):
         if self.name not in BASES:
             raise ValueError(f"basis = {self.name!r} is not one of {', '.join(BASES)}.")
 
+    @property
+    def title(self) -> str:
+        """What the basis is called."""
+        return BASES[self.name].title
+
     @classmethod
     def of(cls, basis: Basis) -> Self:
         """Return the spec of a basis; what it was fitted to is no part of it.

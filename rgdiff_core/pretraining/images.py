@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 
 from rgdiff_core import data
-from rgdiff_core.bases.spec import BASES
 from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.evaluation import (
     ClassAgreement,
@@ -187,7 +186,7 @@ def _title(config: TrainConfig) -> str:
     if config.model.reference == "isotropic":
         return f"{of}, standard diffusion"
     kind = "one process" if isinstance(config.noise, FixedProcess) else "universal"
-    basis = "" if config.basis.name == "fourier" else f", {BASES[config.basis.name].title.lower()}"
+    basis = "" if config.basis.name == "fourier" else f", {config.basis.title.lower()}"
     return f"{of}, {kind}{basis}"
 
 
