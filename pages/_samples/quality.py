@@ -60,7 +60,7 @@ def _bound(
     bits = held_out_bits(
         source.denoiser, forward, held_out, generator=generator, progress=task.progress
     )
-    return [("bits/dim, at most", plots.bracketed(bits))]
+    return [("bits/dim (upper bound)", plots.bracketed(bits))]
 
 
 def draw(columns: Sequence[tuple[str, Setting]], seed: int) -> None:

@@ -241,10 +241,11 @@ function signedNumber(value) {
 function placeReadout(lab, points, u, readout) {
   const { shapes, frame } = lab;
   const [x, y] = [frame.x(timeNow(lab)), frame.y(u)];
-  const wide = LETTER * readout.length + 9;
-  const places = [[1, -9], [-1, 18], [1, 18], [-1, -9], [1, 36], [-1, 36]];
+  const wide = LETTER * readout.length;
+  const places = [[1, -9], [2.4, 2], [-1, 18], [1, 18], [-1, -9], [1, 36], [-1, 36]];
   const crowded = ([way, down]) => {
-    const [from, to] = way > 0 ? [x, x + wide] : [x - wide, x];
+    const from = x + 9 * way - (way > 0 ? 0 : wide);
+    const to = from + wide;
     const base = y + down;
     const outside = Math.max(frame.x(0) - from, to - frame.width, 0)
       + Math.max(MARGIN.top - 2 - base, base - frame.y(0), 0);
