@@ -22,7 +22,7 @@ class Setting:
 
     Attributes:
         action, size: The theory.
-        start: Thermalised fields, (chains, L, L) float32.
+        start: Thermalized fields, (chains, L, L) float32.
         step, steps: Of the leapfrog.
     """
 
@@ -142,7 +142,7 @@ def torch_batch(setting: Setting) -> Sampler:
 
 
 def ours(setting: Setting, moves: HMC) -> Sampler:
-    """This library's chains, tuned and thermalised before the first call."""
+    """This library's chains, tuned and thermalized before the first call."""
     chains = trajectories(
         setting.action,
         setting.size,

@@ -33,7 +33,7 @@ ROUNDS, TIMED = 5, 3  # trajectories of a round
 
 
 def start(size: int) -> Trajectory:
-    """Return thermalised chains."""
+    """Return thermalized chains."""
     run = trajectories(
         CRITICAL,
         size,

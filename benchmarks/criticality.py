@@ -7,7 +7,7 @@ Models: samples with their density, of the probability flow and of 10 steps of t
 sampler, n · ESS by weights and n/(2τ_int) by independence Metropolis.
 
 All on one thread, in seconds of the processor. A model's training, which comes on top, is told
-beside it, and so is thermalisation.
+beside it, and so is thermalization.
 """
 
 import json

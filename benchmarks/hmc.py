@@ -113,7 +113,7 @@ class Peer:
 
 
 def setting_of(size: int, lam: float) -> Setting:
-    """Return thermalised chains and the leapfrog's step."""
+    """Return thermalized chains and the leapfrog's step."""
     action = Phi4(-4, lam)
     moves = HMC(integrator=Leapfrog(), cluster=1)
     for move in trajectories(

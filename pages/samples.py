@@ -48,17 +48,18 @@ def bench() -> None:
 
 def page() -> None:
     """Draw the page."""
-    with st.container(key="head"):
-        st.title("Samples")
-        st.markdown(
-            "From noise to samples of a model: **drag the curve Λ(t)**, and the samples follow, "
-            "with the same noise."
-        )
     tour.arrive("samples")
-    tour.draw("samples")
     session.prepare()
     state = session.current()
     source = load(state.setting)
+    choice = "choose a class or " if source.denoiser.class_names else ""
+    with st.container(key="head"):
+        st.title("Samples")
+        st.markdown(
+            f"From noise to samples: **{choice}drag the cutoff**, and the samples follow, with "
+            "the same noise."
+        )
+    tour.draw("samples")
     missing = datasets.ready(source.data) or source.other_data
     controls.sidebar(state, source)
     if missing:

@@ -111,7 +111,7 @@ def page() -> None:
     st.markdown(
         "Where do the data have their power, and which noise is like them? Natural images and "
         "fields near a phase transition hold more power the coarser the scale; noise of a "
-        "**colour** that shares this spectrum leaves the flow less to undo."
+        "**colour** with the same spectrum leaves less for the reverse process to undo."
     )
     with st.sidebar:
         choice = data_controls()

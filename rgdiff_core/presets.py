@@ -62,9 +62,8 @@ PRESETS: dict[str, Preset] = {
     "rg-cutoff": Preset(
         "RG cutoff, matched noise",
         "Gerdes, Welling & Cheng, GUD, 2410.02667",
-        "Drag Λ(t): every scale to the right of the cutoff has become noise of the data's own "
-        "spectrum, "
-        "every scale to the left is still there.",
+        "Drag the cutoff Λ: scales finer than Λ have become noise of the data's own spectrum; "
+        "coarser ones are still largely intact.",
         BasisSpec("fourier", decorrelate=True),
         Matched(),
         Cutoff(SigmoidKernel(0.1), CutoffPath((0.0, 0.25, 0.6, 1.0), (1.0, 0.62, 0.36, 0.0))),

@@ -51,7 +51,7 @@ def _one(info: EnsembleInfo | None) -> None:
     left.header(info.title, help="The *Ensemble* chosen in the sidebar, not its *Theory*.")
     st.markdown(
         "The renormalization group averages fine detail away, diffusion drowns it in noise; **b** "
-        "is the scale that is left."
+        "is the shortest length scale that survives."
     )
     more = right.popover("Rescaling and noise", icon=":material/tune:")
     eta = address.menu(

@@ -251,7 +251,7 @@ def _speed(judged: ModelMeasurement) -> None:
     took = ", ".join(f"{what} {duration(s)}" for what, s in report.seconds.items())
     st.caption(
         f"Measured here and now, on this machine: {took}. HMC by τ of |M|, with "
-        f"{TIMED_CHAINS} chains, after {judged.speed.before:.1f} s of thermalisation; what the "
+        f"{TIMED_CHAINS} chains, after {judged.speed.before:.1f} s of thermalization; what the "
         "model's training took comes on top."
     )
 

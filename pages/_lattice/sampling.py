@@ -70,10 +70,10 @@ def _asked(theory: Theory) -> EnsembleSpec | str:
         key="chains",
         bind="query-params",
         help="Independent chains side by side. Several show whether they agree, and cost little: "
-        "they are computed together. Each has to thermalise.",
+        "they are computed together. Each has to thermalize.",
     )
     thermalization = third.number_input(
-        "Thermalisation",
+        "Thermalization",
         20,
         1_000_000,
         None,
@@ -131,7 +131,7 @@ def _moves() -> tuple[HMC, bool, int]:
         0.05,
         key="target",
         bind="query-params",
-        help="The step size is tuned to it during thermalisation, and then frozen.",
+        help="The step size is tuned to it during thermalization, and then frozen.",
     )
     cluster = third.number_input(
         "Cluster updates",
@@ -247,7 +247,7 @@ def _runs(known: int, busy: bool) -> None:
         jobs.bar(task, "sample")
     if waiting[0].live is not None:
         spec, running = waiting[0].live
-        phase = "measuring" if len(running.action) > running.thermalization else "thermalising"
+        phase = "measuring" if len(running.action) > running.thermalization else "thermalizing"
         weight = running.exp_delta_h
         st.caption(
             f"{phase} · acceptance {running.acceptance:.1%} · ⟨exp(−ΔH)⟩ "
@@ -309,7 +309,7 @@ def _diagnostics(found: Ensemble) -> None:
     columns[2].metric("Step size", "–" if found.step_size is None else f"{found.step_size:.3g}")
     columns[3].metric("τ of |M|", plots.bracketed(tau), help="In trajectories; ½ for none.")
     columns[4].metric(
-        "Thermalisation",
+        "Thermalization",
         f"{history.thermalization:,}",
         help=f"Trajectories discarded; by Geweke's test {history.thermalized_at:,} would do. "
         f"The run took {duration(found.seconds or 0)}.",
@@ -319,7 +319,7 @@ def _diagnostics(found: Ensemble) -> None:
 
 
 def _history(history: History, size: int, place: str) -> None:
-    """Draw |M| and S/V of some chains, with the end of thermalisation marked."""
+    """Draw |M| and S/V of some chains, with the end of thermalization marked."""
     length, chains = history.action.shape
     if length < 2:
         return
@@ -339,7 +339,7 @@ def _history(history: History, size: int, place: str) -> None:
             curves,
             "trajectory",
             title,
-            lines={history.thermalization: "thermalised"},
+            lines={history.thermalization: "thermalized"},
             height=260,
             revision=place,
         )
@@ -351,6 +351,6 @@ def _history(history: History, size: int, place: str) -> None:
         )
     st.caption(
         f"|M|, M the mean of the field, and S/V of {min(chains, CHAINS_SHOWN)} of {chains} "
-        "chains after each trajectory. Left of the dashed line they thermalise, and are "
+        "chains after each trajectory. Left of the dashed line they thermalize, and are "
         "not measured."
     )

@@ -1,4 +1,4 @@
-"""What the histogram of the magnetisation shows: samples on their way, and what they should be."""
+"""What the histogram of the magnetization shows: samples on their way, and what they should be."""
 
 import threading
 from collections import OrderedDict

@@ -30,9 +30,9 @@ OBJECTIVES = {
     "ess": "effective sample size, deterministic sampler",
 }
 HELP = {
-    "gradient": "The control points of Λ(t), and the kernel's number, follow the gradient of a "
-    "bound on the likelihood of samples drawn in **{n} steps**. Nothing is trained: the model "
-    "stays as it is.",
+    "gradient": "The control points of the cutoff's curve, and the kernel's parameter, are "
+    "optimized by gradient descent on a bound on the negative log-likelihood of **{n} steps**. "
+    "Nothing is trained: the model stays as it is.",
     "sweep": "Whole processes are tried for **{n} steps**: kernel, width, softness, colour, path. "
     "The study is kept in a database, and continues where it stopped.",
 }
@@ -195,7 +195,7 @@ def _rounds(rounds: list[Progress]) -> None:
             ("now", rounds[-1], plots.ORANGE),
         )
     ]
-    figure = plots.lines(paths, "t", "Λ, from 0 to 1", 260)
+    figure = plots.lines(paths, "t", "cutoff position", 260)
     right.plotly_chart(figure, key=f"{KEY}-moves", alt="The curve as it moves")
     kernel = rounds[-1].schedule.kernel
     numbers = ", ".join(f"{name} {value:.3g}" for name, value in vars(kernel).items())

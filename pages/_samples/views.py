@@ -101,7 +101,7 @@ def words(setting: Setting) -> str:
     ]
     if isinstance(side.schedule, Cutoff):
         heights = ", ".join(f"{y:.3g}" for _, y in points_of(side.schedule))
-        parts.append(f"Λ through {heights}")
+        parts.append(f"cutoff positions {heights}")
     if zoom is not None:
         parts.append(f"zoom into image {zoom.image} up to {zoom.cutoff:.3g}")
     if setting.class_label >= 0:

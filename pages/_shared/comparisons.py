@@ -103,7 +103,7 @@ def ratios(
 
 
 def distribution(groups: Sequence[Samples], fields: Tensor, key: str = "distribution") -> None:
-    """Draw how often samples have each magnetisation, with that of fields of the data behind.
+    """Draw how often samples have each magnetization, with that of fields of the data behind.
 
     Arguments:
         fields: Of the data, (n, 1, L, L).
@@ -113,8 +113,8 @@ def distribution(groups: Sequence[Samples], fields: Tensor, key: str = "distribu
     data = magnetization_histogram(fields, limit, BINS)
     behind = Curve("Data", data.centers, data.density, plots.GREEN)
     curves = [_density(each, magnetization_histogram(each.x, limit, BINS)) for each in groups]
-    figure = plots.histogram(behind, curves, "magnetisation M of a field")
-    alt = "Distribution of the magnetisation of samples and data"
+    figure = plots.histogram(behind, curves, "magnetization M of a field")
+    alt = "Distribution of the magnetization of samples and data"
     st.plotly_chart(figure, key=key, config=plots.BAR, alt=alt)
 
 

@@ -69,6 +69,7 @@ def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str
         "nodes": bands.nodes.tolist(),
         "counts": bands.counts.tolist(),
         "path": isinstance(side.schedule, Cutoff),
+        "cutoff": _cutoff_name(label) if bands.basis is proc.basis else "",
         "points_max": MAX_POINTS,
         "shape": None if shape is None else _parameter_header(shape, side.schedule),
         "tint": None if tint is None else _parameter_header(tint, side.color),
@@ -105,16 +106,21 @@ def _axis(side: ProcessChoice, proc: rg.Process, bands: Bands) -> str:
     return BASES[side.basis.name].scale
 
 
+def _cutoff_name(label: str) -> str:
+    return "Λ/k_max" if label == MOMENTUM else "Λ"
+
+
 def curve_tables(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, torch.Tensor]:
-    """Return α and σ over (shape, ordinate, band) and, for a path, the front without the bands."""
+    """Return α and σ over (shape, ordinate, band) and, for a path, front and Λ without them."""
     shape = side.drag_parameters()[0]
     turned = [side.schedule]
     if shape is not None:
         turned = [shape.turn(side.schedule, v) for v in shape.grid(shape.value(side.schedule))]
     table = tabulate(proc, turned, bands)
     tables = {"alpha": table.alpha, "sigma": table.sigma}
-    return tables if table.front is None else tables | {"front": table.front}
+    paths = {"front": table.front, "cutoff": table.cutoff}
+    return tables | {name: path for name, path in paths.items() if path is not None}
 
 
 MOMENTUM = "|k| / k_max"
-HINT = "Drag the points: scales above the curve have become noise."
+HINT = "Scales finer than Λ have become noise; coarser ones are still largely intact."

@@ -63,14 +63,14 @@ STOPS = (
     ),
     Stop(
         "A moving cutoff",
-        "The renormalization group erases information scale by scale: scales above Λ(t) have "
-        "become noise, scales below it are untouched.",
-        "Drag the curve Λ(t), then hover over the spectrum to see one scale alone.",
+        "The renormalization group erases information scale by scale: scales finer than Λ(t) have "
+        "become noise, coarser ones are still largely intact.",
+        "Drag the cutoff's curve, then hover over the spectrum to see one scale alone.",
         "curve",
     ),
     Stop(
         "Soft to hard",
-        "The width of the cutoff leads from diffusion (A, soft: many scales at a time) to "
+        "The cutoff width interpolates between diffusion (A, soft: many scales at a time) and "
         "autoregression (B, sharp: one scale after another, each given the coarser ones).",
         "Move the divider across the pictures.",
         "stage",
@@ -78,7 +78,7 @@ STOPS = (
     Stop(
         "Wavelets",
         "Wavelets are local in space and in scale. Here the levels of a Haar basis go one after "
-        "another: first the finest detail, at last the mean colour, as in block-spin "
+        "another: first the finest detail, and last of all the mean colour, as in block-spin "
         "renormalization.",
         "Press Play, and follow one level at a time in the map.",
         "play",
@@ -88,14 +88,14 @@ STOPS = (
         "Field configurations near the critical point of φ⁴ theory have structure at every scale. "
         "Free-theory noise and a falling cutoff take them to the Gaussian fixed point: the flow "
         "that sampling runs backwards.",
-        "Drag the curve Λ(t) and compare the fields at t = 0 and t = 1.",
+        "Drag the cutoff's curve and compare the fields at t = 0 and t = 1.",
         "curve",
     ),
     Stop(
         "Backwards: samples",
         "A network that has learned what is not Gaussian runs the flow backwards: noise becomes "
         "images or field configurations, coarse scales first.",
-        "Drag the curve Λ(t): the same noise becomes other samples.",
+        "Drag the cutoff's curve: the same noise becomes other samples.",
         "curve",
         "samples",
     ),
@@ -110,7 +110,7 @@ STOPS = (
     Stop(
         "Renormalization-group flow",
         "Block spins, momentum shells and noise are flows of the same fields: each loses the fine "
-        "scales, and b is the scale that is left.",
+        "scales, and b is the shortest length scale that survives.",
         "Move the slider of the scale factor b.",
         ".st-key-b",
         "lattice",

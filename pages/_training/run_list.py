@@ -1,6 +1,7 @@
 """The runs there are: choose one, act on it, bring one along."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -8,7 +9,8 @@ from typing import TypeVar
 import streamlit as st
 
 from pages._shared.chosen import kept
-from pages._training.run_views import comparison
+from pages._shared.plots import in_brackets
+from pages._training.run_views import comparison, points, stop
 from pages._training.state import restore
 from pages._training.words import data_title, noise_title
 from rgdiff_core.training import runs
@@ -31,6 +33,7 @@ __all__ = [
 PARAMETER = "run"
 _PROBLEM, _UPLOAD = "training-run-problem", "training-upload"
 MAX_RUNS = 4  # runs that are compared
+GAIN = "validation gain × 1000"
 
 Result = TypeVar("Result")
 
@@ -105,14 +108,14 @@ def actions(run: Run) -> None:
                 "Pause",
                 icon=":material/pause:",
                 disabled=run.stopping,
-                on_click=lambda: attempt(lambda: runs.pause(run.id)),
+                on_click=lambda: attempt(lambda: stop(run, "pause")),
                 help="Stop after a checkpoint; it can continue later as if never stopped.",
             )
             st.button(
                 "Cancel",
                 icon=":material/stop:",
                 disabled=run.stopping,
-                on_click=lambda: attempt(lambda: runs.cancel(run.id)),
+                on_click=lambda: attempt(lambda: stop(run, "cancel")),
                 help="Stop after a checkpoint. What has been learnt stays.",
             )
         elif run.state != "finished":
@@ -211,7 +214,9 @@ def _table(busy: bool) -> None:
             "progress": st.column_config.ProgressColumn(
                 format="percent", min_value=0, max_value=1
             ),
-            "gain × 1000": st.column_config.NumberColumn(format="%.3f"),
+            GAIN: st.column_config.TextColumn(
+                help="Over the Gaussian, on held-out data, at the last evaluation of the run."
+            ),
         },
     )
 
@@ -241,12 +246,22 @@ def _line(run: Run, titles: Mapping[str, str]) -> dict[str, object]:
         "state": run.state,
         "progress": min(1.0, status.step / max(1, status.steps)) if status else 0.0,
         "step": status.step if status else 0,
-        "gain × 1000": 1000 * status.gain if status and status.gain is not None else None,
+        GAIN: _gain(run),
         "data": titles[run.config.data] if run.config else "?",
         "noise": noise_title(type(run.config.noise)) if run.config else "?",
         "begun": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
         "id": run.id,
     }
+
+
+def _gain(run: Run) -> str | None:
+    """Return what the last evaluation on held-out data found; None where there was none."""
+    held_out = None if run.missing else points(run.id)[1]
+    if not held_out:
+        return None
+    last = held_out[-1]["held_out"]
+    error = last["gain_error"]
+    return in_brackets(1000 * last["gain"], 1000 * error if error else math.nan)
 
 
 def details(run: Run) -> None:

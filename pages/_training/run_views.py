@@ -16,7 +16,7 @@ from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
 from rgdiff_core.training.runs import Run
 
-__all__ = ["COLORS", "ICONS", "comparison", "live", "points"]
+__all__ = ["COLORS", "ICONS", "comparison", "live", "points", "stop"]
 
 ICONS: Mapping[str, str] = {
     "queued": ":material/schedule:",
@@ -35,6 +35,13 @@ ABOUT = (
 )
 COLUMNS = 8
 MAX_POINTS = 1000  # of a curve on the screen
+STOPPING = {"pause": "Pausing", "cancel": "Cancelling"}
+
+
+def stop(run: Run, request: str) -> None:
+    """Pause or cancel a run, and remember which, so that the page says so at once."""
+    {"pause": runs.pause, "cancel": runs.cancel}[request](run.id)
+    st.session_state[f"training-request-{run.id}"] = STOPPING[request]
 
 
 def live(run: Run) -> None:
@@ -77,6 +84,8 @@ def points(run_id: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]
 
 def _standing(run: Run) -> None:
     status, now = run.status, run.state
+    asked = st.session_state.get(f"training-request-{run.id}", "Stopping")
+    stopping = f"{asked} …" if run.stopping else ""
     if run.missing:
         st.warning("The folder of this run has been deleted.", icon=":material/folder_off:")
         return
@@ -85,12 +94,12 @@ def _standing(run: Run) -> None:
         return
     if status is None:
         if now == "running":
-            st.progress(0.0, "Starting …")
+            st.progress(0.0, stopping or "Starting …")
         return
     share = min(1.0, status.step / max(1, status.steps))
     text = f"Step {status.step:,} of {status.steps:,}"
     if now == "running":
-        words = "Stopping after a checkpoint …" if run.stopping else status.message
+        words = stopping or status.message
         if status.eta_s is not None:
             words = words or f"{duration(status.eta_s)} left"
         text = " · ".join(filter(None, (text, words or "Starting …")))
@@ -226,7 +235,7 @@ def _samples(run: Run) -> None:
         groups = [comparisons.Samples("Samples", drawn.images, plots.ORANGE)]
         comparisons.distribution(groups, source.images, f"training-distribution-{run.id}")
         st.caption(
-            "Samples turn into the data while it trains: the magnetisation of "
+            "Samples turn into the data while it trains: the magnetization of "
             f"{len(drawn.images)} samples, with the data's distribution behind them."
         )
 

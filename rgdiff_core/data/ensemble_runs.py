@@ -40,7 +40,7 @@ class Running(History):
     """The history of a run under way, and how it goes.
 
     Attributes:
-        acceptance: Fraction of proposals accepted; this and the next after thermalisation, or
+        acceptance: Fraction of proposals accepted; this and the next after thermalization, or
             while it lasts so far.
         exp_delta_h: ⟨e^{-ΔH}⟩, with an infinite error of a single value.
         step_size: The present step.
@@ -177,7 +177,7 @@ class _ChainRun:
 
     def save(self) -> None:
         """Write what is new; raises `DataUnavailable` where that fails, the old state stays."""
-        # Thermalisation by default ends by what it has seen, which the state doesn't hold.
+        # Thermalization by default ends by what it has seen, which the state doesn't hold.
         open_end = self.spec.thermalization is None and self._measured == 0
         if self.last is None or not self._moves or open_end:
             return

@@ -3,7 +3,7 @@ r"""Markov chains of hybrid Monte Carlo for φ⁴, batched, one trajectory of al
 One trajectory draws momenta p ~ N(0, 1), follows Hamilton's equations for H = ½Σp² + S[φ], and
 accepts the end point with probability min(1, e^{-ΔH}).
 
-While the chains thermalise the step size is adapted to the target acceptance; it is then frozen,
+While the chains thermalize the step size is adapted to the target acceptance; it is then frozen,
 up to a factor from 0.9 to 1.1 that depends on the number of the trajectory alone and keeps modes
 of the free theory from returning to where they started. The exact symmetry φ → -φ is applied at
 random to every chain after every trajectory, so that both wells are visited when the symmetry is
@@ -12,7 +12,7 @@ broken; Wolff's clusters can be added.
 On the CPU chains are advanced in pieces of fewer than 2¹⁵ sites. Torch works on so small an array
 in the calling thread, and it fits in the processor's cache: as fast as two threads on an idle
 machine, and on a busy one up to twenty times faster, for there threads wait for one another at
-every operation. On another device nothing is brought to the host after thermalisation, unless
+every operation. On another device nothing is brought to the host after thermalization, unless
 clusters are.
 
 References:
@@ -130,7 +130,7 @@ def trajectories(
         start: Fields to start from, (n_chains, L, L), by default random ones about the classical
             vacuum; or a trajectory to go on from: with the same arguments and the generator in
             the state that it had then, exactly as if there had been no stop (but for when
-            thermalisation by default ends, if it had not).
+            thermalization by default ends, if it had not).
 
     Yields:
         The chains after each trajectory, without end.

@@ -122,7 +122,7 @@ def theory(
 def _name(spelling: str) -> str | None:
     """Return what a number is called here: m_sq, m² and mass^2 are m2; None for all others."""
     plain = "".join(c for c in unicodedata.normalize("NFKC", spelling) if c.isalnum())
-    # Capitals alone may mean something else: M2 is often a magnetisation squared.
+    # Capitals alone may mean something else: M2 is often a magnetization squared.
     return _NAMES.get(plain.lower() if len(plain) > 2 else plain)
 
 

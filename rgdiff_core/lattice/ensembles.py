@@ -87,7 +87,7 @@ class EnsembleSpec(Spec):
 
     @property
     def trajectories(self) -> int:
-        """Trajectories of each chain, with the usual thermalisation where none is given."""
+        """Trajectories of each chain, with the usual thermalization where none is given."""
         discarded = self.thermalization or default_thermalization(self.size)
         return discarded + self.measured
 
@@ -98,7 +98,7 @@ class EnsembleSpec(Spec):
 
     @property
     def measured(self) -> int:
-        """Trajectories of each chain after thermalisation."""
+        """Trajectories of each chain after thermalization."""
         return self.thinning * -(-self.n_samples // self.n_chains)
 
     @property
@@ -161,9 +161,9 @@ class Ensemble:
     Attributes:
         spec: What was asked for, or what is known of an imported ensemble.
         configurations: Fields in lattice units, (n, 1, L, L), those of one chain side by side.
-        acceptance: Fraction of proposals accepted after thermalisation. This and all below is
+        acceptance: Fraction of proposals accepted after thermalization. This and all below is
             None for an imported ensemble.
-        exp_delta_h: ⟨e^{-ΔH}⟩ after thermalisation, which is 1.
+        exp_delta_h: ⟨e^{-ΔH}⟩ after thermalization, which is 1.
         step_size: The tuned step.
         history: M and S of every chain after every trajectory.
         seconds: How long the run took, interruptions left out.
@@ -227,7 +227,7 @@ class Piece:
         action: As in `Trajectory`, of t trajectories, (t, n_chains).
         weight: As in `Trajectory`, of t trajectories, (t, n_chains).
         accepted: As in `Trajectory`, of t trajectories, (t, n_chains).
-        discarded: How many of the t belong to thermalisation.
+        discarded: How many of the t belong to thermalization.
     """
 
     kept: Tensor

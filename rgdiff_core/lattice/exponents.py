@@ -12,7 +12,7 @@ and the derivative is a covariance in the ensemble at that coupling itself,
 
 References:
     Ferrenberg & Landau, Phys. Rev. B 44 (1991) 5081 (logarithmic derivatives of the
-    magnetisation).
+    magnetization).
 """
 
 from collections.abc import Mapping

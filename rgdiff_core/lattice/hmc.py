@@ -50,11 +50,11 @@ class HMCResult:
         configurations: Fields in lattice units, (n, 1, L, L), in the precision of the run; the
             configurations of one chain stand together, in the order of Monte Carlo time.
         n_chains: Number of independent chains.
-        acceptance: Fraction of trajectories accepted after thermalisation.
-        exp_delta_h: ⟨e^{-ΔH}⟩ after thermalisation, which is 1 but for noise.
+        acceptance: Fraction of trajectories accepted after thermalization.
+        exp_delta_h: ⟨e^{-ΔH}⟩ after thermalization, which is 1 but for noise.
         step_size: The tuned step.
         thinning: Trajectories between two kept configurations of a chain.
-        history: M and S of every chain after every trajectory, thermalisation included.
+        history: M and S of every chain after every trajectory, thermalization included.
     """
 
     configurations: Tensor
@@ -72,7 +72,7 @@ class HMCResult:
 
     @property
     def warning(self) -> str | None:
-        """A sentence where the chains had not thermalised when measuring began; else None."""
+        """A sentence where the chains had not thermalized when measuring began; else None."""
         return self.history.warning
 
 
@@ -106,7 +106,7 @@ def hmc(
         thinning: Trajectories from one kept configuration to the next; by default
             max(3, L / 2).
         progress: Called with (trajectories completed, total) after each trajectory, of
-            which the second grows while thermalisation takes longer than usual; an exception
+            which the second grows while thermalization takes longer than usual; an exception
             that it raises cancels the run and reaches the caller.
 
     Returns:

@@ -18,7 +18,7 @@ point. Chains are updated side by side.
 References:
     Onsager, Phys. Rev. 65 (1944) 117 (energy).
     Kaufman, Phys. Rev. 76 (1949) 1232 (finite lattices).
-    Yang, Phys. Rev. 85 (1952) 808 (magnetisation).
+    Yang, Phys. Rev. 85 (1952) 808 (magnetization).
     Wolff, Phys. Rev. Lett. 62 (1989) 361 (one cluster).
 """
 
@@ -117,7 +117,7 @@ class Ising(Spec):
 
     @property
     def infinite_magnetization(self) -> float:
-        """Yang's spontaneous magnetisation of the infinite lattice, (1 − sinh⁻⁴ 2β)^{1/8}, 0 in
+        """Yang's spontaneous magnetization of the infinite lattice, (1 − sinh⁻⁴ 2β)^{1/8}, 0 in
         the symmetric phase.
         """
         if self.beta <= CRITICAL_BETA:

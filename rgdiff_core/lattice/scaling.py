@@ -57,7 +57,7 @@ class Exponents:
 
     Attributes:
         nu: Exponent of the correlation length.
-        beta: Exponent of the magnetisation.
+        beta: Exponent of the magnetization.
         gamma: Exponent of the susceptibility.
         eta: Exponent of the two-point function.
         binder: U₄ on a periodic square at the critical point, as L → ∞.

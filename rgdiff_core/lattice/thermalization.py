@@ -1,4 +1,4 @@
-r"""The history of a run, and from where on its chains had thermalised.
+r"""The history of a run, and from where on its chains had thermalized.
 
 Action and |M|, M the mean field, start somewhere and drift to their equilibrium. Geweke's test
 compares their averages over the first tenth and the last half of a stretch of Monte Carlo time:
@@ -29,7 +29,7 @@ CHANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """What every chain did, trajectory by trajectory, thermalisation included.
+    """What every chain did, trajectory by trajectory, thermalization included.
 
     Attributes:
         magnetization: M, the mean of the field with its sign, (T, n_chains) float64.
@@ -43,7 +43,7 @@ class History:
 
     @property
     def measured(self) -> "History":
-        """The part after thermalisation."""
+        """The part after thermalization."""
         kept = slice(self.thermalization, None)
         return History(self.magnetization[kept], self.action[kept], 0)
 
@@ -58,11 +58,11 @@ class History:
 
     @property
     def warning(self) -> str | None:
-        """A sentence where the chains had not thermalised when measuring began; else None."""
+        """A sentence where the chains had not thermalized when measuring began; else None."""
         if not self._drifts(self.thermalization):
             return None
         return (
-            f"the chains had not thermalised when measuring began after {self.thermalization} "
+            f"the chains had not thermalized when measuring began after {self.thermalization} "
             f"trajectories: action or |M| drift until about trajectory {self.thermalized_at}."
         )
 

@@ -278,11 +278,13 @@ class BandTable:
         alpha: (P, N, B) over schedules, ordinates (uniform on [0, 1]) and bands.
         sigma: as alpha.
         front: (P, N), the scale at which α² = σ² for cutoff schedules, else None.
+        cutoff: (P, N), Λ in units of the scale for cutoff schedules, else None.
     """
 
     alpha: Tensor
     sigma: Tensor
     front: Tensor | None
+    cutoff: Tensor | None = None
 
 
 def tabulate(
@@ -293,18 +295,20 @@ def tabulate(
     """
     u = torch.linspace(0, 1, ordinates).to(process.noise_variance)
     modes, index = _distinct(process, bands)
-    levels, fronts = [], []
+    levels, fronts, cutoffs = [], [], []
     for schedule in schedules:
         times = u
         if isinstance(schedule, Cutoff):
             schedule, times = replace(schedule, path=LinearPath()), 1 - u
             fronts.append(schedule.front(u, modes))
+            cutoffs.append(schedule.cutoff(u, modes))
         level = clamped(schedule.level(times, modes))
         magnitude = level.magnitude.expand(level.gamma.shape)
         level = Level(*(x.flatten(-3)[..., index] for x in (level.gamma, magnitude)))
         levels.append((level.alpha, level.sigma))
     alpha, sigma = (torch.stack(x) for x in zip(*levels, strict=True))
-    return BandTable(alpha, sigma, torch.stack(fronts) if fronts else None)
+    front, cutoff = (torch.stack(x) if x else None for x in (fronts, cutoffs))
+    return BandTable(alpha, sigma, front, cutoff)
 
 
 def _distinct(process: Process, bands: Bands) -> tuple[Modes, Tensor]:

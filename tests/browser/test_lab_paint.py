@@ -41,7 +41,7 @@ export function paint(bytes, settled, state) {
     blend: all(blendLayers(message, readSettled(settled).blend, state)),
     logSnr: moments.map((moment) => Array.from(moment.logSnr)),
     bits: moments.map((moment) => moment.total),
-    front: moments[0].front,
+    cutoff: moments[0].cutoff,
   };
 }
 
@@ -84,7 +84,8 @@ def message() -> Message:
             "noise_power": rng.uniform(0.1, 2, (len(EXPONENTS), len(MOTION[i]), BANDS)),
         }
         if path:
-            tables["front"] = rng.uniform(size=(parameters, len(ORDINATES)))
+            for name in ("front", "cutoff"):
+                tables[name] = rng.uniform(size=(parameters, len(ORDINATES)))
         for name, table in tables.items():
             half = name in ("data", "noise", "noise2")
             arrays[f"{i}/{name}"] = table if half else table.astype(np.float32)
@@ -238,8 +239,8 @@ def side_at(message: Message, i: int, state: dict[str, Any]) -> dict[str, np.nda
     tint["noise_power"] = tint["noise_power"] * factor
     layers = {name: get[name].astype(np.float64) for name in ("data", "data_power")}
     layers["noise"] = np.stack([get["noise"], get["noise2"]]).astype(np.float64)
-    front = {"front": at(get["front"], axes, place)} if i == 0 else {}
-    return row | tint | layers | front
+    cutoff = {"cutoff": at(get["cutoff"], axes, place)} if i == 0 else {}
+    return row | tint | layers | cutoff
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: f"t={state['t']}")
@@ -258,7 +259,7 @@ def test_painted_fields_and_tables(page: Page, message: Message, state: dict[str
         np.testing.assert_allclose(ours["logSnr"][i], log_snr, rtol=0, atol=1e-5)
         table = np.interp(log_snr, np.linspace(-40, 40, 81), message.arrays["information"])
         assert ours["bits"][i] == pytest.approx(np.dot([1, 4, 9, 16, 18], table), rel=1e-5)
-    assert ours["front"] == pytest.approx(sides[0]["front"], abs=1e-6)
+    assert ours["cutoff"] == pytest.approx(sides[0]["cutoff"], abs=1e-6)
 
 
 @pytest.mark.parametrize("state", STATES, ids=lambda state: f"w={state['blend']}")

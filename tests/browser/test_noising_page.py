@@ -197,18 +197,26 @@ def test_drags_after_a_menu_are_undone_before_it_after_a_look_at_another_page(op
     expect(ref(page, "title")).to_contain_text("matched noise")
 
 
+def test_the_read_out_has_the_position_and_the_cutoff_that_it_stands_for(open_page: Page):
+    """γ runs from 5 at the coarsest scale to −9 at the finest, so Λ = (1 − y)(−5w) + y(1 + 9w)."""
+    page = open_page
+    place, cutoff = ref(page, "curve").locator(".readout").inner_html().split(" · Λ/k_max ")
+    y = float(place)
+    assert float(cutoff.replace("−", "-")) == pytest.approx(1.9 * y - 0.5 * (1 - y), abs=0.006)
+
+
 def test_points_are_added_typed_undone_redone_and_reset(open_page: Page):
     page = open_page
     start_points = [[0, 1], [0.25, 0.62], [0.6, 0.36], [1, 0]]
     page.get_by_text("Points as numbers").click()
-    typed = page.get_by_role("textbox", name="Cutoff of point 2")
+    typed = page.get_by_role("textbox", name="Cutoff position of point 2")
     typed.fill("0,5")
     typed.press("Enter")
     typed_points = [[0, 1], [0.25, 0.5], [0.6, 0.36], [1, 0]]
     wait_for_points(page, typed_points)
     typed.fill("0.1")
     typed.press("Enter")
-    bad = 'Cutoff of point 2 must be a number from 0.36 to 1, not "0.1".'
+    bad = 'Cutoff position of point 2 must be a number from 0.36 to 1, not "0.1".'
     expect(ref(page, "tableBad")).to_have_text(bad)
     assert points(page) == typed_points
     expect(typed).to_have_value("0.5")

@@ -74,7 +74,7 @@ def test_a_trajectory_holds_what_it_says():
 @pytest.mark.parametrize("stop", [10, 40])
 @pytest.mark.parametrize("cluster", [0, 1])
 def test_a_run_goes_on_exactly_where_it_stopped(cluster, stop):
-    # 30 trajectories thermalise: one stop is before their end, one after it.
+    # 30 trajectories thermalize: one stop is before their end, one after it.
     settings = HMC(cluster=cluster)
     source = seeded(3)
     run = trajectories(THEORY, 6, 4, source, settings=settings, thermalization=30)
@@ -112,7 +112,7 @@ def test_identities_hold_at_every_coupling(theory, dtype):
 
 
 def moving(fields: Tensor, step_size: float) -> Trajectory:
-    """Return a trajectory to go on from, past thermalisation, with a step size of its own."""
+    """Return a trajectory to go on from, past thermalization, with a step size of its own."""
     one = torch.ones(len(fields), dtype=torch.float64)
     action = THEORY(fields.double())
     return Trajectory(0, False, fields, one, one > 0, one, action, step_size)

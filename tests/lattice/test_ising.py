@@ -90,7 +90,7 @@ def test_independent_chains_have_the_exact_distribution_of_energies(beta, size):
 
 
 @pytest.mark.parametrize(("beta", "size"), [(0.4, 8), (CRITICAL_BETA, 8), (0.6, 12)])
-def test_chains_have_kaufmans_energy_and_yangs_magnetisation(beta, size):
+def test_chains_have_kaufmans_energy_and_yangs_magnetization(beta, size):
     model, chains = Ising(beta, size), 64
     spins = model.sample(2560, chains, seeded(2), thermalization=60)
     magnetization = spins.float().mean((-2, -1)).abs().double()

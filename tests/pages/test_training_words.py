@@ -10,9 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._shared import jobs
+from pages._shared.plots import in_brackets
 from pages._training.words import NOISES
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.runs.registry import change, transaction
 
 SHORT = replace(PRESETS["phi4-2min"].config, steps=4, batch=8, evaluations=1, previews=1, warmup=1)
 
@@ -31,6 +33,33 @@ def test_the_table_of_runs_has_titles_for_people():
     titles = {info.name: info.title for info in rg.data.available()}
     assert line["data"] == titles[SHORT.data] != SHORT.data
     assert line["noise"] == NOISES[FixedProcess] == "One process"
+
+
+def test_the_table_of_runs_has_the_gain_on_held_out_data_with_its_error():
+    assert train(SHORT, runs.runs_root() / "held", device="cpu").state == "finished"
+    runs.pump()
+    at = healthy(page_at("pages/training.py", run="held").run())
+    lines = at.dataframe[0].value.to_dict("records")
+    line = next(line for line in lines if line["id"] == "held")
+    last = runs.curves(runs.history("held")[0])[1][-1]["held_out"]
+    shown = in_brackets(1000 * last["gain"], 1000 * last["gain_error"])
+    assert line["validation gain × 1000"] == shown and "gain × 1000" not in line
+
+
+@pytest.mark.parametrize(("label", "words"), [("Pause", "Pausing …"), ("Cancel", "Cancelling …")])
+def test_a_run_that_is_asked_to_stop_says_so_at_once(
+    label: str, words: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(runs.queue, "pump", lambda: None)
+    monkeypatch.setattr(runs, "pump", lambda: None)  # no worker, which would obey
+    name = runs.submit(SHORT, label).id
+    with transaction() as connection:
+        change(connection, name, state="running")
+    at = healthy(page_at("pages/training.py", run=name).run())
+    healthy(next(each for each in at.button if each.label == label).click().run())
+    assert runs.get(name).stopping
+    shown = [each.proto.text for each in at.get("progress")]  # type: ignore[attr-defined]
+    assert any(words in text for text in shown), shown
 
 
 def test_the_time_can_be_estimated_again():

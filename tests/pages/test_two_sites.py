@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from container import unpack
 from patience import PATIENCE
 from streamlit.testing.v1 import AppTest
 
-from pages._noising.two_sites import Plane, merged
+from pages._noising.two_sites import Plane, merged, message
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +38,17 @@ def test_what_is_dragged_comes_back():
     assert plane.t == 0.7
     assert plane.component()["sides"][0]["points"][1] == [0.4, 0.3]
     assert type(plane.side.color).__name__ == "White"
+
+
+def test_the_cutoff_beside_the_curve_is_the_true_one():
+    """Λ runs from where k = 0 has γ = 6 to where k = π has γ = −9, with γ = (k − Λ)/w."""
+    header, arrays = unpack(message(Plane().to_json(), "s"))
+    (side,) = header["sides"]
+    assert side["cutoff"] == "Λ/k_max"
+    width = np.array(side["shape"]["grid"])[:, None]
+    y = np.linspace(0, 1, arrays["cutoff"].shape[1])
+    true = (1 + 9 * width) * y - 6 * width * (1 - y)
+    np.testing.assert_allclose(arrays["cutoff"], true, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("report", [{}, {"t": 2.0, "sides": []}, {"t": "x", "sides": [{}]}])

@@ -171,8 +171,9 @@ def test_tables_hold_the_process_levels_at_the_nodes(schedule):
         straight, u = schedules.Cutoff(schedule.kernel, schedules.LinearPath()), 1 - u
         front = straight.front(1 - u, process.modes)
         torch.testing.assert_close(table.front[0], front)
+        torch.testing.assert_close(table.cutoff[0], straight.cutoff(1 - u, process.modes))
     else:
-        assert table.front is None
+        assert table.front is table.cutoff is None
     level = Process(process.basis, process.color, straight, process.modes).level(u)
     for got, want in ((table.alpha, level.alpha), (table.sigma, level.sigma)):
         torch.testing.assert_close(got[0], bands.at_nodes(want), rtol=1e-4, atol=1e-5)

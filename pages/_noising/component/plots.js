@@ -23,7 +23,7 @@ function showPlots(lab) {
   }
 }
 
-/** Log-SNR of the data over (t, scale), with the front of the schedule and of the data. */
+/** Log-SNR of the data over (t, scale), with the cutoff and the line of equal data and noise. */
 function showHeat(lab, side, history, band) {
   const { theme, state } = lab;
   const { context, frame } = openPlot(lab, "heat", { xTicks: [[0, "0"], [0.5, "0.5"], [1, "1"]],
@@ -37,12 +37,13 @@ function showHeat(lab, side, history, band) {
   context.drawImage(lab.heat, frame.x(0), frame.y(1), frame.inner.width, frame.inner.height);
   const times = history.moments.map((_, i) => i / (FIELD_TIMES - 1));
   drawContour(lab, context, frame, side, history);
-  if (side.path && side.bands > 1) {
+  const isLine = side.path && side.cutoff && side.bands > 1;
+  if (isLine) {
     context.strokeStyle = theme.sides[lab.active];
     context.lineWidth = 2.5;
     context.setLineDash(lab.active ? [7, 4] : []);
     strokeLine(context, times.map((t, i) =>
-      [frame.x(t), frame.y(placeOf(side, history.moments[i].front))]));
+      [frame.x(t), frame.y(placeOf(side, history.moments[i].cutoff))]));
   }
   context.setLineDash([]);
   if (band !== null) {
@@ -56,7 +57,7 @@ function showHeat(lab, side, history, band) {
   context.lineWidth = 1.5;
   strokeLine(context, [[frame.x(state.t), frame.y(0)], [frame.x(state.t), frame.y(1)]]);
   context.restore();
-  const cutoff = side.path && side.bands > 1 ? "The thick line is the cutoff Λ(t); on" : "On";
+  const cutoff = isLine ? "The thick line is the cutoff Λ(t); on" : "On";
   setText(lab.el.heatText,
     `${cutoff} the dotted line data and noise are equal. Drag to move in time.`);
 }

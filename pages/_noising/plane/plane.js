@@ -39,7 +39,8 @@ function readPlane(bytes) {
   const side = { ...sent, bands: 2, parameters, ordinates, alpha: alpha.values,
     sigma: takeShaped(message, "sigma", alpha.shape).values,
     spread: takeShaped(message, "spread", [null, 2]).values,
-    front: sent.path ? takeShaped(message, "front", [parameters, ordinates]).values : null };
+    front: sent.path ? takeShaped(message, "front", [parameters, ordinates]).values : null,
+    cutoffs: sent.path ? takeShaped(message, "cutoff", [parameters, ordinates]).values : null };
   const axis = message.take("axis").values;
   const { values } = takeShaped(message, "starts", [null, 2]);
   return { revision: String(header.revision), state: header.state, sides: [side],

@@ -1,4 +1,4 @@
-// The distribution of the magnetisation M: samples at this step, and the data at the same time.
+// The distribution of the magnetization M: samples at this step, and the data at the same time.
 
 const HISTOGRAM_HEIGHT = 128;
 const REFERENCE_MS = 3000;
@@ -49,7 +49,7 @@ function sizeHistogram(lab) {
     grid.append(makeSvg("line", { x1: x, x2: x, y1: floor, y2: floor + 4 }));
     grid.append(label(tidy(i * step).replace("-", "−"), x, floor + 16, "middle"));
   }
-  grid.append(label("magnetisation M of a field", width / 2, HISTOGRAM_HEIGHT - 2, "middle"));
+  grid.append(label("magnetization M of a field", width / 2, HISTOGRAM_HEIGHT - 2, "middle"));
   lab.histogramShapes = Object.fromEntries(["reference", "samples", "bars"].map((name) =>
     [name, makeSvg("path", { class: name })]));
   svg.replaceChildren(grid, ...Object.values(lab.histogramShapes));
@@ -94,6 +94,6 @@ function showHistogram(lab) {
   setText(el.histogramTime,
     frame.time > 0 ? `data noised to t = ${frame.time.toFixed(2)}` : "data (Monte Carlo)");
   setAttributes(el.histogram, { "data-step": frame.step,
-    "aria-label": `Distribution of the magnetisation of ${frame.n} samples `
+    "aria-label": `Distribution of the magnetization of ${frame.n} samples `
       + `at time ${frame.time.toFixed(2)}` });
 }

@@ -43,6 +43,7 @@ function readBench(bytes) {
     return { ...side, bands, parameters, ordinates, alpha: alpha.values,
       sigma: get("sigma", alpha.shape),
       front: side.path ? get("front", [parameters, ordinates]) : null,
+      cutoffs: side.path ? get("cutoff", [parameters, ordinates]) : null,
       ...(message.has("0/data_power") ? spectrumOf(message, side, bands) : {}) };
   });
   return { images, sides, colors: colorTable(message, images), most: images.n,

@@ -77,6 +77,7 @@ function keep(lab) {
 function changed(lab) {
   const key = drawKey(lab);
   if (key !== lab.key) {
+    if (lab.draw && lab.draw.stored) showStored(lab, lab.message.stored);
     lab.key = key;
     lab.seq += 1;
     lab.changedAt = performance.now();

@@ -21,14 +21,14 @@ function timeNow(lab) {
   return frame ? frame.time : 1 - placeShown(lab);
 }
 
-/** What is said of stored samples: one model's are of all its classes, whichever is chosen. */
+/** What is said of stored samples, which are of all classes and not shown for a chosen one. */
 function storedWords(lab) {
   return `Stored samples of this model${lab.message.classes.length ? ", of all classes" : ""}.`;
 }
 
-/** Shows a new model's stored samples until others are drawn, or lets go of the last model's. */
+/** Shows a new model's stored samples until others are drawn, or lets go of the last ones. */
 function showStored(lab, stored) {
-  if (!stored) {
+  if (!stored || lab.state.class_label >= 0) {
     if (lab.draw && lab.draw.stored) lab.draw = null;
     return;
   }

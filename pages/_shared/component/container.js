@@ -127,6 +127,7 @@ function readSide(message, images, side, index) {
     noisePower: get("noise_power", [tints, moves, bands]).values,
     share: side.curve ? get("share", [tints, bands]).values : null,
     front: side.path ? get("front", [parameters, ordinates]).values : null,
+    cutoffs: side.path ? get("cutoff", [parameters, ordinates]).values : null,
   };
 }
 

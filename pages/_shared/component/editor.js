@@ -3,6 +3,7 @@
 const MARGIN = { left: 46, right: 14, top: 10, bottom: 36 };
 const CURVE_HEIGHT = 230;
 const CURVE_SAMPLES = 120;
+const LETTER = 6.4; // pixels of a letter of the read-out, on average
 
 function makeSvg(tag, attributes) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -116,7 +117,7 @@ function pathHost(lab) {
     state.sides[lab.active].points = moved;
   });
   return {
-    name: "", columns: ["time t", "cutoff Λ"], titles: ["Time", "Cutoff"],
+    name: "", columns: ["time t", "position"], titles: ["Time", "Cutoff position"],
     place: (event) => placeOfPointer(lab, event),
     at: (index) => points()[index],
     move: (gesture, index, t, y) => put(gesture, movePoint(points(), index, t, y)),
@@ -189,7 +190,7 @@ function showEditor(lab) {
   const own = state.sides[lab.active];
   lab.el.curve.dataset.side = lab.active ? "b" : "a";
   const moment = lab.moments[lab.active];
-  setText(shapes.upright, side.path ? "cutoff Λ" : "signal α²");
+  setText(shapes.upright, side.path ? "cutoff position" : "signal α²");
   setAttributes(shapes.now, { x1: frame.x(timeNow(lab)), x2: frame.x(timeNow(lab)), y1: frame.y(0),
     y2: frame.y(1) });
   if (side.path) showPath(lab, side, own, moment);
@@ -218,15 +219,42 @@ function showPath(lab, side, own, moment) {
     d: compared ? pathData(frame, curveThrough(state.sides[rival].points)) : "" });
   shapes.dot.style.display = "";
   setAttributes(shapes.dot, { cx: frame.x(timeNow(lab)), cy: frame.y(moment.u) });
-  const left = timeNow(lab) > 0.72;
-  const above = frame.y(moment.u) - 9;
-  const beside = above < MARGIN.top + 9 ? 6 : 0; // at the top it stands clear of the point
-  setAttributes(shapes.readout, { x: frame.x(timeNow(lab)) + (left ? -9 - beside : 9 + beside),
-    y: beside ? above + 14 : above,
-    "text-anchor": left ? "end" : "start" });
-  setText(shapes.readout, `Λ ${moment.u.toFixed(3)}`);
+  const readout = readoutOf(side, own, moment.u);
+  setText(shapes.readout, readout);
+  placeReadout(lab, own.points, moment.u, readout);
   shapes.lines.replaceChildren();
   showLevel(lab, side, own);
+}
+
+/** The cutoff's position, and the Λ that it stands for. */
+function readoutOf(side, own, u) {
+  if (!side.cutoff) return u.toFixed(3);
+  return `${u.toFixed(3)} · ${side.cutoff} ${signedNumber(cutoffAt(side, own, u))}`;
+}
+
+function signedNumber(value) {
+  const text = value.toFixed(Math.abs(value) < 10 ? 2 : 0);
+  return Number(text) ? text.replace("-", "−") : "0";
+}
+
+/** Puts the read-out at a corner of the mark, inside the plot and where it covers no point. */
+function placeReadout(lab, points, u, readout) {
+  const { shapes, frame } = lab;
+  const [x, y] = [frame.x(timeNow(lab)), frame.y(u)];
+  const wide = LETTER * readout.length;
+  const places = [[1, -9], [2.4, 2], [-1, 18], [1, 18], [-1, -9], [1, 36], [-1, 36]];
+  const crowded = ([way, down]) => {
+    const from = x + 9 * way - (way > 0 ? 0 : wide);
+    const to = from + wide;
+    const base = y + down;
+    const outside = Math.max(frame.x(0) - from, to - frame.width, 0)
+      + Math.max(MARGIN.top - 2 - base, base - frame.y(0), 0);
+    return outside * 10 + points.filter(([t, v]) => frame.x(t) > from - 9 && frame.x(t) < to + 9
+      && Math.abs(frame.y(v) - base + 5) < 14).length;
+  };
+  const [way, down] = places.reduce((best, each) => (crowded(each) < crowded(best) ? each : best));
+  setAttributes(shapes.readout, { x: x + 9 * way, y: y + down,
+    "text-anchor": way > 0 ? "start" : "end" });
 }
 
 /** The lit-up scale in the editor: the ordinate at which the cutoff passes it. */
@@ -306,12 +334,12 @@ function showPoints(lab, points) {
     transform: `translate(${frame.x(t).toFixed(1)} ${frame.y(y).toFixed(1)})`,
     "aria-label": `Point ${i + 1} of ${points.length}`,
     "aria-valuenow": y.toFixed(3),
-    "aria-valuetext": `cutoff ${y.toFixed(3)} at time ${t.toFixed(3)}`,
+    "aria-valuetext": `cutoff position ${y.toFixed(3)} at time ${t.toFixed(3)}`,
     "data-chosen": i === lab.point,
   }));
 }
 
-/** The points as numbers to type: one row of t and Λ for each. */
+/** The points as numbers to type: one row of time and position for each. */
 function showNumbers(lab, side, own) {
   if (!side.path || !lab.el.numbers.open) return;
   showTable(lab, lab.el.table, lab.el.tableBad, side, own.points.length, pathHost(lab));

@@ -32,8 +32,9 @@ function showSpectrum(lab, side, own, moment, { band = null, rival = null } = {}
       rival.index ? [6, 4] : [], rival.side);
   }
   const last = tintOf(side, own).power;
-  draw(side.dataPower, theme.data, 2, []);
-  draw(last, theme.noise, 2, []);
+  const alike = side.dataPower.every((power, b) => Math.abs(Math.log(power / last[b])) < 0.02);
+  draw(side.dataPower, theme.data, alike ? 6 : 2, []); // of lines that coincide, rims are seen
+  draw(last, theme.noise, alike ? 4.2 : 2, []);
   if (side.moves > 1) draw(moment.tint.power, theme.noise, 3.5, [9, 4]);
   draw(noiseOf(moment), theme.noise, 2, [2, 3]);
   draw(mixtureOf(moment, side), theme.sides[lab.active], 2.5, lab.active ? [7, 4] : []);

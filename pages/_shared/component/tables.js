@@ -33,6 +33,12 @@ function ordinateAt(side, own, t) {
   return side.path ? clamp(curveThrough(own.points)(t), 0, 1) : t;
 }
 
+/** The cutoff Λ at an ordinate of the path, in units of the scale; null without a path. */
+function cutoffAt(side, own, u) {
+  if (!side.cutoffs) return null;
+  return lookUp(side.cutoffs, side.ordinates, 1, gridPosition(side.shape, own.shape), u)[0];
+}
+
 /**
  * Noise at the tint and the curve chosen, as it is in the end: amplitude of each band of each of
  * the noises that it is painted from, power per band, the curve's factor, and the one that keeps
@@ -116,7 +122,7 @@ function momentOf(message, side, own, t) {
   return {
     t, u, alpha, sigma, tint, logSnr, bits,
     total: bits.reduce((sum, value, b) => sum + side.counts[b] * value, 0),
-    front: side.front ? lookUp(side.front, side.ordinates, 1, at, u)[0] : null,
+    cutoff: cutoffAt(side, own, u),
   };
 }
 
@@ -147,7 +153,7 @@ function weightsOverTime(side, own) {
   return rows;
 }
 
-/** The whole history of one side: log-SNR over (t, band), front and bits over t. */
+/** The whole history of one side: log-SNR over (t, band), cutoff and bits over t. */
 function historyOf(message, side, own) {
   const memo = side.history;
   const same = memo && memo.points === own.points && memo.shape === own.shape

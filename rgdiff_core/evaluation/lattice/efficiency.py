@@ -30,8 +30,8 @@ class Efficiency:
         effective: how many independent ones they are worth.
         per_second: those, in a second.
         tau_int: in trajectories or proposals; ½ for independent samples. None for weights.
-        seconds: it took, without thermalisation.
-        before: seconds of thermalisation.
+        seconds: it took, without thermalization.
+        before: seconds of thermalization.
     """
 
     samples: int
@@ -61,9 +61,9 @@ def monte_carlo_efficiency(
         n_chains: as in `lattice.trajectories`.
         generator: as in `lattice.trajectories`.
         settings: as in `lattice.trajectories`.
-        n_trajectories: of each chain after thermalisation, 100 to 10⁶; many τ_int.
+        n_trajectories: of each chain after thermalization, 100 to 10⁶; many τ_int.
         clock: in seconds; `time.process_time` on a busy machine.
-        progress: called with (trajectories completed, total) after thermalisation.
+        progress: called with (trajectories completed, total) after thermalization.
 
     Raises `ValueError` for a value out of its range.
     """

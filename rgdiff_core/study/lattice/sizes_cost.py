@@ -3,7 +3,7 @@
 Hybrid Monte Carlo with and without clusters, 2τ_int of |M| trajectories a field; fields of a
 model that are drawn from noise, and those that are grown octave by octave, for which a field of
 16×16 of Monte Carlo is counted too. All in seconds of the processor, of one thread.
-Thermalisation, training and the spectrum of the waves, which is of a run of Monte Carlo at the
+Thermalization, training and the spectrum of the waves, which is of a run of Monte Carlo at the
 same size, come on top, and a model's fields are as right as the rest of the study says.
 """
 

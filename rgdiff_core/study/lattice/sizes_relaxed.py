@@ -4,7 +4,7 @@ sizes.
 A chain of hybrid Monte Carlo forgets where it began, its short waves first, so that trajectories
 after a model's fields make them exact, scale by scale: what local updates are slow at, a model has
 done, and what a model gets wrong at short distances, they mend. The step is tuned on the way, as
-while chains thermalise. Costs are seconds of the processor, of one thread.
+while chains thermalize. Costs are seconds of the processor, of one thread.
 """
 
 import time
