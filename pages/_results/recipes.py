@@ -27,7 +27,7 @@ def draw(study: Found) -> None:
         st.markdown(title)
         if told:
             st.markdown(told)
-            labels, values, errors = zip(*_kernels(lines), strict=True)
+            _, labels, values, errors = zip(*_kernels(lines), strict=True)
             figure = figures.dots(labels, values, errors, labels, "KID")
             key = f"results-recipes-{number}"
             st.plotly_chart(figure, key=key, config=plots.BAR, alt="KID of samples by recipe")
@@ -35,6 +35,7 @@ def draw(study: Found) -> None:
             lines,
             {
                 "name": None,
+                "less": None,
                 "recipe": st.column_config.TextColumn("recipe", pinned=True),
                 "about": st.column_config.TextColumn("what it is", width="large"),
                 "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
@@ -73,43 +74,49 @@ def heading(budget: Found) -> str:
 
 
 def sentence(budget: Found) -> str:
-    """Return the distances of the samples in words, "" where they were not measured."""
+    """Return the distances of the samples in words, with the bits minus those of the first, ""
+    where they were not measured.
+    """
+    less = {row["name"]: row["less"] for row in rows(budget)}
     parts = [
-        f"{label} **{bracketed(value, error)}**" for label, value, error in _kernels(rows(budget))
+        f"{label} **{bracketed(value, error)}**{less[name]}"
+        for name, label, value, error in _kernels(rows(budget))
     ]
+    if not parts:
+        return ""
     steps = f", after {budget['steps']:,} steps" if budget.get("steps") else ""
-    return (
-        f"KID of {budget['samples']:,} samples each{steps}: {'; '.join(parts)}." if parts else ""
-    )
+    seeds = len(budget.get("seeds") or [0])
+    of = f"{budget['samples']:,} samples each{steps}, {seeds} seed{'s' * (seeds > 1)}"
+    return f"KID of {of} (bits/dim minus the first's): {'; '.join(parts)}."
 
 
-def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, float, float]]:
-    """Return what each recipe is called, its samples' kernel distance and the error: by process
-    where that tells all apart.
+def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, str, float, float]]:
+    """Return each recipe's name and what it is called, by process where that tells all apart, its
+    samples' kernel distance and the error.
     """
     measured = [row for row in lines if row["kernel"] is not None]
     processes = [process_title(row["name"]) for row in measured]
     alike = len(set(processes)) < len(processes)
     names = [row["recipe"] for row in measured] if alike else processes
     return [
-        (name, row["kernel"], row["kernel_error"])
+        (row["name"], name, row["kernel"], row["kernel_error"])
         for name, row in zip(names, measured, strict=True)
     ]
 
 
 def summarize(data: str) -> None:
-    """Say what samples of the same networks have by process, over seeds; nothing where that was
-    not measured.
+    """Say what samples of the same networks have by process, after as many steps each; nothing
+    where that was not measured.
     """
-    told = from_file(f"recipe-{data}.json", COMMAND.format(data), "", _over_seeds)
+    told = from_file(f"recipe-{data}.json", COMMAND.format(data), "", _by_steps)
     if told:
         st.markdown(told)
 
 
-def _over_seeds(found: Found) -> str:
-    several = [each for each in found["budgets"] if len(each.get("seeds") or []) > 1]
-    told = " ".join(filter(None, map(sentence, several)))
-    where = "Small class-conditional networks of equal budget, over seeds"
+def _by_steps(found: Found) -> str:
+    equal = [each for each in found["budgets"] if each.get("steps")]
+    told = " ".join(filter(None, map(sentence, sorted(equal, key=lambda each: each["steps"]))))
+    where = "Small class-conditional networks of equal budget"
     return f"{where}: {told} (*CIFAR-10*, *Recipes*)" if told else ""
 
 
@@ -137,8 +144,17 @@ def rows(budget: Found) -> list[dict[str, Any]]:
         | pair("matched", arm.get("matched_bits"))
         | pair("named", arm.get("named"))
         | pair("kernel", arm.get("kernel"))
+        | {"less": _signed(arm.get("bits_less_base"))}
         for arm in budget["arms"]
     ]
+
+
+def _signed(less: Found | None) -> str:
+    """Return a difference in brackets, "" where there is none."""
+    if less is None:
+        return ""
+    told = bracketed(less["value"], less["error"])
+    return f" ({told})".replace("-", "−") if less["value"] < 0 else f" (+{told})"
 
 
 def _short(name: str, base: str) -> str:

@@ -363,7 +363,10 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
         assert bool(told) == bool(measured) and told.count("**") == 2 * len(measured)
         assert (told in [each.value for each in at.markdown]) == bool(told)
         for arm in measured:
-            assert f"**{bracketed(arm['kernel']['value'], arm['kernel']['error'])}**" in told
+            less, kernel = arm["bits_less_base"], arm["kernel"]
+            bits = less and bracketed(less["value"], less["error"]).replace("-", "−")
+            end = f" ({'+' * (less['value'] > 0)}{bits})" if less else ""
+            assert f"**{bracketed(kernel['value'], kernel['error'])}**{end}" in told
     arms = [(budget, arm) for budget in budgets for arm in budget["arms"]]
     lines = [row for table in tables for _, row in table.iterrows()]
     for (budget, arm), row in zip(arms, lines, strict=True):

@@ -174,6 +174,7 @@ def test_several_changes_are_all_made_in_any_order():
         assert made(f"{one}+{two}") == made(f"{two}+{one}") != made(one)
         assert made(f"{one}+{two}") != made(two)
     assert made("larger+added").model.network == replace(SIZES["small"].larger, added_skips=True)
+    assert made("whitened+timed+isotropic") == made("standard")
     assert made("base+muon") == made("muon") and arm("base+muon") == "muon"
     assert arm("base") == "base"
     # of the same thing the later one counts, and is named
