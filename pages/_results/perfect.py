@@ -85,8 +85,8 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
         return "Component-wise schedules have not been compared with a perfect denoiser yet."
     return (
         f"With only {steps} sampling steps even a perfect denoiser does not sample φ⁴ exactly. "
-        "If every process has its own best time grid, this discretization error of the best "
-        f"component-wise process, relative to white noise with a linear log-SNR, is "
+        "Compared with white noise and a linear log-SNR, each on its own best time grid, this "
+        "discretization error of the best component-wise process is "
         f"{'; '.join(parts)}. On a grid that is not chosen for it, it may be larger than that of "
         "white noise: the saving is one of schedule and grid." + _doubt(theories)
     )
