@@ -101,8 +101,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
         "CIFAR-10 by class, small network",
         "A U-Net of 0.3 million parameters that is told the class, for every schedule and every "
         "colour: on the Samples page choose a class and a guidance of 3, and drag Λ(t). Expect "
-        "shapes and colours of the class, and few objects. Ten to twenty minutes on two "
-        "cores.",
+        "shapes and colours of the class, and few objects. Ten to twenty-five minutes on "
+        "two cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
