@@ -41,7 +41,7 @@ def test_figures_are_chosen_kept_in_the_address_and_taken_along(page: Page, resu
     expect(page.get_by_text("The claim:")).to_be_visible()
     page.get_by_role("radio", name="φ⁴ theory").click()
     page.get_by_role("radio", name="Ablation").click()
-    page.wait_for_function("() => location.search.includes('One')")
+    page.wait_for_function("() => location.search.includes('Ablation')")
     address = page.url
     page.goto("about:blank")
     visit(page, address)
