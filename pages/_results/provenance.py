@@ -104,16 +104,19 @@ def columns(
 
 
 def table(rows: Rows, config: Mapping[str, Any], **more: Any) -> None:
-    """Draw a table whose numbers have their errors in brackets, and are sorted as numbers.
+    """Draw a table whose numbers have their errors in brackets, and are sorted as numbers; a
+    column that is empty in every row is not shown.
 
     Arguments:
         config: Of the columns; those of `columns` show a number and its error.
         more: Further options of `st.dataframe`.
     """
+    empty = [name for name in config if all(row.get(name) is None for row in rows)]
+    config = {**config, **dict.fromkeys(empty)}
     digits = {
         name: column["type_config"]["format"]
         for name, column in config.items()
-        if f"{name}_error" in config
+        if f"{name}_error" in config and column is not None
     }
     told = [
         row | {name: _Measured.of(row, name, digits[name]) for name in digits.keys() & row.keys()}

@@ -13,7 +13,8 @@ from rgdiff_core.study.images.recipe_arms import process_title
 __all__ = ["draw", "rows", "sentence", "summarize"]
 
 COMMAND = "rgdiff study recipe --data {}"
-CHANGE = "Of the band, in pairs of the same images; where both are judged in the same noise."
+BAND = "where the data log-SNR is between −4 and 4"
+CHANGE = "In pairs of the same images; where both are judged in the same noise."
 
 
 def draw(study: Found) -> None:
@@ -31,36 +32,40 @@ def draw(study: Found) -> None:
             figure = figures.dots(labels, values, errors, labels, "KID")
             key = f"results-recipes-{number}"
             st.plotly_chart(figure, key=key, config=plots.BAR, alt="KID of samples by recipe")
-        table(
-            lines,
-            {
-                "name": None,
-                "less": None,
-                "recipe": st.column_config.TextColumn("recipe", pinned=True),
-                "about": st.column_config.TextColumn("what it is", width="large"),
-                "minutes": st.column_config.NumberColumn("core-minutes", format="%.1f"),
-                "steps": st.column_config.NumberColumn("steps", format="localized"),
-            }
-            | columns("band", "bits/dim in the band", "%+.3f", "Added to the free theory's.")
-            | columns("change", "Δ to first row", "%+.3f", CHANGE)
-            | columns("bits", "bits/dim ≤", "%.3f", "All of them, in the process of the training.")
-            | columns("matched", "bits/dim, matched", "%.3f", "Matched noise, cutoff schedule.")
-            | columns("named", "share named", "%.3f", "Samples of the class asked for.")
-            | columns("kernel", "KID", "%.4f", "Of the same samples, in features of Inception."),
-        )
+        table(lines, _columns(lines))
     download(data, "recipes", [row for *_, lines in tables for row in lines])
     st.caption(
         "Small class-conditional networks of equal steps, or planned for equal processor time by "
         "a timing beforehand; what they used is in the table, and depends on what else the "
         "machine does. Errors are over seeds where there are several, else over images or "
         "samples. "
-        "*Band*: bits per dimension that the network adds to the free theory where the "
-        "data log-SNR is between −4 and 4, lower is better. *Share named*: of samples at guidance "
-        "2, those that a classifier names as the class asked for. All are in the one process of "
+        f"*Band*: bits per dimension that the network adds to the free theory {BAND}, lower is "
+        "better. *Named*: the share of samples at guidance 2 that a classifier names as the class "
+        "asked for. All are in the one process of "
         "the training, in white noise where that is of random processes; with those also all bits "
         "in matched noise. "
         f"`{COMMAND.format(data)} --size small --core-minutes M --base RECIPE --arms …`"
     )
+
+
+def _columns(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how a table's columns are shown: no steps where all have as many."""
+    every = (
+        {
+            "recipe": st.column_config.TextColumn("recipe", pinned=True),
+            "about": st.column_config.TextColumn("what it is", width=330),
+            "minutes": st.column_config.NumberColumn("core-min", format="%.1f"),
+            "steps": st.column_config.NumberColumn("steps", format="localized"),
+        }
+        | columns("band", "band", "%+.3f", f"Bits/dim {BAND}, added to the free theory's.")
+        | columns("change", "Δ band", "%+.3f", f"Minus the first row. {CHANGE}")
+        | columns("bits", "bits/dim ≤", "%.3f", "All of them, in the process of the training.")
+        | columns("matched", "matched ≤", "%.3f", "Bits/dim in matched noise, cutoff schedule.")
+        | columns("named", "named", "%.3f", "Share of samples that are of the class asked for.")
+        | columns("kernel", "KID", "%.4f", "Of the same samples, in features of Inception.")
+    )
+    alike = len({row["steps"] for row in lines}) == 1
+    return every | dict.fromkeys(("name", "less", "steps") if alike else ("name", "less"))
 
 
 def heading(budget: Found) -> str:
@@ -121,8 +126,14 @@ def _by_steps(found: Found) -> str:
 
 
 def _tables(found: Found) -> list[tuple[str, str, list[dict[str, Any]]]]:
-    """Return heading, sentence and rows of each budget, those of the most seeds first."""
-    budgets = sorted(found["budgets"], key=lambda each: -len(each.get("seeds") or [0]))
+    """Return heading, sentence and rows of each budget, the longest trainings first, those of
+    equal steps before those of equal time.
+    """
+    budgets = sorted(
+        found["budgets"],
+        key=lambda each: (each.get("steps") or 0, each.get("core_minutes") or 0),
+        reverse=True,
+    )
     return [(heading(budget), sentence(budget), rows(budget)) for budget in budgets]
 
 

@@ -355,7 +355,9 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
     at = healthy(visit(section="CIFAR-10", view="Recipes"))
     found = json.loads(RECIPES.read_text(encoding="utf-8"))
     tables = [d.value for d in at.dataframe if "recipe" in d.value]
-    budgets = sorted(found["budgets"], key=lambda each: -len(each["seeds"]))
+    trained = [(each["steps"] or 0, each["core_minutes"] or 0) for each in found["budgets"]]
+    order = sorted(range(len(trained)), key=trained.__getitem__, reverse=True)
+    budgets = [found["budgets"][number] for number in order]
     assert [len(each) for each in tables] == [len(each["arms"]) for each in budgets]
     for budget in budgets:
         told = recipes.sentence(budget)
