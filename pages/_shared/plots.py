@@ -277,7 +277,8 @@ def log_ticks(least: float, most: float) -> tuple[list[float], list[str]]:
             break
         all_ticks = (float(f"{step * 10.0**decade:.3g}") for decade in decades for step in steps)
         ticks = [tick for tick in all_ticks if least * 0.999 <= tick <= most * 1.001]
-    ticks = (ticks or [least])[:: 1 + (len(ticks) - 1) // 10]
+    ticks = ticks or [least]
+    ticks = ticks[:: 1 + (len(ticks) - 1) // 10]
     return ticks, [f"{tick:g}" for tick in ticks]
 
 

@@ -7,25 +7,36 @@ from rgdiff_core.training import runs
 
 __all__ = ["model_digest", "model_name", "model_typed"]
 
-SUFFIX = ".safetensors"
+SUFFIX, CHECKPOINT = ".safetensors", "checkpoint"
 
 
 def model_name(word: str) -> str:
     """Return what a model that `open_model` opens is called: a file in the folder of pretrained
-    models by its pretrained name, another by the folder around it and its stem.
+    models by its pretrained name, another by its run or the folder around it, and its stem.
     """
     if not word.endswith(SUFFIX):
         return word
     path = Path(word).resolve()
-    if path.parent.parent == pretrained_folder().resolve() and path.name == f"model{SUFFIX}":
-        return path.parent.name
-    return f"{path.parent.name}/{path.stem}"
+    return _pretrained(path) or f"{_folder(path).name}/{path.stem}"
 
 
 def model_typed(word: str) -> str:
     """Return a model as it may be typed, without where things are on this machine."""
-    name = model_name(word)
-    return f"{name}{SUFFIX}" if word.endswith(SUFFIX) and "/" in name else name
+    if not word.endswith(SUFFIX):
+        return word
+    path = Path(word).resolve()
+    return _pretrained(path) or str(path.relative_to(_folder(path).parent))
+
+
+def _pretrained(path: Path) -> str:
+    """Return the pretrained name of a file, "" of another."""
+    known = path.parent.parent == pretrained_folder().resolve()
+    return path.parent.name if known and path.name == f"model{SUFFIX}" else ""
+
+
+def _folder(path: Path) -> Path:
+    """Return the run that a file is a checkpoint of, else the folder around it."""
+    return path.parent.parent if path.parent.name == CHECKPOINT else path.parent
 
 
 def model_digest(word: str) -> str:

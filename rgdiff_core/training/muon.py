@@ -1,7 +1,7 @@
 """Muon in float32, for devices without fast bfloat16.
 
-torch's Muon multiplies its matrices in bfloat16, which a processor without units for it emulates
-at a hundredth of its speed. In float32 the same iteration is precise enough to be run on the small
+torch's Muon multiplies its matrices in bfloat16, which a processor without units for it emulates,
+many times slower. In float32 the same iteration is precise enough to be run on the small
 matrix X Xᵀ instead of on X, which is less than half the work for the kernels of convolutions.
 """
 
@@ -24,7 +24,7 @@ RMS = 0.2  # of AdamW's steps (2502.16982)
 class Float32Muon(Optimizer):
     """`torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, computed in float32.
 
-    The state of either continues in the other.
+    What either keeps of each parameter continues in the other.
 
     Arguments:
         matrices: parameters (rows, columns).

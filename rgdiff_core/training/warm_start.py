@@ -24,7 +24,6 @@ from rgdiff_core.denoisers import NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
-from rgdiff_core.spec import load_json
 from rgdiff_core.training.config import TrainConfig, parse_config
 
 __all__ = [
@@ -47,21 +46,24 @@ SHORT = 300  # steps of a config that goes on
 SLOWER = 0.3  # its learning rate, in units of that before
 SHORT_WARMUP = 30
 MAX_WORDS = 120  # characters
+MAX_RUNS = 200  # one after the other, each from the weights of the one before
 
 
 def bring_weights(path: Path, folder: Path) -> None:
     """Copy a model file into a run folder, to start from.
 
     Raises:
-        ValueError: For a file that is no model, and a folder that holds a run already.
+        ValueError: For a file that is no model or says nonsense of earlier runs, and a folder
+            that holds a run already.
         OSError: Where the folder cannot be written.
     """
     metadata = read_metadata(path)
     if (folder / "config.json").exists():
         raise ValueError(f"{folder} holds a run already: choose another folder.")
+    before = _started_from(metadata)
+    steps_of(metadata)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, folder / WEIGHTS)
-    before = load_json(metadata.get("started_from", "null"))
     known = {name: metadata[name] for name in ("name", "data", "step") if name in metadata}
     known |= _batch_of(metadata)
     text = {"file": path.name, "sha256": sha256(path), **known, "started_from": before}
@@ -106,15 +108,27 @@ def _runs(metadata: Mapping[str, str]) -> list[Mapping[str, Any]]:
     whose steps it does not say.
     """
     runs: list[Mapping[str, Any]] = []
-    run: Any = {**metadata, "started_from": load_json(metadata.get("started_from", "null"))}
+    run: Any = {**metadata, "started_from": _started_from(metadata)}
     while run is not None:
         if not isinstance(run, dict):
             raise ValueError(f"started_from = {reprlib.repr(run)} is no object.")
+        if len(runs) > MAX_RUNS:
+            raise ValueError(f"started_from names more than {MAX_RUNS} runs.")
         if "step" not in run:
             break
         runs.append(run)
         run = run.get("started_from")
     return runs
+
+
+def _started_from(metadata: Mapping[str, str]) -> Any:
+    """Return what a file says of the run before its own; each holds the one before it, so that
+    the nesting is as deep as there were runs.
+    """
+    try:
+        return json.loads(metadata.get("started_from", "null"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"started_from is not valid JSON: {error}.") from None
 
 
 def _count(name: str, value: object) -> int:

@@ -13,8 +13,9 @@ from torch import nn
 
 from rgdiff_core.cli.main import main
 from rgdiff_core.denoisers.files import load_model, read_metadata
-from rgdiff_core.networks import UNet
+from rgdiff_core.networks import UNet, fast_bfloat16
 from rgdiff_core.training import TrainConfig, train
+from rgdiff_core.training.muon import Float32Muon
 from rgdiff_core.training.optimizers import optimizers_for
 
 
@@ -45,6 +46,13 @@ def test_muon_goes_along_the_nearest_orthogonal_matrix(layout):
         torch.testing.assert_close(direction, torch.diag(values), atol=0.05, rtol=0)
     adamw.step()
     assert all((p - b).any() for p, b in zip(network.parameters(), before, strict=True))
+
+
+def test_muon_is_that_of_torch_where_bfloat16_is_fast():
+    bias, kernel = (nn.Parameter(torch.ones(shape)) for shape in ((4,), (4, 3, 3, 3)))
+    _, muon = optimizers_for(TrainConfig(optimizer="muon"), [bias, kernel])
+    theirs = hasattr(torch.optim, "Muon") and fast_bfloat16(kernel.device)
+    assert isinstance(muon, Float32Muon) is not theirs
 
 
 def unet(toy: TrainConfig) -> TrainConfig:

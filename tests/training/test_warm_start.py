@@ -179,6 +179,7 @@ def told(*before: dict) -> dict[str, str]:
         (told({"step": "3", "batch": "100"}, {"step": "2"}), [5, 3, 2], 370),
         (told({"step": "3", "batch": 100}, {"step": "2", "batch": "1"}), [5, 3, 2], 352),
         (told({"name": "older"}, {"step": "2"}), [5], 50),
+        (told(*[{"step": "1"}] * 200), [5, *[1] * 200], 2050),
     ],
 )
 def test_each_run_counts_its_own_batch(metadata, steps, images):
@@ -206,6 +207,25 @@ def test_hostile_counts_are_refused(name: str, value: str):
 def test_a_start_that_is_no_object_is_refused(text: str):
     with pytest.raises(ValueError, match=r"is no object|not valid JSON"):
         steps_of({"step": "5", "started_from": text})
+
+
+@pytest.mark.parametrize("runs", [201, 100_000])
+def test_more_runs_than_anyone_makes_are_refused(runs: int):
+    text = '{"step": 1, "started_from": ' * runs + "null" + "}" * runs
+    with pytest.raises(ValueError, match=r"more than 200 runs|not valid JSON"):
+        steps_of({"step": "5", "started_from": text})
+
+
+@pytest.mark.parametrize("text", ["[]", '{"step": -1}', "{"])
+def test_a_damaged_start_is_refused_before_anything_is_written(
+    tmp_path: Path, first: Path, text: str
+):
+    model, metadata = load_model(first), read_metadata(first)
+    extra = {name: metadata[name] for name in ("config", "data", "step")}
+    rg.save_model(model, tmp_path / "m.safetensors", extra | {"started_from": text})
+    with pytest.raises(ValueError, match=r"started_from|step"):
+        bring_weights(tmp_path / "m.safetensors", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_images_of_runs_with_other_batches_are_added_up(tmp_path: Path, toy: TrainConfig, first):

@@ -68,11 +68,14 @@ def write(path: Path, chosen: RecipeBudget, found: Mapping[str, Sequence[Cell]])
 def _joined(
     found: Mapping[str, Sequence[Cell]], chosen: RecipeBudget, known: Iterable[Cell]
 ) -> dict[str, list[Cell]]:
-    """Return the cells of each arm by seed: those found, and what a file has of others."""
+    """Return the cells of each arm by seed: those found, and what a file has of others; of an arm
+    that was found, only those of the same config.
+    """
     arms: dict[str, dict[int, Cell]] = {chosen.base: {}}
     for cell in known:
         name = Path(cell["name"]).name.removeprefix(f"{chosen.name}-").rpartition("-")[0]
-        arms.setdefault(name, {})[_seed(cell)] = cell
+        if all(_trained(each) == _trained(cell) for each in found.get(name, ())):
+            arms.setdefault(name, {})[_seed(cell)] = cell
     for name, cells in found.items():
         arms.setdefault(name, {}).update((_seed(cell), cell) for cell in cells)
     return {name: [cells[seed] for seed in sorted(cells)] for name, cells in arms.items()}
@@ -146,6 +149,12 @@ def rows(found: Mapping[str, Sequence[Cell]], base_name: str) -> list[dict[str, 
 
 def _seed(cell: Cell) -> int:
     return int(cell["inputs"]["config"].get("seed", 0))
+
+
+def _trained(cell: Cell) -> dict[str, Any]:
+    """Return the config of a cell, but for its seed and what follows from a timing."""
+    config = cell["inputs"]["config"]
+    return {k: v for k, v in config.items() if k not in ("seed", "steps", "warmup")}
 
 
 def _values(cell: Cell, what: str) -> torch.Tensor:

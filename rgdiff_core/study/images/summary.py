@@ -174,7 +174,8 @@ def _failed(known: Cell, found: Cell, own: set[str], floor: bool) -> list[str]:
         own: models of the later run.
         floor: whether it is there.
     """
-    kept = [text for text in known["complete"]["failed"] if _failing(text) not in own]
+    others = {*MODELS, "floor"} - own  # what is of no model was of a phase, which was repeated
+    kept = [text for text in known["complete"]["failed"] if _failing(text) in others]
     texts = dict.fromkeys([*kept, *found["complete"]["failed"]])
     return [text for text in texts if not (floor and _failing(text) == "floor")]
 

@@ -258,7 +258,7 @@ def test_guides_of_other_files_have_other_names(tmp_path: Path):
     model = rg.load_pretrained("cifar10-conditional").eval()
     white = pretrained_folder() / "cifar10-conditional-white" / "model.safetensors"
     whole = pretrained_folder() / "cifar10-conditional" / "model.safetensors"
-    paths = [tmp_path / name / "checkpoint" / "snapshot-1-8.safetensors" for name in "abc"]
+    paths = [tmp_path / name / "models" / "snapshot-1-8.safetensors" for name in "abc"]
     for path, file in zip(paths, (white, white, whole), strict=True):
         path.parent.mkdir(parents=True)
         shutil.copy(file, path)
@@ -268,8 +268,8 @@ def test_guides_of_other_files_have_other_names(tmp_path: Path):
     assert list(guides) == [
         "cifar10-conditional-white",
         NULL,
-        "checkpoint/snapshot-1-8",
-        f"checkpoint/snapshot-1-8 {digests[2][:8]}",
+        "models/snapshot-1-8",
+        f"models/snapshot-1-8 {digests[2][:8]}",
         FREE,
     ]
     assert [guide[1] for guide in guides.values() if guide is not None] == digests

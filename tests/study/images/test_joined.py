@@ -96,6 +96,12 @@ def test_failures_of_the_models_that_are_kept_are_kept():
     assert found["complete"]["failed"] == [] and found["finished"]
 
 
+def test_a_phase_that_failed_is_repeated_by_the_later_run():
+    known = results(BASELINE, OTHER, **failed("flow: no memory"))
+    found = joined(known, results(OTHER))
+    assert found["complete"]["failed"] == [] and found["finished"]
+
+
 def test_a_model_is_unfinished_until_it_is_computed():
     known = results(BASELINE, OTHER, finished=False)
     del known["unfinished"]  # as in older files

@@ -133,6 +133,15 @@ def test_other_arms_and_seeds_join_those_of_their_budget(words, tmp_path, capsys
     muon, matched = entry["arms"][1:]
     assert muon["band_less_base"]["value"] == pytest.approx(np.mean(less), abs=1e-6)
     assert matched["band_less_base"] is None and matched["bits_less_base"] is not None
+    whole = json.loads(path.read_text("utf-8"))
+    for cell in whole["budgets"][0]["cells"]:
+        config = cell["inputs"]["config"]
+        if cell["name"].endswith("-muon-1"):
+            config["lr"] *= 2  # of an earlier version
+    path.write_text(json.dumps(whole))
+    assert main([*other, "--seeds", "0"]) == 0
+    (entry,) = json.loads(path.read_text("utf-8"))["budgets"]
+    assert [len(arm["steps"]) for arm in entry["arms"]] == [3, 2, 1]
     assert main([*other, "--images", "17", "--seeds", "0"]) == 0
     assert len(json.loads(path.read_text("utf-8"))["budgets"]) == 2
 
