@@ -71,8 +71,8 @@ PRESETS: dict[str, Preset] = {
     "ddpm": Preset(
         "DDPM / VP",
         "Ho et al., 2006.11239; Song et al., 2011.13456",
-        "White noise is flat while images fall by a power of k: fine scales drown first although "
-        "every pixel is treated alike.",
+        "White noise is flat while the spectrum of images falls off as a power of k: fine scales "
+        "drown first although every pixel is treated alike.",
         BasisSpec("pixel"),
         _UNIT,
         LinearBeta(),

@@ -15,7 +15,7 @@ from pages._shared import plots
 from pages._shared.menus import GRID_HELP
 from pages._shared.plots import Curve
 from rgdiff_core.sampling import METHODS
-from rgdiff_core.study.images.distances import REAL
+from rgdiff_core.study.images.distances_drawn import REAL
 
 __all__ = ["COMMAND", "best_guidance", "curves", "draw", "sentence", "titles"]
 

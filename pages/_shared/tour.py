@@ -49,8 +49,8 @@ STOPS = (
     Stop(
         "Diffusion",
         "White noise is added to every pixel alike. Yet scales are not alike: the spectrum of "
-        "images falls by a power of k (1/k² to 1/k³), that of the noise is flat, and so the fine "
-        "scales drown first.",
+        "images falls off as a power of k (about 1/k² to 1/k³), that of the noise is flat, and so "
+        "the fine scales drown first.",
         "Scrub the time t and watch the crossing move.",
         "time",
     ),

@@ -11,7 +11,7 @@ from rgdiff_core.evaluation.features import load_features
 from rgdiff_core.evaluation.features.extraction import NAMES
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
-from rgdiff_core.study.images.distances import LEAST
+from rgdiff_core.study.images.distances_drawn import LEAST
 from rgdiff_core.study.images.recipe import RecipeBudget, cell
 from rgdiff_core.study.images.recipe_arms import ARMS, BASE, SIZES, arm, on
 from rgdiff_core.study.images.recipe_report import lines, restore, rows, write

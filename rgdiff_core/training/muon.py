@@ -50,7 +50,7 @@ class Float32Muon(Optimizer):
         return loss
 
     def _move(self, matrix: Tensor, lr: float, weight_decay: float) -> None:
-        """Move one matrix along its orthogonalised momentum, as Nesterov does."""
+        """Move one matrix along its orthogonalized momentum, as Nesterov does."""
         gradient, state = matrix.grad, self.state[matrix]
         assert gradient is not None
         if "momentum_buffer" not in state:

@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from pages._results import cost, distances, perfect, recipes, sizes
 from pages._results.provenance import bracketed
 from rgdiff_core.spec import from_dict
-from rgdiff_core.study.images.distances import REAL
+from rgdiff_core.study.images.distances_drawn import REAL
 from rgdiff_core.study.lattice.schedule_summary import same_curve
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -45,29 +45,9 @@ from rgdiff_core.seeds import streams
 from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.images.distances_drawn import (
-    ANY,
-    LEAST,
-    REAL,
-    Drawn,
-    Led,
-    Way,
-    lines,
-    way_title,
-)
+from rgdiff_core.study.images.distances_drawn import REAL, Drawn, Way, way_title
 
-__all__ = [
-    "ANY",
-    "FREE",
-    "LEAST",
-    "NULL",
-    "REAL",
-    "DistanceStudy",
-    "Drawn",
-    "Led",
-    "Way",
-    "lines",
-]
+__all__ = ["DistanceStudy"]
 
 PART, BATCH = 500, 100  # images of a cell, and at once
 TEST = Way("test images", "test")
