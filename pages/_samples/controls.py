@@ -23,6 +23,7 @@ from pages._shared.process_widgets import (
     schedule_widgets,
 )
 from rgdiff_core.colors import Color
+from rgdiff_core.denoisers.guidance import NULL
 from rgdiff_core.schedules import Cutoff, Schedule
 
 __all__ = ["sidebar", "with_model"]
@@ -147,7 +148,7 @@ def with_model(bench: SamplesState, model: str) -> SamplesState:
         steps=Setting.steps,
         class_label=-1,
         guidance=1.0,
-        guide="null",
+        guide=NULL,
         couplings=None,
     )
     source = load(setting)

@@ -22,6 +22,7 @@ from pages._shared.pictures import sheet
 from pages._shared.process_choice import points_of
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.denoisers import GuidanceCurve
+from rgdiff_core.denoisers.guidance import FREE, NULL
 from rgdiff_core.schedules import Cutoff
 from rgdiff_core.spectra.power import Spectrum, log_distance, power_spectrum
 from rgdiff_core.statistics import Estimate
@@ -107,7 +108,7 @@ def words(setting: Setting) -> str:
     if setting.class_label >= 0:
         parts.append(f"class {load(setting).denoiser.class_names[setting.class_label]}")
     if setting.guidance != 1:
-        guide = GUIDES["free" if setting.by_free_theory else "null"]
+        guide = GUIDES[FREE if setting.by_free_theory else NULL]
         parts.append(f"guidance {_strength(setting.guidance)} by the {guide}")
     if setting.couplings is not None:
         parts.append("m² = {:.4g}, λ = {:.4g}".format(*setting.couplings).replace("-", "−"))

@@ -6,6 +6,7 @@ from pages._shared.process_choice import ProcessChoice
 from rgdiff_core.bases.spec import BasisSpec
 from rgdiff_core.colors import Matched
 from rgdiff_core.denoisers import GuidanceCurve
+from rgdiff_core.denoisers.guidance import FREE, NULL
 from rgdiff_core.sampling import DDIM, GRIDS, METHODS, Method
 from rgdiff_core.schedules import Cutoff, SigmoidKernel
 from rgdiff_core.seeds import check_walk
@@ -27,13 +28,13 @@ __all__ = [
 MAX_SAMPLES, MAX_STEPS, MAX_PINS, MAX_GUIDANCE = 64, 200, 4, 6.0
 
 
-GUIDED = 2.0  # the guidance that a class begins with
+GUIDED = 4.0  # the guidance that a class begins with: of the least KID that was measured
 
 
 MAX_CLASSES = 10_000
 
 
-GUIDES = {"null": "null label", "free": "free theory"}  # what guidance leads away from
+GUIDES = {NULL: "null label", FREE: "free theory"}  # what guidance leads away from
 
 
 MEASURED = (64, 256, 1024, 4096)  # samples that observables are measured on
@@ -94,7 +95,7 @@ class Setting(Spec):
     zoom: Zoom | None = None
     class_label: int = -1
     guidance: GuidanceCurve | float = 1.0
-    guide: str = "null"
+    guide: str = NULL
     couplings: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
@@ -120,7 +121,7 @@ class Setting(Spec):
     @property
     def by_free_theory(self) -> bool:
         """Return whether the free theory is the guide: always, for any class."""
-        return self.guide == "free" or self.class_label < 0
+        return self.guide == FREE or self.class_label < 0
 
     @property
     def sampler(self) -> Method:

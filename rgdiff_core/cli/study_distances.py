@@ -25,7 +25,7 @@ from rgdiff_core.pretraining.images import OWN, PROCESSES
 from rgdiff_core.sampling import GRIDS, METHODS
 from rgdiff_core.study.cells import Cells, OutOfTimeError, end_of, resumable
 from rgdiff_core.study.images.distances import DistanceStudy
-from rgdiff_core.study.images.distances_drawn import LEAST, REAL, Drawn, Guided, lines
+from rgdiff_core.study.images.distances_drawn import LEAST, REAL, Drawn, GuidanceScale, lines
 from rgdiff_core.study.report import read_results, versions
 from rgdiff_core.training.models import LoadedModel, open_model
 from rgdiff_core.training.state import tune_malloc
@@ -111,11 +111,11 @@ def distances_options(parser: argparse.ArgumentParser) -> None:
     resuming_options(parser, "features", str(WORK))
 
 
-def _led(word: str) -> Guided:
+def _led(word: str) -> GuidanceScale:
     """Return what a word says of guidance; raises `ArgumentTypeError`."""
     scale = "1" if word == "any" else word.removeprefix("any:")
     try:
-        return Guided(strength(scale), by_class=not word.startswith("any"))
+        return GuidanceScale(strength(scale), by_class=not word.startswith("any"))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

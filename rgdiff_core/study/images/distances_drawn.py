@@ -10,7 +10,7 @@ from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["ANY", "LEAST", "REAL", "Drawn", "Guided", "Way", "lines", "way_title"]
+__all__ = ["ANY", "LEAST", "REAL", "Drawn", "GuidanceScale", "Way", "lines", "way_title"]
 
 ANY, REAL = "any class", "training images"
 LEAST = 40  # images: with fewer a distance has no error
@@ -18,7 +18,7 @@ MAX_CELL = 150  # characters of a cell's name
 
 
 @dataclass(frozen=True)
-class Guided:
+class GuidanceScale:
     """What samples are led to, and how strongly.
 
     Attributes:
@@ -64,11 +64,11 @@ class Drawn:
 
     n: int = 10_000
     steps: tuple[int, ...] = (16,)
-    guidance: tuple[Guided, ...] = (
-        Guided(by_class=False),
-        Guided(1.0),
-        Guided(1.5),
-        Guided(2.0),
+    guidance: tuple[GuidanceScale, ...] = (
+        GuidanceScale(by_class=False),
+        GuidanceScale(1.0),
+        GuidanceScale(1.5),
+        GuidanceScale(2.0),
     )
     seed: int = 0
     features: str = "inception"
@@ -109,7 +109,7 @@ class Way:
 
     title: str
     split: str = ""
-    led: Guided | None = None
+    led: GuidanceScale | None = None
     guide: str = NULL
     guide_weights: str = ""
     interval: Interval | None = None
@@ -149,7 +149,7 @@ def _by(guide: str, interval: Interval | None) -> str:
     return by if interval is None else f"{by}, log-SNR {' to '.join(map(as_typed, interval))}"
 
 
-def way_title(led: Guided, guide: str, interval: Interval | None) -> str:
+def way_title(led: GuidanceScale, guide: str, interval: Interval | None) -> str:
     """Return what samples are called, by how they are led."""
     if led.scale == 1:
         return f"guidance {led.words}" if led.by_class else ANY

@@ -28,14 +28,14 @@ from rgdiff_core.study.images.distances_drawn import (
     ANY,
     REAL,
     Drawn,
-    Guided,
+    GuidanceScale,
     Way,
     way_title,
 )
 
 PHOTOGRAPHS, WHITE = "photographs", "white noise, linear log-SNR"
-ANYONE = Guided(by_class=False)
-DRAWN = Drawn(40, (1,), (ANYONE, Guided(2.0)), 3, "cifar10")
+ANYONE = GuidanceScale(by_class=False)
+DRAWN = Drawn(40, (1,), (ANYONE, GuidanceScale(2.0)), 3, "cifar10")
 CUTOFF = "matched noise, sigmoid cutoff of width 0.3"
 
 
@@ -85,22 +85,22 @@ def test_what_was_stopped_goes_on_and_other_samples_are_drawn_again(tmp_path: Pa
     study(tmp_path, until=0.0).compute()
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == made
     with pytest.raises(OutOfTimeError):
-        study(tmp_path, Drawn(40, (2,), (Guided(2.0),), 3, "cifar10"), until=0.0).compute()
+        study(tmp_path, Drawn(40, (2,), (GuidanceScale(2.0),), 3, "cifar10"), until=0.0).compute()
 
 
 def test_every_process_and_number_of_steps_has_distances_of_its_own(tmp_path: Path):
-    drawn = Drawn(40, (1, 2), (Guided(2.0),), 3, "cifar10")
+    drawn = Drawn(40, (1, 2), (GuidanceScale(2.0),), 3, "cifar10")
     found = study(tmp_path, drawn, titles=(WHITE, CUTOFF))
     found.compute()
     *rows, real = found.rows()
     ways = [(row["process"], row["steps"]) for row in rows]
     assert ways == [(WHITE, 1), (WHITE, 2), (CUTOFF, 1), (CUTOFF, 2)]
     assert len({row["frechet"]["value"] for row in (*rows, real)}) == 5
-    alone = study(tmp_path, Drawn(40, (2,), (Guided(2.0),), 3, "cifar10"))
+    alone = study(tmp_path, Drawn(40, (2,), (GuidanceScale(2.0),), 3, "cifar10"))
     alone.compute()
     assert [row["frechet"] for row in alone.rows()] == [rows[1]["frechet"], real["frechet"]]
     methods, grids = (None, "dpmpp_2m", "ddim"), ("uniform", "logsnr")
-    other = Drawn(40, (2,), (Guided(2.0),), 3, "cifar10", methods, grids)
+    other = Drawn(40, (2,), (GuidanceScale(2.0),), 3, "cifar10", methods, grids)
     other = study(tmp_path, other)
     other.compute()
     *rows, _ = other.rows()
@@ -115,11 +115,13 @@ def test_numbers_are_those_of_the_model_and_of_the_features_that_were_asked_for(
     assert known == {ANY, "guidance 2", REAL}
     for other in (
         study(tmp_path, digest="another"),
-        study(tmp_path, Drawn(40, (1,), (ANYONE, Guided(2.0)), 4, "cifar10")),
-        study(tmp_path, Drawn(40, (1,), (ANYONE, Guided(2.0000001)), 3, "cifar10")),
+        study(tmp_path, Drawn(40, (1,), (ANYONE, GuidanceScale(2.0)), 4, "cifar10")),
+        study(tmp_path, Drawn(40, (1,), (ANYONE, GuidanceScale(2.0000001)), 3, "cifar10")),
     ):
         assert not {row["way"] for row in other.rows()} & {"guidance 2"}
-    assert not list(study(tmp_path, Drawn(40, (1,), (ANYONE, Guided(2.0)), 3, "inception")).rows())
+    assert not list(
+        study(tmp_path, Drawn(40, (1,), (ANYONE, GuidanceScale(2.0)), 3, "inception")).rows()
+    )
 
 
 def test_the_command_says_what_is_missing(
@@ -224,13 +226,15 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
 
 
 def test_rows_of_other_guides_scales_and_seeds_stay():
-    way = Way("guidance 2 by weaker", led=Guided(2.0), guide="weaker", process=WHITE, steps=1)
+    way = Way(
+        "guidance 2 by weaker", led=GuidanceScale(2.0), guide="weaker", process=WHITE, steps=1
+    )
     row = way.about | {"n": 40, "weights": "a", "guide_weights": "b", "seed": 0}
-    close = Guided(2.0000001)
-    assert close.typed == "2.0000001" and Guided(2.0).typed == "2"
+    close = GuidanceScale(2.0000001)
+    assert close.typed == "2.0000001" and GuidanceScale(2.0).typed == "2"
     others = [row | {"guide_weights": "c"}, row | {"seed": 1}, row | {"weights": "d"}]
     others += [row | {"way": way_title(close, "weaker", None)}]
-    others += [row | {"way": way_title(Guided(2.0), "weaker", (-2.0, 4.0))}]
+    others += [row | {"way": way_title(GuidanceScale(2.0), "weaker", (-2.0, 4.0))}]
     assert study_distances._others([row, *others], [row | {"command": "later"}]) == others
     real = Way(REAL, "train").about | {"n": 40, "weights": "", "guide_weights": "", "seed": None}
     old = {key: real[key] for key in real if key not in ("guide_weights", "seed", "weights")}
@@ -244,14 +248,14 @@ def test_names_of_cells_are_those_of_files():
     guide = "ж" * 200 + "/snapshot"
     ways = [
         Way(way_title(led, guide, None), led=led, guide=guide, guide_weights=weights)
-        for led in (Guided(curve), Guided(2.0), Guided(2.5))
+        for led in (GuidanceScale(curve), GuidanceScale(2.0), GuidanceScale(2.5))
         for weights in ("1" * 64, "2" * 64)
     ]
     cells = {way.cell for way in ways}
     assert len(cells) == 6 and max(len(cell.encode()) for cell in cells) < 200
     usual = Way(
         "guidance 2",
-        led=Guided(2.0),
+        led=GuidanceScale(2.0),
         process=WHITE,
         steps=16,
         method="ddim",
@@ -285,10 +289,10 @@ def test_samples_are_led_by_their_guide_where_it_acts(tmp_path: Path):
     """Those of each way are drawn again by hand; a scale of 1 has no guide."""
     curve, interval = GuidanceCurve((0.0, 1.0), (3.0, 1.5)), (-2.0, 4.0)
     led = (
-        Guided(1.0),
-        Guided(2.0),
-        Guided(curve),
-        Guided(3.0, by_class=False),
+        GuidanceScale(1.0),
+        GuidanceScale(2.0),
+        GuidanceScale(curve),
+        GuidanceScale(3.0, by_class=False),
     )
     drawn = Drawn(40, (2,), led, 3, guides=(FREE, "weaker"), intervals=(None, interval))
     found = study(tmp_path, drawn)
@@ -335,7 +339,7 @@ def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
     found = study(tmp_path)
     way = Way(
         "guidance 1",
-        led=Guided(),
+        led=GuidanceScale(),
         process=WHITE,
         steps=1,
         method="dpmpp_2m",
