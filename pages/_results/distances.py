@@ -22,8 +22,16 @@ __all__ = ["COMMAND", "best_guidance", "curves", "draw", "sentence", "titles"]
 COMMAND = "rgdiff study distances"
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
 DASHES = ("solid", "dot", "dash", "dashdot")  # then
+SETTINGS = {
+    "process": "process",
+    "method": "sampler",
+    "grid": "time grid",
+    "model": "model",
+    "trained": "trained on",
+    "seed": "seed",
+}
 TRAINED = (
-    "Training steps times images in a step, those of earlier runs included; where the file does "
+    "*Trained on*: training steps times images in a step, those of earlier runs included; where the file does "
     "not say how many images a step of an earlier run had, as many as in the last run."
 )
 OF_ALL = ("process", "method", "grid", "model", "seed", "guide_weights")
@@ -111,12 +119,13 @@ def draw(study: Found) -> None:
         parts.table,
         {
             "way": st.column_config.TextColumn("drawn", pinned=True),
-            "n": "images",
-            "trained": st.column_config.TextColumn("trained on", help=TRAINED),
+            "n": st.column_config.NumberColumn("images", format="localized"),
+            "steps": "steps",
         }
         | columns("frechet", fid, "%.2f", "Lower is better; compares at equal numbers alone.")
         | columns("kernel", kid, "%.5f", "Unbiased: compares at any number of images.")
-        | columns("named", "classified as asked", "%.3f", "By our own classifier."),
+        | columns("named", "as asked", "%.3f", "Classified as asked, by our own classifier."),
+        SETTINGS,
     )
     download(data, "distances", parts.table)
     st.caption(
@@ -124,7 +133,7 @@ def draw(study: Found) -> None:
         f"{parts.features.capitalize()}. A step with guidance takes two evaluations of the "
         "network. A Fréchet distance is biased upwards by few images: the row *training images* "
         "shows by how much. Published FIDs are of 50,000 samples and the training set. "
-        f"{'' if parts.complete else 'The study is not complete.'}"
+        f"{TRAINED}{'' if parts.complete else ' The study is not complete.'}"
     )
     with st.expander("The commands that measured this", icon=":material/terminal:"):
         st.code("\n".join(parts.commands), language="sh")
@@ -255,12 +264,13 @@ def _number(each: Found) -> str:
 
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
-        {"way": str(row["way"])}
-        | {key: _words(row)[key] for key in ("process", "method", "grid", "model", "trained")}
-        | {"steps": int(row["steps"]) or None, "n": int(row["n"]), "seed": _seed(row)}
+        {"way": str(row["way"]), "n": int(row["n"])}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])
         | pair("named", row["named"])
+        | {"steps": int(row["steps"]) or None}
+        | {key: _words(row)[key] for key in ("process", "method", "grid", "model", "trained")}
+        | {"seed": _seed(row)}
         for row in found["rows"]
     ]
 

@@ -1,7 +1,7 @@
 """Below every table and figure: its numbers as a file, and what made them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,7 +11,7 @@ from pages._results import studies
 from pages._results.studies import Found
 from pages._shared import plots
 
-__all__ = ["below", "bracketed", "columns", "download", "pair", "table", "whole"]
+__all__ = ["alike", "below", "bracketed", "columns", "download", "pair", "table", "whole"]
 
 Rows = Sequence[Mapping[str, Any]]
 NONE = "–"  # where there is no number
@@ -103,16 +103,22 @@ def columns(
     return {name: column, f"{name}_error": None}
 
 
-def table(rows: Rows, config: Mapping[str, Any], **more: Any) -> None:
+def table(
+    rows: Rows, config: Mapping[str, Any], settings: Mapping[str, str] | None = None, **more: Any
+) -> None:
     """Draw a table whose numbers have their errors in brackets, and are sorted as numbers; a
-    column that is empty in every row is not shown.
+    column that is empty in every row is not shown, and a setting that all rows share is said once
+    below it.
 
     Arguments:
         config: Of the columns; those of `columns` show a number and its error.
+        settings: Titles of the columns of settings.
         more: Further options of `st.dataframe`.
     """
+    settings = settings or {}
+    shared = alike(rows, settings)
     empty = [name for name in config if all(row.get(name) is None for row in rows)]
-    config = {**config, **dict.fromkeys(empty)}
+    config = {**settings, **config, **dict.fromkeys((*empty, *shared))}
     digits = {
         name: column["type_config"]["format"]
         for name, column in config.items()
@@ -131,6 +137,17 @@ def table(rows: Rows, config: Mapping[str, Any], **more: Any) -> None:
         column_config={**config, **plain},
         **more,
     )
+    if shared:
+        told = "; ".join(f"*{settings[name]}* {value}" for name, value in shared.items())
+        st.caption(f"In all rows: {told}.")
+
+
+def alike(rows: Rows, settings: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that are equal in all rows that have any, by name."""
+    found = {
+        name: {row[name] for row in rows if row.get(name) not in (None, "")} for name in settings
+    }
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 class _Measured(float):
