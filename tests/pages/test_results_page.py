@@ -221,13 +221,16 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
         (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
         (
             Difference(0.1, 0.1, 30),
-            "not distinguishable, 95 % interval −0.1 to +0.3 (0.10(10) nats, Student's test)",
+            "not distinguishable, 0.10(10) nats (95 % interval −0.1 to +0.3, Student's test)",
         ),
         (
             Difference(0.0, 0.1, 30, margin=0.1),
-            "not distinguishable, 95 % interval −0.2 to +0.2, margin",
+            "not distinguishable, 0.00(10) nats (95 % interval −0.2 to +0.2, margin ±0.1, Stud",
         ),
-        (Difference(0.0, 0.1, 30, margin=0.5), "equal, 95 % interval −0.2 to +0.2, margin ±0.5"),
+        (
+            Difference(0.0, 0.1, 30, margin=0.5),
+            "equal, 0.00(10) nats (95 % interval −0.2 to +0.2, margin ±0.5, Stud",
+        ),
         (
             Difference(-0.1, None, 0),
             "lower by 0.1 nats; with a single seed, significance cannot be",
