@@ -18,7 +18,8 @@ NONE = "–"  # where there is no number
 
 
 def below(study: Found, name: str, rows: Rows, cells: str) -> None:
-    """Draw the download of a table's or figure's rows, with the command and the seeds behind it.
+    """Draw the download of a table's or figure's rows, with the seeds and the cells behind it; the
+    command is said by `whole`.
 
     Arguments:
         name: In the file's name, and of the button.
@@ -27,7 +28,7 @@ def below(study: Found, name: str, rows: Rows, cells: str) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         download(studies.data_of(study), name, rows)
-        st.caption(f"`{studies.command(study)}` · seeds {studies.seeds(study)} · cells `{cells}`")
+        st.caption(f"seeds {studies.seeds(study)} · cells `{cells}`")
 
 
 def download(data: str, name: str, rows: Rows) -> None:
@@ -56,8 +57,12 @@ def _csv(rows: Rows) -> str:
     return plots.table({name: [row.get(name) for row in rows] for name in names})
 
 
-def whole(study: Found) -> None:
-    """Draw the download of all of a study, and with what it was computed."""
+def whole(study: Found, method: str = "") -> None:
+    """Draw the download of all of a study, and folded, how and with what it was computed.
+
+    Arguments:
+        method: What is said of the method.
+    """
     data, versions = studies.data_of(study), study.get("versions", {})
     st.download_button(
         "All numbers (JSON)",
@@ -74,10 +79,13 @@ def whole(study: Found) -> None:
     parts = [", ".join(f"{name} {number}" for name, number in versions.items())]
     parts += _machines(study)
     parts += [f"{minutes:g} processor minutes"] if minutes else []
-    st.caption(
-        "All of it is made by one command, which continues where it was stopped: "
-        f"`{studies.command(study)}`. {' · '.join(filter(None, parts))}"
-    )
+    with st.expander("Method and reproduction", icon=":material/science:"):
+        if method:
+            st.markdown(method)
+        st.caption(
+            "All of it is made by one command, which continues where it was stopped: "
+            f"`{studies.command(study)}`. {' · '.join(filter(None, parts))}"
+        )
 
 
 def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> dict[str, Any]:
