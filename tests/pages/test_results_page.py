@@ -155,6 +155,8 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
         assert title == f"| {theory['title']}"
         base = {each["name"]: each for each in theory["processes"]}["white-linear"]
         mine = next(each for each in theory["processes"] if each["title"] == process)
+        haar = next((x for x in theory["processes"] if x["name"] == "haar-0"), None)
+        assert (told.pop() == "– |") == (haar is None)
         for grid, number in zip(("best", "angle", "logsnr"), told, strict=True):
             off = mine["against_baseline"][grid]["16"]["value"]
             percent = float(number.split("(")[0].replace("−", "-"))
@@ -162,12 +164,35 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
     charts = at.get("plotly_chart")
     assert len(charts) == len(found["theories"])
     for chart, theory in zip(charts, found["theories"], strict=True):
-        (row,) = (each for each in theory["processes"] if each["name"] == found["baseline"])
-        drawn = json.loads(chart.proto.spec)["data"]
-        (trace,) = (each for each in drawn if each["name"] == "white noise, scalar")
-        gaps = row["gap"]["best"].values()
-        assert numbers(trace["y"]) == [gap["value"] for gap in gaps]
-        assert numbers(trace["error_y"]["array"]) == [gap["error"] for gap in gaps]
+        rows = {each["title"]: each for each in theory["processes"]}
+        base = next(each for each in rows.values() if each["name"] == found["baseline"])
+        gaps = [gap["value"] for gap in base["gap"]["best"].values()]
+        (best,) = (
+            x.split(" | ")[1]
+            for x in at.markdown[1].value.splitlines()
+            if theory["title"] in x.split(" | ")[0]
+        )
+        offs = rows[best]["against_baseline"]["best"].values()
+        spec = json.loads(chart.proto.spec)
+        (trace,) = (each for each in spec["data"] if each["name"] == perfect.BEST[0])
+        told = [
+            [100 * x[k] / gap for x, gap in zip(offs, gaps, strict=True)]
+            for k in ("value", "error")
+        ]
+        assert numbers(trace["y"]) == pytest.approx(told[0])
+        assert numbers(trace["error_y"]["array"]) == pytest.approx(told[1])
+        assert not spec["layout"]["showlegend"]
+
+
+def test_the_summary_begins_with_standard_diffusion_then_the_perfect_denoiser(
+    monkeypatch, tmp_path, study
+):
+    shutil.copy(ROOT / "results" / perfect.FILE, tmp_path)
+    (tmp_path / f"study-{DATA}.json").write_text(json.dumps(study), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    told = [each.value for each in healthy(visit(section="Summary")).markdown]
+    assert told[0].startswith("Compared with standard diffusion on one data set")
+    assert re.match(r".*the best of [\d to]+ .*, chosen on these very numbers, ", told[1])
 
 
 def test_a_damaged_file_of_the_perfect_denoiser_is_one_sentence(monkeypatch, tmp_path):
