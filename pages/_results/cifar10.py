@@ -199,7 +199,7 @@ def _arms(study: Found) -> None:
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
-    told = {"arm": st.column_config.TextColumn("method", width=350, pinned=True)} | columns(
+    told = {"arm": st.column_config.TextColumn("method", width=358, pinned=True)} | columns(
         "change",
         "Δ to standard",
         "%+.4f",
