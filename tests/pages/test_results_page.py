@@ -184,17 +184,6 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
         assert not spec["layout"]["showlegend"]
 
 
-def test_the_summary_begins_with_standard_diffusion_then_the_perfect_denoiser(
-    monkeypatch, tmp_path, study
-):
-    shutil.copy(ROOT / "results" / perfect.FILE, tmp_path)
-    (tmp_path / f"study-{DATA}.json").write_text(json.dumps(study), encoding="utf-8")
-    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    told = [each.value for each in healthy(visit(section="Summary")).markdown]
-    assert told[0].startswith("Compared with standard diffusion on one data set")
-    assert re.match(r".*the best of [\d to]+ .*, chosen on these very numbers, ", told[1])
-
-
 def test_a_damaged_file_of_the_perfect_denoiser_is_one_sentence(monkeypatch, tmp_path):
     (tmp_path / perfect.FILE).write_text('{"theories": [{}]}', encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))

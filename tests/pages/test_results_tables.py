@@ -1,14 +1,15 @@
-"""The tables of the Results page: the order of their columns, and what is said below instead."""
+"""The tables and words of the Results page: what comes first, and what is said once."""
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import distances, phi4, titles
+from pages._results import distances, perfect, phi4, titles
 from pages._results.provenance import alike
 from pages._results.titles import titled
 from tests.tiny_study import DATA, study_text
@@ -128,3 +129,14 @@ def test_no_file_name_stands_for_a_model(monkeypatch, section, view):
     told = [x.value for x in at.markdown] + [x.value.to_csv() for x in at.dataframe] + [figures]
     for name in ("phi4-couplings-sizes", "phi4-blocks", "phi4-standard-sizes", "cifar10-cond"):
         assert not [text for text in told if name in text]
+
+
+def test_the_summary_begins_with_standard_diffusion_then_the_perfect_denoiser(
+    monkeypatch, tmp_path
+):
+    shutil.copy(RESULTS / perfect.FILE, tmp_path)
+    (tmp_path / f"study-{DATA}.json").write_text(study_text(), encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    told = [each.value for each in visit(section="Summary").markdown]
+    assert told[0].startswith("Compared with standard diffusion on one data set")
+    assert re.match(r".*the best of [\d to]+ .*, chosen on these very numbers, ", told[1])
