@@ -47,8 +47,8 @@ def missing(what: str, command: str) -> None:
 
 def summary(studies: Mapping[str, Found]) -> None:
     """Draw what came out in all."""
-    perfect.draw()
     headline.draw(studies)
+    perfect.draw()
     recipes.summarize("cifar10")
     with st.expander("The claim, and the verdict on each data set"):
         verdict.draw(studies)

@@ -19,7 +19,10 @@ from pages._results import (
 from pages._results.provenance import below, bracketed, columns, pair, table
 from pages._results.studies import Found, label, shown
 from pages._shared import address, plots
+from pages._shared.menus import GRID_HELP
 from pages._shared.plots import Curve
+from rgdiff_core.sampling import METHODS
+from rgdiff_core.study.images.arms import MODELS
 
 __all__ = ["COLUMNS", "Chosen", "draw"]
 
@@ -28,17 +31,18 @@ ABLATION = "Ablation"
 OTHERS = (images.ablation, recipes.draw, distances.draw)  # views of other studies' files
 OURS, NFE = "cifar10-matched", "sampling steps"
 Chosen = Sequence[Found]
+SETTINGS = {"model": "model", "sampler": "sampler", "n": "samples"}
 FIRST = ("cifar10-standard", "cifar10-matched", "cifar10")  # models whose arms are drawn at first
 COLUMNS: Mapping[str, tuple[str, str]] = {  # short title and format of a metric
     "bits": ("bits/dim ≤", "%.4f"),
-    "flow_bits": ("bits/dim, ODE", "%.4f"),
-    "frechet_cifar10": ("Fréchet, own features", "%.2f"),
-    "kernel_cifar10": ("kernel, own features", "%.4f"),
+    "flow_bits": ("ODE bits", "%.4f"),
+    "frechet_cifar10": ("Fréchet, own", "%.2f"),
+    "kernel_cifar10": ("kernel, own", "%.4f"),
     "frechet_inception": ("Inception FID", "%.2f"),
     "kernel_inception": ("Inception KID", "%.5f"),
-    "spectrum_error": ("spectrum error", "%.3f"),
+    "spectrum_error": ("spectrum", "%.3f"),
     "sharpness": ("sharpness", "%.3f"),
-    "color_error": ("colour error", "%.2f"),
+    "color_error": ("colour", "%.2f"),
 }
 
 
@@ -46,14 +50,14 @@ def draw(study: Found) -> None:
     """Draw what was found on CIFAR-10."""
     if not study["arms"]:
         with shown(study):
-            _head(study)
+            _whole(study)
         st.info("No method has been measured yet.", icon=":material/hourglass_empty:")
         return
     there = {
         title: each for title, each in FIGURES.items() if title != SOFTNESS or _scanned(study)
     }
     figure = studies.chosen(there, "view")
-    parts = (figure,) if figure in OTHERS else (_head, figure, _search, provenance.whole)
+    parts = (figure,) if figure in OTHERS else (_failed, figure, _search, _whole)
     for draw_part in parts:
         with shown(study):
             draw_part(study)
@@ -78,23 +82,32 @@ def _steps(study: Found) -> int | None:
     )
 
 
-def _head(study: Found) -> None:
+def _failed(study: Found) -> None:
+    for text in study["complete"]["failed"]:
+        st.warning(text, icon=":material/error:")
+
+
+def _whole(study: Found) -> None:
+    provenance.whole(study, _method(study))
+
+
+def _method(study: Found) -> str:
+    """Return how the models were trained and compared, and which were not."""
     models = "; ".join(f"*{model['title']}*, {_budget(model)}" for model in study["models"])
-    st.markdown(
+    text = (
         f"Each model was trained once: {models}. Bits are a bound on held-out test images, with "
         "the same noise for every method; samples are compared with test images. Errors are over "
         "images and do not include run-to-run variation. A universal model is an any-schedule "
         "model, conditioned on the noise level at each scale; for each kind of process the one "
         f"with the fewest bits is shown, chosen on {_chosen_on(study)}."
     )
-    if study["missing"]:
-        names = ", ".join(study["missing"])
-        st.caption(
-            f"Not trained here, for want of computing time: {names}. "
-            f"`rgdiff pretrain {study['missing'][0]}` does it."
-        )
-    for text in study["complete"]["failed"]:
-        st.warning(text, icon=":material/error:")
+    if not study["missing"]:
+        return text
+    names = "; ".join(f"*{MODELS.get(name, name)}*" for name in study["missing"])
+    return (
+        f"{text}\n\nNot trained here, for want of computing time: {names}. "
+        f"`rgdiff pretrain {study['missing'][0]}` does it."
+    )
 
 
 def _chosen_on(study: Found) -> str:
@@ -120,6 +133,10 @@ def _sampler(arm: Found, nfe: int | None) -> dict[str, Any]:
     return {"method": row["method"], "steps": row["nfe"], "grid": row["grid"]} if row else {}
 
 
+def _sampler_title(row: Found) -> str:
+    return f"{METHODS[row['method']].title}, {GRID_HELP[row['grid']]['title']}"
+
+
 def _measured(study: Found) -> list[str]:
     """Return the metrics of samples that there are."""
     rows = [row["metrics"] for arm in study["arms"] for row in arm["samples"]]
@@ -129,12 +146,13 @@ def _measured(study: Found) -> list[str]:
 def _line(study: Found, arm: Found, nfe: int | None) -> dict[str, Any]:
     metrics, row = arm["metrics"], _at(arm, nfe)
     return (
-        {"arm": label(arm)}
+        {"arm": arm["title"]}
         | pair("bits", metrics.get("bits"))
         | pair("change", (arm["against_baseline"] or {}).get("bits"))
-        | pair("flow_bits", metrics.get("flow_bits"))
         | _pairs(_measured(study), row.get("metrics", {}))
-        | {"sampler": f"{row['method']}, {row['grid']}" if row else None, "n": row.get("n")}
+        | {"model": "its own" if arm["group"] == "own" else arm["model_title"]}
+        | pair("flow_bits", metrics.get("flow_bits"))
+        | {"sampler": _sampler_title(row) if row else None, "n": row.get("n")}
     )
 
 
@@ -166,7 +184,7 @@ def _arms(study: Found) -> None:
     rows += [floor for floor in [_floor(study)] if floor]
     names = [name for name in rows[0] if any(row.get(name) is not None for row in rows)]
     rows = [{name: row.get(name) for name in names} for row in rows]
-    table(rows, _columns(study, nfe))
+    table(rows, _columns(study, nfe), SETTINGS)
     st.caption(
         "Distances between features are not zero even for the same number of real images: see "
         "the last row. "
@@ -181,7 +199,7 @@ def _arms(study: Found) -> None:
 
 
 def _columns(study: Found, nfe: int | None) -> dict[str, Any]:
-    told = {"arm": st.column_config.TextColumn("method", width="medium", pinned=True)} | columns(
+    told = {"arm": st.column_config.TextColumn("method", width=358, pinned=True)} | columns(
         "change",
         "Δ to standard",
         "%+.4f",
@@ -250,7 +268,7 @@ def _evaluations(study: Found) -> None:
         title = study["metrics"][what]["title"]
         level = floor and floor["value"]
         figure = figures.curves(
-            drawn, NFE, COLUMNS[what][0], log_x=True, level=level, named="real images", height=460
+            drawn, NFE, title, log_x=True, level=level, named="real images", height=460
         )
         st.plotly_chart(figure, key="results-cifar-nfe", config=plots.BAR, alt=f"{title} by steps")
         st.caption(f"{title}, of samples against test images.")

@@ -11,6 +11,7 @@ from pages._results import figures
 from pages._results.headline import joined
 from pages._results.provenance import bracketed, columns, download, pair, table
 from pages._results.studies import Found, data_of, from_file
+from pages._results.titles import titled, with_titles
 from pages._shared import plots
 from pages._shared.menus import GRID_HELP
 from pages._shared.plots import Curve
@@ -22,9 +23,18 @@ __all__ = ["COMMAND", "best_guidance", "curves", "draw", "sentence", "titles"]
 COMMAND = "rgdiff study distances"
 COLORS = (plots.BLUE, plots.ORANGE, plots.GREEN, plots.PURPLE)  # of curves, in turn
 DASHES = ("solid", "dot", "dash", "dashdot")  # then
+SETTINGS = {
+    "process": "process",
+    "method": "sampler",
+    "grid": "time grid",
+    "model": "model",
+    "trained": "trained on",
+    "seed": "seed",
+}
 TRAINED = (
-    "Training steps times images in a step, those of earlier runs included; where the file does "
-    "not say how many images a step of an earlier run had, as many as in the last run."
+    "*Trained on*: training steps times images in a step, those of earlier runs included; where "
+    "the file does not say how many images a step of an earlier run had, as many as in the last "
+    "run."
 )
 OF_ALL = ("process", "method", "grid", "model", "seed", "guide_weights")
 ALIKE = {  # what rows of one curve have in common, by what differs along it
@@ -72,7 +82,7 @@ class _Parts:
                 filter(None, (_models(found), sentence(found), best_guidance(found)))
             ),
             most=most if len(_differing_of(rows)) == 1 else [],
-            curves={axis: curves(found, axis) for axis in AXES},
+            curves={axis: _telling(curves(found, axis)) for axis in AXES},
             alike={axis: alike(found, axis) for axis in AXES},
             table=_table(found),
             features=str(found["features"]),
@@ -111,12 +121,13 @@ def draw(study: Found) -> None:
         parts.table,
         {
             "way": st.column_config.TextColumn("drawn", pinned=True),
-            "n": "images",
-            "trained": st.column_config.TextColumn("trained on", help=TRAINED),
+            "n": st.column_config.NumberColumn("images", format="localized"),
+            "steps": "steps",
         }
         | columns("frechet", fid, "%.2f", "Lower is better; compares at equal numbers alone.")
         | columns("kernel", kid, "%.5f", "Unbiased: compares at any number of images.")
-        | columns("named", "classified as asked", "%.3f", "By our own classifier."),
+        | columns("named", "as asked", "%.3f", "Classified as asked, by our own classifier."),
+        SETTINGS,
     )
     download(data, "distances", parts.table)
     st.caption(
@@ -124,7 +135,7 @@ def draw(study: Found) -> None:
         f"{parts.features.capitalize()}. A step with guidance takes two evaluations of the "
         "network. A Fréchet distance is biased upwards by few images: the row *training images* "
         "shows by how much. Published FIDs are of 50,000 samples and the training set. "
-        f"{'' if parts.complete else 'The study is not complete.'}"
+        f"{TRAINED}{'' if parts.complete else ' The study is not complete.'}"
     )
     with st.expander("The commands that measured this", icon=":material/terminal:"):
         st.code("\n".join(parts.commands), language="sh")
@@ -138,19 +149,22 @@ def titles(features: str) -> tuple[str, str]:
 
 
 def sentence(found: Found) -> str:
-    """Return the distances of the most samples in words."""
+    """Return in words the least distance of the most samples, and what they were drawn with."""
     rows = _most(found)
     fid, kid = titles(str(found["features"]))
     drawn = [row for row in rows if row["way"] != REAL]
     if not drawn:
         return ""
-    parts = [
-        f"{_title(row, drawn)} **{_number(row['frechet'])}** ({kid} {_number(row['kernel'])})"
-        for row in drawn
-    ]
+    best = min(drawn, key=lambda row: row["frechet"]["value"])
+    words = _words(best)
+    trained = f"after {words['trained']} of training" if words["trained"] else ""
+    setting = (_way(best), words["process"], words["method"], words["steps"], trained)
     floor = next((row for row in rows if row["way"] == REAL), None)
     of_real = "" if floor is None else f" Real training images score {_number(floor['frechet'])}."
-    return f"{fid} with {drawn[0]['n']:,} samples: {joined(parts)}.{of_real}"
+    return (
+        f"The lowest {fid} of {best['n']:,} samples is **{_number(best['frechet'])}** ({kid} "
+        f"{_number(best['kernel'])}): {', '.join(filter(None, setting))}.{of_real}"
+    )
 
 
 def best_guidance(found: Found) -> str:
@@ -180,8 +194,8 @@ def best_guidance(found: Found) -> str:
 
 def _models(found: Found) -> str:
     """Return whose samples these are."""
-    names = dict.fromkeys(f"`{row['model']}`" for row in found["rows"] if row.get("model"))
-    return f"Samples of {joined(list(names))}." if names else ""
+    names = dict.fromkeys(titled(row["model"]) for row in found["rows"] if row.get("model"))
+    return f"Samples of {joined([f'*{name}*' for name in names])}." if names else ""
 
 
 def curves(found: Found, axis: str) -> list[Curve]:
@@ -204,6 +218,11 @@ def curves(found: Found, axis: str) -> list[Curve]:
     return drawn
 
 
+def _telling(drawn: list[Curve]) -> list[Curve]:
+    """Return curves, none where each has two points: what they say is in the table."""
+    return drawn if any(len(curve.x) > 2 for curve in drawn) else []
+
+
 def alike(found: Found, axis: str) -> str:
     """Return what the curves of an axis have in common, in words."""
     told = [dict(zip(ALIKE[axis], key, strict=True)) for key in _grouped(found, axis)]
@@ -217,7 +236,7 @@ def _grouped(found: Found, axis: str) -> dict[tuple[str, ...], dict[int, Found]]
     rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
     several: dict[tuple[str, ...], dict[int, Found]] = {}
     for row in sorted(rows, key=lambda row: row["n"]):  # the most samples at each place
-        words = _words(row) | {"way": str(row["way"]), "by": f"by {row.get('by')}"}
+        words = _words(row) | {"way": _way(row), "by": f"by {titled(str(row.get('by')))}"}
         key = tuple(words[name] for name in ALIKE[axis])
         several.setdefault(key, {})[row[axis]] = row["kernel"]
     return {key: points for key, points in several.items() if len(points) > 1}
@@ -242,7 +261,7 @@ def _title(row: Found, rows: list[Found]) -> str:
     """Return what a row is called among others: by what differs."""
     words, differs = _words(row), _differing_of(rows)
     parts = (words[name] for name in differs if name != "way")
-    return ", ".join([str(row["way"]), *filter(None, parts)])
+    return ", ".join([_way(row), *filter(None, parts)])
 
 
 def _differing_of(rows: Sequence[Found]) -> list[str]:
@@ -255,12 +274,13 @@ def _number(each: Found) -> str:
 
 def _table(found: Found) -> list[dict[str, Any]]:
     return [
-        {"way": str(row["way"])}
-        | {key: _words(row)[key] for key in ("process", "method", "grid", "model", "trained")}
-        | {"steps": int(row["steps"]) or None, "n": int(row["n"]), "seed": _seed(row)}
+        {"way": _way(row), "n": int(row["n"])}
         | pair("frechet", row["frechet"])
         | pair("kernel", row["kernel"])
         | pair("named", row["named"])
+        | {"steps": int(row["steps"]) or None}
+        | {key: _words(row)[key] for key in ("process", "method", "grid", "model", "trained")}
+        | {"seed": _seed(row)}
         for row in found["rows"]
     ]
 
@@ -274,12 +294,17 @@ def _words(row: Found) -> dict[str, str]:
         "method": METHODS[row["method"]].title,
         "grid": GRID_HELP[row["grid"]]["title"],
         "steps": f"{row['steps']} steps",
-        "model": str(row.get("model", "")),
+        "model": titled(str(row.get("model", ""))),
         "trained": f"{row['images']:,} images" if row.get("images") else "",
         "seed": f"seed {_seed(row)}",
         "weights": f"weights {row['weights'][:8]}" if row.get("weights") else "",
         "guide_weights": f"guide {row['guide_weights'][:8]}" if row.get("guide_weights") else "",
     }
+
+
+def _way(row: Found) -> str:
+    """Return what was drawn, with the title of a model that guides."""
+    return with_titles(str(row["way"]))
 
 
 def _seed(row: Found) -> int | None:

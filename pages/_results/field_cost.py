@@ -10,6 +10,7 @@ import streamlit as st
 from pages._results import figures
 from pages._results.provenance import bracketed, download
 from pages._results.studies import Found
+from pages._results.titles import titled
 from pages._shared import plots
 from pages._shared.plots import Curve
 
@@ -93,7 +94,7 @@ def _curves(found: Found) -> list[Curve]:
     models = list(dict.fromkeys(row["model"] for row in found["cost"] if row["model"]))
     for model, color in zip(models, itertools.cycle(COLORS), strict=False):
         for way, (title, dash) in WAYS.items():
-            drawn += _curve(found, way, model, f"{model}, {title}", color, dash)
+            drawn += _curve(found, way, model, f"{titled(model)}, {title}", color, dash)
     return drawn
 
 
@@ -114,4 +115,4 @@ def _curve(
 def _title(row: Found) -> str:
     if row["model"] is None:
         return MONTE_CARLO[row["way"]][0]
-    return f"{row['model']}, {WAYS[row['way']][0]}"
+    return f"{titled(row['model'])}, {WAYS[row['way']][0]}"

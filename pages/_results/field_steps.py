@@ -11,6 +11,7 @@ from pages._results import figures
 from pages._results.headline import joined
 from pages._results.provenance import download
 from pages._results.studies import Found
+from pages._results.titles import titled
 from pages._shared import plots
 from pages._shared.plots import Curve
 from rgdiff_core.study.lattice.sizes_steps import BOUND, MOST
@@ -44,10 +45,10 @@ class FieldSteps:
         curves = [
             curve
             for model, (way, (title, color)) in itertools.product(models, WAYS.items())
-            for curve in _curve(rows, model, way, f"{model}, {title}", (color, dashes[model]))
+            for curve in _curve(rows, model, way, title, (color, dashes[model]))
         ]
         table = [
-            {"model": row["model"], "L": row["size"], "way": WAYS[row["way"]][0]}
+            {"model": titled(row["model"]), "L": row["size"], "way": WAYS[row["way"]][0]}
             | {"grid": row["grid"], "evaluations per site": row["enough"]}
             for row in rows
         ]
@@ -88,7 +89,7 @@ def _sentence(rows: list[Found]) -> str:
         }
         if there:
             first, last = min(there), max(there)
-            text = f"{key[0]}, {WAYS[key[1]][0]}, **{there[last]:.2g}** at {last}×{last}"
+            text = f"{titled(key[0])}, {WAYS[key[1]][0]}, **{there[last]:.2g}** at {last}×{last}"
             told.append(
                 text + (f" ({there[first]:.2g} at {first}×{first})" if first < last else "")
             )
@@ -106,4 +107,4 @@ def _curve(
     if not points:
         return []
     sizes, values = zip(*sorted(points), strict=True)
-    return [Curve(title, sizes, values, *look, joined=True)]
+    return [Curve(f"{titled(model)}, {title}", sizes, values, *look, joined=True)]

@@ -93,8 +93,8 @@ def sentence(known: Effects, alone: Mapping[str, Difference] | None = None) -> s
     for method, _ in wins.most_common(1):
         noise, schedule = METHODS[method]
         text += (
-            f"; {noise} with a {schedule} and our denoiser (its reference, loss, input and "
-            f"conditioning) is **{_outcomes(_of_method(known, method))}**"
+            f". {noise.capitalize()} with a {schedule} and our denoiser (its reference, loss, "
+            f"input and conditioning) is **{_outcomes(_of_method(known, method))}**"
         )
     if alone:
         text += (

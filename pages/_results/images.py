@@ -196,8 +196,9 @@ def ablation(study: Found) -> None:
     )
     if seeds > 1:
         _differences(steps)
-    own = {**study, "command": found["command"], "arms": [{"seeds": found["seeds"]}], "models": []}
+    own = {**study, "arms": [{"seeds": found["seeds"]}], "models": []}
     below(own, "ablation", rows, "DATA-MODEL-SEED")
+    st.caption(f"`{found['command']}`")
 
 
 def _differences(steps: Sequence[Found]) -> None:

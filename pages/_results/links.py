@@ -12,6 +12,7 @@ import rgdiff_core as rg
 from pages._noising.state import NoisingState
 from pages._results import studies
 from pages._results.studies import Found
+from pages._results.titles import titled
 from pages._sampling import link as sampling_link
 from pages._sampling.setting import MAX_SAMPLES, Setting
 from pages._shared.process_choice import ProcessChoice, choice_of
@@ -119,13 +120,13 @@ def model_of(study: Found, arm: Found) -> tuple[str, str]:
     data = studies.data_of(study)
     pretrained = {model.name: model for model in rg.list_pretrained()}
     if isinstance(arm["model"], str) and arm["model"] in pretrained:
-        return f"pretrained/{arm['model']}", f"the method's own model, `{arm['model']}`"
+        return f"pretrained/{arm['model']}", f"the method's own model, *{titled(arm['model'])}*"
     if own_file(study, arm) is not None:
         return "", "the model that the study trained, which becomes a run of yours"
     missing = "because the method's own model file is not available"
     for name, model in pretrained.items():
         if model.data == data:
-            return f"pretrained/{name}", f"the universal model `{name}`, {missing}"
+            return f"pretrained/{name}", f"the universal model *{titled(name)}*, {missing}"
     return f"free/{data}", f"the free theory of its data, {missing}"
 
 

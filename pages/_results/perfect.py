@@ -1,4 +1,6 @@
-"""What few steps cost a perfect denoiser: a sentence, and the gap against N in each theory."""
+"""What few steps cost a perfect denoiser: a sentence, and the gap of each theory's best process
+against N, relative to that of white noise.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +10,7 @@ import streamlit as st
 
 from pages._results import figures, training_error
 from pages._results.headline import OUTCOMES, joined
-from pages._results.provenance import bracketed
+from pages._results.provenance import NONE, bracketed
 from pages._results.studies import Found, from_file
 from pages._shared import plots
 from pages._shared.plots import Curve
@@ -21,6 +23,7 @@ from rgdiff_core.study.lattice.schedule_summary import (
     leader,
     unsettled,
 )
+from rgdiff_core.study.lattice.verdict import Difference
 
 __all__ = ["draw", "grid_rows", "sentence"]
 
@@ -29,15 +32,15 @@ COMMAND = "rgdiff study schedules"
 GAPS: Mapping[str, str] = {**OUTCOMES, "better": "smaller", "worse": "larger"}
 HEAD = (
     "| theory | best component-wise process | chosen from | gap relative to white noise, % "
-    "| on grids uniform in angle, % | on grids uniform in log-SNR, % |\n|:--|:--|--:|--:|--:|--:|"
+    "| on grids uniform in angle, % | on grids uniform in log-SNR, % | Haar wavelets, % |\n"
+    "|:--|:--|--:|--:|--:|--:|--:|"
 )
+AXIS = "gap relative to white noise, %"
 WIDE = 3  # figures beside each other
-# Besides the best component-wise process; colours and dashes are those of the arms.
-SHOWN: Mapping[str, tuple[str, str, str]] = {
-    "white-linear": ("white noise, scalar", plots.BLUE, "dash"),
-    "matched-linear": ("matched noise, scalar", plots.GREEN, "dash"),
-    "haar-0": ("Haar wavelets, level by level", plots.GREY, "dot"),
-}
+# Beside white noise, the line at 0; colours and dashes are those of the arms.
+SCALAR, HAAR = "matched-linear", "haar-0"
+SHOWN = ("matched noise, scalar", plots.GREEN, "dash")
+BEST = ("best component-wise process of the table", plots.ORANGE, "solid")
 
 
 def draw() -> None:
@@ -50,14 +53,17 @@ def draw() -> None:
     if rows:  # in Markdown, for what is laid out later moves all below it
         lines = (f"| {' | '.join(row.values())} |" for row in rows)
         st.markdown("\n".join((HEAD, *lines)))
+    st.html(figures.legend(curve for _, curves in figure for curve in curves))
     for start in range(0, len(figure), WIDE):
         for place, (title, curves) in zip(st.columns(WIDE), figure[start:], strict=False):
             place.markdown(f"**φ⁴, {title}**")
             place.plotly_chart(
-                figures.curves(curves, "steps N", "gap, nats", log_x=True, log_y=True, height=320),
+                figures.curves(
+                    curves, "steps N", AXIS, log_x=True, level=0.0, height=280
+                ).update_layout(showlegend=False),
                 key=f"results-perfect-{title}",
                 config=plots.BAR,
-                alt=f"KL in nats against the number of steps, φ⁴, {title}",
+                alt=f"Gap relative to white noise against the number of steps, φ⁴, {title}",
             )
     st.caption(note)
     with st.expander("With trained networks, and with Gaussian data"):
@@ -83,10 +89,12 @@ def sentence(theories: Sequence[Found], steps: int) -> str:
     ]
     if not parts:
         return "Component-wise schedules have not been compared with a perfect denoiser yet."
+    counts = sorted({each.measured for each in leaders.values()})
+    of = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     return (
-        f"With only {steps} sampling steps even a perfect denoiser does not sample φ⁴ exactly. "
-        "Compared with white noise and a linear log-SNR, each on its own best time grid, this "
-        "discretization error of the best component-wise process is "
+        f"**With a perfect denoiser** the best of {of} component-wise processes, chosen on these "
+        f"very numbers, has in {steps} steps a discretization error that, compared with white "
+        "noise and a linear log-SNR, each on its own best time grid, is "
         f"{'; '.join(parts)}. On a grid that is not chosen for it, it may be larger than that of "
         "white noise: the saving is one of schedule and grid." + _doubt(theories)
     )
@@ -114,7 +122,8 @@ def _where(rows: Mapping[str, Leader]) -> str:
 
 def grid_rows(theories: Sequence[Found], steps: int) -> list[dict[str, str]]:
     """Return by how many per cent of white noise's the best component-wise process' gap is off
-    it, on the best time grids of both and on grids that are not chosen for them.
+    it, on the best time grids of both and on grids that are not chosen for them; and that of Haar
+    wavelets level by level, on the best.
     """
     found = []
     for theory in theories:
@@ -124,11 +133,17 @@ def grid_rows(theories: Sequence[Found], steps: int) -> list[dict[str, str]]:
         row = {"theory": theory["title"], "process": best.title, "of": _of(best)}
         gaps = {each["name"]: each["gap"] for each in theory["processes"]}
         for grid in GRIDS:
-            off = differences(theory, steps, grid)[best.name]
-            scale = 100 / gaps[BASELINE][grid][str(steps)]["value"]
-            row[grid] = bracketed(scale * off.value, scale * (off.error or math.nan))
+            base = gaps[BASELINE][grid][str(steps)]["value"]
+            row[grid] = _percent(differences(theory, steps, grid)[best.name], base)
+        haar = differences(theory, steps).get(HAAR)
+        base = gaps[BASELINE]["best"][str(steps)]["value"]
+        row["haar"] = _percent(haar, base) if haar else NONE
         found.append(row)
     return found
+
+
+def _percent(off: Difference, base: float) -> str:
+    return bracketed(100 / base * off.value, 100 / base * (off.error or math.nan))
 
 
 def _of(leader: Leader) -> str:
@@ -144,21 +159,25 @@ def _curves(theory: Found, steps: int) -> list[Curve]:
         default=None,
     )
     rows = {row["name"]: row for row in theory["processes"]}
-    looks: dict[str, tuple[str, str, str]] = dict(SHOWN)
-    if best is not None:
-        looks[best["name"]] = (best["title"], plots.ORANGE, "solid")
-    return [_curve(rows[name], *look) for name, look in looks.items() if name in rows]
+    looks = {SCALAR: SHOWN} | ({} if best is None else {best["name"]: BEST})
+    if BASELINE not in rows:
+        return []
+    base = rows[BASELINE]["gap"]["best"]
+    return [_curve(rows[name], base, *look) for name, look in looks.items() if name in rows]
 
 
-def _curve(row: Found, label: str, color: str, dash: str) -> Curve:
-    gaps: Mapping[str, Any] = row["gap"]["best"]
+def _curve(row: Found, base: Found, label: str, color: str, dash: str) -> Curve:
+    """Return by how many per cent of the baseline's gaps those of a process are off them."""
+    offs: Mapping[str, Any] = row["against_baseline"]["best"]
+    scales = [100 / base[n]["value"] for n in offs]
+    pairs = list(zip(scales, offs.values(), strict=True))
     return Curve(
         label,
-        [int(n) for n in gaps],
-        [gap["value"] for gap in gaps.values()],
+        [int(n) for n in offs],
+        [scale * off["value"] for scale, off in pairs],
         color,
         dash,
-        error=[gap["error"] for gap in gaps.values()],
+        error=[scale * (off["error"] or 0.0) for scale, off in pairs],
         joined=True,
     )
 
@@ -170,7 +189,7 @@ def _note(found: Found) -> str:
     ends = {min(counts), max(counts)} if counts else {0}
     fields = " to ".join(f"{count:,}" for count in sorted(ends))
     return (
-        "Gap, the discretization error: KL, in nats, of the stochastic (shell) sampler's N steps "
+        "Gap, the discretization error: KL of the stochastic (shell) sampler's N steps "
         "minus that of infinitely many, with the exact posterior mean by Monte Carlo and no "
         "network; each process on its own best time grid; in the table the same processes also "
         "on grids uniform in angle and uniform in log-SNR. Gaussian data whose "

@@ -18,6 +18,16 @@ __all__ = ["draw", "line"]
 
 KL = "KL(p‖q) ≤, nats"
 NFE = "network evaluations per sample"
+SETTINGS = {
+    "schedule": "schedule",
+    "parameters": "parameters",
+    "lr": "learning rate",
+    "seeds": "seeds",
+}
+FIRST = ("arm", "kl", "change", "sigmas", "ess", "chi", "schedule")  # always shown
+ABOUT = {  # what an arm is, where the file does not say it plainly
+    OURS: "The noise has the spectrum of the data, and a cutoff moves through the scales."
+}
 QUANTITIES: Mapping[str, tuple[str, str, float | None]] = {  # its axis, and the perfect value
     "susceptibility_percent": ("error of the susceptibility, %", "susceptibility error", 0.0),
     "ess": ("effective sample size", "ESS", 1.0),
@@ -43,19 +53,19 @@ def draw(study: Found) -> None:
 def _head(study: Found) -> None:
     theory, truth, done = study["theory"], study["truth"], study["complete"]
     known = {
-        "entropy ⟨S⟩ + log Z": truth["entropy"],
-        "log Z": truth["log_z"],
-        "susceptibility": truth["susceptibility"],
-        "distance of the data's Gaussian": truth.get("gaussian_kl"),
+        "entropy ⟨S⟩ + log Z = {} nats": truth["entropy"],
+        "log Z = {}": truth["log_z"],
+        "distance of the data's Gaussian {} nats": truth.get("gaussian_kl"),
+        "susceptibility χ = {}": truth["susceptibility"],
     }
-    told = ", ".join(
-        f"{name} {provenance.bracketed(each['value'], each['error'])}"
-        for name, each in known.items()
+    told = "; ".join(
+        text.format(bracketed(each["value"], each["error"]))
+        for text, each in known.items()
         if each
     )
     st.markdown(
         f"m² = {theory['m2']:g}, λ = {theory['lam']:g}, {theory['size']}×{theory['size']} sites. "
-        f"From Monte Carlo alone, in nats: {told}.".replace("-", "−")
+        f"From Monte Carlo alone: {told}.".replace("-", "−")
     )
     if done["runs"] < done["of"]:
         st.info(
@@ -70,18 +80,19 @@ def line(arm: Found, samplers: list[Found]) -> dict[str, Any]:
     off = against(arm, "kl")
     last = max((row for row in samplers), key=lambda row: row["nfe"], default=None)
     return (
-        {"arm": arm["title"], "schedule": arm["schedule_title"]}
+        {"arm": arm["title"]}
         | pair("kl", _whole(metrics["kl"]))
         | pair("change", off and {"value": off.value, "error": off.error})
         | {"sigmas": off and off.sigmas}
+        | pair("ess", metrics.get("ess"))
+        | pair("chi", last and last["susceptibility_percent"])
+        | {"schedule": arm["schedule_title"]}
         | pair("ends", metrics.get("ends"))
         | pair("share", arm["share_of_gaussian"], 100)
-        | pair("ess", metrics.get("ess"))
         | pair("reverse_kl", metrics.get("reverse_kl"))
         | pair("flow_kl", _whole(metrics.get("flow_kl")))
         | pair("bound_kl", _whole(metrics.get("bound_kl")))
         | pair("acceptance", metrics.get("acceptance"))
-        | pair("chi", last and last["susceptibility_percent"])
         | {
             "lr": arm["lr"],
             "parameters": arm["parameters"],
@@ -105,7 +116,14 @@ def _arms(study: Found) -> None:
         for arm in study["arms"]
     ]
     steps = max((row["nfe"] for row in study["samplers"]), default=0)
-    table(rows, _columns(first, steps))
+    every = st.toggle(
+        "All columns",
+        key="columns",
+        bind="query-params",
+        help="Also the other distances, the part of the end points, and the training.",
+    )
+    told = _columns(first, steps)
+    table(rows, told if every else told | dict.fromkeys({*rows[0]} - {*FIRST}), SETTINGS)
     st.caption(
         "In brackets one standard error, in the last digits: of KL(p‖q) with that of the held-out "
         "fields, else over seeds."
@@ -123,23 +141,23 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
     )
     return {
         "arm": st.column_config.TextColumn("method", width=265, pinned=True),
-        "schedule": st.column_config.TextColumn(
-            "schedule", help="What the search chose among the method's candidates."
-        ),
         **columns("kl", KL, about=MEASURE),
         **columns(
             "change",
-            "Δ to standard, nats",
+            "Δ to standard",
             "%+.4f",
-            "KL minus that of standard diffusion, paired by seed.",
+            "In nats: KL minus that of standard diffusion, paired by seed.",
         ),
         "sigmas": st.column_config.NumberColumn(
             "σ", help="The difference in standard errors.", format="%.1f"
         ),
         **columns(
             "ends",
-            "due to end points (nats)",
-            about="The part of KL(p‖q) that lies beyond the ends of the schedule.",
+            "end points",
+            about="In nats: the part of KL(p‖q) that lies beyond the ends of the schedule.",
+        ),
+        "schedule": st.column_config.TextColumn(
+            "schedule", help="What the search chose among the method's candidates."
         ),
         **columns("share", "% of Gaussian's", "%.1f", "KL as a share of the data's Gaussian's."),
         **columns(
@@ -166,7 +184,7 @@ def _columns(method: str, steps: int) -> dict[str, Any]:
 
 def _words(arm: Found) -> str:
     off = against(arm, "kl")
-    text = f"{arm['about']} The search chose {arm['schedule_title']}."
+    text = f"{ABOUT.get(arm['name'], arm['about'])} The search chose {arm['schedule_title']}."
     if arm.get("lr_at_edge"):
         text += f" Its learning rate, {arm['lr']:g}, is at the edge of what was tried."
     return f"{text} Against standard diffusion: {phrase(off)}." if off else text

@@ -1,7 +1,7 @@
 """Below every table and figure: its numbers as a file, and what made them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,14 +11,15 @@ from pages._results import studies
 from pages._results.studies import Found
 from pages._shared import plots
 
-__all__ = ["below", "bracketed", "columns", "download", "pair", "table", "whole"]
+__all__ = ["alike", "below", "bracketed", "columns", "download", "pair", "table", "whole"]
 
 Rows = Sequence[Mapping[str, Any]]
 NONE = "–"  # where there is no number
 
 
 def below(study: Found, name: str, rows: Rows, cells: str) -> None:
-    """Draw the download of a table's or figure's rows, with the command and the seeds behind it.
+    """Draw the download of a table's or figure's rows, with the seeds and the cells behind it; the
+    command is said by `whole`.
 
     Arguments:
         name: In the file's name, and of the button.
@@ -27,7 +28,7 @@ def below(study: Found, name: str, rows: Rows, cells: str) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         download(studies.data_of(study), name, rows)
-        st.caption(f"`{studies.command(study)}` · seeds {studies.seeds(study)} · cells `{cells}`")
+        st.caption(f"seeds {studies.seeds(study)} · cells `{cells}`")
 
 
 def download(data: str, name: str, rows: Rows) -> None:
@@ -56,8 +57,12 @@ def _csv(rows: Rows) -> str:
     return plots.table({name: [row.get(name) for row in rows] for name in names})
 
 
-def whole(study: Found) -> None:
-    """Draw the download of all of a study, and with what it was computed."""
+def whole(study: Found, method: str = "") -> None:
+    """Draw the download of all of a study, and folded, how and with what it was computed.
+
+    Arguments:
+        method: What is said of the method.
+    """
     data, versions = studies.data_of(study), study.get("versions", {})
     st.download_button(
         "All numbers (JSON)",
@@ -74,10 +79,13 @@ def whole(study: Found) -> None:
     parts = [", ".join(f"{name} {number}" for name, number in versions.items())]
     parts += _machines(study)
     parts += [f"{minutes:g} processor minutes"] if minutes else []
-    st.caption(
-        "All of it is made by one command, which continues where it was stopped: "
-        f"`{studies.command(study)}`. {' · '.join(filter(None, parts))}"
-    )
+    with st.expander("Method and reproduction", icon=":material/science:"):
+        if method:
+            st.markdown(method)
+        st.caption(
+            "All of it is made by one command, which continues where it was stopped: "
+            f"`{studies.command(study)}`. {' · '.join(filter(None, parts))}"
+        )
 
 
 def pair(name: str, number: Mapping[str, Any] | None, factor: float = 1.0) -> dict[str, Any]:
@@ -103,16 +111,22 @@ def columns(
     return {name: column, f"{name}_error": None}
 
 
-def table(rows: Rows, config: Mapping[str, Any], **more: Any) -> None:
+def table(
+    rows: Rows, config: Mapping[str, Any], settings: Mapping[str, str] | None = None, **more: Any
+) -> None:
     """Draw a table whose numbers have their errors in brackets, and are sorted as numbers; a
-    column that is empty in every row is not shown.
+    column that is empty in every row is not shown, and a setting that all rows share is said once
+    below it.
 
     Arguments:
         config: Of the columns; those of `columns` show a number and its error.
+        settings: Titles of the columns of settings.
         more: Further options of `st.dataframe`.
     """
+    settings = settings or {}
+    shared = alike(rows, settings)
     empty = [name for name in config if all(row.get(name) is None for row in rows)]
-    config = {**config, **dict.fromkeys(empty)}
+    config = {**settings, **config, **dict.fromkeys((*empty, *shared))}
     digits = {
         name: column["type_config"]["format"]
         for name, column in config.items()
@@ -131,6 +145,17 @@ def table(rows: Rows, config: Mapping[str, Any], **more: Any) -> None:
         column_config={**config, **plain},
         **more,
     )
+    if shared:
+        told = "; ".join(f"*{settings[name]}* {value}" for name, value in shared.items())
+        st.caption(f"In all rows: {told}.")
+
+
+def alike(rows: Rows, settings: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that are equal in all rows that have any, by name."""
+    found = {
+        name: {row[name] for row in rows if row.get(name) not in (None, "")} for name in settings
+    }
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
 
 
 class _Measured(float):

@@ -14,6 +14,13 @@ __all__ = ["draw", "rows", "sentence", "summarize"]
 
 COMMAND = "rgdiff study recipe --data {}"
 BAND = "where the data log-SNR is between −4 and 4"
+NAMED = "As the command calls it; after a plus, what it changes of the first."
+FIRST = "the first recipe"
+OURS = "our denoiser"
+DENOISER = (
+    "*Our denoiser* corrects the Gaussian of the data's own spectrum and is told the noise level "
+    "at every scale; that of standard diffusion is told the time alone."
+)
 CHANGE = "In pairs of the same images; where both are judged in the same noise."
 
 
@@ -52,7 +59,7 @@ def _columns(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Return how a table's columns are shown: no steps where all have as many."""
     every = (
         {
-            "recipe": st.column_config.TextColumn("recipe", pinned=True),
+            "recipe": st.column_config.TextColumn("recipe", pinned=True, help=NAMED),
             "about": st.column_config.TextColumn("what it is", width=330),
             "minutes": st.column_config.NumberColumn("core-min", format="%.1f"),
             "steps": st.column_config.NumberColumn("steps", format="localized"),
@@ -75,24 +82,25 @@ def heading(budget: Found) -> str:
         f"{steps:,} steps" if steps else f"{float(budget['core_minutes']):g} core-minutes planned"
     )
     several = f", {seeds} seeds" if seeds > 1 else ""
-    return f"**{each} each{several}, changes of *{budget.get('base', 'base')}***"
+    return f"**{each} each{several}: the first recipe and changes of it**"
 
 
 def sentence(budget: Found) -> str:
-    """Return the distances of the samples in words, with the bits minus those of the first, ""
-    where they were not measured.
+    """Return the distances of the samples as a list in Markdown, with how many bits fewer or more
+    than the first each has, "" where they were not measured.
     """
     less = {row["name"]: row["less"] for row in rows(budget)}
-    parts = [
-        f"{label} **{bracketed(value, error)}**{less[name]}"
+    lines = [
+        f"- {label}: **{bracketed(value, error)}**{less[name]}"
         for name, label, value, error in _kernels(rows(budget))
     ]
-    if not parts:
+    if not lines:
         return ""
     steps = f", after {budget['steps']:,} steps" if budget.get("steps") else ""
     seeds = len(budget.get("seeds") or [0])
     of = f"{budget['samples']:,} samples each{steps}, {seeds} seed{'s' * (seeds > 1)}"
-    return f"KID of {of} (bits/dim minus the first's): {'; '.join(parts)}."
+    note = f" {DENOISER}" if any(OURS in line for line in lines) else ""
+    return "\n".join((f"KID of {of}, and bits/dim against the first recipe.{note}", "", *lines))
 
 
 def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, str, float, float]]:
@@ -102,7 +110,8 @@ def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, str, float, float]]
     measured = [row for row in lines if row["kernel"] is not None]
     processes = [process_title(row["name"]) for row in measured]
     alike = len(set(processes)) < len(processes)
-    names = [row["recipe"] for row in measured] if alike else processes
+    about = [FIRST if row is lines[0] else row["about"] for row in measured]
+    names = about if alike else processes
     return [
         (row["name"], name, row["kernel"], row["kernel_error"])
         for name, row in zip(names, measured, strict=True)
@@ -120,9 +129,9 @@ def summarize(data: str) -> None:
 
 def _by_steps(found: Found) -> str:
     equal = [each for each in found["budgets"] if each.get("steps")]
-    told = " ".join(filter(None, map(sentence, sorted(equal, key=lambda each: each["steps"]))))
-    where = "Small class-conditional networks of equal budget"
-    return f"{where}: {told} (*CIFAR-10*, *Recipes*)" if told else ""
+    told = "\n\n".join(filter(None, map(sentence, sorted(equal, key=lambda each: each["steps"]))))
+    where = "**Small class-conditional networks of equal budget** (*CIFAR-10*, *Recipes*)"
+    return f"{where}\n\n{told}" if told else ""
 
 
 def _tables(found: Found) -> list[tuple[str, str, list[dict[str, Any]]]]:
@@ -155,17 +164,17 @@ def rows(budget: Found) -> list[dict[str, Any]]:
         | pair("matched", arm.get("matched_bits"))
         | pair("named", arm.get("named"))
         | pair("kernel", arm.get("kernel"))
-        | {"less": _signed(arm.get("bits_less_base"))}
+        | {"less": _fewer(arm.get("bits_less_base"))}
         for arm in budget["arms"]
     ]
 
 
-def _signed(less: Found | None) -> str:
-    """Return a difference in brackets, "" where there is none."""
+def _fewer(less: Found | None) -> str:
+    """Return how many bits/dim fewer or more there are, "" where that is not known."""
     if less is None:
         return ""
-    told = bracketed(less["value"], less["error"])
-    return f" ({told})".replace("-", "−") if less["value"] < 0 else f" (+{told})"
+    side = "fewer" if less["value"] < 0 else "more"
+    return f", {bracketed(abs(less['value']), less['error'])} bits/dim {side}"
 
 
 def _short(name: str, base: str) -> str:

@@ -14,6 +14,7 @@ from pages._results.headline import joined
 from pages._results.provenance import bracketed, download
 from pages._results.relaxed import Relaxed
 from pages._results.studies import Found, from_file
+from pages._results.titles import titled
 from pages._shared import address, plots
 from pages._shared.plots import Curve
 from rgdiff_core.lattice.scaling import ISING
@@ -94,7 +95,10 @@ def _study() -> None:
     if parts is None or not parts.models:
         return
     names = list(parts.models)
-    model = parts.models[address.menu(st, "Model", names, default=names[0], key="sizes-model")]
+    chosen = address.menu(
+        st, "Model", names, default=names[0], key="sizes-model", format_func=titled
+    )
+    model = parts.models[chosen]
     st.markdown(model.scores)
     shown = [(name, each) for name, each in model.curves.items() if each]
     st.html(figures.legend(curve for _, each in shown for curve in each))
@@ -138,15 +142,18 @@ def published_table(found: Found) -> str:
     rows = found.get("published", [])
     if not rows:
         return ""
-    names = list(rows[0]["observables"])
+    names, models = list(rows[0]["observables"]), {row["model"] for row in rows}
     titles = (TITLES.get(name, name).replace("|", r"\|") for name in names)
-    heads = ["model", "L", "λ", "ESS", *(f"{title}, %" for title in titles)]
+    alone = f"Fields of *{titled(rows[0]['model'])}*.\n\n" if len(models) == 1 else ""
+    heads = [] if alone else ["model"]
+    heads += ["L", "λ", "ESS", *(f"{title}, %" for title in titles)]
     lines = [f"| {' | '.join(heads)} |", "|:--|" + "--:|" * (len(heads) - 1)]
     for row in rows:
-        shown = [row["model"], str(row["size"]), f"{row['lam']:g}", _number(row["ess"])]
+        shown = [] if alone else [titled(row["model"])]
+        shown += [str(row["size"]), f"{row['lam']:g}", _number(row["ess"])]
         shown += [_off(row["observables"][name]) for name in names]
         lines.append(f"| {' | '.join(shown)} |")
-    return "\n".join(lines)
+    return alone + "\n".join(lines)
 
 
 def exponents_table(found: Found, model: str) -> str:
@@ -179,11 +186,13 @@ def _measured(each: Found) -> str:
 
 
 def scores(found: Found, model: str) -> str:
-    """Return how much of what was not given is right at each size, and what is off most, as
-    Markdown.
+    """Return how much of what was not given is right at each size, and what is off by most of its
+    standard errors, as Markdown.
     """
     heads = {"run": "drawn from noise", "grown": "grown by an octave from HMC"}
-    lines = [f"| | {' | '.join(heads.values())} |", "|:--|" + ":--|" * len(heads)]
+    counted = f"within {CLOSE:g} % or {ENOUGH:g} standard errors"
+    titles = (f"{title}: {counted}" for title in heads.values())
+    lines = [f"| | {' | '.join(titles)} |", "|:--|" + ":--|" * len(heads)]
     for at in found["sizes"]:
         kinds = {row["kind"]: row for row in at["rows"] if row["model"] == model}
         cells = [_score(_free(kinds[kind])) if kind in kinds else "–" for kind in heads]
@@ -192,26 +201,38 @@ def scores(found: Found, model: str) -> str:
     if len(lines) == 2:
         return "This model has not been measured yet."
     return "\n".join(lines) + (
-        f"\n\n*Right*: within {CLOSE:g} % of Hamiltonian (hybrid) Monte Carlo (HMC) or "
-        f"{ENOUGH:g} standard errors. *Too noisy to tell*: no further off than that, with an "
-        f"error above {NOISY:g} %. What the coarse part of grown fields fixes does not count."
-        f"{_weights(found, model)}"
+        "\n\nCompared with Hamiltonian (hybrid) Monte Carlo (HMC). *Within "
+        f"{CLOSE:g} % alone*: yet off by more than {ENOUGH:g} standard errors. "
+        f"*Too noisy to tell*: no further off than that, with an error above {NOISY:g} %. "
+        f"{_counted(found['observables'])}{_weights(found, model)}"
+    )
+
+
+def _counted(names: Sequence[str]) -> str:
+    """Return why fewer observables count of grown fields than of those drawn from noise."""
+    free = [TITLES.get(name, name) for name in names if name not in GIVEN]
+    return (
+        f"Of fields drawn from noise all {len(names)} observables count; of grown fields "
+        f"{len(free)}, {joined(free)}, because the averages that they grow from fix the others."
     )
 
 
 def _score(free: Mapping[str, Found]) -> str:
-    """Return how many observables are right, and which is off most."""
+    """Return how many observables are right, and which is wrong by most standard errors."""
     if any(_diverged(each) for each in free.values()):
         return "fields diverge"
     right = {name for name, each in free.items() if _right(each)}
     noisy = {name for name in right if _error(free[name]) > NOISY}
-    text = f"{len(right - noisy)} of {len(free)} right"
+    near = {name for name in right - noisy if not _near(free[name])}
+    text = f"{len(right - noisy)} of {len(free)}"
+    text += f" ({len(near)} within {CLOSE:g} % alone)" if near else ""
     text += f", {len(noisy)} too noisy to tell" if noisy else ""
     wrong = set(free) - right
     if wrong:
-        worst = max(wrong, key=lambda name: abs(free[name]["percent"]))
+        worst = max(wrong, key=lambda name: abs(free[name]["deviation"] or 0.0))
         title = TITLES.get(worst, worst).replace("|", r"\|")
-        text += f"; {title} off by {_off(free[worst])} %"
+        sigmas = abs(free[worst]["deviation"] or math.inf)
+        text += f"; {title} off by {_off(free[worst])} %, {sigmas:.1f} standard errors"
     return text
 
 
@@ -233,8 +254,11 @@ def _free(row: Found) -> dict[str, Found]:
 
 def _right(each: Found) -> bool:
     close = abs(each["percent"]) <= CLOSE
-    near = abs(each["deviation"] or math.inf) <= ENOUGH
-    return close or (near and not _diverged(each))
+    return close or (_near(each) and not _diverged(each))
+
+
+def _near(each: Found) -> bool:
+    return abs(each["deviation"] or math.inf) <= ENOUGH
 
 
 def _diverged(each: Found) -> bool:

@@ -59,19 +59,18 @@ def phrase(difference: Difference, unit: str = "nats") -> str:
         return f"{side} by {size}; with a single seed, significance cannot be assessed"
     off = f"{size}, {sigmas:.1f} standard errors"
     if difference.outcome in ("same", "undecided"):
-        signed = bracketed(difference.value, difference.error)
-        return f"{_unresolved(difference)} ({f'{signed} {unit}'.rstrip()}, Student's test)"
+        return _unresolved(difference, unit)
     return f"{difference.outcome} by {off}"
 
 
-def _unresolved(difference: Difference) -> str:
-    """Return what is known of a difference that no test finds."""
+def _unresolved(difference: Difference, unit: str) -> str:
+    """Return what is known of a difference that no test finds, its value first."""
     low, high = difference.interval or (0.0, 0.0)
-    interval = f"95 % interval {low:+.2g} to {high:+.2g}".replace("-", "−")
-    if difference.margin is None:
-        return f"not distinguishable, {interval}"
     word = "equal" if difference.outcome == "same" else "not distinguishable"
-    return f"{word}, {interval}, margin ±{difference.margin:.2g}"
+    value = f"{bracketed(difference.value, difference.error)} {unit}".rstrip()
+    margin = "" if difference.margin is None else f"margin ±{difference.margin:.2g}, "
+    known = f"{value} (95 % interval {low:+.2g} to {high:+.2g}, {margin}Student's test)"
+    return f"{word}, {known}".replace("-", "−")
 
 
 def sentence(verdict: LatticeVerdict) -> str:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from pages._results import cost, distances, perfect, recipes, sizes
 from pages._results.provenance import bracketed
+from pages._results.titles import titled
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.images.distances_drawn import REAL
 from rgdiff_core.study.lattice.schedule_summary import same_curve
@@ -69,8 +70,10 @@ def test_what_is_too_noisy_to_tell_is_not_right():
         for name, (percent, deviation) in percents.items()
     }
     row = {"model": "m", "kind": "run", "observables": observables}
-    told = sizes.scores({"sizes": [{"size": 8, "rows": [row]}]}, "m")
-    cell = "2 of 5 right, 2 too noisy to tell; Binder cumulant off by −30.0(60) %"
+    found = {"sizes": [{"size": 8, "rows": [row]}], "observables": list(observables)}
+    told = sizes.scores(found, "m")
+    off = "Binder cumulant off by −30.0(60) %, 5.0 standard errors"
+    cell = f"2 of 5 (1 within 1 % alone), 2 too noisy to tell; {off}"
     assert f"| **8×8** | {cell} | – |" in told
 
 
@@ -160,9 +163,10 @@ def test_evaluations_and_trajectories_are_those_of_the_file(monkeypatch, tmp_pat
     link = {"section": "Larger lattices", "sizes-model": model}
     at = healthy(visit(**link))
     told = [each.value for each in at.markdown]
+    title = titled(model)
     evaluations = (
-        f"Network evaluations per site: {model}, white noise, **12** at 16×16 (9 at 8×8) and "
-        f"{model}, grown octave by octave, **3** at 16×16."
+        f"Network evaluations per site: {title}, white noise, **12** at 16×16 (9 at 8×8) and "
+        f"{title}, grown octave by octave, **3** at 16×16."
     )
     assert any(evaluations in each for each in told)
     end = "-0.50(50) % after **4** trajectories, 1 s a field"
@@ -235,23 +239,25 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
     told = distances.sentence(found)
-    assert "any class **40.0(40)**" in told and "Real training images score 9.00(90)." in told
+    assert (
+        "lowest FID of 500 samples is **20.0(20)** (KID 0.0100(10)): guidance 1.5," in told
+        and "Real training images score 9.00(90)." in told
+    )
     assert told in [each.value for each in at.markdown]
     table = next(each.value for each in at.dataframe if "kernel" in each.value)
     assert list(table["frechet"]) == [40.0, 20.0, 9.0]
     assert distances.curves(found, "steps") == distances.curves(found, "images") == []
     few = rows[1] | {"n": 100, "frechet": {"value": 70.0, "error": 1.0}}
-    rows += [few | {"steps": 4, "kernel": {"value": 0.04, "error": 0.002}}, few | {"steps": 16}]
+    rows += [few | {"steps": n, "kernel": {"value": 0.04, "error": 0.002}} for n in (4, 8)]
     (curve,) = distances.curves(found, "steps")
-    assert (curve.label, list(curve.x)) == ("white noise", [4, 16])
-    assert list(curve.y) == [0.04, 0.01]
+    assert (curve.label, list(curve.x)) == ("white noise", [4, 8, 16])
+    assert list(curve.y) == [0.04, 0.04, 0.01]
     assert distances.sentence(found) == told  # of the most samples
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
     shown = [each.value for each in at.markdown]
     alike = "guidance 1.5, white noise, DPM-Solver++(2M), uniform in log-SNR"
     assert f"**KID by steps of the sampler** · {alike}" in shown
-    assert not any(each.startswith("**KID by images of training**") for each in shown)
     less = {"value": 0.03, "error": 0.001}
     more = [rows[1] | {"images": 2000}, rows[1] | {"images": 100, "kernel": less}]
     (curve,) = distances.curves({"rows": [*rows, *more]}, "images")
@@ -339,14 +345,14 @@ def test_two_budgets_with_distances_have_a_figure_each(monkeypatch, tmp_path):
     found = json.loads(RECIPES.read_text(encoding="utf-8"))
     first = next(each for each in found["budgets"] if each.get("features"))
     base = first["arms"][0]
-    arms = [base, base | {"name": f"{base['name']}+larger"}]
+    arms = [base, base | {"name": f"{base['name']}+larger", "title": f"{base['title']}; larger"}]
     found["budgets"] = [first, first | {"steps": 1600, "arms": arms}]
     (tmp_path / RECIPES.name).write_text(json.dumps(found), encoding="utf-8")
     at = healthy(visit(section="CIFAR-10", view="Recipes"))
     assert len(at.get("plotly_chart")) == 2 and not at.warning
     assert [dot.count("**") for dot in map(recipes.sentence, found["budgets"])] == [8, 4]
-    assert f"{base['name']} **" in recipes.sentence(found["budgets"][1])
-    assert "+larger **" in recipes.sentence(found["budgets"][1])
+    assert "- the first recipe: **" in recipes.sentence(found["budgets"][1])
+    assert "\n- larger: **" in recipes.sentence(found["budgets"][1])
 
 
 @with_images
@@ -366,9 +372,10 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
         assert (told in [each.value for each in at.markdown]) == bool(told)
         for arm in measured:
             less, kernel = arm["bits_less_base"], arm["kernel"]
-            bits = less and bracketed(less["value"], less["error"]).replace("-", "−")
-            end = f" ({'+' * (less['value'] > 0)}{bits})" if less else ""
-            assert f"**{bracketed(kernel['value'], kernel['error'])}**{end}" in told
+            size = less and bracketed(abs(less["value"]), less["error"])
+            side = "more" if less and less["value"] > 0 else "fewer"
+            end = f", {size} bits/dim {side}\n" if less else "\n"
+            assert f"**{bracketed(kernel['value'], kernel['error'])}**{end}" in f"{told}\n"
     arms = [(budget, arm) for budget in budgets for arm in budget["arms"]]
     lines = [row for table in tables for _, row in table.iterrows()]
     for (budget, arm), row in zip(arms, lines, strict=True):

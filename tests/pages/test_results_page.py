@@ -155,6 +155,8 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
         assert title == f"| {theory['title']}"
         base = {each["name"]: each for each in theory["processes"]}["white-linear"]
         mine = next(each for each in theory["processes"] if each["title"] == process)
+        haar = next((x for x in theory["processes"] if x["name"] == "haar-0"), None)
+        assert (told.pop() == "– |") == (haar is None)
         for grid, number in zip(("best", "angle", "logsnr"), told, strict=True):
             off = mine["against_baseline"][grid]["16"]["value"]
             percent = float(number.split("(")[0].replace("−", "-"))
@@ -162,12 +164,24 @@ def test_the_page_opens_with_what_few_steps_cost_a_perfect_denoiser(monkeypatch,
     charts = at.get("plotly_chart")
     assert len(charts) == len(found["theories"])
     for chart, theory in zip(charts, found["theories"], strict=True):
-        (row,) = (each for each in theory["processes"] if each["name"] == found["baseline"])
-        drawn = json.loads(chart.proto.spec)["data"]
-        (trace,) = (each for each in drawn if each["name"] == "white noise, scalar")
-        gaps = row["gap"]["best"].values()
-        assert numbers(trace["y"]) == [gap["value"] for gap in gaps]
-        assert numbers(trace["error_y"]["array"]) == [gap["error"] for gap in gaps]
+        rows = {each["title"]: each for each in theory["processes"]}
+        base = next(each for each in rows.values() if each["name"] == found["baseline"])
+        gaps = [gap["value"] for gap in base["gap"]["best"].values()]
+        (best,) = (
+            x.split(" | ")[1]
+            for x in at.markdown[1].value.splitlines()
+            if theory["title"] in x.split(" | ")[0]
+        )
+        offs = rows[best]["against_baseline"]["best"].values()
+        spec = json.loads(chart.proto.spec)
+        (trace,) = (each for each in spec["data"] if each["name"] == perfect.BEST[0])
+        told = [
+            [100 * x[k] / gap for x, gap in zip(offs, gaps, strict=True)]
+            for k in ("value", "error")
+        ]
+        assert numbers(trace["y"]) == pytest.approx(told[0])
+        assert numbers(trace["error_y"]["array"]) == pytest.approx(told[1])
+        assert not spec["layout"]["showlegend"]
 
 
 def test_a_damaged_file_of_the_perfect_denoiser_is_one_sentence(monkeypatch, tmp_path):
@@ -221,13 +235,16 @@ def test_the_sentence_counts_the_outcomes(outcomes, words):
         (Difference(0.5, 0.1, 30, higher=True), "better by 0.50(10) nats, 5.0 standard errors"),
         (
             Difference(0.1, 0.1, 30),
-            "not distinguishable, 95 % interval −0.1 to +0.3 (0.10(10) nats, Student's test)",
+            "not distinguishable, 0.10(10) nats (95 % interval −0.1 to +0.3, Student's test)",
         ),
         (
             Difference(0.0, 0.1, 30, margin=0.1),
-            "not distinguishable, 95 % interval −0.2 to +0.2, margin",
+            "not distinguishable, 0.00(10) nats (95 % interval −0.2 to +0.2, margin ±0.1, Stud",
         ),
-        (Difference(0.0, 0.1, 30, margin=0.5), "equal, 95 % interval −0.2 to +0.2, margin ±0.5"),
+        (
+            Difference(0.0, 0.1, 30, margin=0.5),
+            "equal, 0.00(10) nats (95 % interval −0.2 to +0.2, margin ±0.5, Stud",
+        ),
         (
             Difference(-0.1, None, 0),
             "lower by 0.1 nats; with a single seed, significance cannot be",
