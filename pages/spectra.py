@@ -113,8 +113,9 @@ def page() -> None:
         "fields near a phase transition hold more power the coarser the scale; noise of a "
         "**colour** with the same spectrum leaves less for the reverse process to undo."
     )
+    top = st.container()
     with st.sidebar:
-        choice = data_controls()
+        choice = data_controls(top)
         with st.container(border=True):
             st.markdown("**Noise colours**")
             colors = noise_controls(choice)

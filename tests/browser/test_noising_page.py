@@ -371,7 +371,7 @@ def test_the_tour_and_the_presets_lead_to_their_pictures(page: Page, app_url: st
 def test_a_bad_address_is_one_sentence_over_a_good_page(page: Page, app_url: str):
     page.goto(f"{app_url}/?state=%7B")
     settled(page)
-    expect(page.get_by_text("This link does not describe a state")).to_have_count(1)
+    expect(page.get_by_text("The link is damaged (")).to_have_count(1)
     assert address(page) == start(DATA)
 
 
