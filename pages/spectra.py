@@ -81,8 +81,9 @@ def fits(choice: SpectraChoice, law: PowerLawFit, free: FreeTheoryFit) -> None:
         f"| A/(k² + m²) | m² = {mass2} | {plots.short(free.chi2)} |"
     )
     st.caption(
-        "χ²/dof near 1: the law describes the data within their errors. Far above 1: the data "
-        "hold more than this law, and the errors of its parameters mean little."
+        "χ²/dof near 1: the law describes the data within their errors. Far above 1: the fit is "
+        "poor, because the spectrum does not have the shape of this law, and the errors of the "
+        "law's parameters mean little."
     )
 
 

@@ -113,7 +113,9 @@ def _standing(run: Run) -> None:
             words = words or f"{duration(status.eta_s)} left"
         text = " · ".join(filter(None, (text, words or "Starting …")))
         if status.images_per_s:
-            text += f" · {status.images_per_s:,.0f} images/s on {status.device}"
+            lattice = run.config is not None and is_lattice(run.config.data)
+            pictures = "fields" if lattice else "images"
+            text += f" · {status.images_per_s:,.0f} {pictures}/s on {status.device}"
         if time.time() - status.updated > 30:
             text += f" · no update for {duration(time.time() - status.updated)}"
     else:

@@ -22,7 +22,7 @@ IMPORT = """async (text) => {
 def test_the_words_of_a_draw(browser: Browser):
     tab = browser.new_page()
     tab.evaluate(IMPORT, f"{script()}\nexport {{ callsWords, previewWords }};")
-    calls = [tab.evaluate("(given) => bench.callsWords(...given)", [10, on]) for on in (True, False)]
+    calls = [tab.evaluate(f"bench.callsWords(10, {twice})") for twice in ("true", "false")]
     assert calls == ["2 × 10 evaluations each (guidance)", "10 evaluations each"]
     assert tab.evaluate("bench.callsWords(1, false)") == "1 evaluation each"
     previews = [tab.evaluate("(n) => bench.previewWords(n)", n) for n in (1, 5)]

@@ -1,4 +1,4 @@
-"""Links that say what a page does not know: one sentence, with what is allowed and what is shown."""
+"""Links with values that a page does not know: one sentence says what is allowed and shown."""
 
 import pytest
 from apptest import page_at

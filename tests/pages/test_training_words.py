@@ -116,3 +116,8 @@ def test_a_preset_is_called_by_what_it_is_and_says_how_long_it_takes(name: str):
     preset = PRESETS[name]
     assert not re.search(r"minute|quick|hour", preset.title)
     assert re.search(r"minutes|hour", preset.about)
+
+
+def test_lattice_fields_are_not_called_images():
+    at = healthy(page_at("pages/training.py", config=SHORT.to_json()).run())
+    assert any("4 steps of 8 fields" in caption.value for caption in at.caption)
