@@ -9,7 +9,7 @@ import json
 import reprlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
@@ -76,7 +76,7 @@ class PageState(Generic[S]):
     page: str
     address: Address[S]
     check: Callable[[S], None] = lambda state: None
-    stays: str = ""
+    stays: str = field(default="", kw_only=True)
 
     def _name(self, what: str) -> str:
         return f"{self.page}-{what}"
