@@ -21,7 +21,7 @@ def sidebar() -> None:
         if chosen != lab.data:
             session.attempt(lambda: session.with_data(chosen))
             lab = session.current()
-        controls.picture_controls(lab)
+        controls.picture_controls()
         controls.compare_toggle(lab)
         for index in range(len(lab.sides)):
             title = f"Process {'AB'[index]}" if len(lab.sides) > 1 else "Process"

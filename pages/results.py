@@ -68,6 +68,10 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Results")
     studies, problems = results_studies.read_all()
+    if "section" not in st.query_params:  # by the name that it has on the other pages
+        if view := address.told(st, "view", list(SECTIONS)):
+            st.session_state.setdefault("section", view)
+        st.query_params.pop("view", None)
     if "section" not in st.query_params and {"theory", "figure"} & set(st.query_params):
         # a link from before there was a summary
         st.session_state.setdefault("section", "φ⁴ theory")

@@ -81,8 +81,9 @@ def fits(choice: SpectraChoice, law: PowerLawFit, free: FreeTheoryFit) -> None:
         f"| A/(k² + m²) | m² = {mass2} | {plots.short(free.chi2)} |"
     )
     st.caption(
-        "χ²/dof near 1: the law describes the data within their errors. Far above 1: the data "
-        "hold more than this law, and the errors of its parameters mean little."
+        "χ²/dof near 1: the law describes the data within their errors. Far above 1: the fit is "
+        "poor, because the spectrum does not have the shape of this law, and the errors of the "
+        "law's parameters mean little."
     )
 
 
@@ -113,8 +114,9 @@ def page() -> None:
         "fields near a phase transition hold more power the coarser the scale; noise of a "
         "**colour** with the same spectrum leaves less for the reverse process to undo."
     )
+    top = st.container()
     with st.sidebar:
-        choice = data_controls()
+        choice = data_controls(top)
         with st.container(border=True):
             st.markdown("**Noise colours**")
             colors = noise_controls(choice)

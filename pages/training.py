@@ -41,16 +41,19 @@ def launch() -> None:
     with box:
         weights, misfit = start_from.choose(config)
     problem, unfit = state.problem(), misfit or form.fit(config)
+    again = run_list.under_way(config)
     middle.button(
         "Start",
         type="primary",
         key="training-start",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=bool(unfit),
+        disabled=bool(unfit) or again,
         on_click=start,
         args=(config, weights),
-        help="Queue a run with these settings; one runs at a time.",
+        help="A run with these settings is under way: change one to queue another."
+        if again
+        else "Queue a run with these settings; one runs at a time.",
     )
     with right:
         ask(config)

@@ -23,7 +23,7 @@ def sidebar() -> Theory:
     with st.container(border=True):
         st.markdown("**Theory**")
         if text := state.problem():
-            st.error(f"{in_symbols(text)} The previous theory is kept.", icon=":material/error:")
+            st.error(in_symbols(text), icon=":material/error:")
         _presets()
         theory = current()
         st.number_input(

@@ -50,8 +50,8 @@ def _one(info: EnsembleInfo | None) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.header(info.title, help="The *Ensemble* chosen in the sidebar, not its *Theory*.")
     st.markdown(
-        "The renormalization group averages fine detail away, diffusion drowns it in noise; **b** "
-        "is the shortest length scale that survives."
+        "The renormalization group averages fine detail away, diffusion covers it with noise; "
+        "**b** is the shortest length scale that survives."
     )
     more = right.popover("Rescaling and noise", icon=":material/tune:")
     eta = address.menu(

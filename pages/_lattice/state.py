@@ -69,7 +69,8 @@ def read(link: dict[str, str], theory: Theory) -> Theory:
                 told[field] = int(link[name]) if field == "size" else float(link[name])
             except ValueError:
                 text = link[name][:40]
-                raise ValueError(f"the address has {name} = {text!r}, not a number.") from None
+                kind = "a whole number" if field == "size" else "a number"
+                raise ValueError(f"{name} = {text!r} is not {kind}.") from None
     return replace(theory, **told)
 
 
@@ -78,7 +79,11 @@ def _write(theory: Theory) -> dict[str, str]:
     return {name: repr(getattr(theory, field)).removesuffix(".0") for field, name in NAMES.items()}
 
 
-_page = PageState("lattice", Address(tuple(NAMES.values()), read, _write))
+_page = PageState(
+    "lattice",
+    Address(tuple(NAMES.values()), read, _write),
+    stays=" The previous theory is kept.",
+)
 attempt, bound, current = _page.attempt, _page.bound, _page.current
 problem, restore, write_link = _page.problem, _page.change, _page.write_link
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -23,31 +24,46 @@ from rgdiff_core.presets import PRESETS
 __all__ = ["compare_toggle", "open_samples", "picture_controls", "preset_of", "side_controls"]
 
 
-def picture_controls(lab: NoisingState) -> None:
+def picture_controls() -> None:
     """Draw the controls of what is shown: how many images, which, and the noise's seed."""
     left, right = st.columns(2)
-    left.number_input(
+    _whole(
+        left,
         "Images",
-        1,
-        MAX_IMAGES,
-        help="How many images are noised at once. Large images are shown in smaller numbers.",
-        **session.kept("images", lab.images, lambda now, v: replace(now, images=int(v))),
+        "images",
+        (1, MAX_IMAGES),
+        "How many images are noised at once. Large images are shown in smaller numbers.",
     )
-    right.number_input(
+    _whole(
+        right,
         "Seed",
-        0,
-        2**31 - 1,
-        help="The seed of the noise. A and B always get the same noise.",
-        **session.kept("seed", lab.seed, lambda now, v: replace(now, seed=int(v))),
+        "seed",
+        (0, 2**31 - 1),
+        "The seed of the noise. A and B always get the same noise.",
     )
-    with st.expander("More"):
-        st.number_input(
-            "From image no.",
-            0,
-            1_000_000,
-            help="The number of the first image in the data set.",
-            **session.kept("first", lab.first, lambda now, v: replace(now, first=int(v))),
-        )
+    more = st.expander("More")
+    _whole(
+        more,
+        "From image no.",
+        "first",
+        (0, 1_000_000),
+        "The number of the first image in the data set.",
+    )
+
+
+def _whole(box: Any, label: str, name: str, limits: tuple[int, int], help: str) -> None:
+    """Draw a field of the state that is a whole number; one beyond its limits is refused in a
+    sentence, where the browser's own field would only turn red.
+    """
+
+    def put(now: NoisingState, value: int) -> NoisingState:
+        low, high = limits
+        if not low <= value <= high:
+            raise ValueError(f"{label} must be from {low:,} to {high:,}, not {value:,}.")
+        return replace(now, **{name: value})
+
+    value = getattr(session.current(), name)
+    box.number_input(label, step=1, help=help, **session.kept(name, value, put))
 
 
 def compare_toggle(lab: NoisingState) -> None:

@@ -16,8 +16,7 @@ from pages._noising.state import NoisingState
 from pages._shared import cache
 from pages._shared.color_messages import color_tables, curve_header, painted_from, plain
 from pages._shared.component import pack
-from pages._shared.curve_messages import centred, curve_tables, side_header
-from pages._shared.menus import describe
+from pages._shared.curve_messages import centred, curve_tables, side_header, side_name
 from pages._shared.pictures import colormap_of, diverging_colors
 from pages._shared.process_choice import ProcessChoice, process
 from rgdiff_core.bases.moments import has_uncorrelated_components
@@ -104,8 +103,10 @@ def bands_message(
     """
     lab = NoisingState.from_json(lab_json)
     header, arrays = _bands(_frozen(lab).to_json())
-    titles = [describe(side.basis, side.noise, side.schedule) for side in lab.sides]
-    sides = [side | {"title": title} for side, title in zip(header["sides"], titles, strict=True)]
+    sides = [
+        told | {"name": side_name(side)}
+        for told, side in zip(header["sides"], lab.sides, strict=True)
+    ]
     told = {"revision": revision, "state": lab.component(), "sides": sides, "opening": opening}
     return pack(header | told | {"history": json.loads(history)}, arrays)
 

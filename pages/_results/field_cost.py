@@ -72,8 +72,8 @@ def _sentence(found: Found) -> str:
             best = min(models, key=lambda row: row["seconds"])
             parts = [_told(exact[way], float(best["seconds"])) for way in MONTE_CARLO]
             return (
-                f"At {last}×{last} the cheapest way to have fields of a model, *{_title(best)}*, "
-                f"costs **{plots.short(best['seconds'])} s** a field: {' and '.join(parts)}."
+                f"At {last}×{last} the cheapest way to draw fields from a model, *{_title(best)}*"
+                f", costs **{plots.short(best['seconds'])} s** a field: {' and '.join(parts)}."
             )
     return "Models and Monte Carlo have not been timed on the same lattice yet."
 

@@ -75,7 +75,7 @@ class Relaxed:
         download("phi4", f"relaxed-{size}", self._table(size))
         st.caption(
             "Each field is the start of a chain of its own, without clusters; the step is tuned "
-            "on the way. HMC mends short distances first: trajectories make a model's fields "
+            "on the way. HMC corrects short distances first: trajectories make a model's fields "
             "exact, scale by scale. Processor seconds are those of the trajectories alone, of "
             "one thread."
         )
@@ -127,7 +127,7 @@ def _told(rows: list[Found]) -> str:
     named = worst is first or worst is row
     between = "" if named else f", {_off(worst)} % after {worst['trajectories']}"
     then = f"{_off(row)} % after **{count}** trajectories, {plots.short(row['seconds'])} s a field"
-    return f"{begin} at first{between}, {then}" + ("" if later else ", which is not yet right")
+    return f"{begin} at first{between}, {then}" + ("" if later else ", still too far off")
 
 
 def _right(row: Found) -> bool:

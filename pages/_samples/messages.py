@@ -21,8 +21,8 @@ from pages._sampling.setting import GUIDES, MAX_GUIDANCE, MAX_STEPS, Request, Se
 from pages._sampling.turns import followed
 from pages._shared.color_messages import curve_header, spectrum_tables
 from pages._shared.component import pack
-from pages._shared.curve_messages import centred, curve_tables, side_header
-from pages._shared.menus import GRID_HELP, describe
+from pages._shared.curve_messages import centred, curve_tables, side_header, side_name
+from pages._shared.menus import GRID_HELP
 from pages._shared.pictures import colormap_of, diverging_colors, pixels
 from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from rgdiff_core.denoisers import NetworkDenoiser
@@ -79,10 +79,10 @@ def samples_message(
     header, arrays = _curve(_frozen(bench.setting).to_json(), load(bench.setting).version)
     source = load(bench.setting)
     side = bench.setting.side
-    title = {"title": describe(side.basis, side.noise, side.schedule)}
+    name = {"name": side_name(side)}
     told = {
         "revision": revision,
-        "sides": [each | title for each in header["sides"]],
+        "sides": [each | name for each in header["sides"]],
         "live": live,
         "opening": opening,
         "history": json.loads(history),

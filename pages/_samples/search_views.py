@@ -31,7 +31,7 @@ OBJECTIVES = {
 }
 HELP = {
     "gradient": "The control points of the cutoff's curve, and the kernel's parameter, are "
-    "optimized by gradient descent on a bound on the negative log-likelihood of **{n} steps**. "
+    "optimised by gradient descent on a bound on the negative log-likelihood of **{n} steps**. "
     "Nothing is trained: the model stays as it is.",
     "sweep": "Whole processes are tried for **{n} steps**: kernel, width, softness, colour, path. "
     "The study is kept in a database, and continues where it stopped.",

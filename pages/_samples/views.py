@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import streamlit as st
 from torch import Tensor
@@ -269,26 +270,34 @@ def _measured(x: Tensor) -> Mapping[str, Estimate]:
 
 def _moments(columns: Sequence[Column], data: _Data | None) -> None:
     """Draw mean, spread and distance of the spectrum of images."""
-    names = {"mean": "mean", "std": "standard deviation", "spectrum": "spectrum, log distance"}
-    known = None if data is None else _of_images(data.images, None)
-    measured = {c.name: _of_images(c.x, data and data.spectrum) for c in columns}
+    names = {"mean": "mean", "std": "standard deviation"}
+    known = None if data is None else _of_images(data.images)
+    measured = {column.name: _of_images(column.x) for column in columns}
     alike = data is None or data.alike
-    _table(names, known, measured, data.title if data else "", marked=alike)
+    far = [log_distance(power_spectrum(c.x), data.spectrum) for c in columns] if data else []
+    _table(names, known, measured, data.title if data else "", marked=alike, below=_distances(far))
     if not alike:
         st.caption("Samples of one class need not agree with the data of all classes.")
     st.caption(
         "In brackets: the standard error, in units of the last digit. Log distance: root mean "
-        "square over scales of log(power/power of the data); its brackets are what chance alone "
-        "would give."
+        "square over scales of log(power/power of the data); below it, what chance alone would "
+        "give for samples of the data's spectrum."
     )
 
 
-def _of_images(x: Tensor, known: Spectrum | None) -> Mapping[str, Estimate]:
+def _distances(far: Sequence[Estimate]) -> dict[str, list[str]]:
+    """Return the rows of the table that hold distances of spectra, and what chance would give."""
+    if not far:
+        return {}
+    return {
+        "spectrum, log distance": [plots.short(each.value) for each in far],
+        "the same, expected by chance": [plots.short(each.error) for each in far],
+    }
+
+
+def _of_images(x: Tensor) -> Mapping[str, Estimate]:
     each = x.flatten(1)
-    found = {"mean": Estimate.of(each.mean(1)), "std": Estimate.of(each.std(1))}
-    if known is not None:
-        found["spectrum"] = log_distance(power_spectrum(x), known)
-    return found
+    return {"mean": Estimate.of(each.mean(1)), "std": Estimate.of(each.std(1))}
 
 
 def _table(
@@ -297,12 +306,14 @@ def _table(
     measured: Mapping[str, Mapping[str, Estimate]],
     title: str,
     marked: bool = True,
+    below: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> None:
     """Draw the table.
 
     Arguments:
         title: Of the data's column.
         marked: Whether numbers are to agree with the data's, and have their distance beside them.
+        below: More rows, by their names, without the data's column.
     """
     head = ["", *([title] if data else []), *measured]
     lines = [f"| {' | '.join(head)} |", "|:--|" + "--:|" * (len(head) - 1)]
@@ -315,6 +326,8 @@ def _table(
             beside = known if marked else None
             cells.append(_against(column[key], beside) if key in column else "–")
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    for name, texts in below.items():
+        lines.append(f"| {name} | {' | '.join(['', *texts] if data else texts)} |")
     st.markdown("\n".join(lines))
 
 
@@ -323,5 +336,6 @@ def _against(value: Estimate, known: Estimate | None) -> str:
     if known is None:
         return text
     away = value.deviation(known)
-    mark = f"{away:+.1f}{NBSP}σ".replace("-", "−")
+    number = f"{away:+z.1f}".replace("+0.0", "0.0").replace("-", "−")
+    mark = f"{number}{NBSP}σ"
     return f"{text} :{'red' if abs(away) > 3 else 'gray'}[{mark}]"

@@ -5,12 +5,15 @@ choice from a menu that must have one, and an infinite one has no whole number.
 """
 
 import math
+import reprlib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar
 
 import streamlit as st
 
-__all__ = ["menu", "whole"]
+from pages._shared.page_state import damaged, short
+
+__all__ = ["menu", "told", "whole"]
 
 T = TypeVar("T")
 
@@ -26,7 +29,12 @@ def menu(
     help: str | None = None,
     label_visibility: Literal["visible", "hidden", "collapsed"] = "visible",
 ) -> T:
-    """Draw a menu in a box, a container or `st` itself, of which one option is always chosen."""
+    """Draw a menu in a box, a container or `st` itself, of which one option is always chosen.
+
+    Where the address has none of them, a sentence says so.
+    """
+    titles = [str(format_func(option)) for option in options]
+    told(box, key, titles)
     chosen: T | None = box.segmented_control(
         label,
         options,
@@ -39,6 +47,18 @@ def menu(
         label_visibility=label_visibility,
     )
     return default if chosen is None else chosen
+
+
+def told(box: Any, key: str, titles: Sequence[str], instead: str = "its defaults") -> str | None:
+    """Return what the address has for a menu; where the menu lacks it, say so, and what is shown
+    instead.
+    """
+    given = st.query_params.get(key)
+    if given is None or given in titles:
+        return given
+    why = f"{key} = {reprlib.repr(given)} is not one of {', '.join(titles)}"
+    box.warning(short(damaged(why, instead)), icon=":material/link_off:")
+    return None
 
 
 def whole(key: str) -> Literal["query-params"] | None:

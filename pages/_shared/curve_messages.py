@@ -1,6 +1,6 @@
 """What the curve editor gets: the schedule's tables, its parameter, its paths."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import torch
@@ -8,9 +8,10 @@ import torch
 import rgdiff_core as rg
 from pages._shared.color_messages import plain
 from pages._shared.drag_parameters import DragParameter
-from pages._shared.menus import describe
+from pages._shared.menus import describe_around, describe_noise, numbered
 from pages._shared.process_choice import MAX_POINTS, ProcessChoice
 from rgdiff_core.bases.spec import BASES
+from rgdiff_core.colors import CurveColor
 from rgdiff_core.schedules import (
     CosinePath,
     Cutoff,
@@ -22,7 +23,7 @@ from rgdiff_core.schedules import (
 from rgdiff_core.spec import Spec
 from rgdiff_core.spectra.bands import Bands, tabulate
 
-__all__ = ["centred", "curve_tables", "side_header"]
+__all__ = ["centred", "curve_tables", "side_header", "side_name"]
 
 
 NAMED_PATHS = {
@@ -55,11 +56,10 @@ def _centred(parameter: DragParameter, spec: S) -> S:
 
 
 def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str, Any]:
-    """Return the description of a side for the curve's editor, without its tables."""
+    """Return the description of a side for the curve's editor, without its tables and its name."""
     shape, tint = side.drag_parameters()
     label = _axis(side, proc, bands)
     return {
-        "title": describe(side.basis, side.noise, side.schedule),
         "axis": {
             "label": label,
             "discrete": bands.discrete,
@@ -77,6 +77,21 @@ def side_header(side: ProcessChoice, proc: rg.Process, bands: Bands) -> dict[str
             name: list(zip(*_lists(path), strict=True)) for name, path in NAMED_PATHS.items()
         },
         "note": HINT if isinstance(side.schedule, Cutoff) else "",
+    }
+
+
+def side_name(side: ProcessChoice) -> dict[str, Any]:
+    """Return what a side is called, with {} in place of its noise, which is dragged; the names of
+    the noise as it is and, without what is drawn on it, as its number is dragged.
+    """
+    color = plain(side.color)
+    name = numbered(color) if side.drag_parameters()[1] else None
+    return {
+        "pattern": describe_around(side.basis, side.schedule),
+        "start": "" if side.start is None else describe_noise(side.start),
+        "noise": describe_noise(color),
+        "drawn": isinstance(side.color, CurveColor),
+        "numbered": None if name is None else asdict(name),
     }
 
 

@@ -1,6 +1,7 @@
 """The menus of the three choices: display names, and the spec that each stands for."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rgdiff_core import colors, extensions, schedules
 from rgdiff_core.bases import spec as bases
@@ -18,9 +19,12 @@ __all__ = [
     "ORDERS",
     "SCHEDULES",
     "START_COLORS",
+    "Numbered",
     "describe",
+    "describe_around",
     "describe_noise",
     "in_sentence",
+    "numbered",
 ]
 
 extensions.load()
@@ -127,27 +131,66 @@ def in_sentence(title: str) -> str:
 
 def describe(basis: BasisSpec, color: Color, schedule: Schedule) -> str:
     """Return a process in a few words: schedule, noise, basis."""
+    return describe_around(basis, schedule).format(describe_noise(color))
+
+
+def describe_around(basis: BasisSpec, schedule: Schedule) -> str:
+    """Return a process in a few words, with {} in place of its noise."""
     title = SCHEDULES[type(schedule)][0]
     if isinstance(schedule, Cutoff):
         title = f"{KERNELS[type(schedule.kernel)][0]} cutoff"
-    noise = describe_noise(color)
     space = in_sentence(BASES[basis.name])
     if basis.name == "wavelet":
         space = f"{basis.wavelet.replace('haar', 'Haar')} wavelets"
-    return f"{title} · {noise} noise · {space}"
+    return f"{title} · {{}} noise · {space}"
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """How a colour with one number is called.
+
+    Attributes:
+        field: That has the number.
+        pattern: The name, with the number in place of {}.
+        digits: Of the number that are told.
+        negative: The name where the number is below 0.
+        special: The name where the number is 0, where it is 1.
+    """
+
+    field: str
+    pattern: str
+    digits: int = 3
+    negative: str = ""
+    special: tuple[str, ...] = ()
+
+    def told(self, value: float) -> str:
+        """Return the name at a value of the number."""
+        if value in range(len(self.special)):
+            return self.special[int(value)]
+        pattern = self.negative if value < 0 and self.negative else self.pattern
+        return pattern.format(f"{value:.{self.digits}g}")
+
+
+_NUMBERED: Mapping[type[Color], Numbered] = {
+    colors.PowerLaw: Numbered("exponent", "power-law (p = {})", negative="blue (p = {})"),
+    colors.FreeTheory: Numbered("mass2", "free-theory (m² = {})"),
+    colors.Matched: Numbered("strength", "matched (strength {})", 2, special=("white", "matched")),
+}
+
+
+def numbered(color: Color) -> Numbered | None:
+    """Return how a colour is called as its number is dragged, None where it has none."""
+    kind = colors.Matched if isinstance(color, colors.White) else type(color)
+    return _NUMBERED.get(kind)
 
 
 def describe_noise(color: Color) -> str:
     """Return a colour in a few words."""
     if isinstance(color, colors.MovingColor):
         return f"{describe_noise(color.start)} → {describe_noise(color.end)}"
-    if isinstance(color, colors.PowerLaw):
-        title = "blue" if color.exponent < 0 else "power-law"
-        return f"{title} (p = {color.exponent:.3g})"
-    if isinstance(color, colors.FreeTheory):
-        return f"free-theory (m² = {color.mass2:.3g})"
     if isinstance(color, colors.CurveColor):
         return f"drawn on {describe_noise(color.base)}"
-    if isinstance(color, colors.Matched) and color.strength != 1:
-        return f"matched (strength {color.strength:.2g})"
+    name = _NUMBERED.get(type(color))
+    if name is not None:
+        return name.told(getattr(color, name.field))
     return in_sentence(COLORS[type(color)][0])

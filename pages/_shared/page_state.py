@@ -6,18 +6,19 @@ and the component then adopts.
 """
 
 import json
+import reprlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 import streamlit as st
 
 from pages._shared import chosen
 from rgdiff_core.data import DataUnavailable
-from rgdiff_core.spec import Spec
+from rgdiff_core.spec import Spec, load_json
 
-__all__ = ["Address", "DraggedState", "PageState", "json_address", "short", "state_of"]
+__all__ = ["Address", "DraggedState", "PageState", "damaged", "json_address", "short", "state_of"]
 
 SENTENCE = 300  # characters
 MAX_UNDO = 50
@@ -48,10 +49,17 @@ class Address(Generic[S]):
 def json_address(read: Callable[[str], S], name: str = "state") -> Address[S]:
     """Return the address of a state that is spelt as JSON, in one parameter."""
 
+    def read_link(link: dict[str, str], state: S) -> S:
+        told = load_json(link[name])
+        if not isinstance(told, dict) or "kind" not in told:
+            text = reprlib.repr(link[name])
+            raise ValueError(f"{name} = {text} must be a JSON object with a kind")
+        return read(link[name])
+
     def write(state: S) -> dict[str, str]:
         return {name: json.dumps(json.loads(state.to_json()), separators=(",", ":"))}
 
-    return Address((name,), lambda link, state: read(link[name]), write)
+    return Address((name,), read_link, write)
 
 
 @dataclass(frozen=True)
@@ -62,11 +70,13 @@ class PageState(Generic[S]):
         page: What the page's entries in the session begin with.
         address: How the address bar spells the state.
         check: Raises `ValueError` where a state cannot be shown.
+        stays: What is said of the state that stays where a change is refused.
     """
 
     page: str
     address: Address[S]
     check: Callable[[S], None] = lambda state: None
+    stays: str = field(default="", kw_only=True)
 
     def _name(self, what: str) -> str:
         return f"{self.page}-{what}"
@@ -79,16 +89,15 @@ class PageState(Generic[S]):
         is rewritten.
         """
         acted = st.session_state.pop(self._name("acted"), False)
-        if not self.started():
+        first = not self.started()
+        if first:
             self._adopt(start())
         link = self.address.present()
         if link and link != st.session_state.get(self._name("link")) and not acted:
             st.session_state[self._name("link")] = link
             with st.spinner("Opening the link …"):
-                self.attempt(
-                    lambda: self.address.read(link, self.current()),
-                    "This link does not describe a state: ",
-                )
+                instead = "its defaults" if first else "what it showed before"
+                self.attempt(lambda: self.address.read(link, self.current()), instead)
 
     def current(self) -> S:
         """Return the present state."""
@@ -107,13 +116,17 @@ class PageState(Generic[S]):
         self._adopt(state)
         st.session_state[self._name("acted")] = True
 
-    def attempt(self, make: Callable[[], S], prefix: str = "") -> None:
-        """Change to a state that is made here; where that fails, keep the last one and say why."""
+    def attempt(self, make: Callable[[], S], instead: str = "") -> None:
+        """Change to a state that is made here; where that fails, keep the last one and say why.
+
+        Arguments:
+            instead: Of a link, what the page then shows.
+        """
         st.session_state[self._name("acted")] = True
         try:
             self.change(make())
         except (ValueError, OSError, DataUnavailable) as error:
-            self._refuse(f"{prefix}{error}")
+            self._refuse(damaged(str(error), instead) if instead else f"{error}{self.stays}")
 
     def _refuse(self, sentence: str) -> None:
         st.session_state[self._name("problem")] = short(" ".join(sentence.split()))
@@ -288,12 +301,12 @@ class DraggedState(PageState[S]):
         """Make this the state without sending it to the browser, whose part of it is the same."""
         st.session_state[self._name("state")] = state
 
-    def attempt(self, make: Callable[[], S], prefix: str = "") -> None:
+    def attempt(self, make: Callable[[], S], instead: str = "") -> None:
         """Change to a state that is made here, from what was dragged last; where that fails, keep
-        the last one and say why.
+        the last one and say why, as `PageState.attempt`.
         """
         self.rested(st.session_state.get(self.component, {}).get("client_state"))
-        super().attempt(make, prefix)
+        super().attempt(make, instead)
 
     def rested(self, report: dict[str, Any] | None) -> bool:
         """Take over what the component reports, unless it is of an older state.
@@ -315,6 +328,11 @@ class DraggedState(PageState[S]):
             self._refuse(str(error))
             return False
         return True
+
+
+def damaged(why: str, instead: str = "its defaults") -> str:
+    """Return the sentence that says what is wrong with a link, and what the page shows."""
+    return f"The link is damaged ({why.rstrip('.')}); the page shows {instead}."
 
 
 def state_of(page: str) -> Any | None:

@@ -1,6 +1,7 @@
 """The Spectra page's controls, and what they stand for: all of it is in the address bar."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 from torch import Tensor
@@ -71,10 +72,12 @@ class SpectraChoice:
         return cache.modes(self.name, spec.to_json(), self.count)
 
 
-def data_controls() -> SpectraChoice:
-    """Draw what is measured."""
-    linked = st.query_params.get(LINK)
-    name = datasets.choose(datasets.first() if linked is None else linked)
+def data_controls(top: Any) -> SpectraChoice:
+    """Draw what is measured; in the box at the top, what is wrong with the address."""
+    known = {info.name: info.title for info in rg.data.available()}
+    usual = datasets.first()
+    linked = address.told(top, LINK, list(known), known.get(usual, usual))
+    name = datasets.choose(usual if linked is None else linked)
     if name != linked:
         st.query_params[LINK] = name
     count = st.select_slider(

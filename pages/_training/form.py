@@ -121,8 +121,9 @@ def summary(config: TrainConfig) -> None:
             on_click=lambda: restore(PRESETS[base()].config),
             help="Undo all changes to the preset.",
         )
+    pictures = "fields" if rg.data.is_lattice(config.data) else "images"
     st.caption(
-        f"{data_title(config.data)} · {config.steps:,} steps of {config.batch:,} images · "
+        f"{data_title(config.data)} · {config.steps:,} steps of {config.batch:,} {pictures} · "
         f"{_count(config):,} parameters"
     )
 

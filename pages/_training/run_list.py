@@ -10,10 +10,10 @@ import streamlit as st
 
 from pages._shared.chosen import kept
 from pages._shared.plots import in_brackets
-from pages._training.run_views import comparison, points, stop
+from pages._training.run_views import comparison, points, stop, word
 from pages._training.state import restore
 from pages._training.words import data_title, noise_title
-from rgdiff_core.training import runs
+from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import Run
 from rgdiff_core.training.warm_start import start_of
@@ -27,6 +27,7 @@ __all__ = [
     "details",
     "look_after",
     "overview",
+    "under_way",
     "upload",
 ]
 
@@ -55,6 +56,14 @@ def look_after() -> None:
         runs.pump()
     except (ValueError, OSError) as error:
         st.warning(str(error), icon=":material/error:")
+
+
+def under_way(config: TrainConfig) -> bool:
+    """Return whether a run of the same settings waits or runs."""
+    try:
+        return any(run.active and run.config == config for run in runs.list_runs())
+    except (ValueError, OSError):  # of which the page tells where it lists them
+        return False
 
 
 def at_hand(listed: list[Run]) -> Run | None:
@@ -97,7 +106,7 @@ def choose(listed: list[Run]) -> Run | None:
 
 def _label(run: Run) -> str:
     when = time.strftime("%d %b %H:%M", time.localtime(run.created))
-    return f"{run.title} · {run.state} · {when}"
+    return f"{run.title} · {word(run)} · {when}"
 
 
 def actions(run: Run) -> None:

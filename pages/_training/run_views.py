@@ -16,7 +16,7 @@ from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
 from rgdiff_core.training.runs import Run
 
-__all__ = ["COLORS", "ICONS", "comparison", "live", "points", "stop"]
+__all__ = ["COLORS", "ICONS", "comparison", "live", "points", "stop", "word"]
 
 ICONS: Mapping[str, str] = {
     "queued": ":material/schedule:",
@@ -42,6 +42,16 @@ def stop(run: Run, request: str) -> None:
     """Pause or cancel a run, and remember which, so that the page says so at once."""
     {"pause": runs.pause, "cancel": runs.cancel}[request](run.id)
     st.session_state[f"training-request-{run.id}"] = STOPPING[request]
+
+
+def word(run: Run) -> str:
+    """Return where a run stands, in one word."""
+    return asked(run.id).lower() if run.active and run.stopping else run.state
+
+
+def asked(run_id: str) -> str:
+    """Return what a run that has been asked to stop does."""
+    return st.session_state.get(f"training-request-{run_id}", "Stopping")
 
 
 def live(run: Run) -> None:
@@ -84,8 +94,7 @@ def points(run_id: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]
 
 def _standing(run: Run) -> None:
     status, now = run.status, run.state
-    asked = st.session_state.get(f"training-request-{run.id}", "Stopping")
-    stopping = f"{asked} …" if run.stopping else ""
+    stopping = f"{asked(run.id)} …" if run.stopping else ""
     if run.missing:
         st.warning("The folder of this run has been deleted.", icon=":material/folder_off:")
         return
@@ -104,7 +113,9 @@ def _standing(run: Run) -> None:
             words = words or f"{duration(status.eta_s)} left"
         text = " · ".join(filter(None, (text, words or "Starting …")))
         if status.images_per_s:
-            text += f" · {status.images_per_s:,.0f} images/s on {status.device}"
+            lattice = run.config is not None and is_lattice(run.config.data)
+            pictures = "fields" if lattice else "images"
+            text += f" · {status.images_per_s:,.0f} {pictures}/s on {status.device}"
         if time.time() - status.updated > 30:
             text += f" · no update for {duration(time.time() - status.updated)}"
     else:

@@ -1,6 +1,7 @@
 """The config of the Training page's form, in the session and in the address bar."""
 
 import json
+import reprlib
 
 import streamlit as st
 
@@ -31,7 +32,12 @@ MAX_LINK = 4000  # characters
 
 def read(link: str) -> TrainConfig:
     """Return the config of a link, a preset's name or JSON; raises `ValueError` for nonsense."""
-    return PRESETS[link].config if link in PRESETS else parse_config(link, "The link")
+    if link in PRESETS:
+        return PRESETS[link].config
+    if not link.lstrip().startswith("{"):
+        known = ", ".join(PRESETS)
+        raise ValueError(f"{PARAMETER} = {reprlib.repr(link)} is neither JSON nor one of {known}.")
+    return parse_config(link, "The link")
 
 
 def told(config: TrainConfig) -> str:

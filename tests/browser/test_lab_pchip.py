@@ -13,7 +13,10 @@ from pages._shared.component import pack
 
 pytestmark = pytest.mark.browser
 
-EXPORTS = "export { clamp, gridPosition, insertPoint, lookUp, monotoneCubic, movePoint, unpack };"
+EXPORTS = (
+    "export { clamp, gridPosition, insertPoint, linesSentence, lookUp, monotoneCubic, movePoint, "
+    "readoutOf, scaleTicks, unpack, withoutOverlap };"
+)
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +36,57 @@ def page(browser: Browser) -> Iterator[Page]:
 
 def in_browser(page: Page, expression: str, *values: Any) -> Any:
     return page.evaluate(f"(values) => ({expression})(...values)", list(values))
+
+
+@pytest.mark.parametrize("bands", [1, 2, 8, 14, 50])
+def test_few_scales_have_round_ticks_where_they_are_momenta(page: Page, bands: int) -> None:
+    nodes = np.sqrt(np.linspace(0, 1, bands)).tolist()
+    axis = {"discrete": True, "counted": False}
+    ticks = in_browser(page, "lab.scaleTicks", {"axis": axis, "bands": bands, "nodes": nodes})
+    assert [text for _, text in ticks] == (["0", "0.5", "1"] if bands > 1 else ["0.00"])
+    expected = np.interp([0, 0.5, 1], nodes, (np.arange(bands) + 0.5) / bands)
+    assert [place for place, _ in ticks] == pytest.approx(expected[: len(ticks)])
+    counted = {"axis": axis | {"counted": True}, "bands": bands, "nodes": nodes}
+    numbers = [text for _, text in in_browser(page, "lab.scaleTicks", counted, 4)]
+    assert numbers[0] == "1" and len(numbers) <= 4
+
+
+def test_labels_of_ticks_never_meet_and_the_ends_go_first(page: Page) -> None:
+    """58 pixels high, as the map is in a low window."""
+    thin = "(places) => lab.withoutOverlap(places, (v) => [58 * v - 7, 58 * v + 7])"
+    for count in range(1, 12):
+        places = np.linspace(0.05, 0.95, count).tolist()
+        kept = sorted(in_browser(page, thin, places))
+        assert kept[0] == places[0] and kept[-1] == places[-1]
+        assert np.all(np.diff(kept) * 58 >= 14)
+    assert sorted(in_browser(page, thin, [0, 0.5, 1])) == [0, 0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("cutoff", "words"),
+    [
+        (-1.81, "Λ below all scales"),
+        (0.15, "Λ/k_max 0.15"),
+        (1, "Λ/k_max 1.00"),
+        (3.72, "Λ above all scales"),
+    ],
+)
+def test_a_cutoff_beyond_all_scales_is_told_in_words(page: Page, cutoff, words) -> None:
+    side = {"cutoff": "Λ/k_max", "cutoffs": [cutoff, cutoff], "ordinates": 2, "shape": None}
+    told = in_browser(page, "(side) => lab.readoutOf(side, {}, 0.3)", side)
+    assert told == f"position 0.300 · {words}"
+    assert in_browser(page, "lab.readoutOf", {"cutoff": ""}, {}, 0.3) == "position 0.300"
+
+
+def test_a_dotted_line_is_only_mentioned_where_it_is_seen(page: Page) -> None:
+    cutoff = [1, 0.5, 0]
+    for equal, words in (
+        ([[0.25, 0.76], [0.5, 0.5], [1, 0.01]], "On the thick line, the cutoff Λ(t), data and"),
+        ([[0.25, 0.9], [0.5, 0.5]], "The thick line is the cutoff Λ(t); on the dotted line data"),
+        ([[0.25, 0.9]], "The thick line is the cutoff Λ(t). "),
+    ):
+        assert in_browser(page, "lab.linesSentence", equal, cutoff, 0.02).startswith(words)
+    assert in_browser(page, "lab.linesSentence", [], None, 0.02) == ""
 
 
 def random_path(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,20 @@ def wait_for_color(page: Page, wanted: str) -> None:
     )
 
 
+@pytest.mark.parametrize("noise", ["white", "matched (strength 0.75)", "matched"])
+def test_the_title_names_the_noise_that_is_drawn(open_page: Page, noise: str):
+    page, title = open_page, ref(open_page, "title")
+    number = {"white": "0", "matched": "1"}.get(noise, "0.75")
+    page.get_by_role("textbox", name="Noise: white 0 · matched 1, typed").fill(number)
+    page.keyboard.press("Enter")
+    expect(title).to_have_text(f"Sigmoid cutoff · {noise} noise · Fourier modes")
+    noise_point(page, 3).focus()
+    page.keyboard.press("ArrowUp")
+    expect(title).to_have_text(f"Sigmoid cutoff · drawn on {noise} noise · Fourier modes")
+    ref(page, "undo").click()
+    expect(title).to_have_text(f"Sigmoid cutoff · {noise} noise · Fourier modes")
+
+
 def test_the_noise_spectrum_dragged_by_the_mouse_paints_and_then_is_in_the_address(
     open_page: Page,
 ):

@@ -199,10 +199,10 @@ def test_drags_after_a_menu_are_undone_before_it_after_a_look_at_another_page(op
 
 def test_the_read_out_has_the_position_and_the_cutoff_that_it_stands_for(open_page: Page):
     """γ runs from 5 at the coarsest scale to −9 at the finest, so Λ = (1 − y)(−5w) + y(1 + 9w)."""
-    page = open_page
-    place, cutoff = ref(page, "curve").locator(".readout").inner_html().split(" · Λ/k_max ")
-    y = float(place)
-    assert float(cutoff.replace("−", "-")) == pytest.approx(1.9 * y - 0.5 * (1 - y), abs=0.006)
+    readout = ref(open_page, "curve").locator(".readout")
+    place, cutoff = readout.inner_html().split(" · Λ/k_max ")
+    y = float(place.removeprefix("position "))
+    assert float(cutoff) == pytest.approx(1.9 * y - 0.5 * (1 - y), abs=0.006)
 
 
 def test_points_are_added_typed_undone_redone_and_reset(open_page: Page):
@@ -288,6 +288,7 @@ def test_a_scale_pointed_at_lights_up_everywhere(open_page: Page):
     expect(ref(page, "insetText")).to_contain_text("noise overtakes the data at t =")
     assert all(drawn(page, name) != old for name, old in before.items())
     expect(ref(page, "curve").locator(".level")).not_to_have_css("display", "none")
+    expect(ref(page, "curve").get_by_text("highlighted scale")).to_be_visible()
     page.mouse.move(5, 5)
     expect(ref(page, "inset")).to_have_attribute("data-lit", "false")
 
@@ -367,7 +368,7 @@ def test_the_tour_and_the_presets_lead_to_their_pictures(page: Page, app_url: st
 def test_a_bad_address_is_one_sentence_over_a_good_page(page: Page, app_url: str):
     page.goto(f"{app_url}/?state=%7B")
     settled(page)
-    expect(page.get_by_text("This link does not describe a state")).to_have_count(1)
+    expect(page.get_by_text("The link is damaged (")).to_have_count(1)
     assert address(page) == start(DATA)
 
 

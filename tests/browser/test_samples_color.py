@@ -57,6 +57,7 @@ def test_samples_follow_the_noise_spectrum(page: Page, app_url: str):
     assert abs(centre(noise_point(page, 2))[1] - (y - 24)) < 1.5
     page.mouse.up()
     expect(ref(page, "status")).to_have_text(re.compile("^9 samples"))
+    expect(ref(page, "title")).to_contain_text("drawn on matched noise")
     page.wait_for_function(IN_ADDRESS, arg='"CurveColor"')
     color = color_in_address(page)
     assert isinstance(color, CurveColor) and color.base == Matched()

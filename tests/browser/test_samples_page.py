@@ -336,7 +336,7 @@ def test_a_line_that_was_refused_waits_for_the_hand(page: Page, app_url: str):
 
 def test_a_bad_link_is_one_sentence_and_the_page_works(page: Page, app_url: str):
     page.goto(f"{app_url}/samples?state=nonsense")
-    expect(page.get_by_text("This link does not describe a state")).to_be_visible()
+    expect(page.get_by_text("The link is damaged (")).to_be_visible()
     drawn(page, 1)
     assert address(page) == start()
 

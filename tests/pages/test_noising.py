@@ -361,7 +361,7 @@ def open_page() -> AppTest:
 def follow(at: AppTest, link: str, *words: str) -> None:
     before = state(at)
     at.query_params["state"] = link
-    refused(at.run(), "This link does not describe a state", *words)
+    refused(at.run(), "The link is damaged (", "); the page shows what it", *words)
     assert state(at) == before
 
 

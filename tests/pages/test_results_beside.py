@@ -117,7 +117,8 @@ def test_the_cost_of_a_field_is_that_of_the_file(monkeypatch, tmp_path):
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     at = healthy(visit(section="Larger lattices"))
     told = (
-        "At 16×16 the cheapest way to have fields of a model, *m, grown*, costs **2 s** a field: "
+        "At 16×16 the cheapest way to draw fields from a model, *m, grown*, costs **2 s** a "
+        "field: "
         "1/200 of that of HMC, 400 s and 2 times that of HMC with clusters, 1 s."
     )
     assert any(told in each.value for each in at.markdown)
@@ -173,7 +174,7 @@ def test_evaluations_and_trajectories_are_those_of_the_file(monkeypatch, tmp_pat
     sentences = (
         f"drawn: energy 9.0(10) % off at first, {end}",
         "grown by an octave: energy 9.0(10) % off at first, 9.0(10) % after **0** trajectories, "
-        "0 s a field, which is not yet right",
+        "0 s a field, still too far off",
         f"grown from 8×8: energy 0.5(10) % off at first, 3.0(10) % after 2, {end}",
     )
     assert "; ".join(sentences) in [each.replace("−", "-") for each in told]

@@ -166,6 +166,8 @@ def test_samples_of_a_class_are_compared_with_data_of_that_class(kinds: Setting)
             float(known.mean()), abs=0.02
         )
         assert ("σ]" in table) == (label >= 0)
+        distances = re.findall(r"^\| (spectrum, .*|.* by chance) \|  \| [.\d]+ \|", table, re.M)
+        assert distances == ["spectrum, log distance", "the same, expected by chance"]
 
 
 def _moments(at: Any) -> str:

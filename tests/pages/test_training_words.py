@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from apptest import finished, healthy, page_at
+from apptest import finished, healthy, page_at, present
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
@@ -60,6 +60,27 @@ def test_a_run_that_is_asked_to_stop_says_so_at_once(
     assert runs.get(name).stopping
     shown = [each.proto.text for each in at.get("progress")]  # type: ignore[attr-defined]
     assert any(words in text for text in shown), shown
+    menu = present(at.selectbox, "training-run")
+    (option,) = [each for each in menu.options if each.startswith(f"{label} · ")]
+    assert f" · {words.removesuffix(' …').lower()} · " in option
+
+
+def test_the_same_run_cannot_be_started_twice(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(runs.queue, "FREE_DISK", 1 << 60)  # nothing starts
+
+    def start(at: AppTest):
+        return next(each for each in at.button if each.key == "training-start")
+
+    config = replace(SHORT, lr=3e-4)
+    at = healthy(page_at("pages/training.py", config=config.to_json()).run())
+    assert not start(at).disabled
+    healthy(start(at).click().run())
+    assert start(at).disabled and "is under way" in start(at).help
+    other = replace(SHORT, lr=5e-4)
+    assert not start(healthy(page_at("pages/training.py", config=other.to_json()).run())).disabled
+    (run,) = [run for run in runs.list_runs() if run.config == config]
+    runs.delete(run.id)
+    assert not start(healthy(at.run())).disabled
 
 
 def test_the_time_can_be_estimated_again():
@@ -95,3 +116,8 @@ def test_a_preset_is_called_by_what_it_is_and_says_how_long_it_takes(name: str):
     preset = PRESETS[name]
     assert not re.search(r"minute|quick|hour", preset.title)
     assert re.search(r"minutes|hour", preset.about)
+
+
+def test_lattice_fields_are_not_called_images():
+    at = healthy(page_at("pages/training.py", config=SHORT.to_json()).run())
+    assert any("4 steps of 8 fields" in caption.value for caption in at.caption)

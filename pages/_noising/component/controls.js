@@ -79,8 +79,6 @@ function buildControls(lab) {
     return button;
   }));
   lab.built = null;
-  el.captionA.textContent = `A · ${message.sides[0].title}`;
-  el.captionB.textContent = two ? `B · ${message.sides[1].title}` : "";
 }
 
 /** Shows the state in every control. */
@@ -103,5 +101,7 @@ function showControls(lab) {
     setAttributes(button, { "aria-pressed": VIEWS[i] === state.view }));
   [...el.tabs.children].forEach((button, i) =>
     setAttributes(button, { "aria-pressed": i === lab.active }));
+  lab.message.sides.forEach((side, i) =>
+    setText([el.captionA, el.captionB][i], `${"AB"[i]} · ${titleOf(side, state.sides[i])}`));
   showSchedule(lab);
 }

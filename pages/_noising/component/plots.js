@@ -27,7 +27,8 @@ function showPlots(lab) {
 function showHeat(lab, side, history, band) {
   const { theme, state } = lab;
   const { context, frame } = openPlot(lab, "heat", { xTicks: [[0, "0"], [0.5, "0.5"], [1, "1"]],
-    yTicks: scaleTicks(side), xLabel: "time t: data → noise", yLabel: side.axis.label });
+    yTicks: scaleTicks(side, Math.floor(frameOf(0, lab.heights.heat).inner.height / LABEL_HEIGHT)),
+    xLabel: "time t: data → noise", yLabel: side.axis.label });
   if (!lab.heatOf || lab.heatOf !== history) {
     lab.heat = paintHeat(lab, side, history);
     lab.heatOf = history;
@@ -36,7 +37,8 @@ function showHeat(lab, side, history, band) {
   context.imageSmoothingEnabled = true;
   context.drawImage(lab.heat, frame.x(0), frame.y(1), frame.inner.width, frame.inner.height);
   const times = history.moments.map((_, i) => i / (FIELD_TIMES - 1));
-  drawContour(lab, context, frame, side, history);
+  const equal = contourOf(side, history);
+  drawContour(lab, context, frame, equal);
   const isLine = side.path && side.cutoff && side.bands > 1;
   if (isLine) {
     context.strokeStyle = theme.sides[lab.active];
@@ -57,12 +59,22 @@ function showHeat(lab, side, history, band) {
   context.lineWidth = 1.5;
   strokeLine(context, [[frame.x(state.t), frame.y(0)], [frame.x(state.t), frame.y(1)]]);
   context.restore();
-  const cutoff = isLine ? "The thick line is the cutoff Λ(t); on" : "On";
-  setText(lab.el.heatText,
-    `${cutoff} the dotted line data and noise are equal. Drag to move in time.`);
+  const cutoff = isLine ? history.moments.map((moment) => placeOf(side, moment.cutoff)) : null;
+  const apart = LINES_APART + (side.axis.discrete ? 0.5 / side.bands : 0); // of its steps' ends
+  setText(lab.el.heatText, `${linesSentence(equal, cutoff, apart)}Drag to move in time.`);
+}
+
+/** What the lines of the map are: the cutoff over time, and where data and noise are equal. */
+function linesSentence(equal, cutoff, apart) {
+  if (equal.length < 2) return cutoff ? "The thick line is the cutoff Λ(t). " : "";
+  if (!cutoff) return "On the dotted line data and noise are equal. ";
+  const same = equal.every(([t, place]) => Math.abs(between(cutoff, t) - place) < apart);
+  return same ? "On the thick line, the cutoff Λ(t), data and noise are equal. "
+    : "The thick line is the cutoff Λ(t); on the dotted line data and noise are equal. ";
 }
 
 const HEAT_ROWS = 96;
+const LINES_APART = 0.02; // of the map's height, below which one line hides the other
 
 function paintHeat(lab, side, history) {
   const canvas = make("canvas", { width: FIELD_TIMES, height: HEAT_ROWS });
@@ -91,21 +103,26 @@ function mixAt(side, place) {
   return { low, share: clamp((place - nodes[low]) / (nodes[low + 1] - nodes[low]), 0, 1) };
 }
 
-/** The line on which the data's SNR is 1: its crossing time, band by band. */
-function drawContour(lab, context, frame, side, history) {
-  context.strokeStyle = lab.theme.text;
-  context.lineWidth = 1.5;
-  context.setLineDash([2, 3]);
+/** The line on which the data's SNR is 1, (t, place): its crossing time, band by band. */
+function contourOf(side, history) {
   const points = [];
   for (let b = 0; b < side.bands; b++) {
     const t = crossingTime(history, b);
     if (t === null) continue;
     if (side.axis.discrete || side.bands === 1) {
       const [from, to] = cellOf(side, b);
-      points.push([frame.x(t), frame.y(from)], [frame.x(t), frame.y(to)]);
-    } else points.push([frame.x(t), frame.y(side.nodes[b])]);
+      points.push([t, from], [t, to]);
+    } else points.push([t, side.nodes[b]]);
   }
-  if (points.length > 1) strokeLine(context, points);
+  return points;
+}
+
+function drawContour(lab, context, frame, points) {
+  if (points.length < 2) return;
+  context.strokeStyle = lab.theme.text;
+  context.lineWidth = 1.5;
+  context.setLineDash([2, 3]);
+  strokeLine(context, points.map(([t, place]) => [frame.x(t), frame.y(place)]));
   context.setLineDash([]);
 }
 
@@ -147,7 +164,7 @@ function showBits(lab, side, moment, history, band) {
 function bitsSentence(lab, side, moment) {
   const own = lab.exact && lab.exact.bits[lab.active];
   const known = typeof own === "number";
-  const left = `${readable(known ? own : moment.total)} bits of each image can still be recovered`;
+  const left = `${readable(known ? own : moment.total)} bits of each ${pictureName(lab)} can still be recovered`;
   if (known) return `About ${left}, by the data's full covariance.`;
   if (side.information === "exact") return `About ${left}.`;
   return `At most ${left}, counting components as independent.`;

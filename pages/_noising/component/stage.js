@@ -73,9 +73,9 @@ function showPicture(lab) {
     "aria-valuetext": `${Math.round(100 * state.wipe)} % shows A` });
   const names = { a: "side A", b: "side B", side: "side A", wipe: "A left, B right",
     blend: "the blend of A and B" };
-  setAttributes(el.canvasA, { "aria-label": `${message.images.n} images at time `
+  setAttributes(el.canvasA, { "aria-label": `${message.images.n} ${pictureName(lab)}s at time `
     + `${state.t.toFixed(2)}, ${names[state.view]}` });
-  setAttributes(el.canvasB, { "aria-label": "The same images, side B" });
+  setAttributes(el.canvasB, { "aria-label": `The same ${pictureName(lab)}s, side B` });
 }
 
 /** Paints one sheet unless nothing that it shows has changed; true if it is exact. */
@@ -167,8 +167,16 @@ function showInset(lab) {
     ? `Being erased now: ${scaleName(side, band)}. Point at a scale in any plot, or press ↑ ↓.`
     : `${scaleName(side, band)}: ${crossing === null ? "data and noise never change places."
       : `noise overtakes the data at t = ${crossing.toFixed(2)}.`}`);
-  setText(el.insetFacts, `Image ${image + 1}, ${Math.round(side.counts[band]).toLocaleString("en")} components, `
+  const count = Math.round(side.counts[band]);
+  const name = pictureName(lab);
+  setText(el.insetFacts, `${name[0].toUpperCase()}${name.slice(1)} ${image + 1}, `
+    + `${count.toLocaleString("en")} component${count === 1 ? "" : "s"}, `
     + `data log-SNR ${signed(moment.logSnr[band])}, contrast ×${factor}.`);
+}
+
+/** What is noised: fields are painted in diverging colours. */
+function pictureName(lab) {
+  return lab.message.images.colormap === "diverging" ? "field" : "image";
 }
 
 function nearestToFront(moment) {

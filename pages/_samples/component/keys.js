@@ -2,7 +2,7 @@
 
 const KEY_SHEET = [
   ["Space", "play or pause"], ["← →", "one step on the way (Shift: ten)"],
-  ["Home End", "noise, samples"], [", .", "previous or next sample"], ["Enter", "enlarge it"],
+  ["Home End", "noise, samples"], [", .", "previous or next sample"], ["Enter", "on a picture: enlarge it"],
   ["N", "a new seed"], ["R", "reset the curve"], ["Ctrl+Z", "undo"], ["Ctrl+Shift+Z", "redo"],
   ["Esc", "stop drawing"], ["?", "this sheet"],
   ["on a point", "arrows move it (Shift: finer), Delete removes it"],
@@ -19,13 +19,14 @@ function act(lab, event) {
     End: () => stepOn(lab, 1e4),
     ",": () => choose(lab, lab.state.chosen - 1),
     ".": () => choose(lab, lab.state.chosen + 1),
-    Enter: () => lab.el.large.open || lab.el.large.showModal(),
     n: () => newSeed(lab),
     r: () => resetCurve(lab),
     "?": () => lab.el.keys.showModal(),
   };
   const done = acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  const onPicture = event.composedPath()[0].matches(".sheet canvas");
   if (event.key === "Escape" && !lab.el.large.open) stopDrawing(lab);
+  else if (event.key === "Enter" && onPicture) lab.el.large.showModal();
   else if (done) done();
   else return false;
   return true;

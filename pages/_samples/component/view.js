@@ -227,11 +227,10 @@ function showStatus(lab, frame) {
   else if (late || (!frame && waiting)) text = "Drawing …";
   else if (draw && draw.done) {
     const time = draw.seconds === undefined ? "" : ` in ${tidy(Number(draw.seconds.toFixed(2)))} s`;
-    const calls = draw.steps * (asksTwice(state) ? 2 : 1)
-      * message.methods.find((each) => each.name === state.method).evaluations;
+    const { evaluations } = message.methods.find((each) => each.name === state.method);
     text = draw.whole
-      ? `${frame.n} samples${time}, ${calls} evaluations each`
-      : `Preview: ${frame.n} of ${Math.min(state.n, message.most)} samples, ${draw.steps} of ${state.steps} steps`;
+      ? `${frame.n} samples${time}, ${callsWords(draw.steps * evaluations, asksTwice(state))}`
+      : previewWords(frame.n);
   }
   setText(el.status, text);
   setAttributes(el.status, { "data-late": late });
@@ -244,6 +243,16 @@ function showStatus(lab, frame) {
   setText(el.problem, lab.refused || alone);
   toggle(el.problem, Boolean(lab.refused || alone));
   setAttributes(el.problem, { class: lab.refused ? "problem" : "problem mild" });
+}
+
+function previewWords(n) {
+  return `Rough preview of the first ${n === 1 ? "sample" : `${n} samples`}; release to redraw all`;
+}
+
+/** How often the network is evaluated for a sample, by guidance twice in each place. */
+function callsWords(calls, twice) {
+  if (twice) return `2 × ${calls} evaluations each (guidance)`;
+  return `${calls} evaluation${calls === 1 ? "" : "s"} each`;
 }
 
 function reached(draw) {

@@ -73,9 +73,19 @@ function typedNumber(lab, input, bad, name, range, accept) {
     bad.textContent = good ? ""
       : `${name} must be a number from ${tidy(low)} to ${tidy(high)}, not "${input.value}".`;
     if (good) accept(clamp(value, low, high));
+    else lab.faulty = true;
     input.blur();
     repaint(lab);
   });
+}
+
+/** Takes back what was said of typed numbers, after a valid action. */
+function forgive(lab) {
+  if (!lab.faulty) return;
+  lab.faulty = false;
+  lab.root.querySelectorAll(".bad").forEach((bad) => setText(bad, ""));
+  lab.root.querySelectorAll("[aria-invalid=true]").forEach((input) =>
+    setAttributes(input, { "aria-invalid": false }));
 }
 
 function tidy(value) {

@@ -3,6 +3,7 @@
 const MARGIN = { left: 46, right: 14, top: 10, bottom: 36 };
 const CURVE_HEIGHT = 230;
 const CURVE_SAMPLES = 120;
+const LEVEL_NAME = 14; // pixels that the name of the highlighted scale needs above its line
 const LETTER = 6.4; // pixels of a letter of the read-out, on average
 
 function makeSvg(tag, attributes) {
@@ -51,6 +52,7 @@ function makeShapes(lab) {
   lab.shapes = {
     grid: part("g", "grid"), upright: label("", 0, 0, "middle"), fill: part("path", "fill"),
     other: part("path", "other"), own: part("path", "own"), level: part("line", "level"),
+    levelName: label("highlighted scale", 0, 0, "end"),
     now: part("line", "now"), dot: part("circle", "dot"), readout: part("text", "readout"),
     lines: part("g", "lines"), points: part("g", "points"),
   };
@@ -226,15 +228,14 @@ function showPath(lab, side, own, moment) {
   showLevel(lab, side, own);
 }
 
-/** The cutoff's position, and the Λ that it stands for. */
+/** The cutoff's position, and the Λ that it stands for, which also passes beyond all scales. */
 function readoutOf(side, own, u) {
-  if (!side.cutoff) return u.toFixed(3);
-  return `${u.toFixed(3)} · ${side.cutoff} ${signedNumber(cutoffAt(side, own, u))}`;
-}
-
-function signedNumber(value) {
-  const text = value.toFixed(Math.abs(value) < 10 ? 2 : 0);
-  return Number(text) ? text.replace("-", "−") : "0";
+  const position = `position ${u.toFixed(3)}`;
+  if (!side.cutoff) return position;
+  const cutoff = cutoffAt(side, own, u);
+  if (cutoff < 0) return `${position} · Λ below all scales`;
+  if (cutoff > 1) return `${position} · Λ above all scales`;
+  return `${position} · ${side.cutoff} ${cutoff.toFixed(2)}`;
 }
 
 /** Puts the read-out at a corner of the mark, inside the plot and where it covers no point. */
@@ -260,12 +261,14 @@ function placeReadout(lab, points, u, readout) {
 /** The lit-up scale in the editor: the ordinate at which the cutoff passes it. */
 function showLevel(lab, side, own) {
   const band = litBand(lab);
-  const { level } = lab.shapes;
+  const { level, levelName } = lab.shapes;
   const ordinate = band === null ? null : ordinateOfScale(side, own, side.nodes[band]);
-  level.style.display = ordinate === null ? "none" : "";
+  for (const shape of [level, levelName]) shape.style.display = ordinate === null ? "none" : "";
   if (ordinate === null) return;
   const y = lab.frame.y(ordinate);
   setAttributes(level, { x1: lab.frame.x(0), x2: lab.frame.x(1), y1: y, y2: y });
+  const below = y < lab.frame.y(1) + LEVEL_NAME;
+  setAttributes(levelName, { x: lab.frame.x(1) - 4, y: below ? y + LEVEL_NAME : y - 4 });
 }
 
 function ordinateOfScale(side, own, node) {
@@ -296,7 +299,7 @@ function showLevels(lab, side, own) {
   if (lit !== null && !named.has(lit)) named.set(lit, "this scale");
   if (alike) named.set(0, "every scale");
   for (const shape of [shapes.own, shapes.fill, shapes.other]) setAttributes(shape, { d: "" });
-  shapes.level.style.display = "none";
+  for (const shape of [shapes.level, shapes.levelName]) shape.style.display = "none";
   shapes.dot.style.display = "none";
   setText(shapes.readout, "");
   shapes.lines.replaceChildren(...[...named].flatMap(([band, name], i) => {

@@ -17,6 +17,7 @@ function ownHistory(lab) {
 
 /** Leaves a revision for another, whose history goes on where the server travelled to it. */
 function turnHistory(lab, before, message) {
+  forgive(lab);
   const all = histories();
   const { resumes } = message.history;
   // a menu gives up what was undone before it
@@ -57,6 +58,7 @@ function change(lab, gesture, mutate) {
     lab.gesture = gesture;
     lab.lastGesture = gesture;
   }
+  forgive(lab);
   mutate(lab.state);
   changed(lab, gesture === "view" || gesture === "wipe");
 }
@@ -83,6 +85,7 @@ function redo(lab) {
 }
 
 function travel(lab, from, to) {
+  forgive(lab);
   pause(lab);
   to.push(copyState(lab.state));
   lab.state = from.pop();

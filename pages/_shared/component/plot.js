@@ -2,6 +2,7 @@
 
 const PLOT_HEIGHTS = { heat: 210, spectrum: 200, bits: 180 };
 const LOW_HEIGHTS = { heat: 104, spectrum: 164, bits: 164 };
+const LABEL_HEIGHT = 14; // pixels of a tick's label
 const RAMPS = {
   light: [[140, 81, 10], [216, 179, 101], [245, 245, 243], [90, 180, 172], [1, 102, 94]],
   dark: [[204, 142, 62], [134, 92, 38], [30, 31, 34], [34, 112, 106], [72, 186, 172]],
@@ -74,14 +75,21 @@ function drawPlotAxes(lab, context, frame, axes) {
   context.strokeStyle = theme.faint;
   context.lineWidth = 1;
   context.textBaseline = "middle";
-  for (const [v, text] of axes.yTicks) {
+  const upright = ([v]) => [frame.y(v) - LABEL_HEIGHT / 2, frame.y(v) + LABEL_HEIGHT / 2];
+  for (const [v, text] of withoutOverlap(axes.yTicks, upright)) {
     const y = Math.round(frame.y(v)) + 0.5;
     strokeLine(context, [[frame.x(0), y], [frame.x(1), y]]);
     context.textAlign = "right";
     context.fillText(text, frame.x(0) - 7, y);
   }
   context.textAlign = "center";
-  for (const [v, text] of axes.xTicks) context.fillText(text, frame.x(v), frame.y(0) + 11);
+  const level = ([v, text]) => {
+    const half = context.measureText(text).width / 2 + 3;
+    return [frame.x(v) - half, frame.x(v) + half];
+  };
+  for (const [v, text] of withoutOverlap(axes.xTicks, level)) {
+    context.fillText(text, frame.x(v), frame.y(0) + 11);
+  }
   context.fillText(axes.xLabel, frame.x(0.5), frame.height - 6);
   context.translate(10, frame.y(0.5));
   context.rotate(-Math.PI / 2);
@@ -94,11 +102,29 @@ function strokeLine(context, points) {
   context.stroke();
 }
 
-function scaleTicks(side) {
-  if (!side.axis.discrete) return [[0, "0"], [0.5, "0.5"], [1, "1"]];
-  const every = Math.max(1, Math.ceil(side.bands / 8));
+/** The ticks of which no two labels meet, the ends before the others; `extent` gives a label's. */
+function withoutOverlap(ticks, extent) {
+  const kept = [];
+  for (const tick of [...ticks.slice(0, 1), ...ticks.slice(1).reverse()]) {
+    const [from, to] = extent(tick);
+    const meets = (other) => from < extent(other)[1] && to > extent(other)[0];
+    if (!kept.some(meets)) kept.push(tick);
+  }
+  return kept;
+}
+
+/** Ticks of the scale axis: at most so many numbers of counted scales, else round values. */
+function scaleTicks(side, most = 8) {
+  const { axis, bands } = side;
+  const round = [[0, "0"], [0.5, "0.5"], [1, "1"]];
+  if (!axis.discrete) return round;
+  if (!axis.counted && bands > 1) {
+    return round.map(([node, text]) => [placeOf(side, node), text])
+      .filter(([place]) => place >= 0 && place <= 1);
+  }
+  const every = Math.max(1, Math.ceil(bands / most));
   return side.nodes.flatMap((node, b) =>
-    (b % every ? [] : [[placeOf(side, node), side.axis.counted ? String(b + 1) : tidy(Math.round(100 * node) / 100)]]));
+    (b % every ? [] : [[placeOf(side, node), axis.counted ? String(b + 1) : node.toFixed(2)]]));
 }
 
 function clipTo(context, frame) {

@@ -18,8 +18,6 @@ function buildSide(lab) {
   const { el, message } = lab;
   const side = message.sides[lab.active];
   lab.built = side;
-  setText(el.title, side.title);
-  el.title.title = side.title;
   setText(el.note, side.note || "");
   el.presets.replaceChildren(...(side.path ? Object.entries(side.presets || {}) : [])
     .filter(([, points]) => arePoints(points))
@@ -37,11 +35,31 @@ function buildSide(lab) {
     .map((kind) => parameterSlider(lab, kind, side[kind]));
 }
 
+/** A process in a few words, with the noise as it is dragged. */
+function titleOf(side, own) {
+  const { name } = side;
+  let noise = name.numbered && own.tint !== null ? numberedNoise(name.numbered, own.tint) : name.noise;
+  const drawn = side.curve && own.curve ? !isFlat(own.curve, own.keep, side) : name.drawn;
+  if (drawn) noise = `drawn on ${noise}`;
+  if (name.start) noise = `${name.start} → ${noise}`;
+  return name.pattern.replace("{}", noise);
+}
+
+/** What a colour is called at a value of its number. */
+function numberedNoise({ pattern, digits, negative, special }, value) {
+  if (special[value] !== undefined) return special[value];
+  const told = String(Number(value.toPrecision(digits)));
+  return (value < 0 && negative ? negative : pattern).replace("{}", told);
+}
+
 /** Shows the state in the panel's controls. */
 function showSchedule(lab) {
   const { el, message, state } = lab;
   if (lab.built !== message.sides[lab.active]) buildSide(lab);
   const own = state.sides[lab.active];
+  const title = titleOf(lab.built, own);
+  setText(el.title, title);
+  setAttributes(el.title, { title });
   [...el.presets.children].forEach((button) =>
     setAttributes(button, { "aria-pressed": samePoints(button.points, own.points) }));
   enable(lab, el.undo, canUndo(lab));
