@@ -36,7 +36,7 @@ TRAINED = (
     "the file does not say how many images a step of an earlier run had, as many as in the last "
     "run."
 )
-OF_ALL = ("process", "method", "grid", "model", "seed", "guide_weights")
+OF_ALL = ("process", "method", "grid", "model", "n", "seed", "guide_weights")
 ALIKE = {  # what rows of one curve have in common, by what differs along it
     "guidance": ("by", "steps", "trained", "weights", *OF_ALL),
     "steps": ("way", "trained", "weights", *OF_ALL),
@@ -235,7 +235,7 @@ def _grouped(found: Found, axis: str) -> dict[tuple[str, ...], dict[int, Found]]
     """Return kernel distances by their place on an axis, for all else that differs."""
     rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
     several: dict[tuple[str, ...], dict[int, Found]] = {}
-    for row in sorted(rows, key=lambda row: row["n"]):  # the most samples at each place
+    for row in rows:
         words = _words(row) | {"way": _way(row), "by": f"by {titled(str(row.get('by')))}"}
         key = tuple(words[name] for name in ALIKE[axis])
         several.setdefault(key, {})[row[axis]] = row["kernel"]
@@ -296,6 +296,7 @@ def _words(row: Found) -> dict[str, str]:
         "steps": f"{row['steps']} steps",
         "model": titled(str(row.get("model", ""))),
         "trained": f"{row['images']:,} images" if row.get("images") else "",
+        "n": f"{row['n']:,} samples",
         "seed": f"seed {_seed(row)}",
         "weights": f"weights {row['weights'][:8]}" if row.get("weights") else "",
         "guide_weights": f"guide {row['guide_weights'][:8]}" if row.get("guide_weights") else "",
