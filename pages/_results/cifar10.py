@@ -16,11 +16,12 @@ from pages._results import (
     recipes,
     studies,
 )
-from pages._results.provenance import below, bracketed, columns, pair, table
+from pages._results.provenance import below
 from pages._results.studies import Found, label, shown
 from pages._shared import address, plots
 from pages._shared.menus import GRID_HELP
 from pages._shared.plots import Curve
+from pages._shared.tables import bracketed, columns, pair, table
 from rgdiff_core.sampling import METHODS
 from rgdiff_core.study.images.arms import MODELS
 

@@ -9,12 +9,13 @@ import streamlit as st
 
 from pages._results import figures
 from pages._results.headline import joined
-from pages._results.provenance import bracketed, columns, download, pair, table
+from pages._results.provenance import download
 from pages._results.studies import Found, data_of, from_file
 from pages._results.titles import titled, with_titles
 from pages._shared import plots
 from pages._shared.menus import GRID_HELP
 from pages._shared.plots import Curve
+from pages._shared.tables import bracketed, columns, pair, table
 from rgdiff_core.sampling import METHODS
 from rgdiff_core.study.images.distances_drawn import REAL
 

@@ -8,9 +8,9 @@ import streamlit as st
 
 from pages._results import figures
 from pages._results.figures import Mark
-from pages._results.provenance import bracketed
 from pages._results.studies import Found, shown, title_of
 from pages._shared import plots
+from pages._shared.tables import bracketed
 from rgdiff_core.study.headline import Effect, effects
 from rgdiff_core.study.lattice.verdict import OURS, Difference, Outcome, from_white
 

@@ -6,10 +6,11 @@ import streamlit as st
 from PIL import Image
 
 from pages._results import figures, studies
-from pages._results.provenance import below, columns, pair, table
+from pages._results.provenance import below
 from pages._results.studies import Found, label
 from pages._shared import plots
 from pages._shared.plots import Curve
+from pages._shared.tables import columns, pair, table
 from rgdiff_core.study.images.verdict import frechet_name
 
 __all__ = ["ablation", "pictures", "softness", "spectra"]

@@ -2,8 +2,9 @@
 
 import streamlit as st
 
-from pages._results.provenance import below, bracketed
+from pages._results.provenance import below
 from pages._results.studies import Found
+from pages._shared.tables import bracketed
 from rgdiff_core.study.images.verdict import Known, known_results
 
 __all__ = ["draw"]

@@ -9,12 +9,11 @@ import streamlit as st
 import rgdiff_core as rg
 from pages._results import cifar10, provenance
 from pages._results import studies as results_studies
-from pages._results.provenance import pair
 from pages._results.studies import Found
 from pages._results.verdict import MEASURE
 from pages._sampling import models
 from pages._sampling.setting import Setting
-from pages._shared import jobs
+from pages._shared import jobs, tables
 from pages._shared.jobs import STAGES
 from rgdiff_core.study import own
 from rgdiff_core.study.lattice.verdict import combined_error
@@ -156,8 +155,8 @@ def _beside(name: str, listed: Sequence[tuple[Run, str]], study: Found | None) -
     rows = [{k: v for k, v in row.items() if k in shown} for row in rows]
     config = {"run": st.column_config.TextColumn("run or method", width=265, pinned=True)}
     for metric in known:
-        config |= provenance.columns(metric, *columns[metric])
-    provenance.table(rows, config)
+        config |= tables.columns(metric, *columns[metric])
+    tables.table(rows, config)
     provenance.download(name, "runs", rows)
     st.caption(
         "Your numbers are those of one run, with the errors of the held-out fields; the study's "
@@ -210,5 +209,5 @@ def _line(
     metrics = found["metrics"] if found else {}
     row: dict[str, Any] = {"run": title, "from": source}
     for metric in columns:
-        row |= pair(metric, metrics.get(metric))
+        row |= tables.pair(metric, metrics.get(metric))
     return row

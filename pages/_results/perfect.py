@@ -10,10 +10,10 @@ import streamlit as st
 
 from pages._results import figures, training_error
 from pages._results.headline import OUTCOMES, joined
-from pages._results.provenance import NONE, bracketed
 from pages._results.studies import Found, from_file
 from pages._shared import plots
 from pages._shared.plots import Curve
+from pages._shared.tables import NONE, bracketed
 from rgdiff_core.study.lattice.entrants import BASELINE
 from rgdiff_core.study.lattice.schedule_summary import (
     COMPONENT_WISE,

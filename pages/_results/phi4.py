@@ -6,11 +6,12 @@ from typing import Any
 import streamlit as st
 
 from pages._results import error_map, figures, links, provenance, search
-from pages._results.provenance import below, bracketed, columns, pair, table
+from pages._results.provenance import below
 from pages._results.studies import Found, chosen, shown
 from pages._results.verdict import MEASURE, METHOD_TITLES, phrase
 from pages._shared import address, plots
 from pages._shared.plots import Curve
+from pages._shared.tables import bracketed, columns, pair, table
 from rgdiff_core.study.lattice.measures import METHODS
 from rgdiff_core.study.lattice.verdict import OURS, against, combined_error
 

@@ -5,9 +5,10 @@ from typing import Any
 import streamlit as st
 
 from pages._results import figures
-from pages._results.provenance import bracketed, columns, download, pair, table
+from pages._results.provenance import download
 from pages._results.studies import Found, data_of, from_file
 from pages._shared import plots
+from pages._shared.tables import bracketed, columns, pair, table
 from rgdiff_core.study.images.recipe_arms import process_title
 
 __all__ = ["draw", "rows", "sentence", "summarize"]

@@ -9,10 +9,11 @@ from typing import Any
 import streamlit as st
 
 from pages._results import figures
-from pages._results.provenance import bracketed, download
+from pages._results.provenance import download
 from pages._results.studies import Found
 from pages._shared import address, plots
 from pages._shared.plots import Curve
+from pages._shared.tables import bracketed
 
 __all__ = ["Relaxed"]
 

@@ -3,9 +3,10 @@
 import streamlit as st
 
 from pages._results import figures
-from pages._results.provenance import below, columns, pair, table
+from pages._results.provenance import below
 from pages._results.studies import Found
 from pages._shared import plots
+from pages._shared.tables import columns, pair, table
 
 __all__ = ["schedule_scan", "search"]
 

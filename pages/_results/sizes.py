@@ -11,12 +11,13 @@ from pages._results import cost, figures
 from pages._results.field_cost import FieldCost
 from pages._results.field_steps import FieldSteps
 from pages._results.headline import joined
-from pages._results.provenance import bracketed, download
+from pages._results.provenance import download
 from pages._results.relaxed import Relaxed
 from pages._results.studies import Found, from_file
 from pages._results.titles import titled
 from pages._shared import address, plots
 from pages._shared.plots import Curve
+from pages._shared.tables import bracketed
 from rgdiff_core.lattice.scaling import ISING
 from rgdiff_core.study.lattice.sizes_summary import GIVEN
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from pages._results.provenance import columns, download, pair, table
+from pages._results.provenance import download
 from pages._results.studies import Found, read_all
+from pages._shared.tables import columns, pair, table
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.lattice.schedule_summary import same_curve
 from rgdiff_core.study.lattice.verdict import combined_error

@@ -6,8 +6,8 @@ import streamlit as st
 
 from pages._results import studies as results_studies
 from pages._results.headline import joined
-from pages._results.provenance import bracketed
 from pages._results.studies import Found
+from pages._shared.tables import bracketed
 from rgdiff_core.study.images import verdict as images_verdict
 from rgdiff_core.study.lattice.verdict import (
     Difference,

@@ -1,7 +1,6 @@
 """The runs there are: choose one, act on it, bring one along."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
@@ -9,7 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from pages._shared.chosen import kept
-from pages._shared.plots import in_brackets
+from pages._shared.tables import columns, pair, table
 from pages._training.run_views import comparison, points, stop, word
 from pages._training.state import restore
 from pages._training.words import data_title, noise_title
@@ -35,6 +34,7 @@ PARAMETER = "run"
 _PROBLEM, _UPLOAD = "training-run-problem", "training-upload"
 MAX_RUNS = 4  # runs that are compared
 GAIN = "validation gain × 1000"
+GAIN_HELP = "Over the Gaussian, on held-out data, at the last evaluation of the run."
 
 Result = TypeVar("Result")
 
@@ -214,19 +214,15 @@ def _table(busy: bool) -> None:
     if busy and not any(run.active for run in listed):
         st.rerun()  # without a timer
     titles = {name: data_title(name) for name in {run.config.data for run in listed if run.config}}
-    st.dataframe(
+    table(
         [_line(run, titles) for run in listed],
-        width="stretch",
-        hide_index=True,
-        column_config={
-            "run": st.column_config.TextColumn(width="medium"),
+        {
+            "run": st.column_config.TextColumn("run", width="medium"),
             "progress": st.column_config.ProgressColumn(
-                format="percent", min_value=0, max_value=1
+                "progress", format="percent", min_value=0, max_value=1
             ),
-            GAIN: st.column_config.TextColumn(
-                help="Over the Gaussian, on held-out data, at the last evaluation of the run."
-            ),
-        },
+        }
+        | columns("gain", GAIN, "%.1f", GAIN_HELP),
     )
 
 
@@ -255,7 +251,7 @@ def _line(run: Run, titles: Mapping[str, str]) -> dict[str, object]:
         "state": run.state,
         "progress": min(1.0, status.step / max(1, status.steps)) if status else 0.0,
         "step": status.step if status else 0,
-        GAIN: _gain(run),
+        **_gain(run),
         "data": titles[run.config.data] if run.config else "?",
         "noise": noise_title(type(run.config.noise)) if run.config else "?",
         "begun": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
@@ -263,14 +259,11 @@ def _line(run: Run, titles: Mapping[str, str]) -> dict[str, object]:
     }
 
 
-def _gain(run: Run) -> str | None:
+def _gain(run: Run) -> dict[str, float | None]:
     """Return what the last evaluation on held-out data found; None where there was none."""
     held_out = None if run.missing else points(run.id)[1]
-    if not held_out:
-        return None
-    last = held_out[-1]["held_out"]
-    error = last["gain_error"]
-    return in_brackets(1000 * last["gain"], 1000 * error if error else math.nan)
+    last = held_out[-1]["held_out"] if held_out else {}
+    return pair("gain", {"value": last.get("gain"), "error": last.get("gain_error")}, 1000)
 
 
 def details(run: Run) -> None:

@@ -11,8 +11,8 @@ from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
 from pages._results import cost, distances, perfect, recipes, sizes
-from pages._results.provenance import bracketed
 from pages._results.titles import titled
+from pages._shared.tables import bracketed
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.images.distances_drawn import REAL
 from rgdiff_core.study.lattice.schedule_summary import same_curve

@@ -10,8 +10,8 @@ from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
 from pages._results import distances, perfect, phi4, titles
-from pages._results.provenance import alike
 from pages._results.titles import titled
+from pages._shared.tables import alike
 from tests.tiny_study import DATA, study_text
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

@@ -1,24 +1,36 @@
 """What the Training page calls runs, and how long it says that presets take."""
 
 import re
+import shutil
 import time
 from dataclasses import replace
 
 import pytest
 from apptest import finished, healthy, page_at, present
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from streamlit.testing.v1 import AppTest
 
 import rgdiff_core as rg
 from pages._shared import jobs
 from pages._shared.plots import in_brackets
+from pages._shared.tables import NONE
 from pages._training.words import NOISES
 from rgdiff_core.training import PRESETS, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
+from rgdiff_core.training.records import Status
 from rgdiff_core.training.runs.registry import change, transaction
 
 SHORT = replace(PRESETS["phi4-2min"].config, steps=4, batch=8, evaluations=1, previews=1, warmup=1)
 
 pytestmark = pytest.mark.usefixtures("folders")
+
+
+def button(at: AppTest, label: str):
+    return next(each for each in at.button if each.label == label)
+
+
+def progress(at: AppTest) -> list[str]:
+    return [each.proto.text for each in at.get("progress")]  # type: ignore[attr-defined]
 
 
 def estimate(at: AppTest):
@@ -36,33 +48,48 @@ def test_the_table_of_runs_has_titles_for_people():
 
 
 def test_the_table_of_runs_has_the_gain_on_held_out_data_with_its_error():
-    assert train(SHORT, runs.runs_root() / "held", device="cpu").state == "finished"
+    for name, evaluations in (("held", 2), ("gone", 1)):
+        config = replace(SHORT, evaluations=evaluations)
+        assert train(config, runs.runs_root() / name, device="cpu").state == "finished"
     runs.pump()
+    shutil.rmtree(runs.runs_root() / "gone")
     at = healthy(page_at("pages/training.py", run="held").run())
-    lines = at.dataframe[0].value.to_dict("records")
-    line = next(line for line in lines if line["id"] == "held")
-    last = runs.curves(runs.history("held")[0])[1][-1]["held_out"]
-    shown = in_brackets(1000 * last["gain"], 1000 * last["gain_error"])
-    assert line["validation gain × 1000"] == shown and "gain × 1000" not in line
+    lines = at.dataframe[0].value.set_index("id")
+    first, last = (each["held_out"] for each in runs.curves(runs.history("held")[0])[1])
+    assert first["gain"] != last["gain"] == pytest.approx(lines["gain"]["held"] / 1000)
+    told = in_brackets(1000 * last["gain"], 1000 * last["gain_error"]).replace("-", "−")
+    words = convert_arrow_bytes_to_pandas_df(
+        at.dataframe[0].proto.arrow_data.styler.display_values
+    )
+    shown = dict(zip(words["id"], words["gain"], strict=True))
+    assert {name: shown[name] for name in ("held", "gone")} == {"held": told, "gone": NONE}
 
 
+@pytest.mark.parametrize("begun", [False, True])
 @pytest.mark.parametrize(("label", "words"), [("Pause", "Pausing …"), ("Cancel", "Cancelling …")])
 def test_a_run_that_is_asked_to_stop_says_so_at_once(
-    label: str, words: str, monkeypatch: pytest.MonkeyPatch
+    label: str, words: str, begun: bool, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(runs.queue, "pump", lambda: None)
     monkeypatch.setattr(runs, "pump", lambda: None)  # no worker, which would obey
-    name = runs.submit(SHORT, label).id
+    title = f"{label}{begun}"
+    name = runs.submit(SHORT, title).id
     with transaction() as connection:
         change(connection, name, state="running")
+    if begun:
+        status = Status("running", 2, 4, started=time.time(), updated=time.time())
+        (runs.runs_root() / name / "status.json").write_text(status.to_json())
     at = healthy(page_at("pages/training.py", run=name).run())
-    healthy(next(each for each in at.button if each.label == label).click().run())
-    assert runs.get(name).stopping
-    shown = [each.proto.text for each in at.get("progress")]  # type: ignore[attr-defined]
-    assert any(words in text for text in shown), shown
+    assert not any(words in text for text in progress(at))
+    healthy(button(at, label).click().run())
+    assert runs.get(name).stopping and button(at, label).disabled
+    assert (runs.runs_root() / name / "request").read_text() == label.lower()
+    assert any(words in text for text in progress(at)), progress(at)
     menu = present(at.selectbox, "training-run")
-    (option,) = [each for each in menu.options if each.startswith(f"{label} · ")]
+    (option,) = [each for each in menu.options if each.startswith(f"{title} · ")]
     assert f" · {words.removesuffix(' …').lower()} · " in option
+    with transaction() as connection:
+        change(connection, name, state="cancelled")
 
 
 def test_the_same_run_cannot_be_started_twice(monkeypatch: pytest.MonkeyPatch):
