@@ -78,12 +78,18 @@ def _columns(lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 def heading(budget: Found) -> str:
     """Return what a table compares."""
-    steps, seeds = budget.get("steps"), len(budget.get("seeds") or [0])
+    steps, seeds = budget.get("steps"), _seeds(budget)
     each = (
         f"{steps:,} steps" if steps else f"{float(budget['core_minutes']):g} core-minutes planned"
     )
-    several = f", {seeds} seeds" if seeds > 1 else ""
-    return f"**{each} each{several}: the first recipe and changes of it**"
+    return f"**{each} each, {seeds}: the first recipe and changes of it**"
+
+
+def _seeds(budget: Found) -> str:
+    """Return how many seeds the recipes have: "3 seeds", "1 to 3 seeds"."""
+    counts = sorted({len(arm["steps"]) for arm in budget["arms"]})
+    few = f"{counts[0]} to " if len(counts) > 1 else ""
+    return f"{few}{counts[-1]} seed{'s' * (counts[-1] > 1)}"
 
 
 def sentence(budget: Found) -> str:
@@ -98,8 +104,7 @@ def sentence(budget: Found) -> str:
     if not lines:
         return ""
     steps = f", after {budget['steps']:,} steps" if budget.get("steps") else ""
-    seeds = len(budget.get("seeds") or [0])
-    of = f"{budget['samples']:,} samples each{steps}, {seeds} seed{'s' * (seeds > 1)}"
+    of = f"{budget['samples']:,} samples each{steps}, {_seeds(budget)}"
     note = f" {DENOISER}" if any(OURS in line for line in lines) else ""
     return "\n".join((f"KID of {of}, and bits/dim against the first recipe.{note}", "", *lines))
 

@@ -354,6 +354,10 @@ def test_two_budgets_with_distances_have_a_figure_each(monkeypatch, tmp_path):
     assert [dot.count("**") for dot in map(recipes.sentence, found["budgets"])] == [8, 4]
     assert "- the first recipe: **" in recipes.sentence(found["budgets"][1])
     assert "\n- larger: **" in recipes.sentence(found["budgets"][1])
+    several = len(base["steps"])
+    assert f" 1,600 steps, {several} seeds," in recipes.sentence(found["budgets"][1])
+    arms[1]["steps"] = [1600]
+    assert f" 1,600 steps, 1 to {several} seeds," in recipes.sentence(found["budgets"][1])
 
 
 @with_images

@@ -71,6 +71,7 @@ ARMS = {  # name: what it changes
 AS_STANDARD = {
     name: getattr(STANDARD, name) for name in ("network_input", "conditioning", "reference")
 }
+DENOISERS = ("whitened", "timed", "isotropic")  # one part of ours for that of standard diffusion
 PROCESSES = {"standard", "equal", "matched", "universal", TUNED}
 ALIKE = (  # changes of the same thing: a later one takes the place of an earlier one
     {"unit", "balanced", "likelihood"},
@@ -109,8 +110,10 @@ def process_title(name: str) -> str:
     """Return the noise and the denoiser of an arm in words: what it changes of them, else those of
     the base.
     """
-    changed = [ARMS[each].partition(":")[0] for each in _changes(name) if each in PROCESSES]
-    return "; ".join(changed) or "white noise, our denoiser"
+    changes = _changes(name)
+    changed = [ARMS[each].partition(":")[0] for each in changes if each in PROCESSES]
+    parts = ", ".join(ARMS[each] for each in changes if each in DENOISERS)
+    return "; ".join(changed or ["white noise, our denoiser"]) + (parts and f" ({parts})")
 
 
 def _changes(name: str) -> list[str]:

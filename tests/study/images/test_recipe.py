@@ -191,6 +191,7 @@ def test_several_changes_are_all_made_in_any_order():
     assert title("balanced+muon+likelihood") == title("muon+likelihood")
     assert process_title("balanced+muon") == "white noise, our denoiser"
     assert process_title("balanced+muon+equal") == ARMS["equal"]
+    assert process_title("muon+isotropic") == "white noise, our denoiser (isotropic reference)"
     assert title("muon+coarse") == f"{ARMS['muon']}; {ARMS['coarse']}"
 
 
