@@ -249,15 +249,15 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     assert list(table["frechet"]) == [40.0, 20.0, 9.0]
     assert distances.curves(found, "steps") == distances.curves(found, "images") == []
     few = rows[1] | {"n": 100, "frechet": {"value": 70.0, "error": 1.0}}
-    rows += [few | {"steps": n, "kernel": {"value": 0.04, "error": 0.002}} for n in (4, 8)]
+    rows += [few | {"steps": n, "kernel": {"value": 0.04, "error": 0.002}} for n in (2, 4, 8)]
     (curve,) = distances.curves(found, "steps")
-    assert (curve.label, list(curve.x)) == ("white noise", [4, 8])  # of as many samples
-    assert list(curve.y) == [0.04, 0.04]
+    assert (curve.label, list(curve.x)) == ("white noise", [2, 4, 8])  # of as many samples
+    assert list(curve.y) == [0.04, 0.04, 0.04]
     assert distances.sentence(found) == told  # of the most samples
     path.write_text(json.dumps(found | {"versions": {}, "machine": "x"}), encoding="utf-8")
     at = healthy(visit(**link))
     shown = [each.value for each in at.markdown]
-    alike = "guidance 1.5, white noise, DPM-Solver++(2M), uniform in log-SNR"
+    alike = "guidance 1.5, white noise, DPM-Solver++(2M), uniform in log-SNR, 100 samples"
     assert f"**KID by steps of the sampler** · {alike}" in shown
     less = {"value": 0.03, "error": 0.001}
     more = [rows[1] | {"images": 2000}, rows[1] | {"images": 100, "kernel": less}]
