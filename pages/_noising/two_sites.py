@@ -12,7 +12,7 @@ from torch import Tensor
 import rgdiff_core as rg
 from pages._noising.plane import mount
 from pages._shared.component import pack
-from pages._shared.curve_messages import curve_tables, side_header
+from pages._shared.curve_messages import curve_tables, side_header, side_name
 from pages._shared.page_state import DraggedState, json_address
 from pages._shared.process_choice import ProcessChoice, dragged, turned
 from pages._shared.process_widgets import bind_of, color_widget, schedule_widgets
@@ -114,7 +114,7 @@ def message(plane_json: str, revision: str) -> bytes:
         "kind": "plane",
         "revision": revision,
         "state": plane.component(),
-        "sides": [side_header(plane.side, proc, bands)],
+        "sides": [side_header(plane.side, proc, bands) | {"name": side_name(plane.side)}],
     }
     return pack(header, {name: x.numpy().astype(np.float32) for name, x in arrays.items()})
 
