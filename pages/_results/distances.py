@@ -1,6 +1,7 @@
 """Inception distances of samples, of `rgdiff study distances`."""
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -182,6 +183,12 @@ def best_guidance(found: Found) -> str:
         return ""
     kid, strongest = titles(str(found["features"]))[1], points[-1][0]
     before = f"{bracketed(its_value, its_error)} at {weakest:g}"
+    second, near, its = points[-2]
+    if scale == strongest and near - value < 2 * math.hypot(error, its):
+        return (
+            f"{kid} is level from guidance {second:g} to {scale:g}, the strongest tried: "
+            f"{bracketed(near, its)} and {bracketed(value, error)}; {before}."
+        )
     if scale == strongest:
         return (
             f"{kid} was still falling at guidance {scale:g}, the strongest tried: "

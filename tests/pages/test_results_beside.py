@@ -277,13 +277,12 @@ def test_inception_distances_are_those_of_the_file(monkeypatch, tmp_path):
     assert (first.label, list(first.x), list(first.y)) == ("by a", [1, 3, 4], [0.04, 0.02, 0.03])
     assert (second.label, list(second.x)) == ("by b", [1, 2])
     best = distances.best_guidance({"rows": scan, "features": "inception"})
-    assert (
-        best == "KID is least at guidance 3, 0.0200(10), of 3 strengths up to 4; 0.0400(10) at 1."
-    )
+    assert best.startswith("KID is least at guidance 3, 0.0200(10), of 3 strengths up to 4; 0.04")
     edge = distances.best_guidance({"rows": scan[:2], "features": "inception"})
-    assert edge.startswith(
-        "KID was still falling at guidance 3, the strongest tried: 0.0200(10), "
-    )
+    assert edge.startswith("KID was still falling at guidance 3, the strongest tried: 0.0200(10),")
+    near = scan[2] | {"kernel": {"value": 0.0195, "error": 0.001}}
+    level = distances.best_guidance({"rows": [*scan[:2], near], "features": "inception"})
+    assert level.startswith("KID is level from guidance 3 to 4, the strongest tried: 0.0200(10)")
     for none in (scan[3:], scan[:1], rows):
         assert distances.best_guidance({"rows": none, "features": "inception"}) == ""
     assert {each["trained"] for each in distances._table({"rows": more})} == {
