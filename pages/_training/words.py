@@ -35,7 +35,8 @@ LABELS = {
     "checkpoint_seconds": "Seconds between checkpoints",
 }
 HELP = {
-    "c_out": "What the network's output is multiplied by: √V (EDM) or V (a force).",
+    "c_out": "What the network's output is multiplied by: √V of each component, V (a force), or "
+    "√V of white data (EDM).",
     "network_input": "The Gaussian posterior mean, or the field scaled to unit variance.",
     "conditioning": "Noise conditioning passed to the network: the noise level as a function of "
     "scale, that and the data's variance by octave, or one number that stands for the time.",
@@ -63,7 +64,7 @@ HELP = {
     "on them as more channels.",
 }
 MODEL: Mapping[str, Mapping[str, str]] = {
-    "c_out": {"std": "√V", "variance": "V"},
+    "c_out": {"std": "√V", "variance": "V", "isotropic": "√V of white data"},
     "network_input": {"posterior_mean": "posterior mean", "whitened": "whitened field"},
     "conditioning": {
         "noise_levels": "noise by scale",

@@ -32,7 +32,8 @@ class ModelSpec(Spec):
 
     Arguments:
         network: the network F.
-        c_out: "std" for √V or "variance" for V/d.
+        c_out: "std" for √V, "variance" for V/d, or "isotropic" for √V̄, V with the mean of the
+            reference's variances in place of each.
         network_input: "posterior_mean" for the field U m / d, or "whitened" for the field of unit
             variance U(c_in χ) with c_in² = 1/(α²Σ + σ²S²).
         conditioning: on the noise: "noise_levels" for its level as a function of scale,
@@ -117,7 +118,7 @@ def _features(conditioning: str, channels: int) -> int:
 
 
 _CHOICES = {
-    "c_out": ("std", "variance"),
+    "c_out": ("std", "variance", "isotropic"),
     "network_input": ("posterior_mean", "whitened"),
     "conditioning": ("noise_levels", "octave_levels", "time"),
     "reference": ("spectrum", "isotropic"),

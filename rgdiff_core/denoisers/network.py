@@ -2,13 +2,14 @@ r"""The learned denoiser: a Gaussian posterior and a network's correction to it.
 
 The network F adds to the Gaussian posterior's mean m
 
-    D = m + c_out · U†F(U m / d, state),    c_out = √V  or  V/d,
+    D = m + c_out · U†F(U m / d, state),    c_out = √V,  V/d  or  √V̄,
 
 with V the Gaussian posterior's variance and d² the mean of Σ, of the lattice that F was trained on
 wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out = √V the target of
 F has unit variance in every component at every time (EDM's preconditioning, per component); with
 c_out = V/d, F is the force −∇S_int of Polchinski's effective interaction at the cutoff that V
-describes, in units of 1/d.
+describes, in units of 1/d. V̄ is V with the mean of Σ in place of Σ, the variance that noise leaves
+if data were white (EDM's c_out): gradients of F then are not small where the data's spectrum is.
 
 **Coarse grids.** Where all components that a coarser grid lacks are noise, of a signal-to-noise
 ratio α²Σ/(σ²S²) ≤ ε, F may run on that grid, at a quarter of the cost for each halving of the
@@ -263,17 +264,19 @@ class NetworkDenoiser(Denoiser):
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the corrected mean and the Gaussian variance."""
         gaussian = self.gaussian(c, marginal)
-        network_term = self.c_out(gaussian.variance) * self.network_output(c, marginal, gaussian)
+        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(c, marginal, gaussian)
         return Posterior(gaussian.mean + network_term, gaussian.variance)
 
     def gaussian(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the posterior of the Gaussian that the network corrects."""
         return gaussian_posterior(c, marginal, self.reference_mean, self.reference_variance)
 
-    def c_out(self, variance: Tensor) -> Tensor:
+    def c_out(self, marginal: Marginal, variance: Tensor) -> Tensor:
         """Return c_out, given the Gaussian posterior variance V."""
         if self.spec.c_out == "std":
             return variance.sqrt()
+        if self.spec.c_out == "isotropic":
+            return marginal.posterior_variance(average(self.reference_variance)).sqrt()
         return variance / self.unit_variance.sqrt()
 
     def network_output(
@@ -380,7 +383,7 @@ class NetworkDenoiser(Denoiser):
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
         gaussian = self.gaussian(c, marginal)
-        network_term = self.c_out(gaussian.variance) * self.network_output(c, marginal, gaussian)
+        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(c, marginal, gaussian)
         free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
         return free + marginal.alpha * network_term / marginal.std**2
 
@@ -392,7 +395,7 @@ class NetworkDenoiser(Denoiser):
         net_out = self.network_output(c, marginal, gaussian)
         if self.spec.c_out == "std":
             return net_out
-        return gaussian.variance.sqrt() / self.unit_variance.sqrt() * net_out
+        return self.c_out(marginal, gaussian.variance) / gaussian.variance.sqrt() * net_out
 
 
 def _rows_of(labels: Tensor | None, rows: Tensor) -> Tensor | None:

@@ -6,7 +6,8 @@ they came from.
 
 The classes of the data may be others than before. Each class then starts as the null label, and a
 network without classes as the one with the null label: its embedding enters linear layers alone,
-into whose biases it goes.
+into whose biases it goes. An output in units of the posterior's √V may become one in the same units
+at all scales, and back: both are the same where noise is weak, and the rest is learnt again.
 """
 
 import json
@@ -20,7 +21,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rgdiff_core.denoisers import NetworkDenoiser
+from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
 from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
@@ -42,6 +43,7 @@ WEIGHTS, ORIGIN = "initial.safetensors", "initial.json"
 CLASSES = "classes.weight"  # the embedding of the classes, the null label's last
 LINEAR = ("modulation.weight", "scale.weight")  # of the layers that the embedding enters
 SAME = ("c_out", "network_input", "conditioning", "reference")
+RELEARNT = {"std", "isotropic"}  # values of c_out that weights may change between
 SHORT = 300  # steps of a config that goes on
 SLOWER = 0.3  # its learning rate, in units of that before
 SHORT_WARMUP = 30
@@ -174,10 +176,8 @@ def warm_start(models: tuple[NetworkDenoiser, ...], folder: Path) -> None:
         return
     first = load_model(path)
     for model in models:
-        for name in SAME:
-            theirs, ours = getattr(first.spec, name), getattr(model.spec, name)
-            if theirs != ours:
-                raise ValueError(_differ(name, theirs, ours))
+        if different := _difference(first.spec, model.spec):
+            raise ValueError(different)
         own = model.network.state_dict()
         same = first.spec.class_names == model.spec.class_names
         weights = _with_classes_of(first.network.state_dict(), own, same)
@@ -257,9 +257,8 @@ def misfit(path: Path, config: TrainConfig, shape: Sequence[int]) -> str:
     except (KeyError, TypeError, ValueError, OSError) as error:
         return f"the weights to start from can't be read: {error}"
     theirs, ours = first.model, config.model
-    for name in SAME:
-        if getattr(theirs, name) != getattr(ours, name):
-            return _differ(name, getattr(theirs, name), getattr(ours, name))
+    if different := _difference(theirs, ours):
+        return different
     if (theirs.network, theirs.coarse_grids) != (ours.network, ours.coarse_grids):
         return "the weights to start from are of another network than the config's."
     if first.coupling_conditional != config.coupling_conditional:
@@ -271,8 +270,13 @@ def misfit(path: Path, config: TrainConfig, shape: Sequence[int]) -> str:
     return ""
 
 
-def _differ(name: str, theirs: str, ours: str) -> str:
-    return f"the weights to start from have {name} = {theirs!r}, the config {ours!r}."
+def _difference(theirs: ModelSpec, ours: ModelSpec) -> str:
+    """Return the sentence that says how two networks are used differently, or ""."""
+    for name in SAME:
+        before, after = getattr(theirs, name), getattr(ours, name)
+        if before != after and not (name == "c_out" and {before, after} <= RELEARNT):
+            return f"the weights to start from have {name} = {before!r}, the config {after!r}."
+    return ""
 
 
 def _config_of(path: Path) -> TrainConfig:

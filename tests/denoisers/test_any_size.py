@@ -57,7 +57,7 @@ def test_a_network_that_moves_is_shared_and_keeps_its_type():
     assert other.modes_mean.dtype == torch.float32
 
 
-@pytest.mark.parametrize("c_out", ["std", "variance"])
+@pytest.mark.parametrize("c_out", ["std", "variance", "isotropic"])
 @pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
 def test_the_network_makes_the_same_of_a_periodic_field_on_a_larger_lattice(c_out, network_input):
     """White noise and data: with equal variances everywhere, a field of period 4 is a field on

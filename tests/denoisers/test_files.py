@@ -288,7 +288,7 @@ def _no_data(state: dict, meta: dict) -> None:
         (_set("model", "7"), "unknown kind"),
         (_set("basis", '{"kind": "os.system"}'), "unknown basis 'os.system'"),
         (_set("modes", "{}"), "modes must have exactly scale, mean, variance, momentum"),
-        (_json("model", c_out="loud"), "c_out = 'loud' is not one of std, variance"),
+        (_json("model", c_out="loud"), "c_out = 'loud' is not one of std, variance, isotropic"),
         (_json("model", colour="red"), "ModelSpec has no field 'colour'"),
         (_json("model", network={"kind": "UNet", "width": 20}), "width = 20 must be a multiple"),
         (

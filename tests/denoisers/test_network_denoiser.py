@@ -61,7 +61,7 @@ def test_in_every_basis_and_colour_it_starts_from_the_free_theory(name):
             assert beyond.shape == x.shape and not beyond.any()
 
 
-@pytest.mark.parametrize("c_out", ["std", "variance"])
+@pytest.mark.parametrize("c_out", ["std", "variance", "isotropic"])
 def test_what_the_network_says_enters_where_the_docstring_says(c_out):
     """D − m = c_out U†F with a network that always says the same."""
     model, said = learned(ModelSpec(NET, c_out)), fields(SHAPE, 4, seed=8)
@@ -71,14 +71,15 @@ def test_what_the_network_says_enters_where_the_docstring_says(c_out):
     c, S = fields(SHAPE, 4), model.modes_variance
     V = 1 / (1 / S + a**2 / n)  # the precisions of data and noise add
     m = V * (model.modes_mean / S + a * c / n)
-    out = V.sqrt() if c_out == "std" else V / S.mean().sqrt()
+    white = 1 / (1 / S.mean() + a**2 / n)
+    out = {"std": V.sqrt(), "variance": V / S.mean().sqrt(), "isotropic": white.sqrt()}[c_out]
     found = model.posterior(c, process.vp_marginal(0.5))
     torch.testing.assert_close(found.variance, V)
     torch.testing.assert_close(found.mean, m + out * model.basis.analyze(said))
 
 
 @pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
-@pytest.mark.parametrize("c_out", ["std", "variance"])
+@pytest.mark.parametrize("c_out", ["std", "variance", "isotropic"])
 @pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
 @pytest.mark.parametrize("conditioning", ["noise_levels", "octave_levels", "time"])
 def test_the_score_is_that_of_the_posterior_mean(conditioning, network_input, c_out, reference):
@@ -205,7 +206,7 @@ def test_an_untrained_model_samples_the_matched_gaussian():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"c_out": "v"}, "c_out = 'v' is not one of std, variance"),
+        ({"c_out": "v"}, "c_out = 'v' is not one of std, variance, isotropic"),
         ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, whitened"),
         (
             {"conditioning": ""},
