@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages._lattice import configurations, ensembles, figures, universality
 from pages._lattice import flows as lattice_flows
-from pages._lattice.flows import COLORS, FLOWS, SCHEDULES, Way
+from pages._lattice.flows import COLORS, FLOWS, SCHEDULES, FlowChoice
 from pages._lattice.quantities import GAUSSIAN, QUANTITIES, curve_of, value_of
 from pages._lattice.state import Theory
 from pages._shared import address, jobs, pictures, plots
@@ -73,7 +73,7 @@ def _one(info: EnsembleInfo | None) -> None:
         help="With a moving cutoff fine scales go first, as in the renormalization group; the "
         "others treat all alike, and the noise's colour decides.",
     )
-    ways = [Way(name, eta, schedule) for name in FLOWS]
+    ways = [FlowChoice(name, eta, schedule) for name in FLOWS]
     try:
         flows = {way.name: lattice_flows.flow(info.id, way) for way in ways}
     except ValueError as error:
@@ -83,7 +83,7 @@ def _one(info: EnsembleInfo | None) -> None:
     st.fragment(_flow, run_every=1.0 if waiting else None)(info.id, ensemble, ways, flows, waiting)
 
 
-def _follow(id: str, ways: Sequence[Way]) -> bool:
+def _follow(id: str, ways: Sequence[FlowChoice]) -> bool:
     """Begin what is not measured yet; tell whether some of it is under way."""
     for way in ways:
         task = lattice_flows.track(id, way)
@@ -92,12 +92,16 @@ def _follow(id: str, ways: Sequence[Way]) -> bool:
     return any(task is not None and task.waited_for for task in _tasks(id, ways))
 
 
-def _tasks(id: str, ways: Sequence[Way]) -> list[jobs.Task | None]:
+def _tasks(id: str, ways: Sequence[FlowChoice]) -> list[jobs.Task | None]:
     return [lattice_flows.track(id, way) for way in ways]
 
 
 def _flow(
-    id: str, ensemble: Ensemble, ways: Sequence[Way], flows: Mapping[str, Flow], waiting: bool
+    id: str,
+    ensemble: Ensemble,
+    ways: Sequence[FlowChoice],
+    flows: Mapping[str, Flow],
+    waiting: bool,
 ) -> None:
     size = ensemble.spec.size
     factors = [size / side for side in range(size, 1, -1)]

@@ -29,7 +29,7 @@ __all__ = [
     "COLORS",
     "FLOWS",
     "SCHEDULES",
-    "Way",
+    "FlowChoice",
     "again",
     "begin",
     "flow",
@@ -55,7 +55,7 @@ _NOISES: Mapping[str, Color] = {"white noise": White(), "matched noise": Matched
 
 
 @dataclass(frozen=True)
-class Way:
+class FlowChoice:
     """Which flow.
 
     Attributes:
@@ -69,7 +69,7 @@ class Way:
     schedule: str = next(iter(SCHEDULES))
 
 
-def flow(id: str, way: Way) -> Flow:
+def flow(id: str, way: FlowChoice) -> Flow:
     """Return a flow for an ensemble; raises `ValueError` where it does not exist."""
     if way.name in _NOISES:
         return _noising(id, way.name, way.schedule)
@@ -94,12 +94,12 @@ def nearest(steps: tuple[Step, ...], factor: float) -> Step:
     return min(steps, key=lambda step: abs(step.factor / factor - 1))
 
 
-def track(id: str, way: Way) -> jobs.Task | None:
+def track(id: str, way: FlowChoice) -> jobs.Task | None:
     """Return the measurements along a flow, done or under way; None where none were begun."""
     return jobs.find(_key(id, way))
 
 
-def begin(id: str, way: Way) -> jobs.Task:
+def begin(id: str, way: FlowChoice) -> jobs.Task:
     """Queue the measurements along a flow."""
     (fields, chains), chosen = _some(id), flow(id, way)
 
@@ -117,13 +117,13 @@ def begin(id: str, way: Way) -> jobs.Task:
     return jobs.begin(LINE, _key(id, way), "Following the flow", work)
 
 
-def again(id: str, way: Way) -> None:
+def again(id: str, way: FlowChoice) -> None:
     """Queue the measurements along a flow that were cancelled."""
     jobs.forget(_key(id, way))
     begin(id, way)
 
 
-def _key(id: str, way: Way) -> str:
+def _key(id: str, way: FlowChoice) -> str:
     schedule = way.schedule if way.name in _NOISES else ""
     eta = 0.0 if way.name in _NOISES else way.eta
     return f"{PREFIX}{id}/{way.name}/{eta}/{schedule}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import streamlit as st
 
 from pages._lattice import ensembles, figures, flows
-from pages._lattice.flows import Way
+from pages._lattice.flows import FlowChoice
 from pages._lattice.quantities import GAUSSIAN, QUANTITIES, curve_of, value_of
 from pages._shared import jobs, plots
 from pages._shared.plots import Curve
@@ -59,7 +59,7 @@ def draw(listed: list[EnsembleInfo]) -> None:
     if not chosen:
         st.info("Choose ensembles, or generate three on the critical line.")
         return
-    ways = {id: Way(name) for id in chosen}
+    ways = {id: FlowChoice(name) for id in chosen}
     for id, way in ways.items():
         if flows.track(id, way) is None:
             try:
@@ -112,12 +112,14 @@ def _offer(listed: Sequence[EnsembleInfo]) -> None:
     )
 
 
-def _tasks(ways: Mapping[str, Way]) -> list[jobs.Task]:
+def _tasks(ways: Mapping[str, FlowChoice]) -> list[jobs.Task]:
     found = (flows.track(id, way) for id, way in ways.items())
     return [task for task in found if task is not None]
 
 
-def _together(known: Mapping[str, EnsembleInfo], ways: Mapping[str, Way], busy: bool) -> None:
+def _together(
+    known: Mapping[str, EnsembleInfo], ways: Mapping[str, FlowChoice], busy: bool
+) -> None:
     tasks = _tasks(ways)
     waiting = [task for task in tasks if task.waited_for]
     if busy and not waiting:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages._shared.chosen import kept
 from pages._shared.tables import columns, pair, table
-from pages._training.run_views import comparison, points, stop, word
+from pages._training.run_views import comparison, points, word
 from pages._training.state import restore
 from pages._training.words import data_title, noise_title
 from rgdiff_core.training import TrainConfig, runs
@@ -117,14 +117,14 @@ def actions(run: Run) -> None:
                 "Pause",
                 icon=":material/pause:",
                 disabled=run.stopping,
-                on_click=lambda: attempt(lambda: stop(run, "pause")),
+                on_click=lambda: attempt(lambda: runs.pause(run.id)),
                 help="Stop after a checkpoint; it can continue later as if never stopped.",
             )
             st.button(
                 "Cancel",
                 icon=":material/stop:",
                 disabled=run.stopping,
-                on_click=lambda: attempt(lambda: stop(run, "cancel")),
+                on_click=lambda: attempt(lambda: runs.cancel(run.id)),
                 help="Stop after a checkpoint. What has been learnt stays.",
             )
         elif run.state != "finished":

@@ -16,7 +16,7 @@ from rgdiff_core.terminal import duration
 from rgdiff_core.training import runs
 from rgdiff_core.training.runs import Run
 
-__all__ = ["COLORS", "ICONS", "comparison", "live", "points", "stop", "word"]
+__all__ = ["COLORS", "ICONS", "comparison", "live", "points", "word"]
 
 ICONS: Mapping[str, str] = {
     "queued": ":material/schedule:",
@@ -38,20 +38,14 @@ MAX_POINTS = 1000  # of a curve on the screen
 STOPPING = {"pause": "Pausing", "cancel": "Cancelling"}
 
 
-def stop(run: Run, request: str) -> None:
-    """Pause or cancel a run, and remember which, so that the page says so at once."""
-    {"pause": runs.pause, "cancel": runs.cancel}[request](run.id)
-    st.session_state[f"training-request-{run.id}"] = STOPPING[request]
-
-
 def word(run: Run) -> str:
     """Return where a run stands, in one word."""
-    return asked(run.id).lower() if run.active and run.stopping else run.state
+    return asked(run).lower() if run.active and run.stopping else run.state
 
 
-def asked(run_id: str) -> str:
+def asked(run: Run) -> str:
     """Return what a run that has been asked to stop does."""
-    return st.session_state.get(f"training-request-{run_id}", "Stopping")
+    return STOPPING.get(run.request, "Stopping")
 
 
 def live(run: Run) -> None:
@@ -94,7 +88,7 @@ def points(run_id: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]
 
 def _standing(run: Run) -> None:
     status, now = run.status, run.state
-    stopping = f"{asked(run.id)} …" if run.stopping else ""
+    stopping = f"{asked(run)} …" if run.stopping else ""
     if run.missing:
         st.warning("The folder of this run has been deleted.", icon=":material/folder_off:")
         return

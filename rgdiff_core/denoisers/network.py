@@ -264,7 +264,9 @@ class NetworkDenoiser(Denoiser):
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the corrected mean and the Gaussian variance."""
         gaussian = self.gaussian(c, marginal)
-        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(c, marginal, gaussian)
+        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(
+            c, marginal, gaussian
+        )
         return Posterior(gaussian.mean + network_term, gaussian.variance)
 
     def gaussian(self, c: Tensor, marginal: Marginal) -> Posterior:
@@ -383,7 +385,9 @@ class NetworkDenoiser(Denoiser):
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
         gaussian = self.gaussian(c, marginal)
-        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(c, marginal, gaussian)
+        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(
+            c, marginal, gaussian
+        )
         free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
         return free + marginal.alpha * network_term / marginal.std**2
 

@@ -28,7 +28,7 @@ from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json, reading
 from rgdiff_core.spec import Spec, check_range, from_dict
 from rgdiff_core.training.holding import hold, name_of
 
-__all__ = ["STATES", "RunWriter", "Status", "finite", "load_status"]
+__all__ = ["REQUESTS", "STATES", "RunWriter", "Status", "finite", "load_status"]
 
 STATES = ("starting", "running", "paused", "cancelled", "finished", "failed")
 REQUESTS = ("pause", "cancel")

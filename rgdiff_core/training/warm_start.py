@@ -6,8 +6,8 @@ they came from.
 
 The classes of the data may be others than before. Each class then starts as the null label, and a
 network without classes as the one with the null label: its embedding enters linear layers alone,
-into whose biases it goes. An output in units of the posterior's √V may become one in the same units
-at all scales, and back: both are the same where noise is weak, and the rest is learnt again.
+into whose biases it goes. An output in units of the posterior's √V may become one in units that
+are the same at all scales, and back: where noise is weak they agree, and the rest is learnt again.
 """
 
 import json

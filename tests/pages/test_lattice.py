@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 import rgdiff_core as rg
 from pages._lattice import configurations, flows, phase_map
 from pages._lattice import ensembles as lattice_ensembles
-from pages._lattice.flows import FLOWS, Way
+from pages._lattice.flows import FLOWS, FlowChoice
 from pages._lattice.state import Theory
 from pages._shared import jobs, plots
 from pages._shared.pictures import colormap_of, pixels
@@ -256,7 +256,7 @@ def test_pictures_are_of_the_configurations():
 def test_the_flows_of_one_ensemble_are_followed():
     at = healthy(start(view="RG flow").run())
     for name in FLOWS:
-        way = Way(name, 0.25)
+        way = FlowChoice(name, 0.25)
         track = finished(flows.track(SPEC.id, way)).result
         assert track[0].step.factor == pytest.approx(1.0, rel=1e-4)
         # Nothing has happened yet: it is the ensemble itself.
@@ -275,7 +275,7 @@ def test_the_flows_of_one_ensemble_are_followed():
 def test_several_ensembles_flow_together():
     at = start(view="RG flow", flows="several ensembles, one flow", together=SPEC.id).run()
     healthy(at)
-    finished(flows.track(SPEC.id, Way("block spin")))
+    finished(flows.track(SPEC.id, FlowChoice("block spin")))
     at = healthy(
         start(view="RG flow", flows="several ensembles, one flow", together=SPEC.id).run()
     )

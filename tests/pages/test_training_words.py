@@ -84,7 +84,9 @@ def test_a_run_that_is_asked_to_stop_says_so_at_once(
     healthy(button(at, label).click().run())
     assert runs.get(name).stopping and button(at, label).disabled
     assert (runs.runs_root() / name / "request").read_text() == label.lower()
-    assert any(words in text for text in progress(at)), progress(at)
+    elsewhere = healthy(page_at("pages/training.py", run=name).run())  # another tab
+    for tab in (at, elsewhere):
+        assert any(words in text for text in progress(tab)), progress(tab)
     menu = present(at.selectbox, "training-run")
     (option,) = [each for each in menu.options if each.startswith(f"{title} · ")]
     assert f" · {words.removesuffix(' …').lower()} · " in option

@@ -64,8 +64,8 @@ TABLE = 513  # places on the way from data to noise at which components are tabu
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """A way from data to noise.
+class NoisingPath:
+    """A path from data to noise.
 
     Attributes:
         angles: θ = arctan e^(−log-SNR/2), (TABLE, K), of components at equal steps of the mean
@@ -79,8 +79,8 @@ class Way:
     best: Tensor
 
     @classmethod
-    def of(cls, levels: Tensor, counts: Tensor) -> "Way":
-        """Return the way with log-SNRs (TABLE, K)."""
+    def of(cls, levels: Tensor, counts: Tensor) -> "NoisingPath":
+        """Return the path with log-SNRs (TABLE, K)."""
         angles = angles_of(levels)
         return cls(angles, counts, gaussian_clock(angles, counts))
 
@@ -196,25 +196,25 @@ def _haar(side: int) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _ways(way: str, size: int) -> tuple[Way, ...]:
+def _ways(way: str, size: int) -> tuple[NoisingPath, ...]:
     return tuple(WAYS[way](size))
 
 
-def _white(variances: Tensor) -> Way:
+def _white(variances: Tensor) -> NoisingPath:
     """Return the way of components in white noise."""
     log_variance, counts, _ = _distinct(variances.log())
-    return Way.of(white_levels(log_variance, _down()), counts)
+    return NoisingPath.of(white_levels(log_variance, _down()), counts)
 
 
-def _by_octave(size: int) -> Iterator[Way]:
+def _by_octave(size: int) -> Iterator[NoisingPath]:
     return (_white(each.variances) for each in detail_variances(size))
 
 
-def _matched(size: int) -> Iterator[Way]:
-    yield Way.of(GAMMA * _down(), torch.tensor([size**2]))
+def _matched(size: int) -> Iterator[NoisingPath]:
+    yield NoisingPath.of(GAMMA * _down(), torch.tensor([size**2]))
 
 
-def _behind_cutoff(size: int) -> Iterator[Way]:
+def _behind_cutoff(size: int) -> Iterator[NoisingPath]:
     basis = FourierBasis((1, size, size), "lattice")
     _, counts, first = _distinct(basis.momentum.double().flatten())
     scale, momentum, variance = (
@@ -230,7 +230,7 @@ def _behind_cutoff(size: int) -> Iterator[Way]:
     even = torch.linspace(float(mean[0]), float(mean[-1]), TABLE, dtype=torch.float64)
     right = torch.searchsorted(-mean, -even).clamp(1, len(mean) - 1)
     share = (even - mean[right - 1]) / (mean[right] - mean[right - 1])
-    yield Way.of(torch.lerp(levels[right - 1], levels[right], share[:, None]), counts)
+    yield NoisingPath.of(torch.lerp(levels[right - 1], levels[right], share[:, None]), counts)
 
 
 def _distinct(values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -245,7 +245,7 @@ def _down() -> Tensor:
     return torch.linspace(0.5, -0.5, TABLE, dtype=torch.float64)[:, None]
 
 
-WAYS: Mapping[str, Callable[[int], Iterator[Way]]] = {
+WAYS: Mapping[str, Callable[[int], Iterator[NoisingPath]]] = {
     "white": lambda size: iter([_white(_spectrum(size).flatten())]),
     "matched": _matched,
     "cutoff": _behind_cutoff,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rgdiff_core.training.config import TrainConfig
-from rgdiff_core.training.records import Status
+from rgdiff_core.training.records import REQUESTS, Status
 from rgdiff_core.training.runs.folder import run_folder, standing
 from rgdiff_core.training.runs.registry import RegistryRow, rows, transaction
 
@@ -25,6 +25,7 @@ class Run:
         message: one sentence for people, or nothing.
         missing: whether its folder is gone.
         stopping: whether it has been asked to stop.
+        request: to what end, "pause" or "cancel"; "" where it has not been, or nothing says so.
         config: None where it can't be read.
         status: what the trainer wrote last, None where there is nothing.
         problems: a sentence for each file of its folder that is damaged.
@@ -37,6 +38,7 @@ class Run:
     message: str
     missing: bool
     stopping: bool
+    request: str
     config: TrainConfig | None
     status: Status | None
     problems: tuple[str, ...] = ()
@@ -97,6 +99,7 @@ def _run(
         message=row.message,
         missing=missing,
         stopping=row.asked > 0,
+        request=row.request if row.asked > 0 and row.request in REQUESTS else "",
         config=config,
         status=status,
         problems=problems,

@@ -299,7 +299,7 @@ def _ask(run_id: str, request: str, state: str) -> None:
         elif row.state == "running":
             if run_folder(run_id).is_dir():
                 write_text(run_folder(run_id) / "request", request)
-            change(connection, run_id, asked=time.monotonic())
+            change(connection, run_id, asked=time.monotonic(), request=request)
         else:
             raise ValueError(f"the run is {row.state}: there is nothing to {request}.")
 

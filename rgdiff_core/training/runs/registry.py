@@ -42,6 +42,7 @@ _COLUMNS: Mapping[str, str] = {
     "worker": "TEXT NOT NULL DEFAULT ''",
     "interpreter": "TEXT NOT NULL DEFAULT ''",
     "asked": "REAL NOT NULL DEFAULT 0",
+    "request": "TEXT NOT NULL DEFAULT ''",
     "message": "TEXT NOT NULL DEFAULT ''",
 }
 _NAMES = ", ".join(_COLUMNS)
@@ -62,6 +63,7 @@ class RegistryRow:
         worker: the name of that process, see `rgdiff_core.training.holding`.
         interpreter: the Python that runs it.
         asked: when it was asked to stop, by the monotonic clock; 0 where it wasn't.
+        request: "pause" or "cancel", what it was asked for then.
         message: one sentence.
     """
 
@@ -74,6 +76,7 @@ class RegistryRow:
     worker: str = ""
     interpreter: str = ""
     asked: float = 0.0
+    request: str = ""
     message: str = ""
 
 

@@ -29,7 +29,7 @@ from rgdiff_core.study.images.distances_drawn import (
     REAL,
     Drawn,
     GuidanceScale,
-    Way,
+    ImageSet,
     way_title,
 )
 
@@ -226,7 +226,7 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
 
 
 def test_rows_of_other_guides_scales_and_seeds_stay():
-    way = Way(
+    way = ImageSet(
         "guidance 2 by weaker", led=GuidanceScale(2.0), guide="weaker", process=WHITE, steps=1
     )
     row = way.about | {"n": 40, "weights": "a", "guide_weights": "b", "seed": 0}
@@ -236,7 +236,12 @@ def test_rows_of_other_guides_scales_and_seeds_stay():
     others += [row | {"way": way_title(close, "weaker", None)}]
     others += [row | {"way": way_title(GuidanceScale(2.0), "weaker", (-2.0, 4.0))}]
     assert study_distances._others([row, *others], [row | {"command": "later"}]) == others
-    real = Way(REAL, "train").about | {"n": 40, "weights": "", "guide_weights": "", "seed": None}
+    real = ImageSet(REAL, "train").about | {
+        "n": 40,
+        "weights": "",
+        "guide_weights": "",
+        "seed": None,
+    }
     old = {key: real[key] for key in real if key not in ("guide_weights", "seed", "weights")}
     assert study_distances._others([old], [real]) == []
 
@@ -247,13 +252,13 @@ def test_names_of_cells_are_those_of_files():
     curve = GuidanceCurve(tuple(i / 63 for i in range(64)), values)
     guide = "ж" * 200 + "/snapshot"
     ways = [
-        Way(way_title(led, guide, None), led=led, guide=guide, guide_weights=weights)
+        ImageSet(way_title(led, guide, None), led=led, guide=guide, guide_weights=weights)
         for led in (GuidanceScale(curve), GuidanceScale(2.0), GuidanceScale(2.5))
         for weights in ("1" * 64, "2" * 64)
     ]
     cells = {way.cell for way in ways}
     assert len(cells) == 6 and max(len(cell.encode()) for cell in cells) < 200
-    usual = Way(
+    usual = ImageSet(
         "guidance 2",
         led=GuidanceScale(2.0),
         process=WHITE,
@@ -337,7 +342,7 @@ def test_samples_are_led_by_their_guide_where_it_acts(tmp_path: Path):
 
 def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
     found = study(tmp_path)
-    way = Way(
+    way = ImageSet(
         "guidance 1",
         led=GuidanceScale(),
         process=WHITE,
