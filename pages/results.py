@@ -68,10 +68,9 @@ def page() -> None:
     st.set_page_config(layout="wide")
     st.title("Results")
     studies, problems = results_studies.read_all()
-    if "section" not in st.query_params:  # by the name that it has on the other pages
-        if view := address.told(st, "view", list(SECTIONS)):
-            st.session_state.setdefault("section", view)
-        st.query_params.pop("view", None)
+    view = st.query_params.get("view", "")  # as other pages call it; of CIFAR-10 the menu's
+    if "section" not in st.query_params and view in SECTIONS:
+        address.choose("section", view, spelt="view")
     if "section" not in st.query_params and {"theory", "figure"} & set(st.query_params):
         # a link from before there was a summary
         st.session_state.setdefault("section", "φ⁴ theory")

@@ -41,7 +41,7 @@ def launch() -> None:
     with box:
         weights, misfit = start_from.choose(config)
     problem, unfit = state.problem(), misfit or form.fit(config)
-    again = run_list.under_way(config)
+    again = run_list.under_way(config, weights)
     middle.button(
         "Start",
         type="primary",

@@ -9,6 +9,7 @@ from pages._lattice import state
 from pages._lattice.state import Theory
 from pages._shared import jobs
 from pages._shared.chosen import kept
+from pages._shared.page_state import verbatim
 from rgdiff_core.data import DataUnavailable, ensembles
 from rgdiff_core.data.ensemble_runs import Running
 from rgdiff_core.data.ensembles import EnsembleInfo
@@ -135,7 +136,9 @@ def chosen(listed: list[EnsembleInfo]) -> EnsembleInfo | None:
     wanted = state.pinned()
     if wanted is not None and wanted not in known:
         if not jobs.find(f"{PREFIX}{wanted}"):
-            st.info(f"There is no ensemble {wanted[:20]!r} here.", icon=":material/info:")
+            st.info(
+                f"There is no ensemble {verbatim(repr(wanted[:20]))} here.", icon=":material/info:"
+            )
         wanted = None
 
     def pin(id: str) -> None:

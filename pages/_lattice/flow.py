@@ -61,6 +61,7 @@ def _one(info: EnsembleInfo | None) -> None:
         default=0.25,
         key="eta",
         format_func=lambda eta: "0, units stay" if eta == 0 else "¼, Ising class",
+        damage=st,
         help="Coarse fields are multiplied by b^(η/2). At the critical point, with η = ¼, they "
         "then look the same at all scales. The pictures change with η; the table, curves and "
         "spectra do not.",

@@ -244,7 +244,7 @@ def _grouped(found: Found, axis: str) -> dict[tuple[str, ...], dict[int, Found]]
     rows = [row for row in found["rows"] if row["way"] != REAL and row.get(axis)]
     several: dict[tuple[str, ...], dict[int, Found]] = {}
     for row in rows:
-        words = _words(row) | {"way": _way(row), "by": f"by {titled(str(row.get('by')))}"}
+        words = _words(row) | {"way": _way(row), "by": with_titles(f"by {row.get('by')}")}
         key = tuple(words[name] for name in ALIKE[axis])
         several.setdefault(key, {})[row[axis]] = row["kernel"]
     return {key: points for key, points in several.items() if len(points) > 1}

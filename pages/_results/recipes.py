@@ -19,8 +19,9 @@ NAMED = "As the command calls it; after a plus, what it changes of the first."
 FIRST = "the first recipe"
 OURS = "our denoiser"
 DENOISER = (
-    "*Our denoiser* corrects the Gaussian of the data's own spectrum and is told the noise level "
-    "at every scale; that of standard diffusion is told the time alone."
+    "*Our denoiser* corrects the Gaussian of the data's own spectrum, whose posterior mean is its "
+    "input, and is told the noise level at every scale; that of standard diffusion corrects white "
+    "noise's, its input is the noised image in units of its deviation, and it is told the time."
 )
 CHANGE = "In pairs of the same images; where both are judged in the same noise."
 
@@ -89,7 +90,11 @@ def _seeds(budget: Found) -> str:
     """Return how many seeds the recipes have: "3 seeds", "1 to 3 seeds"."""
     counts = sorted({len(arm["steps"]) for arm in budget["arms"]})
     few = f"{counts[0]} to " if len(counts) > 1 else ""
-    return f"{few}{counts[-1]} seed{'s' * (counts[-1] > 1)}"
+    return f"{few}{_counted(counts[-1])}"
+
+
+def _counted(seeds: int) -> str:
+    return f"{seeds} seed{'s' * (seeds > 1)}"
 
 
 def sentence(budget: Found) -> str:
@@ -97,8 +102,11 @@ def sentence(budget: Found) -> str:
     than the first each has, "" where they were not measured.
     """
     less = {row["name"]: row["less"] for row in rows(budget)}
+    seeds = {arm["name"]: len(arm["steps"]) for arm in budget["arms"]}
+    alike = len(set(seeds.values())) == 1
     lines = [
-        f"- {label}: **{bracketed(value, error)}**{less[name]}"
+        f"- {label}{'' if alike else f' ({_counted(seeds[name])})'}: "
+        f"**{bracketed(value, error)}**{less[name]}"
         for name, label, value, error in _kernels(rows(budget))
     ]
     if not lines:
@@ -179,6 +187,8 @@ def _fewer(less: Found | None) -> str:
     """Return how many bits/dim fewer or more there are, "" where that is not known."""
     if less is None:
         return ""
+    if abs(less["value"]) < 2 * less["error"]:
+        return f", bits/dim not told apart (±{less['error']:.2g})"
     side = "fewer" if less["value"] < 0 else "more"
     return f", {bracketed(abs(less['value']), less['error'])} bits/dim {side}"
 

@@ -96,6 +96,8 @@ def _study() -> None:
     if parts is None or not parts.models:
         return
     names = list(parts.models)
+    if (former := st.query_params.get("sizes-model")) in names:
+        address.choose("sizes-model", former, spelt="sizes-model")
     chosen = address.menu(
         st, "Model", names, default=names[0], key="sizes-model", format_func=titled
     )
@@ -230,10 +232,11 @@ def _score(free: Mapping[str, Found]) -> str:
     text += f", {len(noisy)} too noisy to tell" if noisy else ""
     wrong = set(free) - right
     if wrong:
-        worst = max(wrong, key=lambda name: abs(free[name]["deviation"] or 0.0))
+        worst = max(wrong, key=lambda name: _sigmas(free[name]))
         title = TITLES.get(worst, worst).replace("|", r"\|")
-        sigmas = abs(free[worst]["deviation"] or math.inf)
-        text += f"; {title} off by {_off(free[worst])} %, {sigmas:.1f} standard errors"
+        text += f"; {title} off by {_off(free[worst])} %"
+        sigmas = _sigmas(free[worst])
+        text += f", {sigmas:.1f} standard errors" if sigmas < math.inf else ""
     return text
 
 
@@ -259,7 +262,12 @@ def _right(each: Found) -> bool:
 
 
 def _near(each: Found) -> bool:
-    return abs(each["deviation"] or math.inf) <= ENOUGH
+    return _sigmas(each) <= ENOUGH
+
+
+def _sigmas(each: Found) -> float:
+    """Return the deviation in standard errors, infinite where the file has no error for it."""
+    return math.inf if each["deviation"] is None else abs(each["deviation"])
 
 
 def _diverged(each: Found) -> bool:

@@ -23,6 +23,7 @@ def titled(name: str) -> str:
 
 
 def with_titles(words: str) -> str:
-    """Return words that end in "by NAME" with the model's title in place of its name."""
-    before, by, name = words.rpartition("by ")
-    return f"{before}{by}{titled(name)}"
+    """Return words "… by NAME" or "… by NAME, INTERVAL" with the model's title for its name."""
+    before, by, after = words.rpartition("by ")
+    name, comma, interval = after.partition(", ")
+    return f"{before}{by}{titled(name)}{comma}{interval}"

@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar
 
 import streamlit as st
 
-from pages._shared.page_state import damaged, short
+from pages._shared.page_state import damaged
 
-__all__ = ["menu", "told", "whole"]
+__all__ = ["choose", "menu", "told", "whole"]
 
 T = TypeVar("T")
 
@@ -28,13 +28,14 @@ def menu(
     format_func: Callable[[Any], str] = str,
     help: str | None = None,
     label_visibility: Literal["visible", "hidden", "collapsed"] = "visible",
+    damage: Any = None,
 ) -> T:
     """Draw a menu in a box, a container or `st` itself, of which one option is always chosen.
 
-    Where the address has none of them, a sentence says so.
+    Where the address has none of them, a sentence says so, in the box or where `damage` is.
     """
     titles = [str(format_func(option)) for option in options]
-    told(box, key, titles)
+    told(damage or box, key, titles)
     chosen: T | None = box.segmented_control(
         label,
         options,
@@ -49,6 +50,12 @@ def menu(
     return default if chosen is None else chosen
 
 
+def choose(key: str, value: Any, spelt: str) -> None:
+    """Choose an option of a menu to come for a link that spells it in another way."""
+    st.session_state.setdefault(key, value)
+    st.query_params.pop(spelt)
+
+
 def told(box: Any, key: str, titles: Sequence[str], instead: str = "its defaults") -> str | None:
     """Return what the address has for a menu; where the menu lacks it, say so, and what is shown
     instead.
@@ -57,7 +64,7 @@ def told(box: Any, key: str, titles: Sequence[str], instead: str = "its defaults
     if given is None or given in titles:
         return given
     why = f"{key} = {reprlib.repr(given)} is not one of {', '.join(titles)}"
-    box.warning(short(damaged(why, instead)), icon=":material/link_off:")
+    box.warning(damaged(why, instead), icon=":material/link_off:")
     return None
 
 

@@ -18,7 +18,16 @@ from pages._shared import chosen
 from rgdiff_core.data import DataUnavailable
 from rgdiff_core.spec import Spec, load_json
 
-__all__ = ["Address", "DraggedState", "PageState", "damaged", "json_address", "short", "state_of"]
+__all__ = [
+    "Address",
+    "DraggedState",
+    "PageState",
+    "damaged",
+    "json_address",
+    "short",
+    "state_of",
+    "verbatim",
+]
 
 SENTENCE = 300  # characters
 MAX_UNDO = 50
@@ -332,7 +341,12 @@ class DraggedState(PageState[S]):
 
 def damaged(why: str, instead: str = "its defaults") -> str:
     """Return the sentence that says what is wrong with a link, and what the page shows."""
-    return f"The link is damaged ({why.rstrip('.')}); the page shows {instead}."
+    return f"The link is damaged ({verbatim(why.rstrip('.'))}); the page shows {instead}."
+
+
+def verbatim(text: str) -> str:
+    """Return text of unknown origin as Markdown that shows it as it is: no link, no picture."""
+    return f"`{short(' '.join(text.split())).replace('`', chr(39))}`"
 
 
 def state_of(page: str) -> Any | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import streamlit as st
 
 from pages._shared.chosen import kept
+from pages._shared.page_state import verbatim
 
 __all__ = ["STOPS", "Stop", "arrive", "draw"]
 
@@ -150,7 +151,7 @@ def _read_address(settled: bool) -> None:
     known = {str(number): number - 1 for number in range(1, len(STOPS) + 1)}
     if told not in known:
         st.session_state[_PROBLEM] = (
-            f"tour = {told[:20]!r} is not one of the steps 1 to {len(STOPS)}."
+            f"tour = {verbatim(repr(told[:20]))} is not one of the steps 1 to {len(STOPS)}."
         )
         _leave()
     elif st.session_state.get(_STOP) != known[told]:

@@ -3,11 +3,13 @@
 import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import streamlit as st
 
 from pages._shared.chosen import kept
+from pages._shared.page_state import verbatim
 from pages._shared.tables import columns, pair, table
 from pages._training.run_views import comparison, points, word
 from pages._training.state import restore
@@ -15,7 +17,7 @@ from pages._training.words import data_title, noise_title
 from rgdiff_core.training import TrainConfig, runs
 from rgdiff_core.training.config import config_to_toml
 from rgdiff_core.training.runs import Run
-from rgdiff_core.training.warm_start import start_of
+from rgdiff_core.training.warm_start import start_of, started_from
 
 __all__ = [
     "PARAMETER",
@@ -58,10 +60,13 @@ def look_after() -> None:
         st.warning(str(error), icon=":material/error:")
 
 
-def under_way(config: TrainConfig) -> bool:
-    """Return whether a run of the same settings waits or runs."""
+def under_way(config: TrainConfig, weights: Path | None) -> bool:
+    """Return whether a run of the same settings, from the same weights, waits or runs."""
     try:
-        return any(run.active and run.config == config for run in runs.list_runs())
+        return any(
+            run.active and run.config == config and started_from(runs.run_folder(run.id), weights)
+            for run in runs.list_runs()
+        )
     except (ValueError, OSError):  # of which the page tells where it lists them
         return False
 
@@ -86,7 +91,7 @@ def choose(listed: list[Run]) -> Run | None:
     known = {run.id: run for run in listed}
     wanted = st.query_params.get(PARAMETER)
     if wanted is not None and wanted not in known:
-        st.info(f"There is no run {wanted[:60]!r} here.", icon=":material/info:")
+        st.info(f"There is no run {verbatim(repr(wanted[:60]))} here.", icon=":material/info:")
     if wanted not in known:
         st.query_params[PARAMETER] = first.id  # stays, whichever run begins next
 

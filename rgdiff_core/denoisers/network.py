@@ -8,8 +8,8 @@ with V the Gaussian posterior's variance and d² the mean of Σ, of the lattice 
 wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out = √V the target of
 F has unit variance in every component at every time (EDM's preconditioning, per component); with
 c_out = V/d, F is the force −∇S_int of Polchinski's effective interaction at the cutoff that V
-describes, in units of 1/d. V̄ is V with the mean of Σ in place of Σ, the variance that noise leaves
-if data were white (EDM's c_out): gradients of F then are not small where the data's spectrum is.
+describes, in units of 1/d. V̄ is V of white data, with the mean of Σ for Σ (EDM's c_out), so that
+gradients of F are not small where the data's spectrum is.
 
 **Coarse grids.** Where all components that a coarser grid lacks are noise, of a signal-to-noise
 ratio α²Σ/(σ²S²) ≤ ε, F may run on that grid, at a quarter of the cost for each halving of the
@@ -60,17 +60,15 @@ class NetworkDenoiser(Denoiser):
     It serves every process in its basis. The variance that it returns is the Gaussian one.
 
     Arguments:
-        basis: as of every denoiser.
-        modes: as of every denoiser; of a model along a line of couplings, the modes of its points.
-            Such a model is at the middle one of them, until `at` says otherwise.
+        basis, modes: as of every denoiser; of a model along a line of couplings, the modes of its
+            points. Such a model is at the middle one of them, until `at` says otherwise.
         spec: the choices.
         network: F, where it is there already: it is shared. A fresh one by default.
         units: d², (1, 1, 1), or at every point of the line, (K, 1, 1, 1); by default the mean
             variance of the Gaussian that F corrects.
 
     Attributes:
-        autocast: the type that the network computes in, None for that of its weights; all around
-            it, the basis above all, keeps its own precision.
+        autocast: the type that the network computes in, but not its basis; None: its weights' own.
         class_labels: of the fields, int64 (B,) or (1,), as set by `given`; None, as at first, for
             the null label.
 
@@ -124,8 +122,9 @@ class NetworkDenoiser(Denoiser):
         self.register_buffer("line_units", None if line is None else units, persistent=False)
         if line is not None:
             self.unit = None if units is None else units[len(units) // 2]
-            places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)
-            places = places[:, None]
+            places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)[
+                :, None
+            ]
             self.couplings = line.line.middle
             self.place = places[len(places) // 2 :][:1]
             self.register_buffer("line_means", line.means, persistent=False)
@@ -263,11 +262,15 @@ class NetworkDenoiser(Denoiser):
 
     def posterior(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the corrected mean and the Gaussian variance."""
-        gaussian = self.gaussian(c, marginal)
-        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(
-            c, marginal, gaussian
-        )
-        return Posterior(gaussian.mean + network_term, gaussian.variance)
+        own = self.gaussian(c, marginal)
+        return Posterior(own.mean + self.network_term(c, marginal, own), own.variance)
+
+    def network_term(
+        self, c: Tensor, marginal: Marginal, gaussian: Posterior, labels: Tensor | None = None
+    ) -> Tensor:
+        """Return c_out U†F, what the network adds to the Gaussian mean: see `network_output`."""
+        scale = self.c_out(marginal, gaussian.variance)
+        return scale * self.network_output(c, marginal, gaussian, labels)
 
     def gaussian(self, c: Tensor, marginal: Marginal) -> Posterior:
         """Return the posterior of the Gaussian that the network corrects."""
@@ -325,11 +328,8 @@ class NetworkDenoiser(Denoiser):
         return torch.cat(list(parts))[torch.argsort(order)]
 
     def halvings(self, marginal: Marginal) -> Tensor:
-        """Return how often the sides of the network's grid are halved at noise levels, int64 (B,)
-        or, for a marginal at one time, (1,).
-
-        Arguments:
-            marginal: of χ/r.
+        """Return how often the sides of the network's grid are halved, int64 (B,), or (1,) where
+        the marginal, of χ/r, is at one time.
         """
         signal = marginal.alpha**2 * self.modes_variance
         heard = signal > self.spec.coarse_snr * marginal.std**2
@@ -376,18 +376,13 @@ class NetworkDenoiser(Denoiser):
 
     def _evaluate(self, field: Tensor, state: Tensor, labels: Tensor | None) -> Tensor:
         """Return F of fields (B, C, h, w) in the precision of `autocast`."""
-        with torch.autocast(
-            field.device.type, dtype=self.autocast, enabled=self.autocast is not None
-        ):
-            given = (field, state) if labels is None else (field, state, labels)
+        given = (field, state) if labels is None else (field, state, labels)
+        with torch.autocast(field.device.type, self.autocast, self.autocast is not None):
             return self.network(*given).to(field.dtype)
 
     def component_score(self, c: Tensor, marginal: Marginal) -> Tensor:
         """Return the Gaussian score plus α c_out U†F/(σ²S²), in which nothing cancels."""
-        gaussian = self.gaussian(c, marginal)
-        network_term = self.c_out(marginal, gaussian.variance) * self.network_output(
-            c, marginal, gaussian
-        )
+        network_term = self.network_term(c, marginal, self.gaussian(c, marginal))
         free = gaussian_score(c, marginal, self.reference_mean, self.reference_variance)
         return free + marginal.alpha * network_term / marginal.std**2
 
@@ -396,10 +391,9 @@ class NetworkDenoiser(Denoiser):
         if self.spec.reference != "spectrum":
             return super().interaction(c, marginal)
         gaussian = self.gaussian(c, marginal)
-        net_out = self.network_output(c, marginal, gaussian)
         if self.spec.c_out == "std":
-            return net_out
-        return self.c_out(marginal, gaussian.variance) / gaussian.variance.sqrt() * net_out
+            return self.network_output(c, marginal, gaussian)
+        return self.network_term(c, marginal, gaussian) / gaussian.variance.sqrt()
 
 
 def _rows_of(labels: Tensor | None, rows: Tensor) -> Tensor | None:

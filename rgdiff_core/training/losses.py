@@ -180,8 +180,7 @@ def denoising_loss(
     marginal = batch.marginal
     c = marginal.alpha * data + marginal.std * noise
     gaussian = model.gaussian(c, marginal)
-    net_out = model.network_output(c, marginal, gaussian, class_labels)
-    network_term = model.c_out(marginal, gaussian.variance) * net_out
+    network_term = model.network_term(c, marginal, gaussian, class_labels)
     free = gaussian.variance.sqrt() * free_error(
         data, noise, marginal, model.reference_mean, model.reference_variance
     )

@@ -24,7 +24,7 @@ from torch import Tensor
 from rgdiff_core.denoisers import ModelSpec, NetworkDenoiser
 from rgdiff_core.denoisers.files import load_model, read_metadata, sha256
 from rgdiff_core.files.atomic import write_text
-from rgdiff_core.files.stored import MAX_NUMBER, is_number, read_json
+from rgdiff_core.files.stored import MAX_NUMBER, is_number
 from rgdiff_core.training.config import TrainConfig, parse_config
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "misfit",
     "origin",
     "start_of",
+    "started_from",
     "steps_of",
     "trained_on",
     "warm_start",
@@ -127,10 +128,15 @@ def _started_from(metadata: Mapping[str, str]) -> Any:
     """Return what a file says of the run before its own; each holds the one before it, so that
     the nesting is as deep as there were runs.
     """
+    return _earlier(metadata.get("started_from", "null"), "started_from")
+
+
+def _earlier(text: str, name: str) -> Any:
+    """Return what JSON says of runs, however many there were."""
     try:
-        return json.loads(metadata.get("started_from", "null"))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"started_from is not valid JSON: {error}.") from None
+        raise ValueError(f"{name} is not valid JSON: {error}.") from None
 
 
 def _count(name: str, value: object) -> int:
@@ -152,15 +158,26 @@ def origin(folder: Path) -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+def started_from(folder: Path, weights: Path | None) -> bool:
+    """Tell whether a run started from the weights of a file; None for fresh ones."""
+    text = origin(folder)
+    if not text or weights is None:
+        return not text and weights is None
+    known = _earlier(text, ORIGIN)
+    return isinstance(known, dict) and known.get("sha256") == sha256(weights)
+
+
 def start_of(folder: Path) -> str:
     """Return in words what a run started from, "" for fresh weights.
 
     Raises `ValueError` where the file that says so is damaged.
     """
-    path = folder / ORIGIN
-    if not path.is_file():
+    text = origin(folder)
+    if not text:
         return ""
-    known = read_json(path)
+    known = _earlier(text, ORIGIN)
+    if not isinstance(known, dict):
+        raise ValueError(f"{ORIGIN} holds no JSON object.")
     step = f" at step {known['step']}" if "step" in known else ""
     return f"{known.get('name', known.get('file'))}{step}"[:MAX_WORDS]
 

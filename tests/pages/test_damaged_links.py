@@ -27,7 +27,6 @@ def said(at: AppTest) -> list[str]:
         ("lattice", "L", "big", "L = 'big' is not a whole number", None),
         ("lattice", "m2", "x", "m² = 'x' is not a number", None),
         ("results", "section", "foo", f"section = 'foo' is not one of {SECTIONS}", None),
-        ("results", "view", "foo", f"view = 'foo' is not one of {SECTIONS}", None),
         (
             "training",
             "config",
@@ -40,8 +39,8 @@ def said(at: AppTest) -> list[str]:
 )
 def test_a_damaged_link_is_one_sentence(page, name, value, why, shown):
     (sentence,) = said(page_at(f"pages/{page}.py", **{name: value}).run())
-    assert sentence.startswith(f"The link is damaged ({why}")
-    assert sentence.endswith(f"); the page shows {shown or 'its defaults'}.")
+    assert sentence.startswith(f"The link is damaged (`{why}")
+    assert sentence.endswith(f"`); the page shows {shown or 'its defaults'}.")
 
 
 def test_a_damaged_link_leaves_the_theory_that_was_there():
@@ -49,7 +48,7 @@ def test_a_damaged_link_leaves_the_theory_that_was_there():
     assert said(at) == []
     at.query_params["L"] = "-5"
     assert said(at.run()) == [
-        "The link is damaged (L = -5 is outside [2, 256]); the page shows what it showed before."
+        "The link is damaged (`L = -5 is outside [2, 256]`); the page shows what it showed before."
     ]
     assert at.query_params["L"] == "8"
 
@@ -59,6 +58,37 @@ def test_a_refused_number_leaves_the_theory():
     at.number_input(key="lattice-size").set_value(1000).run()
     (error,) = at.error
     assert error.value == "L = 1000 is outside [2, 256]. The previous theory is kept."
+
+
+@pytest.mark.parametrize("mark", ["[log in](//e.io)", "![x](http://e.io/x.png)", "`[x](//e.io)`"])
+@pytest.mark.parametrize(
+    ("page", "name", "link"),
+    [
+        ("results", "section", "{}"),
+        ("samples", "state", '{{"kind": "{}"}}'),
+        ("lattice", "L", "{}"),
+        ("training", "config", "{}"),
+    ],
+)
+def test_what_a_link_says_is_shown_as_it_is(page, name, link, mark):
+    """Within a code span, which ends at the next backtick, Markdown has no meaning."""
+    (sentence,) = said(page_at(f"pages/{page}.py", **{name: link.format(mark)}).run())
+    outside = "".join(sentence.split("`")[::2])
+    assert sentence.count("`") == 2 and "e.io" in sentence and "e.io" not in outside
+
+
+@pytest.mark.parametrize(("page", "name"), [("lattice", "ensemble"), ("training", "run")])
+def test_what_is_not_here_is_named_as_it_is(page, name):
+    at = page_at(f"pages/{page}.py", **{name: "[log in](//e.io)"}).run()
+    for text in (each.value for each in at.info):
+        assert "](" not in "".join(text.split("`")[::2])
+
+
+def test_the_view_of_a_section_stays_in_the_address_when_the_section_is_left():
+    at = page_at("pages/results.py", section="CIFAR-10", view="Recipes").run()
+    del at.query_params["section"]
+    at.segmented_control(key="section").set_value("Summary").run()
+    assert said(at) == [] and not at.exception
 
 
 def test_results_take_a_section_as_a_view():

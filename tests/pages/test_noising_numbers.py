@@ -25,3 +25,10 @@ def test_a_number_beyond_its_limits_is_refused_in_one_sentence(key, value, sente
     assert [error.value for error in at.error] == [sentence]
     assert present(at.number_input, key).value == getattr(before, key)
     assert state(at) == before
+
+
+@pytest.mark.parametrize("images", [1, 64])
+def test_a_number_at_its_limit_is_taken(images: int):
+    at = healthy(visit(start("phi4-6x6")))
+    present(at.number_input, "images").set_value(images).run()
+    assert not at.error and state(at).images == images

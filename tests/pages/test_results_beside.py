@@ -163,8 +163,8 @@ def test_evaluations_and_trajectories_are_those_of_the_file(monkeypatch, tmp_pat
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     link = {"section": "Larger lattices", "sizes-model": model}
     at = healthy(visit(**link))
-    told = [each.value for each in at.markdown]
-    title = titled(model)
+    assert not at.warning and at.session_state["sizes-model"] == model
+    told, title = [each.value for each in at.markdown], titled(model)
     evaluations = (
         f"Network evaluations per site: {title}, white noise, **12** at 16×16 (9 at 8×8) and "
         f"{title}, grown octave by octave, **3** at 16×16."
@@ -376,6 +376,8 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
             size = less and bracketed(abs(less["value"]), less["error"])
             side = "more" if less and less["value"] > 0 else "fewer"
             end = f", {size} bits/dim {side}\n" if less else "\n"
+            if less and abs(less["value"]) < 2 * less["error"]:
+                end = f", bits/dim not told apart (±{less['error']:.2g})\n"
             assert f"**{bracketed(kernel['value'], kernel['error'])}**{end}" in f"{told}\n"
     arms = [(budget, arm) for budget in budgets for arm in budget["arms"]]
     lines = [row for table in tables for _, row in table.iterrows()]
@@ -392,8 +394,6 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
             assert arm is first or noises[0] != noises[1]
         else:
             assert row["change"] == arm["band_less_base"]["value"]
-            if len(arm["steps"]) == len(
-                first["steps"]
-            ):  # else in pairs of the seeds that both have
+            if len(arm["steps"]) == len(first["steps"]):  # else of the seeds that both have
                 off = arm["band"]["value"] - first["band"]["value"]
                 assert row["change"] == pytest.approx(off, abs=1e-9)

@@ -112,6 +112,8 @@ def test_models_are_called_by_their_titles(monkeypatch):
     assert titled("unknown") == "unknown"
     assert titles.with_titles("guidance 2 by phi4-6x6") == "guidance 2 by φ⁴ 6×6, symmetric"
     assert titles.with_titles("guidance 2") == "guidance 2"
+    within = titles.with_titles("guidance 2 by phi4-6x6, log-SNR -2 to 4")
+    assert within == "guidance 2 by φ⁴ 6×6, symmetric, log-SNR -2 to 4"
     monkeypatch.setitem(titles.RESEARCH, "other", "φ⁴ 6×6, symmetric")
     assert {titled("phi4-6x6"), titled("other")} == {
         "φ⁴ 6×6, symmetric (phi4-6x6)",

@@ -20,6 +20,8 @@ from rgdiff_core.training.warm_start import (
     bring_weights,
     images_of,
     misfit,
+    start_of,
+    started_from,
     steps_of,
     trained_on,
     warm_start,
@@ -52,6 +54,25 @@ def test_a_run_starts_from_the_weights_and_says_so(tmp_path: Path, toy: TrainCon
         read_metadata(tmp_path / "third/checkpoint/model.safetensors")["started_from"]
     )
     assert said["started_from"]["sha256"] == sha256(first)
+
+
+def test_what_runs_started_from_is_told_however_many_there_were(tmp_path: Path):
+    start = {"name": "earlier", "step": 1, "sha256": "0"}
+    for step in range(2, 100):
+        start = start | {"step": step, "started_from": start}
+    (tmp_path / "initial.json").write_text(json.dumps(start))
+    assert start_of(tmp_path) == "earlier at step 99"
+
+
+def test_a_run_is_known_by_the_weights_that_it_started_from(tmp_path: Path, toy, first):
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(first.read_bytes() + b" ")
+    train(still(toy), tmp_path / "next", weights=first, device="cpu")
+    starts = [(tmp_path / "first", None), (tmp_path / "next", first)]
+    for folder, own in starts:
+        assert [started_from(folder, each) for each in (None, first, other)] == [
+            each == own for each in (None, first, other)
+        ]
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_from_them_again(

@@ -174,8 +174,14 @@ def _failed(known: Cell, found: Cell, own: set[str], floor: bool) -> list[str]:
         own: models of the later run.
         floor: whether it is there.
     """
-    others = {*MODELS, "floor"} - own  # what is of no model was of a phase, which was repeated
-    kept = [text for text in known["complete"]["failed"] if _failing(text) in others]
+    repeated = own >= {model["name"] for model in known["models"]}
+    others = {*MODELS, "floor"} - own
+    kept = [
+        text
+        for text in known["complete"]["failed"]
+        if _failing(text) in others
+        or not (repeated or _failing(text) in own)  # else of a phase, which was repeated for all
+    ]
     texts = dict.fromkeys([*kept, *found["complete"]["failed"]])
     return [text for text in texts if not (floor and _failing(text) == "floor")]
 

@@ -96,9 +96,11 @@ def test_failures_of_the_models_that_are_kept_are_kept():
     assert found["complete"]["failed"] == [] and found["finished"]
 
 
-def test_a_phase_that_failed_is_repeated_by_the_later_run():
+def test_a_phase_that_failed_is_repeated_by_a_later_run_of_all_models():
     known = results(BASELINE, OTHER, **failed("flow: no memory"))
     found = joined(known, results(OTHER))
+    assert found["complete"]["failed"] == ["flow: no memory"] and not found["finished"]
+    found = joined(known, results(BASELINE, OTHER))
     assert found["complete"]["failed"] == [] and found["finished"]
 
 
