@@ -6,8 +6,7 @@ they came from.
 
 The classes of the data may be others than before. Each class then starts as the null label, and a
 network without classes as the one with the null label: its embedding enters linear layers alone,
-into whose biases it goes. An output in units of the posterior's √V may become one in units that
-are the same at all scales, and back: where noise is weak they agree, and the rest is learnt again.
+into whose biases it goes.
 """
 
 import json
@@ -44,7 +43,6 @@ WEIGHTS, ORIGIN = "initial.safetensors", "initial.json"
 CLASSES = "classes.weight"  # the embedding of the classes, the null label's last
 LINEAR = ("modulation.weight", "scale.weight")  # of the layers that the embedding enters
 SAME = ("c_out", "network_input", "conditioning", "reference")
-RELEARNT = {"std", "isotropic"}  # values of c_out that weights may change between
 SHORT = 300  # steps of a config that goes on
 SLOWER = 0.3  # its learning rate, in units of that before
 SHORT_WARMUP = 30
@@ -291,7 +289,7 @@ def _difference(theirs: ModelSpec, ours: ModelSpec) -> str:
     """Return the sentence that says how two networks are used differently, or ""."""
     for name in SAME:
         before, after = getattr(theirs, name), getattr(ours, name)
-        if before != after and not (name == "c_out" and {before, after} <= RELEARNT):
+        if before != after:
             return f"the weights to start from have {name} = {before!r}, the config {after!r}."
     return ""
 
