@@ -105,9 +105,11 @@ def _method(study: Found) -> str:
     if not study["missing"]:
         return text
     names = "; ".join(f"*{MODELS.get(name, name)}*" for name in study["missing"])
+    first = study["missing"][0]
     return (
-        f"{text}\n\nNot trained here, for want of computing time: {names}. "
-        f"`rgdiff pretrain {study['missing'][0]}` does it."
+        f"{text}\n\nNot in this comparison, for want of computing time: {names}. "
+        f"`rgdiff pretrain {first}` trains the first where its weights are not there yet, "
+        f"`rgdiff study cifar10 --only {first}` adds it."
     )
 
 

@@ -1,5 +1,6 @@
 """The comparison of recipes for class-conditional models, from `rgdiff study recipe`."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import streamlit as st
@@ -33,6 +34,8 @@ def draw(study: Found) -> None:
     tables = from_file(f"recipe-{data}.json", COMMAND.format(data), missing, _tables)
     if tables is None:
         return
+    if note := _denoiser(told for _, told, _ in tables):
+        st.markdown(note)
     for number, (title, told, lines) in enumerate(tables):
         st.markdown(title)
         if told:
@@ -113,8 +116,12 @@ def sentence(budget: Found) -> str:
         return ""
     steps = f", after {budget['steps']:,} steps" if budget.get("steps") else ""
     of = f"{budget['samples']:,} samples each{steps}, {_seeds(budget)}"
-    note = f" {DENOISER}" if any(OURS in line for line in lines) else ""
-    return "\n".join((f"KID of {of}, and bits/dim against the first recipe.{note}", "", *lines))
+    return "\n".join((f"KID of {of}, and bits/dim against the first recipe.", "", *lines))
+
+
+def _denoiser(sentences: Iterable[str]) -> str:
+    """Return what our denoiser is, "" where none of the sentences names it."""
+    return DENOISER if any(OURS in each for each in sentences) else ""
 
 
 def _kernels(lines: list[dict[str, Any]]) -> list[tuple[str, str, float, float]]:
@@ -143,9 +150,9 @@ def summarize(data: str) -> None:
 
 def _by_steps(found: Found) -> str:
     equal = [each for each in found["budgets"] if each.get("steps")]
-    told = "\n\n".join(filter(None, map(sentence, sorted(equal, key=lambda each: each["steps"]))))
+    told = [sentence(each) for each in sorted(equal, key=lambda each: each["steps"])]
     where = "**Small class-conditional networks of equal budget** (*CIFAR-10*, *Recipes*)"
-    return f"{where}\n\n{told}" if told else ""
+    return "\n\n".join(filter(None, (where, _denoiser(told), *told))) if any(told) else ""
 
 
 def _tables(found: Found) -> list[tuple[str, str, list[dict[str, Any]]]]:
