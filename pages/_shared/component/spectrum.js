@@ -38,6 +38,7 @@ function showSpectrum(lab, side, own, moment, { band = null, rival = null } = {}
   if (side.moves > 1) draw(moment.tint.power, theme.noise, 3.5, [9, 4]);
   draw(noiseOf(moment), theme.noise, 2, [2, 3]);
   draw(mixtureOf(moment, side), theme.sides[lab.active], 2.5, lab.active ? [7, 4] : []);
+  draw(last, theme.noise, 2.5, [5, 7]); // seen on the mixture too, where they coincide
   context.setLineDash([]);
   if (band !== null) {
     drawStripe(lab, context, frame, cellOf(side, band).map((edge) =>
