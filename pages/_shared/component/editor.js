@@ -52,8 +52,8 @@ function makeShapes(lab) {
   lab.shapes = {
     grid: part("g", "grid"), upright: label("", 0, 0, "middle"), fill: part("path", "fill"),
     other: part("path", "other"), own: part("path", "own"), level: part("line", "level"),
-    levelName: label("highlighted scale", 0, 0, "end"),
-    now: part("line", "now"), dot: part("circle", "dot"), readout: part("text", "readout"),
+    now: part("line", "now"), levelName: label("highlighted scale", 0, 0, "end"),
+    dot: part("circle", "dot"), readout: part("text", "readout"),
     lines: part("g", "lines"), points: part("g", "points"),
   };
   lab.shapes.dot.setAttribute("r", 4);
