@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages._shared import tour
 from pages._training import form, run_list, run_samples, run_views, start_from, state
-from pages._training.estimate import answer, ask
+from pages._training.estimate import answer, ask, known
 from rgdiff_core.training import PRESETS, TrainConfig, runs
 from rgdiff_core.training.runs import Run
 
@@ -51,19 +51,19 @@ def launch() -> None:
         disabled=bool(unfit) or again,
         on_click=start,
         args=(config, weights),
-        help="A run with these settings is under way: change one to queue another."
-        if again
-        else "Queue a run with these settings; one runs at a time.",
+        help="Queue a run with these settings; one runs at a time.",
     )
     with right:
         ask(config)
     with box:
+        if again:
+            st.caption("A run with these settings is under way: change one to queue another.")
         if problem is not None:
             st.warning(problem, icon=":material/info:")
         if unfit:
             st.error(unfit, icon=":material/error:")
         else:
-            form.summary(config)
+            form.summary(config, known(config))
             answer(config)
     state.write_link()
 

@@ -24,6 +24,7 @@ PART = 1 << 37  # most work of one call on the processor
 DRAW = 1 << 38  # most work of a short draw
 SPEED = float(1 << 37)  # work a second where no draws were measured yet
 FEW, STEPS = 16, 8  # samples and steps that a draw keeps while the other can still be reduced
+LEAST = 4  # steps; samples of fewer, guided, are dark or bright blobs of no class
 
 _speeds: WeakKeyDictionary[Source, float] = WeakKeyDictionary()
 _lock = threading.Lock()
@@ -82,14 +83,15 @@ def seconds(request: Request, source: Source) -> float:
 
 def affordable(request: Request, source: Source, within: float) -> Request:
     """Return a draw of as many samples and steps as are done within some seconds, by the speed of
-    the model's last draws or, before the first, of others; of one of each at least.
+    the model's last draws or, before the first, of others; of one sample in four steps at least,
+    however long these take.
 
-    Samples are reduced to 16 first, then steps to 8, then samples and steps further.
+    Samples are reduced to 16 first, then steps to 8, then samples to one, then steps to four.
     """
     each, calls = _each(source), _calls(request.setting)
     work = within * _speed(source)
     n, steps = request.n, request.setting.steps
-    for fewest, least in ((FEW, STEPS), (1, 1)):
+    for fewest, least in ((FEW, STEPS), (1, LEAST)):
         fitting = int((work / (steps * calls) - CALL) // max(1, each))
         n = max(min(n, fewest), min(n, fitting))
         fitting = int(work // (calls * (CALL + n * each)))

@@ -6,7 +6,7 @@ from pages._shared import jobs
 from rgdiff_core.terminal import duration
 from rgdiff_core.training import Timing, TrainConfig, measure
 
-__all__ = ["answer", "ask"]
+__all__ = ["answer", "ask", "known"]
 
 LINE = "timing"
 
@@ -22,6 +22,12 @@ def ask(config: TrainConfig) -> None:
         disabled=task is not None and task.waited_for,
         help="Take a few real steps on this machine and throw them away; press again to repeat.",
     )
+
+
+def known(config: TrainConfig) -> bool:
+    """Tell whether the time was measured."""
+    task = jobs.find(_key(config))
+    return task is not None and task.result is not None
 
 
 def answer(config: TrainConfig) -> None:

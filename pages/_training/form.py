@@ -109,11 +109,16 @@ def presets() -> None:
     )
 
 
-def summary(config: TrainConfig) -> None:
-    """Say what the config is; where it is no preset, offer the way back to the last one."""
+def summary(config: TrainConfig, timed: bool) -> None:
+    """Say what the config is; where it is no preset, offer the way back to the last one.
+
+    Arguments:
+        timed: whether its time was measured here, which holds instead of the preset's.
+    """
     name = preset_of(config)
     if name is not None:
-        st.caption(PRESETS[name].about)
+        preset = PRESETS[name]
+        st.caption(preset.about if timed else f"{preset.about} {preset.takes}")
     else:
         st.button(
             f"Reset to “{PRESETS[base()].title}”",

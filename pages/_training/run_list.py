@@ -258,7 +258,7 @@ def _line(run: Run, titles: Mapping[str, str]) -> dict[str, object]:
         "step": status.step if status else 0,
         **_gain(run),
         "data": titles[run.config.data] if run.config else "?",
-        "noise": noise_title(type(run.config.noise)) if run.config else "?",
+        "trained on": noise_title(type(run.config.noise)) if run.config else "?",
         "begun": time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)),
         "id": run.id,
     }

@@ -110,45 +110,6 @@ SETS: Mapping[str, BuiltIn] = {
         cifar10.build,
         class_names=cifar10.CLASSES,
     ),
-    "phi4-10x10": _lattice(
-        "φ⁴ 10×10, symmetric",
-        phi4.LatticeSet(Phi4(m2=-4, lam=5.55), 10, 12_000, 3_000, 750, 200, 5),
-        "the third of the standard lattices, at the same ratio of size to correlation length "
-        "(arXiv:1904.12072).",
-    ),
-    "phi4-12x12": _lattice(
-        "φ⁴ 12×12, symmetric",
-        phi4.LatticeSet(Phi4(m2=-4, lam=5.276), 12, 8_000, 2_000, 500, 250, 6),
-        "the fourth of the standard lattices, at the same ratio of size to correlation length "
-        "(arXiv:1904.12072).",
-    ),
-    "phi4-12x12-critical": _lattice(
-        "φ⁴ 12×12, critical",
-        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 12, 8_000, 2_000, 500, 700, 14),
-        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
-    ),
-    "phi4-14x14": _lattice(
-        "φ⁴ 14×14, symmetric",
-        phi4.LatticeSet(Phi4(m2=-4, lam=5.113), 14, 8_000, 2_000, 500, 300, 8),
-        "the last of the standard lattices, at the same ratio of size to correlation length "
-        "(arXiv:1904.12072).",
-    ),
-    "phi4-16x16-critical": _lattice(
-        "φ⁴ 16×16, critical",
-        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 16, 6_000, 1_500, 375, 1000, 20),
-        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
-    ),
-    "phi4-32x32": _lattice(
-        "φ⁴ 32×32, near the transition",
-        phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
-        "just above the critical coupling λ = 4.24, where there is structure at every scale.",
-    ),
-    "phi4-32x32-critical": _lattice(
-        "φ⁴ 32×32, critical",
-        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 32, 2_000, 500, 125, 400, 20, cluster=1),
-        "½ % above the critical coupling of the infinite lattice, for training on several sizes; "
-        "with cluster updates.",
-    ),
     "phi4-6x6": _lattice(
         "φ⁴ 6×6, symmetric",
         phi4.LatticeSet(Phi4(m2=-4, lam=6.975), 6, 20_000, 5_000, 900, 100, 3),
@@ -187,6 +148,45 @@ SETS: Mapping[str, BuiltIn] = {
         "φ⁴ 8×8, critical",
         phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 8, 20_000, 5_000, 900, 400, 8),
         "½ % above the critical coupling of the infinite lattice, where HMC is slow.",
+    ),
+    "phi4-10x10": _lattice(
+        "φ⁴ 10×10, symmetric",
+        phi4.LatticeSet(Phi4(m2=-4, lam=5.55), 10, 12_000, 3_000, 750, 200, 5),
+        "the third of the standard lattices, at the same ratio of size to correlation length "
+        "(arXiv:1904.12072).",
+    ),
+    "phi4-12x12": _lattice(
+        "φ⁴ 12×12, symmetric",
+        phi4.LatticeSet(Phi4(m2=-4, lam=5.276), 12, 8_000, 2_000, 500, 250, 6),
+        "the fourth of the standard lattices, at the same ratio of size to correlation length "
+        "(arXiv:1904.12072).",
+    ),
+    "phi4-12x12-critical": _lattice(
+        "φ⁴ 12×12, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 12, 8_000, 2_000, 500, 700, 14),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
+    ),
+    "phi4-14x14": _lattice(
+        "φ⁴ 14×14, symmetric",
+        phi4.LatticeSet(Phi4(m2=-4, lam=5.113), 14, 8_000, 2_000, 500, 300, 8),
+        "the last of the standard lattices, at the same ratio of size to correlation length "
+        "(arXiv:1904.12072).",
+    ),
+    "phi4-16x16-critical": _lattice(
+        "φ⁴ 16×16, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 16, 6_000, 1_500, 375, 1000, 20),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes.",
+    ),
+    "phi4-32x32": _lattice(
+        "φ⁴ 32×32, near the transition",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.3), 32, 1024, 256, 62, 800, 30),
+        "just above the critical coupling λ = 4.24, where there is structure at every scale.",
+    ),
+    "phi4-32x32-critical": _lattice(
+        "φ⁴ 32×32, critical",
+        phi4.LatticeSet(Phi4(m2=-4, lam=4.2606), 32, 2_000, 500, 125, 400, 20, cluster=1),
+        "½ % above the critical coupling of the infinite lattice, for training on several sizes; "
+        "with cluster updates.",
     ),
     "ising-16x16-critical": _fields(IsingSet(Ising(size=16), 20_000, 5_000, 800)),
     "ising-32x32-critical": _fields(IsingSet(Ising(size=32), 8_000, 2_000, 400)),

@@ -17,10 +17,11 @@ __all__ = ["PRESETS", "TrainingPreset"]
 
 @dataclass(frozen=True)
 class TrainingPreset:
-    """A config with a display name and a sentence on what to expect."""
+    """A config with a display name, a sentence on what to expect, and one on how long it takes."""
 
     title: str
     about: str
+    takes: str
     config: TrainConfig
 
 
@@ -34,8 +35,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "phi4-2min": TrainingPreset(
         "φ⁴, one process",
         "A small network for 6×6 fields in the broken phase, trained on matched noise with a "
-        "cutoff schedule: samples turn from the free theory into two wells while you watch. Half "
-        "a minute to two minutes on two cores.",
+        "cutoff schedule: samples turn from the free theory into two wells while you watch.",
+        "Half a minute to two minutes on two cores.",
         TrainConfig(
             data="phi4-6x6-broken",
             basis=_LATTICE,
@@ -50,7 +51,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "phi4-10min": TrainingPreset(
         "φ⁴, universal",
         "One network for every schedule and every colour in the Fourier basis, on 6×6 fields of "
-        "the symmetric phase. Three to ten minutes on two cores.",
+        "the symmetric phase.",
+        "Three to ten minutes on two cores.",
         TrainConfig(
             data="phi4-6x6",
             basis=_LATTICE,
@@ -65,7 +67,7 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "phi4-line": TrainingPreset(
         "φ⁴, a line of couplings",
         "One universal network for 6×6 fields at every coupling λ from 4 to 7, conditioned on it; "
-        "on the Samples page λ is a slider, between the couplings that it was trained on too. "
+        "on the Samples page λ is a slider, between the couplings that it was trained on too.",
         "Two to ten minutes on two cores.",
         TrainConfig(
             data="phi4-6x6-line",
@@ -81,8 +83,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     ),
     "cifar10-cpu": TrainingPreset(
         "CIFAR-10, small network",
-        "A U-Net of 0.3 million parameters: colours and blobs, no objects yet. Ten to twenty "
-        "minutes on two cores.",
+        "A U-Net of 0.3 million parameters: colours and blobs, no objects yet.",
+        "Ten to twenty minutes on two cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
@@ -101,8 +103,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
         "CIFAR-10 by class, small network",
         "A U-Net of 0.3 million parameters that is told the class, for every schedule and every "
         "colour: on the Samples page choose a class and a guidance of 3, and drag Λ(t). Expect "
-        "shapes and colours of the class, and few objects. Ten to twenty-five minutes on "
-        "two cores.",
+        "shapes and colours of the class, and few objects.",
+        "Ten to twenty-five minutes on two cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
@@ -123,8 +125,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "cifar10-classes": TrainingPreset(
         "CIFAR-10 by class, medium network",
         "A universal U-Net of 1.7 million parameters, conditioned on the ten classes: a first "
-        "look at labels and guidance, in about half an hour of two cores without matrix units for "
-        "bfloat16, and less with them.",
+        "look at labels and guidance.",
+        "About half an hour on two cores without matrix units for bfloat16, and less with them.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
@@ -147,7 +149,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     ),
     "cifar10-gpu": TrainingPreset(
         "CIFAR-10, large network (GPU)",
-        "A universal U-Net of 11 million parameters; hours on one GPU.",
+        "A universal U-Net of 11 million parameters.",
+        "Hours on one GPU.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,
@@ -170,8 +173,8 @@ PRESETS: Mapping[str, TrainingPreset] = {
     "cifar10-standard": TrainingPreset(
         "CIFAR-10, standard diffusion",
         "The baseline: white noise in every pixel alike, a network that is given the time "
-        "alone, scalar preconditioning, and no Gaussian to start from. Ten to twenty minutes on "
-        "two cores.",
+        "alone, scalar preconditioning, and no Gaussian to start from.",
+        "Ten to twenty minutes on two cores.",
         TrainConfig(
             data="cifar10",
             basis=_IMAGES,

@@ -14,8 +14,8 @@ from pages._shared.component import pack
 pytestmark = pytest.mark.browser
 
 EXPORTS = (
-    "export { clamp, gridPosition, insertPoint, linesSentence, lookUp, monotoneCubic, movePoint, "
-    "readoutOf, scaleTicks, unpack, withoutOverlap };"
+    "export { clamp, frameOf, gridPosition, insertPoint, linesSentence, lookUp, monotoneCubic, "
+    "movePoint, readoutOf, readoutPlace, scaleTicks, unpack, withoutOverlap };"
 )
 
 
@@ -76,6 +76,27 @@ def test_a_cutoff_beyond_all_scales_is_told_in_words(page: Page, cutoff, words) 
     told = in_browser(page, "(side) => lab.readoutOf(side, {}, 0.3)", side)
     assert told == f"position 0.300 · {words}"
     assert in_browser(page, "lab.readoutOf", {"cutoff": ""}, {}, 0.3) == "position 0.300"
+
+
+@pytest.mark.parametrize("width", [300, 480, 640])
+def test_the_read_out_never_lies_on_the_curve(page: Page, width: int) -> None:
+    """Wherever the mark stands, at either edge too, on level, straight and steep curves."""
+    place = """(width, points, t, wide) => {
+        const frame = lab.frameOf(width, 230);
+        const value = lab.monotoneCubic(points);
+        return [frame.y(value(t)), frame.x(t), lab.readoutPlace(frame, value, frame.x(t), wide),
+            Array.from({ length: width }, (_, x) => [x, frame.y(value(frame.t(x)))])];
+    }"""
+    wide = 35 * 6.4
+    for middle in ([[0.5, 0.5]], [[0.25, 0.62], [0.6, 0.36]], [[0.45, 1], [0.55, 0]]):
+        points = [[0, 1], *middle, [1, 0]]
+        for t in np.linspace(0, 1, 21).tolist():
+            y, x, (left, base), curve = in_browser(page, place, width, points, t, wide)
+            under = [at for x, at in curve if left <= x <= left + wide]
+            assert not any(base - 10 < at < base + 3 for at in under), (points, t)
+            assert left >= 0 and left + wide <= width and -2 <= base <= 230 - 36 + 20
+            if x + 9 + wide < width and y > 20:  # there is room at the mark
+                assert (left, base) == pytest.approx((x + 9, y - 12))
 
 
 def test_a_dotted_line_is_only_mentioned_where_it_is_seen(page: Page) -> None:

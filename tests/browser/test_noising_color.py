@@ -25,6 +25,23 @@ from rgdiff_core.colors import CurveColor, Matched, White
 pytestmark = pytest.mark.browser
 
 
+GREY_ON_THE_LINE = """(canvas) => {
+    const root = canvas.getRootNode();
+    const noise = getComputedStyle(root.querySelector(".lab")).getPropertyValue("--noise").trim();
+    const wanted = [1, 3, 5].map((i) => parseInt(noise.slice(i, i + 2), 16));
+    const path = root.querySelector(".grab");
+    const scale = canvas.width / canvas.clientWidth;
+    const context = canvas.getContext("2d");
+    const grey = Array.from({ length: 400 }, (_, i) => {
+        const { x, y } = path.getPointAtLength((i + 0.5) / 400 * path.getTotalLength());
+        const place = [x, y].map((each) => Math.floor(each * scale));
+        const found = context.getImageData(...place, 1, 1).data;
+        return wanted.every((value, c) => Math.abs(value - found[c]) < 40);
+    });
+    return grey.filter(Boolean).length / grey.length;
+}"""
+
+
 @pytest.fixture(scope="module")
 def page(lasting_tab: Page) -> Page:
     return lasting_tab
@@ -95,6 +112,33 @@ def test_the_noise_spectrum_dragged_by_the_mouse_paints_and_then_is_in_the_addre
     assert distance(pixels(page), painted) <= 3
     assert abs(centre(noise_point(page, 3))[1] - here[1]) < 1.5
     expect(page.get_by_test_id("stCode")).to_contain_text("CurveColor(scales=(0.0, ")
+
+
+def test_no_scale_is_highlighted_after_the_noise_was_dragged(open_page: Page):
+    page, inset = open_page, ref(open_page, "inset")
+    x, y = centre(noise_point(page, 2))
+    page.mouse.move(x, y)
+    expect(inset).to_have_attribute("data-lit", "true")
+    page.mouse.down()
+    page.mouse.move(x, y - 16, steps=5)
+    expect(inset).to_have_attribute("data-lit", "false")
+    page.mouse.up()
+    page.mouse.move(x + 2, y - 16)
+    page.evaluate(FRAME)
+    expect(inset).to_have_attribute("data-lit", "false")
+    page.mouse.move(5, 5)
+    page.mouse.move(x, y)
+    expect(inset).to_have_attribute("data-lit", "true")
+
+
+def test_the_noise_that_is_dragged_is_seen_on_lines_that_coincide_with_it(open_page: Page):
+    """Matched noise: data, noise and mixture are one line."""
+    page = open_page
+    page.get_by_role("textbox", name="Noise: white 0 · matched 1, typed").fill("1")
+    page.keyboard.press("Enter")
+    settled(page)
+    share = ref(page, "spectrum").evaluate(GREY_ON_THE_LINE)
+    assert 0.25 < share < 0.75, share
 
 
 def test_noise_points_are_moved_by_keys_added_removed_typed_undone_and_reset(open_page: Page):

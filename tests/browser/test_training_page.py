@@ -1,10 +1,12 @@
 """The Training page in a real browser: start, watch, leave, come back, cancel, sample."""
 
+import io
 import re
 
 import pytest
 from labpage import centre, new_tab
-from playwright.sync_api import Browser, Page, expect
+from PIL import Image
+from playwright.sync_api import Browser, FloatRect, Page, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -61,3 +63,25 @@ def test_nothing_is_cut_off_on_a_phone(browser: Browser, app_url: str, scheme: s
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate(BEYOND) == 0
     tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_read_through_the_toolbar_on_a_phone(
+    browser: Browser, app_url: str, scheme: str
+):
+    tab = new_tab(browser, [], (390, 844), scheme)
+    visit(tab, app_url)
+    title = tab.get_by_role("heading", name="Training", exact=True)
+    strip = {"x": 80, "y": 2, "width": 250, "height": 38}  # between the toolbar's buttons
+    assert colors(tab, strip) > 2 and title.is_visible()  # the title stands on the toolbar
+    for far in (60, 72, 84):  # lines of text are below it
+        tab.get_by_test_id("stMain").evaluate("(main, far) => main.scrollTo(0, far)", far)
+        assert colors(tab, strip) == 1
+    tab.close()
+
+
+def colors(page: Page, clip: FloatRect) -> int:
+    """Count the colours of a part of the window."""
+    return len(
+        Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB").getcolors(1 << 16)
+    )

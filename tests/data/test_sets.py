@@ -166,6 +166,12 @@ def test_available_lists_what_is_cached():
     assert all(item.title and item.description for item in listed.values())
 
 
+@pytest.mark.parametrize("theory", ["phi4", "ising"])
+def test_lattices_are_listed_from_small_to_large(theory: str):
+    sizes = [item.shape[-1] for item in data.available() if item.name.startswith(theory)]
+    assert sizes == sorted(sizes) and len(set(sizes)) > 1
+
+
 def test_the_lattice_picture_set_has_the_promised_shape():
     spec = SETS["phi4-32x32"].build.args[0]
     assert (spec.size, spec.n_train, spec.action) == (32, 1024, Phi4(-4, 4.3))

@@ -16,7 +16,7 @@ from pages._shared import jobs
 from pages._shared.plots import in_brackets
 from pages._shared.tables import NONE
 from pages._training.words import NOISES
-from rgdiff_core.training import PRESETS, runs, train
+from rgdiff_core.training import PRESETS, Timing, runs, train
 from rgdiff_core.training.noise_levels import FixedProcess
 from rgdiff_core.training.records import Status
 from rgdiff_core.training.runs.registry import change, transaction
@@ -45,7 +45,7 @@ def test_the_table_of_runs_has_titles_for_people():
     (line,) = at.dataframe[0].value.to_dict("records")
     titles = {info.name: info.title for info in rg.data.available()}
     assert line["data"] == titles[SHORT.data] != SHORT.data
-    assert line["noise"] == NOISES[FixedProcess] == "One process"
+    assert line["trained on"] == NOISES[FixedProcess] == "One process"
 
 
 def test_the_table_of_runs_has_the_gain_on_held_out_data_with_its_error():
@@ -102,11 +102,14 @@ def test_the_same_run_cannot_be_started_twice(monkeypatch: pytest.MonkeyPatch):
     def start(at: AppTest):
         return next(each for each in at.button if each.key == "training-start")
 
+    def told(at: AppTest) -> bool:
+        return any("is under way" in caption.value for caption in at.caption)
+
     config = replace(SHORT, lr=3e-4)
     at = healthy(page_at("pages/training.py", config=config.to_json()).run())
-    assert not start(at).disabled
+    assert not start(at).disabled and not told(at)
     healthy(start(at).click().run())
-    assert start(at).disabled and "is under way" in start(at).help
+    assert start(at).disabled and told(at)
     other = replace(SHORT, lr=5e-4)
     assert not start(healthy(page_at("pages/training.py", config=other.to_json()).run())).disabled
     (run,) = [run for run in runs.list_runs() if run.config == config]
@@ -148,7 +151,18 @@ def test_the_time_is_not_estimated_twice_at_once():
 def test_a_preset_is_called_by_what_it_is_and_says_how_long_it_takes(name: str):
     preset = PRESETS[name]
     assert not re.search(r"minute|quick|hour", preset.title)
-    assert re.search(r"minutes|hour", preset.about)
+    assert re.match(r".*(minutes|[Hh]our).* on .*\.$", preset.takes)
+
+
+def test_a_measured_time_stands_instead_of_the_presets():
+    preset = PRESETS["phi4-2min"]
+    at = healthy(page_at("pages/training.py", config=preset.config.to_json()).run())
+    assert f"{preset.about} {preset.takes}" in [each.value for each in at.caption]
+    key = f"timing/{preset.config.to_json()}"
+    found = Timing(0.01, 20.0, 1000, "cpu")
+    finished(jobs.begin("timed", key, "Taking a few steps", lambda task: found))
+    said = [each.value for each in healthy(at.run()).caption]
+    assert preset.about in said and any("**20 s** for 2,000 steps" in each for each in said)
 
 
 def test_lattice_fields_are_not_called_images():

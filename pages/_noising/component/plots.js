@@ -190,7 +190,10 @@ function shortNumber(value) {
   return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
 }
 
-/** Pointing at a scale lights it up; a click pins it; dragging the map moves in time. */
+/**
+ * Pointing at a scale lights it up, but not while the noise is dragged and until the mouse has left
+ * the plot; a click pins it; dragging the map moves in time.
+ */
 function wirePlots(lab) {
   setAttributes(lab.el.spectrum, { tabindex: 0, role: "slider", "aria-orientation": "vertical",
     "aria-label": "Scale, in the spectrum" });
@@ -216,9 +219,18 @@ function wirePlots(lab) {
       if (upright) scrub(event);
     }, scrub);
     const area = name === "spectrum" ? lab.el.draw : canvas; // its handles lie above it
-    on(lab, area, "pointermove", (event) => {
-      if (event.pointerType === "mouse") setBand(lab, band(event), false);
+    let dragged = false;
+    on(lab, area, "pointerdown", (event) => {
+      if (event.target === canvas) return;
+      dragged = true;
+      setBand(lab, null, false);
     });
-    on(lab, area, "pointerleave", () => setBand(lab, null, false));
+    on(lab, area, "pointermove", (event) => {
+      if (event.pointerType === "mouse" && !dragged) setBand(lab, band(event), false);
+    });
+    on(lab, area, "pointerleave", () => {
+      dragged = false;
+      setBand(lab, null, false);
+    });
   }
 }

@@ -21,14 +21,14 @@ function timeNow(lab) {
   return frame ? frame.time : 1 - placeShown(lab);
 }
 
-/** What is said of stored samples, which are of all classes and not shown for a chosen one. */
+/** What is said of stored samples, which are of all classes, whichever is chosen. */
 function storedWords(lab) {
   return `Stored samples of this model${lab.message.classes.length ? ", of all classes" : ""}.`;
 }
 
 /** Shows a new model's stored samples until others are drawn, or lets go of the last ones. */
 function showStored(lab, stored) {
-  if (!stored || lab.state.class_label >= 0) {
+  if (!stored) {
     if (lab.draw && lab.draw.stored) lab.draw = null;
     return;
   }
@@ -216,7 +216,7 @@ function showStatus(lab, frame) {
   const current = draw && draw.seq === lab.seq;
   let text = "";
   if (lab.refused) text = draw && draw.stored ? storedWords(lab) : "";
-  else if (lab.stopped) text = `Cancelled${frame ? reached(draw) : ""}.`;
+  else if (lab.stopped) text = `Cancelled${frame ? reached(lab) : "."}`;
   else if (late && lab.place) text = `Waiting: place ${lab.place} in the queue of long draws`;
   else if (late && lab.coming) {
     const { steps, left } = lab.coming;
@@ -255,8 +255,9 @@ function callsWords(calls, twice) {
   return `${calls} evaluation${calls === 1 ? "" : "s"} each`;
 }
 
-function reached(draw) {
-  return draw.stored ? ": these are stored samples" : ` at step ${last(draw).step} of ${draw.steps}`;
+function reached(lab) {
+  const { draw } = lab;
+  return draw.stored ? `. ${storedWords(lab)}` : ` at step ${last(draw).step} of ${draw.steps}.`;
 }
 
 function last(draw) {

@@ -3,7 +3,7 @@
 const PATIENCE_MS = 250;
 const QUICK_MS = 1200; // a draw that takes less is let finish before the next is asked for
 const SPACING_MS = 40; // between two requests
-const PREVIEW_S = 0.15; // while something is dragged, a draw is of what fits this time
+const PREVIEW_S = 0.15; // while something is dragged, a draw is of what fits it, in four steps at least
 const RETRIES = 3;
 const ENOUGH = 1000; // codes of a line that the server closed
 const REFUSED = [1008, 1009, 1013];

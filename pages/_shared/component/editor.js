@@ -52,11 +52,12 @@ function makeShapes(lab) {
   lab.shapes = {
     grid: part("g", "grid"), upright: label("", 0, 0, "middle"), fill: part("path", "fill"),
     other: part("path", "other"), own: part("path", "own"), level: part("line", "level"),
-    levelName: label("highlighted scale", 0, 0, "end"),
-    now: part("line", "now"), dot: part("circle", "dot"), readout: part("text", "readout"),
+    now: part("line", "now"), levelName: label("highlighted scale", 0, 0, "end"),
+    dot: part("circle", "dot"), readout: part("text", "readout"),
     lines: part("g", "lines"), points: part("g", "points"),
   };
   lab.shapes.dot.setAttribute("r", 4);
+  lab.shapes.levelName.setAttribute("class", "levelName");
   lab.el.curve.replaceChildren(...Object.values(lab.shapes));
   lab.handles = [];
 }
@@ -223,7 +224,9 @@ function showPath(lab, side, own, moment) {
   setAttributes(shapes.dot, { cx: frame.x(timeNow(lab)), cy: frame.y(moment.u) });
   const readout = readoutOf(side, own, moment.u);
   setText(shapes.readout, readout);
-  placeReadout(lab, own.points, moment.u, readout);
+  const wide = LETTER * readout.length;
+  const [x, y] = readoutPlace(frame, curveThrough(own.points), frame.x(timeNow(lab)), wide);
+  setAttributes(shapes.readout, { x, y });
   shapes.lines.replaceChildren();
   showLevel(lab, side, own);
 }
@@ -238,24 +241,20 @@ function readoutOf(side, own, u) {
   return `${position} · ${side.cutoff} ${cutoff.toFixed(2)}`;
 }
 
-/** Puts the read-out at a corner of the mark, inside the plot and where it covers no point. */
-function placeReadout(lab, points, u, readout) {
-  const { shapes, frame } = lab;
-  const [x, y] = [frame.x(timeNow(lab)), frame.y(u)];
-  const wide = LETTER * readout.length;
-  const places = [[1, -9], [2.4, 2], [-1, 18], [1, 18], [-1, -9], [1, 36], [-1, 36]];
-  const crowded = ([way, down]) => {
-    const from = x + 9 * way - (way > 0 ? 0 : wide);
-    const to = from + wide;
-    const base = y + down;
-    const outside = Math.max(frame.x(0) - from, to - frame.width, 0)
-      + Math.max(MARGIN.top - 2 - base, base - frame.y(0), 0);
-    return outside * 10 + points.filter(([t, v]) => frame.x(t) > from - 9 && frame.x(t) < to + 9
-      && Math.abs(frame.y(v) - base + 5) < 14).length;
-  };
-  const [way, down] = places.reduce((best, each) => (crowded(each) < crowded(best) ? each : best));
-  setAttributes(shapes.readout, { x: x + 9 * way, y: y + down,
-    "text-anchor": way > 0 ? "start" : "end" });
+/**
+ * Where a read-out of this width begins, and its base line: beside the mark at x, above or below
+ * the curve, which never rises, so that it covers neither the curve nor its points.
+ */
+function readoutPlace(frame, value, x, wide) {
+  const y = frame.y(value(frame.t(x)));
+  const places = [Math.min(x + 9, frame.width - wide), Math.max(x - 9 - wide, frame.x(0))]
+    .flatMap((from) => [
+      [from, frame.y(value(frame.t(from - 9))) - 12],
+      [from, frame.y(value(frame.t(from + wide + 9))) + 20],
+    ]);
+  const far = ([, base]) => Math.abs(base - y)
+    + 10 * Math.max(MARGIN.top - 2 - base, base - frame.y(0), 0);
+  return places.reduce((best, place) => (far(place) < far(best) ? place : best));
 }
 
 /** The lit-up scale in the editor: the ordinate at which the cutoff passes it. */

@@ -34,10 +34,12 @@ function showSpectrum(lab, side, own, moment, { band = null, rival = null } = {}
   const last = tintOf(side, own).power;
   const alike = side.dataPower.every((power, b) => Math.abs(Math.log(power / last[b])) < 0.02);
   draw(side.dataPower, theme.data, alike ? 6 : 2, []); // of lines that coincide, rims are seen
-  draw(last, theme.noise, alike ? 4.2 : 2, []);
+  const wide = alike ? 4.2 : 2;
+  draw(last, theme.noise, wide, []);
   if (side.moves > 1) draw(moment.tint.power, theme.noise, 3.5, [9, 4]);
   draw(noiseOf(moment), theme.noise, 2, [2, 3]);
   draw(mixtureOf(moment, side), theme.sides[lab.active], 2.5, lab.active ? [7, 4] : []);
+  draw(last, theme.noise, wide, [9, 9]); // seen on the mixture too, where they coincide
   context.setLineDash([]);
   if (band !== null) {
     drawStripe(lab, context, frame, cellOf(side, band).map((edge) =>
