@@ -97,7 +97,7 @@ def _standing(run: Run) -> None:
         return
     if status is None:
         if now == "running":
-            st.progress(0.0, stopping or "Starting …")
+            st.progress(0.0, stopping or "Starting: libraries and data are loaded …")
         return
     share = min(1.0, status.step / max(1, status.steps))
     text = f"Step {status.step:,} of {status.steps:,}"

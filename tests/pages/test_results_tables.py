@@ -9,9 +9,11 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import distances, perfect, phi4, titles
+from pages._results import distances, headline, perfect, phi4, titles
 from pages._results.titles import titled
 from pages._shared.tables import alike
+from rgdiff_core.study.headline import Effect
+from rgdiff_core.study.lattice.verdict import Difference
 from tests.tiny_study import DATA, study_text
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
@@ -121,6 +123,23 @@ def test_models_are_called_by_their_titles(monkeypatch):
     }
 
 
+def test_the_lowest_number_of_each_data_set_is_named():
+    def effect(method: str, value: float) -> Effect:
+        return Effect(method, method, "x", Difference(value, 0.1, 30), 1.0)
+
+    known = {
+        "a": [effect("white-scalar", -2.0), effect("matched-component", -1.0)],
+        "b": [effect("white-scalar", -0.01), effect("matched-component", 3.0)],
+        "c": [effect("white-scalar", 0.01), effect("matched-component", 1.0)],
+        "d": [effect("white-scalar", 0.01), effect("matched-component", -1.0)],
+    }
+    assert headline.nearest(known) == (
+        "Nearest to the data, by the number alone: **white noise, scalar schedule, our denoiser** "
+        "on two data sets; **standard diffusion** on c; **matched noise, component-wise schedule, "
+        "our denoiser** on d."
+    )
+
+
 @pytest.mark.parametrize(
     ("section", "view"), [("Larger lattices", ""), ("CIFAR-10", "FID and KID")]
 )
@@ -140,5 +159,6 @@ def test_the_summary_begins_with_standard_diffusion_then_the_perfect_denoiser(
     (tmp_path / f"study-{DATA}.json").write_text(study_text(), encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
     told = [each.value for each in visit(section="Summary").markdown]
-    assert told[0].startswith("Compared with standard diffusion on one data set")
+    assert told[0].startswith("Nearest to the data, by the number alone: ")
+    assert "Compared with standard diffusion on one data set" in told[0]
     assert re.match(r".*the best of [\d to]+ .*, chosen on these very numbers, ", told[1])
