@@ -48,7 +48,7 @@ def far(monkeypatch) -> Iterator[torch.device]:
     """Play a device without float64."""
     monkeypatch.setattr(devices, "WITHOUT_FLOAT64", (FAR.type,))
     on_cpu = partial(torch.autocast, "cpu")  # torch has none for a device of this name
-    monkeypatch.setattr(torch, "autocast", lambda kind, **how: on_cpu(**how))
+    monkeypatch.setattr(torch, "autocast", lambda kind, *how: on_cpu(*how))
     with NoFloat64():
         yield FAR
 

@@ -387,13 +387,13 @@ class NetworkDenoiser(Denoiser):
         return free + marginal.alpha * network_term / marginal.std**2
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
-        """Return c_out U†F/√V, in which nothing cancels."""
-        if self.spec.reference != "spectrum":
+        """Return c_out U†F/√V, in which nothing cancels where c_out is √V or V/d."""
+        if self.spec.reference != "spectrum" or self.spec.c_out == "isotropic":
             return super().interaction(c, marginal)
-        gaussian = self.gaussian(c, marginal)
+        net_out = self.network_output(c, marginal, gaussian := self.gaussian(c, marginal))
         if self.spec.c_out == "std":
-            return self.network_output(c, marginal, gaussian)
-        return self.network_term(c, marginal, gaussian) / gaussian.variance.sqrt()
+            return net_out
+        return gaussian.variance.sqrt() / self.unit_variance.sqrt() * net_out
 
 
 def _rows_of(labels: Tensor | None, rows: Tensor) -> Tensor | None:

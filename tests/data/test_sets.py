@@ -196,7 +196,7 @@ def test_a_set_may_be_made_with_clusters():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"name": "cifar-10"}, "known are cifar10, phi4-10x10"),
+        ({"name": "cifar-10"}, "known are cifar10, phi4-6x6"),
         ({"name": "../../etc"}, "not a known data set"),
         ({"name": ""}, "not a known data set"),
         ({"name": "photographs", "split": "valid"}, "split = 'valid'"),

@@ -119,7 +119,7 @@ def test_a_bad_address_is_one_sentence(link):
 
 def test_an_unknown_ensemble_is_said_and_another_one_shown():
     at = healthy(start(view="Observables", ensemble="000000000000").run())
-    assert any("no ensemble '000000000000'" in each.value for each in at.info)
+    assert any("no ensemble `'000000000000'`" in each.value for each in at.info)
     assert at.header[0].value in (SPEC.title, FREE.title)
 
 

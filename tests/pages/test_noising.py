@@ -130,7 +130,7 @@ def test_a_stop_that_is_none_is_one_sentence_over_the_first_page(told: str):
     at = visit(tour=told)
     assert not at.exception
     assert [each.value for each in at.warning] == [
-        f"tour = {told!r} is not one of the steps 1 to 9."
+        f"tour = `{told!r}` is not one of the steps 1 to 9."
     ]
     assert state(at) == start(DATA) and "tour" not in at.query_params
 

@@ -87,4 +87,4 @@ def test_the_slider_draws_at_couplings_that_were_never_trained_on(along: Setting
 def test_a_link_outside_the_line_is_refused_in_one_sentence(along: Setting):
     at = visit(replace(along, couplings=(-4.0, 9.0)))
     (error,) = at.error
-    assert "m² = −4, λ = 9 is outside the line of couplings m² = −4, λ = 4 to 7)" in error.value
+    assert "m² = −4, λ = 9 is outside the line of couplings m² = −4, λ = 4 to 7`)" in error.value

@@ -281,10 +281,10 @@ def test_an_ode_method_is_refused_where_the_schedule_jumps(socket: WebSocketTest
 
 
 def test_a_preview_is_a_part_of_the_draw_that_it_stands_for(socket: WebSocketTestSession):
-    ask_preview(socket, 1, 1e-9, SLOW)  # less than anything takes: one sample in one step
+    ask_preview(socket, 1, 1e-9, SLOW)  # less than anything takes: one sample in four steps
     headers, arrays = answer(socket, 1)
-    assert headers[-1]["whole"] is False and headers[-1]["steps"] == 1
-    few = replace(SLOW, n=1, setting=replace(SLOW.setting, steps=1))
+    assert headers[-1]["whole"] is False and headers[-1]["steps"] == 4
+    few = replace(SLOW, n=1, setting=replace(SLOW.setting, steps=4))
     ask(socket, 2, few)
     known, same = answer(socket, 2)
     assert known[-1]["whole"] is True
