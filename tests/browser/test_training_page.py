@@ -70,7 +70,7 @@ def test_nothing_is_read_through_the_toolbar_on_a_phone(
     browser: Browser, app_url: str, scheme: str
 ):
     tab = new_tab(browser, [], (390, 844), scheme)
-    visit(tab, app_url)
+    visit(tab, f"{app_url}/training")
     title = tab.get_by_role("heading", name="Training", exact=True)
     strip = {"x": 80, "y": 2, "width": 250, "height": 38}  # between the toolbar's buttons
     assert colors(tab, strip) > 2 and title.is_visible()  # the title stands on the toolbar
