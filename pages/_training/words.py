@@ -37,7 +37,8 @@ LABELS = {
 HELP = {
     "c_out": "What the network's output is multiplied by: √V of each component, V (a force), or "
     "√V of white data (EDM).",
-    "network_input": "The Gaussian posterior mean, or the field scaled to unit variance.",
+    "network_input": "The Gaussian posterior mean, that of white data, in which no scale is filtered, "
+    "or the field scaled to unit variance.",
     "conditioning": "Noise conditioning passed to the network: the noise level as a function of "
     "scale, that and the data's variance by octave, or one number that stands for the time.",
     "reference": "The Gaussian that the network corrects: with the data's spectrum, or with the "
@@ -65,7 +66,11 @@ HELP = {
 }
 MODEL: Mapping[str, Mapping[str, str]] = {
     "c_out": {"std": "√V", "variance": "V", "isotropic": "√V of white data"},
-    "network_input": {"posterior_mean": "posterior mean", "whitened": "whitened field"},
+    "network_input": {
+        "posterior_mean": "posterior mean",
+        "isotropic": "posterior mean of white data",
+        "whitened": "whitened field",
+    },
     "conditioning": {
         "noise_levels": "noise by scale",
         "octave_levels": "noise and variance by octave",

@@ -8,8 +8,7 @@ with V the Gaussian posterior's variance and d² the mean of Σ, of the lattice 
 wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out = √V the target of
 F has unit variance in every component at every time (EDM's preconditioning, per component); with
 c_out = V/d, F is the force −∇S_int of Polchinski's effective interaction at the cutoff that V
-describes, in units of 1/d. V̄ is V of white data, with the mean of Σ for Σ (EDM's c_out), so that
-gradients of F are not small where the data's spectrum is.
+describes, in units of 1/d. V̄ is V of white data, with the mean of Σ for Σ (EDM's c_out).
 
 **Coarse grids.** Where all components that a coarser grid lacks are noise, of a signal-to-noise
 ratio α²Σ/(σ²S²) ≤ ε, F may run on that grid, at a quarter of the cost for each halving of the
@@ -122,9 +121,7 @@ class NetworkDenoiser(Denoiser):
         self.register_buffer("line_units", None if line is None else units, persistent=False)
         if line is not None:
             self.unit = None if units is None else units[len(units) // 2]
-            places = torch.tensor(line.line.places, dtype=torch.float64).to(self.modes_mean)[
-                :, None
-            ]
+            places = self.modes_mean.new_tensor(line.line.places)[:, None]
             self.couplings = line.line.middle
             self.place = places[len(places) // 2 :][:1]
             self.register_buffer("line_means", line.means, persistent=False)
@@ -210,10 +207,8 @@ class NetworkDenoiser(Denoiser):
     def on(self, shape: Shape, modes: Modes | ModesLine) -> Self:
         """Return the same model on another lattice; see `Denoiser.on`.
 
-        The unit d stays that of training, for the network knows fields and forces in it.
-
-        Arguments:
-            modes: of a model along a line of couplings, those at its points.
+        The unit d stays that of training, for the network knows fields and forces in it. The modes
+        of a model along a line of couplings are those at its points.
 
         Raises `ValueError` for what belongs to one size: networks with attention at a fixed
         resolution, odd sides, a kernel that wraps around, and bases but pixels and Fourier modes.
@@ -284,6 +279,15 @@ class NetworkDenoiser(Denoiser):
             return marginal.posterior_variance(average(self.reference_variance)).sqrt()
         return variance / self.unit_variance.sqrt()
 
+    def network_input(self, c: Tensor, marginal: Marginal, gaussian: Posterior) -> Tensor:
+        """Return what the network is shown, (B, C, H, W), in component space."""
+        mean, variance = self.reference_mean, self.reference_variance
+        if self.spec.network_input == "whitened":
+            return c * marginal.total_variance(variance).rsqrt()
+        if self.spec.network_input == "isotropic":
+            gaussian = gaussian_posterior(c, marginal, mean, average(variance))
+        return gaussian.mean / self.unit_variance.sqrt()
+
     def network_output(
         self,
         c: Tensor,
@@ -298,10 +302,7 @@ class NetworkDenoiser(Denoiser):
 
         Raises `ValueError` for labels of a model without classes, or of another number of fields.
         """
-        if self.spec.network_input == "posterior_mean":
-            net_in = gaussian.mean / self.unit_variance.sqrt()
-        else:
-            net_in = c * marginal.total_variance(self.reference_variance).rsqrt()
+        net_in = self.network_input(c, marginal, gaussian)
         labels = self.class_labels if class_labels is None else class_labels
         if labels is not None and self.num_classes == 0:
             raise ValueError("class_labels were given, but this model has no classes.")
@@ -320,12 +321,12 @@ class NetworkDenoiser(Denoiser):
         if max(counts) == len(halvings):
             return self._on_grid(counts.index(max(counts)), net_in, state, labels)
         order = torch.argsort(halvings, stable=True)
-        parts = (
+        parts = [
             self._on_grid(number, net_in[rows], state[rows], _rows_of(labels, rows))
             for number, rows in enumerate(order.split(counts))
             if len(rows)
-        )
-        return torch.cat(list(parts))[torch.argsort(order)]
+        ]
+        return torch.cat(parts)[torch.argsort(order)]
 
     def halvings(self, marginal: Marginal) -> Tensor:
         """Return how often the sides of the network's grid are halved, int64 (B,), or (1,) where
@@ -369,7 +370,7 @@ class NetworkDenoiser(Denoiser):
             return self.basis.analyze(self._evaluate(self.basis.synthesize(net_in), state, labels))
         grid = self._grids[number - 1]
         field = grid.basis.synthesize(grid.restrict(net_in))
-        if self.spec.network_input == "posterior_mean":
+        if self.spec.network_input != "whitened":
             field = field / grid.amplitude
         net_out = grid.prolong(grid.basis.analyze(self._evaluate(field, state, labels)))
         return net_out * grid.amplitude if self.spec.c_out == "variance" else net_out
@@ -391,9 +392,8 @@ class NetworkDenoiser(Denoiser):
         if self.spec.reference != "spectrum" or self.spec.c_out == "isotropic":
             return super().interaction(c, marginal)
         net_out = self.network_output(c, marginal, gaussian := self.gaussian(c, marginal))
-        if self.spec.c_out == "std":
-            return net_out
-        return gaussian.variance.sqrt() / self.unit_variance.sqrt() * net_out
+        scale = 1 if self.spec.c_out == "std" else (gaussian.variance / self.unit_variance).sqrt()
+        return scale * net_out
 
 
 def _rows_of(labels: Tensor | None, rows: Tensor) -> Tensor | None:

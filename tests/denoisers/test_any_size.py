@@ -58,7 +58,7 @@ def test_a_network_that_moves_is_shared_and_keeps_its_type():
 
 
 @pytest.mark.parametrize("c_out", ["std", "variance", "isotropic"])
-@pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
+@pytest.mark.parametrize("network_input", ["posterior_mean", "isotropic", "whitened"])
 def test_the_network_makes_the_same_of_a_periodic_field_on_a_larger_lattice(c_out, network_input):
     """White noise and data: with equal variances everywhere, a field of period 4 is a field on
     4×4 for anything translation invariant, and what the model makes of it has period 4 too.

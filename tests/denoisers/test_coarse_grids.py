@@ -193,7 +193,7 @@ def test_the_bound_takes_each_component_at_its_switch():
 
 
 @pytest.mark.parametrize("c_out", ["std", "variance", "isotropic"])
-@pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
+@pytest.mark.parametrize("network_input", ["posterior_mean", "isotropic", "whitened"])
 def test_a_mixed_batch_is_one_call_for_each_grid(network_input, c_out):
     model = model_of(replace(SPEC, network_input=network_input, c_out=c_out))
     process = Process(model.basis, rg.colors.Matched(), CUTOFF, model.modes)

@@ -78,9 +78,27 @@ def test_what_the_network_says_enters_where_the_docstring_says(c_out):
     torch.testing.assert_close(found.mean, m + out * model.basis.analyze(said))
 
 
+@pytest.mark.parametrize("network_input", ["posterior_mean", "isotropic", "whitened"])
+def test_what_the_network_is_shown(network_input):
+    """All as the docstring of the spec says, from the precisions of data and noise."""
+    model, seen = learned(ModelSpec(NET, network_input=network_input)), []
+    model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    process = Process(model.basis, White(), Linear(), model.modes)
+    a, n = process.alpha(0.5), process.sigma(0.5) ** 2 * process.noise_variance
+    c, S = fields(SHAPE, 4), model.modes_variance
+    model.posterior(c, process.vp_marginal(0.5))
+    mean, d = model.modes_mean, S.mean().sqrt()
+    shown = {
+        "posterior_mean": (mean / S + a * c / n) / (1 / S + a**2 / n) / d,
+        "isotropic": (mean / d**2 + a * c / n) / (1 / d**2 + a**2 / n) / d,
+        "whitened": c / (a**2 * S + n).sqrt(),
+    }
+    torch.testing.assert_close(seen[0], model.basis.synthesize(shown[network_input]))
+
+
 @pytest.mark.parametrize("reference", ["spectrum", "isotropic"])
 @pytest.mark.parametrize("c_out", ["std", "variance", "isotropic"])
-@pytest.mark.parametrize("network_input", ["posterior_mean", "whitened"])
+@pytest.mark.parametrize("network_input", ["posterior_mean", "isotropic", "whitened"])
 @pytest.mark.parametrize("conditioning", ["noise_levels", "octave_levels", "time"])
 def test_the_score_is_that_of_the_posterior_mean(conditioning, network_input, c_out, reference):
     model = learned(ModelSpec(NET, c_out, network_input, conditioning, reference))
@@ -207,7 +225,7 @@ def test_an_untrained_model_samples_the_matched_gaussian():
     ("change", "message"),
     [
         ({"c_out": "v"}, "c_out = 'v' is not one of std, variance, isotropic"),
-        ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, whitened"),
+        ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, isotropic, "),
         (
             {"conditioning": ""},
             "conditioning = '' is not one of noise_levels, octave_levels, time",

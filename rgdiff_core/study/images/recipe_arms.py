@@ -63,6 +63,7 @@ ARMS = {  # name: what it changes
     "timed": "conditioned on time",
     "isotropic": "isotropic reference",
     "output": "isotropic output scaling",
+    "input": "isotropic input",
     "equal": "matched noise, linear log-SNR (EqualSNR)",
     "matched": "matched noise, sigmoid cutoff of width 0.3",
     "universal": "random processes instead of white noise",
@@ -72,7 +73,7 @@ ARMS = {  # name: what it changes
 AS_STANDARD = {
     name: getattr(STANDARD, name) for name in ("network_input", "conditioning", "reference")
 }
-DENOISERS = ("whitened", "timed", "isotropic", "output")  # one part of ours for another
+DENOISERS = ("whitened", "timed", "isotropic", "output", "input")  # one part of ours for another
 PROCESSES = {"standard", "equal", "matched", "universal", TUNED}
 ALIKE = (  # changes of the same thing: a later one takes the place of an earlier one
     {"unit", "balanced", "likelihood"},
@@ -158,6 +159,7 @@ def arm_config(name: str, networks: Networks, *, batch: int, seed: int, data: st
         "whitened": lambda c: replace(c, model=replace(c.model, network_input="whitened")),
         "timed": lambda c: replace(c, model=replace(c.model, conditioning="time")),
         "isotropic": lambda c: replace(c, model=replace(c.model, reference="isotropic")),
+        "input": lambda c: replace(c, model=replace(c.model, network_input="isotropic")),
         "output": lambda c: replace(c, model=replace(c.model, c_out="isotropic")),
         "equal": lambda c: replace(c, noise=SCALAR),
         "matched": lambda c: replace(c, noise=MATCHED),

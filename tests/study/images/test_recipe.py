@@ -193,6 +193,7 @@ def test_several_changes_are_all_made_in_any_order():
     assert process_title("balanced+muon+equal") == ARMS["equal"]
     assert process_title("muon+isotropic") == "white noise, our denoiser (isotropic reference)"
     assert made("output").model.c_out == "isotropic" != made("base").model.c_out
+    assert made("input").model.network_input == "isotropic" != made("base").model.network_input
     assert title("muon+coarse") == f"{ARMS['muon']}; {ARMS['coarse']}"
 
 
