@@ -83,8 +83,8 @@ def test_what_the_network_is_shown(network_input):
     """All as the docstring of the spec says, from the precisions of data and noise."""
     model, seen = learned(ModelSpec(NET, network_input=network_input)), []
     model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    process = Process(model.basis, White(), Linear(), model.modes)
-    a, n = process.alpha(0.5), process.sigma(0.5) ** 2 * process.noise_variance
+    process = Process(model.basis, colors.White(), schedules.Cutoff(), model.modes)
+    a, n = process.vp_marginal(0.5).alpha, process.vp_marginal(0.5).std ** 2
     c, S = fields(SHAPE, 4), model.modes_variance
     model.posterior(c, process.vp_marginal(0.5))
     mean, d = model.modes_mean, S.mean().sqrt()
@@ -225,7 +225,7 @@ def test_an_untrained_model_samples_the_matched_gaussian():
     ("change", "message"),
     [
         ({"c_out": "v"}, "c_out = 'v' is not one of std, variance, isotropic"),
-        ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, isotropic, "),
+        ({"network_input": "all"}, "network_input = 'all' is not one of posterior_mean, isotro"),
         (
             {"conditioning": ""},
             "conditioning = '' is not one of noise_levels, octave_levels, time",
