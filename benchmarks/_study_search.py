@@ -1,4 +1,4 @@
-"""Whether a schedule that was optimised for N steps beats the best preset, on φ⁴ 6×6.
+"""Whether a schedule that was optimized for N steps beats the best preset, on φ⁴ 6×6.
 
 For each pretrained model and N, with nothing retrained. The presets are the processes of the cards
 and those of the literature that a lattice in the Fourier basis can have; each gets the best of

@@ -118,7 +118,7 @@ def evaluation(one: Contestant, batch: int, dtype: torch.dtype | None) -> Callab
 def breakdown(spec: UNet, batch: int, dtype: torch.dtype | None) -> dict[str, float]:
     """Return what the parts of a step of our training take, in ms.
 
-    The loss is what a whole step takes beyond the network and the optimiser.
+    The loss is what a whole step takes beyond the network and the optimizer.
     """
     basis, images = FourierBasis(SHAPE), torch.randn(64, *SHAPE)
     modes = Modes.fit(basis, images)
@@ -139,8 +139,8 @@ def breakdown(spec: UNet, batch: int, dtype: torch.dtype | None) -> dict[str, fl
         optimizer.step()
 
     whole, bare = profiled(step), profiled(training(ours(spec), batch, dtype))
-    loss = sum(whole.values()) - whole["optimiser"] - sum(bare.values())
-    return bare | {"loss": loss, "optimiser": whole["optimiser"]}
+    loss = sum(whole.values()) - whole["optimizer"] - sum(bare.values())
+    return bare | {"loss": loss, "optimizer": whole["optimizer"]}
 
 
 def profiled(step: Callable[[], object]) -> dict[str, float]:
@@ -148,7 +148,7 @@ def profiled(step: Callable[[], object]) -> dict[str, float]:
     step()
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step()
-    found = dict.fromkeys((*KINDS, "optimiser", "the rest"), 0.0)
+    found = dict.fromkeys((*KINDS, "optimizer", "the rest"), 0.0)
     for event in seen.key_averages():
         found[_kind(event.key)] += event.self_cpu_time_total / 1e3
     return found
@@ -157,7 +157,7 @@ def profiled(step: Callable[[], object]) -> dict[str, float]:
 def _kind(name: str) -> str:
     lower = name.lower()
     if "adam" in lower or "foreach" in lower:
-        return "optimiser"
+        return "optimizer"
     named = (kind for kind, parts in KINDS.items() if any(part in lower for part in parts))
     return next(named, "the rest")
 

@@ -1,7 +1,7 @@
 r"""Noise colours S: how loud the noise is in each component, and so the fixed point that the flow
 ends in.
 
-A colour gives the stationary variance S_k² of every component. Colours are normalised so that
+A colour gives the stationary variance S_k² of every component. Colours are normalized so that
 mean_k S_k² equals the data's mean variance (1 where there are no data), so that they compare at
 equal power; `normalize=False` keeps their bare value. No component ever gets S = 0 or ∞: a
 vanishing momentum counts as half the smallest non-zero one where no mass or infrared cutoff of at
@@ -54,7 +54,7 @@ class Color(Spec):
 
     @abc.abstractmethod
     def bare(self, modes: Modes) -> Tensor:
-        """Return S_k² before normalisation, (C or 1, H, W)."""
+        """Return S_k² before normalization, (C or 1, H, W)."""
 
     def variance(self, modes: Modes) -> Tensor:
         """Return S_k², (C or 1, H, W), all positive and finite."""

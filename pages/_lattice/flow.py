@@ -200,7 +200,7 @@ def _curves(found: Mapping[str, Sequence[Measurement]], factor: float) -> None:
                 list(QUANTITIES).index(first),
                 key=key,
                 bind="query-params",
-                help="Numbers that do not depend on how the field is normalised.",
+                help="Numbers that do not depend on how the field is normalized.",
             )
             name = QUANTITIES[title]
             curves = [

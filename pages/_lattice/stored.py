@@ -182,7 +182,7 @@ def _upload() -> None:
             "tells whether they fit.",
         )
         convention = st.selectbox(
-            "Normalisation of its fields",
+            "Normalization of its fields",
             list(CONVENTIONS),
             None,
             key="lattice-foreign-convention",

@@ -47,7 +47,7 @@ def neighbours(bench: SamplesState) -> None:
     if not st.toggle(
         f"Nearest training {'fields' if lattice else 'images'} of the chosen sample",
         key="samples-nearest",
-        help="Has the model learnt or memorised? Choose a sample by clicking it, or with "
+        help="Has the model learnt or memorized? Choose a sample by clicking it, or with "
         "the keys , and .",
     ):
         return

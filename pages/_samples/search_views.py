@@ -23,7 +23,7 @@ from rgdiff_core.statistics import moving_average
 __all__ = ["panel"]
 
 KEY = "samples-search"
-WAYS = {"gradient": "Optimise this curve", "sweep": "Sweep over processes"}
+WAYS = {"gradient": "Optimize this curve", "sweep": "Sweep over processes"}
 OBJECTIVES = {
     "bound": "N-step bound, the shell sampler",
     "kl": "KL(q‖p), deterministic sampler",
@@ -31,7 +31,7 @@ OBJECTIVES = {
 }
 HELP = {
     "gradient": "The control points of the cutoff's curve, and the kernel's parameter, are "
-    "optimised by gradient descent on a bound on the negative log-likelihood of **{n} steps**. "
+    "optimized by gradient descent on a bound on the negative log-likelihood of **{n} steps**. "
     "Nothing is trained: the model stays as it is.",
     "sweep": "Whole processes are tried for **{n} steps**: kernel, width, softness, colour, path. "
     "The study is kept in a database, and continues where it stopped.",
@@ -46,7 +46,7 @@ def panel(bench: SamplesState) -> None:
     if isinstance(load(setting).denoiser, GaussianDenoiser):
         st.caption(
             "For Gaussian data the shell and interaction-picture samplers are exact at any number "
-            "of steps, so there is nothing to optimise."
+            "of steps, so there is nothing to optimize."
         )
         return
     way = st.segmented_control(
@@ -92,10 +92,10 @@ def _gradient(bench: SamplesState, columns: list, busy: bool) -> None:
         "Also the width",
         True,
         key=f"{KEY}-shape",
-        help="Optimise the kernel's width or order, too.",
+        help="Optimize the kernel's width or order, too.",
     )
     if columns[3].button(
-        f"Optimise for {setting.steps} steps",
+        f"Optimize for {setting.steps} steps",
         type="primary",
         width="stretch",
         disabled=busy or not curved,
@@ -117,7 +117,7 @@ def _sweep(bench: SamplesState, columns: list, busy: bool) -> None:
         menu,
         format_func=OBJECTIVES.__getitem__,
         key=f"{KEY}-by",
-        help="The quantity to minimise or maximise.",
+        help="The quantity to minimize or maximize.",
     )
     count = columns[1].number_input("Trials", 1, 1000, 30, step=10, key=f"{KEY}-trials")
     if columns[3].button(

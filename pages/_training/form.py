@@ -47,7 +47,7 @@ def form() -> TrainConfig:
         _fields(config, groups["Budget"])
     with st.expander("More settings", icon=":material/tune:"):
         _loss(config)
-        for group in ("Optimiser", "Data", "Speed", "Records"):
+        for group in ("Optimizer", "Data", "Speed", "Records"):
             st.markdown(f"**{group}**")
             _fields(config, groups[group])
     with st.expander("As a file", icon=":material/data_object:"):

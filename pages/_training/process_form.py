@@ -90,7 +90,7 @@ def _universal(noise: Universal) -> None:
         **_of_noise("every", noise),
     )
     st.slider(
-        "Fraction of processes with a randomised noise spectrum",
+        "Fraction of processes with a randomized noise spectrum",
         0.0,
         1.0,
         help="Their noise spectrum is a power of the data's, from white to steeper than the data, "

@@ -132,7 +132,7 @@ def _curves(training: Sequence[Mapping[str, Any]], held_out: Sequence[Mapping[st
         required=True,
         key="training-curves",
         help="The gain, in all or in eight bands from the coarsest to the finest; or the loss "
-        "that is minimised, with its weights.",
+        "that is minimized, with its weights.",
     )
     title = "loss" if view == "Loss" else GAIN
     if view == "Loss":

@@ -29,7 +29,7 @@ def choose(config: TrainConfig) -> tuple[Path | None, str]:
         list(titles),
         index=None,  # so that it can be emptied
         format_func=lambda name: titles[name],
-        placeholder="random initialisation",
+        placeholder="random initialization",
         key=KEY,
         on_change=_adapt,
         help="Go on with the weights of a model, on its own data or on yours. The settings become "

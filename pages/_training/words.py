@@ -11,7 +11,7 @@ __all__ = ["HELP", "MODEL", "NOISES", "OBJECTIVE", "data_title", "label_of", "no
 LABELS = {
     "limit": "Maximum images",
     "max_minutes": "Time limit (minutes)",
-    "optimizer": "Optimiser",
+    "optimizer": "Optimizer",
     "lr": "Learning rate",
     "warmup": "Warm-up",
     "weight_decay": "Weight decay",
@@ -59,7 +59,7 @@ HELP = {
     "periodic": "Whether convolutions wrap around to the opposite edge.",
     "patch": "Side of the squares of pixels that are merged into channels: 1 for none; 2 leaves "
     "a quarter of the sites to compute on.",
-    "group_channels": "Least number of channels that a normalisation averages over; 16 is fast.",
+    "group_channels": "Least number of channels that a normalization averages over; 16 is fast.",
     "head_channels": "For attention; few wide heads are faster than many narrow ones.",
     "added_skips": "Skip connections added to the features, a sixth faster, instead of stacked "
     "on them as more channels.",

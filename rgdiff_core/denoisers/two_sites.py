@@ -48,7 +48,7 @@ class TwoSites(Denoiser):
 
     Attributes:
         axis: (points,), the grid's places, the same for both modes.
-        density: (points, points), p₀(c₀, c_π) on the grid, normalised.
+        density: (points, points), p₀(c₀, c_π) on the grid, normalized.
         log_z: log Z of the theory, in the modes as in the sites.
 
     Raises:

@@ -104,7 +104,7 @@ class Phi4:
         lam: The coupling λ ≥ 0.
 
     Raises:
-        ValueError: When the weight e^{-S} cannot be normalised, or a number is not finite.
+        ValueError: When the weight e^{-S} cannot be normalized, or a number is not finite.
     """
 
     m2: float

@@ -1,4 +1,4 @@
-r"""How others write φ⁴: the names of their couplings, and the normalisation of their fields.
+r"""How others write φ⁴: the names of their couplings, and the normalization of their fields.
 
 A convention is one of the fields, given by the factor that makes them those of `Phi4`:
 
@@ -150,7 +150,7 @@ def cure(action: Phi4, configurations: Tensor, n_chains: int, most: float) -> st
         if value.error > 0 and abs(value.value - 1) <= most * value.error
     }
     if not healed:
-        return "no usual normalisation of fields and couplings makes it 1"
+        return "no usual normalization of fields and couplings makes it 1"
     best = min(healed, key=lambda change: healed[change][0])
     return f"{changes[best]} it is {healed[best][1]}"
 

@@ -2,7 +2,7 @@ r"""The critical line of φ⁴ in two dimensions, λ_c(m²), from published and 
 
 For m² < 0 there is one λ_c > 0: below it the symmetry φ → -φ is broken on the infinite lattice,
 above it the interaction restores it; for m² ≥ 0 it never breaks. In the continuum limit λ → 0 only
-the tadpole needs renormalisation, and the mass without it,
+the tadpole needs renormalization, and the mass without it,
 
 .. math:: μ^2 = m^2 + 3λ A(μ^2), \qquad A(μ^2) = \int \frac{d^2k}{(2π)^2} \frac{1}{\hat k^2 + μ^2}
     = \frac{2 K(q)}{π (4 + μ^2)}, \quad q = \Big(\frac{4}{4 + μ^2}\Big)^2

@@ -37,7 +37,7 @@ SIZES = (2, 64)
 
 @dataclass(frozen=True, eq=False)
 class LogZ:
-    """log Z of a theory on a lattice, in nats, with no normalisation of the measure ∏dφ.
+    """log Z of a theory on a lattice, in nats, with no normalization of the measure ∏dφ.
 
     Attributes:
         estimate: log Z, with the whole error.

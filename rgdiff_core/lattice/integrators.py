@@ -69,7 +69,7 @@ class Leapfrog(Integrator):
 class Omelyan(Integrator):
     r"""Omelyan's integrator of minimal norm: two forces a step.
 
-    Drifts of ξε, (1 - 2ξ)ε and ξε with kicks of ½ε between them. The value of ξ minimises the norm
+    Drifts of ξε, (1 - 2ξ)ε and ξε with kicks of ½ε between them. The value of ξ minimizes the norm
     of the ε² term, which is then about a tenth of that of the leapfrog of the same step.
 
     Arguments:

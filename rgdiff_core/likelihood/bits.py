@@ -41,7 +41,7 @@ def dequantize(images: Tensor, generator: Generators = None, levels: int = 256) 
 
 
 def bits_per_dim(log_density: Tensor, shape: Sequence[int], levels: int = 256) -> Tensor:
-    """Return bits per dimension, like log_density, nats, of dequantised images in [−1, 1].
+    """Return bits per dimension, like log_density, nats, of dequantized images in [−1, 1].
 
     Arguments:
         shape: of one image, (C, H, W).

@@ -1,6 +1,6 @@
 """The U-Net for images: residual blocks, attention at low resolution, skip connections.
 
-Channels come last in memory. Normalisation groups of at least 16 channels and attention by plain
+Channels come last in memory. Normalization groups of at least 16 channels and attention by plain
 matrix products while training make it several times faster on a CPU.
 
 References:
@@ -35,7 +35,7 @@ __all__ = ["UNet"]
 
 Padding = Literal["circular", "zeros"]
 
-MAX_GROUPS = 32  # of a normalisation
+MAX_GROUPS = 32  # of a normalization
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class UNet(NetworkSpec):
         dropout: in [0, 0.9].
         periodic: whether convolutions wrap around.
         patch: side of the squares of pixels that are merged into channels, 1 to 8.
-        group_channels: least channels in a normalisation group, 1 to 64.
+        group_channels: least channels in a normalization group, 1 to 64.
         head_channels: least channels of an attention head, 8 to 512.
         added_skips: whether skip connections are added to the features instead of being stacked
             on them: a sixth faster, with fewer weights.

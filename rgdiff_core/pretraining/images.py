@@ -253,7 +253,7 @@ def _flow_row(report: ImageReport) -> str:
 def _decoded_rows(report: ImageReport) -> str:
     if report.decoded_bits is None:
         return ""
-    return f"""| bound, grey values decoded and not dequantised | {report.decoded_bits} |
+    return f"""| bound, grey values decoded and not dequantized | {report.decoded_bits} |
 | the free theory, likewise | {report.free_decoded_bits} |
 """
 

@@ -11,7 +11,7 @@ is rescaled,
 
 with \bar φ the coarse field in the units of the fine one. At a critical point there is one η for
 which φ' has the same distribution at all large b: in the class of the two-dimensional Ising model
-η = 1/4. With η = 0 the field keeps its units. What doesn't depend on the normalisation of the
+η = 1/4. With η = 0 the field keeps its units. What doesn't depend on the normalization of the
 field (`mass`, `quartic` and so on of `Couplings`, Binder cumulants, lengths) doesn't depend on η.
 """
 

@@ -4,7 +4,7 @@ For a momentum shell a field of the coarse lattice holds the modes with |k_μ| �
 are those of its Brillouin zone; the others are integrated out, which for configurations means:
 left out. In one direction, with L' odd, these are the waves e^{2πinx/L} with |n| < L'/2. For even
 L' there is one more, n = L'/2, of which the coarse lattice can tell the cosine but not the sine;
-so the cosine is kept. Normalised modes go to normalised modes: the map is R φ Rᵀ with R Rᵀ = 1. So
+so the cosine is kept. Normalized modes go to normalized modes: the map is R φ Rᵀ with R Rᵀ = 1. So
 a free field stays one, with the propagator that it had at every momentum kept; divided by b, a
 wave has the height on the coarse lattice that it had on the fine one (and the wave n = L'/2 of an
 even lattice the mean square).

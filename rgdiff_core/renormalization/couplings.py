@@ -47,7 +47,7 @@ MIN_CONFIGURATIONS = 24
 """Fewest configurations: χ² has the inverse of the covariance of up to three quantities."""
 
 PURE = 5
-"""Couplings that do not depend on the field's normalisation."""
+"""Couplings that do not depend on the field's normalization."""
 
 SINGULAR = 1e-10
 """Relative to the largest singular value, what counts as zero."""
@@ -57,7 +57,7 @@ SINGULAR = 1e-10
 class Couplings:
     r"""Effective couplings of Σ[Z Σ_μ(Δφ)² + m²φ² + λφ⁴ (+ K Σ_diagonals(Δφ)²)].
 
-    The first ones depend on how the field is normalised; those up to `unit_quartic` do not.
+    The first ones depend on how the field is normalized; those up to `unit_quartic` do not.
 
     Attributes:
         z: Z.
@@ -178,7 +178,7 @@ def _across(field: Tensor) -> Tensor:
 
 
 def _solved(system: Tensor, square: Tensor) -> list[Tensor]:
-    """Return the couplings, those that do not depend on the field's normalisation, and the
+    """Return the couplings, those that do not depend on the field's normalization, and the
     residuals, of averages (6, p + 1) and ⟨φ²⟩.
     """
     matrix, right = system[:, :-1], system[:, -1]

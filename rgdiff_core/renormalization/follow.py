@@ -27,7 +27,7 @@ class Measurement:
         step: where.
         fields: (n, 1, L', L') float64, in units of the new lattice.
         observables: those of `rgdiff_core.lattice.observables`, and pure numbers that do not
-            depend on the field's normalisation: `magnetization_ratio` ⟨|M|⟩²/⟨M²⟩, 2/π in a
+            depend on the field's normalization: `magnetization_ratio` ⟨|M|⟩²/⟨M²⟩, 2/π in a
             Gaussian theory and 1 with a sharp |M|; `site_binder` 1 − ⟨φ⁴⟩/(3⟨φ²⟩²), of single
             sites; `neighbour_correlation` ⟨φ_xφ_{x+μ}⟩/⟨φ²⟩; `length_ratio` ξ/L'.
         spectrum: power by |k| in units of the new lattice; its errors are those of independent

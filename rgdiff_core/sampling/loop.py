@@ -1,7 +1,7 @@
 """The loop of a sampler: levels tabulated at the start, one step of a method after another.
 
 Nothing within a trajectory waits for the device: what the host must know of the levels is asked
-once, before the first step. Fields are synthesised only where somebody looks at them.
+once, before the first step. Fields are synthesized only where somebody looks at them.
 """
 
 import math

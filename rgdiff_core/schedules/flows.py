@@ -26,7 +26,7 @@ class InverseHeat(Schedule):
 
     The blur's width σ_B, in pixels, is zero at t = 0; it is blur_min at t = 1/steps and from there
     grows geometrically to blur_max, so that t = j/steps is the paper's step j. Its basis is the
-    cosine basis, its colour white, not normalised.
+    cosine basis, its colour white, not normalized.
 
     References:
         Rissanen, Heinonen & Solin, 2206.13397.

@@ -143,7 +143,7 @@ class ExponentialKernel(Kernel):
 
 @dataclass(frozen=True)
 class LitimKernel(Kernel):
-    """K = (1 − k²/Λ²)₊, the shape of Litim's optimised regulator: γ = log(k²/(Λ² − k²)).
+    """K = (1 − k²/Λ²)₊, the shape of Litim's optimized regulator: γ = log(k²/(Λ² − k²)).
 
     References:
         Litim, Optimized renormalization group flows, hep-th/0103195.

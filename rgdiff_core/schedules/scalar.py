@@ -96,7 +96,7 @@ class _Exploding(Schedule):
 
 @dataclass(frozen=True)
 class VE(_Exploding):
-    """Variance exploding: α = 1, σ = σ_min (σ_max/σ_min)^t. Its colour is white, not normalised.
+    """Variance exploding: α = 1, σ = σ_min (σ_max/σ_min)^t. Its colour is white, not normalized.
 
     References:
         Song et al., 2011.13456, eq. 31.

@@ -1,4 +1,4 @@
-r"""Optimise a cutoff schedule for a given denoiser and number of steps, without training it.
+r"""Optimize a cutoff schedule for a given denoiser and number of steps, without training it.
 
 The shell sampler in N steps has a variational bound (`likelihood.bound`); above the free theory's
 negative log-likelihood it is
@@ -75,7 +75,7 @@ class Moving(Protocol[Found]):
         ...
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Return what is optimised, and what is not (`requires_grad`)."""
+        """Return what is optimized, and what is not (`requires_grad`)."""
         ...
 
     def schedule(self) -> Found:
@@ -212,12 +212,12 @@ def improve(
         model: a denoiser in the process' basis.
         process: where to start; its schedule is a `Cutoff` with a continuous kernel. A path that
             is not given by points starts from points on it.
-        images: to optimise on, (n, C, H, W).
+        images: to optimize on, (n, C, H, W).
         steps: N of the sampler, uniform in t, 1 to 1000.
         rounds: gradient steps, 1 to 100,000; the rate falls to zero by a cosine.
         points: control points of the result, equally spaced, 2 to 64; default: N + 1 of them,
             all that the sampler uses, or 64.
-        shape: whether the kernel's width or order is optimised too.
+        shape: whether the kernel's width or order is optimized too.
         batch: images in each round.
         rate: of Adam.
 

@@ -246,7 +246,7 @@ def _fields(bands: Bands, c: Tensor) -> Tensor:
 
 
 def _few_components(basis: PCABasis, weights: Tensor, c: Tensor) -> Tensor:
-    """Synthesise a band of a PCA basis from its own few components: the others are zero."""
+    """Synthesize a band of a PCA basis from its own few components: the others are zero."""
     used = weights.flatten().nonzero()[:, 0]
     vectors = basis.vectors.to(c.dtype)[used]
     x = ((weights * c).flatten(1)[:, used] @ vectors).reshape(c.shape)
@@ -334,7 +334,7 @@ def band_power(bands: Bands, modes: Modes) -> Tensor:
 def band_share(bands: Bands, modes: Modes, colors: Sequence[Color]) -> Tensor:
     """Return the power of each band's noise in units of the data's power, (colours, B).
 
-    They sum to one for a normalised colour; with a factor per band they sum to its power.
+    They sum to one for a normalized colour; with a factor per band they sum to its power.
     """
     variance = torch.stack([c.variance(modes).expand(bands.basis.shape) for c in colors])
     weights = torch.broadcast_to(bands.weights, (len(bands.nodes), *bands.basis.shape))

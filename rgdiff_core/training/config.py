@@ -134,7 +134,7 @@ class TrainConfig(Spec):
         "Whether the network is conditioned on the couplings (m², λ) of lattice data along a line"
         " of them.",
     )
-    steps: int = _set(2000, "Budget", "Steps of the optimiser.", 1, 100_000_000)
+    steps: int = _set(2000, "Budget", "Steps of the optimizer.", 1, 100_000_000)
     batch: int = _set(128, "Budget", "Images in a step, over all processes.", 1, 65_536)
     max_minutes: float | None = _set(
         None,
@@ -146,34 +146,34 @@ class TrainConfig(Spec):
     )
     optimizer: str = _set(
         "adamw",
-        "Optimiser",
+        "Optimizer",
         "What takes the steps: AdamW, or Muon for the weights of convolutions and AdamW for the"
         " rest, at the same learning rate.",
         choices=("adamw", "muon"),
     )
-    lr: float = _set(2e-3, "Optimiser", "Learning rate at its highest.", 0, 1, low_open=True)
-    warmup: int = _set(100, "Optimiser", "Steps over which it rises.", 0, 1_000_000)
+    lr: float = _set(2e-3, "Optimizer", "Learning rate at its highest.", 0, 1, low_open=True)
+    warmup: int = _set(100, "Optimizer", "Steps over which it rises.", 0, 1_000_000)
     decay: str = _set(
         "cosine",
-        "Optimiser",
+        "Optimizer",
         "How it falls: along a cosine to zero, not at all, or linearly to zero over the last fifth"
         " of the steps.",
         choices=("cosine", "constant", "cooldown"),
     )
-    weight_decay: float = _set(0.0, "Optimiser", "AdamW's weight decay.", 0, 10)
-    beta2: float = _set(0.99, "Optimiser", "AdamW's β₂.", 0.5, 0.99999)
-    clip: float = _set(1.0, "Optimiser", "Largest norm of the gradient.", 0, 1e6, low_open=True)
+    weight_decay: float = _set(0.0, "Optimizer", "AdamW's weight decay.", 0, 10)
+    beta2: float = _set(0.99, "Optimizer", "AdamW's β₂.", 0.5, 0.99999)
+    clip: float = _set(1.0, "Optimizer", "Largest norm of the gradient.", 0, 1e6, low_open=True)
     ema: float = _set(
-        0.999, "Optimiser", "Decay of the weights' moving average, reached gradually.", 0, 0.999999
+        0.999, "Optimizer", "Decay of the weights' moving average, reached gradually.", 0, 0.999999
     )
     ema_half_life: float | None = _set(
         None,
-        "Optimiser",
+        "Optimizer",
         "Half-life of the moving average as a share of the steps so far, instead of its decay.",
         0.0001,
         1,
     )
-    seed: int = _set(0, "Optimiser", "Seed of everything random.", 0, 2**31 - 1)
+    seed: int = _set(0, "Optimizer", "Seed of everything random.", 0, 2**31 - 1)
     precision: str = _set(
         "auto",
         "Speed",

@@ -1,4 +1,4 @@
-r"""Denoising score matching: what a learned denoiser minimises.
+r"""Denoising score matching: what a learned denoiser minimizes.
 
 With the Gaussian posterior's variance V, the *unit* loss of component k is |χ_k(0) − D_k|²/V_k: 1
 on average for Gaussian data and F = 0, at every noise level. What a network has learnt is its gain
@@ -52,7 +52,7 @@ SNR_LIMIT = 1e4  # of α²Σ/(σ²S²), beyond which the weightings "simple" and
 
 @dataclass(frozen=True)
 class Objective(Spec):
-    """What is minimised.
+    """What is minimized.
 
     Arguments:
         weighting: "unit", "simple", "x0", "v", "elbo", "edm" or "balanced".

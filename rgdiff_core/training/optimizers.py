@@ -1,4 +1,4 @@
-"""The optimiser of a run: AdamW for all weights, or Muon for those of convolutions.
+"""The optimizer of a run: AdamW for all weights, or Muon for those of convolutions.
 
 Muon takes the momentum of a matrix to the nearest orthogonal one. A convolution is the matrix
 (out, in · height · width), and its steps are scaled to the size of AdamW's, so that one learning
@@ -24,7 +24,7 @@ __all__ = ["optimizers_for"]
 
 
 def optimizers_for(config: TrainConfig, parameters: Sequence[Tensor]) -> list[Optimizer]:
-    """Return the optimisers of a run, each of its share of a network's parameters."""
+    """Return the optimizers of a run, each of its share of a network's parameters."""
     muon = config.optimizer == "muon"
     rest = [p for p in parameters if not muon or p.ndim != 4]
     adamw = torch.optim.AdamW(

@@ -1,4 +1,4 @@
-"""The state that training changes: model, moving average, optimiser; and one step of it."""
+"""The state that training changes: model, moving average, optimizer; and one step of it."""
 
 import ctypes
 import math
@@ -178,7 +178,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 class TrainState:
-    """Model, moving average and optimiser, and the step that changes them.
+    """Model, moving average and optimizer, and the step that changes them.
 
     Attributes:
         model: the model that learns.
@@ -270,7 +270,7 @@ class TrainState:
             for name, value in _under(f"{_name(number)}.", tensors).items():
                 index, _, key = name.partition(".")
                 like = likes[int(index)]
-                if value.shape == like.shape:  # fused optimisers need the weights' memory layout
+                if value.shape == like.shape:  # fused optimizers need the weights' memory layout
                     value = torch.empty_like(like).copy_(value)
                 state.setdefault(int(index), {})[key] = value
             groups = optimizer.state_dict()["param_groups"]
@@ -283,7 +283,7 @@ class TrainState:
 
 
 def _name(number: int) -> str:
-    """Return what an optimiser's state is called in a checkpoint."""
+    """Return what an optimizer's state is called in a checkpoint."""
     return f"optimizer{number or ''}"
 
 

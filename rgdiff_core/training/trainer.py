@@ -103,7 +103,7 @@ def train(
     Arguments:
         folder: made where it is missing.
         resume: go on from the folder's last checkpoint; otherwise the folder must not have one.
-        weights: a model file to start from, of the same network; its optimiser starts afresh.
+        weights: a model file to start from, of the same network; its optimizer starts afresh.
         device: as of `device_of`.
         on_point: called after each point of the curves, with the row and the status.
 

@@ -179,7 +179,7 @@ def test_the_warning_names_what_would_heal_it(cache):
         (1 / root, -4, 6.975, "with the fields times √κ = 0.51744 (convention hopping) it is"),
         (1, -4, 6 * 6.975, "with λ/6 = 6.975 it is"),
         (2**0.5, -4, 6.975 / 4, "with λ·4 = 6.975 and the fields times 1/√2"),
-        (1, -3, 6.975, "no usual normalisation of fields and couplings makes it 1"),
+        (1, -3, 6.975, "no usual normalization of fields and couplings makes it 1"),
     ):
         assert says in str(with_factor(fields, factor, m2, lam).warning)
     assert with_factor(fields, 1, -4, 6.975).warning is None

@@ -28,7 +28,7 @@ def grid(reach: float, n: int) -> tuple[torch.Tensor, float]:
     return pairs[:, None, None], float(axis[1] - axis[0]) ** 2
 
 
-def test_the_normalisation_is_that_of_the_sites():
+def test_the_normalization_is_that_of_the_sites():
     def weight(second: float, first: float) -> float:
         action = 2 * (first - second) ** 2 - 3 * (first**2 + second**2)
         return math.exp(-action - 1.5 * (first**4 + second**4))
@@ -38,7 +38,7 @@ def test_the_normalisation_is_that_of_the_sites():
 
 
 @pytest.mark.parametrize("t", TIMES)
-def test_the_noised_density_is_normalised(t: float):
+def test_the_noised_density_is_normalized(t: float):
     c, area = grid(4.0 if t < 0.5 else 6.0, 33)
     density = THEORY.log_density(c, PROCESS.marginal(t)).exp()
     assert float(density.sum() * area) == pytest.approx(1, abs=2e-4)

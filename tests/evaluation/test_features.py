@@ -43,7 +43,7 @@ def gaussian(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) 
     return shift + scale * torch.randn(n, d, generator=generator, dtype=torch.float64)
 
 
-def standardised(x: Tensor) -> Tensor:
+def standardized(x: Tensor) -> Tensor:
     """Give samples exactly mean zero and unit covariance."""
     x = x - x.mean(0)
     covariance = x.T @ x / (len(x) - 1)
@@ -51,7 +51,7 @@ def standardised(x: Tensor) -> Tensor:
 
 
 def test_frechet_distance_of_gaussians_has_its_closed_form():
-    x, y = (standardised(gaussian(400, 7, seed)) for seed in (1, 2))
+    x, y = (standardized(gaussian(400, 7, seed)) for seed in (1, 2))
     turn = torch.linalg.qr(gaussian(7, 7, 3)).Q
     root_a, root_b = (torch.linspace(*ends, 7).double() for ends in ((0.1, 3), (2, 0.5)))
     a, b = x * root_a @ turn, y * root_b @ turn + 0.3  # covariances that commute

@@ -35,7 +35,7 @@ def test_a_term_comes_first_among_what_has_its_word(term: str):
         ("lambda(t)", "Cutoff"),
         ("noise color", "Noise colour"),
         ("noise colour", "Noise colour"),
-        ("magnetisation", "Magnetization"),
+        ("magnetization", "Magnetization"),
     ],
 )
 def test_symbols_and_both_spellings_are_found(word: str, term: str):

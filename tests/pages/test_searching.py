@@ -116,5 +116,5 @@ def test_the_free_theory_needs_no_search():
     rg.data.load("phi4-6x6")
     side = replace(SMALL.setting.side, schedule=LinearGamma())
     at = opened(replace(SMALL, setting=replace(SMALL.setting, model="free/phi4-6x6", side=side)))
-    assert "nothing to optimise" in said(at)
+    assert "nothing to optimize" in said(at)
     assert not any((b.key or "").startswith("samples-search") for b in at.button)

@@ -79,7 +79,7 @@ def test_momentum_shells_are_those_of_scipy(size, side):
 
 
 @pytest.mark.parametrize("size", [12, 9])
-def test_momentum_shells_keep_normalised_modes(size):
+def test_momentum_shells_keep_normalized_modes(size):
     for side in range(2, size + 1):
         matrix = size / side * matrix_of(MomentumShell(), size, side)
         torch.testing.assert_close(matrix @ matrix.T, torch.eye(side**2, dtype=torch.float64))

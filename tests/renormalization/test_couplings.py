@@ -60,7 +60,7 @@ def test_chi2_has_the_covariance_that_autograd_gives():
     assert effective_couplings(fields, len(fields)).chi2 == pytest.approx(expected, rel=1e-9)
 
 
-def test_the_normalisation_of_the_field_drops_out():
+def test_the_normalization_of_the_field_drops_out():
     fields = FreeField(0.5, 4).sample(400, torch.Generator().manual_seed(2)).double()
     one, other = (effective_couplings(c * fields, 400) for c in (1.0, 3.0))
     assert other.z.value == pytest.approx(one.z.value / 9)

@@ -58,7 +58,7 @@ def theirs(matrices: list[nn.Parameter]) -> Optimizer:
 
 
 def moved(optimizers: list[Callable], gradients: list[list[Tensor]]) -> list[Tensor]:
-    """Return matrices after steps along gradients, each step by the optimiser of its turn, which
+    """Return matrices after steps along gradients, each step by the optimizer of its turn, which
     begins with the state of the one before.
     """
     torch.manual_seed(1)

@@ -45,7 +45,7 @@ class Inception(FeatureNetwork):
     def forward(self, images: Tensor) -> Tensor:
         """Return the features (B, 2048) of images (B, 3, H, W), rounded to 8 bits first."""
         pixels = ((images + 1) * 127.5).round().clamp(0, 255)
-        # The optimiser would compile again for every shape.
+        # The optimizer would compile again for every shape.
         with torch.jit.optimized_execution(False):  # pyright: ignore[reportPrivateImportUsage]
             return self.script((enlarge(pixels, SIDE) - 128) / 128)
 

@@ -1,7 +1,7 @@
 """Networks whose features images are compared by, and the one that is trained here.
 
 `Classifier` is a small residual network of the kind that learns CIFAR-10 within a minute of a
-GPU: two residual blocks, batch normalisation, the mean over the last map as features.
+GPU: two residual blocks, batch normalization, the mean over the last map as features.
 
 References:
     Deep Residual Learning for Image Recognition (1512.03385);

@@ -10,9 +10,9 @@ along the schedule: the model where the process runs, the free theory before and
 limit of many steps of `likelihood.elbo`, and needs few noise levels for each image: one, at
 random, in each of equal slices of information (the mean of ½ log(1 + SNR Σ)), the same for every
 model and process. Where the noise of a component is below FLOOR, far within a bin of grey values,
-the model is the free theory as well: dequantised images are flat there.
+the model is the free theory as well: dequantized images are flat there.
 
-Grey values may be decoded instead of dequantised. With z = χ(0) + nε, n the noise of the process'
+Grey values may be decoded instead of dequantized. With z = χ(0) + nε, n the noise of the process'
 first level, and at least a third of a bin, in every component,
 
     −log P(x) ≤ KL(q(z|x) ‖ N(μ, Σ + n²)) + ½∫ Σ_k E[excess_k] |d log V_k| + E[−log P(x|z)],
@@ -20,11 +20,11 @@ first level, and at least a third of a bin, in every component,
 where P(x|z) chooses each pixel's grey value around the free theory's posterior mean given z, by a
 Gaussian of its posterior variance. No model has to know of noise that is finer than the values.
 That is tighter where the data have little power within a bin, as photographs do; where their
-density is flat there, it costs 0.0115 bits per dimension, and dequantising nothing.
+density is flat there, it costs 0.0115 bits per dimension, and dequantizing nothing.
 
 References:
     Kingma et al., 2107.00630 (one level for each image, eqs. 11 and 18 for decoded values); Kong,
-    Brekelmans & Ver Steeg, 2302.03792; Zheng et al., 2305.03935 (what dequantisation costs).
+    Brekelmans & Ver Steeg, 2302.03792; Zheng et al., 2305.03935 (what dequantization costs).
 """
 
 import math
@@ -171,7 +171,7 @@ def image_bound(
         levels_per_image: noise levels, a divisor of 1024; each evaluates the model once.
         levels: of a pixel, 2 to 65,536, as of `dequantize`; None for images that are real numbers
             already, to which the bits per dimension of 256 levels are ascribed.
-        decoded: whether grey values are decoded instead of dequantised, for the free theory, too;
+        decoded: whether grey values are decoded instead of dequantized, for the free theory, too;
             the images must hold nothing else.
         floor: σS/α below which a component is left to the free theory, in [0, 0.1], and of
             decoded values the least noise; default: 0.001, of decoded values 0.35 of a bin

@@ -1,4 +1,4 @@
-"""Grey values that are decoded from a little noise instead of dequantised, see `bound`."""
+"""Grey values that are decoded from a little noise instead of dequantized, see `bound`."""
 
 import math
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ def held_out_bits(
 ) -> Estimate:
     """Return an upper bound of the bits per dimension of held-out images, averaged over them.
 
-    Images in [−1, 1] are taken for 8-bit ones, and are dequantised. Fields of another range are
+    Images in [−1, 1] are taken for 8-bit ones, and are dequantized. Fields of another range are
     taken as they are, and their bits are those of bins of width 1: of Ising spins with noise the
     bits of the spins. The error is the scatter over images, the noise of the bound among it.
 

@@ -82,7 +82,7 @@ class ImageReport:
             have none.
         class_flow_bits: as `flow_bits`, likewise.
         num_classes: that the samples take in turn, 0 for a model without classes.
-        decoded_bits: as `bits`, with grey values that are decoded instead of dequantised; None
+        decoded_bits: as `bits`, with grey values that are decoded instead of dequantized; None
             where the images hold other values.
         free_decoded_bits: the same of the free theory, a bound as well.
     """

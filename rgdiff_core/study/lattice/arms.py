@@ -77,7 +77,7 @@ class Arm(Spec):
         title: display name.
         about: one sentence on what is special.
         model: the network's input and reference; its network is that of the budget.
-        objective: what is minimised.
+        objective: what is minimized.
         color: of the noise.
         choices: the schedules among which the search chooses; as many in every arm.
     """

@@ -56,7 +56,7 @@ from rgdiff_core.training.trainer import fabric_for
 
 __all__ = ["Study"]
 
-MODES = {"modes": "lattice"}  # what mean and variances are: symmetrised
+MODES = {"modes": "lattice"}  # what mean and variances are: symmetrized
 Cell = dict[str, Any]
 
 

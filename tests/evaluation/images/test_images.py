@@ -160,7 +160,7 @@ class OneOfTwo(Denoiser):
 
 
 def test_decoded_values_that_are_one_of_two_have_a_bit():
-    """Dequantised they cost more, for no denoiser of grey values knows what lies between them."""
+    """Dequantized they cost more, for no denoiser of grey values knows what lies between them."""
     sign = torch.randint(2, (400, 1, 4, 4), generator=torch.Generator().manual_seed(1)) * 2 - 1
     value = whole(torch.tensor(0.5))
     modes = pixel_modes(float(value))
@@ -212,7 +212,7 @@ def test_decoding_refuses_levels(levels: int | None):
         image_bound(model, process, torch.ones(2, 1, 4, 4), levels=levels, decoded=True)
 
 
-def test_decoding_costs_little_more_in_coloured_noise_than_dequantising():
+def test_decoding_costs_little_more_in_coloured_noise_than_dequantizing():
     """The noise of a pixel then depends on its neighbours', which the decoder does not know; of
     these smooth densities it has a hundredth of a bit more in white noise.
     """
@@ -260,7 +260,7 @@ def test_the_flow_of_the_free_theory_is_its_density():
     process = Process(BASIS, Matched(), LinearGamma(-13.0, 6.0), FREE)
     found = flow_bits(GaussianDenoiser(BASIS, FREE), process, images, 1)
     bound = image_bound(GaussianDenoiser(BASIS, FREE), process, images, 1).free
-    # each has its own dequantisation
+    # each has its own dequantization
     assert torch.allclose(found, bound, atol=0.2)
 
 

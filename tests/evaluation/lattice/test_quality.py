@@ -96,7 +96,7 @@ def test_both_divergences_are_those_of_the_gaussians():
 
 
 def _ess() -> float:
-    """(E w)²/E w² of the Gaussians, by their normalisations."""
+    """(E w)²/E w² of the Gaussians, by their normalizations."""
     a_q = 0.5 / MODEL.propagator(MODEL._momenta())
     a_p = 0.5 / TRUTH.propagator(TRUTH._momenta())
     # E_q w = Z_p/Z_q, E_q w² = Z of the action 2S_p − S_q over Z_q
