@@ -71,6 +71,8 @@ def page() -> None:
     view = st.query_params.get("view", "")  # as other pages call it; of CIFAR-10 the menu's
     if "section" not in st.query_params and view in SECTIONS:
         address.choose("section", view, spelt="view")
+    elif "section" not in st.query_params:
+        address.told(st, "view", [*SECTIONS, *cifar10.FIGURES])
     if "section" not in st.query_params and {"theory", "figure"} & set(st.query_params):
         # a link from before there was a summary
         st.session_state.setdefault("section", "φ⁴ theory")

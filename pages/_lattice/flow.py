@@ -66,6 +66,7 @@ def _one(info: EnsembleInfo | None) -> None:
         "then look the same at all scales. The pictures change with η; the table, curves and "
         "spectra do not.",
     )
+    address.told(st, "flow-schedule", list(SCHEDULES))
     schedule = more.selectbox(
         "Schedule of the noise",
         list(SCHEDULES),

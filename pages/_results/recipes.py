@@ -20,9 +20,10 @@ NAMED = "As the command calls it; after a plus, what it changes of the first."
 FIRST = "the first recipe"
 OURS = "our denoiser"
 DENOISER = (
-    "*Our denoiser* corrects the Gaussian of the data's own spectrum, whose posterior mean is its "
-    "input, and is told the noise level at every scale; that of standard diffusion corrects white "
-    "noise's, its input is the noised image in units of its deviation, and it is told the time."
+    "*Our denoiser* corrects the Gaussian with the data's own spectrum, whose posterior mean is "
+    "its input, and is told the noise level at every scale. That of standard diffusion corrects a "
+    "Gaussian of equal variance at all scales; its input is the noised image scaled to unit "
+    "variance, and it is told only the time."
 )
 CHANGE = "In pairs of the same images; where both are judged in the same noise."
 

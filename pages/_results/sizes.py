@@ -96,7 +96,8 @@ def _study() -> None:
     if parts is None or not parts.models:
         return
     names = list(parts.models)
-    if (former := st.query_params.get("sizes-model")) in names:
+    former = st.query_params.get("sizes-model")
+    if former in names and titled(former) != former:
         address.choose("sizes-model", former, spelt="sizes-model")
     chosen = address.menu(
         st, "Model", names, default=names[0], key="sizes-model", format_func=titled

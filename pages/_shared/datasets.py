@@ -6,6 +6,7 @@ from streamlit.delta_generator import DeltaGenerator
 import rgdiff_core as rg
 from pages._shared import cache, field_forms, uploads
 from pages._shared.chosen import kept
+from pages._shared.page_state import unlinked
 from rgdiff_core.data import DatasetInfo, DataUnavailable
 
 __all__ = ["choose", "first", "ready", "unknown"]
@@ -50,7 +51,7 @@ def choose(current: str) -> str:
     )
     if problem is not None:
         stays = f" Shown instead: {menu[name].title}." if name != wanted else ""
-        st.warning(f"{problem}{stays}", icon=":material/info:")
+        st.warning(f"{unlinked(problem)}{stays}", icon=":material/info:")
     if said:
         st.info(said, icon=":material/photo_library:")
     uploads.draw()

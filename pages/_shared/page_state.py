@@ -26,6 +26,7 @@ __all__ = [
     "json_address",
     "short",
     "state_of",
+    "unlinked",
     "verbatim",
 ]
 
@@ -135,7 +136,9 @@ class PageState(Generic[S]):
         try:
             self.change(make())
         except (ValueError, OSError, DataUnavailable) as error:
-            self._refuse(damaged(str(error), instead) if instead else f"{error}{self.stays}")
+            self._refuse(
+                damaged(str(error), instead) if instead else f"{unlinked(str(error))}{self.stays}"
+            )
 
     def _refuse(self, sentence: str) -> None:
         st.session_state[self._name("problem")] = short(" ".join(sentence.split()))
@@ -334,7 +337,7 @@ class DraggedState(PageState[S]):
                 self.check(merged)
             self.note(merged)
         except (ValueError, OSError, DataUnavailable) as error:
-            self._refuse(str(error))
+            self._refuse(unlinked(str(error)))
             return False
         return True
 
@@ -347,6 +350,11 @@ def damaged(why: str, instead: str = "its defaults") -> str:
 def verbatim(text: str) -> str:
     """Return text of unknown origin as Markdown that shows it as it is: no link, no picture."""
     return f"`{short(' '.join(text.split())).replace('`', chr(39))}`"
+
+
+def unlinked(text: str) -> str:
+    """Return a sentence that may quote text of unknown origin without links and pictures."""
+    return text.replace("](", "]\\(")
 
 
 def state_of(page: str) -> Any | None:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import streamlit as st
 
 from pages._shared.chosen import kept
-from pages._shared.page_state import verbatim
+from pages._shared.page_state import unlinked, verbatim
 from pages._shared.tables import columns, pair, table
 from pages._training.run_views import comparison, points, word
 from pages._training.state import restore
@@ -287,7 +287,7 @@ def details(run: Run) -> None:
             )
         try:
             if first := start_of(runs.run_folder(run.id)):
-                st.caption(f"Started from the weights of {first}.")
+                st.caption(f"Started from the weights of {unlinked(first)}.")
             st.json(runs.origin(run.id), expanded=False)
         except (OSError, ValueError) as error:
             st.caption(f"Its origin is unknown: {error}")

@@ -37,8 +37,8 @@ LABELS = {
 HELP = {
     "c_out": "What the network's output is multiplied by: √V of each component, V (a force), or "
     "√V of white data (EDM).",
-    "network_input": "The Gaussian posterior mean, that of white data, in which no scale is "
-    "filtered, or the field scaled to unit variance.",
+    "network_input": "The Gaussian posterior mean; that of white data, which filters white noise "
+    "at no scale; or the field scaled to unit variance.",
     "conditioning": "Noise conditioning passed to the network: the noise level as a function of "
     "scale, that and the data's variance by octave, or one number that stands for the time.",
     "reference": "The Gaussian that the network corrects: with the data's spectrum, or with the "

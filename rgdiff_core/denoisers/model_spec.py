@@ -35,8 +35,9 @@ class ModelSpec(Spec):
         c_out: "std" for √V, "variance" for V/d, or "isotropic" for √V̄, V with the mean of the
             reference's variances in place of each.
         network_input: "posterior_mean" for the field U m / d, "isotropic" for the same with the
-            mean of the reference's variances in place of each, in which no scale is filtered, or
-            "whitened" for the field of unit variance U(c_in χ) with c_in² = 1/(α²Σ + σ²S²).
+            mean of the reference's variances in place of each, so that white noise is filtered at
+            no scale, or "whitened" for the field of unit variance U(c_in χ) with
+            c_in² = 1/(α²Σ + σ²S²).
         conditioning: on the noise: "noise_levels" for its level as a function of scale,
             "octave_levels" for that and the data's variance at two scales an octave, or "time" for
             one number (the mean log level).

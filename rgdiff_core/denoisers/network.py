@@ -8,7 +8,7 @@ with V the Gaussian posterior's variance and d² the mean of Σ, of the lattice 
 wherever it is used (`NetworkDenoiser.on`). F = 0 is the free theory. With c_out = √V the target of
 F has unit variance in every component at every time (EDM's preconditioning, per component); with
 c_out = V/d, F is the force −∇S_int of Polchinski's effective interaction at the cutoff that V
-describes, in units of 1/d. V̄ is V of white data, with the mean of Σ for Σ (EDM's c_out).
+describes, in units of 1/d. V̄ is V with the mean of Σ where F is used for Σ (EDM's c_out).
 
 **Coarse grids.** Where all components that a coarser grid lacks are noise, of a signal-to-noise
 ratio α²Σ/(σ²S²) ≤ ε, F may run on that grid, at a quarter of the cost for each halving of the
@@ -388,7 +388,7 @@ class NetworkDenoiser(Denoiser):
         return free + marginal.alpha * network_term / marginal.std**2
 
     def interaction(self, c: Tensor, marginal: Marginal) -> Tensor:
-        """Return c_out U†F/√V, in which nothing cancels where c_out is √V or V/d."""
+        """Return f: where F corrects the data's Gaussian, by √V or V/d, nothing cancels."""
         if self.spec.reference != "spectrum" or self.spec.c_out == "isotropic":
             return super().interaction(c, marginal)
         net_out = self.network_output(c, marginal, gaussian := self.gaussian(c, marginal))

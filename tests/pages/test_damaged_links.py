@@ -1,13 +1,19 @@
 """Links with values that a page does not know: one sentence says what is allowed and shown."""
 
+from dataclasses import replace
+
 import pytest
-from apptest import page_at
+from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from rgdiff_core.training import PRESETS
+from rgdiff_core.data import ensembles
+from rgdiff_core.lattice import EnsembleSpec
+from rgdiff_core.training import PRESETS, runs, train
 
 pytestmark = pytest.mark.usefixtures("folders")
 
+SHORT = replace(PRESETS["phi4-2min"].config, steps=4, batch=8, evaluations=1, previews=1, warmup=1)
+MARK = "[log in](//e.io)"
 SECTIONS = "Summary, φ⁴ theory, Larger lattices, CIFAR-10, Your runs"
 
 
@@ -77,18 +83,53 @@ def test_what_a_link_says_is_shown_as_it_is(page, name, link, mark):
     assert sentence.count("`") == 2 and "e.io" in sentence and "e.io" not in outside
 
 
-@pytest.mark.parametrize(("page", "name"), [("lattice", "ensemble"), ("training", "run")])
-def test_what_is_not_here_is_named_as_it_is(page, name):
-    at = page_at(f"pages/{page}.py", **{name: "[log in](//e.io)"}).run()
-    for text in (each.value for each in at.info):
-        assert "](" not in "".join(text.split("`")[::2])
+def test_what_is_not_here_is_named_as_it_is():
+    ensembles.generate(EnsembleSpec(0.5, 0.0, 4, 100, 100, thermalization=20, thinning=1))
+    assert train(SHORT, runs.runs_root() / "one", device="cpu").state == "finished"
+    runs.pump()
+    for page, name in (("lattice", "ensemble"), ("training", "run")):
+        at = healthy(page_at(f"pages/{page}.py", **{name: MARK}).run())
+        (text,) = [each.value for each in at.info if "There is no" in each.value]
+        assert name in text and "e.io" in text and "](" not in "".join(text.split("`")[::2])
 
 
-def test_the_view_of_a_section_stays_in_the_address_when_the_section_is_left():
+def test_a_name_in_a_config_or_in_what_was_pasted_is_no_link():
+    told = []
+    config = replace(PRESETS["phi4-2min"].config, data=MARK)
+    at = page_at("pages/training.py", config=config.to_json()).run()
+    told += [each.value for each in at.warning]
+    at = page_at("pages/training.py").run()
+    at.text_area(key="training-pasted").set_value(f'model.c_out = "{MARK}"')
+    next(each for each in at.button if each.label == "Apply pasted config").click().run()
+    told += [each.value for each in (*at.warning, *at.error)]
+    assert len([text for text in told if "e.io" in text]) == 2
+    assert not any("](" in text for text in told)
+
+
+def test_the_recipes_are_there_again_when_one_comes_back_to_their_section():
     at = page_at("pages/results.py", section="CIFAR-10", view="Recipes").run()
     del at.query_params["section"]
     at.segmented_control(key="section").set_value("Summary").run()
     assert said(at) == [] and not at.exception
+    at.segmented_control(key="section").set_value("CIFAR-10").run()
+    assert said(at) == [] and at.session_state["view"] == "Recipes"
+
+
+def test_a_view_of_no_section_is_a_damaged_link():
+    (sentence,) = said(page_at("pages/results.py", view="foo").run())
+    assert sentence.startswith(f"The link is damaged (`view = 'foo' is not one of {SECTIONS}, ")
+    assert said(page_at("pages/results.py", view="Recipes").run()) == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("eta", "7"), ("flow-schedule", "foo")])
+def test_what_a_closed_box_lacks_is_said_outside_it(name, value):
+    """A popover is not looked into."""
+    ensembles.generate(EnsembleSpec(0.5, 0.0, 4, 100, 100, thermalization=20, thinning=1))
+    at = page_at("pages/lattice.py", view="RG flow", **{name: value}).run()
+    (sentence,) = said(at)
+    assert sentence.startswith(f"The link is damaged (`{name} = '{value}' is not one of ")
+    inside = [each for box in at.get("popover") for each in box.get("warning")]
+    assert sentence not in [each.value for each in inside]
 
 
 def test_results_take_a_section_as_a_view():

@@ -212,6 +212,8 @@ def test_what_is_affordable_fits_the_time_and_is_as_much_as_fits(model: str, spe
         request = affordable(whole, source, within)
         n, steps = request.n, request.setting.steps
         assert 1 <= n <= 64 and 4 <= steps <= 100
+        fewer = replace(whole, setting=replace(setting, steps=2))
+        assert affordable(fewer, source, within).setting.steps == 2
         assert seconds(request, source) <= within or (n, steps) == (1, 4)
         if request != whole:
             more = replace(request, setting=replace(request.setting, steps=min(100, steps + 1)))

@@ -62,6 +62,16 @@ def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path)
     assert sizes.COMMAND in [each.value for each in empty.code]
 
 
+def test_a_model_without_a_title_can_be_chosen_and_linked_to(monkeypatch, tmp_path):
+    text = (RESULTS / sizes.FILE).read_text(encoding="utf-8").replace("phi4-blocks", "my-own")
+    (tmp_path / sizes.FILE).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit(**{"section": "Larger lattices", "sizes-model": "my-own"}))
+    healthy(at.run())
+    assert not at.warning and at.session_state["sizes-model"] == "my-own"
+    assert at.query_params["sizes-model"] in ("my-own", ["my-own"])
+
+
 def test_what_is_too_noisy_to_tell_is_not_right():
     percents = {"phi2": (0.9, 9.0), "energy": (2.0, 1.0), "binder": (-30.0, -5.0)}
     percents |= {"correlation_length": (-9.0, -0.6), "susceptibility": (-1.0, -0.1)}

@@ -152,9 +152,7 @@ def test_no_file_name_stands_for_a_model(monkeypatch, section, view):
         assert not [text for text in told if name in text]
 
 
-def test_the_summary_begins_with_standard_diffusion_then_the_perfect_denoiser(
-    monkeypatch, tmp_path
-):
+def test_the_summary_begins_with_what_is_nearest_then_the_perfect_denoiser(monkeypatch, tmp_path):
     shutil.copy(RESULTS / perfect.FILE, tmp_path)
     (tmp_path / f"study-{DATA}.json").write_text(study_text(), encoding="utf-8")
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))

@@ -45,12 +45,12 @@ from rgdiff_core.seeds import streams
 from rgdiff_core.spec import to_dict
 from rgdiff_core.statistics import Estimate
 from rgdiff_core.study.cells import Cells
-from rgdiff_core.study.images.distances_drawn import REAL, Drawn, ImageSet, way_title
+from rgdiff_core.study.images.distances_drawn import REAL, ComparedImages, Drawn, way_title
 
 __all__ = ["DistanceStudy"]
 
 PART, BATCH = 500, 100  # images of a cell, and at once
-TEST = ImageSet("test images", "test")
+TEST = ComparedImages("test images", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,12 +76,12 @@ class DistanceStudy:
     guides: Mapping[str, tuple[Denoiser, str]] = field(default_factory=dict)
 
     @property
-    def ways(self) -> list[ImageSet]:
+    def ways(self) -> list[ComparedImages]:
         """What is compared: samples of any class, of each class in turn at each scale, with each
         process and number of steps, and training images.
         """
         drawn = dict.fromkeys(
-            ImageSet(
+            ComparedImages(
                 title=way_title(led, guide, interval),
                 led=led,
                 guide=NULL if led.scale == 1 else guide,
@@ -103,7 +103,7 @@ class DistanceStudy:
             )
             if self.model.num_classes or not led.by_class
         )
-        return [*drawn, ImageSet(REAL, "train")]
+        return [*drawn, ComparedImages(REAL, "train")]
 
     def check(self) -> None:
         """Raise `ValueError` for guidance that this model cannot be given."""
@@ -133,7 +133,7 @@ class DistanceStudy:
                 about |= {"seed": self.drawn.seed if way.led else None}
                 yield about | cell["result"]
 
-    def _compared(self, way: ImageSet) -> None:
+    def _compared(self, way: ComparedImages) -> None:
         """Compute the distances of a way whose parts are there."""
 
         def compute() -> dict[str, Any]:
@@ -149,14 +149,14 @@ class DistanceStudy:
 
         self.cells.read_or_compute(self._row_cell(way), self._row_inputs(way), compute)
 
-    def _row_cell(self, way: ImageSet) -> str:
+    def _row_cell(self, way: ComparedImages) -> str:
         return f"distance-{way.cell}-of-{self.drawn.n}"
 
-    def _row_inputs(self, way: ImageSet) -> dict[str, Any]:
+    def _row_inputs(self, way: ComparedImages) -> dict[str, Any]:
         parts = range(0, self.drawn.n, PART)
         return {each.title: [self._inputs(each, first) for first in parts] for each in (TEST, way)}
 
-    def _inputs(self, way: ImageSet, first: int) -> dict[str, Any]:
+    def _inputs(self, way: ComparedImages, first: int) -> dict[str, Any]:
         """Return what the features of images from number `first` on are computed from."""
         n = min(PART, self.drawn.n - first)
         inputs: dict[str, Any] = {"features": self.drawn.features, "data": self.name, "n": n}
@@ -170,7 +170,7 @@ class DistanceStudy:
             inputs |= {"color": process.color.to_json(), "method": way.method, "grid": way.grid}
         return inputs
 
-    def _part(self, way: ImageSet, first: int) -> None:
+    def _part(self, way: ComparedImages, first: int) -> None:
         """Compute the features of images from number `first` on."""
         inputs, cell = self._inputs(way, first), _cell(way, first)
 
@@ -191,7 +191,7 @@ class DistanceStudy:
 
         self.cells.read_or_compute(cell, inputs, compute)
 
-    def _samples(self, way: ImageSet, first: int, n: int) -> tuple[Tensor, Tensor | None]:
+    def _samples(self, way: ComparedImages, first: int, n: int) -> tuple[Tensor, Tensor | None]:
         assert way.led is not None
         labels = torch.arange(first, first + n) % max(1, self.model.num_classes)
         labels = labels if way.led.by_class else None
@@ -216,13 +216,13 @@ class DistanceStudy:
         """Return a digest of a guide's file, "" for one that has none."""
         return self.guides[guide][1] if guide in self.guides else ""
 
-    def _guide(self, way: ImageSet) -> Denoiser | None:
+    def _guide(self, way: ComparedImages) -> Denoiser | None:
         """Return what samples are led away from, None for the model without the class."""
         if way.guide == FREE:
             return free_theory(self.model)
         return None if way.guide == NULL else self.guides[way.guide][0]
 
-    def _kept(self, way: ImageSet, what: str) -> Tensor | None:
+    def _kept(self, way: ComparedImages, what: str) -> Tensor | None:
         """Return a tensor of all parts, None where one is missing."""
         parts = []
         for first in range(0, self.drawn.n, PART):
@@ -246,5 +246,5 @@ class DistanceStudy:
         return found if isinstance(found, Classifier) and fits else None
 
 
-def _cell(way: ImageSet, first: int) -> str:
+def _cell(way: ComparedImages, first: int) -> str:
     return f"{way.cell}-{first:05d}"

@@ -10,7 +10,16 @@ from rgdiff_core.seeds import MAX_SEED
 from rgdiff_core.spec import check_range, check_whole
 from rgdiff_core.statistics import Estimate
 
-__all__ = ["ANY", "LEAST", "REAL", "Drawn", "GuidanceScale", "ImageSet", "lines", "way_title"]
+__all__ = [
+    "ANY",
+    "LEAST",
+    "REAL",
+    "Drawn",
+    "GuidanceScale",
+    "ComparedImages",
+    "lines",
+    "way_title",
+]
 
 ANY, REAL = "any class", "training images"
 LEAST = 40  # images: with fewer a distance has no error
@@ -91,7 +100,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class ComparedImages:
     """Images that are compared with test images, or these.
 
     Attributes:

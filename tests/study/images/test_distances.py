@@ -27,9 +27,9 @@ from rgdiff_core.study.images.distances import DistanceStudy
 from rgdiff_core.study.images.distances_drawn import (
     ANY,
     REAL,
+    ComparedImages,
     Drawn,
     GuidanceScale,
-    ImageSet,
     way_title,
 )
 
@@ -226,7 +226,7 @@ def test_what_is_measured_later_joins_what_is_of_the_same_weights(
 
 
 def test_rows_of_other_guides_scales_and_seeds_stay():
-    way = ImageSet(
+    way = ComparedImages(
         "guidance 2 by weaker", led=GuidanceScale(2.0), guide="weaker", process=WHITE, steps=1
     )
     row = way.about | {"n": 40, "weights": "a", "guide_weights": "b", "seed": 0}
@@ -236,7 +236,7 @@ def test_rows_of_other_guides_scales_and_seeds_stay():
     others += [row | {"way": way_title(close, "weaker", None)}]
     others += [row | {"way": way_title(GuidanceScale(2.0), "weaker", (-2.0, 4.0))}]
     assert study_distances._others([row, *others], [row | {"command": "later"}]) == others
-    real = ImageSet(REAL, "train").about | {
+    real = ComparedImages(REAL, "train").about | {
         "n": 40,
         "weights": "",
         "guide_weights": "",
@@ -252,13 +252,13 @@ def test_names_of_cells_are_those_of_files():
     curve = GuidanceCurve(tuple(i / 63 for i in range(64)), values)
     guide = "ж" * 200 + "/snapshot"
     ways = [
-        ImageSet(way_title(led, guide, None), led=led, guide=guide, guide_weights=weights)
+        ComparedImages(way_title(led, guide, None), led=led, guide=guide, guide_weights=weights)
         for led in (GuidanceScale(curve), GuidanceScale(2.0), GuidanceScale(2.5))
         for weights in ("1" * 64, "2" * 64)
     ]
     cells = {way.cell for way in ways}
     assert len(cells) == 6 and max(len(cell.encode()) for cell in cells) < 200
-    usual = ImageSet(
+    usual = ComparedImages(
         "guidance 2",
         led=GuidanceScale(2.0),
         process=WHITE,
@@ -342,7 +342,7 @@ def test_samples_are_led_by_their_guide_where_it_acts(tmp_path: Path):
 
 def test_samples_are_those_of_their_number_and_seed(tmp_path: Path):
     found = study(tmp_path)
-    way = ImageSet(
+    way = ComparedImages(
         "guidance 1",
         led=GuidanceScale(),
         process=WHITE,
