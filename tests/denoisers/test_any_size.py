@@ -94,6 +94,23 @@ def test_the_unit_is_that_of_training_and_the_weights_are_shared():
     assert torch.equal(again.posterior(c, level).mean, model.posterior(c, level).mean)
 
 
+def test_white_data_have_the_mean_variance_of_where_the_network_is_used():
+    model = trained(replace(SPEC, c_out="isotropic", network_input="isotropic"))
+    other, seen = model.on(AWAY, modes_on(AWAY, 3.0)), []
+    handle = model.network.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    a, n, power = 0.8, 0.36, other.modes_variance.mean()
+    level = Marginal(torch.full(AWAY, a), torch.full(AWAY, n**0.5))
+    c, white = torch.randn(3, *AWAY, generator=generator()), 1 / (1 / power + a**2 / n)
+    assert not torch.isclose(power, model.modes_variance.mean(), rtol=0.1)
+    scale = other.c_out(level, other.modes_variance)
+    torch.testing.assert_close(scale, white.sqrt().expand(scale.shape), rtol=1e-4, atol=0)
+    other.posterior(c, level)
+    handle.remove()
+    mean = white * (other.modes_mean / power + a * c / n)
+    shown = other.basis.synthesize(mean / model.unit_variance.sqrt())
+    torch.testing.assert_close(seen[0], shown, rtol=1e-4, atol=1e-5)
+
+
 def test_a_moved_model_is_kept_in_a_file_with_its_unit(tmp_path: Path):
     model = trained()
     other = model.on(AWAY, modes_on(AWAY, 3.0))

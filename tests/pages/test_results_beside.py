@@ -10,9 +10,8 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import cost, distances, perfect, recipes, sizes
+from pages._results import cost, distances, perfect, sizes
 from pages._results.titles import titled
-from pages._shared.tables import bracketed
 from rgdiff_core.spec import from_dict
 from rgdiff_core.study.images.distances_drawn import REAL
 from rgdiff_core.study.lattice.schedule_summary import same_curve
@@ -60,16 +59,6 @@ def test_larger_lattices_are_judged_by_what_was_not_given(monkeypatch, tmp_path)
     monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path / "nowhere"))
     empty = healthy(visit(section="Larger lattices"))
     assert sizes.COMMAND in [each.value for each in empty.code]
-
-
-def test_a_model_without_a_title_can_be_chosen_and_linked_to(monkeypatch, tmp_path):
-    text = (RESULTS / sizes.FILE).read_text(encoding="utf-8").replace("phi4-blocks", "my-own")
-    (tmp_path / sizes.FILE).write_text(text, encoding="utf-8")
-    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    at = healthy(visit(**{"section": "Larger lattices", "sizes-model": "my-own"}))
-    healthy(at.run())
-    assert not at.warning and at.session_state["sizes-model"] == "my-own"
-    assert at.query_params["sizes-model"] in ("my-own", ["my-own"])
 
 
 def test_what_is_too_noisy_to_tell_is_not_right():
@@ -345,65 +334,3 @@ def test_the_file_of_distances_names_models_by_their_pretrained_names():
         assert (row["seed"] is not None) == bool(row["weights"]) == ("model" in row) == drawn
         assert "/" not in row.get("model", "")
         assert bool(row["guide_weights"]) == ("by cifar10" in row["way"])
-
-
-@with_images
-def test_two_budgets_with_distances_have_a_figure_each(monkeypatch, tmp_path):
-    """In the second all recipes have one process, so that they are called by what they change."""
-    shutil.copy(RESULTS / "study-cifar10.json", tmp_path)
-    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
-    found = json.loads(RECIPES.read_text(encoding="utf-8"))
-    first = next(each for each in found["budgets"] if each["steps"] == 800)
-    base = first["arms"][0]
-    arms = [base, base | {"name": f"{base['name']}+larger", "title": f"{base['title']}; larger"}]
-    found["budgets"] = [first, first | {"steps": 1600, "arms": arms}]
-    (tmp_path / RECIPES.name).write_text(json.dumps(found), encoding="utf-8")
-    at = healthy(visit(section="CIFAR-10", view="Recipes"))
-    assert len(at.get("plotly_chart")) == 2 and not at.warning
-    first_told, told = map(recipes.sentence, found["budgets"])
-    assert (first_told.count("**"), told.count("**")) == (2 * len(first["arms"]), 4)
-    assert "- the first recipe: **" in told and "\n- larger: **" in told
-    assert " 1,600 steps, 3 seeds," in told and " 800 steps, 1 to 3 seeds," in first_told
-
-
-@with_images
-def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
-    monkeypatch.setenv("RGDIFF_RESULTS", str(RESULTS))
-    at = healthy(visit(section="CIFAR-10", view="Recipes"))
-    found = json.loads(RECIPES.read_text(encoding="utf-8"))
-    tables = [d.value for d in at.dataframe if "recipe" in d.value]
-    trained = [(each["steps"] or 0, each["core_minutes"] or 0) for each in found["budgets"]]
-    order = sorted(range(len(trained)), key=trained.__getitem__, reverse=True)
-    budgets = [found["budgets"][number] for number in order]
-    assert [len(each) for each in tables] == [len(each["arms"]) for each in budgets]
-    for budget in budgets:
-        told = recipes.sentence(budget)
-        measured = [arm for arm in budget["arms"] if arm.get("kernel")]
-        assert bool(told) == bool(measured) and told.count("**") == 2 * len(measured)
-        assert (told in [each.value for each in at.markdown]) == bool(told)
-        for arm in measured:
-            less, kernel = arm["bits_less_base"], arm["kernel"]
-            size = less and bracketed(abs(less["value"]), less["error"])
-            side = "more" if less and less["value"] > 0 else "fewer"
-            end = f", {size} bits/dim {side}\n" if less else "\n"
-            if less and abs(less["value"]) < 2 * less["error"]:
-                end = f", bits/dim not told apart (±{less['error']:.2g})\n"
-            assert f"**{bracketed(kernel['value'], kernel['error'])}**{end}" in f"{told}\n"
-    arms = [(budget, arm) for budget in budgets for arm in budget["arms"]]
-    lines = [row for table in tables for _, row in table.iterrows()]
-    for (budget, arm), row in zip(arms, lines, strict=True):
-        (first,) = (each for each in budget["arms"] if each["name"] == budget["base"])
-        assert row["recipe"] in (arm["name"], arm["name"].removeprefix(budget["base"]))
-        parts = first["title"].split("; ")
-        added = [part for part in arm["title"].split("; ") if part not in parts]
-        whole = arm is first or not arm["title"].startswith(first["title"])
-        assert row["about"] == (arm["title"] if whole else "; ".join(added))
-        assert row["band"] == pytest.approx(arm["band"]["value"])
-        if np.isnan(row["change"]):  # another process holds other components in the band
-            noises = [each["config"].get("noise") for each in (arm, first)]
-            assert arm is first or noises[0] != noises[1]
-        else:
-            assert row["change"] == arm["band_less_base"]["value"]
-            if len(arm["steps"]) == len(first["steps"]):  # else of the seeds that both have
-                off = arm["band"]["value"] - first["band"]["value"]
-                assert row["change"] == pytest.approx(off, abs=1e-9)

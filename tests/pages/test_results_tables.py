@@ -9,7 +9,7 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import distances, headline, perfect, phi4, titles
+from pages._results import distances, headline, perfect, phi4, sizes, titles
 from pages._results.titles import titled
 from pages._shared.tables import alike
 from rgdiff_core.study.headline import Effect
@@ -150,6 +150,16 @@ def test_no_file_name_stands_for_a_model(monkeypatch, section, view):
     told = [x.value for x in at.markdown] + [x.value.to_csv() for x in at.dataframe] + [figures]
     for name in ("phi4-couplings-sizes", "phi4-blocks", "phi4-standard-sizes", "cifar10-cond"):
         assert not [text for text in told if name in text]
+
+
+def test_a_model_without_a_title_can_be_chosen_and_linked_to(monkeypatch, tmp_path):
+    text = (RESULTS / sizes.FILE).read_text(encoding="utf-8").replace("phi4-blocks", "my-own")
+    (tmp_path / sizes.FILE).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("RGDIFF_RESULTS", str(tmp_path))
+    at = healthy(visit(**{"section": "Larger lattices", "sizes-model": "my-own"}))
+    healthy(at.run())
+    assert not at.warning and at.session_state["sizes-model"] == "my-own"
+    assert at.query_params["sizes-model"] in ("my-own", ["my-own"])
 
 
 def test_the_summary_begins_with_what_is_nearest_then_the_perfect_denoiser(monkeypatch, tmp_path):

@@ -113,6 +113,10 @@ def test_the_same_run_cannot_be_started_twice(monkeypatch: pytest.MonkeyPatch):
     other = replace(SHORT, lr=5e-4)
     assert not start(healthy(page_at("pages/training.py", config=other.to_json()).run())).disabled
     (run,) = [run for run in runs.list_runs() if run.config == config]
+    origin = runs.run_folder(run.id) / "initial.json"
+    origin.write_text('{"sha256": "00"}')  # a run from weights is another run
+    assert not start(healthy(at.run())).disabled
+    origin.unlink()
     with transaction() as connection:
         change(connection, run.id, state="cancelled")
     assert not start(healthy(at.run())).disabled
