@@ -9,7 +9,7 @@ from pages._lattice import state
 from pages._lattice.quantities import in_symbols
 from pages._lattice.state import Theory, bound, current
 from pages._shared import address
-from pages._shared.chosen import kept
+from pages._shared.chosen import kept, number
 from rgdiff_core.lattice import Phi4
 from rgdiff_core.lattice.critical import LITERATURE, NamedTheory, critical_coupling, phase
 
@@ -26,10 +26,10 @@ def sidebar() -> Theory:
             st.error(in_symbols(text), icon=":material/error:")
         _presets()
         theory = current()
-        st.number_input(
+        number(
+            st,
             "Size L",
-            min_value=1,
-            step=2,
+            2,
             help="The lattice has L × L sites and periodic boundaries. 6 to 16 are quick; "
             "at 32 and above sampling takes minutes.",
             **bound("size", theory.size, lambda t, v: replace(t, size=v)),
@@ -91,9 +91,7 @@ def _number(
     make: Set,
 ) -> None:
     """Draw a field for a number and a slider below it, for the same value."""
-    st.number_input(
-        label, step=step, format="%.6g", help=help, **bound(name, float(f"{value:.12g}"), make)
-    )
+    number(st, label, step, format="%.6g", help=help, **bound(name, float(f"{value:.12g}"), make))
     st.slider(
         f"{label}, slider",
         min(low, value),

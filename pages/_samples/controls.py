@@ -12,7 +12,8 @@ from pages._samples.state import SamplesState
 from pages._sampling.draw import most
 from pages._sampling.models import Source, fixes_basis, load, menu
 from pages._sampling.parts import affordable
-from pages._sampling.setting import MAX_SAMPLES, MEASURED, Request, Setting, Zoom
+from pages._sampling.setting import MEASURED, Request, Setting, Zoom
+from pages._shared.chosen import number
 from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
 from pages._shared.process_widgets import (
@@ -124,10 +125,10 @@ def _walk(bench: SamplesState) -> None:
         return
     places = zip(("From sample", "To sample"), st.columns(2), strict=True)
     for end, (label, place) in enumerate(places):
-        place.number_input(
+        number(
+            place,
             label,
             1,
-            MAX_SAMPLES,
             help="Its number among the samples of the seed, without a walk.",
             **bound(f"walk-{end}", bench.walk[end] + 1, partial(_with_end, end)),
         )
@@ -204,11 +205,10 @@ def _ends(schedule: Cutoff) -> None:
     left, right = st.columns(2)
     names = (("gamma_min", "γ at t = 0", left), ("gamma_max", "γ at t = 1", right))
     for name, label, place in names:
-        place.number_input(
+        number(
+            place,
             label,
-            -20.0,
-            20.0,
-            step=0.5,
+            0.5,
             help="−log-SNR of every component at that end, at least.",
             **_bind("schedule")(
                 name, float(getattr(schedule, name)), lambda s, v, n=name: replace(s, **{n: v})

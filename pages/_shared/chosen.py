@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-__all__ = ["kept"]
+__all__ = ["kept", "number"]
 
 _SHOWN = "chosen-shown"  # in the session: by key, the number of the widget and what it shows
 
@@ -40,3 +40,17 @@ def kept(key: str, value: Any, choose: Callable[[Any], None]) -> dict[str, Any]:
             choose(new)
 
     return {"key": own, "on_change": changed}
+
+
+def number(place: Any, label: str, step: float, **options: Any) -> None:
+    """Draw a field for a number whose value is kept elsewhere.
+
+    It has no range of its own, of which a browser would only hint: what keeps the number refuses
+    it in a sentence. Emptied, or with letters in it, it goes back to the number that is kept.
+
+    Arguments:
+        place: `st`, or where the field is drawn.
+        step: a whole number for a field of whole numbers.
+        options: of the widget, among them the key of `kept`.
+    """
+    place.number_input(label, value=None, step=step, **options)

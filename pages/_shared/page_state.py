@@ -6,6 +6,7 @@ and the component then adopts.
 """
 
 import json
+import re
 import reprlib
 import secrets
 from collections.abc import Callable
@@ -137,7 +138,7 @@ class PageState(Generic[S]):
             self.change(make())
         except (ValueError, OSError, DataUnavailable) as error:
             self._refuse(
-                damaged(str(error), instead) if instead else f"{unlinked(str(error))}{self.stays}"
+                damaged(str(error), instead) if instead else f"{in_words(error)}{self.stays}"
             )
 
     def _refuse(self, sentence: str) -> None:
@@ -152,17 +153,22 @@ class PageState(Generic[S]):
         """Return, once, the sentence that says why the last change was refused."""
         return st.session_state.pop(self._name("problem"), None)
 
-    def bound(self, name: str, value: Any, make: Callable[[S, Any], S]) -> dict[str, Any]:
+    def bound(
+        self, name: str, value: Any, make: Callable[[S, Any], S], *, optional: bool = False
+    ) -> dict[str, Any]:
         """Return a widget's arguments: it shows `value`, and when it changes, `make` gives the
-        new state of the present one and the new value. An emptied field changes nothing.
+        new state of the present one and the new value. An emptied field changes nothing, unless
+        what it shows is optional: then the new value is None.
         """
-        return self.kept(self._name(name), value, make)
+        return self.kept(self._name(name), value, make, optional=optional)
 
-    def kept(self, key: str, value: Any, make: Callable[[S, Any], S]) -> dict[str, Any]:
+    def kept(
+        self, key: str, value: Any, make: Callable[[S, Any], S], *, optional: bool = False
+    ) -> dict[str, Any]:
         """Return the arguments of `bound` for a widget of which the whole key is given."""
 
         def choose(new: Any) -> None:
-            if new is not None:
+            if new is not None or optional:
                 self.attempt(lambda: make(self.current(), new))
 
         return chosen.kept(key, value, choose)
@@ -337,7 +343,7 @@ class DraggedState(PageState[S]):
                 self.check(merged)
             self.note(merged)
         except (ValueError, OSError, DataUnavailable) as error:
-            self._refuse(unlinked(str(error)))
+            self._refuse(in_words(error))
             return False
         return True
 
@@ -350,6 +356,12 @@ def damaged(why: str, instead: str = "its defaults") -> str:
 def verbatim(text: str) -> str:
     """Return text of unknown origin as Markdown that shows it as it is: no link, no picture."""
     return f"`{short(' '.join(text.split())).replace('`', chr(39))}`"
+
+
+def in_words(error: Exception) -> str:
+    """Return what a fault says, by the names that the pages use and without links."""
+    names = {"gamma_min": "γ(0)", "gamma_max": "γ(1)"}
+    return re.sub("|".join(names), lambda found: names[found[0]], unlinked(str(error)))
 
 
 def unlinked(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import streamlit as st
 
+from pages._shared.chosen import number
 from pages._shared.drag_parameters import DragParameter, color_parameter, schedule_parameter
 from pages._shared.menus import (
     BASES,
@@ -95,10 +96,10 @@ def basis_widgets(basis: BasisSpec, bind: Bind, shape: tuple[int, ...]) -> None:
             help="Every orthogonal wavelet that PyWavelets has.",
             **bind("wavelet", basis.wavelet, field("wavelet")),
         )
-        right.number_input(
+        number(
+            right,
             "Levels",
             1,
-            10,
             help="How often the picture is halved.",
             **bind("levels", basis.levels or deepest(shape), field("levels")),
         )
@@ -228,10 +229,10 @@ def _number(name: str, parameter: DragParameter | None, spec: Any, bind: Bind) -
     if parameter is None:
         return
     value = parameter.value(spec)
-    st.number_input(
+    number(
+        st,
         parameter.label,
-        float(min(parameter.low, value)),
-        float(max(parameter.high, value)),
+        0.01,
         format="%.4g",
         help=parameter.help,
         **bind(name, value, lambda s, v: parameter.turn(s, float(v))),

@@ -12,6 +12,7 @@ import streamlit as st
 
 import rgdiff_core as rg
 from pages._shared import cache, datasets
+from pages._shared.chosen import number
 from pages._training.process_form import process_form
 from pages._training.state import attempt, base, bound, current, preset_of, restore
 from pages._training.words import HELP, MODEL, OBJECTIVE, data_title, label_of
@@ -126,9 +127,10 @@ def summary(config: TrainConfig, timed: bool) -> None:
             on_click=lambda: restore(PRESETS[base()].config),
             help="Undo all changes to the preset.",
         )
+    steps = "step" if config.steps == 1 else "steps"
     pictures = "fields" if rg.data.is_lattice(config.data) else "images"
     st.caption(
-        f"{data_title(config.data)} · {config.steps:,} steps of {config.batch:,} {pictures} · "
+        f"{data_title(config.data)} · {config.steps:,} {steps} of {config.batch:,} {pictures} · "
         f"{_count(config):,} parameters"
     )
 
@@ -177,7 +179,7 @@ def _number_of(network: NetworkSpec, field: str) -> None:
         st.toggle(label, help=about, **bound(f"network-{field}", value, make))
     else:
         step = 1 if isinstance(value, int) else 0.05
-        st.number_input(label, step=step, help=about, **bound(f"network-{field}", value, make))
+        number(st, label, step, help=about, **bound(f"network-{field}", value, make))
 
 
 def _whole(name: str, word: str) -> int:
@@ -204,9 +206,10 @@ def _loss(config: TrainConfig) -> None:
     _menus(config, "objective", OBJECTIVE)
     if config.objective.times == "lognormal":
         for field in ("level_mean", "level_std"):
-            st.number_input(
+            number(
+                st,
                 label_of(field),
-                step=0.1,
+                0.1,
                 help=HELP[field],
                 **bound(
                     field,
@@ -246,7 +249,10 @@ def _fields(
             continue
         label = label_of(name)
         common: dict[str, Any] = {"help": setting.help, "disabled": disabled} | bound(
-            name, getattr(config, name), lambda c, v, name=name: replace(c, **{name: v})
+            name,
+            getattr(config, name),
+            lambda c, v, name=name: replace(c, **{name: v}),
+            optional=isinstance(hints[name], UnionType),
         )
         if setting.choices:
             st.selectbox(label, setting.choices, **common)
@@ -268,11 +274,10 @@ def _number(label: str, name: str, setting: FieldInfo, hint: Any, common: dict[s
     default = getattr(TrainConfig(), name)
     usual = default or min(1, (setting.high or 100) / 100)
     digits = int(Decimal(str(usual)).as_tuple().exponent)
-    st.number_input(
+    number(
+        st,
         label,
-        None if setting.low is None else kind(setting.low),
-        None if setting.high is None else kind(setting.high),
-        step=1 if kind is int else 10.0**digits,
+        1 if kind is int else 10.0**digits,
         format=None if kind is int else "%.6g",
         placeholder="none" if isinstance(hint, UnionType) else None,
         **common,

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._shared import cache
+from pages._shared.chosen import number
 from pages._shared.page_state import state_of
 from pages._shared.process_widgets import (
     Bind,
@@ -18,7 +19,6 @@ from pages._shared.process_widgets import (
 )
 from pages._training.state import attempt, bound, current
 from pages._training.words import NOISES, noise_title
-from rgdiff_core.schedules.learned import MAX_SCALES
 from rgdiff_core.training import TrainConfig
 from rgdiff_core.training.learned_schedule import LearnedProcess
 from rgdiff_core.training.noise_levels import FixedProcess, NoiseSource, Universal
@@ -57,35 +57,35 @@ def process_form(config: TrainConfig) -> None:
 
 
 def _learned(noise: LearnedProcess) -> None:
-    st.number_input(
+    number(
+        st,
         "Scales",
         1,
-        MAX_SCALES,
         help="At how many scales the schedule is learned; 1 treats all components alike, and "
         "needs a schedule at the start that does.",
         **_of_noise("scales", noise),
     )
-    st.number_input(
+    number(
+        st,
         "Weight updates per schedule update",
         1,
-        10_000,
         help="A schedule update takes about as long as a weight update with 256 images.",
         **_of_noise("every", noise),
     )
 
 
 def _universal(noise: Universal) -> None:
-    st.number_input(
+    number(
+        st,
         "Processes in a batch",
         1,
-        4096,
         help="How many random processes contribute to a batch; a new one replaces the oldest.",
         **_of_noise("processes", noise),
     )
-    st.number_input(
+    number(
+        st,
         "Interval between new processes (steps)",
         1,
-        1000,
         help="1 is the most varied; more steps save the time that a new process takes.",
         **_of_noise("every", noise),
     )

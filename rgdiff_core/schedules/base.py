@@ -177,7 +177,9 @@ def _as_times(t: Tensor | float, modes: Modes) -> Tensor:
 def check_gammas(gamma_min: float, gamma_max: float) -> None:
     """Raise `ValueError` unless −1000 ≤ gamma_min < gamma_max ≤ 1000."""
     check_range("gamma_min", gamma_min, -GAMMA_LIMIT, GAMMA_LIMIT)
-    check_range("gamma_max", gamma_max, gamma_min, GAMMA_LIMIT, low_open=True)
+    check_range("gamma_max", gamma_max, -GAMMA_LIMIT, GAMMA_LIMIT)
+    if gamma_max <= gamma_min:
+        raise ValueError(f"gamma_max = {gamma_max:g} must be above gamma_min = {gamma_min:g}.")
 
 
 def everywhere(gamma: Tensor, modes: Modes) -> Tensor:

@@ -120,6 +120,11 @@ def test_every_menu_works_and_is_in_the_address():
         assert type(state(at).setting.side.schedule) is schedule
     healthy(present(at.number_input, "samples-gamma_max").set_value(3.5).run())
     assert state(at).setting.side.schedule.gamma_max == 3.5
+    at = present(at.number_input, "samples-gamma_min").set_value(10.0).run()
+    (sentence,) = [each.value for each in (*at.error, *at.warning)]
+    assert sentence.startswith("γ(1) = 3.5 must be above γ(0) = 10.")
+    assert state(at).setting.side.schedule.gamma_min < 3.5
+    at = healthy(present(at.number_input, "samples-gamma_min").set_value(None).run())
     choose(at, "measured", 256)
     assert state(at).measured == 256
 

@@ -172,3 +172,21 @@ def test_a_measured_time_stands_instead_of_the_presets():
 def test_lattice_fields_are_not_called_images():
     at = healthy(page_at("pages/training.py", config=SHORT.to_json()).run())
     assert any("4 steps of 8 fields" in caption.value for caption in at.caption)
+
+
+def test_an_emptied_number_goes_back_and_an_optional_one_is_left_out():
+    def field(at: AppTest, name: str):
+        return present(at.number_input, f"training-form-{name}")
+
+    def config(at: AppTest):
+        return at.session_state["training-form-state"]
+
+    at = healthy(page_at("pages/training.py", config=replace(SHORT, limit=50).to_json()).run())
+    healthy(field(at, "steps").set_value(None).run())
+    assert config(at).steps == field(at, "steps").value == SHORT.steps
+    healthy(field(at, "limit").set_value(None).run())
+    assert config(at).limit is None
+    field(at, "steps").set_value(999_999_999).run()
+    (sentence,) = [each.value for each in at.warning]
+    assert sentence.startswith("steps = 999999999 is outside [1, 1e+08].")
+    assert config(at).steps == field(at, "steps").value == SHORT.steps
