@@ -191,8 +191,8 @@ def _arms(study: Found) -> None:
     st.caption(
         "Distances between features are not zero even for the same number of real images: see "
         "the last row. "
-        "Those of a classifier that was trained here are **not** the Inception FID, and compare "
-        "only with each other."
+        "Those of a classifier that was trained here are **not** the Inception FID and can be "
+        "compared only with each other."
     )
     below(study, "arms", rows, "ARM.bits, ARM.samples-STEPS, ARM.flow")
     chosen = [arm for arm in study["arms"] if arm["headline"]] or study["arms"]

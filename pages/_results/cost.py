@@ -94,7 +94,7 @@ def sentence(found: Found) -> str:
         f"Network evaluations per site at {last}×{last}, in brackets at {first}×{first} where "
         f"that differs: {'; '.join(parts)}. White noise costs {ratios[1]:.2g} times what matched "
         f"noise does where steps are equal in the log-SNR, and {ratios[0]:.2g} times where they "
-        "are best placed: most of what large lattices cost it is due to the time grid."
+        "are best placed: most of the difference is due to the time grid."
     )
 
 

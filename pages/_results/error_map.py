@@ -15,7 +15,7 @@ from rgdiff_core.study.lattice.verdict import worst_place
 __all__ = ["draw", "edges", "images", "levels", "starts"]
 
 ACROSS = 3  # maps beside each other
-AXIS = "log-SNR, from"
+AXIS = "log-SNR, lower edge"
 WAYS = {
     "Δ to standard": "Δ to standard",
     "gain": "Over free theory",

@@ -80,11 +80,11 @@ def _sentence(found: Found) -> str:
 
 
 def _told(row: Found, seconds: float) -> str:
-    """Return what a cost is a share or a multiple of."""
+    """Return how many times more or less than Monte Carlo a field costs."""
     ratio = seconds / float(row["seconds"])
-    share = f"{plots.short(ratio)} times" if ratio >= 1 else f"1/{plots.short(1 / ratio)} of"
+    times, than = (ratio, "more") if ratio >= 1 else (1 / ratio, "less")
     exact = bracketed(float(row["seconds"]), float(row.get("error", 0.0)))
-    return f"{share} that of {_title(row)}, {exact} s"
+    return f"{float(f'{times:.2g}'):g} times {than} than {_title(row)} ({exact} s)"
 
 
 def _curves(found: Found) -> list[Curve]:

@@ -26,6 +26,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same 
     "cifar10-matched": (plots.ORANGE, "solid"),
 }
 OTHER = "#b8860b"
+REAL = "#a83232"  # of what is no model
 BORDERS = {"dash": "dashed", "dashdot": "dashed", "dot": "dotted"}  # in CSS
 SPARE = (plots.PURPLE, plots.GREEN, plots.BLUE, OTHER, plots.GREY)
 DASHES: Mapping[str, str] = {
@@ -70,7 +71,8 @@ def looks(arms: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for arm in arms:
         color, dash = look(arm)
-        free = (each for each in (color, *SPARE) if (each, dash) not in found)
+        taken = {color for color, _ in found}
+        free = (each for each in (color, *SPARE) if each not in taken)
         found.append((next(free, color), dash))
     return found
 

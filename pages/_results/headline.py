@@ -172,8 +172,8 @@ def _lattice(found: Sequence[Effect]) -> None:
     st.caption(
         "Distance of the model from the theory, an upper bound of KL(p‖q), relative to that of "
         "standard diffusion, which is the line at 0; −100 % would be perfect. All methods but "
-        "standard diffusion have our denoiser, which differs from its in reference (the exact "
-        "Gaussian score), loss, input and conditioning. Bars: one standard error of the "
+        "standard diffusion have our denoiser, which differs in its reference (the exact Gaussian "
+        "score), loss, input and conditioning. Bars: one standard error of the "
         "difference, over seeds and held-out fields, in per cent of standard diffusion's "
         "distance. An arrow at the edge marks what lies beyond it."
     )

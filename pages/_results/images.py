@@ -63,7 +63,7 @@ def spectra(study: Found, nfe: int | None, arms: Sequence[Found]) -> None:
         if found:
             drawn.append(_ratio(label(arm), found["spectrum"], *look))
     if study["floor"]:
-        drawn.append(_ratio("real images", study["floor"]["spectrum"], plots.GREY, "dot"))
+        drawn.append(_ratio("real images", study["floor"]["spectrum"], figures.REAL, "solid"))
     if not drawn:
         st.info("No samples have been drawn yet.", icon=":material/hourglass_empty:")
         return

@@ -22,9 +22,9 @@ def draw(study: Found) -> None:
         if mine := [each for each in known if _title(each) == title]:
             st.markdown("\n".join([title, "", *map(_line, mine)]))
     st.caption(
-        "A difference counts where it is outside of Student's 95 % interval; on par means that "
-        "the whole interval is within a tenth of the number that is compared with. Our networks "
-        "are smaller, and trained for less, than those of the papers."
+        "A difference counts where it lies outside Student's 95 % interval; on par means that the "
+        "whole interval lies within a tenth of the number it is compared with. Our networks are "
+        "smaller than those of the papers, and were trained for a shorter time."
     )
     below(
         study,

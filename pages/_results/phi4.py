@@ -222,8 +222,8 @@ def _steps(study: Found) -> None:
             for point in points
         ]
     st.caption(
-        "Averaged weights on the way; error bars are standard errors over seeds alone, those of "
-        "the table are with the held-out fields' too, which all methods share."
+        "Averaged weights during training. Error bars are standard errors over seeds alone; those "
+        "in the table also count the held-out fields, which all methods share."
     )
     figure = figures.curves(drawn, "training steps", KL, log_y=True)
     st.plotly_chart(figure, key="results-steps", config=plots.BAR, alt="KL against training steps")
@@ -286,7 +286,7 @@ def _ablation(study: Found) -> None:
     st.caption(
         "From standard diffusion to the other methods, one change at a time, all with the same "
         "schedule and rate where they share the noise. A negative change is an improvement; its "
-        "error is over seeds, which are few."
+        "error is over seeds, which are few." + _shorter(study["budget"])
     )
     _chain(study, study["ablation"], "ablation")
     if again := study.get("ablation_reversed"):
@@ -295,13 +295,24 @@ def _ablation(study: Found) -> None:
         _chain(study, again, "ablation-reversed")
 
 
+def _shorter(budget: Found) -> str:
+    """Return how much less these models were trained than those compared, "" where that is not
+    known.
+    """
+    names = ("ablation_steps", "ablation_seeds", "steps", "seeds")
+    if not all(isinstance(budget.get(name), int) for name in names):
+        return ""
+    own_steps, own_seeds, steps, seeds = (budget[name] for name in names)
+    return (
+        f" These models had {own_steps:,} steps and {own_seeds} seeds, those of "
+        f"*Methods compared* {steps:,} and {seeds}, so the numbers differ."
+    )
+
+
 def _chain(study: Found, chain: list[Found], name: str) -> None:
     """Draw models of which each is one change of the one before."""
     rows: list[dict[str, Any]] = [
-        {"#": str(number)}
-        | pair("kl", row["kl"])
-        | pair("change", row["change"])
-        | {"model": row["title"]}
+        {"#": str(number)} | pair("kl", row["kl"]) | pair("change", row["change"])
         for number, row in enumerate(chain, 1)
     ]
     left, right = st.columns([2, 3], gap="medium")
@@ -310,13 +321,14 @@ def _chain(study: Found, chain: list[Found], name: str) -> None:
             [row["#"] for row in rows],
             [row["kl"] for row in rows],
             [row["kl_error"] or 0.0 for row in rows],
-            [row["model"] for row in rows],
+            [row["title"] for row in chain],
             KL,
         )
         st.plotly_chart(
             figure, key=f"results-{name}", config=plots.BAR, alt=f"KL along the {name}"
         )
     with right:
+        st.markdown("\n".join(f"{number}. {row['title']}" for number, row in enumerate(chain, 1)))
         told = columns("kl", KL) | columns("change", "change", "%+.4f")
         table(rows, told, key=f"results-{name}-table")
     steps = [row for row in chain if row["change"]]
@@ -330,7 +342,9 @@ def _chain(study: Found, chain: list[Found], name: str) -> None:
 
 def _step(row: Found) -> str:
     change = row["change"]
-    return f"*{row['title']}*, {bracketed(change['value'], change['error'])} nats"
+    return (
+        f"*{row['title'].removeprefix('… ')}*, {bracketed(change['value'], change['error'])} nats"
+    )
 
 
 FIGURES: Mapping[str, Callable[[Found], None]] = {

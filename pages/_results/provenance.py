@@ -26,7 +26,9 @@ def below(study: Found, name: str, rows: Rows, cells: str) -> None:
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         download(studies.data_of(study), name, rows)
-        st.caption(f"seeds {studies.seeds(study)} · cells `{cells}`")
+        seeds = studies.seeds(study)
+        number = "seed" if seeds.isdigit() else "seeds"
+        st.caption(f"{number} {seeds} · files of the study: `{cells}`")
 
 
 def download(data: str, name: str, rows: Rows) -> None:

@@ -87,7 +87,7 @@ def heading(budget: Found) -> str:
     each = (
         f"{steps:,} steps" if steps else f"{float(budget['core_minutes']):g} core-minutes planned"
     )
-    return f"**{each} each, {seeds}: the first recipe and changes of it**"
+    return f"**{each} each, {seeds}: `{budget['base']}` and changes to it**"
 
 
 def _seeds(budget: Found) -> str:

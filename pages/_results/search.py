@@ -22,7 +22,7 @@ def schedule_scan(study: Found) -> None:
     st.caption(
         "What the component-wise schedule does: KL(p‖q) in nats after short trainings, one seed "
         "each, for every kernel of the cutoff and its one number: width of the sigmoid, order of "
-        "Butterworth, softness. All cells but the noise and the schedule are alike."
+        "Butterworth, softness. Nothing but the noise and the schedule differs between cells."
     )
     kernels = list(dict.fromkeys(row["kernel"] for row in found))
     numbers = sorted({row["number"] for row in found if row["number"] is not None})

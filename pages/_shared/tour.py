@@ -60,7 +60,7 @@ STOPS = (
         "A: white noise. B: noise with the data's own spectrum, and the same schedule. Now all "
         "scales lose their signal together, and the flow ends in a Gaussian field with the "
         "spectrum of the data, whose score is known exactly.",
-        "Drag the noise spectrum up or down.",
+        "Drag A's noise spectrum up or down, towards that of B.",
         "spectrum",
     ),
     Stop(
@@ -112,7 +112,7 @@ STOPS = (
     Stop(
         "Renormalization-group flow",
         "Block spins, momentum shells and noise are flows of the same fields: each loses the fine "
-        "scales, and b is the shortest length scale that survives.",
+        "scales first.",
         "Move the slider of the scale factor b.",
         ".st-key-b",
         "lattice",

@@ -118,7 +118,7 @@ def test_the_cost_of_a_field_is_that_of_the_file(monkeypatch, tmp_path):
     told = (
         "At 16×16 the cheapest way to draw fields from a model, *m, grown*, costs **2 s** a "
         "field: "
-        "1/200 of that of HMC, 400 s and 2 times that of HMC with clusters, 1 s."
+        "200 times less than HMC (400 s) and 2 times more than HMC with clusters (1 s)."
     )
     assert any(told in each.value for each in at.markdown)
     charts = [json.loads(each.proto.spec)["data"] for each in at.get("plotly_chart")]

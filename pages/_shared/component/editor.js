@@ -253,7 +253,7 @@ function readoutPlace(frame, value, x, wide) {
       [from, frame.y(value(frame.t(from + wide + 9))) + 20],
     ]);
   const far = ([, base]) => Math.abs(base - y)
-    + 10 * Math.max(MARGIN.top - 2 - base, base - frame.y(0), 0);
+    + 100 * Math.max(frame.y(1) + LETTER - base, base + 4 - frame.y(0), 0);
   return places.reduce((best, place) => (far(place) < far(best) ? place : best));
 }
 
