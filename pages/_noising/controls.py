@@ -10,6 +10,7 @@ from pages._noising import data, preset_pictures, session
 from pages._noising.state import MAX_IMAGES, NoisingState, with_preset, with_second, without_second
 from pages._sampling.link import open_button
 from pages._sampling.setting import Setting
+from pages._shared.chosen import number
 from pages._shared.process_choice import ProcessChoice, choice_of
 from pages._shared.process_widgets import (
     basis_widgets,
@@ -63,7 +64,7 @@ def _whole(box: Any, label: str, name: str, limits: tuple[int, int], help: str) 
         return replace(now, **{name: value})
 
     value = getattr(session.current(), name)
-    box.number_input(label, step=1, help=help, **session.kept(name, value, put))
+    number(box, label, 1, help=help, **session.kept(name, value, put))
 
 
 def compare_toggle(lab: NoisingState) -> None:

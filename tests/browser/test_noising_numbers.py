@@ -32,6 +32,17 @@ def test_the_next_valid_action_takes_back_what_was_said_of_a_bad_number(page: Pa
         expect(page.locator(".lab [aria-invalid=true]")).to_have_count(0)
 
 
+def test_the_good_number_typed_again_takes_it_back(page: Page):
+    field = page.get_by_role("textbox", name="Time t, typed")
+    good = field.input_value()
+    refuse(page, "Time t, typed", "2")
+    expect(field).to_have_value(good)
+    field.fill(good)
+    field.press("Enter")
+    expect(page.get_by_text("must be a number from")).to_have_count(0)
+    expect(field).to_have_attribute("aria-invalid", "false")
+
+
 def test_a_number_of_images_beyond_the_limits_is_refused_in_a_sentence(page: Page):
     field = page.get_by_role("spinbutton", name="Images", exact=True)
     field.fill("99999")

@@ -64,6 +64,10 @@ function showProblem(lab, error) {
 
 /** A text field for one number: a bad value leaves one sentence and the last good number. */
 function typedNumber(lab, input, bad, name, range, accept) {
+  on(lab, input, "input", () => {  // the good number, typed again, is no change
+    bad.textContent = "";
+    input.setAttribute("aria-invalid", "false");
+  });
   on(lab, input, "change", () => {
     const [low, high] = range();
     const value = Number(input.value.trim().replace(",", "."));
