@@ -70,12 +70,12 @@ class FieldSteps:
         download("phi4", "field-steps", self.table)
         st.caption(
             f"The fewest steps from which ⟨φ²⟩, the energy and χ stay within {100 * BOUND:g} % of "
-            f"those of {MOST} steps from the same noise, so that this is the sampler's error and "
-            "not the network's; between the numbers that were tried, the error is assumed to "
-            "follow a power law in the number of steps. Sampler of the interaction picture, on "
-            "the better of two time grids, *uniform* and *gaussian*. Octave by octave: the sum "
-            "over the octaves from 8×8 on, each with its share of the sites; networks of different "
-            "models cost differently."
+            f"those of {MOST} steps from the same noise: this is the sampler's error, not the "
+            "network's. Between the numbers that were tried, the error is assumed to follow a "
+            "power law in the number of steps. Sampler of the interaction picture, on the better "
+            "of two time grids, *uniform* and *gaussian*. Octave by octave: the sum over the "
+            "octaves from 8×8 on, each with its share of the sites; networks of different models "
+            "cost differently."
         )
 
 
