@@ -9,7 +9,7 @@ import pytest
 from apptest import healthy, page_at
 from streamlit.testing.v1 import AppTest
 
-from pages._results import distances, headline, perfect, phi4, sizes, titles
+from pages._results import distances, figures, headline, perfect, phi4, sizes, titles
 from pages._results.titles import titled
 from pages._shared.tables import alike
 from rgdiff_core.study.headline import Effect
@@ -160,6 +160,28 @@ def test_a_model_without_a_title_can_be_chosen_and_linked_to(monkeypatch, tmp_pa
     healthy(at.run())
     assert not at.warning and at.session_state["sizes-model"] == "my-own"
     assert at.query_params["sizes-model"] in ("my-own", ["my-own"])
+
+
+def test_no_two_arms_that_are_drawn_together_have_one_colour():
+    names = ("cifar10-standard", "cifar10-matched")
+    arms = [{"name": name} for name in names]
+    arms += [{"name": n, "group": "matched-component", "model": "cifar10"} for n in "abc"]
+    colors = [color for color, _ in figures.looks(arms)]
+    assert len({*colors, figures.REAL}) == 1 + len(arms)
+    assert colors[: len(names)] == [figures.LOOKS[name][0] for name in names]
+
+
+def test_the_models_of_an_ablation_are_named_whole_with_what_they_were_trained_for():
+    name = "study-phi4-6x6-critical.json"
+    found = json.loads((RESULTS / name).read_text(encoding="utf-8"))
+    budget = found["budget"]
+    at = visit(section="φ⁴ theory", theory=found["theory"]["data"], figure="Ablation")
+    lists = [each.value for each in at.markdown if each.value.startswith("1. ")]
+    for told, chain in zip(lists, (found["ablation"], found["ablation_reversed"]), strict=True):
+        assert told.split("\n") == [f"{n}. {row['title']}" for n, row in enumerate(chain, 1)]
+    steps = f"had {budget['ablation_steps']:,} steps and {budget['ablation_seeds']} seeds"
+    assert any(steps in each.value for each in at.caption)
+    assert not any("*… " in each.value for each in at.caption)
 
 
 def test_the_summary_begins_with_what_is_nearest_then_the_perfect_denoiser(monkeypatch, tmp_path):
