@@ -28,7 +28,7 @@ LOOKS: Mapping[str, tuple[str, str]] = {  # colour and dash of an arm, the same 
 OTHER = "#b8860b"
 REAL = "#a83232"  # of what is no model
 BORDERS = {"dash": "dashed", "dashdot": "dashed", "dot": "dotted"}  # in CSS
-SPARE = (plots.PURPLE, plots.GREEN, plots.BLUE, OTHER, plots.GREY)
+SPARE = (plots.PURPLE, plots.GREEN, plots.BLUE, OTHER, plots.GREY, "#5a56d6", "#7d5a3c")
 DASHES: Mapping[str, str] = {
     "cifar10": "dash",
     "cifar10-small": "solid",

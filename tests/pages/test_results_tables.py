@@ -165,7 +165,7 @@ def test_a_model_without_a_title_can_be_chosen_and_linked_to(monkeypatch, tmp_pa
 def test_no_two_arms_that_are_drawn_together_have_one_colour():
     names = ("cifar10-standard", "cifar10-matched")
     arms = [{"name": name} for name in names]
-    arms += [{"name": n, "group": "matched-component", "model": "cifar10"} for n in "abc"]
+    arms += [{"name": n, "group": "matched-component", "model": "cifar10"} for n in "abcdef"]
     colors = [color for color, _ in figures.looks(arms)]
     assert len({*colors, figures.REAL}) == 1 + len(arms)
     assert colors[: len(names)] == [figures.LOOKS[name][0] for name in names]
