@@ -87,7 +87,8 @@ def heading(budget: Found) -> str:
     each = (
         f"{steps:,} steps" if steps else f"{float(budget['core_minutes']):g} core-minutes planned"
     )
-    return f"**{each} each, {seeds}: `{budget['base']}` and changes to it**"
+    alone = "" if budget["samples"] else ", without samples"
+    return f"**{each} each, {seeds}{alone}: `{budget['base']}` and changes to it**"
 
 
 def _seeds(budget: Found) -> str:

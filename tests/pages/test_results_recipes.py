@@ -48,6 +48,9 @@ def test_recipes_stand_beside_the_first_of_their_budget(monkeypatch):
     order = sorted(range(len(trained)), key=trained.__getitem__, reverse=True)
     budgets = [found["budgets"][number] for number in order]
     assert [len(each) for each in tables] == [len(each["arms"]) for each in budgets]
+    headings = [recipes.heading(budget) for budget in budgets]
+    assert set(headings) <= {each.value for each in at.markdown}
+    assert len(set(headings)) == len(headings)
     for budget in budgets:
         told = recipes.sentence(budget)
         measured = [arm for arm in budget["arms"] if arm.get("kernel")]
