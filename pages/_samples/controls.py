@@ -12,7 +12,7 @@ from pages._samples.state import SamplesState
 from pages._sampling.draw import most
 from pages._sampling.models import Source, fixes_basis, load, menu
 from pages._sampling.parts import affordable
-from pages._sampling.setting import MEASURED, Request, Setting, Zoom
+from pages._sampling.setting import MAX_SAMPLES, MEASURED, Request, Setting, Zoom
 from pages._shared.chosen import number
 from pages._shared.menus import BASES, in_sentence
 from pages._shared.process_choice import choice_of
@@ -26,6 +26,7 @@ from pages._shared.process_widgets import (
 from rgdiff_core.colors import Color
 from rgdiff_core.denoisers.guidance import NULL
 from rgdiff_core.schedules import Cutoff, Schedule
+from rgdiff_core.spec import check_whole
 
 __all__ = ["sidebar", "with_model"]
 
@@ -135,6 +136,7 @@ def _walk(bench: SamplesState) -> None:
 
 
 def _with_end(end: int, bench: SamplesState, number: int) -> SamplesState:
+    check_whole("sample", number, 1, MAX_SAMPLES)  # as it is counted here
     first, last = bench.walk or (0, 1)
     return replace(bench, walk=(first, number - 1) if end else (number - 1, last))
 

@@ -250,6 +250,11 @@ def test_the_pictures_walk_between_two_samples():
     assert state(at).request.walk == (0, 1)
     healthy(present(at.number_input, "samples-walk-1").set_value(5).run())
     assert state(at).request.walk == (0, 4)
+    for number in (0, 65):  # counted from 1, as in the field
+        present(at.number_input, "samples-walk-1").set_value(number).run()
+        (sentence,) = [each.value for each in (*at.error, *at.warning)]
+        assert sentence.startswith(f"sample = {number} is outside [1, 64].")
+        assert state(at).request.walk == (0, 4)
     healthy(present(at.toggle, "samples-walk").set_value(False).run())
     assert state(at).request.walk is None
 
